@@ -82,6 +82,11 @@ class ArmDynamics:
         arms = np.arange(self.arms)
         return self.one_step()[arms, self.level(action), state].sum(-1)
 
+    def sample_next(self, state: Ints, action: NDArray, rng: np.random.Generator) -> Ints:
+        """Draw the next joint state, (..., arms)."""
+        law = self.transition[np.arange(self.arms), self.level(action), state]
+        return (rng.random(state.shape)[..., None] >= np.cumsum(law, -1)[..., :-1]).sum(-1)
+
 
 @dataclass(frozen=True)
 class BanditInstance:
@@ -106,6 +111,11 @@ class BanditInstance:
             raise DatasetError(f"the action set has {self.actions.size} components but the dynamics need {self.dynamics.components}")
         if self.horizon < 1:
             raise DatasetError(f"horizon is {self.horizon}: give at least 1 step")
+
+    def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
+        """Draw `count` joint start states, (count, arms)."""
+        cumulative = np.cumsum(self.initial, axis=-1)[:, :-1]
+        return (rng.random((count, self.dynamics.arms, 1)) >= cumulative).sum(-1)
 
     def label(self, arm: int) -> str:
         """Name of an arm for people."""
@@ -158,9 +168,11 @@ class BanditVectorEnv(VectorEnv):
 
     def step(self, actions: NDArray) -> tuple[dict[str, Ints], Floats, NDArray, NDArray, dict]:
         actions = np.asarray(actions)
-        for episode, action in enumerate(actions):
-            if not self.instance.actions.contains(action):
-                raise InfeasibleAction(f"episode {episode}: the action selects {np.flatnonzero(action).tolist()}, which the action set does not allow")
+        wrong = np.flatnonzero(~self.instance.actions.contains_batch(actions))
+        if len(wrong):
+            episode, chosen = int(wrong[0]), np.flatnonzero(actions[wrong[0]])
+            shown = f"{chosen[:20].tolist()}" + (f" and {len(chosen) - 20} more" if len(chosen) > 20 else "")
+            raise InfeasibleAction(f"episode {episode}: the action selects {shown}, which the action set does not allow")
         level = self.instance.dynamics.level(actions)
         expected = self._one_step[self._arms, level, self._state].sum(-1)
         self._state = (self._draw()[..., None] >= self._cumulative[self._arms, level, self._state]).sum(-1)

@@ -14,6 +14,7 @@ from milp.errors import InfeasibleActionSet
 from milp.program import Floats, Indices, Program
 
 Action = NDArray[np.int8]
+MEMORY = 64 * 2**20  # bytes of remembered answers per set
 
 
 class ActionSet(ABC):
@@ -51,6 +52,10 @@ class ActionSet(ABC):
             return False
         return self._remember(vector.astype(np.int8), exact=True)
 
+    def contains_batch(self, actions: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each row of `actions` (m, size) is feasible, (m,)."""
+        return np.array([self.contains(action) for action in np.asarray(actions)], dtype=bool)
+
     def probably_contains(self, action: Action) -> bool:
         """A cheap check for searches: never wrong when True."""
         return self._remember(action, exact=False)
@@ -59,7 +64,7 @@ class ActionSet(ABC):
         memory = self.__dict__.setdefault("_memory", {})
         key = (action.tobytes(), exact)
         if key not in memory:
-            if len(memory) > 200_000:
+            if len(memory) >= MEMORY // (self.size + 200):  # an entry is the action's bytes and the objects around them
                 memory.clear()
             within = self.least <= int(action.sum()) <= self.most and not (action.astype(bool) & ~self.selectable).any()
             memory[key] = within and self.witness(action, exact=exact) is not None
@@ -130,6 +135,16 @@ class Budget(ActionSet):
 
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
         return np.zeros(0) if self.least <= action.sum() <= self.most else None
+
+    def contains_batch(self, actions: ArrayLike) -> NDArray[np.bool_]:
+        rows = np.asarray(actions)
+        if rows.ndim != 2 or rows.shape[1] != self.size:
+            return np.zeros(len(rows), bool)
+        taken = rows.sum(1)
+        return ((rows == 0) | (rows == 1)).all(1) & (self.least <= taken) & (taken <= self.most)
+
+    def _remember(self, action: Action, *, exact: bool) -> bool:
+        return self.least <= int(action.sum()) <= self.most  # cheaper than looking it up
 
     def default(self) -> Action:
         return (np.arange(self.size) < self.least).astype(np.int8)

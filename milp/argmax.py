@@ -1,7 +1,9 @@
 """The best feasible action of one ReLU network, or of the minimum over an ensemble, with a proven bound.
 
 The model is built once for a set and a network shape; a new state rewrites the first layer, the bounds and the
-objective only. The answer's value is recomputed by the network itself and must agree with the solver's.
+objective only. A decision costs as little as its proof: a swap search finds an action, and a linear function above the
+network is maximised over the set's cardinality, then over its linear relaxation; only if that bound is not within the
+gap is the whole mixed-integer program solved. The answer's value is always the network's own, in double precision.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from milp.actions import Action, ActionSet
-from milp.bounds import Bounds, neuron_bounds, output_bound
+from milp.actions import Action, ActionSet, Budget
+from milp.bounds import Bounds, neuron_bounds, output_plane
 from milp.errors import SolverFailed
-from milp.program import Floats, Program
+from milp.linear import LinearProblem
+from milp.program import Floats, Indices, Program, Rows
 from milp.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
 from milp.search import greedy_start, local_search, value
 from milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
+
+_TOLERANCE = 1e-5  # relative; the solver's value of an action may exceed the network's by this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,8 @@ class NetworkArgmax:
     """Maximise `min_m q_m(a)` over a feasible set, again and again for networks of one shape.
 
     Args:
-        networks: one network, or an ensemble whose minimum is maximised. Later calls may change the first layer,
-            the biases and the skip; the hidden weights must stay (build anew after a training step).
+        networks: one network, or an ensemble whose minimum is maximised. A later call may change any number; a change of
+            the hidden weights, of widths or of the number of networks (a training step) builds the model anew.
         actions: the feasible set.
         settings: solver, gap, time limit.
         bounds: "interval", "linear" or "optimised" (see `milp.bounds`).
@@ -51,51 +56,76 @@ class NetworkArgmax:
     def __init__(
         self, networks: ReluNetwork | Sequence[ReluNetwork], actions: ActionSet, settings: SolverSettings | None = None, *, bounds: str = "linear"
     ) -> None:
-        self.networks = [networks] if isinstance(networks, ReluNetwork) else list(networks)
         self.actions, self.settings, self.method = actions, settings or SolverSettings(), bounds
-        check_same_shape(self.networks, actions.size)
-        self._session: Session | None = None
-        self._build()
+        self._relaxation: LinearProblem | None = None
+        self._build(_as_list(networks))
 
-    def _build(self) -> None:
+    def _build(self, networks: list[ReluNetwork]) -> None:
+        check_same_shape(networks, self.actions.size)
+        self.networks = networks
+        self._session: Session | None = None
         program = Program()
         self._a = program.add_columns(self.actions.size, 0.0, 1.0, integer=True)
         before = program.columns
         self.actions.add_constraints(program, self._a)
         self._aux = np.arange(before, program.columns)
-        self._blocks: list[Embedding] = [embed(program, network, self._a) for network in self.networks]
-        self._floor = None
-        if len(self.networks) > 1:
+        self._blocks: list[Embedding] = [embed(program, network, self._a) for network in networks]
+        self._floor: Indices | None = None
+        self._floor_rows: list[Rows] = []
+        if len(networks) > 1:
             self._floor = program.add_columns(1, -np.inf, np.inf, cost=1.0)
-            self._floor_rows = [self._below(program, network, block) for network, block in zip(self.networks, self._blocks, strict=True)]
+            self._floor_rows = [self._below(program, block, self._floor) for block in self._blocks]
         self._program = program
 
-    def _below(self, program: Program, network: ReluNetwork, block: Embedding):  # noqa: ANN202
-        """floor <= w y + skip a + b."""
+    def _below(self, program: Program, block: Embedding, floor: Indices) -> Rows:
+        """floor <= w y + skip a + b; the skip's numbers and b are set before each solve."""
         columns, weights = block.output
-        assert self._floor is not None
-        skip = np.zeros(self.actions.size) if network.skip is None else network.skip
-        return program.add_rows((self._a, -skip[None]), (columns, -weights[None]), (self._floor, np.ones((1, 1))), upper=network.biases[-1])
+        return program.add_rows((self._a, np.zeros((1, self.actions.size))), (columns, -weights[None]), (floor, np.ones((1, 1))), upper=0.0)
 
     def maximise(self, networks: ReluNetwork | Sequence[ReluNetwork] | None = None, start: Action | None = None) -> Argmax:
         """Solve for the given numbers (those of the last call when None), from `start` if it is feasible.
 
         After the time limit the best action found is returned with status "time_limit" and its proven gap.
-        Raises SolverFailed when the solver's value and the network's disagree by more than 1e-5.
+        Raises SolverFailed when the solver's value or bound and the network's value contradict each other.
         """
         began = time.perf_counter()
         if networks is not None:
-            self.networks = [networks] if isinstance(networks, ReluNetwork) else list(networks)
+            self._take(_as_list(networks))
+        bounds = [neuron_bounds(network, self.actions, self.method) for network in self.networks]
+        planes = [output_plane(network, b) for network, b in zip(self.networks, bounds, strict=True)]
+        simple = min(_above(constant + float(self.actions.support(weights[None])[0])) for weights, constant in planes)
         starts = [greedy_start(self.networks, self.actions), self.actions.default()]
         if start is not None and self.actions.contains(start):
             starts.append(start)
-        action, found = local_search(self.networks, self.actions, starts)
-        bounds = [neuron_bounds(network, self.actions, self.method) for network in self.networks]
-        simple = min(output_bound(network, self.actions, b) for network, b in zip(self.networks, bounds, strict=True))
+        action, found = local_search(self.networks, self.actions, starts, enough=self._enough(simple))
         if relative_gap(found, simple) <= self.settings.gap:
             return self._answer(action, found, simple, "within_gap", began)
+        if not isinstance(self.actions, Budget):  # its cardinality bound is already the relaxation's
+            simple = min(simple, self._relaxed_bound(planes))
+            if relative_gap(found, simple) <= self.settings.gap:
+                return self._answer(action, found, simple, "within_gap", began)
         solution = self._solve(bounds, action)
         return self._read(solution, action, found, simple, began)
+
+    def _take(self, networks: list[ReluNetwork]) -> None:
+        """Keep the model if only numbers changed that `_solve` rewrites."""
+        if len(networks) == len(self.networks) and all(_same_model(new, old) for new, old in zip(networks, self.networks, strict=True)):
+            self.networks = networks
+        else:
+            self._build(networks)
+
+    def _enough(self, bound: float) -> float:
+        """A value within the gap of `bound`."""
+        return bound - self.settings.gap / (1 + self.settings.gap) * abs(bound)
+
+    def _relaxed_bound(self, planes: list[tuple[Floats, float]]) -> float:
+        """The least maximum over the set's linear relaxation of the functions above the networks."""
+        if self._relaxation is None:
+            self._relaxation = LinearProblem(
+                self.actions, relaxed=True, settings=SolverSettings(self.settings.name, time_limit=self.settings.time_limit)
+            )
+        bounds = [constant + self._relaxation.solve(weights).bound for weights, constant in planes]
+        return min(bound + 1e-7 * (1 + abs(bound)) for bound in bounds)  # a linear program is solved to the solver's tolerance
 
     def _solve(self, bounds: list[Bounds], action: Action) -> Solution:
         if self._session is None:
@@ -111,17 +141,17 @@ class NetworkArgmax:
         return session.solve(self._point(action))
 
     def _set_objective(self, session: Session) -> None:
-        if self._floor is not None:
-            for network, rows in zip(self.networks, self._floor_rows, strict=True):
-                session.set_row_bounds(rows.index, -np.inf, network.biases[-1])
-                if network.skip is not None:
-                    session.set_values(rows.slots[: self.actions.size], -network.skip)
+        if self._floor is None:
+            columns, weights = self._blocks[0].output
+            session.set_cost(columns, weights, float(self.networks[0].biases[-1][0]))
+            session.set_cost(self._a, self._skip(self.networks[0]))
             return
-        network, block = self.networks[0], self._blocks[0]
-        columns, weights = block.output
-        session.set_cost(columns, weights, float(network.biases[-1][0]))
-        if network.skip is not None:
-            session.set_cost(self._a, network.skip)
+        for network, rows in zip(self.networks, self._floor_rows, strict=True):
+            session.set_row_bounds(rows.index, -np.inf, network.biases[-1])
+            session.set_values(rows.slots[: self.actions.size], -self._skip(network))
+
+    def _skip(self, network: ReluNetwork) -> Floats:
+        return np.zeros(self.actions.size) if network.skip is None else network.skip
 
     def _point(self, action: Action) -> Floats | None:
         """The whole column vector that `action` stands for: a start the solver need not complete."""
@@ -133,21 +163,44 @@ class NetworkArgmax:
         for network, block in zip(self.networks, self._blocks, strict=True):
             block.point(network, action, x)
         if self._floor is not None:
-            x[self._floor] = value(self.networks, action[None].astype(float))
+            x[self._floor] = value(self.networks, action[None])
         return x
 
     def _read(self, solution: Solution, action: Action, found: float, simple: float, began: float) -> Argmax:
         if solution.x is not None:
             solved = np.rint(solution.x[self._a]).astype(np.int8)
-            true = float(value(self.networks, solved[None].astype(float))[0])
-            if abs(true - solution.value) > 1e-5 * max(1.0, abs(true)):
-                raise SolverFailed(f"the solver values its action at {solution.value:.8g}, the network at {true:.8g}: report this case, or try another solver")
+            true = float(value(self.networks, solved[None])[0])
+            self._check(solution.value, true, "values its action at")
             if true >= found:
                 action, found = solved, true
-        bound = max(min(solution.bound, simple), found)
-        return self._answer(action, found, bound, solution.status, began)
+        self._check(found, solution.bound, "has an action of value above its bound:", solver_first=False)
+        return self._answer(action, found, max(min(solution.bound, simple), found), solution.status, began)
+
+    def _check(self, less: float, more: float, what: str, *, solver_first: bool = True) -> None:
+        """A solver that claims more than the network gives, or proves less than was found, is not believed."""
+        if less - more > _TOLERANCE * max(1.0, abs(more)):
+            claim, truth = (less, more) if solver_first else (more, less)
+            raise SolverFailed(f"the solver {what} {claim:.8g}, the network says {truth:.8g}: report this case, or try another solver")
 
     def _answer(self, action: Action, found: float, bound: float, status: str, began: float) -> Argmax:
-        if status != "time_limit":
-            status = "optimal" if relative_gap(found, bound) <= 1e-6 else "within_gap"
+        if relative_gap(found, bound) <= 1e-6:
+            status = "optimal"
+        elif status != "time_limit":
+            status = "within_gap"
         return Argmax(action, found, bound, status, time.perf_counter() - began)
+
+
+def _as_list(networks: ReluNetwork | Sequence[ReluNetwork]) -> list[ReluNetwork]:
+    return [networks] if isinstance(networks, ReluNetwork) else list(networks)
+
+
+def _same_model(new: ReluNetwork, old: ReluNetwork) -> bool:
+    """Whether two networks differ only in what is rewritten for each state: first layer, biases, skip."""
+    if new.weights[0].shape != old.weights[0].shape or len(new.weights) != len(old.weights):
+        return False
+    return all(a is b or np.array_equal(a, b) for a, b in zip(new.weights[1:], old.weights[1:], strict=True))
+
+
+def _above(bound: float) -> float:
+    """Widened by rounding errors."""
+    return bound + 1e-9 * (1 + abs(bound))

@@ -68,14 +68,26 @@ def linear_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
 
 def output_bound(network: ReluNetwork, actions: ActionSet, bounds: Bounds) -> float:
     """A proven upper bound of the network's value over the set, without any solve."""
-    upper = _substitute(network, bounds, network.weights[-1], network.biases[-1], actions, network.skip)
-    return float(upper[0] + _SLACK * (1 + abs(upper[0])))
+    weights, constant = output_plane(network, bounds)
+    upper = constant + float(actions.support(weights[None])[0])
+    return upper + _SLACK * (1 + abs(upper))
 
 
-def _substitute(
-    network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats, actions: ActionSet, skip: Floats | None = None
-) -> Floats:
+def output_plane(network: ReluNetwork, bounds: Bounds) -> tuple[Floats, float]:
+    """(weights, constant) with `network(a) <= weights @ a + constant` for every action of the set that `bounds` hold for."""
+    weights, constant = _plane(network, bounds, network.weights[-1], network.biases[-1])
+    direct = 0.0 if network.skip is None else network.skip
+    return weights[0] + direct, float(constant[0])
+
+
+def _substitute(network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats, actions: ActionSet) -> Floats:
     """Upper bounds of `weight @ y + bias` (rows) where y are the outputs of the last layer in `bounds`."""
+    coefficient, constant = _plane(network, bounds, weight, bias)
+    return constant + actions.support(coefficient)
+
+
+def _plane(network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
+    """Linear functions of the action (rows) above `weight @ y + bias`, y as in `_substitute`."""
     coefficient, constant = weight, bias.astype(float)
     for depth in range(len(bounds) - 1, -1, -1):
         lower, upper = bounds[depth]
@@ -85,9 +97,7 @@ def _substitute(
         onto = positive * slope + negative * below
         constant = constant + onto @ network.biases[depth]
         coefficient = onto @ network.weights[depth]
-    if skip is not None:
-        coefficient = coefficient + skip
-    return constant + actions.support(coefficient)
+    return coefficient, constant
 
 
 def _relaxation(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:

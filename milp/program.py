@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +12,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rows:
     """A block of constraints: its row numbers and the slots of its coefficients (see `Program.set_values`)."""
 
     index: Indices
@@ -42,9 +42,7 @@ class Program:
     rows: int = 0
     entries: int = 0
 
-    def add_columns(
-        self, count: int, lower: ArrayLike = 0.0, upper: ArrayLike = np.inf, *, integer: bool = False, cost: ArrayLike = 0.0
-    ) -> Indices:
+    def add_columns(self, count: int, lower: ArrayLike = 0.0, upper: ArrayLike = np.inf, *, integer: bool = False, cost: ArrayLike = 0.0) -> Indices:
         """Add `count` variables; bounds and cost broadcast. Returns their column numbers."""
         index = np.arange(self.columns, self.columns + count)
         for store, given in ((self._cost, cost), (self._lower, lower), (self._upper, upper)):

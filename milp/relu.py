@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from milp.errors import ConfigError
 from milp.program import Floats, Indices, Program, Rows
@@ -36,7 +37,7 @@ class ReluNetwork:
         """Widths of the hidden layers."""
         return tuple(len(bias) for bias in self.biases[:-1])
 
-    def preactivations(self, actions: Floats) -> list[Floats]:
+    def preactivations(self, actions: NDArray[Any]) -> list[Floats]:
         """Inputs of every hidden layer's ReLU, each (..., width)."""
         found, x = [], np.asarray(actions, dtype=float)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -44,11 +45,11 @@ class ReluNetwork:
             x = np.maximum(found[-1], 0.0)
         return found
 
-    def __call__(self, actions: Floats) -> Floats:
+    def __call__(self, actions: NDArray[Any]) -> Floats:
         """Values (...,) of actions (..., in)."""
         return self.after_first(np.asarray(actions, dtype=float) @ self.weights[0].T + self.biases[0], self.direct(actions))
 
-    def direct(self, actions: Floats) -> Floats | float:
+    def direct(self, actions: NDArray[Any]) -> Floats | float:
         """The linear path's share of the value."""
         return 0.0 if self.skip is None else np.asarray(actions, dtype=float) @ self.skip
 
@@ -102,7 +103,7 @@ class Embedding:
         """All columns of the block."""
         return np.concatenate([np.concatenate([layer.y, layer.t, layer.z]) for layer in self.layers])
 
-    def point(self, network: ReluNetwork, action: Floats, x: Floats) -> None:
+    def point(self, network: ReluNetwork, action: NDArray[Any], x: Floats) -> None:
         """Write the values that `action` gives the block's columns into `x`."""
         for layer, pre in zip(self.layers, network.preactivations(action), strict=True):
             x[layer.y], x[layer.t] = np.maximum(pre, 0.0), np.maximum(-pre, 0.0)
@@ -166,4 +167,5 @@ def check_same_shape(networks: Sequence[ReluNetwork], size: int) -> None:
     """Every network must take the action set's vector."""
     for network in networks:
         if network.weights[0].shape[1] != size:
-            raise ConfigError(f"the network takes {network.weights[0].shape[1]} action components, the action set has {size}: use the checkpoint trained for it")
+            taken = network.weights[0].shape[1]
+            raise ConfigError(f"the network takes {taken} action components, the action set has {size}: use the checkpoint trained for it")

@@ -13,7 +13,7 @@ from milp.errors import ConfigError, InfeasibleActionSet, SolverFailed, SolverUn
 from milp.program import Floats, Indices, Matrices, Program
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SolverSettings:
     """How to solve.
 
@@ -109,7 +109,7 @@ class HighsSession(Session):
         import highspy
 
         self._lib = highspy
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()
         self._loaded = False
         options: dict[str, Any] = {
             "output_flag": False,
@@ -176,7 +176,8 @@ class HighsSession(Session):
             raise InfeasibleActionSet("the constraints admit no action: relax a capacity, budget or custom constraint")
         limited = status in (names.kTimeLimit, names.kIterationLimit, names.kInterrupt)
         if status != names.kOptimal and not limited:
-            raise SolverFailed(f"HiGHS stopped with '{self._highs.modelStatusToString(status)}': check the model's numbers, or try solver.name=gurobi")
+            name = self._highs.modelStatusToString(status)
+            raise SolverFailed(f"HiGHS stopped with '{name}': check the model's numbers, or try solver.name=gurobi")
         if self.is_mip:
             bound, found = info.mip_dual_bound, info.primal_solution_status == 2
         else:
@@ -217,12 +218,12 @@ class GurobiSession(Session):
         m, grb = self.m, self._grb.GRB
         matrix = sparse.csr_matrix((m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost)))
         kinds = np.where(m.integer, grb.INTEGER, grb.CONTINUOUS)
-        self._x = self._model.addMVar(len(m.cost), lb=m.lower, ub=m.upper, vtype=kinds)
+        self._x: Any = self._model.addMVar(len(m.cost), lb=m.lower, ub=m.upper, vtype=kinds)
         ranged = np.flatnonzero(np.isfinite(m.row_lower) & np.isfinite(m.row_upper) & (m.row_lower != m.row_upper))
         self._sense = np.where(m.row_lower == m.row_upper, "=", np.where(np.isfinite(m.row_upper), "<", ">"))
         self._sense[ranged] = "="  # A x - s = 0 with the range as bounds of s
         self._ranged = ranged
-        self._slack = self._model.addMVar(len(ranged))
+        self._slack: Any = self._model.addMVar(len(ranged))
         pick = sparse.csr_matrix((-np.ones(len(ranged)), (ranged, np.arange(len(ranged)))), shape=(len(m.row_lower), len(ranged)))
         everything = self._grb.concatenate([self._x, self._slack])
         rows = self._model.addMConstr(sparse.hstack([matrix, pick]).tocsr(), everything, self._sense, np.zeros(len(m.row_lower)))
@@ -264,7 +265,8 @@ class GurobiSession(Session):
         except self._grb.GurobiError as error:
             if error.errno == 10010:
                 raise SolverUnavailable(
-                    f"{len(self.m.cost)} variables exceed the size limit of this Gurobi licence: install a full licence, or set solver.name=highs"
+                    f"{len(self.m.cost)} variables and {len(self.m.row_lower)} constraints exceed the size limit of this Gurobi licence: "
+                    "install a full licence, or set solver.name=highs"
                 ) from error
             raise SolverFailed(f"Gurobi failed: {error}") from error
         if model.Status in (grb.INFEASIBLE, grb.INF_OR_UNBD):

@@ -1,0 +1,190 @@
+"""SEQUOIA: Q-learning whose argmax over a coupled action set is a MILP (Xu, Wilder, Khalil, Tambe, ICLR 2025).
+
+Where this departs from the published code, with the reason:
+* values of the fluid relaxation, not one-step rewards, start the learning (they see the whole horizon);
+* states are drawn from the whole state space and from played episodes, not from {0, 1};
+* the target network moves, and only as it should (Polyak averaging);
+* during training the argmax is searched over a pool of feasible actions, for a whole batch at once; decisions and the
+  periodic checks use the exact MILP.
+`SequoiaSettings.paper()` follows the publication instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.bandits import BanditInstance
+from milp.argmax import NetworkArgmax
+from milp.errors import CheckpointError, ConfigError
+from milp.relu import ReluNetwork
+from milp.solvers import SolverSettings
+from planners.base import Decision, SingleDecisions
+from planners.q_network import NETWORKS, QNetwork
+
+
+@dataclass(frozen=True)
+class SequoiaSettings:
+    """Every number of the learning.
+
+    Args:
+        network: "state" (action weights looked up by arm state and steps to go) or "plain" (the paper's MLP).
+        hidden: widths of the ReLU layers.
+        pretrain: targets of the first phase: "fluid", "myopic" (one-step reward) or "none".
+        pretrain_steps: gradient steps of the first phase.
+        solves: fluid programs behind the "fluid" targets.
+        updates: gradient steps of Q-learning.
+        updates_per_step: gradient steps for each step of the simulated episodes.
+        episodes: episodes simulated side by side.
+        replay: transitions kept.
+        batch: states per gradient step.
+        learning_rate: of the first phase; `fine_learning_rate` is that of Q-learning.
+        discount: 1 with a known end of the episode ("state" networks see the steps to go), below 1 without.
+        target_rate: share of the online weights that moves into the target network per update.
+        explore: share of exploring actions at the start and at the end, falling exponentially.
+        argmax: "pool" (batched search), "milp" (exact, as published) or "greedy" (component by component).
+        pool: feasible actions in the pool.
+        check_every: gradient steps between checks by exact MILP decisions; `check_episodes` episodes each.
+    """
+
+    network: str = "state"
+    hidden: tuple[int, ...] = (16, 32)
+    pretrain: str = "fluid"
+    pretrain_steps: int = 1000
+    solves: int = 32
+    updates: int = 1000
+    updates_per_step: int = 2
+    episodes: int = 64
+    replay: int = 20_000
+    batch: int = 128
+    learning_rate: float = 2e-3
+    fine_learning_rate: float = 3e-4
+    discount: float = 1.0
+    target_rate: float = 0.01
+    explore: tuple[float, float] = (0.2, 0.05)
+    argmax: str = "pool"
+    pool: int = 1500
+    check_every: int = 500
+    check_episodes: int = 16
+
+    def __post_init__(self) -> None:
+        for name, allowed in {"network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy")}.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}")
+        if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
+            raise ConfigError(f"sequoia.discount is {self.discount}: a plain network, which does not see the steps to go, needs a discount below 1")
+        if min(self.batch, self.episodes, self.pool, self.check_every, *self.hidden) < 1 or self.pretrain_steps + self.updates < 1:
+            raise ConfigError("sequoia: batch, episodes, pool, check_every, hidden and pretrain_steps + updates must be positive")
+
+    @staticmethod
+    def paper() -> SequoiaSettings:
+        """The publication: plain network, myopic pre-training, DQN with an exact argmax for every target.
+
+        Its code moves the target network by 1e-6 per step and so never learns beyond two steps; here it moves by 0.005.
+        """
+        return SequoiaSettings(
+            network="plain", pretrain="myopic", pretrain_steps=3000, updates=2000, updates_per_step=1, episodes=1, replay=10_000, batch=32,
+            learning_rate=1e-3, fine_learning_rate=2.5e-4, discount=0.99, target_rate=0.005, explore=(0.9, 0.05), argmax="milp",
+        )  # fmt: skip
+
+    @staticmethod
+    def greedy() -> SequoiaSettings:
+        """The iterative (greedy) DQN baseline: the same learner without MILP, pre-training or fluid values."""
+        return replace(SequoiaSettings.paper(), pretrain="none", pretrain_steps=0, updates=3000, batch=64, episodes=8, argmax="greedy", fine_learning_rate=1e-3)
+
+
+def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
+    """A fresh network for an instance; the global random state is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return NETWORKS[settings.network](instance.dynamics, instance.horizon, tuple(settings.hidden))
+
+
+def shape_of(instance: BanditInstance) -> dict[str, int]:
+    """What must agree between a checkpoint and the instance it decides for."""
+    model = instance.dynamics
+    return {"arms": model.arms, "states": model.states, "components": model.components, "horizon": instance.horizon}
+
+
+class SequoiaPlanner(SingleDecisions):
+    """Decides with the exact MILP over a trained network, or over the minimum of several (pessimistic) ones."""
+
+    def __init__(self, instance: BanditInstance, networks: QNetwork | Sequence[QNetwork], settings: SolverSettings | None = None, *, bounds: str = "linear") -> None:
+        self.instance = instance
+        self.networks = [networks] if isinstance(networks, QNetwork) else list(networks)
+        self.settings = settings or SolverSettings(gap=1e-3, time_limit=30.0)
+        self._bounds = bounds
+        self._argmax: NetworkArgmax | None = None
+
+    @classmethod
+    def load(cls, path: str | Path | Sequence[str | Path], instance: BanditInstance, settings: SolverSettings | None = None) -> SequoiaPlanner:
+        """From one checkpoint, or several for their minimum. Raises CheckpointError naming the file."""
+        paths = [path] if isinstance(path, (str, Path)) else list(path)
+        return cls(instance, [load_network(Path(p), instance) for p in paths], settings)
+
+    def reset(self, *, seed: int | None = None) -> None:
+        """Forget the solver's session, so that a new evaluation does not depend on the last one."""
+        self._argmax = None
+
+    def plan_batch(self, observations: Any) -> list[Decision]:
+        """One exact decision per state; the networks are conditioned on all states at once."""
+        state, left = np.asarray(observations["state"]), np.asarray(observations["steps_left"])
+        members = [network.action_networks(state, left) for network in self.networks]
+        return [self._decide(list(networks)) for networks in zip(*members, strict=True)]
+
+    def plan(self, observation: Any) -> Decision:
+        """Decide for {"state": (arms,), "steps_left": int}."""
+        left = observation.get("steps_left", self.instance.horizon)
+        return self.plan_batch({"state": np.asarray(observation["state"])[None], "steps_left": np.asarray(left)[None]})[0]
+
+    def _decide(self, networks: list[ReluNetwork]) -> Decision:
+        began = time.perf_counter()
+        if self._argmax is None:
+            self._argmax = NetworkArgmax(networks, self.instance.actions, self.settings, bounds=self._bounds)
+        found = self._argmax.maximise(networks)
+        return Decision(found.action, found.value, found.bound, found.status, time.perf_counter() - began)
+
+
+def save_network(network: QNetwork, instance: BanditInstance, settings: SequoiaSettings) -> dict[str, Any]:
+    """What a checkpoint needs to restore the network: plain numbers, texts and tensors."""
+    return {"shape": shape_of(instance), "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}, "weights": network.state_dict()}
+
+
+def load_network(path: Path, instance: BanditInstance) -> QNetwork:
+    """Restore a network. Raises CheckpointError for a missing or damaged file, or one made for another size."""
+    if path.is_dir():
+        path = best_checkpoint(path)
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
+        settings = SequoiaSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()})
+        shape = saved["shape"]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)") from None
+    except ConfigError:
+        raise
+    except Exception as error:  # torch raises many types for a damaged file
+        raise CheckpointError(f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): train again or restore a copy") from error
+    if shape != shape_of(instance):
+        raise CheckpointError(f"{path}: trained for {_words(shape)}, but this programme has {_words(shape_of(instance))}: train for it")
+    network = build_network(instance, settings)
+    network.load_state_dict(saved["weights"])
+    return network.eval()
+
+
+def _words(shape: dict[str, int]) -> str:
+    return ", ".join(f"{value} {name}" if name != "horizon" else f"horizon {value}" for name, value in shape.items())
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """`best.ckpt` of a checkpoint folder or of a run that holds one. Raises CheckpointError."""
+    found = sorted(folder.rglob("best.ckpt"))
+    if len(found) != 1:
+        what = "no best.ckpt" if not found else f"{len(found)} checkpoints ({', '.join(str(p.relative_to(folder)) for p in found[:3])}, ...)"
+        raise CheckpointError(f"{folder}: {what}: name one checkpoint file")
+    return found[0]

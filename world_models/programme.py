@@ -1,0 +1,267 @@
+"""From settings to a bandit instance: a generated domain, tables of a real programme, or dynamics learned from its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+
+import numpy as np
+import pandas as pd
+
+from envs.bandit_domains import generate
+from envs.bandits import ArmDynamics, BanditInstance
+from envs.graphs import read_graph
+from milp.actions import ActionSet, Budget
+from milp.capacity import Capacity
+from milp.custom import PyomoSet
+from milp.errors import ConfigError, DatasetError
+from milp.path import Path
+from milp.schedule import Schedule
+from world_models.arms import ArmPosterior, read_log, read_states, read_tables
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Which joint actions are feasible, for a programme with its own data.
+
+    Args:
+        kind: "budget", "exactly" (that many), "capacity", "schedule", "path" or "custom".
+        budget: most arms per step.
+        costs: CSV arm, cost (capacity).
+        workers: CSV worker, capacity (capacity), or worker, slot with one row per free slot (schedule).
+        arm_slots: CSV arm, slot, one row per slot at which the arm can be visited (schedule).
+        visits: visits a pulled arm needs (schedule).
+        connections: CSV of two columns of node ids; nodes are arms (path).
+        stations: CSV id, name, latitude, longitude (path, optional).
+        source: where the route starts and ends (path).
+        moves: most moves of a route (path); twice the budget when 0.
+        rules: "rules.py:build", a function that adds Pyomo constraints to a block with binary `a[0..arms-1]` (custom).
+    """
+
+    kind: str = "budget"
+    budget: int = 0
+    costs: str | None = None
+    workers: str | None = None
+    arm_slots: str | None = None
+    visits: int = 2
+    connections: str | None = None
+    stations: str | None = None
+    source: str | None = None
+    moves: int = 0
+    rules: str | None = None
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What is planned for.
+
+    Args:
+        domain: generate this domain of the paper ("capacity", "schedule", "path", "interventions", "budget");
+            leave empty to read `transitions` or `log`.
+        arms, budget, states, seed: of the generated instance (see `envs.bandit_domains.generate`).
+        horizon: steps of an episode.
+        connections, stations, centre: a real graph for the generated path domain.
+        transitions: CSV arm, state, action, next_state, probability.
+        log: CSV arm, state, action, next_state of observed moves; the dynamics are its posterior mean.
+        rewards: CSV arm, state, reward, with `transitions` or `log`.
+        members: planners see this many posterior samples instead of the mean (with `log`).
+        prior_strength: observations that the prior counts for (with `log`).
+        start: CSV arm, state of the first states of an episode; uniformly drawn without.
+        constraint: the feasible actions, with `transitions` or `log`.
+    """
+
+    domain: str = ""
+    arms: int = 20
+    budget: int = 5
+    states: int = 4
+    seed: int = 0
+    horizon: int = 20
+    connections: str | None = None
+    stations: str | None = None
+    centre: str | None = None
+    transitions: str | None = None
+    log: str | None = None
+    rewards: str | None = None
+    members: int = 0
+    prior_strength: float = 2.0
+    start: str | None = None
+    constraint: Constraint = field(default_factory=Constraint)
+
+
+@dataclass(frozen=True)
+class Built:
+    """An instance, the ensemble of models that planners see (None: the instance's own), and the log's posterior if any."""
+
+    instance: BanditInstance
+    models: tuple[ArmDynamics, ...] | None = None
+    posterior: ArmPosterior | None = None
+
+    def with_model(self, model: ArmDynamics) -> BanditInstance:
+        """The instance with another model of its arms."""
+        return replace(self.instance, dynamics=model)
+
+
+def build(programme: Programme, base: str | FilePath = ".", seed: int | None = None) -> Built:
+    """Build the instance. Relative file names are looked up beside `base` first, then in the working folder.
+
+    `seed` replaces the programme's own. Raises DatasetError, ConfigError or InfeasibleActionSet.
+    """
+    seed = programme.seed if seed is None else seed
+    find = _finder(FilePath(base))
+    sources = [bool(programme.domain), programme.transitions is not None, programme.log is not None]
+    if sum(sources) != 1:
+        raise ConfigError("programme: give exactly one of domain (generated), transitions (tables) or log (learned)")
+    if programme.domain:
+        return Built(
+            generate(
+                programme.domain, programme.arms, programme.budget, seed=seed, horizon=programme.horizon, states=programme.states,
+                connections=find(programme.connections), stations=find(programme.stations), centre=programme.centre,
+            )
+        )  # fmt: skip
+    if programme.rewards is None:
+        raise ConfigError("programme.rewards is missing: give a CSV with the columns arm, state, reward")
+    if programme.log is not None:
+        log = read_log(_there(find(programme.log)), _there(find(programme.rewards)), levels=2)
+        posterior = log.posterior(programme.prior_strength)
+        dynamics, names = posterior.mean(), log.arm_names
+        models = tuple(posterior.sample(programme.members, np.random.default_rng([seed, 7]))) if programme.members else None
+    else:
+        tables = read_tables(_there(find(programme.transitions)), _there(find(programme.rewards)))
+        dynamics, names, models, posterior = tables.dynamics, tables.arm_names, None, None
+    actions, order = _action_set(programme.constraint, names, find)
+    if order is not None:
+        dynamics, names, models = _reorder(dynamics, order), tuple(names[i] for i in order), models and tuple(_reorder(m, order) for m in models)
+    initial = np.full((dynamics.arms, dynamics.states), 1.0 / dynamics.states)
+    if programme.start is not None:
+        initial = np.eye(dynamics.states)[read_states(_there(find(programme.start)), names, dynamics.states)]
+    return Built(BanditInstance(dynamics, actions, programme.horizon, initial, names, programme.constraint.kind), models, posterior)
+
+
+def _finder(base: FilePath) -> Callable[[str | None], str | None]:
+    folder = base if base.is_dir() else base.parent
+
+    def find(name: str | None) -> str | None:
+        if name is None:
+            return None
+        beside = folder / name
+        return str(beside if beside.exists() else name)
+
+    return find
+
+
+def _there(name: str | None) -> str:
+    assert name is not None
+    return name
+
+
+def _reorder(model: ArmDynamics, order: list[int]) -> ArmDynamics:
+    return ArmDynamics(model.transition[order], model.reward[order])
+
+
+def _action_set(c: Constraint, names: tuple[str, ...], find: Callable[[str | None], str | None]) -> tuple[ActionSet, list[int] | None]:
+    """The set, and for a path the order of the arms along its graph's nodes."""
+
+    def need(setting: str) -> str:
+        name = find(getattr(c, setting))
+        if name is None:
+            raise ConfigError(f"constraint.{setting} is missing: a '{c.kind}' constraint needs it")
+        return name
+
+    if c.kind in ("budget", "exactly"):
+        return Budget(len(names), _positive(c.budget), exactly=c.kind == "exactly"), None
+    if c.kind == "capacity":
+        costs = _column(need("costs"), "arm", "cost")
+        workers = _column(need("workers"), "worker", "capacity")
+        _same_arms(costs, names, need("costs"))
+        ordered = [_number(costs[name], need("costs"), name) for name in names]
+        room = [_number(value, need("workers"), worker) for worker, value in workers.items()]
+        return Capacity(ordered, room, c.budget or None, names, tuple(workers)), None
+    if c.kind == "schedule":
+        return _schedule(c, names, need("arm_slots"), need("workers")), None
+    if c.kind == "path":
+        return _path(c, names, need("connections"), find(c.stations))
+    if c.kind == "custom":
+        if c.rules is None:
+            raise ConfigError("constraint.rules is missing: give 'rules.py:build', a function that adds Pyomo constraints to the block it is given")
+        file, _, function = c.rules.rpartition(":")
+        return PyomoSet.from_file(f"{find(file)}:{function}", len(names)), None
+    raise ConfigError(f"constraint.kind '{c.kind}' is unknown: choose budget, exactly, capacity, schedule, path or custom")
+
+
+def _positive(budget: int) -> int:
+    if budget < 1:
+        raise ConfigError(f"constraint.budget is {budget}: give the most arms per step, at least 1")
+    return budget
+
+
+def _rows(path: str, columns: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
+    """(line, cells) of a CSV's columns, all filled."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file: check the path in the scenario") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not a readable CSV file ({error}): save it as UTF-8 with a header line") from None
+    for column in columns:
+        if column not in table:
+            raise DatasetError(f"{path}: column '{column}' is missing: needed are {', '.join(columns)}")
+    rows = [(line, tuple(str(cell).strip() for cell in cells)) for line, cells in enumerate(table[list(columns)].itertuples(index=False), start=2)]
+    for line, cells in rows:
+        if not all(cells) or any(cell.lower() == "nan" for cell in cells):
+            raise DatasetError(f"{path}, line {line}: an empty or NaN cell: fill it or remove the row")
+    return rows
+
+
+def _column(path: str, key: str, value: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line, (name, cell) in _rows(path, (key, value)):
+        if name in found:
+            raise DatasetError(f"{path}, line {line}: {key} '{name}' is listed twice: keep one row")
+        found[name] = cell
+    return found
+
+
+def _number(text: str, path: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DatasetError(f"{path}: '{text}' of '{name}' is not a number: correct it") from None
+
+
+def _same_arms(found: dict[str, str], names: tuple[str, ...], path: str) -> None:
+    for name in names:
+        if name not in found:
+            raise DatasetError(f"{path}: arm '{name}' is missing: add a row for it")
+    for name in found:
+        if name not in names:
+            raise DatasetError(f"{path}: arm '{name}' is not in the rewards file: remove the row or add the arm there")
+
+
+def _schedule(c: Constraint, names: tuple[str, ...], arm_slots: str, workers: str) -> Schedule:
+    arms, staff = _rows(arm_slots, ("arm", "slot")), _rows(workers, ("worker", "slot"))
+    slots = list(dict.fromkeys(cells[1] for _, cells in staff + arms))
+    crew = list(dict.fromkeys(cells[0] for _, cells in staff))
+    arm_table, crew_table = np.zeros((len(names), len(slots)), bool), np.zeros((len(crew), len(slots)), bool)
+    for line, (name, slot) in arms:
+        if name not in names:
+            raise DatasetError(f"{arm_slots}, line {line}: arm '{name}' is not in the rewards file: remove the row or add the arm there")
+        arm_table[names.index(name), slots.index(slot)] = True
+    for _, (worker, slot) in staff:
+        crew_table[crew.index(worker), slots.index(slot)] = True
+    return Schedule(arm_table, crew_table, c.visits, c.budget or None, arm_names=names, worker_names=tuple(crew), slot_names=tuple(slots))
+
+
+def _path(c: Constraint, names: tuple[str, ...], connections: str, stations: str | None) -> tuple[Path, list[int]]:
+    graph = read_graph(connections, stations)
+    nodes = [str(node) for node in graph]
+    for name in names:
+        if name not in nodes:
+            raise DatasetError(f"{connections}: arm '{name}' has no connection: add one, or remove the arm from the rewards file")
+    unknown = next((node for node in nodes if node not in names), None)
+    if unknown is not None:
+        raise DatasetError(f"{connections}: station '{unknown}' is not an arm of the rewards file: add it there or remove its connections")
+    if c.source is None:
+        raise ConfigError("constraint.source is missing: name the station where the route starts and ends")
+    budget = _positive(c.budget)
+    return Path(graph, c.source, moves=c.moves or 2 * budget, budget=budget), [names.index(node) for node in nodes]

@@ -1,0 +1,148 @@
+"""`worldplan bandits run`: compare policies over seeds and episodes, resumably, and write the run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_backend
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from milp.errors import ConfigError, MissingExtra
+from world_models.programme import build
+from worldplan.bandit_jobs import BOUND, Job, jobs_of, run_job
+from worldplan.runs import Run, create_run, latest_run
+from worldplan.scenario import Scenario, make_scenario, parse_scenario, scenario_parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command."""
+    parser = scenario_parser("worldplan bandits run", "Train where needed, evaluate every policy, and write table, plots and report.")
+    parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="where jobs run; ray uses RAY_ADDRESS")
+    parser.add_argument("--runs", default="runs", help="folder of run folders")
+    parser.add_argument("--fresh", action="store_true", help="start a new run even if an unfinished one can be continued")
+    settings, base = parse_scenario(parser, argv)
+    scenario = make_scenario(parser, settings)
+    run = run_scenario(scenario, base, root=settings.runs, jobs=settings.jobs, engine=settings.engine, fresh=settings.fresh)
+    print_table(run)
+    return 0
+
+
+def run_scenario(scenario: Scenario, base: Path, *, root: str = "runs", jobs: int = 0, engine: str = "local", fresh: bool = False) -> Run:
+    """Run, or continue, a scenario; returns its finished run folder."""
+    from worldplan.bandit_results import write_results
+
+    for seed in scenario.seed_list():  # bad input is found before anything is written
+        build(scenario.programme, base, scenario.programme.seed + seed)
+    run = _open(scenario, base, root, fresh)
+    todo = jobs_of(run.path, scenario, base.resolve(), progress=False)
+    waiting = [job for job in todo if not job.result.exists()]
+    label = "runs on Ray" if engine == "ray" else "jobs"
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=len(todo), completed=len(todo) - len(waiting))
+        for done in _execute(waiting, jobs, engine):
+            progress.update(task, advance=1, description=f"{done.policy}, seed {done.seed} done")
+    write_results(run, scenario, base)
+    return run
+
+
+def _open(scenario: Scenario, base: Path, root: str, fresh: bool) -> Run:
+    config = scenario.to_dict() | {"base": str(base)}
+    seed = scenario.seed_list()[0]
+    known = None if fresh else latest_run(root, scenario.name, config, seed)
+    if known is not None and not (known.path / "summary.csv").exists():
+        print(f"continuing {known.path}", file=sys.stderr)
+        return known
+    return create_run(root, scenario.name, config, seed)
+
+
+def _execute(jobs: list[Job], processes: int, engine: str) -> Iterable[Job]:
+    """Run the jobs in separate processes, here or on Ray; results come as they finish."""
+    if engine == "ray":
+        try:
+            import ray
+            from ray.util.joblib import register_ray
+        except ImportError as error:
+            raise MissingExtra("--engine ray needs Ray: pip install 'worldplan[ray]'") from error
+        if not ray.is_initialized():
+            ray.init(ignore_reinit_error=True, log_to_driver=False)  # RAY_ADDRESS picks a cluster
+        register_ray()
+        with parallel_backend("ray"):
+            yield from Parallel(n_jobs=processes or -1)(delayed(run_job)(job) for job in jobs)
+        return
+    if processes == 1:
+        yield from map(run_job, jobs)
+        return
+    yield from Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")(delayed(run_job)(job) for job in jobs)
+
+
+def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
+    """One row per policy: mean reward per step with 95 % interval, share of the bound, decision time.
+
+    The interval is a bootstrap over episodes within each seed: it speaks of luck, given the instances and trainings.
+    """
+    seeds, horizon = scenario.seed_list(), scenario.programme.horizon
+    results = {policy: [_read(folder, policy, seed) for seed in seeds] for policy in [*scenario.policy_list(), BOUND]}
+    bound = np.stack([table["return"].to_numpy() for table in results[BOUND]]) / horizon
+    rows = []
+    for policy in scenario.policy_list():
+        reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / horizon
+        low, high = _interval(reward)
+        seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
+        limits = int(sum(table["time_limits"].sum() for table in results[policy]))
+        notes = {str(note) for table in results[policy] for note in table["note"].dropna().unique() if str(note)}
+        note = "; ".join(sorted(notes)) + (f"{limits} decisions hit the time limit" if limits else "")
+        rows.append(
+            {"policy": policy, "mean": reward.mean(), "low": low, "high": high, "bound_share": reward.mean() / bound.mean(),
+             "decision_ms": 1000 * seconds, "episodes": reward.size, "note": note}
+        )  # fmt: skip
+    return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def mean_bound(folder: Path, scenario: Scenario) -> float:
+    """Mean upper bound per step over the evaluated start states."""
+    tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
+    return float(np.mean([table["return"].mean() for table in tables])) / scenario.programme.horizon
+
+
+def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
+    path = folder / "jobs" / f"{policy}-{seed}.csv"
+    if not path.exists():
+        raise ConfigError(f"{path}: the result is missing: run the same command again to finish the run")
+    return pd.read_csv(path)
+
+
+def _interval(reward: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
+    """Percentile bootstrap of the mean of (seeds, episodes), resampled within seeds."""
+    rng = np.random.default_rng(0)
+    seeds, episodes = reward.shape
+    means = np.zeros(resamples)
+    for row in reward:
+        means += row[rng.integers(episodes, size=(resamples, episodes))].mean(1) / seeds
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def print_table(run: Run) -> None:
+    """The summary for people."""
+    table = run.read_csv("summary.csv")
+    assert table is not None
+    shown = Table(title=f"{run.name}: mean reward per step, 95 % interval over episodes")
+    for column in ("policy", "mean", "95 % interval", "share of bound", "ms per decision", "note"):
+        shown.add_column(column, justify="left" if column in ("policy", "note") else "right")
+    for row in table.to_dict("records"):
+        note = row["note"] if isinstance(row["note"], str) else ""
+        shown.add_row(
+            str(row["policy"]), f"{row['mean']:.3f}", f"{row['low']:.3f} .. {row['high']:.3f}", f"{100 * row['bound_share']:.1f} %", f"{row['decision_ms']:.2f}", note
+        )
+    console = Console()
+    console.print(shown)
+    console.print(f"upper bound on every policy: {float((run.path / 'bound.txt').read_text()):.3f} per step")
+    console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")

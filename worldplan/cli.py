@@ -1,0 +1,111 @@
+"""The command line: finds the command, imports only what it needs, and turns expected errors into one line and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+HELP = """worldplan: learn a model of the world from data, and plan in it
+
+usage: worldplan COMMAND ... (each command has --help)
+
+  bandits run SCENARIO.yaml      compare policies on a restless-bandit scenario: table, plots, report
+  bandits decide SCENARIO.yaml   what to do today, for a real programme
+  bandits bound SCENARIO.yaml    upper bound on every policy
+  fit | validate | test          train or check a learned part (LightningCLI: --config FILE, --print_config)
+  evaluate RUN                   play more episodes with a finished run's policies
+  report RUN [RUN ...]           one self-contained HTML file for one or several runs
+  doctor                         what works here: solvers, licences, GPU, optional parts
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are first imported, which is below
+    from milp.errors import WorldplanError
+
+    try:
+        return _run(arguments)
+    except WorldplanError as error:
+        print(f"worldplan: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("worldplan: interrupted; finished parts are kept, run the same command again to continue", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # argument parsers leave this way
+        return stop.code if isinstance(stop.code, int) else 2
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("worldplan"))
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command in ("fit", "validate", "test"):
+        return _lightning(arguments)
+    commands: dict[str, Callable[[list[str]], int]] = {"bandits": _bandits, "evaluate": _evaluate, "report": _report, "doctor": _doctor}
+    if command not in commands:
+        print(f"worldplan: unknown command '{command}'\n\n{HELP}", file=sys.stderr)
+        return 2
+    return commands[command](rest)
+
+
+def _bandits(arguments: list[str]) -> int:
+    verb, rest = (arguments[0] if arguments else "--help"), arguments[1:]
+    if verb == "run":
+        from worldplan import bandit_run
+
+        return bandit_run.main(rest)
+    if verb in ("decide", "bound"):
+        from worldplan import bandit_decide
+
+        return bandit_decide.decide(rest) if verb == "decide" else bandit_decide.bound(rest)
+    print(HELP, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
+    return 0 if verb in ("-h", "--help") else 2
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from worldplan import evaluation
+
+    return evaluation.main(arguments)
+
+
+def _report(arguments: list[str]) -> int:
+    import argparse
+    from pathlib import Path
+
+    from worldplan.report import write_report
+
+    parser = argparse.ArgumentParser(prog="worldplan report", description="Write one self-contained HTML file.")
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument("--output", type=Path, default=None, help="the file to write")
+    options = parser.parse_args(arguments)
+    print(write_report(options.runs, options.output))
+    return 0
+
+
+def _doctor(arguments: list[str]) -> int:
+    import argparse
+
+    from worldplan.doctor import run_doctor
+
+    argparse.ArgumentParser(prog="worldplan doctor", description="Try out what is installed and say what to do about the rest.").parse_args(arguments)
+    return run_doctor()
+
+
+def _lightning(arguments: list[str]) -> int:
+    from worldplan.training import lightning_main
+
+    lightning_main(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""`worldplan evaluate RUN`: more episodes with the policies of a finished run, without training again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from envs.bandits import BanditVectorEnv
+from milp.errors import ConfigError
+from planners.base import bootstrap, evaluate
+from world_models.programme import build
+from worldplan.bandit_jobs import Job, make_planner, training_folder
+from worldplan.runs import Run
+from worldplan.scenario import scenario_from_dict
+
+_NEW_LUCK = 100_000  # added to the run's seeds, so that these episodes are new ones
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command."""
+    parser = argparse.ArgumentParser(prog="worldplan evaluate", description="Play new episodes with a finished run's policies.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--episodes", type=int, default=50, help="per policy and seed")
+    parser.add_argument("--policies", default="", help="comma-separated; all of the run when empty")
+    options = parser.parse_args(list(argv))
+    if options.episodes < 1:
+        raise ConfigError("--episodes must be at least 1")
+    run = Run.open(options.run)
+    scenario = scenario_from_dict(run.config)
+    policies = options.policies.split(",") if options.policies else scenario.policy_list()
+    unknown = [policy for policy in policies if policy not in scenario.policy_list()]
+    if unknown:
+        raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(scenario.policy_list())}")
+    base = Path(run.config.get("base", "."))
+    shown = Table(title=f"{options.episodes} new episodes per policy and seed: mean reward per step")
+    for column in ("policy", "seed", "mean", "95 % interval"):
+        shown.add_column(column)
+    rows = []
+    for policy in policies:
+        for seed in scenario.seed_list():
+            built = build(scenario.programme, base, scenario.programme.seed + seed)
+            planner = make_planner(policy, built, scenario, seed, training_folder(Job(run.path, scenario, base, policy, seed)))
+            result = evaluate(planner, BanditVectorEnv(built.instance, options.episodes), options.episodes, seed + _NEW_LUCK)
+            figures = bootstrap(result.episodes["return"].to_numpy() / built.instance.horizon)
+            shown.add_row(policy, str(seed), f"{figures['mean']:.3f}", f"{figures['low']:.3f} .. {figures['high']:.3f}")
+            rows.append({"policy": policy, "seed": seed, **figures, "episodes": options.episodes})
+    Console().print(shown)
+    Console().print(f"written to {run.write_csv('evaluation.csv', pd.DataFrame(rows))}")
+    return 0
