@@ -47,7 +47,9 @@ class ArmDynamics:
         bad = np.argwhere((p.min(-1) < 0) | (np.abs(p.sum(-1) - 1) > 1e-6))
         if len(bad):
             arm, level, state = (int(x) for x in bad[0])
-            raise DatasetError(f"arm {arm}, state {state}, action {level}: probabilities must be >= 0 and sum to 1, got {p[arm, level, state].sum():.6g}")
+            raise DatasetError(
+                f"arm {arm}, state {state}, action {level}: probabilities must be >= 0 and sum to 1, got {p[arm, level, state].sum():.6g}"
+            )
 
     @property
     def arms(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from milp.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
 from milp.search import greedy_start, local_search, value
 from milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
 
-_TOLERANCE = 1e-5  # relative; the solver's value of an action may exceed the network's by this much
+_TOLERANCE = 1e-5  # relative; what a solver claims and what the network says may contradict each other by this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,11 @@ class NetworkArgmax:
         if relative_gap(found, simple) <= self.settings.gap:
             return self._answer(action, found, simple, "within_gap", began)
         if not isinstance(self.actions, Budget):  # its cardinality bound is already the relaxation's
-            simple = min(simple, self._relaxed_bound(planes))
+            relaxed, starts = self._relax(planes)
+            simple = min(simple, relaxed)
+            better, at = local_search(self.networks, self.actions, [action, *starts], enough=self._enough(simple))
+            if at > found:
+                action, found = better, at
             if relative_gap(found, simple) <= self.settings.gap:
                 return self._answer(action, found, simple, "within_gap", began)
         solution = self._solve(bounds, action)
@@ -118,18 +122,23 @@ class NetworkArgmax:
         """A value within the gap of `bound`."""
         return bound - self.settings.gap / (1 + self.settings.gap) * abs(bound)
 
-    def _relaxed_bound(self, planes: list[tuple[Floats, float]]) -> float:
-        """The least maximum over the set's linear relaxation of the functions above the networks."""
+    def _relax(self, planes: list[tuple[Floats, float]]) -> tuple[float, list[Action]]:
+        """The functions above the networks over the set's linear relaxation: the least maximum, and actions rounded from the maximisers."""
         if self._relaxation is None:
-            self._relaxation = LinearProblem(
-                self.actions, relaxed=True, settings=SolverSettings(self.settings.name, time_limit=self.settings.time_limit)
-            )
-        bounds = [constant + self._relaxation.solve(weights).bound for weights, constant in planes]
-        return min(bound + 1e-7 * (1 + abs(bound)) for bound in bounds)  # a linear program is solved to the solver's tolerance
+            self._relaxation = LinearProblem(self.actions, relaxed=True, settings=SolverSettings(self.settings.name))
+        bound, starts = np.inf, []
+        for weights, constant in planes:
+            solution = self._relaxation.solve(weights)
+            at_most = constant + solution.bound
+            bound = min(bound, at_most + 1e-7 * (1 + abs(at_most)))  # a linear program is solved to the solver's tolerance
+            if solution.x is not None:
+                share = solution.x[: self.actions.size]
+                starts.append(self.actions.fill(np.lexsort((-weights, -share.round(6)))[: np.count_nonzero((share > 1e-6) | (weights > 0))]))
+        return bound, starts
 
     def _solve(self, bounds: list[Bounds], action: Action) -> Solution:
         if self._session is None:
-            self._session = open_session(self._program, self.settings)
+            self._session = open_session(self._program, replace(self.settings, quick=True))
         session = self._session
         for network, block, layer_bounds in zip(self.networks, self._blocks, bounds, strict=True):
             first = block.layers[0]
@@ -170,24 +179,28 @@ class NetworkArgmax:
         if solution.x is not None:
             solved = np.rint(solution.x[self._a]).astype(np.int8)
             true = float(value(self.networks, solved[None])[0])
-            self._check(solution.value, true, "values its action at")
+            if _exceeds(solution.value, true):
+                raise SolverFailed(
+                    f"the solver values its action at {solution.value:.8g}, the network at {true:.8g}: report this case, or try another solver"
+                )
             if true >= found:
                 action, found = solved, true
-        self._check(found, solution.bound, "has an action of value above its bound:", solver_first=False)
-        return self._answer(action, found, max(min(solution.bound, simple), found), solution.status, began)
-
-    def _check(self, less: float, more: float, what: str, *, solver_first: bool = True) -> None:
-        """A solver that claims more than the network gives, or proves less than was found, is not believed."""
-        if less - more > _TOLERANCE * max(1.0, abs(more)):
-            claim, truth = (less, more) if solver_first else (more, less)
-            raise SolverFailed(f"the solver {what} {claim:.8g}, the network says {truth:.8g}: report this case, or try another solver")
+        return self._answer(action, found, min(solution.bound, simple), solution.status, began)
 
     def _answer(self, action: Action, found: float, bound: float, status: str, began: float) -> Argmax:
+        if _exceeds(found, bound):
+            raise SolverFailed(f"an action of value {found:.8g} exceeds the proven bound {bound:.8g}: report this case, or try another solver")
+        bound = max(bound, found)
         if relative_gap(found, bound) <= 1e-6:
             status = "optimal"
         elif status != "time_limit":
             status = "within_gap"
         return Argmax(action, found, bound, status, time.perf_counter() - began)
+
+
+def _exceeds(first: float, second: float) -> bool:
+    """By more than tolerances explain."""
+    return first - second > _TOLERANCE * max(1.0, abs(second))
 
 
 def _as_list(networks: ReluNetwork | Sequence[ReluNetwork]) -> list[ReluNetwork]:

@@ -23,6 +23,8 @@ class SolverSettings:
         time_limit: seconds for one solve.
         threads: threads of one solve; 1 makes a solve repeatable and leaves the other cores to parallel jobs.
         seed: the solver's own random seed.
+        quick: HiGHS skips presolve, symmetry detection and its feasibility jump, which cost more than they save on small
+            models that are solved often from a good start.
     """
 
     name: str = "highs"
@@ -30,6 +32,7 @@ class SolverSettings:
     time_limit: float = 60.0
     threads: int = 1
     seed: int = 0
+    quick: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in ("highs", "gurobi"):
@@ -120,6 +123,8 @@ class HighsSession(Session):
             "mip_abs_gap": 1e-9,
             "mip_feasibility_tolerance": 1e-7,
         }
+        if settings.quick:
+            options |= {"presolve": "off", "mip_detect_symmetry": False, "mip_heuristic_run_feasibility_jump": False}
         for option, value in options.items():
             self._highs.setOptionValue(option, value)
 

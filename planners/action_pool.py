@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.bandits import BanditInstance
 from milp.actions import Action, ActionSet
-from planners.bandit_rules import greedy_action
 from planners.q_network import QNetwork
 
 _SHORTLIST = 48
@@ -55,9 +53,24 @@ def pick(candidates: Tensor, index: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def greedy_best(network: QNetwork, instance: BanditInstance, state: Tensor, left: Tensor) -> Tensor:
-    """Component-by-component greedy actions, (b, components)."""
-    found = []
-    for networks in network.action_networks(state.numpy(), left.numpy()):
-        found.append(greedy_action(networks, instance.actions)[0])
-    return torch.as_tensor(np.stack(found), dtype=torch.float32)
+def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tensor) -> Tensor:
+    """Greedy actions, (b, components): per state, add the component that helps most while the action stays feasible."""
+    weight, bias, skip, _ = network.given(state, left)
+    chosen = torch.zeros(len(state), actions.size)
+    open_ = torch.as_tensor(actions.selectable).repeat(len(state), 1)
+    count = torch.zeros(len(state), dtype=torch.int64)
+    value = network.tail(bias)[:, 0]
+    while open_.any():
+        first = (chosen[:, None] @ weight.transpose(1, 2))[:, 0] + bias
+        after = network.tail(first[:, None] + weight.transpose(1, 2))[..., 0] + (chosen * skip).sum(1, keepdim=True) + skip
+        best, component = after.masked_fill(~open_, -torch.inf).max(1)
+        open_ &= ((best > value) | (count < actions.least))[:, None]
+        for row in torch.nonzero(open_.any(1))[:, 0].tolist():
+            candidate = chosen[row].numpy().astype(np.int8)
+            candidate[component[row]] = 1
+            open_[row, component[row]] = False
+            if int(count[row]) + 1 < actions.least or actions.probably_contains(candidate):
+                chosen[row, component[row]] = 1.0
+                count[row] += 1
+                value[row] = best[row]
+    return chosen

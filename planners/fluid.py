@@ -153,13 +153,11 @@ def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices
     group = group.ravel()
     # arms hit by the same interventions share one law of the level: y[g, k]
     y = program.add_columns(len(rows) * levels, 0.0, 1.0).reshape(len(rows), levels)
-    spread = np.zeros((arms * levels, arms * states * levels))
-    index = np.arange(arms * states * levels).reshape(arms, states, levels)
-    for level in range(levels):
-        spread[np.repeat(np.arange(arms) * levels + level, states), index[:, :, level].ravel()] = 1.0
+    # sums the states of each (arm, level)
+    spread = sparse.kron(sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels)))
     share = sparse.csr_array((np.ones(arms * levels), (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel())))
     share.resize(arms * levels, len(rows) * levels)
-    program.add_rows((x.ravel(), sparse.csr_array(spread)), (y.ravel(), -share), lower=0.0, upper=0.0)
+    program.add_rows((x.ravel(), spread), (y.ravel(), -share), lower=0.0, upper=0.0)
     strength = np.zeros((len(rows), len(rows) * levels))
     place = np.arange(len(rows) * levels).reshape(len(rows), levels)
     for number in range(len(rows)):

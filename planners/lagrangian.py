@@ -56,9 +56,13 @@ class _Cuts:
     reward: list[Floats]
     pulls: list[Floats]
 
-    def add(self, reward: Floats, pulls: Floats) -> None:
+    def add(self, reward: Floats, pulls: Floats) -> bool:
+        """Add a policy; False if it is there already."""
+        if any(np.array_equal(reward, known) and np.array_equal(pulls, held) for known, held in zip(self.reward, self.pulls, strict=True)):
+            return False
         self.reward.append(reward)
         self.pulls.append(pulls)
+        return True
 
 
 class _Arms:
@@ -138,8 +142,9 @@ class _Master:
 class LagrangianBound:
     """Upper bound on the expected return of every policy, by start state, for a plain budget and any number of arms.
 
-    The same figure as `planners.fluid.FluidBound`, to the relative `gap` at which the search for prices stops; what is
-    returned is a valid bound whenever it stops. Solves of the same object start from the prices and policies of the last.
+    The same figure as `planners.fluid.FluidBound`, to the `gap` at which the search for prices stops (relative to the
+    figure, or to the largest spread of an arm's rewards if that is more); what is returned is a valid bound whenever it
+    stops. Solves of the same object start from the prices and policies of the last.
 
     Raises ConfigError for another action set than `Budget`, or arms with several interventions.
     """
@@ -186,20 +191,25 @@ class LagrangianBound:
                 cuts.add(*self._arms.follow(policy[-left:], start))
         known = len(self._prices) >= left
         prices = self._prices[len(self._prices) - left :] if known else high / 4
-        best, best_gain, centre, lower = np.inf, np.zeros(0), prices, -np.inf
+        best, best_gain, centre, lower, repeats = np.inf, np.zeros(0), prices, -np.inf, 0
         for _ in range(ROUNDS):
             value, gain, policy = self._arms.best(prices)
             total = float((value * start).sum() + self.budget.most * prices.sum())
             if total < best:
                 best, best_gain, centre = total, gain, prices
-            cuts.add(*self._arms.follow(policy, start))
-            self._policies.append(policy)
+            if cuts.add(*self._arms.follow(policy, start)):
+                self._policies.append(policy)
+                repeats = 0
+            else:
+                repeats += 1
             master = _Master(cuts, self.budget.most, low, high, self._settings)
             found, lowest = master.minimum()
             lower = max(lower, found)
-            if not len(lowest) or relative_gap(lower, best) <= self.gap or time.perf_counter() - began > limit:
+            if not len(lowest) or best - lower <= self.gap * max(abs(best), 1.0) or time.perf_counter() - began > limit:
                 break
-            nearest = master.nearest(centre, lower + LEVEL * (best - lower))
+            if repeats > 1:  # nothing new at the cuts' minimum either: the rest of the gap is the solver's tolerance
+                break
+            nearest = lowest if repeats else master.nearest(centre, lower + LEVEL * (best - lower))
             if nearest is None:
                 break
             prices = np.clip(nearest, low, high)

@@ -95,8 +95,8 @@ class SequoiaSettings:
 
     @staticmethod
     def greedy() -> SequoiaSettings:
-        """The iterative (greedy) DQN baseline: the same learner without MILP, pre-training or fluid values."""
-        return replace(SequoiaSettings.paper(), pretrain="none", pretrain_steps=0, updates=3000, batch=64, episodes=8, argmax="greedy", fine_learning_rate=1e-3)
+        """The iterative DQN baseline: the published learner with greedy, component-by-component argmax and no MILP."""
+        return replace(SequoiaSettings.paper(), argmax="greedy")
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
@@ -166,14 +166,15 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
         shape = saved["shape"]
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)") from None
-    except ConfigError:
-        raise
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): train again or restore a copy") from error
     if shape != shape_of(instance):
         raise CheckpointError(f"{path}: trained for {_words(shape)}, but this programme has {_words(shape_of(instance))}: train for it")
     network = build_network(instance, settings)
-    network.load_state_dict(saved["weights"])
+    try:
+        network.load_state_dict(saved["weights"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: its weights do not fit its own settings: train again or restore a copy") from error
     return network.eval()
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import pandas as pd
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
 from envs.bandits import BanditInstance
+from milp.errors import CheckpointError
 from milp.solvers import SolverSettings
 from planners.sequoia import SequoiaSettings
 from planners.sequoia_training import SequoiaModule
@@ -25,20 +30,25 @@ def fit_sequoia(
     """Train until done and return `folder`/best.ckpt, the weights with the best check.
 
     Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the same result as an
-    unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv.
+    unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises CheckpointError if last.ckpt is damaged.
     """
     best, last = folder / "best.ckpt", folder / "last.ckpt"
     if (folder / DONE).exists() and best.exists():
         return best
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # small networks: more threads are slower
+    resumed = last.exists()
+    if resumed:
+        _check_readable(last)
+        _keep_metrics(folder)
     module = SequoiaModule(instance, settings, seed, solver)
     trainer = make_trainer(settings, folder, progress=progress)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainer.fit(module, ckpt_path=str(last) if resumed else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    _join_metrics(folder)
     (folder / DONE).write_text("training is complete\n", encoding="utf-8")
     return best
 
@@ -48,12 +58,61 @@ def make_trainer(settings: SequoiaSettings, folder: Path, *, progress: bool) -> 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     total = settings.pretrain_steps + settings.updates
     keep = ModelCheckpoint(dirpath=folder, filename="best", monitor="val/reward", mode="max", save_top_k=1, enable_version_counter=False)
-    resume = ModelCheckpoint(dirpath=folder, filename="last", every_n_train_steps=min(250, settings.check_every), enable_version_counter=False)
-    callbacks: list[L.Callback] = [keep, resume]
+    callbacks: list[L.Callback] = [keep, SaveLast(folder / "last.ckpt", min(250, settings.check_every))]
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     return L.Trainer(
         accelerator="cpu", devices=1, max_steps=total, logger=CSVLogger(folder.parent, name=folder.name, version="", flush_logs_every_n_steps=100),
-        callbacks=callbacks, val_check_interval=min(settings.check_every, total), check_val_every_n_epoch=None, num_sanity_val_steps=0,
+        callbacks=callbacks, plugins=[_WholeFiles()], val_check_interval=min(settings.check_every, total), check_val_every_n_epoch=None, num_sanity_val_steps=0,
         enable_progress_bar=progress, enable_model_summary=False, log_every_n_steps=50, gradient_clip_val=5.0,
     )  # fmt: skip
+
+
+class SaveLast(L.Callback):
+    """Saves the state before a step begins, so that a check that belongs to the step before is over and is not missed on resuming."""
+
+    def __init__(self, path: str | Path, every: int = 250) -> None:
+        self.path, self.every = Path(path), every
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step and trainer.global_step % self.every == 0:
+            trainer.save_checkpoint(self.path)
+
+
+class _WholeFiles(TorchCheckpointIO):
+    """A checkpoint is replaced in one move: a kill while it is written leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        draft = Path(f"{path}.part")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+
+def _check_readable(last: Path) -> None:
+    try:
+        torch.load(last, weights_only=True, map_location="cpu")["sequoia"]
+    except Exception as error:  # torch raises many types for a damaged file
+        raise CheckpointError(f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start") from error
+
+
+def _keep_metrics(folder: Path) -> None:
+    """Lightning begins metrics.csv anew: put the rows so far aside."""
+    if (folder / "metrics.csv").exists():
+        number = len(list(folder.glob("metrics.*.part")))
+        (folder / "metrics.csv").replace(folder / f"metrics.{number}.part")
+
+
+def _join_metrics(folder: Path) -> None:
+    """One metrics.csv out of the parts; what was done twice gave the same rows twice."""
+    parts = sorted(folder.glob("metrics.*.part"))
+    if parts:
+        tables = [pd.read_csv(path, dtype=str) for path in [*parts, folder / "metrics.csv"]]
+        whole = pd.concat(tables).drop_duplicates().sort_values("step", key=pd.to_numeric, kind="stable")
+        whole.to_csv(folder / "metrics.csv.part", index=False)
+        (folder / "metrics.csv.part").replace(folder / "metrics.csv")
+        for path in parts:
+            path.unlink()

@@ -22,6 +22,7 @@ from planners.bandit_rules import IterativeQPolicy
 from planners.fluid_targets import FluidTargets, expected_reward
 from planners.q_network import QNetwork
 from planners.sequoia import SequoiaPlanner, SequoiaSettings, build_network, save_network
+from world_models.programme import Programme, build
 
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
@@ -53,6 +54,7 @@ class SequoiaModule(L.LightningModule):
             self._targets = FluidTargets(self.instance, self.settings.solves, rng)
             if self.trainer.ckpt_path is None and hasattr(self.network, "start_from"):
                 self.network.start_from(*self._targets.separable())
+                self.target.load_state_dict(self.network.state_dict())
         self.pool = ActionPool(self.instance.actions, self.settings.pool, rng, self._fill_weights(rng))
 
     def _fill_weights(self, rng: np.random.Generator) -> Any:
@@ -153,7 +155,7 @@ class SequoiaModule(L.LightningModule):
         if self.settings.argmax == "milp":
             return self._exact(state, left)
         if self.settings.argmax == "greedy":
-            return greedy_best(self.network, self.instance, state, left)
+            return greedy_best(self.network, self.instance.actions, state, left)
         return self.pool.best(self.network, state, left)
 
     def _exact(self, state: Tensor, left: Tensor) -> Tensor:
@@ -228,6 +230,13 @@ class SequoiaModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._replay, self._written = dict(checkpoint["replay"]["stores"]), checkpoint["replay"]["written"]
         self._memo = {k.numpy().tobytes(): v.numpy() for k, v in checkpoint["memo"]}
+
+
+def for_programme(
+    programme: Programme, settings: SequoiaSettings | None = None, seed: int = 0, solver: SolverSettings | None = None, base: str = "."
+) -> SequoiaModule:
+    """The module for a programme in a YAML file (`worldplan fit`); file names in it are relative to `base`."""
+    return SequoiaModule(build(programme, base).instance, settings, seed, solver)
 
 
 def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPolicy:

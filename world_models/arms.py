@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,12 @@ def _read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     return reward, names
 
 
+def read_cells(csv: Path, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """(line, cell, cell, ...) of each row of a table, as text, no cell empty. Raises DatasetError."""
+    table = _Table(csv, columns)
+    return table.cells(columns)
+
+
 def _first_gap(codes: Ints, count: int) -> int | None:
     """Smallest number of 0..count-1 that is absent from `codes`, or None."""
     present = np.unique(codes)
@@ -233,6 +240,9 @@ class _Table:
         first = series.drop_duplicates()
         seen = dict(zip(first.to_numpy(), self._line[first.index], strict=True)) if series.duplicated().any() else {}
         self.refuse(series.duplicated().to_numpy(), lambda i: f"{what} already appeared on line {seen[codes[i]]}", remedy)
+
+    def cells(self, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        return list(zip(self._line.tolist(), *(self._frame[column] for column in columns), strict=True))
 
     def text(self, column: str) -> pd.Series:
         return self._frame[column]

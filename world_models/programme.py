@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 import numpy as np
-import pandas as pd
 
 from envs.bandit_domains import generate
 from envs.bandits import ArmDynamics, BanditInstance
@@ -15,10 +15,10 @@ from envs.graphs import read_graph
 from milp.actions import ActionSet, Budget
 from milp.capacity import Capacity
 from milp.custom import PyomoSet
-from milp.errors import ConfigError, DatasetError
+from milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from milp.path import Path
 from milp.schedule import Schedule
-from world_models.arms import ArmPosterior, read_log, read_states, read_tables
+from world_models.arms import ArmPosterior, read_cells, read_log, read_states, read_tables
 
 
 @dataclass(frozen=True)
@@ -107,18 +107,26 @@ def build(programme: Programme, base: str | FilePath = ".", seed: int | None = N
 
     `seed` replaces the programme's own. Raises DatasetError, ConfigError or InfeasibleActionSet.
     """
-    seed = programme.seed if seed is None else seed
-    find = _finder(FilePath(base))
+    try:
+        return _build(programme, _finder(FilePath(base)), programme.seed if seed is None else seed)
+    except (ConfigError, InfeasibleActionSet) as error:
+        raise type(error)(f"{base}: {error}" if FilePath(base).is_file() and str(base) not in str(error) else str(error)) from error
+
+
+def _build(programme: Programme, find: Callable[[str | None], str | None], seed: int) -> Built:
+    _check(programme)
     sources = [bool(programme.domain), programme.transitions is not None, programme.log is not None]
     if sum(sources) != 1:
         raise ConfigError("programme: give exactly one of domain (generated), transitions (tables) or log (learned)")
     if programme.domain:
-        return Built(
-            generate(
-                programme.domain, programme.arms, programme.budget, seed=seed, horizon=programme.horizon, states=programme.states,
-                connections=find(programme.connections), stations=find(programme.stations), centre=programme.centre,
-            )
-        )  # fmt: skip
+        connections, stations = find(programme.connections), find(programme.stations)
+        with _naming(connections):
+            return Built(
+                generate(
+                    programme.domain, programme.arms, programme.budget, seed=seed, horizon=programme.horizon, states=programme.states,
+                    connections=connections, stations=stations, centre=programme.centre,
+                )
+            )  # fmt: skip
     if programme.rewards is None:
         raise ConfigError("programme.rewards is missing: give a CSV with the columns arm, state, reward")
     if programme.log is not None:
@@ -129,13 +137,46 @@ def build(programme: Programme, base: str | FilePath = ".", seed: int | None = N
     else:
         tables = read_tables(_there(find(programme.transitions)), _there(find(programme.rewards)))
         dynamics, names, models, posterior = tables.dynamics, tables.arm_names, None, None
-    actions, order = _action_set(programme.constraint, names, find)
+        if dynamics.levels > 2:
+            raise DatasetError(f"{find(programme.transitions)}: action {dynamics.levels - 1} is listed: an arm is pulled (1) or left alone (0)")
+    c = programme.constraint
+    with _naming(*(find(name) for name in _files_of(c))):
+        actions, order = _action_set(c, names, find)
     if order is not None:
         dynamics, names, models = _reorder(dynamics, order), tuple(names[i] for i in order), models and tuple(_reorder(m, order) for m in models)
     initial = np.full((dynamics.arms, dynamics.states), 1.0 / dynamics.states)
     if programme.start is not None:
         initial = np.eye(dynamics.states)[read_states(_there(find(programme.start)), names, dynamics.states)]
     return Built(BanditInstance(dynamics, actions, programme.horizon, initial, names, programme.constraint.kind), models, posterior)
+
+
+def _check(programme: Programme) -> None:
+    """Refuse numbers out of range, by name."""
+    least = {"arms": 1, "budget": 0, "states": 2, "seed": 0, "horizon": 1, "members": 0}
+    for name, value in least.items():
+        if getattr(programme, name) < value:
+            raise ConfigError(f"programme.{name} is {getattr(programme, name)}: give at least {value}")
+    for name in ("budget", "moves"):
+        if getattr(programme.constraint, name) < 0:
+            raise ConfigError(f"constraint.{name} is {getattr(programme.constraint, name)}: give 0 or more")
+
+
+def _files_of(c: Constraint) -> list[str | None]:
+    """The files a constraint is read from; those of other kinds are left out."""
+    rules = c.rules.rpartition(":")[0] if c.rules is not None else None
+    return {"capacity": [c.costs, c.workers], "schedule": [c.arm_slots, c.workers], "path": [c.connections], "custom": [rules]}.get(c.kind, [])
+
+
+@contextmanager
+def _naming(*files: str | None) -> Iterator[None]:
+    """Name the files in an error that does not: what is wrong is in one of them."""
+    named = [file for file in files if file]
+    try:
+        yield
+    except (ConfigError, DatasetError, InfeasibleActionSet) as error:
+        if not named or any(file in str(error) for file in named):
+            raise
+        raise type(error)(f"{' and '.join(named)}: {error}") from error
 
 
 def _finder(base: FilePath) -> Callable[[str | None], str | None]:
@@ -171,12 +212,9 @@ def _action_set(c: Constraint, names: tuple[str, ...], find: Callable[[str | Non
     if c.kind in ("budget", "exactly"):
         return Budget(len(names), _positive(c.budget), exactly=c.kind == "exactly"), None
     if c.kind == "capacity":
-        costs = _column(need("costs"), "arm", "cost")
-        workers = _column(need("workers"), "worker", "capacity")
-        _same_arms(costs, names, need("costs"))
-        ordered = [_number(costs[name], need("costs"), name) for name in names]
-        room = [_number(value, need("workers"), worker) for worker, value in workers.items()]
-        return Capacity(ordered, room, c.budget or None, names, tuple(workers)), None
+        costs = _amounts(need("costs"), "arm", "cost", names)
+        workers = _amounts(need("workers"), "worker", "capacity")
+        return Capacity([costs[name] for name in names], list(workers.values()), c.budget or None, names, tuple(workers)), None
     if c.kind == "schedule":
         return _schedule(c, names, need("arm_slots"), need("workers")), None
     if c.kind == "path":
@@ -195,59 +233,47 @@ def _positive(budget: int) -> int:
     return budget
 
 
-def _rows(path: str, columns: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
-    """(line, cells) of a CSV's columns, all filled."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file: check the path in the scenario") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not a readable CSV file ({error}): save it as UTF-8 with a header line") from None
-    for column in columns:
-        if column not in table:
-            raise DatasetError(f"{path}: column '{column}' is missing: needed are {', '.join(columns)}")
-    rows = [(line, tuple(str(cell).strip() for cell in cells)) for line, cells in enumerate(table[list(columns)].itertuples(index=False), start=2)]
-    for line, cells in rows:
-        if not all(cells) or any(cell.lower() == "nan" for cell in cells):
-            raise DatasetError(f"{path}, line {line}: an empty or NaN cell: fill it or remove the row")
+def _rows(path: str, columns: tuple[str, str], *, names: tuple[str, ...] | None = None, unique: tuple[int, ...] = (0, 1)) -> list[tuple[int, str, str]]:
+    """(line, first, second) of two columns of a CSV, all filled; the cells at the places `unique` together occur once.
+
+    `names`, if given, are the only values that the first column may hold.
+    """
+    rows, seen = [], dict[tuple[str, ...], int]()
+    for line, *cells in read_cells(path, columns):
+        if names is not None and cells[0] not in names:
+            raise DatasetError(f"{path}, line {line}: {columns[0]} '{cells[0]}' is not in the rewards file: remove the row or add the {columns[0]} there")
+        key = tuple(cells[place] for place in unique)
+        if key in seen:
+            raise DatasetError(f"{path}, line {line}: {' '.join(columns[place] for place in unique)} '{' '.join(key)}' already appeared on line {seen[key]}: keep one row")
+        seen[key] = line
+        rows.append((line, cells[0], cells[1]))
     return rows
 
 
-def _column(path: str, key: str, value: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line, (name, cell) in _rows(path, (key, value)):
-        if name in found:
-            raise DatasetError(f"{path}, line {line}: {key} '{name}' is listed twice: keep one row")
-        found[name] = cell
+def _amounts(path: str, key: str, value: str, names: tuple[str, ...] | None = None) -> dict[str, float]:
+    """A number for each key of a CSV; with `names`, for exactly those."""
+    found = {}
+    for line, name, text in _rows(path, (key, value), names=names, unique=(0,)):
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise DatasetError(f"{path}, line {line}: {value} '{text}' of '{name}' is not a number: correct it") from None
+        if not 0 <= found[name] < float("inf"):
+            raise DatasetError(f"{path}, line {line}: {value} {text} of '{name}' is negative or not finite: correct it")
+    missing = next((name for name in names or () if name not in found), None)
+    if missing is not None:
+        raise DatasetError(f"{path}: {key} '{missing}' is missing: add a row for it")
     return found
 
 
-def _number(text: str, path: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise DatasetError(f"{path}: '{text}' of '{name}' is not a number: correct it") from None
-
-
-def _same_arms(found: dict[str, str], names: tuple[str, ...], path: str) -> None:
-    for name in names:
-        if name not in found:
-            raise DatasetError(f"{path}: arm '{name}' is missing: add a row for it")
-    for name in found:
-        if name not in names:
-            raise DatasetError(f"{path}: arm '{name}' is not in the rewards file: remove the row or add the arm there")
-
-
 def _schedule(c: Constraint, names: tuple[str, ...], arm_slots: str, workers: str) -> Schedule:
-    arms, staff = _rows(arm_slots, ("arm", "slot")), _rows(workers, ("worker", "slot"))
-    slots = list(dict.fromkeys(cells[1] for _, cells in staff + arms))
-    crew = list(dict.fromkeys(cells[0] for _, cells in staff))
+    arms, staff = _rows(arm_slots, ("arm", "slot"), names=names), _rows(workers, ("worker", "slot"))
+    slots = list(dict.fromkeys(slot for _, _, slot in staff + arms))
+    crew = list(dict.fromkeys(worker for _, worker, _ in staff))
     arm_table, crew_table = np.zeros((len(names), len(slots)), bool), np.zeros((len(crew), len(slots)), bool)
-    for line, (name, slot) in arms:
-        if name not in names:
-            raise DatasetError(f"{arm_slots}, line {line}: arm '{name}' is not in the rewards file: remove the row or add the arm there")
+    for _, name, slot in arms:
         arm_table[names.index(name), slots.index(slot)] = True
-    for _, (worker, slot) in staff:
+    for _, worker, slot in staff:
         crew_table[crew.index(worker), slots.index(slot)] = True
     return Schedule(arm_table, crew_table, c.visits, c.budget or None, arm_names=names, worker_names=tuple(crew), slot_names=tuple(slots))
 

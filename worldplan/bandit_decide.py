@@ -25,12 +25,14 @@ from worldplan.scenario import POLICIES, make_scenario, parse_scenario, scenario
 def decide(argv: Sequence[str]) -> int:
     """Entry of `worldplan bandits decide`."""
     parser = scenario_parser("worldplan bandits decide", "Who to serve today, and how.")
-    parser.add_argument("--state", required=True, help="CSV with the columns arm, state: today's state of every arm")
+    parser.add_argument("--state", default="", help="CSV with the columns arm, state: today's state of every arm")
     parser.add_argument("--policy", choices=list(POLICIES), default="fluid", help="the planner; sequoia needs --checkpoint")
     parser.add_argument("--output", default="decision.csv", help="where the table is written")
     parser.add_argument("--steps_left", type=int, default=0, help="days that remain; 0: the programme's horizon")
     settings, base = parse_scenario(parser, argv)
-    scenario = make_scenario(parser, settings)
+    scenario = make_scenario(parser, settings, base)
+    if not settings.state:
+        raise ConfigError("--state is missing: give a CSV with the columns arm, state: today's state of every arm")
     built = build(scenario.programme, base)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
@@ -87,7 +89,7 @@ def bound(argv: Sequence[str]) -> int:
     """Entry of `worldplan bandits bound`."""
     parser = scenario_parser("worldplan bandits bound", "An upper bound on the reward per step of every policy, from the fluid relaxation.")
     settings, base = parse_scenario(parser, argv)
-    scenario = make_scenario(parser, settings)
+    scenario = make_scenario(parser, settings, base)
     table = Table(title="upper bound on the mean reward per step of every policy")
     for column in ("seed", "bound", "start states"):
         table.add_column(column, justify="right")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from milp.errors import ConfigError, MissingExtra
-from world_models.programme import build
-from worldplan.bandit_jobs import BOUND, Job, jobs_of, run_job
+from world_models.programme import Built, build
+from worldplan.bandit_jobs import BOUND, Job, jobs_of, make_bound, make_planner, run_job
 from worldplan.runs import Run, create_run, latest_run
 from worldplan.scenario import Scenario, make_scenario, parse_scenario, scenario_parser
 
@@ -28,7 +31,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--runs", default="runs", help="folder of run folders")
     parser.add_argument("--fresh", action="store_true", help="start a new run even if an unfinished one can be continued")
     settings, base = parse_scenario(parser, argv)
-    scenario = make_scenario(parser, settings)
+    scenario = make_scenario(parser, settings, base)
+    if settings.jobs < 0:
+        raise ConfigError(f"--jobs {settings.jobs}: give the number of parallel processes, or 0 for one per core")
     run = run_scenario(scenario, base, root=settings.runs, jobs=settings.jobs, engine=settings.engine, fresh=settings.fresh)
     print_table(run)
     return 0
@@ -38,8 +43,7 @@ def run_scenario(scenario: Scenario, base: Path, *, root: str = "runs", jobs: in
     """Run, or continue, a scenario; returns its finished run folder."""
     from worldplan.bandit_results import write_results
 
-    for seed in scenario.seed_list():  # bad input is found before anything is written
-        build(scenario.programme, base, scenario.programme.seed + seed)
+    check(scenario, base, engine)
     run = _open(scenario, base, root, fresh)
     todo = jobs_of(run.path, scenario, base.resolve(), progress=False)
     waiting = [job for job in todo if not job.result.exists()]
@@ -53,11 +57,30 @@ def run_scenario(scenario: Scenario, base: Path, *, root: str = "runs", jobs: in
     return run
 
 
+def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
+    """Raise what the jobs would raise for bad input, before anything is written."""
+    if engine == "ray":
+        _ray()
+    for number, seed in enumerate(scenario.seed_list()):
+        built = build(scenario.programme, base, scenario.programme.seed + seed)
+        if number == 0 or scenario.programme.domain:
+            _check_policies(scenario, built, seed)
+
+
+def _check_policies(scenario: Scenario, built: Built, seed: int) -> None:
+    if "whittle" in scenario.policy_list() and built.instance.dynamics.effect is not None:
+        make_planner("whittle", built, scenario, seed, None)
+    if "sequoia" in scenario.policy_list() and scenario.checkpoint is not None:
+        make_planner("sequoia", built, scenario, seed, None)
+    if scenario.solver.name != "highs":  # is it installed and licensed for a model of this size?
+        make_bound(built, scenario.solver).from_law(built.instance.initial)
+
+
 def _open(scenario: Scenario, base: Path, root: str, fresh: bool) -> Run:
-    config = scenario.to_dict() | {"base": str(base)}
+    config = scenario.to_dict() | {"base": str(base.resolve())}
     seed = scenario.seed_list()[0]
     known = None if fresh else latest_run(root, scenario.name, config, seed)
-    if known is not None and not (known.path / "summary.csv").exists():
+    if known is not None and not all((known.path / name).exists() for name in ("summary.csv", "report.html")):
         print(f"continuing {known.path}", file=sys.stderr)
         return known
     return create_run(root, scenario.name, config, seed)
@@ -66,11 +89,7 @@ def _open(scenario: Scenario, base: Path, root: str, fresh: bool) -> Run:
 def _execute(jobs: list[Job], processes: int, engine: str) -> Iterable[Job]:
     """Run the jobs in separate processes, here or on Ray; results come as they finish."""
     if engine == "ray":
-        try:
-            import ray
-            from ray.util.joblib import register_ray
-        except ImportError as error:
-            raise MissingExtra("--engine ray needs Ray: pip install 'worldplan[ray]'") from error
+        ray, register_ray = _ray()
         if not ray.is_initialized():
             ray.init(ignore_reinit_error=True, log_to_driver=False)  # RAY_ADDRESS picks a cluster
         register_ray()
@@ -80,7 +99,33 @@ def _execute(jobs: list[Job], processes: int, engine: str) -> Iterable[Job]:
     if processes == 1:
         yield from map(run_job, jobs)
         return
-    yield from Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")(delayed(run_job)(job) for job in jobs)
+    parallel = Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")
+    yield from parallel(delayed(_run_while)(os.getpid(), job) for job in jobs)
+
+
+def _run_while(parent: int, job: Job) -> Job:
+    """Do the job as long as the process that asked for it lives: the run that continues it must not meet its orphans."""
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    over = threading.Event()
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        return run_job(job)
+    finally:
+        over.set()
+
+
+def _ray() -> tuple[Any, Any]:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise MissingExtra("--engine ray needs Ray: pip install 'worldplan[ray]'") from error
+    return ray, register_ray
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:

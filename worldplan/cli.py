@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 HELP = """worldplan: learn a model of the world from data, and plan in it
 
@@ -20,6 +22,15 @@ usage: worldplan COMMAND ... (each command has --help)
 """
 
 
+class PlainParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        from milp.errors import ConfigError
+
+        raise ConfigError(f"{message}: see {self.prog} --help")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -29,13 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except WorldplanError as error:
-        print(f"worldplan: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(f"{type(error).__name__}: {error}")
+        return 2
+    except OSError as error:  # a full disk, a folder that may not be written to
+        _complain(f"{error.filename or 'file'}: {error.strerror or error}: check the disk and the permissions")
         return 2
     except KeyboardInterrupt:
         print("worldplan: interrupted; finished parts are kept, run the same command again to continue", file=sys.stderr)
         return 130
     except SystemExit as stop:  # argument parsers leave this way
         return stop.code if isinstance(stop.code, int) else 2
+
+
+def _complain(text: str) -> None:
+    print(f"worldplan: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _run(arguments: list[str]) -> int:
@@ -52,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         return _lightning(arguments)
     commands: dict[str, Callable[[list[str]], int]] = {"bandits": _bandits, "evaluate": _evaluate, "report": _report, "doctor": _doctor}
     if command not in commands:
-        print(f"worldplan: unknown command '{command}'\n\n{HELP}", file=sys.stderr)
+        _complain(f"unknown command '{command}': choose bandits, fit, validate, test, evaluate, report or doctor (worldplan --help)")
         return 2
     return commands[command](rest)
 
@@ -67,8 +85,11 @@ def _bandits(arguments: list[str]) -> int:
         from worldplan import bandit_decide
 
         return bandit_decide.decide(rest) if verb == "decide" else bandit_decide.bound(rest)
-    print(HELP, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
-    return 0 if verb in ("-h", "--help") else 2
+    if arguments and verb in ("-h", "--help"):
+        print(HELP)
+        return 0
+    _complain(f"bandits {verb if arguments else ''}: choose bandits run, bandits decide or bandits bound (worldplan --help)")
+    return 2
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -78,12 +99,11 @@ def _evaluate(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    import argparse
     from pathlib import Path
 
     from worldplan.report import write_report
 
-    parser = argparse.ArgumentParser(prog="worldplan report", description="Write one self-contained HTML file.")
+    parser = PlainParser(prog="worldplan report", description="Write one self-contained HTML file.")
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--output", type=Path, default=None, help="the file to write")
     options = parser.parse_args(arguments)
@@ -92,11 +112,9 @@ def _report(arguments: list[str]) -> int:
 
 
 def _doctor(arguments: list[str]) -> int:
-    import argparse
-
     from worldplan.doctor import run_doctor
 
-    argparse.ArgumentParser(prog="worldplan doctor", description="Try out what is installed and say what to do about the rest.").parse_args(arguments)
+    PlainParser(prog="worldplan doctor", description="Try out what is installed and say what to do about the rest.").parse_args(arguments)
     return run_doctor()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from milp.errors import ConfigError
 from planners.base import bootstrap, evaluate
 from world_models.programme import build
 from worldplan.bandit_jobs import Job, make_planner, training_folder
-from worldplan.runs import Run
+from worldplan.cli import PlainParser
+from worldplan.runs import CONFIG, SUMMARY, Run
 from worldplan.scenario import scenario_from_dict
 
 _NEW_LUCK = 100_000  # added to the run's seeds, so that these episodes are new ones
@@ -23,7 +23,7 @@ _NEW_LUCK = 100_000  # added to the run's seeds, so that these episodes are new 
 
 def main(argv: Sequence[str]) -> int:
     """Entry of the command."""
-    parser = argparse.ArgumentParser(prog="worldplan evaluate", description="Play new episodes with a finished run's policies.")
+    parser = PlainParser(prog="worldplan evaluate", description="Play new episodes with a finished run's policies.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--episodes", type=int, default=50, help="per policy and seed")
     parser.add_argument("--policies", default="", help="comma-separated; all of the run when empty")
@@ -31,12 +31,17 @@ def main(argv: Sequence[str]) -> int:
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)
-    scenario = scenario_from_dict(run.config)
+    config = run.config
+    if "programme" not in config:
+        raise ConfigError(f"{run.path}: this run did not compare policies: give the folder of a 'worldplan bandits run'")
+    scenario = scenario_from_dict(config, run.path / CONFIG)
+    if not (run.path / SUMMARY).is_file():
+        raise ConfigError(f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, which continues it")
     policies = options.policies.split(",") if options.policies else scenario.policy_list()
     unknown = [policy for policy in policies if policy not in scenario.policy_list()]
     if unknown:
         raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(scenario.policy_list())}")
-    base = Path(run.config.get("base", "."))
+    base = Path(config.get("base", "."))
     shown = Table(title=f"{options.episodes} new episodes per policy and seed: mean reward per step")
     for column in ("policy", "seed", "mean", "95 % interval"):
         shown.add_column(column)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ class Scenario:
             raise ConfigError(f"policies: {', '.join(unknown) or 'none given'}: choose from {', '.join(POLICIES)}")
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise ConfigError(f"name '{self.name}': use letters, digits, '-', '_' and '.' only, it becomes a folder")
+        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
+            raise ConfigError(f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': it becomes a folder")
+        if self.solver.threads < 0 or self.solver.seed < 0:
+            raise ConfigError(f"solver.threads is {self.solver.threads} and solver.seed {self.solver.seed}: give 0 or more (0 threads: all cores)")
         self.seed_list()
 
     def policy_list(self) -> list[str]:
@@ -91,31 +94,42 @@ def scenario_parser(prog: str, description: str) -> Any:
 
 
 def parse_scenario(parser: Any, argv: Sequence[str]) -> tuple[Any, Path]:
-    """Parsed settings and the scenario's folder. Raises ConfigError in one line."""
-    from jsonargparse import ArgumentError
-
+    """Parsed settings and the scenario's file. Raises ConfigError in one line."""
     arguments = _shorthands(list(argv))
     base = Path(".")
     if arguments and not arguments[0].startswith("-"):
         base = Path(arguments[0])
         read_config(base)  # one clear line for a missing or malformed file
         arguments = ["--config", *arguments]
-    try:
+    with _naming(base):
         return parser.parse_args(arguments), base
-    except ArgumentError as error:
-        raise ConfigError(f"{base}: {_shorten(str(error))}" if base.name else _shorten(str(error))) from error
 
 
-def make_scenario(parser: Any, settings: Any) -> Scenario:
-    """Instantiate the scenario from parsed settings."""
-    made = parser.instantiate_classes(settings)
-    return Scenario(**{name: made[name] for name in Scenario.__dataclass_fields__})
+def make_scenario(parser: Any, settings: Any, source: Path = Path(".")) -> Scenario:
+    """Instantiate the scenario from settings parsed from the file `source`. Raises ConfigError."""
+    with _naming(source):
+        made = parser.instantiate(settings)
+        return Scenario(**{name: made[name] for name in Scenario.__dataclass_fields__})
 
 
-def scenario_from_dict(config: dict[str, Any]) -> Scenario:
-    """Back from `Scenario.to_dict`."""
+def scenario_from_dict(config: dict[str, Any], source: Path) -> Scenario:
+    """Back from `Scenario.to_dict`, read from the file `source`. Raises ConfigError."""
     parser = scenario_parser("worldplan", "")
-    return make_scenario(parser, parser.parse_object({k: v for k, v in config.items() if k in Scenario.__dataclass_fields__}))
+    with _naming(source):
+        settings = parser.parse_object({k: v for k, v in config.items() if k in Scenario.__dataclass_fields__})
+    return make_scenario(parser, settings, source)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Turn what is wrong with the settings into one line that names their file."""
+    from jsonargparse import ArgumentError
+
+    try:
+        yield
+    except (ArgumentError, ConfigError) as error:
+        text = shorten(str(error))
+        raise ConfigError(f"{file}: {text}" if file.name and str(file) not in text else text) from error
 
 
 def _shorthands(argv: list[str]) -> list[str]:
@@ -133,7 +147,7 @@ def _shorthands(argv: list[str]) -> list[str]:
     return joined
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
     """jsonargparse explains over several lines: keep what a person needs."""
     lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
     line = " ".join(lines)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from jsonargparse import ArgumentError
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from milp.errors import ConfigError
 from worldplan.runs import versions, write_json
+from worldplan.scenario import shorten
 
 
 class RunFolder(SaveConfigCallback):
@@ -27,11 +31,23 @@ class RunFolder(SaveConfigCallback):
 
 def lightning_main(arguments: Sequence[str]) -> Any:
     """Build trainer and module from YAML and dotted overrides, and run the subcommand."""
-    return LightningCLI(
-        L.LightningModule,
-        subclass_mode_model=True,
-        save_config_callback=RunFolder,
-        save_config_kwargs={"overwrite": True},
-        seed_everything_default=0,
-        args=list(arguments),
-    )
+    try:
+        return _PlainCLI(
+            L.LightningModule,
+            subclass_mode_model=True,
+            save_config_callback=RunFolder,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            args=None if list(arguments) == sys.argv[1:] else list(arguments),
+        )
+    except ArgumentError as error:
+        raise ConfigError(shorten(str(error))) from error
+
+
+class _PlainCLI(LightningCLI):
+    """LightningCLI whose parsers raise instead of printing their usage and leaving."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser = super().init_parser(**kwargs)
+        parser.exit_on_error = False
+        return parser
