@@ -64,7 +64,7 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
         first = (chosen[:, None] @ weight.transpose(1, 2))[:, 0] + bias
         after = network.tail(first[:, None] + weight.transpose(1, 2))[..., 0] + (chosen * skip).sum(1, keepdim=True) + skip
         best, component = after.masked_fill(~open_, -torch.inf).max(1)
-        open_ &= ((best > value) | (count < actions.least))[:, None]
+        open_ &= (((best > value) | (count < actions.least)) & (count < actions.most))[:, None]
         for row in torch.nonzero(open_.any(1))[:, 0].tolist():
             candidate = chosen[row].numpy().astype(np.int8)
             candidate[component[row]] = 1

@@ -45,6 +45,8 @@ class SequoiaSettings:
         replay: transitions kept.
         batch: states per gradient step.
         learning_rate: of the first phase; `fine_learning_rate` is that of Q-learning.
+        rate_decay: factor on the learning rate of Q-learning after each `horizon` updates; 1 declines it linearly instead.
+        coverage: states of the first phase and of new episodes: "all" (the whole state space) or "start" (the start law).
         discount: 1 with a known end of the episode ("state" networks see the steps to go), below 1 without.
         target_rate: share of the online weights that moves into the target network per update.
         explore: share of exploring actions at the start and at the end, falling exponentially.
@@ -65,6 +67,8 @@ class SequoiaSettings:
     batch: int = 128
     learning_rate: float = 2e-3
     fine_learning_rate: float = 3e-4
+    rate_decay: float = 1.0
+    coverage: str = "all"
     discount: float = 1.0
     target_rate: float = 0.01
     explore: tuple[float, float] = (0.2, 0.05)
@@ -74,29 +78,53 @@ class SequoiaSettings:
     check_episodes: int = 16
 
     def __post_init__(self) -> None:
-        for name, allowed in {"network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy")}.items():
+        for name, allowed in {"network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy"), "coverage": ("all", "start")}.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}")
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
             raise ConfigError(f"sequoia.discount is {self.discount}: a plain network, which does not see the steps to go, needs a discount below 1")
-        if min(self.batch, self.episodes, self.pool, self.check_every, *self.hidden) < 1 or self.pretrain_steps + self.updates < 1:
-            raise ConfigError("sequoia: batch, episodes, pool, check_every, hidden and pretrain_steps + updates must be positive")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for name in ("solves", "updates_per_step", "episodes", "batch", "pool", "check_every", "check_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"sequoia.{name} is {getattr(self, name)}: give at least 1")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ConfigError(f"sequoia.hidden is {list(self.hidden)}: give the width of at least one layer, each at least 1")
+        if min(self.pretrain_steps, self.updates) < 0 or self.pretrain_steps + self.updates < 1:
+            raise ConfigError(f"sequoia.pretrain_steps is {self.pretrain_steps} and updates {self.updates}: give 0 or more, and not 0 for both")
+        if self.replay < self.episodes:
+            raise ConfigError(f"sequoia.replay is {self.replay}: it must hold one step of all {self.episodes} episodes at least")
+        for name in ("learning_rate", "fine_learning_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"sequoia.{name} is {getattr(self, name)}: give a positive number")
+        if not 0 < self.target_rate <= 1:
+            raise ConfigError(f"sequoia.target_rate is {self.target_rate}: give a share above 0, at most 1")
+        if not all(0 <= share <= 1 for share in self.explore):
+            raise ConfigError(f"sequoia.explore is {list(self.explore)}: give two shares between 0 and 1")
 
     @staticmethod
     def paper() -> SequoiaSettings:
-        """The publication: plain network, myopic pre-training, DQN with an exact argmax for every target.
+        """The publication and its code: plain network, myopic pre-training, DQN with an exact argmax for every target.
 
-        Its code moves the target network by 1e-6 per step and so never learns beyond two steps; here it moves by 0.005.
+        Its target network moves by 1e-6 per update and its learning rate falls tenfold every 22 episodes, so that it
+        ends close to a one-step lookahead on a myopic model, trained on start states. Kept for comparison, as published.
         """
         return SequoiaSettings(
             network="plain", pretrain="myopic", pretrain_steps=3000, updates=2000, updates_per_step=1, episodes=1, replay=10_000, batch=32,
-            learning_rate=1e-3, fine_learning_rate=2.5e-4, discount=0.99, target_rate=0.005, explore=(0.9, 0.05), argmax="milp",
+            learning_rate=1e-3, fine_learning_rate=2.5e-4, rate_decay=0.9, discount=0.99, target_rate=1e-6, explore=(0.9, 0.05), argmax="milp",
+            coverage="start", check_every=1000,
         )  # fmt: skip
 
     @staticmethod
     def greedy() -> SequoiaSettings:
-        """The iterative DQN baseline: the published learner with greedy, component-by-component argmax and no MILP."""
+        """The iterative DQN baseline as published: the same learner, its argmax component by component instead of by MILP."""
         return replace(SequoiaSettings.paper(), argmax="greedy")
+
+    @staticmethod
+    def repaired_greedy() -> SequoiaSettings:
+        """Iterative DQN with a moving target, a lasting learning rate and full state coverage: a far stronger baseline."""
+        return replace(SequoiaSettings.greedy(), target_rate=0.005, rate_decay=1.0, fine_learning_rate=1e-3, coverage="all")
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:

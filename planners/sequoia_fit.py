@@ -69,13 +69,17 @@ def make_trainer(settings: SequoiaSettings, folder: Path, *, progress: bool) -> 
 
 
 class SaveLast(L.Callback):
-    """Saves the state before a step begins, so that a check that belongs to the step before is over and is not missed on resuming."""
+    """Saves the state every so many steps; where a check is due, after the check, which a resumed training would else leave out."""
 
     def __init__(self, path: str | Path, every: int = 250) -> None:
         self.path, self.every = Path(path), every
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step and trainer.global_step % self.every == 0:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step % self.every == 0 and trainer.global_step % int(trainer.val_check_batch) != 0:
+            trainer.save_checkpoint(self.path)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
             trainer.save_checkpoint(self.path)
 
 

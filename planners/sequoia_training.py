@@ -77,7 +77,10 @@ class SequoiaModule(L.LightningModule):
         def rate(step: int) -> float:
             if step < s.pretrain_steps:
                 return s.learning_rate * max(1 - step / s.pretrain_steps, 0.05)
-            return s.fine_learning_rate * max(1 - (step - s.pretrain_steps) / max(s.updates, 1), 0.05)
+            update = step - s.pretrain_steps
+            if s.rate_decay < 1:
+                return s.fine_learning_rate * s.rate_decay ** (update // self.instance.horizon)
+            return s.fine_learning_rate * max(1 - update / max(s.updates, 1), 0.05)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -113,12 +116,15 @@ class SequoiaModule(L.LightningModule):
                 slow.lerp_(fast, rate)
 
     def _draw_states(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Half uniform over all joint states, half arms mostly in one common state: both crowds and mixtures occur."""
+        """Half uniform over all joint states, half with a common law: both crowds and mixtures occur."""
         model = self.instance.dynamics
+        left = torch.as_tensor(rng.integers(1, self.instance.horizon + 1, count))
+        if self.settings.coverage == "start":
+            return torch.as_tensor(self.instance.draw_start(rng, count)), left
         state = rng.integers(model.states, size=(count, model.arms))
         law = rng.dirichlet(np.full(model.states, 0.5), count // 2)
         state[: len(law)] = (rng.random((len(law), model.arms, 1)) >= np.cumsum(law, -1)[:, None, :-1]).sum(-1)
-        return torch.as_tensor(state), torch.as_tensor(rng.integers(1, self.instance.horizon + 1, count))
+        return torch.as_tensor(state), left
 
     def _regression_loss(self, rng: np.random.Generator) -> Tensor:
         state, left = self._draw_states(rng, self.settings.batch)
@@ -152,25 +158,29 @@ class SequoiaModule(L.LightningModule):
         return nn.functional.smooth_l1_loss(found, goal)
 
     def _argmax(self, state: Tensor, left: Tensor) -> Tensor:
-        if self.settings.argmax == "milp":
-            return self._exact(state, left)
-        if self.settings.argmax == "greedy":
-            return greedy_best(self.network, self.instance.actions, state, left)
-        return self.pool.best(self.network, state, left)
+        if self.settings.argmax == "pool":
+            return self.pool.best(self.network, state, left)
+        return self._remembered(state, left)
 
-    def _exact(self, state: Tensor, left: Tensor) -> Tensor:
-        """MILP argmax, remembered per state for some updates as in the publication."""
+    def _remembered(self, state: Tensor, left: Tensor) -> Tensor:
+        """Slow argmaxes are remembered per state for 250 steps, as in the publication."""
         if self.global_step % 250 == 0:
             self._memo.clear()
-        rows, solver = [], None
+        keys = [row.tobytes() for row in torch.cat([state, left[:, None]], 1).numpy()]
+        new = sorted({key: place for place, key in enumerate(keys) if key not in self._memo}.values())
+        if new:
+            find = self._greedy if self.settings.argmax == "greedy" else self._exact
+            for place, action in zip(new, find(state[new], left[new]), strict=True):
+                self._memo[keys[place]] = action
+        return torch.as_tensor(np.stack([self._memo[key] for key in keys]), dtype=torch.float32)
+
+    def _greedy(self, state: Tensor, left: Tensor) -> list[np.ndarray]:
+        return list(greedy_best(self.network, self.instance.actions, state, left).numpy())
+
+    def _exact(self, state: Tensor, left: Tensor) -> list[np.ndarray]:
         networks = self.network.action_networks(state.numpy(), left.numpy())
-        for row, network in zip(state.numpy(), networks, strict=True):
-            key = row.tobytes()
-            if key not in self._memo:
-                solver = solver or NetworkArgmax(network, self.instance.actions, self.solver)
-                self._memo[key] = solver.maximise(network).action
-            rows.append(self._memo[key])
-        return torch.as_tensor(np.stack(rows), dtype=torch.float32)
+        solver = NetworkArgmax(networks[0], self.instance.actions, self.solver)
+        return [solver.maximise(network).action for network in networks]
 
     def _play(self, update: int, rng: np.random.Generator) -> None:
         """One step of the simulated episodes, into the replay."""

@@ -120,18 +120,15 @@ SCENARIO = {
     "seeds": "0..1",
     "episodes": 6,
     "sequoia": {
-        "hidden": [6, 6], "pretrain_steps": 150, "updates": 150, "solves": 4, "episodes": 8, "batch": 32, "pool": 100, "replay": 200, "check_every": 20,
+        "hidden": [6, 6], "pretrain_steps": 100, "updates": 60, "solves": 4, "episodes": 8, "batch": 32, "pool": 100, "replay": 200, "check_every": 20,
         "check_episodes": 4,
     },
 }  # fmt: skip
 
 
-def command(folder: Path, root: str) -> list[str]:
-    return [sys.executable, "-m", "worldplan.cli", "bandits", "run", str(folder / "small.yaml"), "--runs", root, "--jobs", "2"]
-
-
-def start(folder: Path, root: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(folder, root), cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(folder: Path, root: str, jobs: int = 1) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "worldplan.cli", "bandits", "run", "small.yaml", "--runs", root, "--jobs", str(jobs)]
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -167,7 +164,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
     training.wait()
     assert not list(root.glob("*/jobs/*.csv"))
 
-    evaluating = start(tmp_path, "broken")
+    evaluating = start(tmp_path, "broken", jobs=2)
     wait_for(lambda: any("steps" not in path.name for path in root.glob("*/jobs/*.csv")), evaluating)
     os.kill(evaluating.pid, signal.SIGKILL)  # its workers are left behind, and must notice
     evaluating.wait()

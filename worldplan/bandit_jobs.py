@@ -27,7 +27,7 @@ from worldplan.scenario import Scenario
 
 BOUND = "bound"
 LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
-_COST = ("sequoia_paper", "sequoia", "iterative_dqn", "fluid", BOUND)  # longest jobs first
+_COST = ("sequoia_paper", "repaired_dqn", "sequoia", "iterative_dqn", "fluid", BOUND)  # longest jobs first
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,13 @@ def _learned(policy: str, built: Built, scenario: Scenario, seed: int, folder: P
         return SequoiaPlanner.load(scenario.checkpoint, built.instance, scenario.solver)
     if folder is None:
         raise ConfigError(f"policy '{policy}' must be trained: run the scenario first and give its checkpoint (--checkpoint RUN), or choose fluid")
-    settings = {"sequoia": scenario.sequoia, "sequoia_paper": SequoiaSettings.paper(), "iterative_dqn": SequoiaSettings.greedy()}[policy]
-    if policy == "iterative_dqn":
+    settings = {
+        "sequoia": scenario.sequoia,
+        "sequoia_paper": SequoiaSettings.paper(),
+        "iterative_dqn": SequoiaSettings.greedy(),
+        "repaired_dqn": SequoiaSettings.repaired_greedy(),
+    }[policy]
+    if settings.argmax == "greedy":
         path = fit_sequoia(built.instance, settings, folder, seed=seed, solver=scenario.solver, progress=progress)
         return greedy_planner(built.instance, load_network(path, built.instance))
     paths = []

@@ -21,7 +21,7 @@ from worldplan.report import write_report
 from worldplan.runs import Run
 from worldplan.scenario import Scenario
 
-_SHOWN = ("sequoia", "fluid", "sequoia_paper", "whittle", "iterative_dqn", "myopic", "iterative_myopic", "sampling", "random", "null")
+_SHOWN = ("sequoia", "fluid", "sequoia_paper", "whittle", "repaired_dqn", "iterative_dqn", "myopic", "iterative_myopic", "sampling", "random", "null")
 
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:

@@ -15,7 +15,8 @@ from planners.sequoia import SequoiaSettings
 from world_models.programme import Programme
 from worldplan.runs import plain, read_config
 
-POLICIES = ("null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "fluid")
+POLICIES = ("null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "repaired_dqn", "fluid")
+_SLOW = ("sequoia_paper", "repaired_dqn")  # only on request
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Scenario:
 
     name: str = "scenario"
     programme: Programme = field(default_factory=Programme)
-    policies: list[str | None] = field(default_factory=lambda: [policy for policy in POLICIES if policy != "sequoia_paper"])
+    policies: list[str | None] = field(default_factory=lambda: [policy for policy in POLICIES if policy not in _SLOW])
     seeds: str | int | list[int] = "0"
     episodes: int = 50
     solver: SolverSettings = field(default_factory=lambda: SolverSettings(gap=1e-3, time_limit=30.0))

@@ -1,0 +1,42 @@
+"""What the README says is true: its example runs, its files and commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from planners.sequoia import SequoiaSettings
+from worldplan.scenario import POLICIES, Scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "worker" in printed
+    assert "mean" in printed
+
+
+def test_every_file_named_exists() -> None:
+    for path in re.findall(r"(?:configs|planners|benchmarks|world_models)/[\w/.-]+\.(?:yaml|csv|py)", TEXT):
+        assert (ROOT / path).is_file(), path
+    for module in re.findall(r"python -m ([\w.]+)", TEXT):
+        if module != "venv":
+            assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+
+
+def test_every_policy_and_setting_is_named() -> None:
+    for policy in POLICIES:
+        assert re.search(rf"\b{policy}\b", TEXT), policy
+    for setting in Scenario.__dataclass_fields__:
+        assert f"`{setting}" in TEXT or f", {setting}`" in TEXT, setting
+    assert SequoiaSettings().network == "state"
+
+
+def test_no_path_of_one_machine_is_named() -> None:
+    assert not re.search(r"/(home|work|tmp|root|Users)/", TEXT)
