@@ -78,7 +78,10 @@ class SequoiaSettings:
     check_episodes: int = 16
 
     def __post_init__(self) -> None:
-        for name, allowed in {"network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy"), "coverage": ("all", "start")}.items():
+        choices = {
+            "network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy"), "coverage": ("all", "start"),
+        }  # fmt: skip
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}")
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
@@ -143,7 +146,9 @@ def shape_of(instance: BanditInstance) -> dict[str, int]:
 class SequoiaPlanner(SingleDecisions):
     """Decides with the exact MILP over a trained network, or over the minimum of several (pessimistic) ones."""
 
-    def __init__(self, instance: BanditInstance, networks: QNetwork | Sequence[QNetwork], settings: SolverSettings | None = None, *, bounds: str = "linear") -> None:
+    def __init__(
+        self, instance: BanditInstance, networks: QNetwork | Sequence[QNetwork], settings: SolverSettings | None = None, *, bounds: str = "linear"
+    ) -> None:
         self.instance = instance
         self.networks = [networks] if isinstance(networks, QNetwork) else list(networks)
         self.settings = settings or SolverSettings(gap=1e-3, time_limit=30.0)
@@ -181,7 +186,8 @@ class SequoiaPlanner(SingleDecisions):
 
 def save_network(network: QNetwork, instance: BanditInstance, settings: SequoiaSettings) -> dict[str, Any]:
     """What a checkpoint needs to restore the network: plain numbers, texts and tensors."""
-    return {"shape": shape_of(instance), "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}, "weights": network.state_dict()}
+    numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    return {"shape": shape_of(instance), "settings": numbers, "weights": network.state_dict()}
 
 
 def load_network(path: Path, instance: BanditInstance) -> QNetwork:
@@ -190,7 +196,8 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
         path = best_checkpoint(path)
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
-        settings = SequoiaSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()})
+        numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()}
+        settings = SequoiaSettings(**numbers)
         shape = saved["shape"]
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)") from None

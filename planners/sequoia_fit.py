@@ -12,7 +12,7 @@ import lightning as L
 import pandas as pd
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
 from envs.bandits import BanditInstance
@@ -63,19 +63,23 @@ def make_trainer(settings: SequoiaSettings, folder: Path, *, progress: bool) -> 
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     return L.Trainer(
         accelerator="cpu", devices=1, max_steps=total, logger=CSVLogger(folder.parent, name=folder.name, version="", flush_logs_every_n_steps=100),
-        callbacks=callbacks, plugins=[_WholeFiles()], val_check_interval=min(settings.check_every, total), check_val_every_n_epoch=None, num_sanity_val_steps=0,
-        enable_progress_bar=progress, enable_model_summary=False, log_every_n_steps=50, gradient_clip_val=5.0,
+        callbacks=callbacks, plugins=[_WholeFiles()], val_check_interval=min(settings.check_every, total), check_val_every_n_epoch=None,
+        num_sanity_val_steps=0, enable_progress_bar=progress, enable_model_summary=False, log_every_n_steps=50, gradient_clip_val=5.0,
     )  # fmt: skip
 
 
-class SaveLast(L.Callback):
-    """Saves the state every so many steps; where a check is due, after the check, which a resumed training would else leave out."""
+class SaveLast(Checkpoint):
+    """Saves the state every so many steps; where a check is due, after the check, which a resumed training would else leave out.
+
+    A `Checkpoint` comes after all other callbacks, and after the checkpoints listed before it: the best score is up to date.
+    """
 
     def __init__(self, path: str | Path, every: int = 250) -> None:
         self.path, self.every = Path(path), every
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step % self.every == 0 and trainer.global_step % int(trainer.val_check_batch) != 0:
+        check = trainer.val_check_batch
+        if trainer.global_step % self.every == 0 and (not check or trainer.global_step % check != 0):
             trainer.save_checkpoint(self.path)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

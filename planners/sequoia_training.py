@@ -17,10 +17,10 @@ from milp.argmax import NetworkArgmax
 from milp.errors import SolverFailed
 from milp.solvers import SolverSettings
 from planners.action_pool import ActionPool, greedy_best
-from planners.base import evaluate
 from planners.bandit_rules import IterativeQPolicy
+from planners.base import evaluate
 from planners.fluid_targets import FluidTargets, expected_reward
-from planners.q_network import QNetwork
+from planners.q_network import QNetwork, StateQNetwork
 from planners.sequoia import SequoiaPlanner, SequoiaSettings, build_network, save_network
 from world_models.programme import Programme, build
 
@@ -34,7 +34,9 @@ class SequoiaModule(L.LightningModule):
     checkpoint, so a resumed run continues exactly as the unbroken one would have.
     """
 
-    def __init__(self, instance: BanditInstance, settings: SequoiaSettings | None = None, seed: int = 0, solver: SolverSettings | None = None) -> None:
+    def __init__(
+        self, instance: BanditInstance, settings: SequoiaSettings | None = None, seed: int = 0, solver: SolverSettings | None = None
+    ) -> None:
         super().__init__()
         self.instance, self.settings, self.seed = instance, settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
@@ -52,7 +54,7 @@ class SequoiaModule(L.LightningModule):
         rng = np.random.default_rng([self.seed, 1])
         if self.settings.pretrain == "fluid" and self._targets is None:
             self._targets = FluidTargets(self.instance, self.settings.solves, rng)
-            if self.trainer.ckpt_path is None and hasattr(self.network, "start_from"):
+            if self.trainer.ckpt_path is None and isinstance(self.network, StateQNetwork):
                 self.network.start_from(*self._targets.separable())
                 self.target.load_state_dict(self.network.state_dict())
         self.pool = ActionPool(self.instance.actions, self.settings.pool, rng, self._fill_weights(rng))

@@ -55,7 +55,9 @@ class Desk:
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def scenario(self, kind: str = "budget", *, constraint: dict[str, Any] | None = None, programme: dict[str, Any] | None = None, **rest: Any) -> None:
+    def scenario(
+        self, kind: str = "budget", *, constraint: dict[str, Any] | None = None, programme: dict[str, Any] | None = None, **rest: Any
+    ) -> None:
         whole = TABLES | {"constraint": KINDS[kind] | (constraint or {})} | (programme or {})
         settings = {"name": "small", "programme": whole, "policies": ["random", "fluid"], "episodes": 2} | rest
         self.write("small.yaml", yaml.safe_dump(settings))
@@ -146,7 +148,7 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "file", "old", "new", "words"), DAMAGE, ids=[f"{kind}-{file}-{number}" for number, (kind, file, *_) in enumerate(DAMAGE)])
+@pytest.mark.parametrize(("kind", "file", "old", "new", "words"), DAMAGE, ids=[f"{row[0]}-{row[1]}-{number}" for number, row in enumerate(DAMAGE)])
 def test_damaged_tables(desk: Desk, kind: str, file: str, old: str, new: str, words: tuple[str, ...]) -> None:
     assert old in FILES[file]
     desk.write(file, FILES[file].replace(old, new, 1))
@@ -264,10 +266,10 @@ def test_generated_domains(desk: Desk) -> None:
     desk.run("links.csv", "only 3 nodes", "choose fewer")
     desk.scenario(programme=none | {"domain": "path", "connections": "links.csv", "arms": 2, "budget": 1, "centre": "z"})
     desk.run("links.csv", "'z' is not in the graph")
-    desk.scenario(programme=none | {"domain": "path", "connections": "none.csv", "arms": 3})
+    desk.scenario(programme=none | {"domain": "path", "connections": "none.csv", "arms": 3, "budget": 1})
     desk.run("none.csv", "no such file")
     desk.scenario(programme=none | {"domain": "interventions", "arms": 6, "budget": 2}, policies=["whittle"])
-    desk.run("Whittle", "another policy")
+    desk.run("Whittle index is not defined", "use the myopic")
 
 
 def test_bad_yaml(desk: Desk) -> None:

@@ -22,7 +22,9 @@ from planners.sequoia import SequoiaPlanner, SequoiaSettings, build_network, loa
 from planners.sequoia_fit import fit_sequoia
 from planners.sequoia_training import SequoiaModule, greedy_planner
 
-SMALL = SequoiaSettings(hidden=(8, 8), pretrain_steps=100, updates=60, solves=8, episodes=16, batch=64, pool=100, replay=2000, check_every=80, check_episodes=8)
+SMALL = SequoiaSettings(
+    hidden=(8, 8), pretrain_steps=100, updates=60, solves=8, episodes=16, batch=64, pool=100, replay=2000, check_every=80, check_episodes=8
+)
 DOMAINS = ("budget", "capacity", "schedule", "path", "interventions")
 
 
@@ -128,8 +130,8 @@ def test_the_published_settings_run(kind: str, domain: str, tmp_path: Path) -> N
 
 def test_the_target_network_follows(instance: BanditInstance) -> None:
     module = SequoiaModule(instance, replace(SMALL, pretrain_steps=0, updates=4, check_every=4, check_episodes=1), seed=0)
-    trainer = Trainer(accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0)
-    trainer.fit(module)
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": 0}
+    Trainer(accelerator="cpu", max_steps=2, **off).fit(module)
     online, target = dict(module.network.named_parameters()), dict(module.target.named_parameters())
     moved = {name: (online[name] - target[name]).detach().abs().max().item() for name in online}
     assert 0 < max(moved.values()) < 0.01, "it begins at the online network and moves with it, slowly"
@@ -138,11 +140,14 @@ def test_the_target_network_follows(instance: BanditInstance) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"network": "deep"}, "network"), ({"pretrain": "luck"}, "pretrain"), ({"argmax": "guess"}, "argmax"), ({"discount": 0.0}, "discount"),
-        ({"discount": 1.01}, "discount"), ({"network": "plain"}, "discount below 1"), ({"batch": 0}, "batch"), ({"hidden": (8, 0)}, "hidden"),
-        ({"hidden": ()}, "hidden"), ({"pretrain_steps": 0, "updates": 0}, "updates"), ({"pretrain_steps": -5}, "pretrain_steps"), ({"replay": 0}, "replay"),
+        ({"network": "deep"}, "network"), ({"pretrain": "luck"}, "pretrain"), ({"argmax": "guess"}, "argmax"),
+        ({"discount": 0.0}, "discount"), ({"discount": 1.01}, "discount"), ({"network": "plain"}, "discount below 1"), ({"batch": 0}, "batch"),
+        ({"hidden": (8, 0)}, "hidden"),
+        ({"hidden": ()}, "hidden"), ({"pretrain_steps": 0, "updates": 0}, "updates"), ({"pretrain_steps": -5}, "pretrain_steps"),
+        ({"replay": 0}, "replay"),
         ({"check_episodes": 0}, "check_episodes"), ({"updates_per_step": 0}, "updates_per_step"), ({"solves": 0}, "solves"),
-        ({"learning_rate": 0.0}, "learning_rate"), ({"target_rate": 2.0}, "target_rate"), ({"explore": (2.0, 0.1)}, "explore"), ({"replay": 3}, "replay"),
+        ({"learning_rate": 0.0}, "learning_rate"), ({"target_rate": 2.0}, "target_rate"), ({"explore": (2.0, 0.1)}, "explore"),
+        ({"replay": 3}, "replay"), ({"coverage": "none"}, "coverage"),
     ],
 )  # fmt: skip
 def test_settings_are_checked(change: dict, says: str) -> None:

@@ -15,7 +15,7 @@ from envs.graphs import read_graph
 from milp.actions import ActionSet, Budget
 from milp.capacity import Capacity
 from milp.custom import PyomoSet
-from milp.errors import ConfigError, DatasetError, InfeasibleActionSet
+from milp.errors import ConfigError, DatasetError, InfeasibleActionSet, WorldplanError
 from milp.path import Path
 from milp.schedule import Schedule
 from world_models.arms import ArmPosterior, read_cells, read_log, read_states, read_tables
@@ -163,17 +163,16 @@ def _check(programme: Programme) -> None:
 
 def _files_of(c: Constraint) -> list[str | None]:
     """The files a constraint is read from; those of other kinds are left out."""
-    rules = c.rules.rpartition(":")[0] if c.rules is not None else None
-    return {"capacity": [c.costs, c.workers], "schedule": [c.arm_slots, c.workers], "path": [c.connections], "custom": [rules]}.get(c.kind, [])
+    return {"capacity": [c.costs, c.workers], "schedule": [c.arm_slots, c.workers], "path": [c.connections]}.get(c.kind, [])
 
 
 @contextmanager
-def _naming(*files: str | None) -> Iterator[None]:
+def _naming(*files: str | None, errors: tuple[type[WorldplanError], ...] = (DatasetError, InfeasibleActionSet)) -> Iterator[None]:
     """Name the files in an error that does not: what is wrong is in one of them."""
     named = [file for file in files if file]
     try:
         yield
-    except (ConfigError, DatasetError, InfeasibleActionSet) as error:
+    except errors as error:
         if not named or any(file in str(error) for file in named):
             raise
         raise type(error)(f"{' and '.join(named)}: {error}") from error
@@ -223,7 +222,8 @@ def _action_set(c: Constraint, names: tuple[str, ...], find: Callable[[str | Non
         if c.rules is None:
             raise ConfigError("constraint.rules is missing: give 'rules.py:build', a function that adds Pyomo constraints to the block it is given")
         file, _, function = c.rules.rpartition(":")
-        return PyomoSet.from_file(f"{find(file)}:{function}", len(names)), None
+        with _naming(find(file), errors=(ConfigError, InfeasibleActionSet)):
+            return PyomoSet.from_file(f"{find(file)}:{function}", len(names)), None
     raise ConfigError(f"constraint.kind '{c.kind}' is unknown: choose budget, exactly, capacity, schedule, path or custom")
 
 
@@ -233,7 +233,9 @@ def _positive(budget: int) -> int:
     return budget
 
 
-def _rows(path: str, columns: tuple[str, str], *, names: tuple[str, ...] | None = None, unique: tuple[int, ...] = (0, 1)) -> list[tuple[int, str, str]]:
+def _rows(
+    path: str, columns: tuple[str, str], *, names: tuple[str, ...] | None = None, unique: tuple[int, ...] = (0, 1)
+) -> list[tuple[int, str, str]]:
     """(line, first, second) of two columns of a CSV, all filled; the cells at the places `unique` together occur once.
 
     `names`, if given, are the only values that the first column may hold.
@@ -241,10 +243,11 @@ def _rows(path: str, columns: tuple[str, str], *, names: tuple[str, ...] | None 
     rows, seen = [], dict[tuple[str, ...], int]()
     for line, *cells in read_cells(path, columns):
         if names is not None and cells[0] not in names:
-            raise DatasetError(f"{path}, line {line}: {columns[0]} '{cells[0]}' is not in the rewards file: remove the row or add the {columns[0]} there")
+            raise DatasetError(f"{path}, line {line}: {columns[0]} '{cells[0]}' is not in the rewards file: remove the row or add it there")
         key = tuple(cells[place] for place in unique)
         if key in seen:
-            raise DatasetError(f"{path}, line {line}: {' '.join(columns[place] for place in unique)} '{' '.join(key)}' already appeared on line {seen[key]}: keep one row")
+            what = " and ".join(f"{columns[place]} '{cells[place]}'" for place in unique)
+            raise DatasetError(f"{path}, line {line}: {what} already appeared on line {seen[key]}: keep one row")
         seen[key] = line
         rows.append((line, cells[0], cells[1]))
     return rows

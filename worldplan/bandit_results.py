@@ -29,7 +29,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     bound = mean_bound(run.path, scenario)
     summary = summarise(run.path, scenario)
     steps = _gather(run.path, scenario, "-steps")
-    per_step = steps.groupby(["policy", "step"], as_index=False)["mean"].mean()
+    per_step = steps.groupby(["policy", "step"], as_index=False)[["mean"]].mean()
     run.write_csv("episodes.csv", _gather(run.path, scenario, ""))
     run.write_csv("steps.csv", per_step)
     run.write_text("bound.txt", f"{bound!r}\n")

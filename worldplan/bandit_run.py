@@ -81,7 +81,7 @@ def _open(scenario: Scenario, base: Path, root: str, fresh: bool) -> Run:
     seed = scenario.seed_list()[0]
     known = None if fresh else latest_run(root, scenario.name, config, seed)
     if known is not None and not all((known.path / name).exists() for name in ("summary.csv", "report.html")):
-        print(f"continuing {known.path}", file=sys.stderr)
+        print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
         return known
     return create_run(root, scenario.name, config, seed)
 
@@ -185,7 +185,12 @@ def print_table(run: Run) -> None:
     for row in table.to_dict("records"):
         note = row["note"] if isinstance(row["note"], str) else ""
         shown.add_row(
-            str(row["policy"]), f"{row['mean']:.3f}", f"{row['low']:.3f} .. {row['high']:.3f}", f"{100 * row['bound_share']:.1f} %", f"{row['decision_ms']:.2f}", note
+            str(row["policy"]),
+            f"{row['mean']:.3f}",
+            f"{row['low']:.3f} .. {row['high']:.3f}",
+            f"{100 * row['bound_share']:.1f} %",
+            f"{row['decision_ms']:.2f}",
+            note,
         )
     console = Console()
     console.print(shown)

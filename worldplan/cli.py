@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a command line prints
 """The command line: finds the command, imports only what it needs, and turns expected errors into one line and exit code 2."""
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
         axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     axes.set_xlim(floor if floor == 0 else floor - 0.03 * span, reach + 0.2 * span)
     axes.set_yticks(place, [str(name) for name in ordered["policy"]])
-    _style(axes, "", "mean return per episode, with 95 % interval" + (" (share of the bound)" if bound is not None else ""), "", grid="x")
+    _style(axes, "", "mean reward per step, with 95 % interval" + (" (share of the bound)" if bound is not None else ""), "", grid="x")
     return _save(figure, path)
 
 

@@ -15,7 +15,9 @@ from planners.sequoia import SequoiaSettings
 from world_models.programme import Programme
 from worldplan.runs import plain, read_config
 
-POLICIES = ("null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "repaired_dqn", "fluid")
+POLICIES = (
+    "null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "repaired_dqn", "fluid",
+)  # fmt: skip
 _SLOW = ("sequoia_paper", "repaired_dqn")  # only on request
 
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from milp.errors import ConfigError
-from worldplan.runs import versions, write_json
+from worldplan.runs import read_config, versions, write_json
 from worldplan.scenario import shorten
 
 
@@ -31,6 +31,9 @@ class RunFolder(SaveConfigCallback):
 
 def lightning_main(arguments: Sequence[str]) -> Any:
     """Build trainer and module from YAML and dotted overrides, and run the subcommand."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word in ("-c", "--config") or word.startswith("--config="):
+            read_config(word.partition("=")[2] or following)  # one clear line for a missing or malformed file
     try:
         return _PlainCLI(
             L.LightningModule,
