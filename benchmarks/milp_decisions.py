@@ -428,7 +428,7 @@ def settings_of(options: argparse.Namespace) -> Iterator[tuple[str, int, BanditI
     """Each setting with its trained network already played by ours."""
     for arms in options.arms:
         for domain in options.sets:
-            instance = generate(domain, arms, BUDGETS.get(arms, max(arms // 5, 1)), seed=0)
+            instance = generate(domain, arms, BUDGETS.get(arms, max(arms // 5, 1)), seed=options.seed)
             generator = np.random.default_rng(0)
             targets = FluidTargets(instance, FLUID_SOLVES, generator)
             pool = torch.as_tensor(np.unique([instance.actions.sample(generator) for _ in range(400)], axis=0), dtype=torch.float32)
@@ -502,6 +502,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=10.0, help="seconds of wall time per solve")
     parser.add_argument("--gap", type=float, default=0.01)
     parser.add_argument("--steps", type=int, default=0, help="training steps (default: 500 state, 1000 plain)")
+    parser.add_argument("--seed", type=int, default=0, help="of the instance")
     parser.add_argument("--out", type=FilePath, default=RESULTS)
     parser.add_argument("--gurobi", action="store_true", help="also say whether Gurobi and gurobi-machinelearning agree (no timing)")
     torch.set_num_threads(1)

@@ -74,11 +74,9 @@ def _rewards(arms: int, good: int, rng: np.random.Generator) -> Floats:
 
 def _up_down(up: Floats, states: int = 4) -> Floats:
     """(arms, levels) up-probabilities to (arms, levels, states, states): one state up or down, clipped at the ends."""
-    law = np.zeros((*up.shape, states, states))
-    here = np.arange(states)
-    np.add.at(law, (slice(None), slice(None), here, np.minimum(here + 1, states - 1)), up[..., None])
-    np.add.at(law, (slice(None), slice(None), here, np.maximum(here - 1, 0)), 1 - up[..., None])
-    return law
+    here, eye = np.arange(states), np.eye(states)
+    rise, fall = eye[np.minimum(here + 1, states - 1)], eye[np.maximum(here - 1, 0)]
+    return up[..., None, None] * rise + (1 - up[..., None, None]) * fall
 
 
 def _random_arms(arms: int, states: int, rng: np.random.Generator) -> ArmDynamics:

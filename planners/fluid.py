@@ -230,18 +230,36 @@ class FluidPlanner(SingleDecisions):
         self._whole = FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings) if steps < instance.horizon else None
 
     def plan(self, observation: Any) -> Decision:
-        """Decide for {"state": (arms,), "steps_left": int}. Raises SolverFailed if no action was found in time."""
+        """Decide for {"state": (arms,), "steps_left": int}.
+
+        A decision whose solver ran out of time is marked "time_limit": it carries the solver's best action or, if there
+        is none yet, an action rounded from the relaxed one (or from one-step gains), with the bound as far as proven.
+        """
         began = time.perf_counter()
         law = one_hot(observation["state"], self.instance.dynamics.states)
         left = int(observation.get("steps_left", self.instance.horizon))
-        tail = None
+        tail, short = None, False
+        weights = self._one_step_gain(observation["state"])
         if self._whole is not None and left > self.program.steps:
-            tail = self._whole.value_tables(self._whole.solve(law, left), left)
+            relaxed = self._whole.solve(law, left)
+            short = relaxed.x is None
+            if relaxed.x is not None:
+                tail, weights = self._whole.value_tables(relaxed, left), relaxed.x[self._whole.first_action]
         solution = self.program.solve(law, left, tail)
+        bound = None if short or not np.isfinite(solution.bound) else solution.bound
         if solution.x is None:
-            raise SolverFailed(f"no action within {self.program.session.settings.time_limit:g} s: raise solver.time_limit or shorten the window")
+            action = self.instance.actions.fill(np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)])
+            return Decision(action, None, bound, "time_limit", time.perf_counter() - began)
         action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
-        return Decision(action, solution.value, solution.bound, solution.status, time.perf_counter() - began)
+        value, status = (None, "time_limit") if short else (solution.value, solution.status)
+        return Decision(action, value, bound, status, time.perf_counter() - began)
+
+    def _one_step_gain(self, state: Ints) -> Floats:
+        """Gain of the strongest level over none in the next reward, by action component."""
+        model = self.instance.dynamics
+        table = model.one_step()[np.arange(model.arms), :, np.asarray(state)]
+        gain = table[:, -1] - table[:, 0]
+        return gain if model.effect is None else gain @ model.effect
 
 
 def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:

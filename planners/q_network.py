@@ -39,10 +39,7 @@ class QNetwork(nn.Module):
         linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
         weights = tuple(layer.weight.double().cpu().numpy() for layer in linear)
         biases = [layer.bias.double().cpu().numpy() for layer in linear]
-        return [
-            ReluNetwork((weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i])
-            for i in range(len(weight))
-        ]
+        return [ReluNetwork((weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]) for i in range(len(weight))]
 
 
 def _tail(hidden: tuple[int, ...]) -> nn.Sequential:

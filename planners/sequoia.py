@@ -157,9 +157,10 @@ class SequoiaPlanner(SingleDecisions):
 
     @classmethod
     def load(cls, path: str | Path | Sequence[str | Path], instance: BanditInstance, settings: SolverSettings | None = None) -> SequoiaPlanner:
-        """From one checkpoint, or several for their minimum. Raises CheckpointError naming the file."""
-        paths = [path] if isinstance(path, (str, Path)) else list(path)
-        return cls(instance, [load_network(Path(p), instance) for p in paths], settings)
+        """From one checkpoint file, training folder or run, or several for their minimum. Raises CheckpointError naming the file."""
+        paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+        paths = [file for p in paths for file in (best_checkpoints(p) if p.is_dir() else [p])]
+        return cls(instance, [load_network(p, instance) for p in paths], settings)
 
     def reset(self, *, seed: int | None = None) -> None:
         """Forget the solver's session, so that a new evaluation does not depend on the last one."""
@@ -192,8 +193,6 @@ def save_network(network: QNetwork, instance: BanditInstance, settings: SequoiaS
 
 def load_network(path: Path, instance: BanditInstance) -> QNetwork:
     """Restore a network. Raises CheckpointError for a missing or damaged file, or one made for another size."""
-    if path.is_dir():
-        path = best_checkpoint(path)
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
         numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()}
@@ -217,10 +216,15 @@ def _words(shape: dict[str, int]) -> str:
     return ", ".join(f"{value} {name}" if name != "horizon" else f"horizon {value}" for name, value in shape.items())
 
 
-def best_checkpoint(folder: Path) -> Path:
-    """`best.ckpt` of a checkpoint folder or of a run that holds one. Raises CheckpointError."""
-    found = sorted(folder.rglob("best.ckpt"))
-    if len(found) != 1:
-        what = "no best.ckpt" if not found else f"{len(found)} checkpoints ({', '.join(str(p.relative_to(folder)) for p in found[:3])}, ...)"
-        raise CheckpointError(f"{folder}: {what}: name one checkpoint file")
-    return found[0]
+def best_checkpoints(folder: Path) -> list[Path]:
+    """The `best.ckpt` files of one training: of a checkpoint folder, or of a run that trained "sequoia" on one seed.
+
+    Several come back where an ensemble was trained. Raises CheckpointError.
+    """
+    found = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(folder.rglob("best.ckpt"))
+    trainings = {path.parent.parent if path.parent.name.startswith("member") else path.parent for path in found}
+    if len(trainings) != 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in sorted(trainings)[:3])
+        what = "no best.ckpt" if not found else f"{len(trainings)} trainings ({names}, ...)"
+        raise CheckpointError(f"{folder}: {what}: name the folder or the checkpoint file of one training")
+    return found

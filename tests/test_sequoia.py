@@ -110,7 +110,8 @@ def test_checkpoints_come_back(instance: BanditInstance, trained: Path, tmp_path
     state, left = torch.as_tensor(instance.draw_start(np.random.default_rng(0), 3)), torch.tensor([1, 4, 8])
     actions = torch.eye(6).expand(3, -1, -1)
     assert torch.equal(copy(state, left, actions), network(state, left, actions))
-    assert load_network(trained.parent, instance).state_dict().keys() == network.state_dict().keys(), "a folder stands for its best.ckpt"
+    by_folder = SequoiaPlanner.load(trained.parent, instance).networks[0]
+    assert by_folder.state_dict().keys() == network.state_dict().keys(), "a folder stands for its best.ckpt"
     with pytest.raises(CheckpointError, match="trained for 6 arms.*has 8 arms"):
         load_network(trained, generate("capacity", 8, 2, seed=0, horizon=8))
     with pytest.raises(CheckpointError, match="horizon 8.*horizon 9"):
