@@ -44,7 +44,7 @@ def _domain(domain: str, options: argparse.Namespace) -> pd.DataFrame:
     parser = scenario_parser("benchmark", "")
     settings, base = parse_scenario(parser, [str(ROOT / "configs" / "bandits" / f"{domain}.yaml")])
     scenario = make_scenario(parser, settings)
-    policies = scenario.policy_list() + (["sequoia_paper"] if options.paper else [])
+    policies: list[str | None] = [*scenario.policy_list(), *(["sequoia_paper"] if options.paper else [])]
     programme = scenario.programme
     if domain == "path":
         programme = replace(programme, connections=options.connections, stations=options.stations)
