@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from worldplan.bandit_run import mean_bound, run_scenario
+from worldplan.bandit_run import run_scenario
+from worldplan.bandit_summary import mean_bound
 from worldplan.scenario import make_scenario, parse_scenario, scenario_parser
 
 ROOT = Path(__file__).resolve().parent.parent

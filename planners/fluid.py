@@ -69,9 +69,7 @@ class FluidProgram:
         previous: Indices | None = None
         flows, columns = [], []
         for step in range(self.steps):
-            # only a model with several levels needs integral laws: with two, the action fixes them
-            integral = integral_first and step == 0 and model.effect is not None
-            x = program.add_columns(arms * states * levels, 0.0, 1.0 if integral else np.inf, integer=integral, cost=cost)
+            x = program.add_columns(arms * states * levels, cost=cost)
             blocks: list[tuple[Indices, Any]] = [(x, balance)]
             if previous is not None:
                 blocks.append((previous, -forward))
@@ -80,7 +78,7 @@ class FluidProgram:
             if step > 0:
                 action = program.add_columns(self.actions.size, 0.0, 1.0)
                 self.actions.add_constraints(program, action, relaxed=True)
-            _couple(program, model, self.actions, x, action)
+            _couple(program, model, self.actions, x, action, integral=integral_first and step == 0)
             columns.append(x)
             previous = x
         self._flow.append(Rows(np.stack([rows.index for rows in flows]), np.zeros(0, np.int64)))
@@ -141,8 +139,12 @@ def _transition_matrix(model: ArmDynamics) -> sparse.csr_array:
     return sparse.csr_array((value[keep], (row, column)), shape=(arms * states, arms * states * levels))
 
 
-def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices, action: Indices) -> None:
-    """Tie the mass on each arm's levels to the (expected) action."""
+def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices, action: Indices, *, integral: bool) -> None:
+    """Tie the mass on each arm's levels to the (expected) action.
+
+    With two levels the action fixes them. With more, an integral action needs integral levels too: one number per level
+    and group of arms that the same interventions reach.
+    """
     arms, levels, states = model.arms, model.levels, model.states
     x = x.reshape(arms, states, levels)
     if model.effect is None or model.strengths is None:
@@ -152,7 +154,7 @@ def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices
     rows, group = np.unique(model.effect, axis=0, return_inverse=True)
     group = group.ravel()
     # arms hit by the same interventions share one law of the level: y[g, k]
-    y = program.add_columns(len(rows) * levels, 0.0, 1.0).reshape(len(rows), levels)
+    y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(len(rows), levels)
     # sums the states of each (arm, level)
     spread = sparse.kron(sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels)))
     share = sparse.csr_array((np.ones(arms * levels), (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel())))

@@ -16,7 +16,7 @@ from planners.base import Planner
 from world_models.programme import Built, build
 from worldplan import plots
 from worldplan.bandit_jobs import Job, make_planner, training_folder
-from worldplan.bandit_run import mean_bound, summarise
+from worldplan.bandit_summary import mean_bound, summarise
 from worldplan.report import write_report
 from worldplan.runs import Run
 from worldplan.scenario import Scenario

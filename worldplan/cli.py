@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 HELP = """worldplan: learn a model of the world from data, and plan in it
 
@@ -21,15 +19,6 @@ usage: worldplan COMMAND ... (each command has --help)
   report RUN [RUN ...]           one self-contained HTML file for one or several runs
   doctor                         what works here: solvers, licences, GPU, optional parts
 """
-
-
-class PlainParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        from milp.errors import ConfigError
-
-        raise ConfigError(f"{message}: see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +91,7 @@ def _evaluate(arguments: list[str]) -> int:
 def _report(arguments: list[str]) -> int:
     from pathlib import Path
 
+    from worldplan.arguments import PlainParser
     from worldplan.report import write_report
 
     parser = PlainParser(prog="worldplan report", description="Write one self-contained HTML file.")
@@ -113,6 +103,7 @@ def _report(arguments: list[str]) -> int:
 
 
 def _doctor(arguments: list[str]) -> int:
+    from worldplan.arguments import PlainParser
     from worldplan.doctor import run_doctor
 
     PlainParser(prog="worldplan doctor", description="Try out what is installed and say what to do about the rest.").parse_args(arguments)

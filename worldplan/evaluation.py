@@ -13,8 +13,8 @@ from envs.bandits import BanditVectorEnv
 from milp.errors import ConfigError
 from planners.base import bootstrap, evaluate
 from world_models.programme import build
+from worldplan.arguments import PlainParser
 from worldplan.bandit_jobs import Job, make_planner, training_folder
-from worldplan.cli import PlainParser
 from worldplan.runs import CONFIG, SUMMARY, Run
 from worldplan.scenario import scenario_from_dict
 
