@@ -129,19 +129,20 @@ def print_table(run: Run) -> None:
     """The summary for people."""
     table = run.read_csv("summary.csv")
     assert table is not None
-    shown = Table(title=f"{run.name}: mean reward per step, 95 % interval over episodes")
-    for column in ("policy", "mean", "95 % interval", "share of bound", "ms per decision", "note"):
-        shown.add_column(column, justify="left" if column in ("policy", "note") else "right")
-    for row in table.to_dict("records"):
-        note = row["note"] if isinstance(row["note"], str) else ""
-        shown.add_row(
+    rows = table.to_dict("records")
+    noted = any(isinstance(row["note"], str) and row["note"] for row in rows)
+    shown = Table(title="mean reward per step, with the 95 % interval over episodes")
+    for column in ("policy", "mean", "interval", "of bound", "ms each", *(["note"] if noted else [])):
+        shown.add_column(column, justify="left" if column in ("policy", "note") else "right", no_wrap=column != "note")
+    for row in rows:
+        cells = [
             str(row["policy"]),
             f"{row['mean']:.3f}",
-            f"{row['low']:.3f} .. {row['high']:.3f}",
+            f"{row['low']:.2f}..{row['high']:.2f}",
             f"{100 * row['bound_share']:.1f} %",
             f"{row['decision_ms']:.2f}",
-            note,
-        )
+        ]
+        shown.add_row(*cells, *([row["note"] if isinstance(row["note"], str) else ""] if noted else []))
     console = Console()
     console.print(shown)
     console.print(f"upper bound on every policy: {float((run.path / 'bound.txt').read_text()):.3f} per step")
