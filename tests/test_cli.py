@@ -97,7 +97,7 @@ def test_a_run_leaves_everything_and_can_be_used_again(
     summary = pd.read_csv(folder / "summary.csv", keep_default_na=False, na_values=[""]).set_index("policy")
     assert set(summary.index) == {"random", "fluid", "null"}
     assert (summary["low"] <= summary["mean"]).all() and (summary["mean"] <= summary["high"]).all()
-    assert (summary["bound_share"] <= 1 + 1e-9).all()
+    assert summary["bound_share"].between(0, 1.5, inclusive="neither").all()  # the bound is on the mean, luck may exceed it
     assert summary.loc["fluid", "mean"] >= summary.loc["null", "mean"]
 
     monkeypatch.chdir("/")  # a run knows where its scenario lies
@@ -113,7 +113,7 @@ def test_a_learned_policy_leaves_metrics_and_checkpoints(scenario: str, tmp_path
     more = [f"--sequoia.{name}={value}" for name, value in LEARNING.items()]
     assert main(["bandits", "run", scenario, "--jobs", "1", "--policies", "sequoia", "--seeds", "3", *more]) == 0
     folder = only_run(tmp_path)
-    assert (folder / "plots" / "learning_curve.png").exists()
+    assert (folder / "plots" / "learning_curve_sequoia.png").exists()
     assert pd.read_csv(folder / "metrics.csv")["val/reward"].notna().any()
     checkpoint = folder / "checkpoints" / "sequoia-seed3"
     (tmp_path / "today.csv").write_text("arm,state\n" + "".join(f"{arm},1\n" for arm in range(6)))

@@ -36,7 +36,9 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     metrics = _metrics(run.path, scenario)
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)
-        plots.learning_curve(metrics[metrics["policy"] == metrics["policy"].iloc[0]], run.plots / "learning_curve.png", bound)
+        for policy, part in metrics.groupby("policy"):
+            curve = part.drop(columns=["policy", "seed", "member"]).groupby("step", as_index=False).mean()
+            plots.learning_curve(curve, run.plots / f"learning_curve_{policy}.png", bound)
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.png")
     plots.step_rewards(per_step, run.plots / "step_rewards.png")
     _tell_episode(run, scenario, base)

@@ -192,7 +192,7 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
 def _plots(run: Run) -> list[Path]:
     """The run's plots, the overview first; hidden files are drafts of an unfinished run."""
     found = sorted(path for path in run.plots.glob("*.png") if not path.name.startswith("."))
-    return sorted(found, key=lambda path: PLOT_ORDER.index(path.stem) if path.stem in PLOT_ORDER else len(PLOT_ORDER))
+    return sorted(found, key=lambda path: next((n for n, name in enumerate(PLOT_ORDER) if path.stem.startswith(name)), len(PLOT_ORDER)))
 
 
 def _picture(path: Path) -> Picture:
