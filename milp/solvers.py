@@ -41,6 +41,8 @@ class SolverSettings:
             raise ConfigError(f"solver.time_limit is {self.time_limit:g} s: give a positive number of seconds")
         if not 0 <= self.gap < 1:
             raise ConfigError(f"solver.gap is {self.gap:g}: give a relative gap between 0 and 1")
+        if self.threads < 0 or self.seed < 0:
+            raise ConfigError(f"solver.threads is {self.threads} and solver.seed {self.seed}: give 0 or more (0 threads: all cores)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,13 @@ def decide(argv: Sequence[str]) -> int:
 
 
 def explain(built: Built, decision: Decision, state: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
-    """One row per thing to do: arm, its state today, and worker, slot, stop or cost as the constraint has it."""
+    """One row per thing to do: arm, its state today, and worker, slot, stop, cost or own variable as the constraint has it."""
     rows = []
     for row in built.instance.actions.explain(decision.action):
-        if "arm" not in row:
-            continue
         entry: dict[str, Any] = dict(row)
+        if "arm" not in row:  # a variable of the user's own rules
+            rows.append(entry)
+            continue
         arm = entry["arm"]
         if built.instance.dynamics.effect is not None:
             entry = {"intervention": arm, "reaches": " ".join(names[j] for j in np.flatnonzero(built.instance.dynamics.effect[:, arm]))}
@@ -63,7 +64,8 @@ def explain(built: Built, decision: Decision, state: np.ndarray, names: tuple[st
             index = names.index(str(arm)) if str(arm) in names and not isinstance(arm, (int, np.integer)) else int(arm)
             entry = {"arm": names[index], "state": int(state[index])} | {k: v for k, v in entry.items() if k != "arm"}
         rows.append(entry)
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["arm", "state"])
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["arm", "state"])
+    return table.astype({"state": "Int64"}) if "state" in table else table
 
 
 def _print(table: pd.DataFrame, decision: Decision, output: Path) -> None:
@@ -71,7 +73,7 @@ def _print(table: pd.DataFrame, decision: Decision, output: Path) -> None:
     for column in table.columns:
         shown.add_column(str(column))
     for row in table.itertuples(index=False):
-        shown.add_row(*(str(cell) for cell in row))
+        shown.add_row(*("" if pd.isna(cell) else str(cell) for cell in row))
     console = Console()
     console.print(shown)
     words = [f"status {decision.status}"]

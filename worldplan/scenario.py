@@ -59,8 +59,6 @@ class Scenario:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise ConfigError(f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': it becomes a folder")
-        if self.solver.threads < 0 or self.solver.seed < 0:
-            raise ConfigError(f"solver.threads is {self.solver.threads} and solver.seed {self.solver.seed}: give 0 or more (0 threads: all cores)")
         self.seed_list()
 
     def policy_list(self) -> list[str]:
