@@ -110,6 +110,8 @@ class NullPolicy(SingleDecisions):
     """The set's default action: nothing, where that is allowed."""
 
     def __init__(self, instance: BanditInstance) -> None:
+        least = instance.actions.least
+        self.notes = [f"doing nothing is not allowed here: the first {least} components are selected at every step"] if least else []
         self._set = instance.actions
 
     def plan(self, observation: Any) -> Decision:

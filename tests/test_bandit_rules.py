@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.bandit_domains import generate
 from envs.bandits import ArmDynamics, BanditInstance, BanditVectorEnv
 from milp.actions import Budget
 from milp.errors import ConfigError
@@ -327,3 +328,10 @@ def test_ten_thousand_arms() -> None:
     for planner in (policy, MyopicPolicy(instance), IterativeMyopicPolicy(instance)):
         assert planner.plan(observation).action.sum() <= 1_000
     assert time.process_time() - began < 2
+
+
+def test_null_says_where_nothing_is_not_allowed() -> None:
+    must = generate("interventions", 6, 2, seed=0)
+    assert "not allowed" in NullPolicy(must).notes[0]
+    assert NullPolicy(must).plan({"state": np.zeros(6, int), "steps_left": 1}).action.sum() == 2
+    assert NullPolicy(generate("budget", 6, 2, seed=0)).notes == []
