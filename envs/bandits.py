@@ -18,6 +18,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+def draw(law: Floats, uniform: Floats) -> Ints:
+    """States (...,) with the laws (..., states), by inversion of one uniform number (...,) each."""
+    return (uniform[..., None] >= np.cumsum(law, axis=-1)[..., :-1]).sum(-1)
+
+
 @dataclass(frozen=True)
 class ArmDynamics:
     """How each arm moves and what its states earn.
@@ -87,7 +92,7 @@ class ArmDynamics:
     def sample_next(self, state: Ints, action: NDArray, rng: np.random.Generator) -> Ints:
         """Draw the next joint state, (..., arms)."""
         law = self.transition[np.arange(self.arms), self.level(action), state]
-        return (rng.random(state.shape)[..., None] >= np.cumsum(law, -1)[..., :-1]).sum(-1)
+        return draw(law, rng.random(state.shape))
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,7 @@ class BanditInstance:
 
     def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
         """Draw `count` joint start states, (count, arms)."""
-        cumulative = np.cumsum(self.initial, axis=-1)[:, :-1]
-        return (rng.random((count, self.dynamics.arms, 1)) >= cumulative).sum(-1)
+        return draw(self.initial, rng.random((count, self.dynamics.arms)))
 
     def label(self, arm: int) -> str:
         """Name of an arm for people."""
@@ -149,7 +153,6 @@ class BanditVectorEnv(VectorEnv):
         self.single_action_space = gym.spaces.MultiBinary(dynamics.components)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._cumulative = np.cumsum(dynamics.transition, axis=-1)[..., :-1]
         self._one_step = dynamics.one_step()
         self._arms = np.arange(dynamics.arms)
         self._seed = 0
@@ -157,12 +160,11 @@ class BanditVectorEnv(VectorEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Ints], dict]:
         self._seed = self._seed + 1 if seed is None else seed
         self._streams = [np.random.default_rng([self._seed, self.first_episode + i]) for i in range(self.num_envs)]
-        cumulative = np.cumsum(self.instance.initial, axis=-1)[:, :-1]
-        self._state = (self._draw()[..., None] >= cumulative).sum(-1)
+        self._state = draw(self.instance.initial, self._uniform())
         self._left = np.full(self.num_envs, self.instance.horizon)
         return self._observe(), {}
 
-    def _draw(self) -> Floats:
+    def _uniform(self) -> Floats:
         return np.stack([stream.random(len(self._arms)) for stream in self._streams])
 
     def _observe(self) -> dict[str, Ints]:
@@ -177,7 +179,7 @@ class BanditVectorEnv(VectorEnv):
             raise InfeasibleAction(f"episode {episode}: the action selects {shown}, which the action set does not allow")
         level = self.instance.dynamics.level(actions)
         expected = self._one_step[self._arms, level, self._state].sum(-1)
-        self._state = (self._draw()[..., None] >= self._cumulative[self._arms, level, self._state]).sum(-1)
+        self._state = draw(self.instance.dynamics.transition[self._arms, level, self._state], self._uniform())
         sampled = self.instance.dynamics.reward[self._arms, self._state].sum(-1)
         self._left = self._left - 1
         done = self._left <= 0

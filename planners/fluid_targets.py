@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.bandits import ArmDynamics, BanditInstance, Floats
+from envs.bandits import ArmDynamics, BanditInstance, Floats, draw
 from milp.solvers import SolverSettings
 from planners.fluid import FluidProgram, one_hot
 
@@ -25,7 +25,7 @@ class FluidTargets:
         tables, constants = [], []
         for number in range(solves):
             law = instance.initial if number % 2 else np.full_like(instance.initial, 1.0 / model.states)
-            state = (rng.random((model.arms, 1)) >= np.cumsum(law, -1)[:, :-1]).sum(-1)
+            state = draw(law, rng.random(model.arms))
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)
             constants.append(values.constant)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from envs.bandits import BanditInstance, BanditVectorEnv
+from envs.bandits import BanditInstance, BanditVectorEnv, draw
 from milp.argmax import NetworkArgmax
 from milp.errors import SolverFailed
 from milp.solvers import SolverSettings
@@ -125,7 +125,7 @@ class SequoiaModule(L.LightningModule):
             return torch.as_tensor(self.instance.draw_start(rng, count)), left
         state = rng.integers(model.states, size=(count, model.arms))
         law = rng.dirichlet(np.full(model.states, 0.5), count // 2)
-        state[: len(law)] = (rng.random((len(law), model.arms, 1)) >= np.cumsum(law, -1)[:, None, :-1]).sum(-1)
+        state[: len(law)] = draw(law[:, None], rng.random((len(law), model.arms)))
         return torch.as_tensor(state), left
 
     def _regression_loss(self, rng: np.random.Generator) -> Tensor:
@@ -264,7 +264,7 @@ def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPol
 
 
 def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:
-    """Nothing, everything, single components and their complements: outside the set they still shape the function."""
+    """Nothing, and a single component: they anchor the function even where the set does not allow them."""
     zero, one = np.zeros((count, 1, size), np.float32), np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))]
     return torch.as_tensor(np.concatenate([zero, one], axis=1))
 

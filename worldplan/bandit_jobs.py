@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from envs.bandits import BanditVectorEnv
+from envs.bandits import BanditInstance, BanditVectorEnv
 from milp.actions import Budget
 from milp.errors import ConfigError
 from milp.solvers import SolverSettings
@@ -39,7 +39,6 @@ class Job:
     base: Path
     policy: str
     seed: int
-    progress: bool = False
 
     @property
     def result(self) -> Path:
@@ -50,10 +49,10 @@ class Job:
         return self.folder / "jobs" / f"{self.policy}-{self.seed}-steps.csv"
 
 
-def jobs_of(folder: Path, scenario: Scenario, base: Path, *, progress: bool = False) -> list[Job]:
+def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
     """All jobs of a run, the long ones first."""
     policies = sorted([*scenario.policy_list(), BOUND], key=lambda policy: _COST.index(policy) if policy in _COST else len(_COST))
-    return [Job(folder, scenario, base, policy, seed, progress) for policy in policies for seed in scenario.seed_list()]
+    return [Job(folder, scenario, base, policy, seed) for policy in policies for seed in scenario.seed_list()]
 
 
 def run_job(job: Job) -> Job:
@@ -83,15 +82,20 @@ def _bound(job: Job, built: Built) -> None:
     write_csv(job.result, pd.DataFrame({"episode": np.arange(len(values)), "return": values, "decision_seconds": seconds}))
 
 
+def _by_prices(instance: BanditInstance) -> bool:
+    """Whether one linear program would be too large and prices serve instead."""
+    return isinstance(instance.actions, Budget) and instance.dynamics.effect is None and instance.dynamics.arms > LARGE
+
+
 def make_bound(built: Built, settings: SolverSettings) -> FluidBound | LagrangianBound:
     """The fluid bound, by one linear program or, for very many arms, by prices."""
-    if isinstance(built.instance.actions, Budget) and built.instance.dynamics.effect is None and built.instance.dynamics.arms > LARGE:
+    if _by_prices(built.instance):
         return LagrangianBound(built.instance)
     return FluidBound(built.instance, settings)
 
 
 def _evaluate(job: Job, built: Built) -> None:
-    planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job), progress=job.progress)
+    planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
     result = evaluate(planner, BanditVectorEnv(built.instance, job.scenario.episodes), job.scenario.episodes, job.seed)
     table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(names="episode")
     table["note"] = "; ".join(getattr(planner, "notes", []))
@@ -106,7 +110,7 @@ def training_folder(job: Job) -> Path:
     return job.folder / "checkpoints" / f"{job.policy}-seed{job.seed}"
 
 
-def make_planner(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None, *, progress: bool = False) -> Planner:
+def make_planner(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None) -> Planner:
     """The planner that a policy name stands for; learned ones are trained into `folder` first (or continued there)."""
     instance, models, solver = built.instance, built.models, scenario.solver
     dynamics = list(models) if models else None
@@ -121,17 +125,17 @@ def make_planner(policy: str, built: Built, scenario: Scenario, seed: int, folde
     }
     if policy in simple:
         return simple[policy]()
-    return _learned(policy, built, scenario, seed, folder, progress)
+    return _learned(policy, built, scenario, seed, folder)
 
 
 def _fluid(built: Built, scenario: Scenario) -> Planner:
     dynamics = list(built.models) if built.models else None
-    if isinstance(built.instance.actions, Budget) and built.instance.dynamics.effect is None and built.instance.dynamics.arms > LARGE:
+    if _by_prices(built.instance):
         return LagrangianPlanner(built.instance, dynamics[0] if dynamics else None)
     return FluidPlanner(built.instance, scenario.fluid_window, dynamics, scenario.solver)
 
 
-def _learned(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None, progress: bool) -> Planner:
+def _learned(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None) -> Planner:
     from planners.sequoia_fit import fit_sequoia  # Lightning takes seconds to import
     from planners.sequoia_training import greedy_planner
 
@@ -146,11 +150,11 @@ def _learned(policy: str, built: Built, scenario: Scenario, seed: int, folder: P
         "repaired_dqn": SequoiaSettings.repaired_greedy(),
     }[policy]
     if settings.argmax == "greedy":
-        path = fit_sequoia(built.instance, settings, folder, seed=seed, solver=scenario.solver, progress=progress)
+        path = fit_sequoia(built.instance, settings, folder, seed=seed, solver=scenario.solver)
         return greedy_planner(built.instance, load_network(path, built.instance))
     paths = []
     for member, model in enumerate(built.models or [built.instance.dynamics]):
         instance = built.with_model(model)
         where = folder / f"member{member}" if built.models else folder
-        paths.append(fit_sequoia(instance, settings, where, seed=seed, solver=scenario.solver, progress=progress))
+        paths.append(fit_sequoia(instance, settings, where, seed=seed, solver=scenario.solver))
     return SequoiaPlanner.load(paths, built.instance, scenario.solver)

@@ -42,7 +42,7 @@ def run_scenario(scenario: Scenario, base: Path, *, root: str = "runs", jobs: in
     """Run, or continue, a scenario; returns its finished run folder."""
     check(scenario, base, engine)
     run = _open(scenario, base, root, fresh)
-    todo = jobs_of(run.path, scenario, base.resolve(), progress=False)
+    todo = jobs_of(run.path, scenario, base.resolve())
     waiting = [job for job in todo if not job.result.exists()]
     label = "runs on Ray" if engine == "ray" else "jobs"
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
