@@ -35,3 +35,7 @@ class CheckpointError(WorldplanError):
 
 class MissingExtra(WorldplanError):
     """An optional part is not installed; the message names the extra to install."""
+
+
+class Diverged(WorldplanError):
+    """Training reached a loss that is not a finite number; the message names the last good checkpoint."""

@@ -1,0 +1,49 @@
+"""Many small networks of one shape as one module: every layer is a single batched product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "silu": functional.silu, "tanh": torch.tanh}
+
+
+class BatchedMLP(nn.Module):
+    """`count` fully connected networks without shared weights.
+
+    Args:
+        count: number of networks.
+        sizes: widths from input to output, e.g. (in, 200, 200, out).
+        activation: "relu", "silu" or "tanh", after every layer but the last.
+        generator: source of the initial weights.
+    Weights are (count, in, out), biases (count, 1, out); initial values as torch.nn.Linear draws them.
+    """
+
+    def __init__(self, count: int, sizes: Sequence[int], activation: str = "relu", *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.count, self.sizes, self.activation = count, tuple(sizes), activation
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+            limit = 1 / math.sqrt(fan_in)
+            self.weights.append(nn.Parameter(_uniform((count, fan_in, fan_out), limit, generator)))
+            self.biases.append(nn.Parameter(_uniform((count, 1, fan_out), limit, generator)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(count, batch, in) or (batch, in), the same rows for all networks -> (count, batch, out)."""
+        hidden = inputs if inputs.dim() == 3 else inputs.expand(self.count, *inputs.shape)
+        act = ACTIVATIONS[self.activation]
+        last = len(self.weights) - 1
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if index != last:
+                hidden = act(hidden)
+        return hidden
+
+
+def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(shape, generator=generator).mul_(2 * limit).sub_(limit)
