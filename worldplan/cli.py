@@ -15,6 +15,8 @@ usage: worldplan COMMAND ... (each command has --help)
   bandits decide SCENARIO.yaml   what to do today, for a real programme
   bandits bound SCENARIO.yaml    upper bound on every policy
   fit | validate | test          train or check a learned part (LightningCLI: --config FILE, --print_config)
+  run STUDY.yaml                 compare methods of value learning over seeds: table, plots, report
+  data collect ENV               make a dataset; data describe, data convert
   evaluate RUN                   play more episodes with a finished run's policies
   report RUN [RUN ...]           one self-contained HTML file for one or several runs
   doctor                         what works here: solvers, licences, GPU, optional parts
@@ -58,9 +60,11 @@ def _run(arguments: list[str]) -> int:
     command, rest = arguments[0], arguments[1:]
     if command in ("fit", "validate", "test"):
         return _lightning(arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {"bandits": _bandits, "evaluate": _evaluate, "report": _report, "doctor": _doctor}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "bandits": _bandits, "run": _study, "data": _data, "evaluate": _evaluate, "report": _report, "doctor": _doctor,
+    }  # fmt: skip
     if command not in commands:
-        _complain(f"unknown command '{command}': choose bandits, fit, validate, test, evaluate, report or doctor (worldplan --help)")
+        _complain(f"unknown command '{command}': choose bandits, run, data, fit, validate, test, evaluate, report or doctor (worldplan --help)")
         return 2
     return commands[command](rest)
 
@@ -80,6 +84,18 @@ def _bandits(arguments: list[str]) -> int:
         return 0
     _complain(f"bandits {verb if arguments else ''}: choose bandits run, bandits decide or bandits bound (worldplan --help)")
     return 2
+
+
+def _study(arguments: list[str]) -> int:
+    from worldplan import study_run
+
+    return study_run.main(arguments)
+
+
+def _data(arguments: list[str]) -> int:
+    from worldplan import data_command
+
+    return data_command.main(arguments)
 
 
 def _evaluate(arguments: list[str]) -> int:

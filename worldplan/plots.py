@@ -53,7 +53,7 @@ def learning_curve(metrics: pd.DataFrame, path: str | Path, bound: float | None 
     panels = list(groups.items()) or [("no metrics logged", [])]
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    figure = _figure(5.2 * columns + 1.2 * (columns == 1), 2.9 * rows + 0.2)
+    figure = new_figure(5.2 * columns + 1.2 * (columns == 1), 2.9 * rows + 0.2)
     for index, (name, group) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
         for column, colour, dash in zip(group, cycle(COLOURS), cycle(DASHES), strict=False):
@@ -62,10 +62,10 @@ def learning_curve(metrics: pd.DataFrame, path: str | Path, bound: float | None 
             axes.plot(points["step"], points[column], color=colour, linestyle=dash, marker=marker, markersize=3.5, label=column)
         if bound is not None and any(word in name for word in ("reward", "return")):
             _bound_line(axes.axhline, bound)
-        _style(axes, name.replace("_", " "), "step", "", grid="both")
+        style_axes(axes, name.replace("_", " "), "step", "", grid="both")
         if group:
             axes.legend(frameon=False, fontsize=8.5)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path) -> Path:
@@ -77,7 +77,7 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
     ordered = table.sort_values("mean", kind="stable").reset_index(drop=True)
     place = np.arange(len(ordered))
     errors = np.clip(np.stack([ordered["mean"] - ordered["low"], ordered["high"] - ordered["mean"]]), 0, None)
-    figure = _figure(8.2, 1.3 + 0.42 * max(len(ordered), 2))
+    figure = new_figure(8.2, 1.3 + 0.42 * max(len(ordered), 2))
     axes = figure.add_subplot()
     axes.barh(place, ordered["mean"], height=0.66, color=BAR, alpha=0.85, zorder=2)
     axes.errorbar(ordered["mean"], place, xerr=errors, fmt="none", ecolor=INK, elinewidth=1.4, capsize=3.5, zorder=3)
@@ -93,24 +93,24 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
         axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     axes.set_xlim(floor if floor == 0 else floor - 0.03 * span, reach + 0.2 * span)
     axes.set_yticks(place, [str(name) for name in ordered["policy"]])
-    _style(axes, "", "mean reward per step, with 95 % interval" + (" (share of the bound)" if bound is not None else ""), "", grid="x")
-    return _save(figure, path)
+    style_axes(axes, "", "mean reward per step, with 95 % interval" + (" (share of the bound)" if bound is not None else ""), "", grid="x")
+    return save_figure(figure, path)
 
 
 def step_rewards(steps: pd.DataFrame, path: str | Path) -> Path:
     """Mean reward at each step of an episode, one line per policy. `steps` has columns policy, step, mean."""
-    figure = _figure(8.2, 3.9)
+    figure = new_figure(8.2, 3.9)
     axes = figure.add_subplot()
     best_first = steps.groupby("policy", sort=False)["mean"].mean().sort_values(ascending=False).index
     styles = [(colour, dash) for dash in DASHES for colour in COLOURS]
     for policy, (colour, dash) in zip(best_first, cycle(styles), strict=False):
         line = steps[steps["policy"] == policy].sort_values("step")
         axes.plot(line["step"], line["mean"], color=colour, linestyle=dash, linewidth=1.8, marker="o", markersize=2.5, label=str(policy))
-    _style(axes, "", "step of the episode", "mean reward", grid="both")
+    style_axes(axes, "", "step of the episode", "mean reward", grid="both")
     if len(steps):
         axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), title="best first", alignment="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 # --- one decision --------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def schedule_grid(
         cells.setdefault((row["worker"], row["slot"]), []).append(str(row["arm"]))
     widest = max((len(line) for names in cells.values() for line in names), default=2)
     width = min(max(0.75, 0.1 * widest + 0.25), 2.2)
-    figure = _figure(max(1.8 + width * len(slots), 4.0), 1.1 + 0.46 * max(len(workers), 1))
+    figure = new_figure(max(1.8 + width * len(slots), 4.0), 1.1 + 0.46 * max(len(workers), 1))
     axes = figure.add_subplot()
     for y, worker in enumerate(workers):
         for x, slot in enumerate(slots):
@@ -145,16 +145,16 @@ def schedule_grid(
     axes.set_ylim(max(len(workers), 1), 0)
     axes.set_xticks(np.arange(len(slots)) + 0.5, [str(slot) for slot in slots], rotation=0 if len(slots) <= 14 else 60)
     axes.set_yticks(np.arange(len(workers)) + 0.5, [str(worker) for worker in workers])
-    _style(axes, "" if rows else "nobody is served", "slot", "worker")
+    style_axes(axes, "" if rows else "nobody is served", "slot", "worker")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def worker_loads(rows: Sequence[Mapping[str, Any]], capacities: Mapping[Any, float], path: str | Path) -> Path:
     """Load of each worker as a stack of the arms it serves, against its capacity. Each row has arm, worker and cost."""
     workers = list(capacities)
-    figure = _figure(8.2, 1.2 + 0.5 * max(len(workers), 1))
+    figure = new_figure(8.2, 1.2 + 0.5 * max(len(workers), 1))
     axes = figure.add_subplot()
     longest = reach = max([float(capacity) for capacity in capacities.values()] + [1e-9])
     for spot, worker in enumerate(workers):
@@ -173,8 +173,8 @@ def worker_loads(rows: Sequence[Mapping[str, Any]], capacities: Mapping[Any, flo
     axes.set_xlim(0, 1.16 * longest)
     axes.set_ylim(max(len(workers), 1) - 0.45, -0.55)
     axes.set_yticks(np.arange(len(workers)), [str(worker) for worker in workers])
-    _style(axes, "", "cost of the arms served (outline: capacity)", "worker", grid="x")
-    return _save(figure, path)
+    style_axes(axes, "", "cost of the arms served (outline: capacity)", "worker", grid="x")
+    return save_figure(figure, path)
 
 
 def route_map(
@@ -192,7 +192,7 @@ def route_map(
 
     place = dict(positions) if positions else _layout(graph)
     small = len(graph) > 45
-    figure = _figure(8.6, 6.6)
+    figure = new_figure(8.6, 6.6)
     axes = figure.add_subplot()
     nx.draw_networkx_edges(graph.to_undirected(), place, ax=axes, edge_color="#cfd4da", width=1.2)
     nx.draw_networkx_nodes(graph, place, ax=axes, node_color="white", edgecolors=GREY, node_size=60 if small else 190, linewidths=1)
@@ -218,7 +218,7 @@ def route_map(
     axes.margins(0.08)
     if served or passed:
         axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, markerscale=0.6)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _layout(graph: nx.Graph) -> dict[Any, tuple[float, float]]:
@@ -246,7 +246,7 @@ def arm_states(states: NDArray[np.int64], pulls: NDArray[Any], path: str | Path)
     """
     steps, arms = states.shape
     count = int(states.max()) + 1
-    figure = _figure(min(1.8 + 0.3 * steps, 14), min(1.4 + 0.21 * arms, 14))
+    figure = new_figure(min(1.8 + 0.3 * steps, 14), min(1.4 + 0.21 * arms, 14))
     axes = figure.add_subplot()
     shades = ListedColormap(_shades(count))
     image = axes.imshow(states.T, aspect="auto", cmap=shades, vmin=-0.5, vmax=count - 0.5, interpolation="nearest")
@@ -259,14 +259,14 @@ def arm_states(states: NDArray[np.int64], pulls: NDArray[Any], path: str | Path)
         for edge in np.arange(arms - 1):
             axes.axhline(edge + 0.5, color="white", linewidth=0.8)
         axes.set_yticks(np.arange(arms))
-    _style(axes, "outlined: pulled at that step", "step", "arm")
+    style_axes(axes, "outlined: pulled at that step", "step", "arm")
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(
         image, ax=axes, ticks=np.arange(count) if count <= 12 else None, label="state", shrink=min(1, 1.6 / figure.get_figheight()), aspect=9
     )
     bar.outline.set_visible(False)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _shades(count: int) -> NDArray[np.float64]:
@@ -278,13 +278,15 @@ def _shades(count: int) -> NDArray[np.float64]:
 # --- shared look ---------------------------------------------------------------------------------------------------
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09))
     FigureCanvasAgg(figure)  # draws without a screen, whatever backend is configured
     return figure
 
 
-def _style(axes: Axes, title: str, x: str, y: str, *, grid: str = "") -> None:
+def style_axes(axes: Axes, title: str, x: str, y: str, *, grid: str = "") -> None:
+    """The look of every plot here; `grid` is "x", "y", "both" or nothing."""
     axes.set_title(title, fontsize=10.5, color=INK, loc="left")
     axes.set_xlabel(x, fontsize=10, color=INK)
     axes.set_ylabel(y, fontsize=10, color=INK)
@@ -311,5 +313,6 @@ def _ordered(values: Any) -> list[Any]:
     return sorted(set(values), key=rank)
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write the PNG, whole or not at all."""
     return replace_file(Path(path), lambda draft: figure.savefig(draft, dpi=110, facecolor="white"))

@@ -1,0 +1,152 @@
+"""The two-dimensional illustration of the RAVL paper (Sims et al., 2024): a point in the plane, exact dynamics, exact answers.
+
+The state moves by the action, s' = s + a with |a|_inf <= 1; data are start states in [-2, 2]^2. Short rollouts of k steps from
+the data reach |s|_inf <= 2 + k. What lies beyond 2 + (k - 1) is met only as the last next state: it is bootstrapped from, never
+trained ("edge of reach"). The reward is a bump around a goal; the paper shows its own only as a picture, so goal, width and height
+are settings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from envs.dynamics import Prediction
+from milp.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The task: r(s') = height * exp(-|s' - goal|^2 / (2 width^2)).
+
+    Args:
+        goal: centre of the reward.
+        width: standard deviation of the bump.
+        height: reward at the goal.
+        start: start states are uniform in [-start, start]^2.
+        episode: steps of an episode.
+    """
+
+    goal: tuple[float, float] = (8.0, 8.0)
+    width: float = 6.0
+    height: float = 0.1
+    start: float = 2.0
+    episode: int = 30
+
+    def __post_init__(self) -> None:
+        if len(self.goal) != 2 or not all(math.isfinite(value) for value in self.goal):
+            raise ConfigError(f"goal {self.goal}: must be two finite numbers")
+        if self.width <= 0 or self.start <= 0 or self.episode < 1:
+            raise ConfigError("width and start must be positive, episode at least 1")
+
+    def reward(self, state: Tensor) -> Tensor:
+        """Reward for arriving in `state` (..., 2)."""
+        goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
+        return self.height * torch.exp(-((state - goal) ** 2).sum(-1) / (2 * self.width**2))
+
+    def starts(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Start states (count, 2)."""
+        device = None if generator is None else generator.device
+        return (torch.rand((count, 2), generator=generator, device=device) * 2 - 1) * self.start
+
+    def is_edge(self, state: Tensor, horizon: int) -> Tensor:
+        """Whether `state` (..., 2) is reachable after `horizon` steps and not before: an exact statement, for every policy."""
+        far = state.abs().amax(-1)
+        return (far > self.start + horizon - 1) & (far <= self.start + horizon)
+
+    def best_action(self, state: Tensor) -> Tensor:
+        """The optimal action: straight to the goal, each coordinate on its own, which is nearest at every time at once."""
+        goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
+        return (goal - state).clamp(-1, 1)
+
+    def oracle_value(self, state: Tensor, discount: float, steps: int | None = None) -> Tensor:
+        """Value of the optimal policy from `state` (..., 2), over `steps` steps or for ever. No entropy."""
+        goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
+        offset = goal - state
+        needed = int(offset.abs().max().ceil().item()) if offset.numel() else 0
+        count = needed if steps is None else steps
+        moved = torch.arange(1, count + 1, dtype=state.dtype, device=state.device)
+        left = (offset.abs().unsqueeze(-2) - moved.unsqueeze(-1)).clamp_min(0)  # (..., count, 2)
+        rewards = self.height * torch.exp(-(left**2).sum(-1) / (2 * self.width**2))
+        value = (rewards * discount ** (moved - 1)).sum(-1)
+        return value if steps is not None else value + self.height * discount**count / (1 - discount)
+
+    def oracle_q(self, state: Tensor, action: Tensor, discount: float) -> Tensor:
+        """Value of `action` (..., 2) in `state` (..., 2) with optimal behaviour afterwards, for ever."""
+        following = state + action.clamp(-1, 1)
+        return self.reward(following) + discount * self.oracle_value(following, discount)
+
+
+class PlaneDynamics:
+    """The exact dynamics of the plane as a `DynamicsModel`: nothing here is learned, so no model error can hide."""
+
+    observation_size, action_size, state_size = 2, 2, 0
+
+    def __init__(self, plane: Plane | None = None) -> None:
+        self.plane = plane or Plane()
+
+    def step(
+        self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
+    ) -> Prediction:
+        """s' = s + a; never terminates."""
+        following = observation + action.clamp(-1, 1)
+        ended = torch.zeros(observation.shape[:-1], dtype=torch.bool, device=observation.device)
+        return Prediction(following, self.plane.reward(following), ended)
+
+
+class PlaneEnv(gym.Env[np.ndarray, np.ndarray]):
+    """One episode at a time."""
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, plane: Plane | None = None) -> None:
+        self.plane = plane or Plane()
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._state = self.np_random.uniform(-self.plane.start, self.plane.start, 2).astype(np.float32)
+        self._steps = 0
+        return self._state.copy(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._state = self._state + np.clip(action, -1, 1).astype(np.float32)
+        self._steps += 1
+        reward = float(self.plane.reward(torch.from_numpy(self._state)))
+        return self._state.copy(), reward, False, self._steps >= self.plane.episode, {}
+
+
+class PlaneVectorEnv(VectorEnv):
+    """Many episodes at once, all of the same length."""
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
+
+    def __init__(self, num_envs: int, plane: Plane | None = None) -> None:
+        self.plane, self.num_envs = plane or Plane(), num_envs
+        single = PlaneEnv(self.plane)
+        self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
+        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        if seed is not None:
+            self._np_random, self._np_random_seed = gym.utils.seeding.np_random(seed)
+        self._state = self.np_random.uniform(-self.plane.start, self.plane.start, (self.num_envs, 2)).astype(np.float32)
+        self._steps = 0
+        return self._state.copy(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        self._state = self._state + np.clip(actions, -1, 1).astype(np.float32)
+        self._steps += 1
+        reward = self.plane.reward(torch.from_numpy(self._state)).numpy().astype(float)
+        ended = np.zeros(self.num_envs, bool)
+        return self._state.copy(), reward, ended, np.full(self.num_envs, self._steps >= self.plane.episode), {}

@@ -1,0 +1,55 @@
+"""Keeps a training's metrics and state together, so that an interrupted one goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+from lightning.pytorch.callbacks import Checkpoint
+
+
+class Journal(Checkpoint):
+    """At every `every`-th epoch's end: one row into metrics.csv, then the whole state into last.ckpt, each replaced in one move.
+
+    The rows are part of the checkpoint: a killed run has the table of an unbroken one. A `Checkpoint` comes after all other callbacks.
+    """
+
+    def __init__(self, folder: str | Path, every: int = 1) -> None:
+        self.folder, self.every = Path(folder), every
+        self.rows: list[dict[str, float]] = []
+
+    @property
+    def last(self) -> Path:
+        """The state to continue from."""
+        return self.folder / "last.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The rows of the run that is continued."""
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Figures of an earlier check are not those of this epoch."""
+        trainer.callback_metrics.clear()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """After validation and logging."""
+        epoch = trainer.current_epoch + 1
+        self.rows.append({"epoch": epoch, **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())}})
+        if epoch % self.every and epoch != trainer.max_epochs:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / "metrics.csv.part"
+        pd.DataFrame(self.rows).to_csv(draft, index=False)
+        draft.replace(self.folder / "metrics.csv")
+        whole = self.folder / "last.ckpt.part"
+        trainer.save_checkpoint(whole)
+        with whole.open("rb") as file:
+            os.fsync(file.fileno())
+        whole.replace(self.last)

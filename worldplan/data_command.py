@@ -1,0 +1,138 @@
+"""`worldplan data collect | describe | convert`: make, look at and convert datasets of transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from milp.errors import ConfigError, DatasetError
+from world_models.collection_settings import POLICIES, CollectionSettings
+from world_models.data import Spread, Transitions, concatenate
+from world_models.data_files import load_transitions, require_free, save_transitions
+from worldplan.arguments import PlainParser
+
+_SOURCE = "a .npz or D4RL-style .hdf5 file, or a Minari id"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command."""
+    parser = PlainParser(prog="worldplan data", description="Datasets of transitions for offline reinforcement learning.")
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=PlainParser)
+    _add_collect(verbs.add_parser("collect", help="make a dataset with uniform actions or an agent trained here"))
+    describe = verbs.add_parser("describe", help="what a dataset holds")
+    describe.add_argument("source", help=_SOURCE)
+    convert = verbs.add_parser("convert", help="write a dataset, or several joined, in another format")
+    convert.add_argument("sources", nargs="+", help=f"{_SOURCE}; several are joined (medium and expert)")
+    convert.add_argument("target", help=f"{_SOURCE} that does not exist yet")
+    options = parser.parse_args(list(argv))
+    if options.verb == "collect":
+        return _collect(options)
+    if options.verb == "describe":
+        for table in describe_tables(load_transitions(options.source), options.source):
+            Console().print(table)
+        return 0
+    require_free(options.target)
+    data = concatenate([load_transitions(source) for source in options.sources])
+    Console().print(f"{len(data)} transitions written to {save_transitions(data, options.target)}", soft_wrap=True)
+    return 0
+
+
+def _add_collect(parser: Any) -> None:
+    usual = CollectionSettings
+    parser.add_argument("env", help="gymnasium id, e.g. Hopper-v5")
+    parser.add_argument("--policy", choices=POLICIES, required=True)
+    parser.add_argument("--steps", type=int, default=usual.steps, help="transitions (medium-replay: as many as training took)")
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--output", default="", help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 when empty")
+    parser.add_argument("--stop-return", type=float, help="mean evaluation return that ends the training of medium and medium-replay")
+    parser.add_argument("--train-steps", type=int, default=usual.train_steps, help="steps of training: exactly for expert, at most for medium")
+    parser.add_argument("--evaluate-every", type=int, default=usual.evaluate_every, help="steps between evaluations; a killed run loses no more")
+    parser.add_argument("--hidden", default="256,256", help="layer widths of the agent's networks")
+    parser.add_argument("--reference", type=float, help="return that counts as 100 points")
+    parser.add_argument("--folder", type=Path, help="where the work is kept, to go on after a stop; runs/data/ENV-POLICY-SEED when not given")
+
+
+def _collect(options: Any) -> int:
+    settings = CollectionSettings(
+        env_id=options.env,
+        policy=options.policy,
+        steps=options.steps,
+        seed=options.seed,
+        hidden=_widths(options.hidden),
+        train_steps=options.train_steps,
+        stop_return=options.stop_return,
+        reference=options.reference,
+        evaluate_every=options.evaluate_every,
+    )
+    name = options.env.replace("/", "-")
+    output = options.output or f"worldplan/{name.lower()}-{options.policy}-own-v0"
+    require_free(output)  # better now than after hours
+    # medium and medium-replay share their agent, so they share its folder
+    folder = options.folder or Path("runs") / "data" / f"{name}-{options.policy.removesuffix('-replay')}-seed{options.seed}"
+    from world_models.data_collection import collect  # gymnasium takes a moment to import
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        data = collect(settings, folder, progress)
+    where = save_transitions(data, output)
+    returns = data.returns()
+    text = f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, written to {where}"
+    Console().print(text, soft_wrap=True)
+    return 0
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--hidden: '{text}' is not a list of layer widths: write e.g. 256,256") from None
+
+
+def describe_tables(data: Transitions, source: str) -> list[Table]:
+    """The dataset as tables: episodes and returns, columns, metadata."""
+    found = data.statistics()
+    episodes = Table(title=f"{source}: {len(data)} transitions, {len(found.returns)} episodes", show_header=False)
+    terminations = f"{found.terminations} terminated, {len(found.returns) - found.terminations} truncated"
+    rows = {"return": _spread(found.returns), "length": _spread(found.lengths), "ends": terminations, "reward per step": _spread(data.reward)}
+    try:
+        rows["normalised score"] = _spread(data.normalised_score(found.returns))
+    except DatasetError:
+        rows["normalised score"] = "no reference scores"
+    rows["simulator state"] = "none" if data.state is None else f"{data.state.shape[1]} numbers per step"
+    for name, text in rows.items():
+        episodes.add_row(name, text)
+    columns = Table("column", "mean", "std", "lowest", "highest", title="columns")
+    for name, spread in (("observation", found.observation), ("action", found.action)):
+        _add_columns(columns, name, spread)
+    about = Table(title="metadata", show_header=False)
+    for key, value in data.metadata.items():
+        about.add_row(key, _short(value))
+    return [episodes, columns, about] if data.metadata else [episodes, columns]
+
+
+def _add_columns(table: Table, name: str, spread: Spread) -> None:
+    for place, row in enumerate(zip(spread.mean, spread.std, spread.low, spread.high, strict=True)):
+        table.add_row(f"{name}[{place}]", *(f"{value:.4g}" for value in row))
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"mean {values.mean():.4g}, std {values.std():.4g}, median {np.median(values):.4g}, {values.min():.4g} .. {values.max():.4g}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 8:
+        return f"{len(value)} entries, the last {value[-1]}"
+    return str(value)

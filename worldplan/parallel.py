@@ -1,0 +1,58 @@
+"""Independent jobs in separate processes, here or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, parallel_backend
+
+from milp.errors import MissingExtra
+
+J = TypeVar("J")
+ENGINES = ("local", "ray")
+
+
+def execute(work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local") -> Iterable[J]:
+    """Yield `work(job)` for each job as it finishes; `processes` 0 is one per core, "ray" uses RAY_ADDRESS."""
+    if engine == "ray":
+        ray, register_ray = require_ray()
+        if not ray.is_initialized():
+            ray.init(ignore_reinit_error=True, log_to_driver=False)
+        register_ray()
+        with parallel_backend("ray"):
+            yield from Parallel(n_jobs=processes or -1)(delayed(work)(job) for job in jobs)
+        return
+    if processes == 1:
+        yield from map(work, jobs)
+        return
+    parallel = Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")
+    yield from parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
+
+
+def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:
+    """Do the job as long as the process that asked for it lives: the run that continues it must not meet its orphans."""
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    over = threading.Event()
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        return work(job)
+    finally:
+        over.set()
+
+
+def require_ray() -> tuple[Any, Any]:
+    """Ray and its joblib backend. Raises MissingExtra."""
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise MissingExtra("--engine ray needs Ray: pip install 'worldplan[ray]'") from error
+    return ray, register_ray
