@@ -16,7 +16,7 @@ Both see the same training and held-out rows and make the same number of gradien
    the same steps, and when ours first reached its final ones.
 
 Held-out error: mean over members and outputs of the squared error in units of the variance of the target; NLL: mean of
-log s^2 + (y - mu)^2 / s^2 in units of the environment. Only the data in `--data` or made here are used.
+log s^2 + (y - mu)^2 / s^2 in units of the environment.
 """
 
 from __future__ import annotations
@@ -48,9 +48,6 @@ RESULTS = Path(__file__).with_name("results")
 OBSERVATION, ACTION, EPISODE = 11, 3, 100  # sizes of Hopper
 
 
-# ---- data
-
-
 def synthetic(rows: int, seed: int) -> Transitions:
     """Episodes of a smooth nonlinear system with noise, of the sizes of Hopper."""
     rng, episodes = np.random.default_rng(seed), rows // EPISODE
@@ -72,8 +69,7 @@ def played(env_id: str, rows: int, seed: int) -> Transitions:
     env, rng = gym.make(env_id, max_episode_steps=200), np.random.default_rng(seed)
     space: Any = env.action_space
     parts: list[Any] = []
-    observation, _ = env.reset(seed=seed)
-    episode = 0
+    observation, episode = env.reset(seed=seed)[0], 0
     for step in range(rows):
         if step % 5 == 0:
             held = rng.uniform(space.low, space.high)
@@ -166,8 +162,7 @@ class Usual:
     """The ensemble as a list of members and its training."""
 
     def __init__(self, data: Transitions, settings: EnsembleSettings, seed: int, device: str, *, published: bool) -> None:
-        # our module prepares the rows, so that both see the same; its time is not counted
-        module = EnsembleModule(data, replace(settings, batch=1), seed)
+        module = EnsembleModule(data, settings, seed)  # prepares the rows, so that both see the same; its time is not counted
         self.settings, self.frame, self.device = settings, module.ensemble.to(device), device
         self.power = 0.0 if published else settings.power
         targets, held_targets = module.train_targets, module.held_targets
@@ -249,19 +244,16 @@ class Watch:
     """CPU and wall time, stopped while errors are judged."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.cpu, self.wall = device, 0.0, 0.0
+        self.wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+        self.cpu, self.wall = 0.0, 0.0
         self.start()
 
-    def _sync(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-
     def start(self) -> None:
-        self._sync()
+        self.wait()
         self._began = time.process_time(), time.perf_counter()
 
     def stop(self) -> None:
-        self._sync()
+        self.wait()
         self.cpu += time.process_time() - self._began[0]
         self.wall += time.perf_counter() - self._began[1]
 

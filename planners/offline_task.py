@@ -40,6 +40,7 @@ class OfflineTask:
         environment: makes a vector environment of so many copies, for evaluation.
         oracle: the plane, where exact values are known.
         reference: returns of score 0 and score 100, where known.
+        limit: steps after which the environment cuts an episode, where known.
         about: what a checkpoint should tell about the task.
     """
 
@@ -52,7 +53,14 @@ class OfflineTask:
     environment: Callable[[int], VectorEnv]
     oracle: Plane | None = None
     reference: tuple[float, float] | None = None
+    limit: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
+
+    def value_ceiling(self, discount: float) -> float | None:
+        """What a policy of score 100 is worth when its mean reward goes on for ever: a Q far above this cannot be attained."""
+        if self.reference is None or self.limit is None:
+            return None
+        return self.reference[1] / self.limit / (1 - discount)
 
     @property
     def observation_size(self) -> int:
@@ -104,7 +112,7 @@ def dataset_task(
     if not 0 <= true_share <= 1:
         raise ConfigError(f"true_share {true_share}: must be between 0 (learned dynamics) and 1 (true dynamics)")
     probe = make_environment(name, 1)
-    space = probe.single_action_space
+    space, spec = probe.single_action_space, probe.spec
     probe.close()
     if not isinstance(space, spaces.Box) or space.shape is None or len(space.shape) != 1:
         raise ConfigError(f"{name}: its actions are {space}: only continuous action vectors can be learned here")
@@ -115,7 +123,7 @@ def dataset_task(
     return OfflineTask(
         dynamics=dynamics, rows=_rows(data), starts=torch.from_numpy(data.observation), states=states,
         low=torch.from_numpy(np.asarray(space.low)), high=torch.from_numpy(np.asarray(space.high)),
-        environment=lambda count: make_environment(name, count), reference=_references(data),
+        environment=lambda count: make_environment(name, count), reference=_references(data), limit=None if spec is None else spec.max_episode_steps,
         about={"environment": name, "dataset": str(data.metadata.get("dataset", dataset if not isinstance(dataset, Transitions) else "given"))},
     )  # fmt: skip
 

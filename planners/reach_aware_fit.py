@@ -30,18 +30,18 @@ def fit_reach_aware(
     """Train for `epochs` epochs and return `folder`/last.ckpt.
 
     Finished work is not repeated, and interrupted work continues from the last saved epoch with the same result as an unbroken run
-    (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises CheckpointError if last.ckpt is damaged, Diverged on a loss that is
-    not finite.
+    (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises CheckpointError if last.ckpt is damaged or of another training,
+    Diverged on a loss that is not finite.
     """
     journal = Journal(folder, save_every)
     if epochs < 1:
         raise ConfigError(f"epochs {epochs}: must be at least 1")
-    if (folder / DONE).exists() and journal.last.exists():
-        return journal.last
-    folder.mkdir(parents=True, exist_ok=True)
     resumed = journal.last.exists()
     if resumed:
-        _check_readable(journal.last)
+        _check_same(journal.last, module.made_with())
+        if (folder / DONE).exists():
+            return journal.last
+    folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     callbacks: list[L.Callback] = [journal, *([TQDMProgressBar(refresh_rate=5)] if progress else [])]
     trainer = L.Trainer(
@@ -57,8 +57,12 @@ def fit_reach_aware(
     return journal.last
 
 
-def _check_readable(last: Path) -> None:
+def _check_same(last: Path, made_with: str) -> None:
     try:
-        torch.load(last, weights_only=True, map_location="cpu")["reach_aware"]
+        found = torch.load(last, weights_only=True, map_location="cpu")["made_with"]
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start") from error
+    if found != made_with:
+        raise CheckpointError(
+            f"{last}: comes from another task, other settings or another seed: choose another folder, or delete this one to train again"
+        )

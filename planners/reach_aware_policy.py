@@ -19,10 +19,13 @@ from planners.squashed_actor import SquashedActor
 
 
 class ReachAwarePolicy(SingleDecisions):
-    """The mean action of one actor; its value is the least among the critics."""
+    """The mean action of one actor; its value is the least among the critics.
 
-    def __init__(self, actor: SquashedActor, critics: Critics, about: dict[str, Any]) -> None:
-        self.actor, self.critics, self.about = actor, critics, about
+    `about` tells which environment it was trained for, `seeds` how many policies its checkpoint holds.
+    """
+
+    def __init__(self, actor: SquashedActor, critics: Critics, about: dict[str, Any], seeds: int = 1) -> None:
+        self.actor, self.critics, self.about, self.seeds = actor, critics, about, seeds
 
     @classmethod
     def load(cls, path: str | Path, seed_index: int = 0) -> ReachAwarePolicy:
@@ -48,7 +51,7 @@ class ReachAwarePolicy(SingleDecisions):
         critics = Critics(sizes[0], len(record["low"]), record["critics"], sizes[1])
         actor.load_state_dict(_one_seed(record["actor"], seed_index, 1))
         critics.load_state_dict(_one_seed(record["critic"], seed_index, record["critics"]))
-        return cls(actor.eval(), critics.eval(), dict(record["about"]))
+        return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"])
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, cast
 
 import lightning as L
@@ -204,7 +205,12 @@ class ReachAwareModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["reach_aware"] = policy_record(self.agent, self.task)
+        checkpoint["made_with"] = self.made_with()
         checkpoint["snapshots"] = dict(self.snapshots)
+
+    def made_with(self) -> str:
+        """What a training depends on, to tell whether a checkpoint is one of the same training."""
+        return repr((sorted(asdict(self.settings).items()), self.seed, self.seeds, self.patch_kind, sorted(self.task.about.items())))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.snapshots = dict(checkpoint["snapshots"])

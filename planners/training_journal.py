@@ -49,7 +49,7 @@ class Journal(Checkpoint):
         pd.DataFrame(self.rows).to_csv(draft, index=False)
         draft.replace(self.folder / "metrics.csv")
         whole = self.folder / "last.ckpt.part"
-        trainer.save_checkpoint(whole)
+        trainer.save_checkpoint(whole, weights_only=False)
         with whole.open("rb") as file:
             os.fsync(file.fileno())
         whole.replace(self.last)

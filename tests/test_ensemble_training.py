@@ -138,7 +138,7 @@ def test_training_learns_the_system(tmp_path: Path) -> None:
     path = fit_ensemble(transitions(60), settings_, tmp_path, accelerator="cpu")
     metrics = pd.read_csv(tmp_path / "metrics.csv")
     assert metrics["best_val_mse"].iloc[-1] < 0.05 < metrics["val_mse"].iloc[0]
-    assert metrics["train_nll"].iloc[-1] < metrics["train_nll"].iloc[0]
+    assert metrics["train_loss"].iloc[-1] < metrics["train_loss"].iloc[0]
     fresh = transitions(10, seed=9)
     observation, action, following = (torch.as_tensor(column) for column in (fresh.observation, fresh.action, fresh.next_observation))
     model = load_ensemble(path, observation_size=3, action_size=2)
@@ -262,7 +262,7 @@ def test_a_killed_training_ends_with_the_same_bits(trained: Path, tmp_path: Path
 def test_a_killed_command_ends_with_the_same_bits(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`worldplan fit` on the shipped configuration, continued with --ckpt_path as its head says."""
     save_npz(transitions(), tmp_path / "data.npz")
-    config = yaml.safe_load((CONFIGS / "inverteddoublependulum-medium-replay.yaml").read_text())
+    config = yaml.safe_load((CONFIGS / "inverted-double-pendulum.yaml").read_text())
     numbers = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(SMALL).items()}
     config["model"]["init_args"] = {"data": "data.npz", "settings": numbers, "seed": 3}
     config["trainer"] |= {"accelerator": "cpu", "enable_progress_bar": False}
@@ -281,7 +281,7 @@ def test_a_killed_command_ends_with_the_same_bits(trained: Path, tmp_path: Path,
 def test_shipped_settings_are_valid(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     settings_ = EnsembleSettings(**config["model"]["init_args"]["settings"])
-    assert config["model"]["init_args"]["data"] == f"worldplan/{path.stem}-own-v0"
+    assert config["model"]["init_args"]["data"].startswith("worldplan/") and config["model"]["init_args"]["data"].endswith("-own-v0")
     assert config["trainer"]["default_root_dir"] == f"runs/ensemble/{path.stem}"
     if path.stem.startswith("hopper"):
         assert tuple(settings_.hidden) == EnsembleSettings().hidden and tuple(settings_.weight_decay) == EnsembleSettings().weight_decay

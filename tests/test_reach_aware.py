@@ -274,6 +274,12 @@ def test_divergence_names_the_last_good_checkpoint(tmp_path):
     assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, "the state of a diverged training must not replace the last good one"
 
 
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    fit_reach_aware(module_of(), tmp_path, epochs=1)
+    with pytest.raises(CheckpointError, match="other settings"):
+        fit_reach_aware(module_of(diversity=2.0), tmp_path, epochs=2)
+
+
 def test_damaged_and_missing_checkpoints(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(CheckpointError, match="delete it"):

@@ -189,7 +189,7 @@ class EnsembleModule(L.LightningModule):
     # --- checks ------------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """All members on the held-out rows, in one pass; while fitting, keeps what improved."""
+        """All members on the held-out rows, in one pass; while fitting, keeps what improved and adds a row to the metrics."""
         fitting = self.trainer.state.fn == "fit"
         if self.trainer.sanity_checking:
             return
@@ -201,7 +201,7 @@ class EnsembleModule(L.LightningModule):
             raise Diverged(f"the held-out error is not finite in epoch {len(self.history)}: lower learning_rate; {self._last_good()}")
         improved = self._keep_best(error)
         self.stale = 0 if improved else self.stale + 1
-        row = {"epoch": len(self.history), "train_nll": float(self._sum) / self.steps / self.settings.members}
+        row = {"epoch": len(self.history), "train_loss": float(self._sum) / self.steps / self.settings.members}
         row |= {"val_mse": float(error.mean()), "val_nll": float(loss.mean()), "best_val_mse": float(self.best_error[self.best.elites].mean())}
         self.history.append(row | {f"val_mse_{i}": value for i, value in enumerate(error.tolist())})
         self._stop_where_due()
@@ -255,7 +255,7 @@ class KeepEnsemble(Checkpoint):
         assert isinstance(pl_module, EnsembleModule)
         write_whole(self.folder / ENSEMBLE, pl_module.best.save)
         write_whole(self.folder / METRICS, lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False))
-        write_whole(self.folder / LAST, trainer.save_checkpoint)
+        write_whole(self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
 
 
 def fit_ensemble(

@@ -32,8 +32,14 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)
     config = run.config
+    if "methods" in config or "model" in config:
+        from worldplan.policy_evaluation import evaluate_policies
+
+        path = evaluate_policies(run, options.episodes, options.policies.split(",") if options.policies else [])
+        Console().print(f"written to {path}")
+        return 0
     if "programme" not in config:
-        raise ConfigError(f"{run.path}: this run did not compare policies: give the folder of a 'worldplan bandits run'")
+        raise ConfigError(f"{run.path}: this run holds no policies: give the folder of 'worldplan bandits run', 'worldplan run' or 'worldplan fit'")
     scenario = scenario_from_dict(config, run.path / CONFIG)
     if not (run.path / SUMMARY).is_file():
         raise ConfigError(f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, which continues it")

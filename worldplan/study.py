@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Study:
 
     def method_settings(self, method: str) -> ReachAwareSettings:
         """The settings of one method. Raises ConfigError."""
-        return _settings(method, plain(_as_dict(self.settings)), {k: v for k, v in (self.methods[method] or {}).items() if k not in TASK_KEYS})
+        return _settings(method, plain(asdict(self.settings)), {k: v for k, v in (self.methods[method] or {}).items() if k not in TASK_KEYS})
 
     def patch(self, method: str) -> str:
         """Which targets the oracle replaces. Raises ConfigError."""
@@ -95,29 +96,21 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping, for the run folder."""
-        return plain(_as_dict(self))
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(value)
+        return plain(asdict(self))
 
 
 def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> ReachAwareSettings:
     """`common` with a method's changes, checked name by name."""
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(ReachAwareSettings)
     nested = {**common, **changes}
     if isinstance(changes.get("pessimism"), dict):
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
-    try:
+    with _in_one_line(f"method '{method}'"):
         made = parser.instantiate(parser.parse_object(nested))
         return ReachAwareSettings(**{name: made[name] for name in ReachAwareSettings.__dataclass_fields__})
-    except (ArgumentError, ConfigError) as error:
-        raise ConfigError(f"method '{method}': {shorten(str(error))}") from error
 
 
 def study_parser() -> Any:
@@ -134,29 +127,35 @@ def study_parser() -> Any:
 
 def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
     """The study and the command's other options. Raises ConfigError in one line that names the file."""
-    from jsonargparse import ArgumentError
-
     arguments, file = list(argv), Path()
     if arguments and not arguments[0].startswith("-"):
         file = Path(arguments[0])
         read_config(file)  # one clear line for a missing or malformed file
         arguments = ["--config", *arguments]
-    try:
+    with _in_one_line(str(file) if file.name else ""):
         options = parser.parse_args(arguments)
         made = parser.instantiate(options)
         return Study(**{name: made[name] for name in Study.__dataclass_fields__}), options
-    except (ArgumentError, ConfigError) as error:
-        text = shorten(str(error))
-        raise ConfigError(f"{file}: {text}" if file.name and str(file) not in text else text) from error
+
+
+@contextmanager
+def _in_one_line(source: str) -> Iterator[None]:
+    """Turn what is wrong with settings into one line that names where they stand."""
+    from jsonargparse import ArgumentError
+
+    try:
+        yield
+    except (ArgumentError, ValueError, ConfigError) as error:
+        cause: BaseException | None = error  # jsonargparse wraps what a class says about its own settings
+        while cause is not None and not isinstance(cause, ConfigError):
+            cause = cause.__cause__ or cause.__context__
+        text = shorten(str(cause or error))
+        raise ConfigError(f"{source}: {text}" if source and source not in text else text) from error
 
 
 def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     """Back from `Study.to_dict`, read from the file `source`."""
     parser = study_parser()
-    from jsonargparse import ArgumentError
-
-    try:
+    with _in_one_line(str(source)):
         made = parser.instantiate(parser.parse_object({k: v for k, v in config.items() if k in Study.__dataclass_fields__}))
         return Study(**{name: made[name] for name in Study.__dataclass_fields__})
-    except (ArgumentError, ConfigError) as error:
-        raise ConfigError(f"{source}: {shorten(str(error))}") from error

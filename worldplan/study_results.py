@@ -15,7 +15,7 @@ from worldplan.plots import learning_curve, policy_comparison
 from worldplan.report import write_report
 from worldplan.runs import SUMMARY, Run
 from worldplan.study import Study
-from worldplan.study_jobs import Job, jobs_of, oracle_return
+from worldplan.study_jobs import Job, jobs_of, make_task, oracle_return
 from worldplan.study_plots import RolloutPanel, rollout_panels, seed_curves, spread_boxes
 
 _ROWS = 20_000  # model transitions per method in the picture of the critics' spread
@@ -32,7 +32,8 @@ def write_results(run: Run, study: Study) -> None:
     summary = summarise(study, seeds, curves, ceiling)
     policy_comparison(summary, ceiling, run.plots / "policy_comparison.png")
     seed_curves(curves, "check/return", "return", run.plots / "learning_curve_return.png", line=(ceiling, "oracle") if ceiling is not None else None)
-    seed_curves(curves, "check/q", "mean Q on model transitions", run.plots / "learning_curve_q.png", line=_value_line(study, curves))
+    line = _value_line(study, curves)
+    seed_curves(curves, "check/q", "mean Q on model transitions", run.plots / "learning_curve_q.png", line=line)
     if study.plane is not None:
         _plane_plots(run, study, jobs)
     for method in study.methods:
@@ -40,7 +41,7 @@ def write_results(run: Run, study: Study) -> None:
             curves[(curves["method"] == method) & (curves["seed"] == study.seed)].drop(columns=["method", "seed"]).rename(columns={"epoch": "step"})
         )
         learning_curve(first, run.plots / f"training_{method}.png")
-    run.write_text("notes.txt", _notes(study, ceiling))
+    run.write_text("notes.txt", _notes(study, ceiling, line))
     run.write_csv(SUMMARY, summary)  # last but the report: its presence says that the figures are complete
     write_report([run.path])
 
@@ -89,16 +90,19 @@ def _figures(curves: pd.DataFrame) -> str:
 
 
 def _value_line(study: Study, curves: pd.DataFrame) -> tuple[float, str] | None:
-    """What Q can be: the oracle's mean, or the value of the best score for ever."""
+    """What Q can be: the oracle's mean, or the value of score 100 for ever."""
     if "check/oracle_q" in curves:
         return float(curves["check/oracle_q"].mean()), "oracle Q (mean over the run)"
-    return None
+    ceiling = make_task(study, next(iter(study.methods))).value_ceiling(study.settings.discount)
+    return None if ceiling is None else (ceiling, "value of score 100 for ever")
 
 
-def _notes(study: Study, ceiling: float | None) -> str:
+def _notes(study: Study, ceiling: float | None, line: tuple[float, str] | None) -> str:
     text = f"{study.seeds} seeds per method, {study.epochs} epochs of {study.settings.updates} updates; intervals are 95 % bootstrap over seeds."
     if ceiling is not None:
         text += f"\nReturn of the oracle in the same episodes: {ceiling:.3f}; 'share of bound' is the share of it. Edge of reach: exact."
+    if line is not None:
+        text += f"\nFor comparison with Q: {line[1]} is {line[0]:.4g}."
     return text
 
 
