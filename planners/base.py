@@ -141,7 +141,10 @@ def _episode_batch(planner: Planner, env: VectorEnv, seed: int) -> tuple[list[di
         alive.append(running.copy())
         if "is_success" in info:
             success = np.where(running, np.asarray(info["is_success"], dtype=float), success)
-        running &= ~(np.asarray(terminated) | np.asarray(truncated))
+        over = np.asarray(terminated) | np.asarray(truncated)
+        running &= ~over
+        if running.any() and over.any():  # gymnasium does not step an environment that is over: begin it again, uncounted
+            observation, _ = env.reset(options={"reset_mask": over})
     reward_table, alive_table = np.stack(rewards, 1), np.stack(alive, 1)
     length = alive_table.sum(1)
     table = [

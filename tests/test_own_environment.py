@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from milp.errors import CheckpointError, ConfigError
-from planners.base import evaluate
-from planners.offline_task import dataset_task
+from planners.base import Decision, SingleDecisions, evaluate
+from planners.offline_task import dataset_task, make_environment
 from planners.reach_aware import ReachAwareSettings
 from planners.reach_aware_fit import fit_reach_aware
 from planners.reach_aware_policy import ReachAwarePolicy
@@ -124,3 +124,17 @@ def test_what_is_missing_is_said(files, tmp_path):
         dataset_task(data, environment="Hopper-v5", ensemble=ensemble)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         dataset_task(data, ensemble=tmp_path / "none.ckpt", termination=over_the_end)
+
+
+def test_evaluation_counts_one_episode_of_each_copy():
+    """Episodes of unequal length side by side equal the same episodes one after the other."""
+
+    class Pusher(SingleDecisions):
+        def plan(self, observation: Any) -> Decision:
+            return Decision(np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0)
+
+    together = evaluate(Pusher(), make_environment(NAME, 6), 6, seed=5).episodes
+    alone = [evaluate(Pusher(), gym.make(NAME), 1, seed=5 + index).episodes.iloc[0] for index in range(6)]
+    assert together["length"].nunique() > 1
+    assert together["length"].tolist() == [row["length"] for row in alone]
+    np.testing.assert_allclose(together["return"], [row["return"] for row in alone])
