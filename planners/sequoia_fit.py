@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from envs.bandits import BanditInstance
 from milp.errors import CheckpointError
+from milp.files import replace_file
 from milp.solvers import SolverSettings
 from planners.sequoia import SequoiaSettings
 from planners.sequoia_training import SequoiaModule
@@ -91,13 +91,7 @@ class _WholeFiles(TorchCheckpointIO):
     """A checkpoint is replaced in one move: a kill while it is written leaves the one before."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        draft = Path(f"{path}.part")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(Path(path), lambda draft: torch.save(checkpoint, draft))
 
 
 def _check_readable(last: Path) -> None:

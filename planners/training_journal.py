@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pandas as pd
 from lightning.pytorch.callbacks import Checkpoint
+
+from milp.files import replace_file
 
 
 class Journal(Checkpoint):
@@ -44,12 +45,5 @@ class Journal(Checkpoint):
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())}})
         if epoch % self.every and epoch != trainer.max_epochs:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / "metrics.csv.part"
-        pd.DataFrame(self.rows).to_csv(draft, index=False)
-        draft.replace(self.folder / "metrics.csv")
-        whole = self.folder / "last.ckpt.part"
-        trainer.save_checkpoint(whole, weights_only=False)
-        with whole.open("rb") as file:
-            os.fsync(file.fileno())
-        whole.replace(self.last)
+        replace_file(self.folder / "metrics.csv", lambda draft: pd.DataFrame(self.rows).to_csv(draft, index=False))
+        replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))

@@ -204,7 +204,7 @@ def assert_same_result(folder: Path, expected: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "call"),
-    [("EnsembleModule.training_step", 3), ("EnsembleModule.validation_step", 2), ("write_whole", 4), ("write_whole", 6), ("write_whole", 13)],
+    [("EnsembleModule.training_step", 3), ("EnsembleModule.validation_step", 2), ("replace_file", 4), ("replace_file", 6), ("replace_file", 13)],
 )
 def test_an_interrupted_training_ends_with_the_same_bits(
     place: str, call: int, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

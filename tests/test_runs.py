@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from milp.errors import ConfigError, DatasetError
+from milp.files import replace_file
 from worldplan import runs
-from worldplan.runs import Run, config_hash, create_run, latest_run, list_runs, plain, read_config, replace_file, versions, write_csv, write_text
+from worldplan.runs import Run, config_hash, create_run, latest_run, list_runs, plain, read_config, versions, write_csv, write_text
 
 CONFIG = {"domain": "capacity", "arms": 20, "solver": {"name": "highs", "gap": 1e-4}, "policies": ["null", "fluid"]}
 

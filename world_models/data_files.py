@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from milp.errors import DatasetError
+from milp.files import replace_file
 from world_models.data import ARRAYS, Transitions
 
 # what numpy, h5py and json raise for files that are cut off, damaged or of another kind
@@ -74,18 +74,6 @@ def _naming(path: Path, read: Callable[[Path], Transitions]) -> Transitions:
         raise DatasetError(f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): fetch or make it again") from error
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a file beside `path`, then put it in its place, so that nothing is ever half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
-    try:
-        write(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
-
-
 # --- npz -----------------------------------------------------------------------------------------------------------
 
 
@@ -93,7 +81,7 @@ def save_npz(data: Transitions, path: str | Path) -> Path:
     """Write the fields of `Transitions` under their names, the metadata as JSON text."""
     columns = {name: getattr(data, name) for name in ARRAYS if getattr(data, name) is not None}
     text = np.array(json.dumps(data.metadata))
-    return write_whole(Path(path), lambda draft: np.savez_compressed(draft, allow_pickle=False, metadata=text, **columns))
+    return replace_file(Path(path), lambda draft: np.savez_compressed(draft, allow_pickle=False, metadata=text, **columns))
 
 
 def _load_npz(path: Path) -> Transitions:
@@ -132,7 +120,7 @@ def save_hdf5(data: Transitions, path: str | Path) -> Path:
                 file.create_dataset(name, data=column, compression="gzip", compression_opts=4)
             file.create_dataset("metadata/worldplan", data=json.dumps(data.metadata))
 
-    return write_whole(Path(path), write)
+    return replace_file(Path(path), write)
 
 
 def split_state(data: Transitions) -> dict[str, np.ndarray]:

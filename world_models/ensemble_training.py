@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
+from milp.files import replace_file
 from world_models.data import Transitions
-from world_models.data_files import load_transitions, write_whole
+from world_models.data_files import load_transitions
 from world_models.ensemble import GaussianEnsemble, gaussian_loss
 
 ENSEMBLE, LAST, METRICS, DONE = "ensemble.ckpt", "last.ckpt", "metrics.csv", "done"
@@ -253,9 +254,9 @@ class KeepEnsemble(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EnsembleModule)
-        write_whole(self.folder / ENSEMBLE, pl_module.best.save)
-        write_whole(self.folder / METRICS, lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False))
-        write_whole(self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
+        replace_file(self.folder / ENSEMBLE, pl_module.best.save)
+        replace_file(self.folder / METRICS, lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False))
+        replace_file(self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
 
 
 def fit_ensemble(
@@ -293,7 +294,7 @@ def fit_ensemble(
         trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    write_whole(folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8"))
+    replace_file(folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8"))
     return folder / ENSEMBLE
 
 

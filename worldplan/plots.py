@@ -23,7 +23,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from worldplan.runs import replace_file
+from milp.files import replace_file
 
 if TYPE_CHECKING:
     import networkx as nx

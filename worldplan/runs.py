@@ -9,7 +9,7 @@ import platform
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -20,9 +20,30 @@ import pandas as pd
 import yaml
 
 from milp.errors import ConfigError, DatasetError
+from milp.files import replace_file
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY = "config.yaml", "versions.json", "seed", "metrics.csv", "summary.csv"
-PACKAGES = ("worldplan", "torch", "lightning", "numpy", "scipy", "pandas", "gymnasium", "pyomo", "highspy", "gurobipy", "networkx", "joblib", "ray")
+PACKAGES = (
+    "worldplan", "torch", "lightning", "numpy", "scipy", "pandas", "gymnasium", "mujoco", "minari", "stable-baselines3", "pyomo", "highspy",
+    "gurobipy", "networkx", "joblib", "ray",
+)  # fmt: skip
+    "worldplan",
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "pandas",
+    "gymnasium",
+    "mujoco",
+    "minari",
+    "stable-baselines3",
+    "pyomo",
+    "highspy",
+    "gurobipy",
+    "networkx",
+    "joblib",
+    "ray",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +184,6 @@ def latest_run(root: str | Path, name: str, config: Mapping[str, Any] | None = N
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path` and then put it in its place, so that nothing is ever half-written.
-
-    The temporary name keeps the suffix of `path`, which matplotlib and torch look at.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
-    try:
-        write(draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
 
 
 def write_text(path: Path, text: str) -> Path:
