@@ -27,23 +27,6 @@ PACKAGES = (
     "worldplan", "torch", "lightning", "numpy", "scipy", "pandas", "gymnasium", "mujoco", "minari", "stable-baselines3", "pyomo", "highspy",
     "gurobipy", "networkx", "joblib", "ray",
 )  # fmt: skip
-    "worldplan",
-    "torch",
-    "lightning",
-    "numpy",
-    "scipy",
-    "pandas",
-    "gymnasium",
-    "mujoco",
-    "minari",
-    "stable-baselines3",
-    "pyomo",
-    "highspy",
-    "gurobipy",
-    "networkx",
-    "joblib",
-    "ray",
-)
 
 
 @dataclass(frozen=True, slots=True)
