@@ -20,6 +20,7 @@ from planners.critics import Critics, diversity_loss
 from planners.model_rollouts import Pessimism
 from planners.replay import Batch
 from planners.squashed_actor import SquashedActor
+from world_models.batched_mlp import compiled
 
 NextValue = Callable[[Batch, Tensor, Tensor], Tensor]  # (batch, next action, values (seeds, 1 or critics, batch)) -> values
 TARGETS = ("shared", "independent")
@@ -48,6 +49,7 @@ class ReachAwareSettings:
         updates: gradient updates per epoch.
         real_share: part of a batch that comes from the dataset.
         pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
+        compile: let torch.compile fuse the critics; needs a C++ compiler.
         mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
     """
 
@@ -74,6 +76,7 @@ class ReachAwareSettings:
     real_share: float = 0.05
     pessimism: Pessimism = field(default_factory=Pessimism)
     mobile: float = 0.0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         at_least_one = {name: getattr(self, name) for name in ("critics", "batch", "horizon", "starts", "retain", "updates")}
@@ -109,6 +112,8 @@ class ReachAware(nn.Module):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.full((seeds,), settings.temperature).log())
         self.target_entropy = -float(len(low)) if settings.target_entropy is None else settings.target_entropy
+        self._values = compiled(self.critics.forward) if settings.compile else self.critics.forward
+        self._gradients = compiled(self.critics.with_action_gradients) if settings.compile else self.critics.with_action_gradients
         self.next_value: NextValue | None = None
         self.penalty: Callable[[Batch], Tensor] | None = None
 
@@ -146,7 +151,7 @@ class ReachAware(nn.Module):
     def actor_loss(self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """alpha log pi(a|s) - Q(s, a) with the pessimistic Q, mean over the batch (seeds,); and log pi (seeds, batch)."""
         action, log_density = self.actor.sample(batch.observation, generator)
-        value = self.pessimistic(self.critics(batch.observation, action))
+        value = self.pessimistic(self._values(batch.observation, action))
         return (temperature.unsqueeze(-1) * log_density - value).mean(-1), log_density
 
     @torch.no_grad()
@@ -186,10 +191,10 @@ class ReachAware(nn.Module):
     def critic_loss(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors summed over critics plus the diversity term, (seeds,); and the values (seeds, critics, batch)."""
         if self.settings.diversity > 0:
-            values, gradients = self.critics.with_action_gradients(batch.observation, batch.action)
+            values, gradients = self._gradients(batch.observation, batch.action)
             extra = self.settings.diversity * diversity_loss(gradients)
         else:
-            values, extra = self.critics(batch.observation, batch.action), torch.zeros_like(self.log_temperature)
+            values, extra = self._values(batch.observation, batch.action), torch.zeros_like(self.log_temperature)
         return (values - target).square().mean(-1).sum(1) + extra, values
 
 

@@ -15,11 +15,11 @@ from milp.errors import ConfigError
 
 def test_edge_is_what_the_fastest_rollouts_reach_last():
     """Walk outward at full speed from every corner: exactly the last of k states is at the edge."""
-    plane, horizon = Plane(), 10
+    plane, horizon = Plane(start=2.0, step=1.0), 10
     for corner in itertools.product((-2.0, 2.0), repeat=2):
         state = torch.tensor(corner)
         for step in range(1, horizon + 1):
-            state = state + torch.sign(state)
+            state = plane.move(state, 5 * state)
             assert bool(plane.is_edge(state, horizon)) == (step == horizon)
     assert not bool(plane.is_edge(torch.tensor([12.5, 0.0]), horizon)), "beyond reach is not at its edge"
 
@@ -28,19 +28,19 @@ def test_edge_is_what_the_fastest_rollouts_reach_last():
 @given(st.integers(1, 12), st.integers(0, 2**31))
 def test_no_rollout_meets_the_edge_before_its_last_step(horizon, seed):
     plane, generator = Plane(), torch.Generator().manual_seed(seed)
-    state = plane.starts(200, generator)
+    state = plane.starts(200, generator).double()
     for step in range(1, horizon + 1):
-        state = state + torch.rand(state.shape, generator=generator) * 2 - 1
+        state = plane.move(state, torch.rand(state.shape, generator=generator) * 2 - 1)
         assert step == horizon or not plane.is_edge(state, horizon).any()
 
 
 def test_oracle_value_equals_walking_to_the_goal():
-    plane = Plane(goal=(5.0, -3.0), width=2.0, height=0.7)
+    plane = Plane(goal=(5.0, -3.0), width=2.0, height=0.7, step=0.8)
     state = torch.tensor([[0.3, 0.2], [5.0, -3.0], [-9.9, 4.0]], dtype=torch.float64)
     for row in state:
         here, total = row.clone(), 0.0
         for step in range(3000):
-            here = here + plane.best_action(here)
+            here = plane.move(here, plane.best_action(here))
             total += 0.99**step * float(plane.reward(here))
         assert float(plane.oracle_value(row, 0.99)) == pytest.approx(total, rel=1e-9)
         finite = sum(0.99**t * float(plane.reward(s)) for t, s in enumerate(_walk(plane, row, 30)))
@@ -49,13 +49,13 @@ def test_oracle_value_equals_walking_to_the_goal():
 
 def _walk(plane, state, steps):
     for _ in range(steps):
-        state = state + plane.best_action(state)
+        state = plane.move(state, plane.best_action(state))
         yield state
 
 
 def test_oracle_beats_dynamic_programming_on_a_grid_of_actions_never():
     """Value iteration over integer moves: from integer states the oracle is attained, and no such policy does better."""
-    plane, discount, size = Plane(goal=(4.0, 3.0), width=2.5, height=1.0), 0.9, 15
+    plane, discount, size = Plane(goal=(4.0, 3.0), width=2.5, step=1.0), 0.9, 15
     axis = torch.arange(-size, size + 1, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
     moves = torch.tensor(list(itertools.product((-1, 0, 1), repeat=2)))

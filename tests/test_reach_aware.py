@@ -1,5 +1,6 @@
 """Reach-aware value learning: targets and rollouts against direct computations, training and resume on small tasks."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,17 +112,29 @@ def test_targets_follow_slowly_and_losses_fall():
     assert (last < first).all()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_updates_equal_plain_ones():
+    agents = [agent_of(replace(SMALL, compile=compile)) for compile in (False, True)]
+    for agent in agents:
+        optimizers = agent.optimizers()
+        for number in range(3):
+            agent.update(batch_of(seed=number), optimizers, torch.Generator().manual_seed(number))
+    for plain, other in zip(agents[0].parameters(), agents[1].parameters(), strict=True):
+        torch.testing.assert_close(plain, other, rtol=1e-4, atol=1e-6)
+
+
 def test_rollouts_follow_the_dynamics_and_stop_where_they_end():
     class Wall(PlaneDynamics):
         def step(self, observation, action, **kwargs):
             told = super().step(observation, action, **kwargs)
-            return Prediction(told.next_observation, told.reward, told.next_observation[:, 0] > 0.5)
+            return Prediction(told.next_observation, told.reward, told.next_observation[:, 0] > 0.05)
 
     actor = agent_of().actor
     start = Plane().starts(60, torch.Generator().manual_seed(0)).view(2, 30, 2)
     rows, keep = roll_out(Wall(), actor, start, None, 4, Pessimism(), torch.Generator().manual_seed(1))
     batch = unpack(rows, 2)
-    torch.testing.assert_close(batch.next_observation, batch.observation + batch.action.clamp(-1, 1))
+    torch.testing.assert_close(batch.next_observation, Plane().move(batch.observation, batch.action))
     alive = torch.ones(2, 30, dtype=torch.bool)
     for step in range(4):
         part = slice(30 * step, 30 * (step + 1))
@@ -167,14 +180,14 @@ def test_mobile_penalty_is_the_spread_of_member_values():
     with torch.no_grad():  # a deterministic policy, so that only the members differ
         agent.actor.network.biases[-1][..., 2:] = -50.0
     found = MobilePenalty(agent, Two(), torch.Generator().manual_seed(0))(batch)
-    following = batch.observation + batch.action
+    following = Plane().move(batch.observation, batch.action)
     value = [agent.target_critics(following + d, agent.actor.mean_action(following + d)).amin(1) for d in (0.0, 1.5)]
     wanted = 2.0 * torch.stack(value).std(0, correction=0) * (batch.step >= 0)
     torch.testing.assert_close(found, wanted, rtol=0.05, atol=2e-3)  # the policy keeps a standard deviation of exp(-5)
 
 
 def test_patches_change_only_their_rows():
-    plane, batch = Plane(), batch_of(rows=200)
+    plane, batch = Plane(start=2.0, step=1.0), batch_of(rows=200)
     batch = replace(batch, next_observation=batch.next_observation * 4)
     edge = plane.is_edge(batch.next_observation, 4)
     assert 0 < int(edge.sum()) < edge.numel()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from milp.errors import ConfigError
+
+T = TypeVar("T")
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "silu": functional.silu, "tanh": torch.tanh}
 
@@ -47,3 +54,10 @@ class BatchedMLP(nn.Module):
 
 def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator | None) -> Tensor:
     return torch.rand(shape, generator=generator).mul_(2 * limit).sub_(limit)
+
+
+def compiled(function: Callable[..., T]) -> Callable[..., T]:
+    """torch.compile; raises ConfigError where there is no C++ compiler."""
+    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
+        raise ConfigError("compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install one, or set compile: false")
+    return torch.compile(function, dynamic=False)

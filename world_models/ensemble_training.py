@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import shutil
 import warnings
 import zlib
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
 from milp.files import replace_file
+from world_models.batched_mlp import compiled
 from world_models.data import Transitions
 from world_models.data_files import load_transitions
 from world_models.ensemble import GaussianEnsemble, gaussian_loss
@@ -334,13 +333,6 @@ def fingerprint(transitions: Transitions, settings: EnsembleSettings, seed: int)
 def torch_generator(*seed: int) -> torch.Generator:
     """A CPU generator from several numbers: the draws are the same on every device."""
     return torch.Generator().manual_seed(int(np.random.default_rng(list(seed)).integers(2**62)))
-
-
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """torch.compile; raises ConfigError where there is no C++ compiler."""
-    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
-        raise ConfigError("compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install one, or set compile: false")
-    return torch.compile(function, dynamic=False)
 
 
 def _check_same(last: Path, made_with: str) -> None:

