@@ -126,6 +126,15 @@ def fit_config(folder: Path, epochs: int) -> str:
     return str(path)
 
 
+def test_a_missing_dataset_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    config = {"model": {"class_path": "planners.reach_aware_training.for_dataset", "init_args": {"dataset": str(tmp_path / "none.npz")}}}
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 2
+    text = capsys.readouterr().err.strip().splitlines()[-1]
+    assert text.startswith("worldplan: DatasetError: ") and "none.npz" in text
+
+
 def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     (tmp_path / "whole").mkdir()
     assert main(["fit", "--config", fit_config(tmp_path / "whole", 3)]) == 0

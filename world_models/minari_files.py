@@ -104,6 +104,8 @@ def _download(dataset_id: str) -> None:
         minari.download_dataset(dataset_id)
     except Exception as error:  # every hub client has its own exceptions
         text = " ".join(str(error).split())[:200]
+        if isinstance(error, ImportError):
+            text += "; pip install 'worldplan[hub]'"
         raise DatasetError(
             f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}) and cannot be fetched from its hub "
             f"({type(error).__name__}: {text}): check id and network, set MINARI_DATASETS_PATH, or collect your own (worldplan data collect)"

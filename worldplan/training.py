@@ -10,7 +10,7 @@ import lightning as L
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from milp.errors import ConfigError
+from milp.errors import ConfigError, WorldplanError
 from worldplan.runs import read_config, versions, write_json
 from worldplan.scenario import shorten
 
@@ -43,7 +43,14 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             seed_everything_default=0,
             args=None if list(arguments) == sys.argv[1:] else list(arguments),
         )
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
+        cause: BaseException | None = error  # jsonargparse wraps what a class says about its own settings
+        while cause is not None and not isinstance(cause, WorldplanError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise cause from error
+        if not isinstance(error, ArgumentError):
+            raise
         raise ConfigError(shorten(str(error))) from error
 
 
