@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,8 @@ import numpy as np
 from milp.errors import DatasetError
 from milp.files import replace_file
 from world_models.data import ARRAYS, Transitions
+from world_models.stored_columns import READ_ERRORS, join_state, split_state
 
-# what numpy, h5py and json raise for files that are cut off, damaged or of another kind
-READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _HDF5 = (".hdf5", ".h5")
 
 
@@ -121,21 +118,6 @@ def save_hdf5(data: Transitions, path: str | Path) -> Path:
             file.create_dataset("metadata/worldplan", data=json.dumps(data.metadata))
 
     return replace_file(Path(path), write)
-
-
-def split_state(data: Transitions) -> dict[str, np.ndarray]:
-    """{"qpos", "qvel"} of every row, or {"state"} where the metadata do not say how long qpos is; empty without states."""
-    if data.state is None:
-        return {}
-    size = data.metadata.get("qpos_size")
-    return {"state": data.state} if size is None else {"qpos": data.state[:, :size], "qvel": data.state[:, size:]}
-
-
-def join_state(infos: Mapping[str, np.ndarray]) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """The inverse of `split_state`: the state (rows, s) or None, and the metadata about it."""
-    if "qpos" in infos and "qvel" in infos:
-        return np.concatenate([infos["qpos"], infos["qvel"]], axis=1), {"qpos_size": int(infos["qpos"].shape[1])}
-    return infos.get("state"), {}
 
 
 def _load_hdf5(path: Path) -> Transitions:

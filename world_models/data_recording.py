@@ -12,7 +12,7 @@ import numpy as np
 
 from milp.errors import DatasetError
 from world_models.data import Transitions
-from world_models.data_files import READ_ERRORS
+from world_models.stored_columns import READ_ERRORS
 
 _COLUMNS = {
     "observation": np.float32,

@@ -18,7 +18,7 @@ from minari.storage import get_dataset_path
 
 from milp.errors import DatasetError
 from world_models.data import Transitions, plain_metadata
-from world_models.data_files import READ_ERRORS, join_state, split_state
+from world_models.stored_columns import READ_ERRORS, join_state, split_state
 
 _OURS = "worldplan"  # key of our metadata among Minari's
 _KEPT = ("ref_min_score", "ref_max_score", "algorithm_name", "author", "description", "requirements")
