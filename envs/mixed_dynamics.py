@@ -51,6 +51,11 @@ class MixedDynamics:
         self.observation_size, self.action_size = sizes[0]
         self.state_size = learned.state_size if share == 0 else true.state_size
 
+    def to(self, device: torch.device | str) -> None:
+        """Move the learned model; the simulator stays where it is."""
+        if hasattr(self.learned, "to"):
+            self.learned.to(device)
+
     def step(
         self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
     ) -> Prediction:

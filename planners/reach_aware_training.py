@@ -92,6 +92,8 @@ class ReachAwareModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.random = torch.Generator(device=self.device)
+        if hasattr(self.task.dynamics, "to"):
+            self.task.dynamics.to(self.device)
         if self.settings.mobile > 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
         if self.task.oracle is not None:

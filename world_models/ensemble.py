@@ -244,6 +244,12 @@ class LearnedDynamics:
         self.ensemble, self.terminate = ensemble, terminate
         self.observation_size, self.action_size = ensemble.observation_size, ensemble.action_size
 
+    def to(self, device: torch.device | str) -> None:
+        """Move what is learned to the device that batches come from."""
+        self.ensemble.to(device)
+        if isinstance(self.terminate, nn.Module):
+            self.terminate.to(device)
+
     @torch.no_grad()
     def step(
         self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
