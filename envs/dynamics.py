@@ -57,3 +57,7 @@ class DynamicsModel(Protocol):
     ) -> Prediction:
         """What follows `action` (batch, action) in `observation` (batch, observation), drawn with `generator` where the model is random."""
         ...
+
+    def to(self, device: torch.device | str) -> None:
+        """Move what is learned to the device that batches come from; nothing to do for a simulator."""
+        ...

@@ -78,7 +78,8 @@ class Plane:
         """Value of the optimal policy from `state` (..., 2), over `steps` steps or for ever. No entropy."""
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         offset = goal - state
-        needed = math.ceil(float(offset.abs().max()) / self.step) if offset.numel() else 0
+        farthest = float(offset.abs().nan_to_num(posinf=0.0).max()) if offset.numel() else 0.0
+        needed = math.ceil(farthest / self.step)
         count = needed if steps is None else steps
         moved = torch.arange(1, count + 1, dtype=state.dtype, device=state.device)
         left = (offset.abs().unsqueeze(-2) - self.step * moved.unsqueeze(-1)).clamp_min(0)  # (..., count, 2)
@@ -99,6 +100,9 @@ class PlaneDynamics:
 
     def __init__(self, plane: Plane | None = None) -> None:
         self.plane = plane or Plane()
+
+    def to(self, device: torch.device | str) -> None:
+        """Nothing here lies on a device."""
 
     def step(
         self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False

@@ -53,8 +53,7 @@ class MixedDynamics:
 
     def to(self, device: torch.device | str) -> None:
         """Move the learned model; the simulator stays where it is."""
-        if hasattr(self.learned, "to"):
-            self.learned.to(device)
+        self.learned.to(device)
 
     def step(
         self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False

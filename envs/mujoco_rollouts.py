@@ -114,6 +114,9 @@ class MujocoDynamics:
             state=torch.from_numpy(result.state).to(state.device),
         )
 
+    def to(self, device: torch.device | str) -> None:
+        """The simulator runs on the CPU; `step` takes and returns tensors of any device."""
+
     def observe(self, state: Tensor) -> Tensor:
         """(batch, nq + nv) -> (batch, observation), float32: what the environment shows right after `set_state`.
 

@@ -13,7 +13,7 @@ _SAMPLES = 10
 
 
 class MobilePenalty:
-    """beta * std over members of mean over samples of min_j Q_j(s'_member, a'), on model transitions; zero on rows of the dataset."""
+    """beta * sample std over members of mean over samples of min_j Q_j(s'_member, a'), on model transitions; zero on rows of the dataset."""
 
     def __init__(self, agent: ReachAware, dynamics: DynamicsModel, generator: torch.Generator | None = None) -> None:
         self.agent, self.dynamics, self.generator = agent, dynamics, generator
@@ -32,5 +32,5 @@ class MobilePenalty:
         rows = following.view(_SAMPLES * members, seeds, count, width).transpose(0, 1).reshape(seeds, -1, width)
         action = self.agent.actor.sample(rows, self.generator)[0]
         value = self.agent.target_critics(rows, action).amin(1).view(seeds, _SAMPLES, members, count)
-        spread = value.mean(1).std(1, correction=0)
+        spread = value.mean(1).std(1, correction=min(1, members - 1))
         return self.agent.settings.mobile * torch.where(batch.step >= 0, spread, 0.0)

@@ -75,10 +75,7 @@ def roll_out(
     rows, keep = [], []
     for step in range(horizon):
         action = actor.sample(observation, generator)[0]
-        prediction = dynamics.step(
-            observation.flatten(0, 1), action.flatten(0, 1), state=None if state is None else state.flatten(0, 1),
-            generator=generator, members=pessimism.needs_members,
-        )  # fmt: skip
+        prediction = _step(dynamics, observation.flatten(0, 1), action.flatten(0, 1), state, alive.flatten(), pessimism, generator)
         reward, terminated = (value.view(seeds, starts) for value in pessimism.apply(prediction))
         following = prediction.next_observation.view(seeds, starts, -1)
         finite = following.isfinite().all(-1) & reward.isfinite()
@@ -91,3 +88,27 @@ def roll_out(
         if prediction.state is not None and state is not None:
             state = torch.where(alive.unsqueeze(-1), prediction.state.view(seeds, starts, -1), state)
     return torch.cat(rows, 1), torch.cat(keep, 1)
+
+
+def _step(
+    dynamics: DynamicsModel,
+    observation: Tensor,
+    action: Tensor,
+    state: Tensor | None,
+    alive: Tensor,
+    pessimism: Pessimism,
+    generator: torch.Generator | None,
+) -> Prediction:
+    """One step of every row. A simulator is asked for the living rows only: it costs by the row, and waits for the host anyway."""
+    if state is None or pessimism.needs_members:
+        flat = None if state is None else state.flatten(0, 1)
+        return dynamics.step(observation, action, state=flat, generator=generator, members=pessimism.needs_members)
+    state = state.flatten(0, 1)
+    index = alive.nonzero()[:, 0]
+    if len(index) == 0:
+        return Prediction(observation, torch.zeros_like(observation[:, 0]), torch.ones_like(alive), state)
+    told = dynamics.step(observation[index], action[index], state=state[index], generator=generator)
+    following = observation.index_copy(0, index, told.next_observation)
+    reward = torch.zeros_like(observation[:, 0]).index_copy(0, index, told.reward)
+    terminated = torch.ones_like(alive).index_copy(0, index, told.terminated)
+    return Prediction(following, reward, terminated, state if told.state is None else state.index_copy(0, index, told.state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,19 +113,23 @@ def dataset_task(
     if not 0 <= true_share <= 1:
         raise ConfigError(f"true_share {true_share}: must be between 0 (learned dynamics) and 1 (true dynamics)")
     probe = make_environment(name, 1)
-    space, spec = probe.single_action_space, probe.spec
+    seen, space, spec = probe.single_observation_space, probe.single_action_space, probe.spec
     probe.close()
     if not isinstance(space, spaces.Box) or space.shape is None or len(space.shape) != 1:
         raise ConfigError(f"{name}: its actions are {space}: only continuous action vectors can be learned here")
     if space.shape[0] != data.action.shape[1]:
         raise ConfigError(f"{name} takes actions of size {space.shape[0]}, the dataset has {data.action.shape[1]}: they do not belong together")
+    if not isinstance(seen, spaces.Box) or seen.shape != data.observation.shape[1:]:
+        raise ConfigError(f"{name} shows {seen}, the dataset has observations of size {data.observation.shape[1]}: they do not belong together")
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise ConfigError(f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or give its action space finite ones")
     dynamics = _dynamics(name, data, ensemble, true_share, termination, threads)
     states = None if dynamics.state_size == 0 else torch.from_numpy(data.state)
     return OfflineTask(
         dynamics=dynamics, rows=_rows(data), starts=torch.from_numpy(data.observation), states=states,
         low=torch.from_numpy(np.asarray(space.low)), high=torch.from_numpy(np.asarray(space.high)),
         environment=lambda count: make_environment(name, count), reference=_references(data), limit=None if spec is None else spec.max_episode_steps,
-        about={"environment": name, "dataset": str(data.metadata.get("dataset", dataset if not isinstance(dataset, Transitions) else "given"))},
+        about={"environment": name, "made_from": _fingerprint(data, ensemble, true_share, termination)},
     )  # fmt: skip
 
 
@@ -132,6 +137,17 @@ def _rows(data: Transitions) -> Tensor:
     columns = [torch.from_numpy(np.asarray(value, np.float32)) for value in (data.reward, data.terminated)]
     observation, action, following = (torch.from_numpy(value) for value in (data.observation, data.action, data.next_observation))
     return pack(Batch(observation, action, columns[0], following, columns[1], torch.full_like(columns[0], -1)))
+
+
+def _fingerprint(data: Transitions, ensemble: str | Path | None, true_share: float, termination: str | Termination | None) -> str:
+    """A short text that differs whenever the training would."""
+    rule = termination if isinstance(termination, str) or termination is None else getattr(termination, "__qualname__", type(termination).__name__)
+    total = zlib.crc32(repr((true_share, rule)).encode())
+    for column in (data.observation, data.action, data.reward, data.next_observation, data.terminated):
+        total = zlib.crc32(np.ascontiguousarray(column).data, total)
+    if ensemble is not None and Path(ensemble).is_file():
+        total = zlib.crc32(Path(ensemble).read_bytes(), total)
+    return f"{total:08x}"
 
 
 def _references(data: Transitions) -> tuple[float, float] | None:
@@ -167,4 +183,8 @@ def _simulator(name: str, data: Transitions, threads: int | None) -> MujocoDynam
 def _termination(name: str, data: Transitions, termination: str | Termination | None) -> Termination:
     if callable(termination):
         return termination
-    return fit_termination(data, generator=torch.Generator().manual_seed(0)) if termination == "learned" else termination_for(termination or name)
+    return (
+        fit_termination(data, generator=torch.Generator().manual_seed(0))
+        if termination == "learned"
+        else termination_for(termination or name.rpartition(":")[2])
+    )

@@ -83,6 +83,13 @@ class ReachAwareSettings:
         for name, value in at_least_one.items():
             if value < 1:
                 raise ConfigError(f"{name} {value}: must be at least 1")
+        for name in ("temperature", "actor_rate", "critic_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} {getattr(self, name)}: must be above 0")
+        if self.temperature_rate < 0 or not self.hidden or min(self.hidden) < 1:
+            raise ConfigError("temperature_rate must not be negative, and hidden needs at least one layer of at least one unit")
+        if self.real_share > 0 and round(self.batch * self.real_share) == 0:
+            raise ConfigError(f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise one of them, or set real_share to 0")
         if self.diversity < 0 or (self.diversity > 0 and self.critics < 2):
             raise ConfigError(f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics and a weight of 0 or more")
         if self.last_step not in LAST_STEPS:

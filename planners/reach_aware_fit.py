@@ -39,7 +39,7 @@ def fit_reach_aware(
     resumed = journal.last.exists()
     if resumed:
         _check_same(journal.last, module.made_with())
-        if (folder / DONE).exists():
+        if _epochs_done(folder) >= epochs:
             return journal.last
     folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -53,8 +53,14 @@ def fit_reach_aware(
         trainer.fit(module, ckpt_path=str(journal.last) if resumed else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    (folder / DONE).write_text("training is complete\n", encoding="utf-8")
+    (folder / DONE).write_text(f"{epochs}\n", encoding="utf-8")
     return journal.last
+
+
+def _epochs_done(folder: Path) -> int:
+    """How long a finished training was; 0 for an unfinished one."""
+    done = folder / DONE
+    return int(done.read_text(encoding="utf-8")) if done.exists() else 0
 
 
 def _check_same(last: Path, made_with: str) -> None:

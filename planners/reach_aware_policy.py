@@ -30,16 +30,13 @@ class ReachAwarePolicy(SingleDecisions):
     @classmethod
     def load(cls, path: str | Path, seed_index: int = 0) -> ReachAwarePolicy:
         """From a run folder or a checkpoint. Raises CheckpointError when it is missing or damaged."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / "last.ckpt" if (file / "last.ckpt").exists() else file / "checkpoints" / "last.ckpt"
-        try:
-            record = torch.load(file, weights_only=True, map_location="cpu")["reach_aware"]
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'") from error
-        except Exception as error:  # torch raises many types for a damaged file
-            raise CheckpointError(f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again") from error
-        return cls.from_record(record, seed_index)
+        return cls.from_record(_read(path), seed_index)
+
+    @classmethod
+    def load_all(cls, path: str | Path) -> list[ReachAwarePolicy]:
+        """The policies of all seeds of a run folder or a checkpoint."""
+        record = _read(path)
+        return [cls.from_record(record, index) for index in range(record["seeds"])]
 
     @classmethod
     def from_record(cls, record: dict[str, Any], seed_index: int = 0) -> ReachAwarePolicy:
@@ -89,3 +86,15 @@ def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dict[str, Tensor]:
     first = seed_index * per_seed
     return {name: value[first : first + per_seed] if name.startswith("network.") else value for name, value in weights.items()}
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    file = Path(path)
+    if file.is_dir():
+        file = file / "last.ckpt" if (file / "last.ckpt").exists() else file / "checkpoints" / "last.ckpt"
+    try:
+        return dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'") from error
+    except Exception as error:  # torch raises many types for a damaged file
+        raise CheckpointError(f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again") from error

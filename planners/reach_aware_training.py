@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from envs.edge_of_reach import Plane
-from milp.errors import ConfigError, Diverged
+from envs.mixed_dynamics import MixedDynamics
+from milp.errors import CheckpointError, ConfigError, Diverged
 from planners.base import evaluate
 from planners.mobile_penalty import MobilePenalty
 from planners.model_rollouts import roll_out
@@ -66,6 +67,10 @@ class ReachAwareModule(L.LightningModule):
             raise ConfigError(f"patch '{patch}': choose {', '.join(PATCHES)}; all but none need a task with an oracle")
         if self.settings.real_share > 0 and task.rows is None:
             raise ConfigError("real_share is above 0, but this task has start states only: set real_share to 0")
+        if self.settings.mobile > 0 and isinstance(task.dynamics, MixedDynamics) and 0 < task.dynamics.share < 1:
+            raise ConfigError("mobile needs the members' own predictions: set true_share to 0 (or to 1, where the penalty is zero)")
+        if seed < 0 or seeds < 1 or check_episodes < 1:
+            raise ConfigError(f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others")
         self.patch_kind = patch
         self.agent = ReachAware(
             task.observation_size, task.low, task.high, self.settings, seeds=seeds, generator=torch.Generator().manual_seed(_mix(seed, 0))
@@ -92,9 +97,8 @@ class ReachAwareModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.random = torch.Generator(device=self.device)
-        if hasattr(self.task.dynamics, "to"):
-            self.task.dynamics.to(self.device)
-        if self.settings.mobile > 0:
+        self.task.dynamics.to(self.device)
+        if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:  # a true simulator has no members: its penalty is zero
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
         if self.task.oracle is not None:
             self.agent.next_value = OraclePatch(self.task.oracle, self.settings.horizon, self.settings.discount, self.patch_kind, self.random)
@@ -109,7 +113,7 @@ class ReachAwareModule(L.LightningModule):
             self.task.dynamics, self.agent.actor, self.starts[chosen], state, self.settings.horizon, self.settings.pessimism, self.random
         )
         self.replay.add(rows, keep)
-        if bool((self.replay.filled == 0).any()):
+        if not bool(keep.any(1).all()):
             raise Diverged(
                 f"the dynamics model gave no finite transition in epoch {self.current_epoch}: train it longer or on more data; {self._last_good()}"
             )
@@ -176,9 +180,9 @@ class ReachAwareModule(L.LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Play episodes with each seed's policy, and look at values on model transitions."""
         environment = self.task.environment(self.check_episodes)
-        scores = []
+        record, scores = policy_record(self.agent, self.task), []
         for index in range(self.seeds):
-            result = evaluate(self.policy(index), environment, self.check_episodes, _CHECK_SEED)
+            result = evaluate(ReachAwarePolicy.from_record(record, index), environment, self.check_episodes, _CHECK_SEED)
             scores.append(float(result.episodes["return"].mean()))
         environment.close()
         self._log_seeds("check/return", torch.tensor(scores))
@@ -215,6 +219,10 @@ class ReachAwareModule(L.LightningModule):
         return repr((sorted(asdict(self.settings).items()), self.seed, self.seeds, self.patch_kind, sorted(self.task.about.items())))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["made_with"] != self.made_with():
+            raise CheckpointError(
+                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
+            )
         self.snapshots = dict(checkpoint["snapshots"])
 
 

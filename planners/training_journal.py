@@ -9,6 +9,7 @@ import lightning as L
 import pandas as pd
 from lightning.pytorch.callbacks import Checkpoint
 
+from milp.errors import CheckpointError, ConfigError
 from milp.files import replace_file
 
 
@@ -19,6 +20,8 @@ class Journal(Checkpoint):
     """
 
     def __init__(self, folder: str | Path, every: int = 1) -> None:
+        if every < 1:
+            raise ConfigError(f"every {every}: must be at least 1")
         self.folder, self.every = Path(folder), every
         self.rows: list[dict[str, float]] = []
 
@@ -34,6 +37,11 @@ class Journal(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The rows of the run that is continued."""
         self.rows = list(state_dict["rows"])
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Do not replace an unfinished training by a new one."""
+        if self.last.exists() and trainer.ckpt_path is None:
+            raise CheckpointError(f"{self.last} exists: continue it with --ckpt_path {self.last}, or delete it, or choose another folder")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Figures of an earlier check are not those of this epoch."""

@@ -122,6 +122,8 @@ def test_what_is_missing_is_said(files, tmp_path):
         dataset_task(data, environment="Nowhere-v0", ensemble=ensemble)
     with pytest.raises(ConfigError, match="takes actions of size 3"):
         dataset_task(data, environment="Hopper-v5", ensemble=ensemble)
+    with pytest.raises(ConfigError, match="observations of size 2"):
+        dataset_task(data, environment="InvertedDoublePendulum-v5", ensemble=ensemble, termination=over_the_end)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         dataset_task(data, ensemble=tmp_path / "none.ckpt", termination=over_the_end)
 

@@ -96,6 +96,10 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ({"methods": {"a": {"critik": 3}}}, "critik"),
         ({"methods": {"a": {"patch": "x"}}}, "choose none, oracle, random"),
         ({"epochs": 0}, "epochs 0"),
+        ({"epochs": 3, "check_every": 2}, "multiple of check_every"),
+        ({"settings": SMALL | {"real_share": 0.5}}, "set real_share to 0"),
+        ({"methods": {"a": {"true_share": 1.0}}}, "leave out true_share"),
+        ({"plane": None, "data": {"dataset": "x.npz"}, "methods": {"a": {"patch": "oracle"}}}, "only the plane has"),
         ({"plane": {"width": -1.0}}, "width"),
         ({"nonsense": 1}, "nonsense"),
     ],
@@ -135,10 +139,23 @@ def test_a_missing_dataset_is_one_line(tmp_path, capsys, monkeypatch):
     assert text.startswith("worldplan: DatasetError: ") and "none.npz" in text
 
 
+def test_a_method_that_diverges_is_a_result(tmp_path):
+    """The others are finished, and the table says what happened."""
+    study = STUDY | {"methods": {"base": {}, "wild": {"critic_rate": 1e30, "patch": "oracle"}}, "seeds": 1, "epochs": 3}
+    assert main(["run", write(tmp_path, study), "--jobs", "1", "--runs", str(tmp_path / "runs")]) == 0
+    run = next((tmp_path / "runs" / "tiny").iterdir())
+    table = pd.read_csv(run / "summary.csv").set_index("policy")
+    assert np.isfinite(table.loc["base", "mean"]) and np.isnan(table.loc["wild", "mean"])
+    assert "diverged" in table.loc["wild", "note"]
+    assert (run / "report.html").exists()
+
+
 def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     (tmp_path / "whole").mkdir()
     assert main(["fit", "--config", fit_config(tmp_path / "whole", 3)]) == 0
     assert main(["fit", "--config", fit_config(tmp_path, 1)]) == 0
+    assert main(["fit", "--config", fit_config(tmp_path, 3)]) == 2
+    assert "continue it with --ckpt_path" in capsys.readouterr().err
     assert main(["fit", "--config", fit_config(tmp_path, 3), "--ckpt_path", str(tmp_path / "run" / "last.ckpt")]) == 0
     whole, parts = (pd.read_csv(folder / "run" / "metrics.csv") for folder in (tmp_path / "whole", tmp_path))
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)

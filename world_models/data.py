@@ -174,7 +174,7 @@ class Transitions:
         """
         recorded = {key: str(self.metadata[key]) for key in ("env_id", "mujoco_version") if self.metadata.get(key)}
         made_with = recorded.get("env_id", env_id)
-        if made_with != env_id:
+        if made_with.rpartition(":")[2] != env_id.rpartition(":")[2]:
             raise DatasetError(f"the data were made in {made_with}, whose physics is not that of {env_id}: use {made_with}")
         if "mujoco_version" in recorded:
             installed = packages.version("mujoco")

@@ -49,9 +49,8 @@ def environment_of(policy: ReachAwarePolicy, episodes: int) -> VectorEnv:
 def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwarePolicy]]:
     config = run.config
     if "methods" not in config:
-        first = ReachAwarePolicy.load(run.path)
-        for index in range(first.seeds):
-            yield "policy", index, ReachAwarePolicy.load(run.path, index)
+        for index, policy in enumerate(ReachAwarePolicy.load_all(run.path)):
+            yield "policy", index, policy
         return
     study = study_from_dict(config, run.path / CONFIG)
     if not (run.path / SUMMARY).is_file():
@@ -61,5 +60,5 @@ def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwar
         raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(study.methods)}")
     for job in sorted(jobs_of(run.path, study), key=lambda job: list(study.methods).index(job.method)):
         if not wanted or job.method in wanted:
-            for index in range(job.count):
-                yield job.method, job.first + index, ReachAwarePolicy.load(job.training, index)
+            for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
+                yield job.method, job.first + index, policy

@@ -49,6 +49,7 @@ class Study:
         check_episodes: per check and seed.
         episodes: per seed, for the final figures.
         side_by_side: seeds that one process trains together in one batched network.
+        accelerator: of the trainings: "cpu" or "gpu".
     """
 
     methods: dict[str, dict[str, Any]]
@@ -65,6 +66,7 @@ class Study:
     check_episodes: int = 20
     episodes: int = 50
     side_by_side: int = 5
+    accelerator: str = "cpu"
 
     def __post_init__(self) -> None:
         if (self.plane is None) == (self.data is None):
@@ -72,12 +74,21 @@ class Study:
         for name in ("seeds", "epochs", "check_every", "save_every", "check_episodes", "episodes", "side_by_side"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.epochs % self.check_every:
+            raise ConfigError(f"epochs {self.epochs}: must be a multiple of check_every ({self.check_every}), so that the last epoch is checked")
         if not self.methods:
             raise ConfigError("methods: give at least one, such as base: {critics: 2, diversity: 0}")
         for method in self.methods:
             if not re.fullmatch(r"[\w-][\w.-]*", method):
                 raise ConfigError(f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a folder")
-            self.method_settings(method)
+            self._check(method)
+
+    def _check(self, method: str) -> None:
+        settings = self.method_settings(method)
+        if self.patch(method) != "none" and self.plane is None:
+            raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
+        if self.plane is not None and (settings.real_share > 0 or self.share(method) > 0):
+            raise ConfigError(f"method '{method}': the plane has no dataset and one dynamics: set real_share to 0 and leave out true_share")
 
     def method_settings(self, method: str) -> ReachAwareSettings:
         """The settings of one method. Raises ConfigError."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from envs.edge_of_reach import Plane, PlaneVectorEnv
+from milp.errors import Diverged
 from planners.base import Decision, SingleDecisions, evaluate
 from planners.offline_task import OfflineTask, dataset_task, plane_task
 from planners.reach_aware_policy import ReachAwarePolicy
@@ -70,13 +72,20 @@ def run_job(job: Job) -> Job:
     module = ReachAwareModule(
         task, study.method_settings(job.method), seed=job.first, seeds=job.count, check_episodes=study.check_episodes, patch=study.patch(job.method)
     )
-    checkpoint = fit_reach_aware(module, job.training, epochs=study.epochs, check_every=study.check_every, save_every=study.save_every)
+    try:
+        checkpoint = fit_reach_aware(
+            module, job.training, epochs=study.epochs, check_every=study.check_every, save_every=study.save_every, accelerator=study.accelerator
+        )
+    except Diverged as error:  # a result of the study like any other; the other methods go on
+        failed = {"method": job.method, "return": np.nan, "length": np.nan, "decision_seconds": np.nan, "note": f"diverged: {error}"}
+        write_csv(job.result, pd.DataFrame([failed | {"seed": job.first + index} for index in range(job.count)]))
+        return job
     rows = []
     environment = task.environment(study.episodes)
-    for index in range(job.count):
-        episodes = evaluate(ReachAwarePolicy.load(checkpoint, index), environment, study.episodes, _LUCK).episodes
+    for index, policy in enumerate(ReachAwarePolicy.load_all(checkpoint)):
+        episodes = evaluate(policy, environment, study.episodes, _LUCK).episodes
         rows.append({"method": job.method, "seed": job.first + index, "return": episodes["return"].mean(), "length": episodes["length"].mean(),
-                     "decision_seconds": episodes["decision_seconds"].mean()})  # fmt: skip
+                     "decision_seconds": episodes["decision_seconds"].mean(), "note": ""})  # fmt: skip
     environment.close()
     write_csv(job.result, pd.DataFrame(rows))
     return job

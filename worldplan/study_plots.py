@@ -57,9 +57,9 @@ def rollout_panels(panels: Sequence[RolloutPanel], path: Path) -> Path:
             axes.scatter(states[~edge][:, 0], states[~edge][:, 1], s=3, color=BAR, linewidths=0)
             axes.scatter(states[edge][:, 0], states[edge][:, 1], s=6, color=ACCENT, linewidths=0)
             axes.plot(*panel.plane.goal, marker="*", color=INK, markersize=8)
-            reach = panel.plane.start + panel.horizon
-            axes.set_xlim(-reach - 0.5, reach + 0.5)
-            axes.set_ylim(-reach - 0.5, reach + 0.5)
+            reach = 1.05 * (panel.plane.start + panel.horizon * panel.plane.step)
+            axes.set_xlim(-reach, reach)
+            axes.set_ylim(-reach, reach)
             axes.set_aspect("equal")
             style_axes(axes, f"{panel.method}, epoch {epoch}", "", "", grid="both")
             axes.title.set_fontsize(9)

@@ -37,10 +37,9 @@ def write_results(run: Run, study: Study) -> None:
     if study.plane is not None:
         _plane_plots(run, study, jobs)
     for method in study.methods:
-        first = (
-            curves[(curves["method"] == method) & (curves["seed"] == study.seed)].drop(columns=["method", "seed"]).rename(columns={"epoch": "step"})
-        )
-        learning_curve(first, run.plots / f"training_{method}.png")
+        own = curves[(curves["method"] == method) & (curves["seed"] == study.seed)].rename(columns={"epoch": "step"})
+        if len(own):
+            learning_curve(own.drop(columns=["method", "seed"]), run.plots / f"training_{method}.png")
     run.write_text("notes.txt", _notes(study, ceiling, line))
     run.write_csv(SUMMARY, summary)  # last but the report: its presence says that the figures are complete
     write_report([run.path])
@@ -48,7 +47,10 @@ def write_results(run: Run, study: Study) -> None:
 
 def seed_table(job: Job) -> pd.DataFrame:
     """The metrics of a training with one row per epoch and seed: columns method, seed, epoch, and what was logged."""
-    metrics = pd.read_csv(job.training / "metrics.csv")
+    file = job.training / "metrics.csv"
+    if not file.exists():  # diverged before anything was saved
+        return pd.DataFrame(columns=["method", "seed", "epoch"])
+    metrics = pd.read_csv(file)
     tables = []
     for index in range(job.count):
         columns = {name: name.rpartition("/")[0] for name in metrics.columns if name.endswith(f"/{index}")}
@@ -65,11 +67,13 @@ def summarise(study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: 
     rows = []
     for method in study.methods:
         own, last = seeds[seeds["method"] == method], curves[curves["method"] == method]
-        figures = bootstrap(own["return"].to_numpy())
+        kept = own["return"].dropna().to_numpy()
+        figures = bootstrap(kept) if len(kept) else dict.fromkeys(("mean", "low", "high"), np.nan)
+        notes = [*own["note"].dropna().unique(), *([_figures(last)] if len(last) else [])]
         rows.append(
             {
                 "policy": method, **figures, "bound_share": np.nan if ceiling is None else figures["mean"] / ceiling,
-                "decision_ms": 1000 * own["decision_seconds"].mean(), "episodes": study.episodes * len(own), "note": _figures(last),
+                "decision_ms": 1000 * own["decision_seconds"].mean(), "episodes": study.episodes * len(own), "note": "; ".join(notes),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -77,7 +81,10 @@ def summarise(study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: 
 
 def _figures(curves: pd.DataFrame) -> str:
     """Mean Q at the end against the oracle's, and how many targets lay at the edge of reach over the whole training."""
-    end = curves[curves["epoch"] == curves["epoch"].max()].mean(numeric_only=True)
+    checked = curves.dropna(subset=["check/q"])
+    if checked.empty:
+        return "never checked"
+    end = checked[checked["epoch"] == checked["epoch"].max()].mean(numeric_only=True)
     parts = [f"Q {end['check/q']:.4g}"]
     if "check/oracle_q" in end:
         parts[0] += f" (oracle {end['check/oracle_q']:.4g})"
@@ -113,7 +120,7 @@ def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
     assert study.plane is not None
     panels, spreads = [], {}
     for job in sorted(jobs, key=lambda job: list(study.methods).index(job.method)):
-        if job.first != study.seed:
+        if job.first != study.seed or not (job.training / "last.ckpt").exists():
             continue
         saved = torch.load(job.training / "last.ckpt", weights_only=True, map_location="cpu")
         horizon = study.method_settings(job.method).horizon

@@ -38,9 +38,8 @@ def run_study(study: Study, *, root: str | Path = "runs", jobs: int = 0, engine:
     """Run, or continue, a study; returns its finished run folder."""
     if engine == "ray":
         require_ray()
-    for method in study.methods:  # raise for bad input before anything is written
+    for method in {study.share(method): method for method in study.methods}.values():  # raise for bad input before anything is written
         make_task(study, method)
-        study.patch(method)
     run = _open(study, root, fresh)
     todo = jobs_of(run.path.resolve(), study)
     waiting = [job for job in todo if not job.result.exists()]
