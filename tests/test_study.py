@@ -159,7 +159,9 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     assert main(["fit", "--config", fit_config(tmp_path, 3), "--ckpt_path", str(tmp_path / "run" / "last.ckpt")]) == 0
     whole, parts = (pd.read_csv(folder / "run" / "metrics.csv") for folder in (tmp_path / "whole", tmp_path))
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
-    assert {"config.yaml", "versions.json"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", "versions.json", "seed"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert (tmp_path / "run" / "plots" / "learning_curve.png").stat().st_size > 0
+    assert main(["report", str(tmp_path / "run")]) == 0
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2"]) == 0
     assert len(pd.read_csv(tmp_path / "run" / "evaluation.csv")) == 2
     assert "Traceback" not in capsys.readouterr().err

@@ -42,14 +42,15 @@ def learning_curve(metrics: pd.DataFrame, path: str | Path, bound: float | None 
 
     Args:
         metrics: a column "step" and any of "train/...", "val/...", ...; each column may hold gaps. Columns with the
-            same last word ("loss", "reward") share a panel.
+            same last word ("loss", "reward") share a panel; a number after it ("return/0") is a seed, not a word.
         path: where the PNG goes.
         bound: upper bound on the reward, drawn in the panels of rewards and returns.
     """
     groups: dict[str, list[str]] = {}
     for column in metrics.columns:
         if column not in ("step", "epoch") and metrics[column].notna().any():
-            groups.setdefault(str(column).rsplit("/", 1)[-1], []).append(str(column))
+            words = str(column).split("/")
+            groups.setdefault(words[-2] if words[-1].isdigit() and len(words) > 1 else words[-1], []).append(str(column))
     panels = list(groups.items()) or [("no metrics logged", [])]
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)

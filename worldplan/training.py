@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pandas as pd
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from milp.errors import ConfigError, WorldplanError
-from worldplan.runs import read_config, versions, write_json
+from worldplan.plots import learning_curve
+from worldplan.runs import METRICS, SEED, VERSIONS, read_config, versions, write_json, write_text
 from worldplan.scenario import shorten
 
 
 class RunFolder(SaveConfigCallback):
-    """Writes config.yaml and versions.json into the trainer's log folder (the run folder)."""
+    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end plots of the metrics."""
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        from pathlib import Path
-
         if trainer.log_dir is not None:
-            write_json(Path(trainer.log_dir) / "versions.json", versions())
+            write_json(Path(trainer.log_dir) / VERSIONS, versions())
+            seed = self.config.get("seed_everything", 0)  # true stands for Lightning's own choice, 0 in these commands
+            write_text(Path(trainer.log_dir) / SEED, f"{int(seed) if seed is not True else 0}\n")
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.log_dir is None:
+            return
+        folder = Path(trainer.log_dir)
+        found = next((file for file in (folder / METRICS, folder / "checkpoints" / METRICS) if file.is_file()), None)
+        if found is not None:
+            table = pd.read_csv(found)
+            if "step" not in table:
+                table = table.rename(columns={"epoch": "step"})
+            learning_curve(table, folder / "plots" / "learning_curve.png")
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.save_to_log_dir = True
