@@ -16,7 +16,7 @@ SMALL = {
     "critics": 2, "diversity": 0.0, "hidden": [16, 16], "batch": 16, "horizon": 4, "starts": 20, "retain": 2, "updates": 10, "real_share": 0.0,
 }  # fmt: skip
 STUDY = {
-    "name": "tiny", "plane": {"goal": [4.0, 1.0]}, "settings": SMALL, "seeds": 3, "side_by_side": 2, "epochs": 2, "check_every": 1, "save_every": 1,
+    "name": "tiny", "plane": {"goal": [0.4, 0.1]}, "settings": SMALL, "seeds": 3, "side_by_side": 2, "epochs": 2, "check_every": 1, "save_every": 1,
     "check_episodes": 2, "episodes": 4,
     "methods": {"base": {}, "patched": {"patch": "oracle"}, "mopo": {"pessimism": {"penalty": "ensemble_std", "weight": 2.0}}},
 }  # fmt: skip
@@ -41,7 +41,7 @@ def test_run_folder_is_complete(finished):
     assert seeds.groupby("method")["seed"].apply(sorted).tolist() == [[0, 1, 2]] * 3
     from envs.edge_of_reach import Plane
 
-    share = summary["mean"] / oracle_return(Plane(goal=(4.0, 1.0)), 4)
+    share = summary["mean"] / oracle_return(Plane(goal=(0.4, 0.1)), 4)
     np.testing.assert_allclose(summary["bound_share"], share)
     for row in summary.to_dict("records"):
         own = seeds.loc[seeds["method"] == row["policy"], "return"]
@@ -117,7 +117,7 @@ def fit_config(folder: Path, epochs: int) -> str:
         "seed_everything": 0,
         "model": {
             "class_path": "planners.reach_aware_training.for_plane",
-            "init_args": {"plane": {"goal": [4.0, 1.0]}, "settings": SMALL, "seeds": 2, "check_episodes": 2},
+            "init_args": {"plane": {"goal": [0.4, 0.1]}, "settings": SMALL, "seeds": 2, "check_episodes": 2},
         },
         "trainer": {
             "accelerator": "cpu", "devices": 1, "max_epochs": epochs, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 0, "logger": False,
