@@ -39,6 +39,7 @@ def seed_curves(curves: pd.DataFrame, column: str, label: str, path: Path, *, li
     values = curves[column].dropna()
     if len(values) and values.max() > 20 * max(abs(values.median()), 1e-9):
         axes.set_yscale("symlog", linthresh=max(abs(values.median()), 1e-3))
+        axes.set_ylim(bottom=min(0.0, float(values.min())))
     style_axes(axes, "", "epoch", f"{label} (band: all seeds)", grid="both")
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return save_figure(figure, path)
