@@ -315,6 +315,8 @@ def test_folders_that_are_no_runs(desk: Desk) -> None:
         desk.refuses([command, "none"], "none", "not a run folder")
         desk.refuses([command, "empty"], "empty", "not a run folder")
     (desk.folder / "empty" / "config.yaml").write_text("model: 1\n")
+    desk.refuses(["evaluate", "empty"], "empty", "no such checkpoint")
+    (desk.folder / "empty" / "config.yaml").write_text("other: 1\n")
     desk.refuses(["evaluate", "empty"], "empty", "bandits run")
     (desk.folder / "empty" / "config.yaml").write_text("programme: {domain: capacity}\nepisodes: few\n")
     (desk.folder / "empty" / "summary.csv").write_text("")
