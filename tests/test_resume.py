@@ -119,6 +119,7 @@ SCENARIO = {
     "policies": ["random", "sequoia", "fluid"],
     "seeds": "0..1",
     "episodes": 6,
+    "solver": {"gap": 0.0},  # within a gap, a solver may stop at another action when the process did other things before
     "sequoia": {
         "hidden": [6, 6], "pretrain_steps": 100, "updates": 60, "solves": 4, "episodes": 8, "batch": 32, "pool": 100, "replay": 200,
         "check_every": 20, "check_episodes": 4,
