@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from world_models.batched_mlp import BatchedMLP
+from world_models.batched_mlp import BatchedMLP, propagate
 
 _TINY = 1e-10
 
@@ -55,12 +55,14 @@ class Critics(nn.Module):
         rows = torch.cat([observation, action], -1)
         seeds, batch, width = rows.shape
         hidden = rows.unsqueeze(1).expand(seeds, self.critics, batch, width).reshape(seeds * self.critics, batch, width)
-        weights, biases = list(self.network.weights), list(self.network.biases)
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            hidden = torch.baddbmm(bias, hidden, weight).relu()
+
+        def relu(raw: Tensor) -> Tensor:
+            active = raw.relu()
             if masks is not None:
-                masks.append((hidden.detach() > 0).to(hidden.dtype))
-        return torch.baddbmm(biases[-1], hidden, weights[-1]).view(seeds, self.critics, batch)
+                masks.append((active.detach() > 0).to(active.dtype))
+            return active
+
+        return propagate(hidden, self.network.weights, self.network.biases, relu).view(seeds, self.critics, batch)
 
 
 def diversity_loss(gradients: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ import warnings
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from milp.errors import CheckpointError, ConfigError
 from planners.reach_aware_training import ReachAwareModule
 from planners.training_journal import Journal
+from world_models.saved_state import saved_entry
 
 DONE = "done"
 
@@ -38,7 +38,9 @@ def fit_reach_aware(
         raise ConfigError(f"epochs {epochs}: must be at least 1")
     resumed = journal.last.exists()
     if resumed:
-        _check_same(journal.last, module.made_with())
+        if saved_entry(journal.last, "made_with") != module.made_with():
+            reason = "comes from another task, other settings or another seed"
+            raise CheckpointError(f"{journal.last}: {reason}: choose another folder, or delete this one to train again")
         if _epochs_done(folder) >= epochs:
             return journal.last
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,14 +63,3 @@ def _epochs_done(folder: Path) -> int:
     """How long a finished training was; 0 for an unfinished one."""
     done = folder / DONE
     return int(done.read_text(encoding="utf-8")) if done.exists() else 0
-
-
-def _check_same(last: Path, made_with: str) -> None:
-    try:
-        found = torch.load(last, weights_only=True, map_location="cpu")["made_with"]
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start") from error
-    if found != made_with:
-        raise CheckpointError(
-            f"{last}: comes from another task, other settings or another seed: choose another folder, or delete this one to train again"
-        )

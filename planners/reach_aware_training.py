@@ -25,6 +25,7 @@ from planners.reach_aware_policy import ReachAwarePolicy, policy_record
 from planners.reach_diagnostics import reach_figures
 from planners.replay import RingBuffer, unpack
 from planners.training_journal import Journal
+from world_models.seeds import derived_seed, torch_generator
 
 _CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every evaluation seed
 _BLOCK = 50  # updates per Lightning step: its overhead vanishes, the progress bar still moves
@@ -72,9 +73,7 @@ class ReachAwareModule(L.LightningModule):
         if seed < 0 or seeds < 1 or check_episodes < 1:
             raise ConfigError(f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others")
         self.patch_kind = patch
-        self.agent = ReachAware(
-            task.observation_size, task.low, task.high, self.settings, seeds=seeds, generator=torch.Generator().manual_seed(_mix(seed, 0))
-        )
+        self.agent = ReachAware(task.observation_size, task.low, task.high, self.settings, seeds=seeds, generator=torch_generator(seed, 0))
         width = 2 * task.observation_size + len(task.low) + 3
         self.replay = RingBuffer(seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width)
         self.register_buffer("data", task.rows, persistent=False)
@@ -105,7 +104,7 @@ class ReachAwareModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Roll the policy out from states of the dataset."""
-        self.random.manual_seed(_mix(self.seed, self.current_epoch + 1))
+        self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
         count = self.settings.starts
         chosen = torch.randint(len(self.starts), (self.seeds, count), generator=self.random, device=self.device)
         state = None if self.states is None else self.states[chosen]
@@ -253,7 +252,3 @@ def for_plane(
 ) -> ReachAwareModule:
     """The module for the two-dimensional illustration."""
     return ReachAwareModule(plane_task(plane or Plane()), settings, seed=seed, seeds=seeds, check_episodes=check_episodes, patch=patch)
-
-
-def _mix(seed: int, number: int) -> int:
-    return int(np.random.default_rng([seed, number]).integers(2**62))

@@ -15,11 +15,11 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, TQDMProgres
 from lightning.pytorch.loggers import CSVLogger
 
 from envs.bandits import BanditInstance
-from milp.errors import CheckpointError
 from milp.files import replace_file
 from milp.solvers import SolverSettings
 from planners.sequoia import SequoiaSettings
 from planners.sequoia_training import SequoiaModule
+from world_models.saved_state import saved_entry
 
 DONE = "done"
 
@@ -39,7 +39,7 @@ def fit_sequoia(
     torch.set_num_threads(1)  # small networks: more threads are slower
     resumed = last.exists()
     if resumed:
-        _check_readable(last)
+        saved_entry(last, "sequoia")
         _keep_metrics(folder)
     module = SequoiaModule(instance, settings, seed, solver)
     trainer = make_trainer(settings, folder, progress=progress)
@@ -92,13 +92,6 @@ class _WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         replace_file(Path(path), lambda draft: torch.save(checkpoint, draft))
-
-
-def _check_readable(last: Path) -> None:
-    try:
-        torch.load(last, weights_only=True, map_location="cpu")["sequoia"]
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start") from error
 
 
 def _keep_metrics(folder: Path) -> None:

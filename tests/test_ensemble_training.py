@@ -18,13 +18,14 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_ensemble import separate
 from torch import Tensor, nn
 
 import world_models.ensemble_training as training
 from milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
 from world_models.data import Transitions
 from world_models.data_files import save_npz
-from world_models.ensemble import BOUND_WEIGHT, GaussianEnsemble, load_ensemble
+from world_models.ensemble import BOUND_WEIGHT, load_ensemble
 from world_models.ensemble_training import EnsembleModule, EnsembleSettings, compiled, fit_ensemble, hold_out
 from worldplan.training import lightning_main
 
@@ -54,15 +55,6 @@ def transitions(episodes: int = 20, length: int = 20, seed: int = 0, scale: floa
         np.stack(part, 1).reshape(episodes * length, *part[0].shape[1:]) for part in zip(*parts, strict=True)
     )
     return Transitions(obs, action, reward, following, np.zeros(len(last), bool), last, episode)
-
-
-def separate(whole: GaussianEnsemble, member: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for weight, bias in zip(whole.weights, whole.biases, strict=True):
-        layer = nn.Linear(weight.shape[1], weight.shape[2])
-        layer.weight.data, layer.bias.data = weight[member].T.clone(), bias[member, 0].clone()
-        layers += [layer, nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 # --- training --------------------------------------------------------------------------------------------------------

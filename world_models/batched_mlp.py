@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,7 +16,7 @@ from milp.errors import ConfigError
 
 T = TypeVar("T")
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "silu": functional.silu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "silu": functional.silu}
 
 
 class BatchedMLP(nn.Module):
@@ -25,7 +25,7 @@ class BatchedMLP(nn.Module):
     Args:
         count: number of networks.
         sizes: widths from input to output, e.g. (in, 200, 200, out).
-        activation: "relu", "silu" or "tanh", after every layer but the last.
+        activation: "relu" or "silu", after every layer but the last.
         generator: source of the initial weights.
     Weights are (count, in, out), biases (count, 1, out); initial values as torch.nn.Linear draws them.
     """
@@ -43,13 +43,15 @@ class BatchedMLP(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(count, batch, in) or (batch, in), the same rows for all networks -> (count, batch, out)."""
         hidden = inputs if inputs.dim() == 3 else inputs.expand(self.count, *inputs.shape)
-        act = ACTIVATIONS[self.activation]
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
-            if index != last:
-                hidden = act(hidden)
-        return hidden
+        return propagate(hidden, self.weights, self.biases, ACTIVATIONS[self.activation])
+
+
+def propagate(hidden: Tensor, weights: Iterable[Tensor], biases: Iterable[Tensor], activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """(count, batch, in) through layers (count, in, out) and (count, 1, out), with `activation` after every one but the last."""
+    *inner, (last_weight, last_bias) = zip(weights, biases, strict=True)
+    for weight, bias in inner:
+        hidden = activation(torch.baddbmm(bias, hidden, weight))
+    return torch.baddbmm(last_bias, hidden, last_weight)
 
 
 def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator | None) -> Tensor:

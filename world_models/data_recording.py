@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from milp.errors import DatasetError
+from milp.files import replace_file
 from world_models.data import Transitions
 from world_models.stored_columns import READ_ERRORS
 
@@ -87,13 +87,7 @@ class Recording:
 
     def write(self, number: int, columns: Mapping[str, np.ndarray]) -> None:
         """Write part `number`, over an older one that a killed run left behind."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{secrets.token_hex(6)}.npz"
-        try:
-            np.savez_compressed(draft, allow_pickle=False, **columns)
-            draft.replace(self._path(number))
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(self._path(number), lambda draft: np.savez_compressed(draft, allow_pickle=False, **columns))
 
     def read(self, count: int) -> dict[str, np.ndarray]:
         """The first `count` parts as columns; an episode that a killed run left open is marked truncated at its last step."""

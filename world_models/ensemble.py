@@ -14,6 +14,7 @@ from torch.nn import functional
 from envs.dynamics import Members, Prediction
 from envs.termination import Termination
 from milp.errors import CheckpointError, ConfigError
+from world_models.batched_mlp import propagate
 
 CLIP = 10.0  # normalised inputs beyond this many standard deviations are cut
 MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # where the learned bounds start
@@ -105,12 +106,8 @@ class GaussianEnsemble(nn.Module):
         """
         pick = (lambda tensor: tensor) if which is None else (lambda tensor: tensor[which])
         hidden = inputs if inputs.dim() == 3 else inputs.expand(self.members if which is None else len(which), *inputs.shape)
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(pick(bias), hidden, pick(weight))
-            if index != last:
-                hidden = functional.silu(hidden)
-        mean, log_variance = hidden.chunk(2, -1)
+        out = propagate(hidden, map(pick, self.weights), map(pick, self.biases), functional.silu)
+        mean, log_variance = out.chunk(2, -1)
         high, low = pick(self.max_log_variance), pick(self.min_log_variance)
         log_variance = high - functional.softplus(high - log_variance)
         return mean, low + functional.softplus(log_variance - low)

@@ -25,6 +25,8 @@ from world_models.batched_mlp import compiled
 from world_models.data import Transitions
 from world_models.data_files import load_transitions
 from world_models.ensemble import GaussianEnsemble, gaussian_loss
+from world_models.saved_state import saved_entry
+from world_models.seeds import torch_generator
 
 ENSEMBLE, LAST, METRICS, DONE = "ensemble.ckpt", "last.ckpt", "metrics.csv", "done"
 BLOCK = 50  # gradient steps in one Lightning step, whose overhead vanishes so
@@ -279,7 +281,9 @@ def fit_ensemble(
     module = EnsembleModule(transitions, settings, seed)
     last = folder / LAST
     if last.exists():
-        _check_same(last, module.made_with)
+        if saved_entry(last, "training", "made_with") != module.made_with:
+            reason = "comes from other data, settings or another seed"
+            raise CheckpointError(f"{last}: {reason}: choose another folder, or delete this one to train again")
         if (folder / DONE).exists():
             return folder / ENSEMBLE
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -328,17 +332,3 @@ def fingerprint(transitions: Transitions, settings: EnsembleSettings, seed: int)
     for column in columns:
         total = zlib.crc32(np.ascontiguousarray(column).data, total)
     return f"{total:08x}"
-
-
-def torch_generator(*seed: int) -> torch.Generator:
-    """A CPU generator from several numbers: the draws are the same on every device."""
-    return torch.Generator().manual_seed(int(np.random.default_rng(list(seed)).integers(2**62)))
-
-
-def _check_same(last: Path, made_with: str) -> None:
-    try:
-        found = torch.load(last, weights_only=True, map_location="cpu")["training"]["made_with"]
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start") from error
-    if found != made_with:
-        raise CheckpointError(f"{last}: comes from other data, settings or another seed: choose another folder, or delete this one to train again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
 from milp.errors import CheckpointError, ConfigError, Diverged
+from milp.files import replace_file
 from world_models.collection_settings import Act, CollectionSettings, Progress, make_environment, mean_return, seed_of
 from world_models.data_recording import Recorder, Recording
 
@@ -107,12 +107,7 @@ def _save(trained: Trained, path: Path) -> None:
         "parts": trained.parts,
         "evaluations": trained.evaluations,
     }
-    draft = path.with_name(f".{secrets.token_hex(6)}.pt")
-    try:
-        torch.save(content, draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_file(path, lambda draft: torch.save(content, draft))
 
 
 def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> Trained:

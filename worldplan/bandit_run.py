@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from milp.errors import ConfigError
 from world_models.programme import Built, build
+from worldplan.arguments import add_run_options, check_jobs
 from worldplan.bandit_jobs import jobs_of, make_bound, make_planner, run_job
 from worldplan.bandit_results import write_results
-from worldplan.parallel import ENGINES, execute, require_ray
-from worldplan.runs import Run, create_run, latest_run
+from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.runs import Run, continue_or_create
 from worldplan.scenario import Scenario, make_scenario, parse_scenario, scenario_parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry of the command."""
     parser = scenario_parser("worldplan bandits run", "Train where needed, evaluate every policy, and write table, plots and report.")
-    parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
-    parser.add_argument("--engine", choices=ENGINES, default="local", help="where jobs run; ray uses RAY_ADDRESS")
-    parser.add_argument("--runs", default="runs", help="folder of run folders")
-    parser.add_argument("--fresh", action="store_true", help="start a new run even if an unfinished one can be continued")
+    add_run_options(parser, ENGINES)
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
-    if settings.jobs < 0:
-        raise ConfigError(f"--jobs {settings.jobs}: give the number of parallel processes, or 0 for one per core")
+    check_jobs(settings.jobs)
     run = run_scenario(scenario, base, root=settings.runs, jobs=settings.jobs, engine=settings.engine, fresh=settings.fresh)
     print_table(run)
     return 0
@@ -38,15 +32,10 @@ def main(argv: Sequence[str]) -> int:
 def run_scenario(scenario: Scenario, base: Path, *, root: str = "runs", jobs: int = 0, engine: str = "local", fresh: bool = False) -> Run:
     """Run, or continue, a scenario; returns its finished run folder."""
     check(scenario, base, engine)
-    run = _open(scenario, base, root, fresh)
+    config = scenario.to_dict() | {"base": str(base.resolve())}
+    run = continue_or_create(root, scenario.name, config, scenario.seed_list()[0], fresh=fresh)
     todo = jobs_of(run.path, scenario, base.resolve())
-    waiting = [job for job in todo if not job.result.exists()]
-    label = "runs on Ray" if engine == "ray" else "jobs"
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=len(todo), completed=len(todo) - len(waiting))
-        for done in execute(run_job, waiting, jobs, engine):
-            progress.update(task, advance=1, description=f"{done.policy}, seed {done.seed} done")
+    run_waiting(run_job, todo, lambda job: job.result.exists(), lambda job: f"{job.policy}, seed {job.seed}", jobs, engine)
     write_results(run, scenario, base)
     return run
 
@@ -68,16 +57,6 @@ def _check_policies(scenario: Scenario, built: Built, seed: int) -> None:
         make_planner("sequoia", built, scenario, seed, None)
     if scenario.solver.name != "highs":  # is it installed and licensed for a model of this size?
         make_bound(built, scenario.solver).from_law(built.instance.initial)
-
-
-def _open(scenario: Scenario, base: Path, root: str, fresh: bool) -> Run:
-    config = scenario.to_dict() | {"base": str(base.resolve())}
-    seed = scenario.seed_list()[0]
-    known = None if fresh else latest_run(root, scenario.name, config, seed)
-    if known is not None and not all((known.path / name).exists() for name in ("summary.csv", "report.html")):
-        print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
-        return known
-    return create_run(root, scenario.name, config, seed)
 
 
 def print_table(run: Run) -> None:

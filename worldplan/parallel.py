@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, parallel_backend
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from milp.errors import MissingExtra
 
@@ -30,6 +32,18 @@ def execute(work: Callable[[J], J], jobs: list[J], processes: int, engine: str =
         return
     parallel = Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")
     yield from parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
+
+
+def run_waiting(
+    work: Callable[[J], J], jobs: list[J], done: Callable[[J], bool], describe: Callable[[J], str], processes: int, engine: str = "local"
+) -> None:
+    """Execute the jobs that are not done yet, under a progress bar."""
+    waiting = [job for job in jobs if not done(job)]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("runs on Ray" if engine == "ray" else "jobs", total=len(jobs), completed=len(jobs) - len(waiting))
+        for job in execute(work, waiting, processes, engine):
+            progress.update(task, advance=1, description=f"{describe(job)} done")
 
 
 def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:

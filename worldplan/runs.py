@@ -9,6 +9,7 @@ import platform
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -148,6 +149,15 @@ def _publish(draft: Path, parent: Path, stamp: str) -> Path:
         else:
             return target
     raise ConfigError(f"{parent}: 9999 runs began in this very second: give them different names")
+
+
+def continue_or_create(root: str | Path, name: str, config: Mapping[str, Any], seed: int, *, fresh: bool) -> Run:
+    """The unfinished run of this configuration, which it says it continues, else a new one."""
+    known = None if fresh else latest_run(root, name, config, seed)
+    if known is not None and not all((known.path / file).exists() for file in (SUMMARY, "report.html")):
+        print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
+        return known
+    return create_run(root, name, config, seed)
 
 
 def list_runs(root: str | Path, name: str) -> list[Run]:

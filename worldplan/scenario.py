@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from milp.errors import ConfigError
 from milp.solvers import SolverSettings
 from planners.sequoia import SequoiaSettings
 from world_models.programme import Programme
-from worldplan.runs import plain, read_config
+from worldplan.arguments import file_first, naming
+from worldplan.runs import plain
 
 POLICIES = (
     "null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "repaired_dqn", "fluid",
@@ -96,19 +96,14 @@ def scenario_parser(prog: str, description: str) -> Any:
 
 def parse_scenario(parser: Any, argv: Sequence[str]) -> tuple[Any, Path]:
     """Parsed settings and the scenario's file. Raises ConfigError in one line."""
-    arguments = _shorthands(list(argv))
-    base = Path(".")
-    if arguments and not arguments[0].startswith("-"):
-        base = Path(arguments[0])
-        read_config(base)  # one clear line for a missing or malformed file
-        arguments = ["--config", *arguments]
-    with _naming(base):
+    arguments, base = file_first(_shorthands(list(argv)))
+    with naming(base.name and str(base)):
         return parser.parse_args(arguments), base
 
 
 def make_scenario(parser: Any, settings: Any, source: Path = Path(".")) -> Scenario:
     """Instantiate the scenario from settings parsed from the file `source`. Raises ConfigError."""
-    with _naming(source):
+    with naming(source.name and str(source)):
         made = parser.instantiate(settings)
         return Scenario(**{name: made[name] for name in Scenario.__dataclass_fields__})
 
@@ -116,21 +111,9 @@ def make_scenario(parser: Any, settings: Any, source: Path = Path(".")) -> Scena
 def scenario_from_dict(config: dict[str, Any], source: Path) -> Scenario:
     """Back from `Scenario.to_dict`, read from the file `source`. Raises ConfigError."""
     parser = scenario_parser("worldplan", "")
-    with _naming(source):
+    with naming(source.name and str(source)):
         settings = parser.parse_object({k: v for k, v in config.items() if k in Scenario.__dataclass_fields__})
     return make_scenario(parser, settings, source)
-
-
-@contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Turn what is wrong with the settings into one line that names their file."""
-    from jsonargparse import ArgumentError
-
-    try:
-        yield
-    except (ArgumentError, ConfigError) as error:
-        text = shorten(str(error))
-        raise ConfigError(f"{file}: {text}" if file.name and str(file) not in text else text) from error
 
 
 def _shorthands(argv: list[str]) -> list[str]:
@@ -146,10 +129,3 @@ def _shorthands(argv: list[str]) -> list[str]:
             word = f"--policies=[{word.partition('=')[2]}]"
         joined.append(word)
     return joined
-
-
-def shorten(text: str) -> str:
-    """jsonargparse explains over several lines: keep what a person needs."""
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
-    line = " ".join(lines)
-    return line if len(line) < 400 else line[:400] + " ..."

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from envs.edge_of_reach import Plane
 from milp.errors import ConfigError
 from planners.oracle_patch import PATCHES
 from planners.reach_aware import ReachAwareSettings
-from worldplan.runs import plain, read_config
-from worldplan.scenario import shorten
+from worldplan.arguments import file_first, naming
+from worldplan.runs import plain
 
 TASK_KEYS = ("patch", "true_share")
 
@@ -92,18 +91,18 @@ class Study:
 
     def method_settings(self, method: str) -> ReachAwareSettings:
         """The settings of one method. Raises ConfigError."""
-        return _settings(method, plain(asdict(self.settings)), {k: v for k, v in (self.methods[method] or {}).items() if k not in TASK_KEYS})
+        return _settings(method, plain(asdict(self.settings)), {k: v for k, v in self.methods[method].items() if k not in TASK_KEYS})
 
     def patch(self, method: str) -> str:
         """Which targets the oracle replaces. Raises ConfigError."""
-        patch = str((self.methods[method] or {}).get("patch", "none"))
+        patch = str(self.methods[method].get("patch", "none"))
         if patch not in PATCHES:
             raise ConfigError(f"method '{method}': patch '{patch}': choose {', '.join(PATCHES)}")
         return patch
 
     def share(self, method: str) -> float:
         """Share of the true dynamics in the method's rollouts."""
-        return float((self.methods[method] or {}).get("true_share", self.true_share))
+        return float(self.methods[method].get("true_share", self.true_share))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping, for the run folder."""
@@ -119,7 +118,7 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
     nested = {**common, **changes}
     if isinstance(changes.get("pessimism"), dict):
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
-    with _in_one_line(f"method '{method}'"):
+    with naming(f"method '{method}'"):
         made = parser.instantiate(parser.parse_object(nested))
         return ReachAwareSettings(**{name: made[name] for name in ReachAwareSettings.__dataclass_fields__})
 
@@ -138,35 +137,16 @@ def study_parser() -> Any:
 
 def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
     """The study and the command's other options. Raises ConfigError in one line that names the file."""
-    arguments, file = list(argv), Path()
-    if arguments and not arguments[0].startswith("-"):
-        file = Path(arguments[0])
-        read_config(file)  # one clear line for a missing or malformed file
-        arguments = ["--config", *arguments]
-    with _in_one_line(str(file) if file.name else ""):
+    arguments, file = file_first(argv)
+    with naming(file.name and str(file)):
         options = parser.parse_args(arguments)
         made = parser.instantiate(options)
         return Study(**{name: made[name] for name in Study.__dataclass_fields__}), options
 
 
-@contextmanager
-def _in_one_line(source: str) -> Iterator[None]:
-    """Turn what is wrong with settings into one line that names where they stand."""
-    from jsonargparse import ArgumentError
-
-    try:
-        yield
-    except (ArgumentError, ValueError, ConfigError) as error:
-        cause: BaseException | None = error  # jsonargparse wraps what a class says about its own settings
-        while cause is not None and not isinstance(cause, ConfigError):
-            cause = cause.__cause__ or cause.__context__
-        text = shorten(str(cause or error))
-        raise ConfigError(f"{source}: {text}" if source and source not in text else text) from error
-
-
 def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     """Back from `Study.to_dict`, read from the file `source`."""
     parser = study_parser()
-    with _in_one_line(str(source)):
+    with naming(str(source)):
         made = parser.instantiate(parser.parse_object({k: v for k, v in config.items() if k in Study.__dataclass_fields__}))
         return Study(**{name: made[name] for name in Study.__dataclass_fields__})

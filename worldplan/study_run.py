@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from milp.errors import ConfigError
-from worldplan.parallel import ENGINES, execute, require_ray
-from worldplan.runs import SUMMARY, Run, create_run, latest_run
+from worldplan.arguments import add_run_options, check_jobs
+from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.runs import SUMMARY, Run, continue_or_create
 from worldplan.study import Study, parse_study, study_parser
 from worldplan.study_jobs import jobs_of, make_task, run_job
 from worldplan.study_results import write_results
@@ -22,13 +20,9 @@ from worldplan.study_results import write_results
 def main(argv: Sequence[str]) -> int:
     """Entry of the command."""
     parser = study_parser()
-    parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
-    parser.add_argument("--engine", choices=ENGINES, default="local", help="where jobs run; ray uses RAY_ADDRESS")
-    parser.add_argument("--runs", default="runs", help="folder of run folders")
-    parser.add_argument("--fresh", action="store_true", help="start a new run even if an unfinished one can be continued")
+    add_run_options(parser, ENGINES)
     study, options = parse_study(parser, argv)
-    if options.jobs < 0:
-        raise ConfigError(f"--jobs {options.jobs}: give the number of parallel processes, or 0 for one per core")
+    check_jobs(options.jobs)
     run = run_study(study, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh)
     print_table(run)
     return 0
@@ -40,25 +34,13 @@ def run_study(study: Study, *, root: str | Path = "runs", jobs: int = 0, engine:
         require_ray()
     for method in {study.share(method): method for method in study.methods}.values():  # raise for bad input before anything is written
         make_task(study, method)
-    run = _open(study, root, fresh)
+    run = continue_or_create(root, study.name, study.to_dict(), study.seed, fresh=fresh)
     todo = jobs_of(run.path.resolve(), study)
-    waiting = [job for job in todo if not job.result.exists()]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("trainings", total=len(todo), completed=len(todo) - len(waiting))
-        for done in execute(run_job, waiting, jobs, engine):
-            progress.update(task, advance=1, description=f"{done.method}, seeds {done.first}..{done.first + done.count - 1} done")
+    run_waiting(
+        run_job, todo, lambda job: job.result.exists(), lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}", jobs, engine
+    )
     write_results(run, study)
     return run
-
-
-def _open(study: Study, root: str | Path, fresh: bool) -> Run:
-    config = study.to_dict()
-    known = None if fresh else latest_run(root, study.name, config, study.seed)
-    if known is not None and not all((known.path / name).exists() for name in (SUMMARY, "report.html")):
-        print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
-        return known
-    return create_run(root, study.name, config, study.seed)
 
 
 def print_table(run: Run) -> None:

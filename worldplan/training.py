@@ -12,10 +12,10 @@ import pandas as pd
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from milp.errors import ConfigError, WorldplanError
+from milp.errors import ConfigError
+from worldplan.arguments import own_error, shorten
 from worldplan.plots import learning_curve
 from worldplan.runs import METRICS, SEED, VERSIONS, read_config, versions, write_json, write_text
-from worldplan.scenario import shorten
 
 
 class RunFolder(SaveConfigCallback):
@@ -58,9 +58,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             args=None if list(arguments) == sys.argv[1:] else list(arguments),
         )
     except (ArgumentError, ValueError) as error:
-        cause: BaseException | None = error  # jsonargparse wraps what a class says about its own settings
-        while cause is not None and not isinstance(cause, WorldplanError):
-            cause = cause.__cause__ or cause.__context__
+        cause = own_error(error)
         if cause is not None:
             raise cause from error
         if not isinstance(error, ArgumentError):
