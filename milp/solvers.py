@@ -116,6 +116,7 @@ class HighsSession(Session):
         self._lib = highspy
         self._highs: Any = highspy.Highs()
         self._loaded = False
+        self._infeasible = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
         options: dict[str, Any] = {
             "output_flag": False,
             "threads": settings.threads,
@@ -174,12 +175,17 @@ class HighsSession(Session):
         # HiGHS counts its time limit over the life of the object
         self._highs.setOptionValue("time_limit", self._highs.getRunTime() + self.settings.time_limit)
         self._highs.run()
+        if not self.settings.quick and self._highs.getModelStatus() in self._infeasible:
+            # presolve of HiGHS 1.15 has called feasible mixed-integer programmes infeasible: ask without it before believing so
+            self._highs.setOptionValue("presolve", "off")
+            self._highs.run()
+            self._highs.setOptionValue("presolve", "choose")
         return self._read(time.perf_counter() - began)
 
     def _read(self, seconds: float) -> Solution:
         status, info = self._highs.getModelStatus(), self._highs.getInfo()
         names = self._lib.HighsModelStatus
-        if status in (names.kInfeasible, names.kUnboundedOrInfeasible):
+        if status in self._infeasible:
             raise InfeasibleActionSet("the constraints admit no action: relax a capacity, budget or custom constraint")
         limited = status in (names.kTimeLimit, names.kIterationLimit, names.kInterrupt)
         if status != names.kOptimal and not limited:

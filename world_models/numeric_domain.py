@@ -166,6 +166,7 @@ class NumericAction:
             and not any(ground(atom, binding) in state.atoms for atom in self.negative)
             and all(comparison.holds(binding, state.values) for comparison in self.comparisons)
             and all(region.holds(binding, state.values) for region in self.regions)
+            and all(ground(fluent, binding) in state.values for _, after in self.effects for fluent, _ in after.terms)
         )
 
     def successor(self, binding: Ground, state: State) -> State:

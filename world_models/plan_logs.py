@@ -16,16 +16,23 @@ TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0"
 
 def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> list[Trajectory]:
     """Read files (`.trajectory` or `.csv`) and whole folders of them, in the order of their names."""
+    return [trajectory for path in trajectory_files(sources) for trajectory in read_file(path, vocabulary)]
+
+
+def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
+    """The files named, and those in the folders named. Raises DatasetError for a folder without any."""
     paths: list[Path] = []
     for source in map(Path, sources):
         found = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")]) if source.is_dir() else [source]
         if not found:
             raise DatasetError(f"{source}: holds no .trajectory and no .csv file")
         paths += found
-    trajectories: list[Trajectory] = []
-    for path in paths:
-        trajectories += read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
-    return trajectories
+    return paths
+
+
+def read_file(path: Path, vocabulary: Vocabulary) -> list[Trajectory]:
+    """The trajectories of one file."""
+    return read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
 
 
 def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:

@@ -17,6 +17,7 @@ usage: worldplan COMMAND ... (each command has --help)
   fit | validate | test          train or check a learned part (LightningCLI: --config FILE, --print_config)
   run STUDY.yaml                 compare methods of value learning over seeds: table, plots, report
   data collect ENV               make a dataset; data describe, data convert
+  actions learn TRAJECTORIES     a safe action model out of logs; actions solve, actions validate, actions evaluate
   evaluate RUN                   play more episodes with a finished run's policies
   report RUN [RUN ...]           one self-contained HTML file for one or several runs
   doctor                         what works here: solvers, licences, GPU, optional parts
@@ -61,10 +62,11 @@ def _run(arguments: list[str]) -> int:
     if command in ("fit", "validate", "test"):
         return _lightning(arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
-        "bandits": _bandits, "run": _study, "data": _data, "evaluate": _evaluate, "report": _report, "doctor": _doctor,
+        "bandits": _bandits, "run": _study, "data": _data, "actions": _actions, "evaluate": _evaluate, "report": _report, "doctor": _doctor,
     }  # fmt: skip
     if command not in commands:
-        _complain(f"unknown command '{command}': choose bandits, run, data, fit, validate, test, evaluate, report or doctor (worldplan --help)")
+        known = "bandits, run, data, actions, fit, validate, test, evaluate, report or doctor"
+        _complain(f"unknown command '{command}': choose {known} (worldplan --help)")
         return 2
     return commands[command](rest)
 
@@ -96,6 +98,12 @@ def _data(arguments: list[str]) -> int:
     from worldplan import data_command
 
     return data_command.main(arguments)
+
+
+def _actions(arguments: list[str]) -> int:
+    from worldplan import actions_command
+
+    return actions_command.main(arguments)
 
 
 def _evaluate(arguments: list[str]) -> int:

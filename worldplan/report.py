@@ -21,7 +21,7 @@ from worldplan.runs import SUMMARY, VERSIONS, Run, config_text, write_text
 
 HEADINGS = {
     "policy": "policy",
-    "mean": "mean return",
+    "mean": "mean",
     "interval": "95 % interval",
     "bound_share": "share of bound",
     "decision_ms": "ms per decision",
