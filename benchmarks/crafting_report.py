@@ -48,7 +48,11 @@ def _introduction(table: pd.DataFrame, limit: int) -> list[str]:
     plans = table[table["false_plan"].notna()] if "false_plan" in table else table[:0]
     return [
         f"Trained on shortest plans of random 6 x 6 maps; {seeds} seeds, each with {', '.join(map(str, maps))} held-out maps of every size. "
-        f"Solved: the goal reached within {limit} steps.",
+        f"Solved: the goal reached within {limit} steps. Intervals: 95 %, bootstrap over the maps of all seeds.",
+        "",
+        "Actions called with the crafting table count as actions of their own (planners/constant_calls.py). Networks see every map in the corner of "
+        "a 15 x 15 grid and act greedily without a mask; an action that cannot be taken uses a step. They get fewer updates than in the "
+        "publication (column at the end), but standardised inputs.",
         "",
         f"Plans carried out in the environment: {int(plans[['solved', 'too_long', 'false_plan']].to_numpy().sum()):,}; "
         f"false plans: {int(plans['false_plan'].sum())}.",
@@ -60,19 +64,21 @@ def _successes(table: pd.DataFrame) -> list[str]:
     counts = sorted(set(table["trajectories"]))
     lines = []
     for task, of_task in table.groupby("task", sort=False):
-        lines += [f"### {TITLES[str(task)]}: maps solved in % (95 % interval), by number of expert trajectories", ""]
+        lines += [f"### {TITLES[str(task)]}: maps solved in % by number of expert trajectories", ""]
         lines += [f"| method | maps | {' | '.join(map(str, counts))} |", "|---|---|" + "---|" * len(counts)]
         for (method, size), part in of_task.groupby(["method", "size"], sort=False):
             cells = []
             for count in counts:
                 rows = part[part["trajectories"] == count]
-                found = success(rows) if len(rows) else None
-                cells.append(
-                    "" if found is None else "100" if found["low"] == 100 else f"{found['mean']:.0f} ({found['low']:.0f}..{found['high']:.0f})"
-                )
+                cells.append(_share(success(rows)) if len(rows) else "")
             lines.append(f"| {LABELS[method]} | {size} x {size} | {' | '.join(cells)} |")
         lines.append("")
     return lines
+
+
+def _share(found: dict[str, float]) -> str:
+    low, mean, high = (f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}" for name in ("low", "mean", "high"))
+    return mean if low == high else f"{mean} ({low}..{high})"
 
 
 def _share(found: dict[str, float]) -> str:
@@ -116,7 +122,7 @@ def _learning(table: pd.DataFrame) -> list[str]:
     lines = [
         f"### At {most} trajectories",
         "",
-        "| task | method | learning, CPU s (mean) | updates | steps over the fewest, solved maps |",
+        "| task | method | learning, CPU s (mean) | updates | steps over the fewest, solved maps, mean (worst) |",
         "|---|---|---|---|---|",
     ]
     for (task, method), part in table[table["trajectories"] == most].groupby(["task", "method"], sort=False):

@@ -221,7 +221,7 @@ def test_report_and_plot(tmp_path):
     found = success(table[table["trajectories"] == 1])
     assert found["mean"] == pytest.approx(60) and found["low"] < 60 < found["high"]
     text = report(table, 32)
-    assert "| Wooden Sword | NSAM + search | 5 |" in text and "| NSAM + search | 6 x 6 | 60 (" in text and "false plans: 0." in text
+    assert "| Wooden Sword | NSAM + search | 5 |" in text and "| NSAM + search | 6 x 6 | 60.0 (" in text and "false plans: 0." in text
     draw(table, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
