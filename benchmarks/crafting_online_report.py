@@ -124,7 +124,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     for place, (task, size) in enumerate(columns, 1):
         part = table[(table["task"] == task) & (table["size"] == size)]
         top, bottom = figure.add_subplot(2, len(columns), place), figure.add_subplot(2, len(columns), len(columns) + place)
-        for number, method in enumerate(method for method in LABELS if method in set(part["method"])):
+        for number, method in enumerate(method for method in LABELS if method in set(table["method"])):
             rows = part[part["method"] == method]
             style = {"color": COLOURS[number], "linestyle": DASHES[number % len(DASHES)], "marker": "o", "markersize": 3.5, "label": LABELS[method]}
             for axes, column in ((top, "first"), (bottom, "ratio")):
@@ -134,6 +134,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
                 axes.fill_between(list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0)
         top.set_yscale("log")
         bottom.set_yscale("log")
+        for axes in (top, bottom):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         style_axes(top, f"{TITLES[task]}, {size} x {size}", "map", "steps to first goal", grid="y")
         style_axes(bottom, "", "map", "best plan / shortest", grid="y")
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -52,7 +52,9 @@ def solve(
     """
     calls: Mapping[str, Callable[[float], PlanResult]] = {
         "search": lambda seconds: search(model, problem, method=method, time_limit=seconds, memory_limit_mb=memory_limit_mb),
-        "milp": lambda seconds: milp_plan(model, problem, time_limit=seconds, max_horizon=max_horizon, solver=solver),
+        "milp": lambda seconds: milp_plan(
+            model, problem, time_limit=seconds, memory_limit_mb=memory_limit_mb, max_horizon=max_horizon, solver=solver
+        ),
         "enhsp": lambda seconds: enhsp(model, problem, time_limit=seconds, memory_limit_mb=memory_limit_mb),
     }
     if planner not in PLANNERS:

@@ -67,14 +67,18 @@ def _check_item(where: str, what: str, known: Mapping[str, tuple[str, ...]], ite
             raise DatasetError(f"{where}: unknown object '{one}' in ({' '.join(map(str, item))}); declare it in the problem")
 
 
-def reachable_bindings(model: NumericModel, problem: NumericProblem) -> Iterator[tuple[NumericAction, Ground]]:
+def reachable_bindings(
+    model: NumericModel, problem: NumericProblem, check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[NumericAction, Ground]]:
     """Every (action, binding) that delete-relaxed reachability and static conditions allow, in an order that is always the same.
+
+    `check` is called at every partial binding; what it raises ends the grounding.
 
     Raises:
         DatasetError: as `check_problem`.
     """
     check_problem(model, problem)
-    yield from _Grounder(model, problem).run()
+    yield from _Grounder(model, problem, check).run()
 
 
 @dataclass
@@ -98,8 +102,8 @@ class _Plan:
 
 
 class _Grounder:
-    def __init__(self, model: NumericModel, problem: NumericProblem) -> None:
-        self.model, self.problem = model, problem
+    def __init__(self, model: NumericModel, problem: NumericProblem, check: Callable[[], None]) -> None:
+        self.model, self.problem, self.check = model, problem, check
         self.added = {atom[0] for action in model.actions.values() for atom in action.adds}
         self.deleted = {atom[0] for action in model.actions.values() for atom in action.deletes}
         self.changed = {target[0] for action in model.actions.values() for target, _ in action.effects}
@@ -195,6 +199,7 @@ class _Grounder:
             yield from self._extend(plan.steps, 1, binding, fitting)
 
     def _extend(self, steps: list[_Step], number: int, binding: Binding, fitting: list[dict[str, None]]) -> Iterator[Ground]:
+        self.check()
         if number == len(steps):
             yield tuple(binding)
             return

@@ -7,7 +7,6 @@ exactly. Needs no states to be searched, but a copy of the state for every groun
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,6 +34,7 @@ def milp_plan(
     problem: NumericProblem,
     *,
     time_limit: float = 60.0,
+    memory_limit_mb: int = 4096,
     max_horizon: int = 50,
     solver: SolverSettings | None = None,
 ) -> PlanResult:
@@ -48,6 +48,7 @@ def milp_plan(
             all whole lets invalid plans through, which are forbidden one by one.
         problem: every fluent that matters needs an initial value.
         time_limit: seconds in all.
+        memory_limit_mb: resident memory of the whole process, looked at between programmes.
         max_horizon: the most actions a plan may have.
         solver: which solver, its threads and seed; its time limit and `quick` are set here.
 
@@ -57,7 +58,7 @@ def milp_plan(
     """
     if not time_limit > 0 or max_horizon < 0:
         raise ConfigError(f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time and at least 0 steps")
-    run = _Run(model, problem, Budget(time_limit, math.inf), solver or SolverSettings(), time_limit)
+    run = _Run(model, problem, Budget(time_limit, memory_limit_mb), solver or SolverSettings(), time_limit)
     plan, status, reason = None, "optimal", ""
     try:
         plan = run.shortest(max_horizon)

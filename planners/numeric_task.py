@@ -77,8 +77,7 @@ class GroundTask:
         self.problem = problem
         self.numbers = {name: ActionNumbers(action) for name, action in model.actions.items()}
         instances = []
-        for action, binding in reachable_bindings(model, problem):
-            check()
+        for action, binding in reachable_bindings(model, problem, check):
             instances.append(Instance.of(action, binding, self.numbers[action.name].fluents))
         instances = prune(instances, problem.initial)
         self.unreachable = goal_unreachable(instances, problem)

@@ -295,3 +295,40 @@ def test_bad_declarations() -> None:
 def test_lifted_terms_use_different_parameters_of_fitting_types() -> None:
     assert lifted_terms(TRUCKS, TRUCKS.actions["drive"], {"at": ("truck", "place")}) == [("at", 0, 1), ("at", 0, 2), ("at", 0, "home")]
     assert learn(TRUCKS, []).actions == {}
+
+
+def test_an_add_on_a_constant_never_hides_a_delete() -> None:
+    """go ?x: needs (p ?x), adds (p home), deletes (p ?x); (p home) always holds in what is seen."""
+    vocabulary = Vocabulary("hide", {"place": "object"}, {"home": "place"}, {"p": ("place",)}, {}, {"go": (("x", "place"),)})
+    both, home = State(frozenset({("p", "home"), ("p", "d")}), {}), State(frozenset({("p", "home")}), {})
+    only_home = ActionModelLearner(vocabulary)
+    only_home.observe_transition(home, ("go", "home"), home, True)
+    assert "could be hidden" in only_home.model().detail["report"].excluded["go"]
+    only_d = ActionModelLearner(vocabulary)
+    only_d.observe_transition(both, ("go", "d"), home, True)
+    go = only_d.model().actions["go"]
+    assert go.deletes == {("p", 0)} and go.applicable(("d",), both) and not go.applicable(("home",), home)
+
+
+def test_repeated_arguments_can_be_preconditions() -> None:
+    vocabulary = Vocabulary("loop", {"place": "object"}, {}, {"ok": ("place", "place"), "at": ("place",)}, {}, {"go": (("x", "place"),)})
+    learner = ActionModelLearner(vocabulary)
+    learner.observe_transition(State(frozenset({("ok", "a", "a")}), {}), ("go", "a"), State(frozenset({("ok", "a", "a"), ("at", "a")}), {}))
+    assert not learner.model().actions["go"].applicable(("b",), State(frozenset({("ok", "a", "a")}), {}))
+
+
+def test_named_directions_leave_the_other_fluents_alone() -> None:
+    learner = observe([((5, 3), (2, 3)), ((6, 1), (5, 1))], preconditions="monotone", directions={"x0": 1}, effect_fluents={"x0": ("x1",)})
+    assert accepts(learner, 9, 2) and not accepts(learner, 9, 100)
+    with pytest.raises(ConfigError, match="directions belong to 'monotone'"):
+        Declaration("convex", directions={"x0": 1})
+
+
+def test_an_undefined_value_excludes_or_narrows_only_its_action() -> None:
+    learner = ActionModelLearner(numeric(2), default=Declaration(precondition_fluents=("x0", "x1"), effect_fluents={"x0": ()}))
+    learner.observe_transition(state(3, 1), ("a",), state(2, 1))
+    learner.observe_transition(State(frozenset(), {("x0",): 5}), ("a",), State(frozenset(), {("x0",): 4}))
+    assert learner.model().actions["a"].applicable((), State(frozenset(), {("x0",): 4}))
+    lost = ActionModelLearner(numeric(1))
+    lost.observe_transition(state(3), ("a",), State(frozenset(), {}))
+    assert "(x0) is defined before and not after" in lost.model().detail["report"].excluded["a"]

@@ -196,7 +196,7 @@ def test_wrong_logs(desk: Desk) -> None:
         log.write_text(original.replace(old, new, 1))
         desk.refuses(LEARN, *words)
     log.unlink()
-    desk.refuses(LEARN, "log.csv", "cannot be read as CSV")
+    desk.refuses(LEARN, "log.csv", "no such file")
     desk.refuses(LEARN.replace("/log.csv", "", 1), "holds no .trajectory and no .csv file")
 
 

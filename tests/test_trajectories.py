@@ -66,6 +66,8 @@ def test_a_file_is_read_exactly_and_written_back(tmp_path: Path) -> None:
         ("(= (fuel t1) 3.5)", "(= (fuel t1) much)", "line 1: 'much' is not a number"),
         ("(= (fuel t1) 3.5)", "(= (fuel t1) inf)", "line 1: 'inf' is not a number"),
         ("(= (fuel t1) 3.5)", "(= (fuel t1))", "line 1: expected .= .function"),
+        ("(= (fuel t1) 3.5)", "(= (fuel t1) 3.5) (= (fuel t1) 4)", "line 1: .fuel t1. has two values in one state"),
+        ("(= (fuel t1) 3.5)", "(= (fuel t1) 1e999999999)", "line 1: '1e999999999' is not a number"),
         ("DRIVE", "fly", "line 2: the domain declares no action 'fly'"),
         ("DRIVE t1 p", "drive p t1", "line 2: 'p' in"),
         ("(operator: (DRIVE t1 p q))", "", "line 3: expected .:init"),
@@ -93,6 +95,10 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds no .trajectory"):
         read_trajectories([tmp_path / "empty"], TRUCKS)
+    with pytest.raises(DatasetError, match="nosuch: no such file or folder"):
+        read_trajectories([tmp_path / "nosuch"], TRUCKS)
+    with pytest.raises(DatasetError, match="give .trajectory or .csv"):
+        read_trajectories([write(tmp_path, "x", "x.txt")], TRUCKS)
 
 
 def test_objects_come_from_the_problem_beside_the_file(tmp_path: Path) -> None:
@@ -130,6 +136,10 @@ def test_a_log_is_read_by_episode_with_types_from_its_columns(tmp_path: Path) ->
         ("home,1,1,0,", "home,1,2,0,", "row 2, column 'at t1 p': '2' is neither 1 nor 0"),
         ("1,,,0,1,2.5,1\n", "", "row 3: an episode's last row"),
         ("episode,action", "episode,did", "needs a row per state and a column 'action'"),
+        ("fuel t1,total", "fuel t1,FUEL  t1", "the column 'fuel t1' is there more than once"),
+        ("1,,,0,1,2.5,1", "1,,,0,1,2.5,1,9", "row 4: has 8 cells, the header 7"),
+        ("1,,,0,1,2.5,1", "1,,,0,1", "row 4: has 5 cells, the header 7"),
+        ("3.5", "1e5000", "row 2, column 'fuel t1': '1e5000' is not a number"),
     ],
 )
 def test_what_is_wrong_in_a_log_is_named_with_its_row(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -8,9 +8,10 @@ data show that they are not is left out and named, never guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, permutations
+from itertools import combinations, product
 
 from milp.errors import DatasetError
 from world_models.hypothesis_classes import Declaration, fluent_text
@@ -179,20 +180,20 @@ class _ActionLearner:
             self._changed = True
             self.positive &= true_before
             self.negative -= true_before
-        clean = not set(binding) & set(self.vocabulary.constants)
+        met = Counter(ground(atom, binding) for atom in self.atoms)  # above 1 where a parameter names a constant
         for effects, changes, value in ((self.adds, after.atoms - before.atoms, True), (self.deletes, before.atoms - after.atoms, False)):
             new = {frozenset(explanations[atom]) for atom in changes} - effects.clauses
             effects.clauses |= new
-            # a delete may be hidden by an add where a parameter names a constant
-            against = {atom for atom in self.atoms if (ground(atom, binding) in after.atoms) != value} if value or clean else set()
+            # a delete may be hidden by the add of another atom that is the same one here
+            against = {atom for atom in self.atoms if ((one := ground(atom, binding)) in after.atoms) != value and (value or met[one] == 1)}
             self._changed |= bool(new) or not against <= effects.contradicted
             effects.contradicted |= against
-        known = self.rows.setdefault(row, label)
-        if known is label:
+        if row not in self.rows:
             self._changed = True
-        elif known != label and self.contradiction is None:
+            self.rows[row] = label
+        elif self.rows[row] != label and self.contradiction is None:
             self._changed = True
-            self.contradiction = next(f for f, a, b in zip(self.fluents, known, label, strict=True) if a != b)
+            self.contradiction = next(f for f, a, b in zip(self.fluents, self.rows[row], label, strict=True) if a != b)
 
     def fail(self, binding: Ground, before: State) -> None:
         """A transition that could not be taken."""
@@ -223,11 +224,12 @@ class _ActionLearner:
             raise Excluded(f"({text}) takes two different values after the same numbers: its effect is not a function of the action's fluents")
         adds = self.adds.learned("made true", self.parameters)
         deletes = self.deletes.learned("made false", self.parameters)
+        distinct = self.distinct | self._apart(adds, deletes)
         data = NumericData(self.name, self.parameters, tuple(self.fluents), self.rows)
 
         def build(rules: NumericRules) -> NumericAction:
             return NumericAction(
-                self.name, self.parameters, frozenset(self.positive), frozenset(self.negative), self.distinct,
+                self.name, self.parameters, frozenset(self.positive), frozenset(self.negative), distinct,
                 rules.comparisons, rules.regions, adds, deletes, rules.effects,
             )  # fmt: skip
 
@@ -246,6 +248,20 @@ class _ActionLearner:
         self.refuted = rules.refuted
         return build(rules)
 
+    def _apart(self, adds: frozenset[Lifted], deletes: frozenset[Lifted]) -> set[tuple[int | str, int | str]]:
+        """Parameters and constants that must differ, since an add not ruled out could hide a delete where they are one. Raises Excluded."""
+        for atom in set(self.atoms) - deletes - self.deletes.contradicted - self.negative:
+            text = fluent_text(atom, self.parameters)
+            raise Excluded(f"({text}) was true only where a parameter named a constant, so that making it false could be hidden")
+        apart: set[tuple[int | str, int | str]] = set()
+        for deleted in deletes:
+            for added in set(self.atoms) - adds - self.adds.contradicted:
+                if deleted[0] == added[0] and deleted != added:
+                    pairs = [(a, b) if isinstance(a, int) else (b, a) for a, b in zip(deleted[1:], added[1:], strict=True) if a != b]
+                    if all(isinstance(a, int) and isinstance(b, str) for a, b in pairs):
+                        apart.add(pairs[0])
+        return apart
+
     def _accepts(self, action: NumericAction, example: tuple[frozenset[Lifted], Point]) -> bool:
         """Whether the action would be taken in a lifted state."""
         atoms, numbers = example
@@ -253,7 +269,11 @@ class _ActionLearner:
             return False
         binding = tuple(f"?{i}" for i in range(len(self.parameters)))
         values = {ground(fluent, binding): value for fluent, value in zip(self.fluents, numbers, strict=True) if value is not None}
-        return all(one.holds(binding, values) for one in action.comparisons) and all(one.holds(binding, values) for one in action.regions)
+        return (
+            all(one.holds(binding, values) for one in action.comparisons)
+            and all(one.holds(binding, values) for one in action.regions)
+            and all(ground(fluent, binding) in values for _, after in action.effects for fluent, _ in after.terms)
+        )
 
     def _numbers(self, binding: Ground, state: State) -> Point:
         return tuple(state.values.get(ground(fluent, binding)) for fluent in self.fluents)  # type: ignore[misc]  # None: not defined
@@ -276,12 +296,12 @@ class _ActionLearner:
 
 
 def lifted_terms(vocabulary: Vocabulary, parameters: Sequence[tuple[str, str]], declared: Mapping[str, tuple[str, ...]]) -> list[Lifted]:
-    """Every declared predicate or function over different parameters and constants of fitting types."""
+    """Every declared predicate or function over parameters and constants of fitting types."""
     terms: list[tuple[int | str, str]] = [(i, kind) for i, (_, kind) in enumerate(parameters)]
     terms += list(vocabulary.constants.items())
     found: list[Lifted] = []
     for name, wanted in declared.items():
-        for chosen in permutations(terms, len(wanted)):
+        for chosen in product(terms, repeat=len(wanted)):
             if all(vocabulary.is_a(kind, needed) for (_, kind), needed in zip(chosen, wanted, strict=True)):
                 found.append((name, *(term for term, _ in chosen)))
     return found

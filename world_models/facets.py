@@ -63,6 +63,8 @@ class _DualCone:
         values = [_dot(line, generator) for line in self.lines]
         chosen = next((i for i, value in enumerate(values) if value), None)
         if chosen is not None:
+            if len(self.rays) >= budget:
+                return False
             self._turn_line(chosen, values, generator, bit)
         elif not self._cut_rays(generator, bit, budget):
             return False

@@ -7,7 +7,7 @@ only if, the true precondition belongs to the class. `convex` with `affine` effe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -27,7 +27,7 @@ class Declaration:
         preconditions: "convex"; "monotone" (resources: more, or less, of a fluent never hurts; `directions`); "juntas" (each
             inequality looks at `size` fluents at most); "groups" (fluents of different `groups` never meet in an inequality);
             "finite" (nothing is known: only values seen before).
-        directions: monotone fluents: 1 if more never hurts, -1 if less never hurts, 0 neither; all 1 if not given.
+        directions: of monotone fluents: 1 if more never hurts, -1 if less, 0 (and every fluent not named) neither; without any, all are 1.
         size: of the juntas.
         groups: of fluents; those in no group form one together.
         precondition_fluents: the only fluents the precondition may mention; None for all.
@@ -54,6 +54,9 @@ class Declaration:
         if any(sign not in (-1, 0, 1) for sign in self.directions.values()):
             raise ConfigError("directions: give 1 (more never hurts), -1 (less never hurts) or 0 for each fluent")
 
+        if self.directions and self.preconditions != "monotone":
+            raise ConfigError(f"directions belong to 'monotone' preconditions, not to '{self.preconditions}'")
+
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Declaration:
         """From plain lists and mappings, as a YAML file gives them. Raises ConfigError."""
@@ -66,10 +69,6 @@ class Declaration:
         except TypeError as error:
             known = ", ".join(Declaration.__dataclass_fields__)
             raise ConfigError(f"declaration {values}: {str(error).split(') ')[-1]}; known settings are {known}") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def blocks(declaration: Declaration, names: Mapping[str, int], action: str) -> l
         grouped = [tuple(i for i in resolve(group, names, action) if i in chosen) for group in declaration.groups]
         sets = [*grouped, tuple(i for i in chosen if not any(i in group for group in grouped))]
     monotone = declaration.preconditions == "monotone"
-    return [Block(one, tuple(signs.get(i, 1) if monotone else 0 for i in one)) for one in sets if one]
+    return [Block(one, tuple(signs.get(i, 0 if signs else 1) if monotone else 0 for i in one)) for one in sets if one]
 
 
 def supports(declaration: Declaration, names: Mapping[str, int], action: str, changed: str) -> list[tuple[int, ...]]:

@@ -68,7 +68,7 @@ def load_model(path: str | Path) -> NumericModel:
     text = read_text(path)
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not a model file (not JSON: {error}): make one with `worldplan actions learn`") from error
     try:
         return _model(document)

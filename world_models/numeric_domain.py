@@ -7,6 +7,7 @@ Ground atoms and fluents are tuples of names, `("at", "truck0", "depot1")`; in a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,6 +21,7 @@ Rational = int | Fraction
 Ground = tuple[str, ...]  # (predicate or function or action, object, ...)
 Lifted = tuple[int | str, ...]  # (predicate or function, parameter position or constant, ...)
 Point = tuple[Rational, ...]
+EXPONENT = re.compile(r"[eE]([+-]?\d{1,20})$")
 
 
 def exact(number: int | float | str | Fraction) -> Rational:
@@ -30,6 +32,8 @@ def exact(number: int | float | str | Fraction) -> Rational:
     """
     if isinstance(number, int):
         return int(number)
+    if isinstance(number, str) and not (len(number) <= 400 and abs(int((EXPONENT.findall(number) or ["0"])[0])) <= 300):
+        raise ValueError(f"{number[:40]}... is too long or too large a number")
     value = number if isinstance(number, Fraction) else Fraction(repr(float(number)) if isinstance(number, float) else number)
     return value.numerator if value.denominator == 1 else value
 

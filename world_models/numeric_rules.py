@@ -68,13 +68,17 @@ def learn_numbers(data: NumericData, declaration: Declaration, refuting: Callabl
     for i in range(len(data.fluents)):
         if i not in used and any(row[i] != label[i] for row, label in data.rows.items()):
             raise Refuted(f"({data.text(i)}) changes although it is not defined before every observation of the action")
+    undefined = next((i for i in used if any(label[i] is None for label in data.rows.values())), None)
+    if undefined is not None:
+        raise Refuted(f"({data.text(undefined)}) is defined before and not after the action")
+    declaration = _without(declaration, {data.text(i) for i in range(len(data.fluents)) if i not in used})
     rows = {tuple(row[i] for i in used): tuple(label[i] for i in used) for row, label in data.rows.items()}
     kept = NumericData(data.action, data.parameters, tuple(data.fluents[i] for i in used), rows)
     changes, given_up = _learn_changes(kept, declaration)
     reasons = [given_up] if given_up else []
     if given_up:
         declaration = replace(declaration, effects="affine", effect_fluents=None)
-    convex = replace(declaration, preconditions="convex", precondition_fluents=None)
+    convex = replace(declaration, preconditions="convex", precondition_fluents=None, directions={})
     attempts = [declaration, convex, replace(convex, preconditions="finite")]
     for i, attempt in enumerate(attempts):
         if attempt in attempts[:i]:
@@ -85,6 +89,25 @@ def learn_numbers(data: NumericData, declaration: Declaration, refuting: Callabl
             return replace(rules, refuted="; ".join(reasons))
         reasons.append(f"the precondition is not as declared ({attempt.preconditions}): {evidence}")
     raise Refuted(f"it succeeded and failed in the same state, so the state lacks something: {reasons[-1]}")
+
+
+def _without(declaration: Declaration, gone: set[str]) -> Declaration:
+    """The declaration without fluents that the data leave undefined. Raises Refuted if a change was declared to depend on one."""
+    effects = declaration.effect_fluents
+    for changed, dependencies in (effects or {}).items():
+        if lost := gone.intersection(dependencies):
+            raise Refuted(f"({changed}) is declared to depend on ({min(lost)}), which is not defined before every observation of the action")
+    return replace(
+        declaration,
+        directions={name: sign for name, sign in declaration.directions.items() if name not in gone},
+        groups=tuple(tuple(name for name in group if name not in gone) for group in declaration.groups),
+        precondition_fluents=_kept(declaration.precondition_fluents, gone),
+        effect_fluents=effects if effects is None else {name: depends for name, depends in effects.items() if name not in gone},
+    )
+
+
+def _kept(names: tuple[str, ...] | None, gone: set[str]) -> tuple[str, ...] | None:
+    return None if names is None else tuple(name for name in names if name not in gone)
 
 
 def _learn_changes(data: NumericData, declaration: Declaration) -> tuple[list[_Change], str]:

@@ -64,7 +64,7 @@ def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
                     read.set_initial_value(fluent, value.simplify())
             return read
     except Exception as error:  # it raises everything from KeyError to AssertionError for a faulty file
-        raise DatasetError(f"{where}: {_reason(error, texts[1] or texts[0] or '')}") from error
+        raise DatasetError(f"{where}: {_reason(error, texts[1] if texts[1] is not None else texts[0] or '')}") from error
     finally:
         environment.error_used_name = strict
 

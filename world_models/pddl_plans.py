@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from milp.errors import DatasetError
+from milp.files import replace_file
 from world_models.numeric_domain import Ground
 from world_models.pddl_parsing import parse, read_text
 
@@ -46,7 +47,8 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
 
 def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
     """Write a plan, one `(action object ...)` a line."""
-    Path(path).write_text("".join(f"({' '.join(step)})\n" for step in plan), encoding="utf-8")
+    text = "".join(f"({' '.join(step)})\n" for step in plan)
+    replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def validate_with_unified_planning(domain: str | Path, problem: str | Path, plan: Sequence[Ground]) -> Validation:

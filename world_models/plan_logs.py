@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from milp.errors import DatasetError
 from world_models.numeric_domain import Ground, Rational, State, Vocabulary, exact
+from world_models.s_expressions import read_text
 from world_models.trajectories import Checker, Trajectory, read_objects, read_trajectory
 
 TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
@@ -24,6 +26,10 @@ def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
     paths: list[Path] = []
     for source in map(Path, sources):
         found = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")]) if source.is_dir() else [source]
+        if not source.exists():
+            raise DatasetError(f"{source}: no such file or folder")
+        if not source.is_dir() and source.suffix not in (".trajectory", ".csv"):
+            raise DatasetError(f"{source}: give .trajectory or .csv files, or a folder of them")
         if not found:
             raise DatasetError(f"{source}: holds no .trajectory and no .csv file")
         paths += found
@@ -47,19 +53,33 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
         DatasetError: names file, row and column.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, FileNotFoundError) as error:
-        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
+    table = _read_table(path)
     if "action" not in table or table.empty:
         raise DatasetError(f"{path}: needs a row per state and a column 'action' (what was done there; empty in the last row)")
-    facts = {str(column): tuple(str(column).lower().split()) for column in table if column not in ("action", "episode", "success")}
+    facts = {str(column): tuple(str(column).split()) for column in table if column not in ("action", "episode", "success")}
     calls = [tuple(text.lower().split()) for text in table["action"]]
     problem = path.with_suffix(".pddl")
     objects = read_objects(problem) if problem.exists() else _narrowest_types(path, vocabulary, [*facts.values(), *filter(None, calls)])
     log = _Log(path, Checker(vocabulary, objects), facts)
     episodes = table["episode"] if "episode" in table else pd.Series("", index=table.index)
     return [log.trajectory(rows, [calls[i] for i in rows.index], str(name)) for name, rows in table.groupby(episodes, sort=False)]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The cells as text, columns by their names in lower case with single blanks. Raises DatasetError."""
+    try:
+        rows = list(csv.reader(read_text(path).splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
+    header = [" ".join(name.lower().split()) for name in (rows[0] if rows else [])]
+    if repeated := next((name for name in header if header.count(name) > 1), None):
+        raise DatasetError(f"{path}: the column '{repeated}' is there more than once")
+    if "" in header:
+        raise DatasetError(f"{path}: column {header.index('') + 1} has no name")
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise DatasetError(f"{path}, row {number}: has {len(row)} cells, the header {len(header)}")
+    return pd.DataFrame([row[: len(header)] for row in rows[1:]], columns=header, dtype=str)
 
 
 class _Log:

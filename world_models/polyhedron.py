@@ -57,12 +57,6 @@ class Polyhedron:
                 self._known[point] = answer
         return answer
 
-    def weights(self, point: Point) -> dict[int, Fraction] | None:
-        """Convex weights of the points (index: weight) that show membership, rays aside; None outside."""
-        columns = self._columns
-        found = nonnegative_combination(columns, (1, *point))
-        return None if isinstance(found, list) else {i: weight for i, weight in found.items() if i < len(self.points)}
-
     def half_spaces(self, budget: int) -> HalfSpaces:
         """The set as half-spaces in whole numbers, or, if it has more than `budget`, a smaller set within it."""
         found = half_spaces(self._generators, budget)

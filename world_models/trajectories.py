@@ -110,7 +110,9 @@ class _Reader:
             if isinstance(fact, Expression) and fact and fact[0] == "=":
                 if len(fact) != 3:
                     raise self._error(fact, "expected (= (function object ...) number)")
-                values[self._fact("function", fact[1], fact)] = self._number(fact)
+                fluent, value = self._fact("function", fact[1], fact), self._number(fact)
+                if values.setdefault(fluent, value) != value:
+                    raise self._error(fact, f"({' '.join(fluent)}) has two values in one state")
             else:
                 atoms.add(self._fact("predicate", fact, part))
         return State(frozenset(atoms), values)

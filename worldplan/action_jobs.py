@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from planners.numeric import solve
 
 from milp.errors import ConfigError
 from planners.action_scores import (
@@ -25,6 +24,7 @@ from planners.action_scores import (
     reproduced,
     transition_examples,
 )
+from planners.numeric import solve
 from planners.numeric_result import STATUSES
 from world_models.action_model import ActionModelLearner, LearningReport
 from world_models.numeric_domain import Ground, NumericModel, NumericProblem, is_valid
@@ -64,7 +64,7 @@ class CrossValidation:
 
     def __post_init__(self) -> None:
         for name, least in (("folds", 2), ("problems", 0), ("walk_steps", 0), ("time_limit", 0.001), ("memory_limit", 1), ("seed", 0)):
-            if getattr(self, name) < least:
+            if not getattr(self, name) >= least:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least {least}")
         if len(self.files) < self.folds:
             raise ConfigError(f"--folds {self.folds}: there are {len(self.files)} trajectories only")

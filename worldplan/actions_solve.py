@@ -42,14 +42,14 @@ def solve_command(options: Namespace) -> int:
         problem = read_problem(options.problem, model.vocabulary)
         report = model.detail.get("report")
         result = solve(model, problem, options.planner, time_limit=options.time_limit, memory_limit_mb=options.memory_limit)
-    if result.plan is not None and options.output is not None:
-        write_plan(result.plan, options.output)
     lines = _describe(result, options, report)
     if options.json:
         print(json.dumps(_document(result, lines, learned=report is not None), indent=2))  # noqa: T201
     else:
         for line in [*(f"({' '.join(step)})" for step in result.plan or ()), *(f"; {line}" for line in lines)]:
             Console(markup=False, highlight=False).print(line, soft_wrap=True)
+    if result.plan is not None and options.output is not None:
+        write_plan(result.plan, options.output)
     return 0 if result.plan is not None else 1
 
 
