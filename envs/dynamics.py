@@ -58,6 +58,6 @@ class DynamicsModel(Protocol):
         """What follows `action` (batch, action) in `observation` (batch, observation), drawn with `generator` where the model is random."""
         ...
 
-    def to(self, device: torch.device | str) -> None:
+    def to(self, device: torch.device | str) -> object:
         """Move what is learned to the device that batches come from; nothing to do for a simulator."""
         ...

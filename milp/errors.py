@@ -39,3 +39,7 @@ class MissingExtra(WorldplanError):
 
 class Diverged(WorldplanError):
     """Training reached a loss that is not a finite number; the message names the last good checkpoint."""
+
+
+class RenderingUnavailable(WorldplanError):
+    """No picture can be made: no OpenGL; the message names the packages to install and the variable MUJOCO_GL."""

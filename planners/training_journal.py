@@ -51,7 +51,7 @@ class Journal(Checkpoint):
         """After validation and logging."""
         epoch = trainer.current_epoch + 1
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())}})
-        if epoch % self.every and epoch != trainer.max_epochs:
+        if epoch % self.every and epoch != trainer.max_epochs and not trainer.should_stop:
             return
         replace_file(self.folder / "metrics.csv", lambda draft: pd.DataFrame(self.rows).to_csv(draft, index=False))
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))

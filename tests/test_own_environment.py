@@ -13,9 +13,9 @@ from milp.errors import CheckpointError, ConfigError
 from planners.base import Decision, SingleDecisions, evaluate
 from planners.offline_task import dataset_task, make_environment
 from planners.reach_aware import ReachAwareSettings
-from planners.reach_aware_fit import fit_reach_aware
 from planners.reach_aware_policy import ReachAwarePolicy
 from planners.reach_aware_training import ReachAwareModule
+from planners.resumable_fit import fit_resumably
 from world_models.data import Transitions
 from world_models.data_files import load_transitions, save_npz
 from world_models.ensemble_training import EnsembleSettings, fit_ensemble
@@ -91,7 +91,7 @@ def test_from_data_to_an_evaluated_policy(files, tmp_path, termination, monkeypa
     data, ensemble = files
     task = dataset_task(data, ensemble=ensemble, termination=termination)
     epochs = 15 if termination is over_the_end else 1
-    checkpoint = fit_reach_aware(ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5)
+    checkpoint = fit_resumably(ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5)
     policy = ReachAwarePolicy.load(checkpoint)
     episodes = evaluate(policy, gym.make(NAME), 20, seed=1000).episodes
     assert policy.about["environment"] == NAME

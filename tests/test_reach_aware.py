@@ -21,10 +21,10 @@ from planners.model_rollouts import Pessimism, roll_out
 from planners.offline_task import OfflineTask, make_environment, plane_task
 from planners.oracle_patch import OraclePatch
 from planners.reach_aware import ReachAware, ReachAwareSettings
-from planners.reach_aware_fit import fit_reach_aware
 from planners.reach_aware_policy import ReachAwarePolicy
 from planners.reach_aware_training import ReachAwareModule
 from planners.replay import Batch, unpack
+from planners.resumable_fit import fit_resumably
 
 SMALL = ReachAwareSettings(critics=3, diversity=0.5, hidden=(16, 16), batch=32, horizon=4, starts=20, retain=3, updates=12, real_share=0.0)
 
@@ -226,17 +226,17 @@ def module_of(seed=0, **changes):
 def test_same_seed_same_training_and_other_seed_another(tmp_path):
     tables = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        fit_reach_aware(module_of(seed), tmp_path / name, epochs=3, check_every=2, save_every=1)
+        fit_resumably(module_of(seed), tmp_path / name, epochs=3, check_every=2, save_every=1)
         tables.append((tmp_path / name / "metrics.csv").read_bytes())
     assert tables[0] == tables[1] != tables[2]
 
 
 @pytest.mark.parametrize("interrupted_after", [1, 2, 3])
 def test_interrupted_training_continues_to_the_same_metrics(tmp_path, interrupted_after):
-    fit_reach_aware(module_of(), tmp_path / "whole", epochs=4, check_every=2, save_every=1)
-    fit_reach_aware(module_of(), tmp_path / "parts", epochs=interrupted_after, check_every=2, save_every=1)
+    fit_resumably(module_of(), tmp_path / "whole", epochs=4, check_every=2, save_every=1)
+    fit_resumably(module_of(), tmp_path / "parts", epochs=interrupted_after, check_every=2, save_every=1)
     (tmp_path / "parts" / "done").unlink()
-    fit_reach_aware(module_of(), tmp_path / "parts", epochs=4, check_every=2, save_every=1)
+    fit_resumably(module_of(), tmp_path / "parts", epochs=4, check_every=2, save_every=1)
     whole, parts = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
     first, second = (ReachAwarePolicy.load(tmp_path / name, 1) for name in ("whole", "parts"))
@@ -248,8 +248,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_reach_aware import module_of
-from planners.reach_aware_fit import fit_reach_aware
-fit_reach_aware(module_of(), Path({folder!r}), epochs=6, check_every=2, save_every=1)
+from planners.resumable_fit import fit_resumably
+fit_resumably(module_of(), Path({folder!r}), epochs=6, check_every=2, save_every=1)
 """
 
 
@@ -257,7 +257,7 @@ def test_killed_training_continues_to_the_same_metrics(tmp_path):
     """SIGKILL at whatever point the clock finds it, then the same call again."""
     from pathlib import Path
 
-    fit_reach_aware(module_of(), tmp_path / "whole", epochs=6, check_every=2, save_every=1)
+    fit_resumably(module_of(), tmp_path / "whole", epochs=6, check_every=2, save_every=1)
     script = _SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -265,14 +265,14 @@ def test_killed_training_continues_to_the_same_metrics(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    fit_reach_aware(module_of(), tmp_path / "killed", epochs=6, check_every=2, save_every=1)
+    fit_resumably(module_of(), tmp_path / "killed", epochs=6, check_every=2, save_every=1)
     whole, killed = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(whole, killed, check_exact=True)
 
 
 def test_policy_is_restored_and_decides_in_bounds(tmp_path):
     module = module_of()
-    path = fit_reach_aware(module, tmp_path / "run", epochs=1, check_every=1, save_every=1)
+    path = fit_resumably(module, tmp_path / "run", epochs=1, check_every=1, save_every=1)
     observations = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     for index in range(2):
         restored, direct = ReachAwarePolicy.load(path, index), module.policy(index)
@@ -290,27 +290,27 @@ def test_policy_is_restored_and_decides_in_bounds(tmp_path):
 
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
-    fit_reach_aware(module_of(), tmp_path, epochs=1, check_every=5, save_every=1)
+    fit_resumably(module_of(), tmp_path, epochs=1, check_every=5, save_every=1)
     (tmp_path / "done").unlink()
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     saved["state_dict"]["agent.critics.network.weights.0"][3:] = torch.nan  # the second seed's critics
     torch.save(saved, tmp_path / "last.ckpt")
     written = (tmp_path / "last.ckpt").stat().st_mtime_ns
     with pytest.raises(Diverged, match=r"not a finite number in epoch 1 \(seed 1 of 2\).*last good checkpoint is .*last\.ckpt"):
-        fit_reach_aware(module_of(), tmp_path, epochs=3, check_every=5, save_every=1)
+        fit_resumably(module_of(), tmp_path, epochs=3, check_every=5, save_every=1)
     assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, "the state of a diverged training must not replace the last good one"
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
-    fit_reach_aware(module_of(), tmp_path, epochs=1)
+    fit_resumably(module_of(), tmp_path, epochs=1)
     with pytest.raises(CheckpointError, match="other settings"):
-        fit_reach_aware(module_of(diversity=2.0), tmp_path, epochs=2)
+        fit_resumably(module_of(diversity=2.0), tmp_path, epochs=2)
 
 
 def test_a_finished_training_goes_on_when_more_is_asked(tmp_path):
-    fit_reach_aware(module_of(), tmp_path / "whole", epochs=3, check_every=1)
-    fit_reach_aware(module_of(), tmp_path / "more", epochs=1, check_every=1)
-    fit_reach_aware(module_of(), tmp_path / "more", epochs=3, check_every=1)
+    fit_resumably(module_of(), tmp_path / "whole", epochs=3, check_every=1)
+    fit_resumably(module_of(), tmp_path / "more", epochs=1, check_every=1)
+    fit_resumably(module_of(), tmp_path / "more", epochs=3, check_every=1)
     whole, more = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "more"))
     pd.testing.assert_frame_equal(whole, more, check_exact=True)
 
@@ -326,7 +326,7 @@ def test_a_model_that_gives_nothing_stops_the_training(tmp_path):
 
     module = ReachAwareModule(replace(plane_task(Plane()), dynamics=Failing()), SMALL)
     with pytest.raises(Diverged, match="no finite transition in epoch 1"):
-        fit_reach_aware(module, tmp_path, epochs=3, check_every=5)
+        fit_resumably(module, tmp_path, epochs=3, check_every=5)
 
 
 def test_simulator_rows_that_ended_are_not_stepped():
@@ -354,7 +354,7 @@ def test_simulator_rows_that_ended_are_not_stepped():
 
 def test_mobile_has_nothing_to_say_in_a_true_simulator(tmp_path):
     module = ReachAwareModule(_pendulum(), replace(SMALL, mobile=1.0), check_episodes=1)
-    fit_reach_aware(module, tmp_path, epochs=1, check_every=1)
+    fit_resumably(module, tmp_path, epochs=1, check_every=1)
     assert module.agent.penalty is None
 
 
@@ -371,7 +371,7 @@ def _pendulum():
 def test_damaged_and_missing_checkpoints(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(CheckpointError, match="delete it"):
-        fit_reach_aware(module_of(), tmp_path, epochs=1)
+        fit_resumably(module_of(), tmp_path, epochs=1)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         ReachAwarePolicy.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such checkpoint"):

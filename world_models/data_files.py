@@ -22,7 +22,7 @@ def load_transitions(source: str | Path) -> Transitions:
 
     A Minari dataset that is not on this machine is fetched from its hub. Raises DatasetError naming the source and what is wrong.
     """
-    path = _file(source)
+    path = file_of(source)
     if path is None:
         from world_models.minari_files import load_minari  # takes a second to import
 
@@ -35,7 +35,7 @@ def load_transitions(source: str | Path) -> Transitions:
 def save_transitions(data: Transitions, target: str | Path) -> str:
     """Write to a new `.npz` or `.hdf5` / `.h5` file, else to a new Minari dataset of that id; returns where it is."""
     require_free(target)
-    path = _file(target)
+    path = file_of(target)
     if path is None:
         from world_models.minari_files import save_minari
 
@@ -45,7 +45,7 @@ def save_transitions(data: Transitions, target: str | Path) -> str:
 
 def require_free(target: str | Path) -> None:
     """Raise DatasetError when `target` exists already, or can name no dataset."""
-    path = _file(target)
+    path = file_of(target)
     if path is None:
         from world_models.minari_files import require_free_id
 
@@ -54,8 +54,8 @@ def require_free(target: str | Path) -> None:
         raise DatasetError(f"{path} exists already: choose another name, or delete it")
 
 
-def _file(name: str | Path) -> Path | None:
-    """The file that `name` means, or None where it means a Minari dataset."""
+def file_of(name: str | Path) -> Path | None:
+    """The file that `name` means, or None where it means a Minari dataset ("minari:" may stand before its id)."""
     path = Path(name)
     return path if path.suffix.lower() in (".npz", *_HDF5) and not str(name).startswith("minari:") else None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_dataset import parse_dataset_id
+from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
@@ -31,6 +32,18 @@ def load_minari(dataset_id: str) -> Transitions:
     read from infos (qpos and qvel, or state), of T or T + 1 rows. Raises DatasetError for anything but flat observations and
     continuous actions, for damaged data, and when the hub cannot be reached.
     """
+    with open_minari(dataset_id) as (dataset, raw):
+        require_flat("observations", dataset.observation_space)
+        require_flat("actions", dataset.action_space)
+        return _assemble(dataset.storage.get_episodes(range(dataset.total_episodes)), metadata_of(dataset, raw))
+
+
+@contextmanager
+def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]]]:
+    """A Minari dataset, fetched from its hub where it is not on this machine, and its raw metadata.
+
+    Whatever goes wrong while it is read, also in the block that reads it, becomes one DatasetError that names the dataset.
+    """
     _check_id(dataset_id)
     folder = get_dataset_path(dataset_id) / "data"
     if not folder.is_dir():
@@ -41,13 +54,12 @@ def load_minari(dataset_id: str) -> Transitions:
             # Minari would import and build whatever environment the dataset names
             raise DatasetError("it does not store its spaces: write it again with Minari 0.5")
         dataset = minari.load_dataset(dataset_id)
-        _check_spaces(dataset.observation_space, dataset.action_space)
         if not dataset.total_episodes:
             raise DatasetError("it holds no episode: its writing was interrupted; delete the folder and make it again")
-        return _assemble(dataset.storage.get_episodes(range(dataset.total_episodes)), _metadata(dataset, raw))
+        yield dataset, raw
     except DatasetError as error:
         raise DatasetError(f"Minari dataset {dataset_id} in {folder}: {error}") from error
-    except (*READ_ERRORS, AssertionError, AttributeError, ImportError) as error:
+    except (*READ_ERRORS, AssertionError, AttributeError, ImportError, IndexError) as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise DatasetError(
             f"Minari dataset {dataset_id} in {folder}: cannot be read, it is cut off or damaged ({text}): make or fetch it again"
@@ -55,27 +67,30 @@ def load_minari(dataset_id: str) -> Transitions:
 
 
 def save_minari(data: Transitions, dataset_id: str) -> str:
-    """Write a new Minari dataset and return its id.
+    """Write a new Minari dataset and return its id; infos/qpos and infos/qvel have one row per step: the state before the action.
 
-    All metadata go under the key "worldplan"; the reference scores also where Minari looks for them. infos/qpos and infos/qvel have
-    one row per step: the state before the action. Raises DatasetError when the id is malformed or taken.
+    Raises DatasetError when the id is malformed or taken.
+    """
+    spec, spaces = _environment(data)
+    description = f"{data.metadata.get('policy', 'unknown')} policy; written by worldplan; infos hold the state before each action"
+    algorithm = str(data.metadata.get("algorithm", ""))
+    return write_minari(dataset_id, _buffers(data), data.metadata, env=spec, algorithm_name=algorithm, description=description, **spaces)
+
+
+def write_minari(dataset_id: str, episodes: Iterable[EpisodeBuffer], metadata: Mapping[str, Any], **options: Any) -> str:
+    """Write a new Minari dataset, or leave nothing behind, and return its id; `options` go to Minari.
+
+    All metadata go under the key "worldplan"; the reference scores also where Minari looks for them. Raises DatasetError when the
+    id is malformed or taken.
     """
     require_free_id(dataset_id)
     folder = get_dataset_path(dataset_id)
-    spec, spaces = _environment(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # one for every field of authorship that is not given
-            dataset = minari.create_dataset_from_buffers(
-                dataset_id,
-                _buffers(data),
-                env=spec,
-                algorithm_name=str(data.metadata.get("algorithm", "")),
-                description=f"{data.metadata.get('policy', 'unknown')} policy; written by worldplan; infos hold the state before each action",
-                **spaces,
-            )
-        scores = {key: data.metadata[key] for key in ("ref_min_score", "ref_max_score") if key in data.metadata}
-        dataset.storage.update_metadata({_OURS: dict(data.metadata), **scores})
+            dataset = minari.create_dataset_from_buffers(dataset_id, episodes, **options)
+        scores = {key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata}
+        dataset.storage.update_metadata({_OURS: dict(metadata), **scores})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # a half-written dataset would block its id
         raise
@@ -112,15 +127,15 @@ def _download(dataset_id: str) -> None:
         ) from error
 
 
-def _check_spaces(observation: gym.Space, action: gym.Space) -> None:
-    for name, space in (("observations", observation), ("actions", action)):
-        if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-            raise DatasetError(f"its {name} are {space}: only continuous control is supported, choose a dataset with Box actions")
-        if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
-            raise DatasetError(f"its {name} are {type(space).__name__} of shape {space.shape}: only flat vectors are supported, no images or dicts")
+def require_flat(name: str, space: gym.Space) -> None:
+    """Raise DatasetError for anything but vectors of real numbers; `name` is "observations" or "actions"."""
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        raise DatasetError(f"its {name} are {space}: only continuous control is supported, choose a dataset with Box actions")
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+        raise DatasetError(f"its {name} are {type(space).__name__} of shape {space.shape}: only flat vectors are supported, no images or dicts")
 
 
-def _metadata(dataset: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Ours where we wrote the dataset; else what Minari records."""
     if isinstance(raw.get(_OURS), dict):
         return dict(raw[_OURS])
@@ -132,17 +147,24 @@ def _metadata(dataset: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"dataset_id": raw.get("dataset_id")}
 
 
+def steps_of(number: int, episode: Mapping[str, Any], observations: Mapping[str, np.ndarray]) -> int:
+    """How many steps the episode has. Raises DatasetError where its columns do not fit together."""
+    count = len(episode["rewards"])
+    sizes = {name: len(episode[name]) for name in ("actions", "terminations", "truncations")}
+    for column in observations.values():
+        if len(column) != count + 1 or any(size != count for size in sizes.values()):
+            raise DatasetError(
+                f"episode {number} has {count} rewards, but {len(column)} observations (one more is right) and {sizes}: it was cut off"
+            )
+    return count
+
+
 def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Transitions:
     columns: dict[str, list[np.ndarray]] = {}
     about: dict[str, Any] = {}
     for number, episode in enumerate(episodes):
-        count = len(episode["rewards"])
         observations = np.asarray(episode["observations"])
-        sizes = {name: len(episode[name]) for name in ("actions", "terminations", "truncations")}
-        if len(observations) != count + 1 or any(size != count for size in sizes.values()):
-            raise DatasetError(
-                f"episode {number} has {count} rewards, but {len(observations)} observations (one more is right) and {sizes}: it was cut off"
-            )
+        count = steps_of(number, episode, {"": observations})
         if not count:
             continue
         infos = {key: np.asarray(value)[:count] for key, value in (episode["infos"] or {}).items() if key in ("qpos", "qvel", "state")}
@@ -167,10 +189,10 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
     return Transitions(**joined, metadata=about | dict(metadata))
 
 
-def _buffers(data: Transitions) -> list[EpisodeBuffer]:
+def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
     infos, starts = split_state(data), data.starts
-    return [
-        EpisodeBuffer(
+    for rows in (slice(int(first), int(end)) for first, end in zip(starts, np.append(starts[1:], len(data)), strict=True)):
+        yield EpisodeBuffer(
             observations=np.concatenate([data.observation[rows], data.next_observation[rows.stop - 1 : rows.stop]]),
             actions=data.action[rows],
             rewards=data.reward[rows],
@@ -178,8 +200,6 @@ def _buffers(data: Transitions) -> list[EpisodeBuffer]:
             truncations=data.truncated[rows],
             infos={name: column[rows] for name, column in infos.items()} or None,
         )
-        for rows in (slice(int(first), int(end)) for first, end in zip(starts, np.append(starts[1:], len(data)), strict=True))
-    ]
 
 
 def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:

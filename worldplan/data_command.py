@@ -1,7 +1,8 @@
-"""`worldplan data collect | describe | convert`: make, look at and convert datasets of transitions."""
+"""`worldplan data collect | describe | convert`: make, look at and convert datasets of transitions; make and look at demonstrations."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from world_models.collection_settings import POLICIES, CollectionSettings
 from world_models.data import Spread, Transitions, concatenate
 from world_models.data_files import load_transitions, require_free, save_transitions
 from worldplan.arguments import PlainParser
+from worldplan.demonstration_command import DEMONSTRATOR_OPTIONS, add_demonstrator_options, collect_with_demonstrator, demonstration_tables
 
 _SOURCE = "a .npz or D4RL-style .hdf5 file, or a Minari id"
+_POLICY_OPTIONS = ("steps", "stop_return", "train_steps", "evaluate_every", "hidden", "reference", "folder")
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry of the command."""
     parser = PlainParser(prog="worldplan data", description="Datasets of transitions for offline reinforcement learning.")
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=PlainParser)
-    _add_collect(verbs.add_parser("collect", help="make a dataset with uniform actions or an agent trained here"))
+    _add_collect(verbs.add_parser("collect", help="make a dataset with uniform actions, an agent trained here or a scripted demonstrator"))
     describe = verbs.add_parser("describe", help="what a dataset holds")
     describe.add_argument("source", help=_SOURCE)
     convert = verbs.add_parser("convert", help="write a dataset, or several joined, in another format")
@@ -34,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     if options.verb == "collect":
         return _collect(options)
     if options.verb == "describe":
-        for table in describe_tables(load_transitions(options.source), options.source):
+        for table in demonstration_tables(options.source) or describe_tables(load_transitions(options.source), options.source):
             Console().print(table)
         return 0
     require_free(options.target)
@@ -45,36 +48,45 @@ def main(argv: Sequence[str]) -> int:
 
 def _add_collect(parser: Any) -> None:
     usual = CollectionSettings
-    parser.add_argument("env", help="gymnasium id, e.g. Hopper-v5")
-    parser.add_argument("--policy", choices=POLICIES, required=True)
-    parser.add_argument("--steps", type=int, default=usual.steps, help="transitions (medium-replay: as many as training took)")
+    parser.add_argument("env", help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0")
     parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--output", default="", help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 when empty")
-    parser.add_argument("--stop-return", type=float, help="mean evaluation return that ends the training of medium and medium-replay")
-    parser.add_argument("--train-steps", type=int, default=usual.train_steps, help="steps of training: exactly for expert, at most for medium")
-    parser.add_argument("--evaluate-every", type=int, default=usual.evaluate_every, help="steps between evaluations; a killed run loses no more")
-    parser.add_argument("--hidden", default="256,256", help="layer widths of the agent's networks")
-    parser.add_argument("--reference", type=float, help="return that counts as 100 points")
-    parser.add_argument("--folder", type=Path, help="where the work is kept, to go on after a stop; runs/data/ENV-POLICY-SEED when not given")
+    parser.add_argument("--output", default="", help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 or worldplan/TASK-scripted-v0 when empty")
+    maker = parser.add_mutually_exclusive_group(required=True)
+    maker.add_argument("--policy", choices=POLICIES, help="what to act with: uniform actions, or an agent of that strength")
+    maker.add_argument("--demonstrator", choices=("scripted",), help="what to act with, for the manipulation tasks")
+    add_demonstrator_options(parser.add_argument_group("with --demonstrator", argument_default=argparse.SUPPRESS))
+    policy = parser.add_argument_group("with --policy", argument_default=argparse.SUPPRESS)
+    policy.add_argument("--steps", type=int, help=f"transitions, {usual.steps} when not given (medium-replay: as many as training took)")
+    policy.add_argument("--stop-return", type=float, help="mean evaluation return that ends the training of medium and medium-replay")
+    policy.add_argument(
+        "--train-steps", type=int, help=f"steps of training: exactly for expert, at most for medium; {usual.train_steps} when not given"
+    )
+    policy.add_argument(
+        "--evaluate-every", type=int, help=f"steps between evaluations, {usual.evaluate_every} when not given; a killed run loses no more"
+    )
+    policy.add_argument("--hidden", type=_widths, help="layer widths of the agent's networks, 256,256 when not given")
+    policy.add_argument("--reference", type=float, help="return that counts as 100 points")
+    policy.add_argument("--folder", type=Path, help="where the work is kept, to go on after a stop; runs/data/ENV-POLICY-SEED when not given")
 
 
 def _collect(options: Any) -> int:
-    settings = CollectionSettings(
-        env_id=options.env,
-        policy=options.policy,
-        steps=options.steps,
-        seed=options.seed,
-        hidden=_widths(options.hidden),
-        train_steps=options.train_steps,
-        stop_return=options.stop_return,
-        reference=options.reference,
-        evaluate_every=options.evaluate_every,
-    )
+    given = vars(options)
+    chosen, other, foreign = ("demonstrator", "policy", _POLICY_OPTIONS) if options.demonstrator else ("policy", "demonstrator", DEMONSTRATOR_OPTIONS)
+    wrong = [name for name in foreign if name in given]
+    if wrong:
+        raise ConfigError(f"--{wrong[0].replace('_', '-')} goes with --{other}, not with --{chosen}: leave it out, or choose --{other}")
+    return collect_with_demonstrator(given) if options.demonstrator else _collect_with_policy(options)
+
+
+def _collect_with_policy(options: Any) -> int:
+    given = {name: value for name, value in vars(options).items() if name in _POLICY_OPTIONS}
+    chosen_folder = given.pop("folder", None)
+    settings = CollectionSettings(env_id=options.env, policy=options.policy, seed=options.seed, **given)
     name = options.env.replace("/", "-")
     output = options.output or f"worldplan/{name.lower()}-{options.policy}-own-v0"
     require_free(output)  # better now than after hours
     # medium and medium-replay share their agent, so they share its folder
-    folder = options.folder or Path("runs") / "data" / f"{name}-{options.policy.removesuffix('-replay')}-seed{options.seed}"
+    folder = chosen_folder or Path("runs") / "data" / f"{name}-{options.policy.removesuffix('-replay')}-seed{options.seed}"
     from world_models.data_collection import collect  # gymnasium takes a moment to import
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

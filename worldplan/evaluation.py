@@ -27,15 +27,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--episodes", type=int, default=50, help="per policy and seed")
     parser.add_argument("--policies", default="", help="comma-separated; all of the run when empty")
+    parser.add_argument("--video", action="store_true", help="film a success of a MoDem run")
     options = parser.parse_args(list(argv))
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)
     config = run.config
+    wanted = options.policies.split(",") if options.policies else []
+    if str(config.get("model", {}).get("class_path", "")).startswith("planners.modem_training."):
+        from worldplan.modem_evaluation import evaluate_modem
+
+        Console().print(f"written to {evaluate_modem(run, options.episodes, wanted, video=options.video)}")
+        return 0
+    if options.video:
+        raise ConfigError(f"{run.path}: --video films runs of 'worldplan fit --config configs/modem/...' only")
     if "methods" in config or "model" in config:
         from worldplan.policy_evaluation import evaluate_policies
 
-        path = evaluate_policies(run, options.episodes, options.policies.split(",") if options.policies else [])
+        path = evaluate_policies(run, options.episodes, wanted)
         Console().print(f"written to {path}")
         return 0
     if "programme" not in config:
@@ -43,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     scenario = scenario_from_dict(config, run.path / CONFIG)
     if not (run.path / SUMMARY).is_file():
         raise ConfigError(f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, which continues it")
-    policies = options.policies.split(",") if options.policies else scenario.policy_list()
+    policies = wanted or scenario.policy_list()
     unknown = [policy for policy in policies if policy not in scenario.policy_list()]
     if unknown:
         raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(scenario.policy_list())}")

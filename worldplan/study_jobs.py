@@ -64,8 +64,8 @@ def run_job(job: Job) -> Job:
     """Train, or continue, and evaluate, unless the result is there already."""
     if job.result.exists():
         return job
-    from planners.reach_aware_fit import fit_reach_aware  # Lightning takes seconds to import
     from planners.reach_aware_training import ReachAwareModule
+    from planners.resumable_fit import fit_resumably  # Lightning takes seconds to import
 
     torch.set_num_threads(1)
     study, task = job.study, make_task(job.study, job.method)
@@ -73,7 +73,7 @@ def run_job(job: Job) -> Job:
         task, study.method_settings(job.method), seed=job.first, seeds=job.count, check_episodes=study.check_episodes, patch=study.patch(job.method)
     )
     try:
-        checkpoint = fit_reach_aware(
+        checkpoint = fit_resumably(
             module, job.training, epochs=study.epochs, check_every=study.check_every, save_every=study.save_every, accelerator=study.accelerator
         )
     except Diverged as error:  # a result of the study like any other; the other methods go on

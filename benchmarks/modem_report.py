@@ -1,0 +1,96 @@
+"""Table, report and plots of `benchmarks.modem_study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from milp.files import replace_file
+from planners.base import bootstrap
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402 - after the choice of backend
+
+NAMES = {
+    "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "ch": "without ensemble", "ce": "without handover",
+    "he": "without centring", "c": "centring only", "h": "handover only", "e": "ensemble only", "none": "none of the three",
+}  # fmt: skip
+GOAL_GAIN, GOAL_SUCCESS = 0.30, 0.80
+
+
+def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> None:
+    """Everything into `folder`."""
+    replace_file(folder / "modem_study.csv", lambda draft: rows.to_csv(draft, index=False))
+    replace_file(folder / "modem_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False))
+    replace_file(folder / "modem_study.md", lambda draft: draft.write_text(report(rows), encoding="utf-8"))
+    draw(curves, "check/planner_success", "success of the planner alone", folder / "modem_success.png")
+    draw(curves, "violations", "contacts above 100 N so far, steps", folder / "modem_violations.png")
+
+
+def report(rows: pd.DataFrame) -> str:
+    """The tables and the aims as text."""
+    lines = [
+        "Success of 100 new episodes per run, planner alone (handover 1); mean over seeds with a 95 % bootstrap interval over seeds. BC is the clone "
+        "that the same runs begin with. Violations: steps in which a contact on the hand exceeded 100 N, saturations: steps with an actuator at its "
+        "limit; in training, all seeding and interaction steps of a run, mean over seeds.",
+        "",
+        "| task | method | seeds | steps | success | BC | violations in training | saturations in training | violations per evaluation episode |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (task, method), group in rows.groupby(["task", "method"], sort=False):
+        clone = interval(group["clone_success"]) if group["clone_success"].notna().all() else "-"
+        figures = f"{group['violations'].mean():.0f} | {group['saturations'].mean():.0f} | {group['planner_violations'].mean():.2f}"
+        about = f"{task} | {NAMES[method]} | {len(group)} | {group['steps'].iloc[0]}"
+        lines.append(f"| {about} | {interval(group['planner_success'])} | {clone} | {figures} |")
+    return "\n".join([*lines, "", "### Aims", "", *aims(rows), ""])
+
+
+def interval(values: pd.Series) -> str:
+    """Mean and interval in per cent."""
+    found = bootstrap(100 * values.to_numpy(float))
+    return f"{found['mean']:.0f} % ({found['low']:.0f}..{found['high']:.0f})"
+
+
+def aims(rows: pd.DataFrame) -> list[str]:
+    """What the study was to show, met or missed."""
+    mean = rows.groupby(["task", "method"])[["planner_success", "clone_success", "violations"]].mean()
+    main = mean.xs("v2", level="method") if "v2" in mean.index.get_level_values("method") else mean.iloc[:0]
+    lines = []
+    for task in ("BinPick", "UprightPivot"):
+        if task in main.index:
+            gain = main.loc[task, "planner_success"] - main.loc[task, "clone_success"]
+            lines.append(f"- {task}, at least 30 points above BC: {verdict(gain >= GOAL_GAIN)} ({100 * gain:+.0f}).")
+        if (task, "v1") in mean.index and task in main.index:
+            ours, theirs = main.loc[task, "violations"], mean.loc[(task, "v1"), "violations"]
+            lines.append(f"- {task}, fewer violations in training than MoDem-V1: {verdict(ours < theirs)} ({ours:.0f} against {theirs:.0f}).")
+        if (task, "no_demos") in mean.index:
+            reached = mean.loc[(task, "no_demos"), "planner_success"]
+            lines.append(f"- {task}, the agent without demonstrations fails: {verdict(reached < 0.1)} ({100 * reached:.0f} %).")
+    high = int((main["planner_success"] >= GOAL_SUCCESS).sum())
+    lines.append(f"- at least 80 % success on three tasks: {verdict(high >= 3)} ({high} of {len(main)}).")
+    return lines
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
+    """One panel per task: mean over seeds against environment steps, with the range of a 95 % bootstrap interval."""
+    tasks = list(dict.fromkeys(curves["task"]))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 3.6), squeeze=False, layout="constrained")
+    for axis, task in zip(axes[0], tasks, strict=True):
+        for method, group in curves[curves["task"] == task].dropna(subset=[column]).groupby("method", sort=False):
+            by_step = [(step, bootstrap(values.to_numpy(float))) for step, values in group.groupby("step")[column]]
+            steps = np.array([step for step, _ in by_step])
+            mean, low, high = (np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high"))
+            (line,) = axis.plot(steps, mean, label=NAMES[str(method)])
+            axis.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
+        axis.set(title=task, xlabel="environment steps", ylabel=label)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    replace_file(file, lambda draft: figure.savefig(draft, dpi=110))
+    plt.close(figure)

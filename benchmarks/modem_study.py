@@ -1,0 +1,213 @@
+"""MoDem-V2, its baselines and its ablation on the four manipulation tasks, in resumable runs.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.modem_study [--parts main baselines ablation] [--tasks ...] [--seeds 3] [--jobs 2] [--out FOLDER]
+
+What is finished is not repeated, what was interrupted goes on. Parts:
+
+  main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the baseline "BC"
+  baselines  MoDem-V1 (MPPI of several iterations around the warm-started plan, one actor-critic pair, no handover) and TD-MPC without
+             demonstrations, on pick and pivot, 2 seeds
+  ablation   centring x handover x ensemble on bin pick, seed 0
+
+After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row per run), modem_curves.csv (checks during
+training), modem_study.md and two plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import joblib
+import pandas as pd
+import torch
+
+from benchmarks.modem_report import write_report
+from envs.manipulation.demonstrators import demonstrate, demonstrator_of
+from milp.files import replace_file
+from planners.episode_play import play
+from planners.modem_policy import load_policy
+from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
+from planners.modem_task import ModemTask
+from planners.modem_training import ModemModule, figures_of
+from planners.resumable_fit import fit_resumably
+from planners.shooting_search import ShootingSettings
+from world_models.episodes import Episode
+from world_models.latent_settings import LatentSettings
+
+RESULTS = Path(__file__).resolve().parent / "results"
+MODULE = "envs.manipulation:worldplan/"
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """How many demonstrations a task gets, how noisy they are, and how long it is trained, in environment steps."""
+
+    episodes: int
+    noise: float
+    steps: int
+
+
+TASKS = {
+    "PlanarPush": Demonstrations(2, 0.05, 10_000),
+    "InclinePush": Demonstrations(3, 0.05, 10_000),
+    "BinPick": Demonstrations(5, 0.05, 20_000),
+    "UprightPivot": Demonstrations(10, 0.05, 40_000),
+}
+LATENT = LatentSettings(latent=64, hidden=128, encoder_hidden=128, members=3)
+SEARCH = ShootingSettings(samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw")
+V2 = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH))
+UNCENTRED = replace(SEARCH, iterations=4, proposals=0.05)
+EVALUATED, NEW_LUCK = 100, 100_000
+
+
+def at_once(settings: ModemSettings) -> ModemSettings:
+    """The planner acts from the first step after the seeding on."""
+    return replace(settings, handover=HandoverSettings(begin=0, end=1))
+
+
+def method_settings(name: str, steps: int) -> ModemSettings:
+    """Settings of "v2", "v1", "no_demos", or of an ablation: the letters of what is on, "c" centring, "h" handover, "e" ensemble, or "none"."""
+    share = Schedule(0.75, 0.25, 0, steps // 2)
+    settings = replace(V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2))
+    if name == "v2":
+        return settings
+    if name == "no_demos":
+        return replace(ablated(settings, ""), clone_updates=0)
+    return ablated(settings, {"v1": "", "none": ""}.get(name, name))
+
+
+def ablated(settings: ModemSettings, on: str) -> ModemSettings:
+    """Without centring: MPPI around the warm-started plan; without ensemble: one pair and no penalty; without handover: the planner at once."""
+    planning = settings.planning
+    if "e" not in on:
+        settings = replace(settings, latent=replace(settings.latent, members=1))
+        planning = replace(planning, pessimism=0.0, terminal="own")
+    if "c" not in on:
+        planning = replace(planning, search=UNCENTRED)
+    settings = replace(settings, planning=planning)
+    return settings if "h" in on else at_once(settings)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    part: str
+    task: str
+    method: str
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """Where it is kept."""
+        return out / self.task / self.method / f"seed{self.seed}"
+
+
+def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
+    """All trainings asked for, the most important first; what two parts share appears once."""
+    found: list[Job] = []
+    if "main" in parts:
+        found += [Job("main", task, "v2", seed) for seed in range(seeds) for task in tasks]
+    if "baselines" in parts:
+        hard = [task for task in ("BinPick", "UprightPivot") if task in tasks]
+        found += [Job("baselines", task, method, seed) for seed in range(min(seeds, 2)) for task in hard for method in ("v1", "no_demos")]
+    if "ablation" in parts and "BinPick" in tasks:
+        ons = ["".join(letters) for size in (2, 1, 0) for letters in itertools.combinations("che", size)]
+        found += [Job("ablation", "BinPick", on or "none", 0) for on in ons]
+    return found
+
+
+def demonstrations(task: str, seed: int) -> list[Episode]:
+    """Noisy scripted successes; other ones for every seed."""
+    wanted = TASKS[task]
+    env, demonstrator = gym.make(f"{MODULE}{task}-v0"), demonstrator_of(task)
+    found: list[Episode] = []
+    for trial in itertools.count(1000 * (seed + 1)):
+        played = demonstrate(env, demonstrator, wanted.noise, trial)
+        if played.success:
+            found.append(Episode(played.observation, played.action, played.reward, success=True))
+        if len(found) == wanted.episodes:
+            env.close()
+            return found
+    raise AssertionError("unreachable")
+
+
+def run(job: Job, out: Path) -> dict[str, Any]:
+    """Train, evaluate, and return the row of this run."""
+    torch.set_num_threads(1)
+    folder = job.folder(out)
+    row = folder / "row.json"
+    if row.exists():
+        return dict(json.loads(row.read_text(encoding="utf-8")))
+    wanted = TASKS[job.task]
+    task = ModemTask(
+        f"{MODULE}{job.task}-v0",
+        {},
+        demonstrations(job.task, job.seed),
+        {"environment": f"{MODULE}{job.task}-v0", "options": {}, "noise": wanted.noise, "episodes": wanted.episodes},
+    )
+    module = ModemModule(task, method_settings(job.method, wanted.steps), seed=job.seed)
+    checkpoint = fit_resumably(module, folder, check_every=5, save_every=5)
+    figures: dict[str, Any] = {"part": job.part, "task": job.task, "method": job.method, "seed": job.seed, "steps": wanted.steps}
+    table = pd.read_csv(folder / "metrics.csv")
+    figures |= {"violations": int(table["violations"].max()), "saturations": int(table["saturations"].max())}
+    for name, share in (("planner", 1.0), ("clone", 0.0)):
+        if name == "clone" and job.method == "no_demos":
+            continue
+        figures |= {f"{name}_{key}": value for key, value in evaluated(task, checkpoint, share).items()}
+    replace_file(row, lambda draft: draft.write_text(json.dumps(figures), encoding="utf-8"))
+    return figures
+
+
+def evaluated(task: ModemTask, checkpoint: Path, share: float) -> dict[str, float]:
+    """Figures over new episodes, the same for every method."""
+    planner, _ = load_policy(checkpoint, share=share)
+    played = []
+    for part in range(EVALUATED // 25):
+        environments = task.make(25)
+        played += play(planner, environments, NEW_LUCK + 25 * part)
+        environments.close()
+    return figures_of(played)
+
+
+def curves(jobs: list[Job], out: Path) -> pd.DataFrame:
+    """The checks of all runs so far, one row each."""
+    tables = []
+    for job in jobs:
+        file = job.folder(out) / "metrics.csv"
+        if file.exists():
+            table = pd.read_csv(file)
+            tables.append(table.assign(part=job.part, task=job.task, method=job.method, seed=job.seed))
+    kept = ["part", "task", "method", "seed", "epoch", "step", "violations", "saturations"]
+    whole = pd.concat(tables, ignore_index=True)
+    return whole[kept + [name for name in whole if name.startswith(("check/", "train/success"))]]
+
+
+def main() -> None:
+    """Entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", default=["main", "baselines", "ablation"], choices=["main", "baselines", "ablation"])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs") / "modem_study")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    jobs = jobs_of(options.parts, options.tasks, options.seeds)
+    rows = []
+    for row in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(joblib.delayed(run)(job, options.out) for job in jobs):
+        rows.append(row)
+        clone = row.get("clone_success", float("nan"))
+        print(f"{row['task']} {row['method']} {row['seed']}: planner {row['planner_success']:.2f}, clone {clone:.2f}, {row['violations']} violations")
+    order = {job: index for index, job in enumerate(jobs)}
+    rows.sort(key=lambda row: order[Job(row["part"], row["task"], row["method"], row["seed"])])
+    write_report(pd.DataFrame(rows), curves(jobs, options.out), options.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The gripper on Cartesian slides: from a normalised action to servo targets, and what the hand feels of itself.
+
+The action pipeline is that of MoDem-V2 (Lancaster et al., 2024) without inverse kinematics: the action is an absolute end-effector target.
+It is scaled to the task's box, cut to what the velocity limit allows from where the hand is, averaged with the last command and
+sent to position servos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+CONTROL_DT = 0.08  # seconds between actions: 12.5 Hz
+VELOCITY_LIMIT = 1.0  # m/s, how far ahead of the hand a command may lie; the average leaves a quarter of it as the fastest motion
+YAW_RATE_LIMIT = 6.0  # rad/s, likewise
+YAW_RANGE = 1.75  # rad to both sides; half a turn is the same grasp
+NEW_SHARE = 0.25  # share of the new target in the command; the last command has the rest
+OPEN = 0.04  # m, from the middle to the inner face of a finger
+UNIT = 0.1  # m; lengths are observed in decimetres and decimetres per second so that all numbers are around one
+PROPRIOCEPTION = 17  # length of `Hand.proprioception`
+SLIDES = ("x", "y", "z")
+FINGERS = ("left_finger", "right_finger")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What of the hand a task controls, and where.
+
+    Args:
+        low: lower corner (x, y, z) of the box of targets, m.
+        high: upper corner.
+        yaw: whether the action turns the hand (two entries, cosine and sine); otherwise it stays at 0.
+        grip: whether the action closes the fingers (one entry: above 0 is closed); otherwise they stay at `opening`.
+        opening: m, from the middle to the inner face of a finger, at the start, and all the time without `grip`.
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    yaw: bool
+    grip: bool
+    opening: float = OPEN
+
+    @property
+    def action_size(self) -> int:
+        """x, y, z, then cosine and sine of the yaw, then grip."""
+        return 3 + 2 * self.yaw + self.grip
+
+
+class Hand:
+    """The hand of one simulation.
+
+    Args:
+        model: has the joints and actuators of assets/hand.xml.
+        data: the simulation; read and written by every method.
+        reach: what the task controls.
+    """
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, reach: Reach) -> None:
+        self.reach = reach
+        self._data = data
+        self._centre = (np.array(reach.high) + np.array(reach.low)) / 2
+        self._half = (np.array(reach.high) - np.array(reach.low)) / 2
+        joints = [*SLIDES, "yaw", *FINGERS]
+        self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
+        self._qvel = np.array([model.joint(name).dofadr[0] for name in joints])
+        self._actuators = np.array([model.actuator(name).id for name in joints])
+        self.command = np.zeros(4)  # x, y, z, yaw that the servos are told; part of the simulator's state
+        self._limit = model.actuator_forcerange[:, 1] * (1 - 1e-6)
+
+    @property
+    def position(self) -> Array:
+        """(3,) m, the point between the fingertips."""
+        position: Array = self._data.qpos[self._qpos[:3]]
+        return position
+
+    @property
+    def yaw(self) -> float:
+        """rad, positive to the left seen from above."""
+        return float(self._data.qpos[self._qpos[3]])
+
+    @property
+    def opening(self) -> float:
+        """m, mean distance of the fingers' inner faces from the middle."""
+        return float(self._data.qpos[self._qpos[4:]].mean())
+
+    def place(self, position: Array, yaw: float = 0.0) -> None:
+        """Put the hand somewhere, at rest, commanded to stay."""
+        self._data.qpos[self._qpos] = [*position, yaw, self.reach.opening, self.reach.opening]
+        self._data.qvel[self._qvel] = 0.0
+        self.command = np.array([*position, yaw])
+        self._data.ctrl[self._actuators] = self._data.qpos[self._qpos]
+
+    def action_for(self, position: Array, yaw: float = 0.0, closed: bool = False) -> Array:
+        """The normalised action (A,) whose target this is, cut to [-1, 1]."""
+        action = list((np.asarray(position) - self._centre) / self._half)
+        if self.reach.yaw:
+            action += [np.cos(yaw), np.sin(yaw)]
+        if self.reach.grip:
+            action.append(1.0 if closed else -1.0)
+        return np.clip(np.array(action), -1.0, 1.0)
+
+    def apply(self, action: Array) -> None:
+        """Tell the servos what `action` (A,) in [-1, 1] asks for; to be called once per control step."""
+        target = np.array([*(self._centre + self._half * action[:3]), 0.0])
+        if self.reach.yaw:
+            target[3] = np.clip(np.arctan2(action[4], action[3]), -YAW_RANGE, YAW_RANGE)
+        current = np.array([*self.position, self.yaw])
+        step = CONTROL_DT * np.array([VELOCITY_LIMIT, VELOCITY_LIMIT, VELOCITY_LIMIT, YAW_RATE_LIMIT])
+        target = np.clip(target, current - step, current + step)
+        self.command = NEW_SHARE * target + (1 - NEW_SHARE) * self.command
+        opening = self.reach.opening
+        if self.reach.grip:
+            opening = 0.0 if action[-1] > 0 else OPEN
+        self._data.ctrl[self._actuators] = [*self.command, opening, opening]
+
+    def saturated(self, forces: Array) -> bool:
+        """Whether some servo is at its force limit in one of these rows (substeps, actuators), N or N m."""
+        return bool((np.abs(forces) >= self._limit).any())
+
+    def proprioception(self) -> Array:
+        """(17,): position, velocity, what is left of the command (position, yaw), cosine and sine of the yaw, its rate, fingers, their velocity.
+
+        Lengths in decimetres. The command is part of it because the average makes it part of the state: a robot knows what it was told.
+        """
+        qpos, qvel = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
+        return np.concatenate(
+            (
+                qpos[:3] / UNIT,
+                qvel[:3] / UNIT,
+                (self.command[:3] - qpos[:3]) / UNIT,
+                [self.command[3] - qpos[3], np.cos(qpos[3]), np.sin(qpos[3]), qvel[3]],
+                qpos[4:] / UNIT,
+                qvel[4:] / UNIT,
+            )
+        )

@@ -1,0 +1,143 @@
+"""Pictures of a simulation without a window, shadows or reflections.
+
+OpenGL is loaded when the first picture is wanted, never before. MUJOCO_GL decides how, where it is set. Where it is not, EGL is taken on
+Linux if its library is there (graphics card or software), else OSMesa (software); other systems have one way only, MuJoCo's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import platform
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from milp.errors import RenderingUnavailable
+
+OFF = ("disable", "disabled", "off", "false", "0")  # values of MUJOCO_GL that MuJoCo reads as "no rendering"
+LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6")}
+INSTALL = (
+    "on Debian or Ubuntu install libosmesa6 and set MUJOCO_GL=osmesa, or install libegl1 and libgl1 and set MUJOCO_GL=egl, before Python starts; "
+    "state observations need neither"
+)
+
+
+_open: weakref.WeakSet[Renderer] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    """Close what is still open when Python ends, while OpenGL is still there."""
+    for renderer in list(_open):
+        renderer.close()
+
+
+def loadable(names: Sequence[str]) -> bool:
+    """Whether one of these shared libraries can be loaded."""
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def backend() -> str:
+    """How to render: "egl", "osmesa", or "default" for MuJoCo's own choice.
+
+    Raises:
+        RenderingUnavailable: MUJOCO_GL forbids it, or no library is there.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    if chosen in OFF:
+        raise RenderingUnavailable(f"MUJOCO_GL={chosen} forbids rendering; unset it, or {INSTALL}")
+    if platform.system() != "Linux":
+        return "default"
+    if chosen in LIBRARIES:
+        if not loadable(LIBRARIES[chosen]):
+            raise RenderingUnavailable(f"MUJOCO_GL={chosen}, but {' or '.join(LIBRARIES[chosen])} cannot be loaded; {INSTALL}")
+        return chosen
+    if chosen in ("glfw", "glx"):
+        return "default"
+    for name, libraries in LIBRARIES.items():
+        if loadable(libraries):
+            return name
+    raise RenderingUnavailable(f"no OpenGL without a window: neither libEGL nor libOSMesa can be loaded; {INSTALL}")
+
+
+def open_gl(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
+    """An OpenGL context that needs no window, and the model's geometry in it.
+
+    Raises:
+        RenderingUnavailable: none can be made.
+    """
+    name = backend()
+    try:
+        if name == "egl":
+            from mujoco.egl import GLContext
+        elif name == "osmesa":
+            from mujoco.osmesa import GLContext
+        else:
+            from mujoco.gl_context import GLContext
+        context = GLContext(size, size)
+        context.make_current()
+        made = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    except Exception as error:  # what a missing driver raises differs: ImportError, AttributeError, RuntimeError, EGLError, FatalError
+        raise RenderingUnavailable(f"no OpenGL by {name} (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error!r}; {INSTALL}") from error
+    atexit.unregister(close_all)
+    atexit.register(close_all)  # handlers run in reverse order: this one before MuJoCo's, which ends OpenGL
+    return context, made
+
+
+class Renderer:
+    """Square pictures of one model. Free it with `close`.
+
+    Args:
+        model: what is drawn; its offscreen buffer is set to `size`.
+        size: pixels of a side.
+
+    Raises:
+        RenderingUnavailable: there is no OpenGL.
+    """
+
+    def __init__(self, model: mujoco.MjModel, size: int) -> None:
+        self._model = model
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
+        self._context, self._mjr = open_gl(model, size)
+        self._scene = mujoco.MjvScene(model, maxgeom=100)
+        self._option = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mjr)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = 0
+        self._rectangle = mujoco.MjrRect(0, 0, size, size)
+        self._pixels = np.zeros((size, size, 3), np.uint8)
+        _open.add(self)
+
+    def render(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
+        """(size, size, 3), first row at the top."""
+        self._context.make_current()
+        self._camera.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        mujoco.mjr_render(self._rectangle, self._scene, self._mjr)
+        mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._mjr)
+        return self._pixels[::-1].copy()
+
+    def close(self) -> None:
+        """Free what OpenGL holds; closing twice does nothing."""
+        if self in _open:
+            _open.discard(self)
+            self._context.make_current()
+            self._mjr.free()
+            self._context.free()
+
+    def __del__(self) -> None:
+        """An environment that nobody closed frees its buffers with its last reference."""
+        self.close()

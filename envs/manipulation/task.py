@@ -1,0 +1,111 @@
+"""What one manipulation task is: a scene file, how it starts and when it is solved."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.manipulation.hand import UNIT, Hand, Reach
+
+Array = NDArray[np.float64]
+ASSETS = Path(__file__).parent / "assets"
+OBJECT = "object"
+GOAL = "goal"
+OBJECT_OBSERVATION = 21  # length of `ObjectBody.observe`
+
+
+class ObjectBody:
+    """The free body `object` of one simulation, and the site `goal`."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        self._model, self._data = model, data
+        self._qpos = int(model.joint(OBJECT).qposadr[0])
+        self._qvel = int(model.joint(OBJECT).dofadr[0])
+        self._goal = model.site(GOAL).id
+
+    @property
+    def position(self) -> Array:
+        """(3,) m, origin of the body."""
+        position: Array = self._data.qpos[self._qpos : self._qpos + 3].copy()
+        return position
+
+    @property
+    def rotation(self) -> Array:
+        """(3, 3), columns are the body's axes in the world."""
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, self._data.qpos[self._qpos + 3 : self._qpos + 7])
+        return matrix.reshape(3, 3)
+
+    @property
+    def velocity(self) -> Array:
+        """(6,) linear velocity in the world, m/s, then angular velocity in the body, rad/s."""
+        velocity: Array = self._data.qvel[self._qvel : self._qvel + 6].copy()
+        return velocity
+
+    @property
+    def goal(self) -> Array:
+        """(3,) m, the goal's position."""
+        goal: Array = self._data.site_xpos[self._goal].copy()
+        return goal
+
+    def place(self, position: Array, quaternion: Array) -> None:
+        """Put the object somewhere, at rest; quaternion (w, x, y, z)."""
+        self._data.qpos[self._qpos : self._qpos + 7] = [*position, *quaternion]
+        self._data.qvel[self._qvel : self._qvel + 6] = 0.0
+
+    def place_fixture(self, name: str, position: Array, quaternion: Array) -> None:
+        """Put a body that nothing moves (MJCF: mocap="true") somewhere; m, quaternion (w, x, y, z)."""
+        index = self._model.body(name).mocapid[0]
+        self._data.mocap_pos[index], self._data.mocap_quat[index] = position, quaternion
+
+    def observe(self, hand_position: Array) -> Array:
+        """(21,): position, first two axes of the rotation, velocity, way to the goal, way from the hand; lengths in decimetres."""
+        position, velocity = self.position, self.velocity
+        return np.concatenate(
+            (
+                position / UNIT,
+                self.rotation[:, :2].T.ravel(),
+                velocity[:3] / UNIT,
+                velocity[3:],
+                (self.goal - position) / UNIT,
+                (position - hand_position) / UNIT,
+            )
+        )
+
+
+class Task(ABC):
+    """A task. Its scene file includes hand.xml and has a body `object` with a free joint `object`, and a site `goal`.
+
+    Class attributes: `scene` (file in assets/), `steps` (length of an episode), `reach` (what of the hand is controlled).
+    A task keeps nothing between calls: one object may serve many environments.
+    """
+
+    scene: str
+    steps: int
+    reach: Reach
+
+    def edit(self, spec: mujoco.MjSpec) -> None:  # noqa: B027 - most tasks take the hand as it is
+        """Change the scene before it is compiled (for instance the fingers' pads)."""
+
+    @abstractmethod
+    def reset(self, hand: Hand, thing: ObjectBody, generator: np.random.Generator) -> None:
+        """Place hand and object for a new episode; all else is at its default."""
+
+    @abstractmethod
+    def solved(self, hand: Hand, thing: ObjectBody) -> bool:
+        """Whether the task is solved right now."""
+
+    def model(self) -> mujoco.MjModel:
+        """Compile the scene."""
+        spec = mujoco.MjSpec.from_file(str(ASSETS / self.scene))
+        self.edit(spec)
+        return spec.compile()
+
+
+def upright(yaw: float) -> Array:
+    """Quaternion (w, x, y, z) of a turn by `yaw` about the vertical."""
+    return np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])

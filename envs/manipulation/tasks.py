@@ -1,0 +1,28 @@
+"""The manipulation tasks by name."""
+
+from __future__ import annotations
+
+from envs.manipulation.bin_pick import BinPick
+from envs.manipulation.incline_push import InclinePush
+from envs.manipulation.planar_push import PlanarPush
+from envs.manipulation.task import Task
+from envs.manipulation.upright_pivot import UprightPivot
+from milp.errors import ConfigError
+
+TASKS: dict[str, type[Task]] = {
+    "PlanarPush": PlanarPush,
+    "InclinePush": InclinePush,
+    "BinPick": BinPick,
+    "UprightPivot": UprightPivot,
+}
+
+
+def task_named(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"manipulation task {name!r} is not known; choose one of {', '.join(TASKS)}")
+    return TASKS[name]()

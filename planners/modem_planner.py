@@ -1,0 +1,184 @@
+"""One fused planning call: candidates of all environments and actors are rolled out together, once, and scored by every critic on the way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from planners.base import Decision, SingleDecisions
+from planners.modem import Modem, noisy
+from planners.modem_settings import HandoverSettings, PlanningSettings
+from planners.shooting_search import Plan, search
+from world_models.episodes import columns_of, observation_of
+from world_models.latent import LatentModel
+
+
+class LatentRollout:
+    """Scores given action sequences, and roll-outs of the actors that it makes itself, from latents (environments, latent).
+
+    Args:
+        model: the latent model.
+        latent: where every environment is.
+        proposals: roll-outs of the actors per environment, a multiple of the members; only in the first call of a search.
+        horizon: steps.
+    """
+
+    def __init__(
+        self,
+        model: LatentModel,
+        latent: Tensor,
+        proposals: int,
+        horizon: int,
+        discount: float,
+        settings: PlanningSettings,
+        generator: torch.Generator,
+    ) -> None:
+        self.model, self.latent, self.proposals, self.horizon = model, latent, proposals, horizon
+        self.discount, self.settings, self.generator = discount, settings, generator
+
+    def __call__(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        """(environments, n, horizon, action) -> all sequences (environments, n + proposals, horizon, action) and their scores.
+
+        A score is mean - k std over the returns that the critics of all members expect; `spread` keeps the std of the last call.
+        """
+        members, environments, count = self.model.settings.members, len(self.latent), given.shape[1]
+        own, self.proposals = self.proposals, 0
+        latent = self.latent.unsqueeze(1).expand(-1, count + own, -1)
+        actions, reward = [], torch.zeros(latent.shape[:2], device=latent.device)
+        for step in range(self.horizon):
+            proposed = latent[:, count:].unflatten(1, (members, own // members)).transpose(0, 1).flatten(1, 2)
+            drawn = noisy(self.model.actor(proposed), self.settings.noise, self.generator) if own else proposed.new_zeros(members, 0, given.shape[-1])
+            drawn = drawn.unflatten(1, (environments, own // members)).transpose(0, 1).flatten(1, 2)
+            action = torch.cat([given[:, :, step], drawn], 1)
+            reward = reward + self.discount**step * self.model.reward(latent, action)
+            latent = self.model.next_latent(latent, action)
+            actions.append(action)
+        value = (reward.flatten() + self.discount**self.horizon * self._terminal(latent.flatten(0, 1))).unflatten(1, (environments, count + own))
+        self.spread = value.std(0, correction=0)
+        return torch.stack(actions, 2), value.mean(0) - self.settings.pessimism * self.spread
+
+    def _terminal(self, latent: Tensor) -> Tensor:
+        """What each critic expects from the last latent (rows, latent) on: (2 members, rows)."""
+        action = noisy(self.model.actor(latent), self.settings.noise, self.generator)
+        members = len(action)
+        if members == 1 or self.settings.terminal == "own":
+            return self.model.value(latent, action).flatten(0, 1)
+        if self.settings.terminal == "other":
+            return self.model.value(latent, action.roll(1, 0)).flatten(0, 1)
+        others = torch.stack([self.model.value(latent, action.roll(shift, 0)) for shift in range(1, members)])
+        return others.amax(0).flatten(0, 1)
+
+
+class ModemPlanner(SingleDecisions):
+    """Plans in latent space, or lets the clone act while the planner has not taken over.
+
+    Args:
+        agent: the networks.
+        discount: of the scores.
+        share: probability that the planner acts in a segment (1: always, the planner alone; 0: the clone). None: it acts in the segments that
+            begin where the critics agree about its plan.
+        explore: add noise to what is done, as in training; else the chosen candidate is carried out as it is.
+        horizon: steps; the settings' own when None.
+    """
+
+    def __init__(self, agent: Modem, *, share: float | None = 1.0, explore: bool = False, horizon: int | None = None, seed: int = 0) -> None:
+        self.agent, self.share, self.explore = agent, share, explore
+        self.settings: PlanningSettings = agent.settings.planning
+        self.handover: HandoverSettings = agent.settings.handover
+        self.horizon = horizon or self.settings.search.horizon
+        self.device = next(agent.parameters()).device
+        self.reset(seed=seed)
+
+    def reset(self, *, seed: int | None = None) -> None:
+        """Forget the warm start and who acts; begin the random stream anew."""
+        self.generator = torch.Generator(device=self.device).manual_seed(0 if seed is None else seed)
+        self.step = 0
+        self.plan_before: Plan | None = None
+        self.planned = torch.zeros(0, dtype=torch.bool)
+
+    def plan(self, observation: Any) -> Decision:
+        """One decision."""
+        return self.plan_batch({key: value[None] for key, value in observation.items()} if isinstance(observation, dict) else observation[None])[0]
+
+    @torch.no_grad()
+    def plan_batch(self, observations: Any) -> list[Decision]:
+        """One decision per environment, all in one batch."""
+        began = time.perf_counter()
+        columns = {name: torch.as_tensor(np.asarray(column)).to(self.device) for name, column in columns_of(observations).items()}
+        observation = observation_of({name: column if column.dtype == torch.uint8 else column.float() for name, column in columns.items()})
+        count = len(next(iter(columns.values())))
+        if len(self.planned) != count:
+            self.step, self.plan_before = 0, None
+            self.planned = torch.zeros(count, dtype=torch.bool, device=self.device)
+        begins = self.step % self.handover.segment == 0
+        if begins and self.share is not None:
+            self.planned = torch.rand(count, generator=self.generator, device=self.device) < self.share
+        action = torch.zeros(count, self.agent.action_size, device=self.device)
+        value = torch.full((count,), float("nan"), device=self.device)
+        if bool(self.planned.any()) or (begins and self.share is None):
+            action, value, spread = self._plan(observation)
+            if begins and self.share is None:
+                self.planned = spread <= self.handover.limit * self.agent.scale.value
+        if not bool(self.planned.all()):
+            action = torch.where(self.planned.unsqueeze(1), action, self._clone(observation))
+        self.step += 1
+        seconds = (time.perf_counter() - began) / count
+        rows, values, planned = action.cpu().numpy(), value.tolist(), self.planned.tolist()
+        return [Decision(rows[i], values[i] if planned[i] else None, None, "heuristic", seconds, {"planned": planned[i]}) for i in range(count)]
+
+    def _plan(self, observation: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions, values and, where it decides, how far the critics disagree about the plan; keeps the plan to start from in the next step."""
+        agent = self.agent
+        latent = agent.model.encode(observation)
+        members, settings = agent.settings.latent.members, replace(self.settings.search, horizon=self.horizon)
+        own = -(-settings.proposal_count // members) * members
+        rollout = LatentRollout(agent.model, latent, own, self.horizon, agent.settings.discount, self.settings, self.generator)
+        before = self.plan_before
+        mean = torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device) if before is None else before.mean
+        bound = torch.ones(agent.action_size, device=self.device)
+        plan = search(rollout, settings, mean, None, -bound, bound, self.generator, elites=None if before is None else before.elites)
+        self.plan_before = plan.shifted()
+        action = plan.first_action(settings.picking, self.generator)
+        if self.explore:
+            noise = plan.std[:, 0] * torch.randn(action.shape, generator=self.generator, device=self.device)
+            action = (action + noise).clamp(-1, 1)
+        if self.share is None:
+            rollout(plan.mean.unsqueeze(1))
+            return action, plan.value, rollout.spread[:, 0]
+        return action, plan.value, torch.zeros_like(plan.value)
+
+    def _clone(self, observation: Any) -> Tensor:
+        """The clone's action with noise while exploring, the best of several by its critic where it has one."""
+        clone = self.agent.clone
+        latent = clone.encode(observation)
+        mean = clone.act(latent)
+        count = self.handover.clone_samples
+        if count == 1:
+            return noisy(mean, self.settings.noise, self.generator) if self.explore else mean
+        tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
+        value = clone.value(latent.repeat_interleave(count, 0), tried).amin(0).view(-1, count)
+        best = value.argmax(1)
+        return tried.view(-1, count, tried.shape[-1])[torch.arange(len(best), device=best.device), best]
+
+
+class UniformPlanner(SingleDecisions):
+    """Actions drawn uniformly from [-1, 1]: how an agent without demonstrations begins."""
+
+    def __init__(self, action_size: int) -> None:
+        self.action_size = action_size
+        self.reset(seed=0)
+
+    def reset(self, *, seed: int | None = None) -> None:
+        """Begin the random stream anew."""
+        self.random = np.random.default_rng(seed)
+
+    def plan_batch(self, observations: Any) -> list[Decision]:
+        """One decision per environment."""
+        count = len(next(iter(columns_of(observations).values())))
+        actions = self.random.uniform(-1, 1, (count, self.action_size)).astype(np.float32)
+        return [Decision(action, None, None, "heuristic", 0.0, {"planned": False}) for action in actions]

@@ -1,0 +1,147 @@
+"""Every number of MoDem-V2 and of the methods it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from milp.errors import ConfigError
+from planners.shooting_search import ShootingSettings
+from world_models.latent_settings import LatentSettings
+
+HANDOVERS = ("steps", "success", "uncertainty")
+TERMINALS = ("own", "other", "max_other")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that goes from `first` to `last` in a straight line between two counts of environment steps."""
+
+    first: float
+    last: float
+    begin: int = 0
+    end: int = 0
+
+    def __call__(self, step: int) -> float:
+        if step >= self.end:
+            return self.last
+        return self.first + (self.last - self.first) * max(step - self.begin, 0) / max(self.end - self.begin, 1)
+
+
+@dataclass(frozen=True)
+class PlanningSettings:
+    """How the agent plans in latent space.
+
+    Args:
+        search: candidates, elites, refinement. Its `proposals` is the share of candidates that are roll-outs of the actors: 1 is exploration
+            centring, at 0.05 the others are drawn around the warm-started plan, as in TD-MPC.
+        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`; 0 starts with it.
+        pessimism: k, a candidate's score is mean - k std over the critics' returns.
+        terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no critic judges its own actor), or the
+            best of all others, "max_other" (as published).
+        noise: standard deviation of the noise on the actors' actions, cut at 3 deviations.
+    """
+
+    search: ShootingSettings = field(
+        default_factory=lambda: ShootingSettings(
+            samples=120, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw"
+        )
+    )
+    horizon_growth: int = 0
+    pessimism: float = 2.0
+    terminal: str = "other"
+    noise: float = 0.1
+
+
+@dataclass(frozen=True)
+class HandoverSettings:
+    """When the planner takes over from the cloned policy.
+
+    Args:
+        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after
+            each check whose measured success of the planner has not fallen; "uncertainty", the planner acts where its critics agree: the std of its
+            best candidate is at most `limit` times the range of values seen.
+        begin, end: environment steps.
+        segment: steps between two draws of who acts; the published lottery draws in every step.
+        stride, limit: of the two measured kinds.
+        clone_samples: noisy actions of the clone, of which its critic picks; 1 is the plain clone.
+    """
+
+    kind: str = "steps"
+    begin: int = 0
+    end: int = 10_000
+    segment: int = 10
+    stride: float = 0.1
+    limit: float = 0.1
+    clone_samples: int = 1
+
+
+@dataclass(frozen=True)
+class ModemSettings:
+    """Learning, acting and their order.
+
+    Args:
+        latent: the networks.
+        planning, handover: acting.
+        segment: steps of the pieces that are learned from.
+        temporal: rho, weight of a later step over that of the one before.
+        batch: segments per update.
+        consistency, reward, value: weights of the losses.
+        learning_rate, clip: Adam's rate and the largest norm of the gradient.
+        target_rate, target_every: of the slow copy.
+        train_encoder: let the world model shape the encoder; without, it stays as behaviour cloning made it.
+        imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
+        percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
+        shift: largest shift of images, pixels.
+        clone_updates: updates of behaviour cloning; 0 does without demonstrations.
+        clone_batch: steps per update of behaviour cloning.
+        seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
+        seed_updates: updates after them, with the actors left as they are.
+        updates_per_step: afterwards.
+        demonstration_share: part of a batch that comes from demonstrations.
+        steps: environment steps in all, those of the seeding included; 0 ends after behaviour cloning.
+        environments: played side by side.
+        capacity: steps that the replay holds.
+    """
+
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    planning: PlanningSettings = field(default_factory=PlanningSettings)
+    handover: HandoverSettings = field(default_factory=HandoverSettings)
+    segment: int = 3
+    discount: float = 0.95
+    temporal: float = 0.5
+    batch: int = 128
+    consistency: float = 2.0
+    reward: float = 0.5
+    value: float = 0.1
+    learning_rate: float = 3e-4
+    clip: float = 10.0
+    target_rate: float = 0.01
+    target_every: int = 2
+    train_encoder: bool = True
+    imitation: float = 1.0
+    percentile_scale: bool = True
+    shift: int = 3
+    clone_updates: int = 2000
+    clone_batch: int = 256
+    seed_steps: int = 2000
+    seed_updates: int = 2000
+    updates_per_step: float = 0.5
+    demonstration_share: Schedule = field(default_factory=lambda: Schedule(0.75, 0.25, 0, 10_000))
+    steps: int = 20_000
+    environments: int = 4
+    capacity: int = 100_000
+
+    def __post_init__(self) -> None:
+        planning, handover = self.planning, self.handover
+        at_least_one = {
+            "segment": self.segment, "batch": self.batch, "target_every": self.target_every, "environments": self.environments,
+            "seed_steps": self.seed_steps, "handover.segment": handover.segment,
+            "handover.clone_samples": handover.clone_samples,
+        }  # fmt: skip
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise ConfigError(f"{name} is {value}: give at least 1")
+        if not 0 <= self.discount < 1:
+            raise ConfigError(f"discount {self.discount}: at least 0 and below 1")
+        if handover.kind not in HANDOVERS or planning.terminal not in TERMINALS:
+            raise ConfigError(f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}")

@@ -1,0 +1,306 @@
+"""The LightningModule that trains MoDem-V2: clone, seed, learn the model, then act and learn by turns; one epoch is one such turn."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from milp.errors import CheckpointError, ConfigError, Diverged
+from planners.episode_play import PlayedEpisode, play
+from planners.episode_replay import EpisodeReplay, Segment, join
+from planners.modem import Modem
+from planners.modem_planner import ModemPlanner, UniformPlanner
+from planners.modem_policy import policy_record
+from planners.modem_settings import ModemSettings
+from planners.modem_task import ModemTask, modem_task, spaces_of
+from planners.training_journal import Journal
+from world_models.episodes import columns_of, load_episode, observation_of, save_episode
+from world_models.seeds import derived_seed, torch_generator
+
+_CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every training and evaluation seed
+_PARTS = 20  # Lightning steps per epoch, each a block of updates: its overhead vanishes, the progress bar still moves
+CLONING, SEEDING = 0, 1  # the first two epochs
+
+
+class ModemModule(L.LightningModule):
+    """Trains one agent on one task.
+
+    Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world model on them, every later epoch plays one
+    episode in each environment and learns from all so far. All randomness of an epoch comes from a generator seeded by (seed, epoch), and
+    episodes are kept as files beside the checkpoint: a resumed run continues as the unbroken one would have (on a CPU).
+
+    Args:
+        task: environment and demonstrations.
+        settings: of the method.
+        seed: of everything random here.
+        check_episodes: episodes of a periodic check, for the planner alone and for the behaviour policy each.
+    """
+
+    def __init__(self, task: ModemTask, settings: ModemSettings | None = None, *, seed: int = 0, check_episodes: int = 25) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task, self.settings, self.seed, self.check_episodes = task, settings or ModemSettings(), seed, check_episodes
+        if seed < 0 or check_episodes < 1:
+            raise ConfigError(f"seed {seed}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 episode")
+        if self.settings.clone_updates and not task.demonstrations:
+            raise ConfigError("clone_updates is above 0, but there are no demonstrations: name a dataset, or set clone_updates to 0")
+        self.observation_space, self.action_size = spaces_of(task)
+        self.agent = Modem(self.observation_space, self.action_size, self.settings, generator=torch_generator(seed, 0))
+        self.played: list[int] = []  # lengths of the episodes in the replay
+        self.counts = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
+        self.share_by_success, self.best_success = 0.0, 0.0
+        self._restored: dict[str, Any] | None = None
+
+    # --- set-up ----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        return self.agent.optimizers()
+
+    def train_dataloader(self) -> TRAIN_DATALOADERS:
+        """Which part of its updates an epoch is at: their number differs, and Lightning wants to know it beforehand."""
+        return DataLoader(range(_PARTS), batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> EVAL_DATALOADERS:
+        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
+
+    def on_fit_start(self) -> None:
+        """Fill the replays: demonstrations, and the episodes of the run that is continued."""
+        self.random = torch.Generator(device=self.device)
+        settings = self.settings
+        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
+        self.demonstrations = self._new_replay(max(slots, 2))
+        for episode in self.task.demonstrations:
+            self.demonstrations.add(episode)
+        self.replay = self._new_replay(settings.capacity)
+        self.environments = self.task.make(settings.environments)
+        if self._restored is not None:
+            for index in range(len(self.played)):
+                self.replay.add(load_episode(self._episode_file(index)))
+            self.replay.load_state_dict(self._restored["replay"])
+            self.demonstrations.load_state_dict(self._restored["demonstrations"])
+            self._restored = None
+
+    def _new_replay(self, capacity: int) -> EpisodeReplay:
+        return EpisodeReplay(self.observation_space, self.action_size, capacity, self.settings.segment, device=self.device)
+
+    def on_fit_end(self) -> None:
+        self.environments.close()
+
+    # --- an epoch --------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Environment steps so far."""
+        return self.counts["step"]
+
+    @property
+    def share(self) -> float | None:
+        """The planner's share of the acting; None where its uncertainty decides."""
+        handover = self.settings.handover
+        if self.settings.clone_updates == 0:
+            return 1.0
+        if handover.kind == "success":
+            return self.share_by_success
+        if handover.kind == "uncertainty":
+            return None
+        return min(max((self.step - handover.begin) / max(handover.end - handover.begin, 1), 0.0), 1.0)
+
+    @property
+    def horizon(self) -> int:
+        """Steps that are planned ahead."""
+        longest, growth = self.settings.planning.search.horizon, self.settings.planning.horizon_growth
+        return longest if not growth else min(1 + (longest - 1) * self.step // growth, longest)
+
+    def on_train_epoch_start(self) -> None:
+        """Collect what this epoch learns from."""
+        self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
+        self._sums: dict[str, Tensor] = {}
+        settings = self.settings
+        if self.current_epoch == CLONING:
+            self.updates = settings.clone_updates
+            return
+        if self.current_epoch == SEEDING:
+            if settings.clone_updates:
+                self.agent.start_from_clone()
+            while self.step < settings.seed_steps:
+                self._collect(self._seeding_planner())
+            self.updates = settings.seed_updates
+            return
+        before = self.step
+        self._collect(ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon))
+        self.updates = round((self.step - before) * settings.updates_per_step)
+
+    def _seeding_planner(self) -> Any:
+        if self.settings.clone_updates:
+            return ModemPlanner(self.agent, share=0.0, explore=True)
+        return UniformPlanner(self.action_size)
+
+    def _collect(self, planner: Any) -> None:
+        """One episode in every environment, into the replay and onto the disk."""
+        played = play(planner, self.environments, derived_seed(self.seed, 1, self.counts["episodes"]) % 2**31)
+        for one in played:
+            self.replay.add(one.episode)
+            if self._journal is not None:
+                save_episode(one.episode, self._episode_file(len(self.played)))
+            self.played.append(len(one.episode))
+            self.counts["step"] += len(one.episode)
+            self.counts["violations"] += one.violations
+            self.counts["saturations"] += one.saturations
+            self.counts["episodes"] += 1
+        self._log({f"train/{name}": value for name, value in figures_of(played).items()})
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """The part number `batch` of this epoch's updates."""
+        optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
+        part = int(batch)
+        for _ in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
+            for name, value in self._update(optimizers).items():
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+        if part == _PARTS - 1 and self.step >= self.settings.steps:
+            self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+
+    def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+        if self.current_epoch == CLONING:
+            observation, action = self.demonstrations.draw_successful(self.settings.clone_batch, self.random)
+            return {"clone": self.agent.clone_update(observation, action, optimizers[0], self.random)}
+        segment, count = self._segments()
+        pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
+        figures, priority = self.agent.update(segment, optimizers, self.random, shown=self._shown(), pretraining=pretraining)
+        if count:
+            self.demonstrations.prioritise(segment.index[:count], priority[:count])
+        if count < len(priority):
+            self.replay.prioritise(segment.index[count:], priority[count:])
+        return figures
+
+    def _shown(self) -> tuple[Any, Tensor] | None:
+        """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
+        if not self.settings.imitation:
+            return None
+        half = self.settings.clone_batch // 2
+        parts = [replay.draw_successful(half, self.random) for replay in (self.demonstrations, self.replay)]
+        found = [(columns_of(observation), action) for observation, action in parts if len(action)]
+        if not found:
+            return None
+        joined = {name: torch.cat([columns[name] for columns, _ in found]) for name in found[0][0]}
+        return observation_of(joined), torch.cat([action for _, action in found])
+
+    def _segments(self) -> tuple[Segment, int]:
+        """A batch that begins with segments of demonstrations, and how many these are."""
+        share = self.settings.demonstration_share(self.step) if self.task.demonstrations else 0.0
+        count = round(share * self.settings.batch)
+        if count == 0:
+            return self.replay.draw(self.settings.batch, self.random), 0
+        demonstrated = self.demonstrations.draw(count, self.random)
+        if count == self.settings.batch:
+            return demonstrated, count
+        return join(demonstrated, self.replay.draw(self.settings.batch - count, self.random)), count
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of this epoch."""
+        for name, value in self._sums.items():
+            mean = value / self.updates
+            if not bool(mean.isfinite()):
+                raise Diverged(f"{name} is not a finite number in epoch {self.current_epoch}: lower learning_rate; {self._last_good()}")
+            self._log({f"train/{name}": mean})
+        self._log({"step": self.step, "violations": self.counts["violations"], "saturations": self.counts["saturations"]})
+
+    def _log(self, figures: dict[str, Any]) -> None:
+        for name, value in figures.items():
+            self.log(name, torch.as_tensor(value, dtype=torch.float32), batch_size=1, prog_bar=name == "step")
+
+    # --- checks ----------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour policy."""
+        if self.current_epoch == CLONING:
+            policies = {"clone": ModemPlanner(self.agent, share=0.0)} if self.settings.clone_updates else {}
+        else:
+            policies = {
+                "planner": ModemPlanner(self.agent, share=1.0, horizon=self.horizon),
+                "behaviour": ModemPlanner(self.agent, share=self.share, horizon=self.horizon),
+            }
+        for name, policy in policies.items():
+            environments = self.task.make(self.check_episodes)
+            figures = figures_of(play(policy, environments, _CHECK_SEED))
+            environments.close()
+            self._log({f"check/{name}_{key}": value for key, value in figures.items()})
+            if name == "planner":
+                self._hand_over_by_success(figures["success"])
+
+    def _hand_over_by_success(self, success: float) -> None:
+        if success >= self.best_success:
+            self.share_by_success = min(self.share_by_success + self.settings.handover.stride, 1.0)
+        self.best_success = max(self.best_success, success)
+
+    # --- saving ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _journal(self) -> Journal | None:
+        journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
+        return journals[0] if journals else None
+
+    def _episode_file(self, index: int) -> Path:
+        assert self._journal is not None
+        return self._journal.folder / "episodes" / f"{index:06d}.npz"
+
+    def _last_good(self) -> str:
+        journal = self._journal
+        return f"the last good checkpoint is {journal.last}" if journal is not None and journal.last.exists() else "there is no checkpoint yet"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["modem"] = policy_record(self.agent, self.observation_space, self.task.about)
+        checkpoint["made_with"] = self.made_with()
+        checkpoint["progress"] = {
+            "played": list(self.played), "counts": dict(self.counts), "share_by_success": self.share_by_success, "best_success": self.best_success,
+            "updates": self.agent.updates, "replay": self.replay.state_dict(), "demonstrations": self.demonstrations.state_dict(),
+        }  # fmt: skip
+
+    def made_with(self) -> str:
+        """What a training depends on, to tell whether a checkpoint is one of the same training."""
+        return repr((asdict(self.settings), self.seed, sorted(self.task.about.items())))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["made_with"] != self.made_with():
+            raise CheckpointError(
+                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
+            )
+        progress = checkpoint["progress"]
+        self.played, self.counts = list(progress["played"]), dict(progress["counts"])
+        self.share_by_success, self.best_success = progress["share_by_success"], progress["best_success"]
+        self.agent.updates = progress["updates"]
+        self._restored = progress
+
+
+def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
+    """Means over episodes: success, return, steps in violation and in saturation, largest force, the planner's share."""
+    force = max(one.largest_force for one in played)
+    return {
+        "success": float(np.mean([one.episode.success for one in played])),
+        "return": float(np.mean([one.episode.reward.sum() for one in played])),
+        "violations": float(np.mean([one.violations for one in played])),
+        "saturations": float(np.mean([one.saturations for one in played])),
+        "largest_force": -1.0 if np.isnan(force) else force,
+        "planned": float(np.mean([one.planned / len(one.episode) for one in played])),
+    }
+
+
+def for_task(
+    environment: str,
+    options: dict[str, Any] | None = None,
+    dataset: str | None = None,
+    episodes: int | None = None,
+    settings: ModemSettings | None = None,
+    seed: int = 0,
+    check_episodes: int = 25,
+) -> ModemModule:
+    """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and `ModemModule`."""
+    return ModemModule(modem_task(environment, options, dataset, episodes), settings, seed=seed, check_episodes=check_episodes)
