@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     run = Run.open(options.run)
     config = run.config
     wanted = options.policies.split(",") if options.policies else []
-    if str(config.get("model", {}).get("class_path", "")).startswith("planners.modem_training."):
+    model = config.get("model")
+    if isinstance(model, dict) and str(model.get("class_path")).startswith("planners.modem_training."):
         from worldplan.modem_evaluation import evaluate_modem
 
         Console().print(f"written to {evaluate_modem(run, options.episodes, wanted, video=options.video)}")
