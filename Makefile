@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 SOURCES := milp envs world_models planners worldplan tests benchmarks
+METAWORLD := .venv-metaworld
 DEMO := configs/bandits/capacity.yaml
 
-.PHONY: help demo test test-slow lint format install dev clean
+.PHONY: help demo test test-slow lint format install dev metaworld clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +18,8 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff and mypy only"
 	@echo "make format     let ruff format and mend the code"
-	@echo "make clean      remove .venv and caches (runs/ stays)"
+	@echo "make metaworld  an environment of its own for Meta-World, whose pinned mujoco clashes with ours"
+	@echo "make clean      remove .venv, $(METAWORLD) and caches (runs/ stays)"
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,8 +39,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+$(METAWORLD)/.installed: benchmarks/metaworld-requirements.txt
+	@echo "installing Meta-World into $(METAWORLD)"
+	$(PYTHON) -m venv --clear $(METAWORLD)
+	$(METAWORLD)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
+	@touch $@
+
 install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
+
+metaworld: $(METAWORLD)/.installed
+	@echo "now: export WORLDPLAN_METAWORLD_PYTHON=$(CURDIR)/$(METAWORLD)/bin/python"
 
 demo: install
 	$(BIN)/worldplan bandits run $(DEMO)
@@ -60,4 +71,4 @@ test-slow: dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(METAWORLD) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

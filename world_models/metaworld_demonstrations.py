@@ -1,0 +1,41 @@
+"""Demonstrations of Meta-World's own scripted policies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.metaworld import metaworld
+from milp.errors import ConfigError, DatasetError
+from world_models.episodes import Episode
+from world_models.seeds import derived_seed
+
+_PATIENCE, _TRIES = 20, 10  # a policy is given up after so many tries, and so many more for each success
+
+
+def collect_metaworld_demonstrations(task: str, episodes: int, *, noise: float = 0.1, seed: int = 0, python: str | None = None) -> list[Episode]:
+    """Successful episodes of the scripted policy in worldplan/MetaWorld-v0, each with a seed of its own.
+
+    Args:
+        task: name in Meta-World, such as push-v3.
+        episodes: how many.
+        noise: standard deviation added to every action; the action that was executed is what is recorded.
+        seed: of starts and noise.
+        python: interpreter that has Meta-World, see `envs.metaworld`.
+    Raises ConfigError for a value out of range, DatasetError when most tries fail, and what `metaworld` raises.
+    """
+    if episodes < 1 or seed < 0 or not (np.isfinite(noise) and noise >= 0):
+        raise ConfigError(f"episodes {episodes}, noise {noise}, seed {seed}: give at least 1 episode, and noise and seed of 0 or more")
+    found: list[Episode] = []
+    tries = 0
+    env = metaworld(task, python)
+    try:
+        while len(found) < episodes:
+            if tries >= _PATIENCE + _TRIES * len(found):
+                raise DatasetError(f"{task}: only {len(found)} of {tries} tries with noise {noise} were successes: lower the noise")
+            played = env.call("demonstrate", seed=derived_seed(seed, tries) % 2**31, noise=noise)
+            tries += 1
+            if played["success"]:
+                found.append(Episode(played["observation"], played["action"], played["reward"], success=True))
+    finally:
+        env.close()
+    return found
