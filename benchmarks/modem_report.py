@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the choice of backend
 NAMES = {
     "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "ch": "without ensemble", "ce": "without handover",
     "he": "without centring", "c": "centring only", "h": "handover only", "e": "ensemble only", "none": "none of the three",
+    "no_imitation": "without imitation",
 }  # fmt: skip
 GOAL_GAIN, GOAL_SUCCESS = 0.30, 0.80
 

@@ -289,8 +289,11 @@ class Pusher:
 
 
 def task_of(env: MujocoEnv) -> Task | None:
-    """The vectorised form of one of gymnasium's own tasks; None for any other class, also one derived from them."""
-    make = TASKS.get(_name(type(env)))
+    """The vectorised form of one of gymnasium's own tasks; None for any other class, also one derived from them.
+
+    A class of your own may bring one: a method `vectorised_task`. A class derived from it does not inherit it, as its `step` may differ.
+    """
+    make = vars(type(env)).get("vectorised_task") or TASKS.get(_name(type(env)))
     return None if make is None else make(env)
 
 

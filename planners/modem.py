@@ -49,11 +49,29 @@ class Modem(nn.Module):
     weights: Tensor
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Of the clone; of world model and critics; of the actors."""
-        rate = self.settings.learning_rate
-        learned = [*self.model.model_parameters(), *self.model.critic_parameters(), *self.clone.critic_parameters()]
-        groups = [self.clone.actor_parameters(), learned, self.model.actor_parameters()]
-        return [torch.optim.Adam(group, lr=rate, fused=True) for group in groups]
+        """Of the clone; of world model and critics, the encoder first; of the actors."""
+        settings, model = self.settings, self.model
+        encoder = list(model.encoder.parameters())
+        others = [parameter for parameter in self._learned() if parameter not in set(encoder)]
+        clone, actors = self.clone.actor_parameters(), model.actor_parameters()
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(clone, lr=settings.clone_rate, fused=True),
+            torch.optim.Adam([{"params": encoder}, {"params": others}], lr=settings.learning_rate, fused=True),
+            torch.optim.Adam(actors, lr=settings.learning_rate, fused=True),
+        ]
+        self.set_rates(optimizers, 0.0, 0.0)
+        return optimizers
+
+    def set_rates(self, optimizers: list[torch.optim.Optimizer], cloned: float, learned: float) -> None:
+        """Learning rates for where behaviour cloning and learning are, each from 0 (begins) to 1 (ends)."""
+        settings = self.settings
+        rate = settings.learning_rate + (settings.last_rate - settings.learning_rate) * learned
+        optimizers[0].param_groups[0]["lr"] = settings.clone_rate * (1 - cloned)
+        for group, share in zip([*optimizers[1].param_groups, *optimizers[2].param_groups], (settings.encoder_rate, 1.0, 1.0), strict=True):
+            group["lr"] = rate * share
+
+    def _learned(self) -> list[nn.Parameter]:
+        return [*self.model.model_parameters(), *self.model.critic_parameters(), *self.clone.critic_parameters()]
 
     # --- behaviour cloning -----------------------------------------------------------------------------------------
 
@@ -95,8 +113,8 @@ class Modem(nn.Module):
         latent = self.model.encode(first)
         with torch.no_grad():
             following = self.model.encode(later)
-            target_latent = following if settings.latent.simnorm else self.target.encode(later)
-        if pretraining or not settings.train_encoder:
+            target_latent = following if settings.latent.simnorm or not settings.encoder_rate else self.target.encode(later)
+        if pretraining or not settings.encoder_rate:
             latent = latent.detach()
         latents = self._unroll(latent, segment.action)
         flat, action = latents[:-1].flatten(0, 1), segment.action.flatten(0, 1)
@@ -116,8 +134,7 @@ class Modem(nn.Module):
         example = None if shown is None or pretraining else (self._shown_latent(shown[0], generator), shown[1])
         if example is not None:  # the encoder has to keep what the actions depend on
             loss = loss + settings.imitation * self._imitation(*example)
-        learned = [*self.model.model_parameters(), *self.model.critic_parameters(), *self.clone.critic_parameters()]
-        norm = _descend(loss, optimizers[1], learned, settings.clip)
+        norm = _descend(loss, optimizers[1], self._learned(), settings.clip)
         figures = {name: part.detach().mean() for name, part in sums.items()} | {"loss": loss.detach(), "gradient": norm}
         if not pretraining:
             figures |= self._climb(latents.detach(), example, optimizers[2], generator)
@@ -190,7 +207,7 @@ class Modem(nn.Module):
 
     def _shown_latent(self, observation: Any, generator: torch.Generator) -> Tensor:
         latent = self.model.encode(self.augment(observation, generator))
-        return latent if self.settings.train_encoder else latent.detach()
+        return latent if self.settings.encoder_rate else latent.detach()
 
     def _imitation(self, latent: Tensor, action: Tensor) -> Tensor:
         """Mean squared distance of all actors to actions, ()."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -99,6 +100,7 @@ class ModemPlanner(SingleDecisions):
         self.generator = torch.Generator(device=self.device).manual_seed(0 if seed is None else seed)
         self.step = 0
         self.plan_before: Plan | None = None
+        self.drift = torch.zeros(0, self.agent.action_size, device=self.device)
         self.planned = torch.zeros(0, dtype=torch.bool)
 
     def plan(self, observation: Any) -> Decision:
@@ -113,8 +115,10 @@ class ModemPlanner(SingleDecisions):
         observation = observation_of({name: column if column.dtype == torch.uint8 else column.float() for name, column in columns.items()})
         count = len(next(iter(columns.values())))
         if len(self.planned) != count:
-            self.step, self.plan_before = 0, None
+            self.step, self.plan_before, self.drift = 0, None, self.drift[:0]
             self.planned = torch.zeros(count, dtype=torch.bool, device=self.device)
+        if self.explore:
+            self._drift_on(count)
         begins = self.step % self.handover.segment == 0
         if begins and self.share is not None:
             self.planned = torch.rand(count, generator=self.generator, device=self.device) < self.share
@@ -131,6 +135,12 @@ class ModemPlanner(SingleDecisions):
         rows, values, planned = action.cpu().numpy(), value.tolist(), self.planned.tolist()
         return [Decision(rows[i], values[i] if planned[i] else None, None, "heuristic", seconds, {"planned": planned[i]}) for i in range(count)]
 
+    def _drift_on(self, count: int) -> None:
+        """Exploration noise of unit variance, correlated in time: an arm that averages its commands hardly moves under white noise."""
+        fresh = torch.randn(count, self.agent.action_size, generator=self.generator, device=self.device)
+        kept = self.settings.correlation
+        self.drift = fresh if not len(self.drift) else kept * self.drift + math.sqrt(1 - kept**2) * fresh
+
     def _plan(self, observation: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Actions, values and, where it decides, how far the critics disagree about the plan; keeps the plan to start from in the next step."""
         agent = self.agent
@@ -145,8 +155,7 @@ class ModemPlanner(SingleDecisions):
         self.plan_before = plan.shifted()
         action = plan.first_action(settings.picking, self.generator)
         if self.explore:
-            noise = plan.std[:, 0] * torch.randn(action.shape, generator=self.generator, device=self.device)
-            action = (action + noise).clamp(-1, 1)
+            action = (action + plan.std[:, 0] * self.drift).clamp(-1, 1)
         if self.share is None:
             rollout(plan.mean.unsqueeze(1))
             return action, plan.value, rollout.spread[:, 0]
@@ -159,7 +168,7 @@ class ModemPlanner(SingleDecisions):
         mean = clone.act(latent)
         count = self.handover.clone_samples
         if count == 1:
-            return noisy(mean, self.settings.noise, self.generator) if self.explore else mean
+            return (mean + self.settings.noise * self.drift).clamp(-1, 1) if self.explore else mean
         tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
         value = clone.value(latent.repeat_interleave(count, 0), tried).amin(0).view(-1, count)
         best = value.argmax(1)

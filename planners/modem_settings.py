@@ -39,17 +39,19 @@ class PlanningSettings:
         terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no critic judges its own actor), or the
             best of all others, "max_other" (as published).
         noise: standard deviation of the noise on the actors' actions, cut at 3 deviations.
+        correlation: of the exploration noise from one step to the next, in training; 0 is white noise, as published.
     """
 
     search: ShootingSettings = field(
         default_factory=lambda: ShootingSettings(
-            samples=120, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw"
+            samples=120, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean"
         )
     )
     horizon_growth: int = 0
     pessimism: float = 2.0
     terminal: str = "other"
     noise: float = 0.1
+    correlation: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,11 @@ class ModemSettings:
         temporal: rho, weight of a later step over that of the one before.
         batch: segments per update.
         consistency, reward, value: weights of the losses.
-        learning_rate, clip: Adam's rate and the largest norm of the gradient.
+        clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last weights are what is kept.
+        learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment step, in a straight line.
+        encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour cloning made it.
+        clip: largest norm of the gradient.
         target_rate, target_every: of the slow copy.
-        train_encoder: let the world model shape the encoder; without, it stays as behaviour cloning made it.
         imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
@@ -113,18 +117,20 @@ class ModemSettings:
     consistency: float = 2.0
     reward: float = 0.5
     value: float = 0.1
-    learning_rate: float = 3e-4
+    clone_rate: float = 1e-3
+    learning_rate: float = 1e-3
+    last_rate: float = 1e-4
+    encoder_rate: float = 0.0
     clip: float = 10.0
-    target_rate: float = 0.01
-    target_every: int = 2
-    train_encoder: bool = True
-    imitation: float = 1.0
+    target_rate: float = 0.05
+    target_every: int = 1
+    imitation: float = 10.0
     percentile_scale: bool = True
     shift: int = 3
     clone_updates: int = 2000
     clone_batch: int = 256
     seed_steps: int = 2000
-    seed_updates: int = 2000
+    seed_updates: int = 1000
     updates_per_step: float = 0.5
     demonstration_share: Schedule = field(default_factory=lambda: Schedule(0.75, 0.25, 0, 10_000))
     steps: int = 20_000

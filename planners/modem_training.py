@@ -161,12 +161,18 @@ class ModemModule(L.LightningModule):
         """The part number `batch` of this epoch's updates."""
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
         part = int(batch)
-        for _ in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
+        for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
+            self._set_rates(optimizers, update)
             for name, value in self._update(optimizers).items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
         if part == _PARTS - 1 and self.step >= self.settings.steps:
             self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+
+    def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
+        seed_steps, steps = self.settings.seed_steps, self.settings.steps
+        cloned = update / self.updates if self.current_epoch == CLONING else 0.0
+        self.agent.set_rates(optimizers, cloned, min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0))
 
     def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
         if self.current_epoch == CLONING:

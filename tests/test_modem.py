@@ -27,7 +27,7 @@ PIXELS = gym.spaces.Dict(
 )
 LATENT = LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, members=3)
 SEARCH = ShootingSettings(samples=12, elites=4, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw")
-SETTINGS = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH), segment=3, batch=16)
+SETTINGS = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH), segment=3, batch=16, encoder_rate=1.0, target_every=2)
 
 
 def agent_of(settings: ModemSettings = SETTINGS, space: gym.Space = SPACE, *, random_heads: bool = True) -> Modem:
@@ -69,7 +69,7 @@ def changed(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_the_clone_learns_its_demonstrations_and_hands_them_on(space: gym.Space) -> None:
     """The loss falls, and every actor then begins as the clone."""
-    agent, replay, generator = agent_of(replace(SETTINGS, learning_rate=3e-3), space), replay_of(space), torch.Generator().manual_seed(0)
+    agent, replay, generator = agent_of(replace(SETTINGS, clone_rate=3e-3), space), replay_of(space), torch.Generator().manual_seed(0)
     optimizer = agent.optimizers()[0]
     losses = [float(agent.clone_update(*replay.draw_successful(32, generator), optimizer, generator)) for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
@@ -116,11 +116,28 @@ def test_the_actors_imitate_what_is_shown() -> None:
     example = (agent.model.encode(observation).detach(), action)
     distances = [float(agent._climb(latents, example, optimizers[2], generator)["imitation"]) for _ in range(150)]
     assert distances[-1] < 0.5 * distances[0]
-    for train_encoder in (True, False):
-        agent = agent_of(replace(settings, train_encoder=train_encoder, consistency=0.0, reward=0.0, value=0.0))
+    for rate in (1.0, 0.1, 0.0):
+        agent = agent_of(replace(settings, encoder_rate=rate, consistency=0.0, reward=0.0, value=0.0))
         encoder = weights_of(agent.model.encoder)
         agent.update(replay.draw(16, generator), agent.optimizers(), generator, shown=(observation, action))
-        assert changed(encoder, agent.model.encoder) == train_encoder
+        assert changed(encoder, agent.model.encoder) == (rate > 0)
+
+
+def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
+    """Cloning ends at zero, learning at its last rate; the encoder's is a share of it throughout."""
+    settings = replace(SETTINGS, clone_rate=4e-3, learning_rate=2e-3, last_rate=1e-3, encoder_rate=0.1)
+    agent = agent_of(settings)
+    optimizers = agent.optimizers()
+    encoder = set(optimizers[1].param_groups[0]["params"])
+    assert encoder == set(agent.model.encoder.parameters())
+    for cloned, learned, expected in (
+        (0.0, 0.0, [4e-3, 2e-4, 2e-3, 2e-3]),
+        (0.75, 0.0, [1e-3, 2e-4, 2e-3, 2e-3]),
+        (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3]),
+    ):
+        agent.set_rates(optimizers, cloned, learned)
+        found = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        assert found == pytest.approx(expected)
 
 
 @torch.no_grad()
@@ -191,7 +208,7 @@ def test_the_fused_rollout_equals_a_slow_one(terminal: str) -> None:
 def test_noise_is_cut_and_lets_gradients_through() -> None:
     action = torch.full((1000, 1), 0.95, requires_grad=True)
     moved = noisy(action, 0.1, torch.Generator().manual_seed(0))
-    assert float(moved.max()) < 1
+    assert float(moved.detach().max()) < 1
     assert float((moved - 0.95).min()) >= -0.3 - 1e-6
     moved.sum().backward()
     assert action.grad is not None
@@ -215,6 +232,18 @@ def test_decisions_are_valid_and_repeat_with_the_seed(space: gym.Space, centred:
     single = planner.plan({key: value[0] for key, value in observation.items()} if isinstance(observation, dict) else observation[0])
     assert single.action.shape == (2,)
     assert single.value is not None
+
+
+@pytest.mark.parametrize(("share", "correlation"), [(0.0, 0.0), (0.0, 0.8), (1.0, 0.8)])
+def test_exploration_noise_has_its_size_and_its_memory(share: float, correlation: float) -> None:
+    """Of clone and planner alike; the mean action of a fixed observation is the same in every step."""
+    planning = replace(SETTINGS.planning, correlation=correlation, noise=1e-6, search=replace(SEARCH, pick="mean", min_std=0.1))
+    agent = agent_of(replace(SETTINGS, planning=replace(planning, noise=0.1) if share == 0 else planning))
+    planner, observation = ModemPlanner(agent, share=share, explore=True), np.zeros((200, 5), np.float32)
+    actions = np.array([[decision.action for decision in planner.plan_batch(observation)] for _ in range(40)])[..., 0]  # (steps, environments)
+    noise = actions - actions.mean()
+    assert noise.std() == pytest.approx(0.1, rel=0.05)
+    assert (noise[1:] * noise[:-1]).mean() / noise.var() == pytest.approx(correlation, abs=0.05)
 
 
 def test_centred_candidates_stay_near_the_actors() -> None:

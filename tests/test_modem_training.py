@@ -91,7 +91,7 @@ SETTINGS = ModemSettings(
     planning=PlanningSettings(search=ShootingSettings(samples=16, elites=4, iterations=1, horizon=2, min_std=0.1, proposals=1.0, pick="draw")),
     handover=HandoverSettings(end=192, segment=3),
     demonstration_share=Schedule(0.75, 0.25, 0, 200),
-    segment=2, batch=16, clone_updates=150, clone_batch=32, learning_rate=2e-3, seed_steps=48, seed_updates=20, updates_per_step=0.5,
+    segment=2, batch=16, clone_updates=150, clone_batch=32, clone_rate=2e-3, learning_rate=2e-3, seed_steps=48, seed_updates=20, updates_per_step=0.5,
     steps=240, environments=4, capacity=400,
 )  # fmt: skip
 

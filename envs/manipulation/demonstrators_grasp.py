@@ -29,12 +29,17 @@ class Grasp:
         hover: m, height above the object from which to go down.
         close: m, horizontal error up to which the fingers may close.
         slip: m, horizontal distance up to which the object still counts as held.
+        settle: m, height above the object from which the fingers may close.
+        sink: m, how far below the middle of the object to aim on the way down, so that the fingers close on the way and not at its very end:
+            a clone that stays a little above its teacher would wait there for ever.
     """
 
     half_width: float
     hover: float
     close: float
     slip: float
+    settle: float = 0.008
+    sink: float = 0.0
 
     def holds(self, hand: Hand, point: Array) -> bool:
         """Whether the fingers are as far closed as the object between them allows."""
@@ -44,13 +49,14 @@ class Grasp:
         """Where to go, and whether to close the fingers there: over the object, turn, down, close."""
         away, above = _distance(hand, point), hand.position[2] - point[2]
         turn = abs(hand.yaw - yaw)
-        settled = away < self.close and turn < 0.12 and above < 0.4 * LEVEL
+        settled = away < self.close and turn < 0.2 and above < self.settle
+        deep = point - [0.0, 0.0, self.sink]
         closing = hand.opening < 2 * self.half_width + 0.005
         if self._beside(hand, point, 1.5 * self.close) and (settled or closing):
-            return point, True
-        aligned = away < 1.5 * self.close and turn < 0.2
+            return deep, True
+        aligned = away < 1.5 * self.close and turn < 0.25
         inside = above < CLEAR and away < 2 * self.close and turn < 0.3  # on the way down: go on, though a little off
-        return (point if aligned or inside else point + [0.0, 0.0, self.hover]), False
+        return (deep if aligned or inside else point + [0.0, 0.0, self.hover]), False
 
     def _beside(self, hand: Hand, point: Array, radius: float) -> bool:
         return _distance(hand, point) < radius and abs(float(hand.position[2] - point[2])) < LEVEL
@@ -84,8 +90,8 @@ class BinPickDemonstrator(Demonstrator):
 class UprightPivotDemonstrator(Demonstrator):
     """Pinch the neck, lift until the bottle hangs upright, lower it onto the table, let go, go up."""
 
-    grasp = Grasp(half_width=0.011, hover=0.09, close=0.008, slip=0.015)
-    lift = 0.20  # m, at which the bottle hangs free
+    grasp = Grasp(half_width=0.011, hover=0.09, close=0.014, slip=0.022, settle=0.012, sink=0.012)
+    lift, lower = 0.20, 0.09  # m, at which the bottle hangs free and at which it would be pressed onto the table
     retreat = 0.34  # m, more than 16 cm over the neck of a standing bottle
 
     def act(self, env: ManipulationEnv) -> Array:
@@ -94,9 +100,9 @@ class UprightPivotDemonstrator(Demonstrator):
         neck, axis = thing.position, thing.rotation[:, 0]
         if stands(thing):
             return hand.action_for(self._leave(hand, neck), hand.yaw)
-        yaw = hand.yaw if axis[2] > 0.9 else _same_grasp(np.arctan2(axis[0], -axis[1]))
         if self.grasp.holds(hand, neck):
-            return hand.action_for(self._lift_or_lower(hand, axis), yaw, closed=True)
+            return hand.action_for(self._lift_or_lower(hand, axis), hand.yaw, closed=True)
+        yaw = hand.yaw if axis[2] > 0.9 else _same_grasp(np.arctan2(axis[0], -axis[1]))
         point, closed = self.grasp.approach(hand, neck, yaw)
         return hand.action_for(point, yaw, closed)
 
@@ -106,5 +112,6 @@ class UprightPivotDemonstrator(Demonstrator):
         return neck if beside and hand.opening < 0.03 else np.array([*neck[:2], self.retreat])
 
     def _lift_or_lower(self, hand: Hand, axis: Array) -> Array:
-        """Up while the bottle hangs askew, down when it is upright."""
-        return hand.position - [0.0, 0.0, 0.06] if axis[2] > 0.98 else np.array([*hand.position[:2], self.lift])
+        """Up while the bottle hangs askew, down onto the table when it is upright, in between where it leans a little."""
+        askew = np.clip((np.hypot(axis[0], axis[1]) - 0.15) / 0.2, 0.0, 1.0)
+        return np.array([*hand.position[:2], self.lower + askew * (self.lift - self.lower)])

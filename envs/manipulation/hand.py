@@ -22,6 +22,7 @@ YAW_RANGE = 1.75  # rad to both sides; half a turn is the same grasp
 NEW_SHARE = 0.25  # share of the new target in the command; the last command has the rest
 OPEN = 0.04  # m, from the middle to the inner face of a finger
 UNIT = 0.1  # m; lengths are observed in decimetres and decimetres per second so that all numbers are around one
+FINGER = 0.02  # m
 PROPRIOCEPTION = 17  # length of `Hand.proprioception`
 SLIDES = ("x", "y", "z")
 FINGERS = ("left_finger", "right_finger")
@@ -125,7 +126,8 @@ class Hand:
     def proprioception(self) -> Array:
         """(17,): position, velocity, what is left of the command (position, yaw), cosine and sine of the yaw, its rate, fingers, their velocity.
 
-        Lengths in decimetres. The command is part of it because the average makes it part of the state: a robot knows what it was told.
+        Lengths in decimetres, but the ways of the fingers in units of 2 cm, as an open and a closed hand have to look different. The command is
+        part of it because the average makes it part of the state: a robot knows what it was told.
         """
         qpos, qvel = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
         return np.concatenate(
@@ -134,7 +136,7 @@ class Hand:
                 qvel[:3] / UNIT,
                 (self.command[:3] - qpos[:3]) / UNIT,
                 [self.command[3] - qpos[3], np.cos(qpos[3]), np.sin(qpos[3]), qvel[3]],
-                qpos[4:] / UNIT,
+                qpos[4:] / FINGER,
                 qvel[4:] / UNIT,
             )
         )
