@@ -11,20 +11,17 @@ simulator steps. What is finished is not repeated, what was interrupted goes on.
 from __future__ import annotations
 
 import argparse
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
-import torch
 
 from benchmarks.modem_report import NAMES, draw, interval
-from benchmarks.modem_study import EVALUATED, RESULTS, Job, curves, evaluated, method_settings
+from benchmarks.modem_runs import EVALUATED, RESULTS, Job, curves, run_all, train_and_evaluate
+from benchmarks.modem_study import method_settings
 from milp.files import replace_file
 from planners.modem_task import ModemTask
-from planners.modem_training import ModemModule
-from planners.resumable_fit import fit_resumably
 from world_models.metaworld_demonstrations import collect_metaworld_demonstrations
 
 ENVIRONMENT = "envs.metaworld:worldplan/MetaWorld-v0"
@@ -33,24 +30,16 @@ DEMONSTRATIONS, NOISE = 5, 0.1
 UNMEASURED = ("violations", "saturations", "largest_force")
 
 
-def run(job: Job, steps: int, out: Path) -> dict[str, Any]:
-    """Train, evaluate, and return the row of this run."""
-    torch.set_num_threads(1)
-    folder = job.folder(out)
-    row = folder / "row.json"
-    if row.exists():
-        return dict(json.loads(row.read_text(encoding="utf-8")))
+def task_of(job: Job) -> ModemTask:
+    """Environment and demonstrations of a training."""
     options = {"task": job.task}
     about = {"environment": ENVIRONMENT, "options": options, "noise": NOISE, "episodes": DEMONSTRATIONS}
-    task = ModemTask(ENVIRONMENT, options, collect_metaworld_demonstrations(job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed), about)
-    module = ModemModule(task, method_settings(job.method, steps), seed=job.seed)
-    checkpoint = fit_resumably(module, folder, check_every=5, save_every=5)
-    figures: dict[str, Any] = {"part": job.part, "task": job.task, "method": job.method, "seed": job.seed, "steps": steps}
-    for name, share in (("planner", 1.0), ("clone", 0.0)):
-        found = evaluated(task, checkpoint, share)
-        figures |= {f"{name}_{key}": value for key, value in found.items() if key not in UNMEASURED}
-    replace_file(row, lambda draft: draft.write_text(json.dumps(figures), encoding="utf-8"))
-    return figures
+    return ModemTask(ENVIRONMENT, options, collect_metaworld_demonstrations(job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed), about)
+
+
+def run(job: Job, out: Path, *, steps: int) -> dict[str, Any]:
+    """Train, evaluate, and return the row of this run."""
+    return train_and_evaluate(job, lambda: task_of(job), method_settings(job.method, steps), out)
 
 
 def report(rows: pd.DataFrame) -> str:
@@ -81,15 +70,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     jobs = [Job("metaworld", task, "v2", seed) for seed in range(options.seeds) for task in options.tasks]
-    rows = []
-    for row in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-        joblib.delayed(run)(job, options.steps, options.out) for job in jobs
-    ):
-        rows.append(row)
-        print(f"{row['task']} {row['seed']}: planner {row['planner_success']:.2f}, clone {row['clone_success']:.2f}")
-    rows.sort(key=lambda row: (row["seed"], options.tasks.index(row["task"])))
-    table, checks = pd.DataFrame(rows), curves(jobs, options.out)
-    checks = checks[[name for name in checks if not name.endswith(UNMEASURED)]]
+    table, checks = run_all(partial(run, steps=options.steps), jobs, options.jobs, options.out), curves(jobs, options.out)
+    table, checks = (part[[name for name in part if not name.endswith(UNMEASURED)]] for part in (table, checks))
     replace_file(options.results / "metaworld_study.csv", lambda draft: table.to_csv(draft, index=False))
     replace_file(options.results / "metaworld_curves.csv", lambda draft: checks.round(4).to_csv(draft, index=False))
     replace_file(options.results / "metaworld_study.md", lambda draft: draft.write_text(report(table), encoding="utf-8"))

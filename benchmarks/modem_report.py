@@ -1,4 +1,4 @@
-"""Table, report and plots of `benchmarks.modem_study`."""
+"""Table, report and plots of MoDem's studies."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ NAMES = {
 GOAL_GAIN, GOAL_SUCCESS = 0.30, 0.80
 
 
-def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> None:
-    """Everything into `folder`."""
-    replace_file(folder / "modem_study.csv", lambda draft: rows.to_csv(draft, index=False))
-    replace_file(folder / "modem_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False))
-    replace_file(folder / "modem_study.md", lambda draft: draft.write_text(report(rows), encoding="utf-8"))
-    draw(curves, "check/planner_success", "success of the planner alone", folder / "modem_success.png")
-    draw(curves, "violations", "contacts above 100 N so far, steps", folder / "modem_violations.png")
+def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, prefix: str, aims: list[str]) -> None:
+    """Everything into `folder`; names of files begin with `prefix`; `aims` are lines for the end of the report."""
+    replace_file(folder / f"{prefix}_study.csv", lambda draft: rows.to_csv(draft, index=False))
+    replace_file(folder / f"{prefix}_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False))
+    replace_file(folder / f"{prefix}_study.md", lambda draft: draft.write_text(report(rows, aims), encoding="utf-8"))
+    draw(curves, "check/planner_success", "success of the planner alone", folder / f"{prefix}_success.png")
+    draw(curves, "violations", "contacts above 100 N so far, steps", folder / f"{prefix}_violations.png")
 
 
-def report(rows: pd.DataFrame) -> str:
-    """The tables and the aims as text."""
+def report(rows: pd.DataFrame, aims: list[str]) -> str:
+    """The table and the aims as text."""
     lines = [
         "Success of 100 new episodes per run, planner alone (handover 1); mean over seeds with a 95 % bootstrap interval over seeds. BC is the clone "
         "that the same runs begin with. Violations: steps in which a contact on the hand exceeded 100 N, saturations: steps with an actuator at its "
@@ -46,7 +46,7 @@ def report(rows: pd.DataFrame) -> str:
         figures = f"{group['violations'].mean():.0f} | {group['saturations'].mean():.0f} | {group['planner_violations'].mean():.2f}"
         about = f"{task} | {NAMES[method]} | {len(group)} | {group['steps'].iloc[0]}"
         lines.append(f"| {about} | {interval(group['planner_success'])} | {clone} | {figures} |")
-    return "\n".join([*lines, "", "### Aims", "", *aims(rows), ""])
+    return "\n".join([*lines, "", "### Aims", "", *aims, ""])
 
 
 def interval(values: pd.Series) -> str:
@@ -55,8 +55,8 @@ def interval(values: pd.Series) -> str:
     return f"{found['mean']:.0f} % ({found['low']:.0f}..{found['high']:.0f})"
 
 
-def aims(rows: pd.DataFrame) -> list[str]:
-    """What the study was to show, met or missed."""
+def study_aims(rows: pd.DataFrame) -> list[str]:
+    """What `benchmarks.modem_study` was to show, met or missed."""
     mean = rows.groupby(["task", "method"])[["planner_success", "clone_success", "violations"]].mean()
     main = mean.xs("v2", level="method") if "v2" in mean.index.get_level_values("method") else mean.iloc[:0]
     lines = []
@@ -73,6 +73,14 @@ def aims(rows: pd.DataFrame) -> list[str]:
     high = int((main["planner_success"] >= GOAL_SUCCESS).sum())
     lines.append(f"- at least 80 % success on three tasks: {verdict(high >= 3)} ({high} of {len(main)}).")
     return lines
+
+
+def gains(rows: pd.DataFrame) -> list[str]:
+    """How far MoDem-V2 is above the clone, with a bootstrap interval over seeds."""
+    return [
+        f"- {task}: {interval(group['planner_success'] - group['clone_success'])} above BC in absolute terms ({len(group)} seeds)."
+        for task, group in rows[rows["method"] == "v2"].groupby("task", sort=False)
+    ]
 
 
 def verdict(met: bool) -> str:

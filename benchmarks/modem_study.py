@@ -17,30 +17,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import joblib
-import pandas as pd
-import torch
 
-from benchmarks.modem_report import write_report
+from benchmarks.modem_report import study_aims, write_report
+from benchmarks.modem_runs import RESULTS, Job, curves, run_all, train_and_evaluate
 from envs.manipulation.demonstrators import demonstrate, demonstrator_of
-from milp.files import replace_file
-from planners.episode_play import play
-from planners.modem_policy import load_policy
 from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
 from planners.modem_task import ModemTask
-from planners.modem_training import ModemModule, figures_of
-from planners.resumable_fit import fit_resumably
 from planners.shooting_search import ShootingSettings
 from world_models.episodes import Episode
 from world_models.latent_settings import LatentSettings
 
-RESULTS = Path(__file__).resolve().parent / "results"
 MODULE = "envs.manipulation:worldplan/"
 
 
@@ -63,7 +54,6 @@ LATENT = LatentSettings(latent=64, hidden=128, encoder_hidden=128, members=3)
 SEARCH = ShootingSettings(samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean")
 V2 = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH))
 UNCENTRED = replace(SEARCH, iterations=4, proposals=0.05)
-EVALUATED, NEW_LUCK = 100, 100_000
 
 
 def at_once(settings: ModemSettings) -> ModemSettings:
@@ -82,7 +72,7 @@ def method_settings(name: str, steps: int) -> ModemSettings:
     if name == "no_imitation":
         return settings
     if name == "no_demos":
-        return replace(ablated(settings, ""), clone_updates=0)
+        return replace(ablated(settings, ""), clone_updates=0, encoder_rate=1.0)  # nothing else would train the encoder
     return ablated(settings, {"v1": "", "none": ""}.get(name, name))
 
 
@@ -96,20 +86,6 @@ def ablated(settings: ModemSettings, on: str) -> ModemSettings:
         planning = replace(planning, search=UNCENTRED)
     settings = replace(settings, planning=planning)
     return settings if "h" in on else at_once(settings)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training."""
-
-    part: str
-    task: str
-    method: str
-    seed: int
-
-    def folder(self, out: Path) -> Path:
-        """Where it is kept."""
-        return out / self.task / self.method / f"seed{self.seed}"
 
 
 def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
@@ -126,10 +102,10 @@ def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
     return found
 
 
-def demonstrations(task: str, seed: int) -> list[Episode]:
+def demonstrations(environment: str, options: dict[str, Any], wanted: Demonstrations, seed: int) -> list[Episode]:
     """Noisy scripted successes; other ones for every seed."""
-    wanted = TASKS[task]
-    env, demonstrator = gym.make(f"{MODULE}{task}-v0"), demonstrator_of(task)
+    env = gym.make(environment, **options)
+    demonstrator = demonstrator_of(environment.removeprefix(MODULE).removesuffix("-v0"))
     found: list[Episode] = []
     for trial in itertools.count(1000 * (seed + 1)):
         played = demonstrate(env, demonstrator, wanted.noise, trial)
@@ -141,55 +117,17 @@ def demonstrations(task: str, seed: int) -> list[Episode]:
     raise AssertionError("unreachable")
 
 
+def task_of(job: Job, options: dict[str, Any], wanted: Demonstrations) -> ModemTask:
+    """Environment and demonstrations of a training."""
+    environment = f"{MODULE}{job.task}-v0"
+    about = {"environment": environment, "options": options, "noise": wanted.noise, "episodes": wanted.episodes}
+    return ModemTask(environment, options, demonstrations(environment, options, wanted, job.seed), about)
+
+
 def run(job: Job, out: Path) -> dict[str, Any]:
     """Train, evaluate, and return the row of this run."""
-    torch.set_num_threads(1)
-    folder = job.folder(out)
-    row = folder / "row.json"
-    if row.exists():
-        return dict(json.loads(row.read_text(encoding="utf-8")))
     wanted = TASKS[job.task]
-    task = ModemTask(
-        f"{MODULE}{job.task}-v0",
-        {},
-        demonstrations(job.task, job.seed),
-        {"environment": f"{MODULE}{job.task}-v0", "options": {}, "noise": wanted.noise, "episodes": wanted.episodes},
-    )
-    module = ModemModule(task, method_settings(job.method, wanted.steps), seed=job.seed)
-    checkpoint = fit_resumably(module, folder, check_every=10, save_every=5)
-    figures: dict[str, Any] = {"part": job.part, "task": job.task, "method": job.method, "seed": job.seed, "steps": wanted.steps}
-    table = pd.read_csv(folder / "metrics.csv")
-    figures |= {"violations": int(table["violations"].max()), "saturations": int(table["saturations"].max())}
-    for name, share in (("planner", 1.0), ("clone", 0.0)):
-        if name == "clone" and job.method == "no_demos":
-            continue
-        figures |= {f"{name}_{key}": value for key, value in evaluated(task, checkpoint, share).items()}
-    replace_file(row, lambda draft: draft.write_text(json.dumps(figures), encoding="utf-8"))
-    return figures
-
-
-def evaluated(task: ModemTask, checkpoint: Path, share: float) -> dict[str, float]:
-    """Figures over new episodes, the same for every method."""
-    planner, _ = load_policy(checkpoint, share=share)
-    played = []
-    for part in range(EVALUATED // 25):
-        environments = task.make(25)
-        played += play(planner, environments, NEW_LUCK + 25 * part)
-        environments.close()
-    return figures_of(played)
-
-
-def curves(jobs: list[Job], out: Path) -> pd.DataFrame:
-    """The checks of all runs so far, one row each."""
-    tables = []
-    for job in jobs:
-        file = job.folder(out) / "metrics.csv"
-        if file.exists():
-            table = pd.read_csv(file)
-            tables.append(table.assign(part=job.part, task=job.task, method=job.method, seed=job.seed))
-    kept = ["part", "task", "method", "seed", "epoch", "step", "violations", "saturations"]
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[kept + [name for name in whole if name.startswith(("check/", "train/success"))]]
+    return train_and_evaluate(job, lambda: task_of(job, {}, wanted), method_settings(job.method, wanted.steps), out)
 
 
 def main() -> None:
@@ -203,14 +141,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     jobs = jobs_of(options.parts, options.tasks, options.seeds)
-    rows = []
-    for row in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(joblib.delayed(run)(job, options.out) for job in jobs):
-        rows.append(row)
-        clone = row.get("clone_success", float("nan"))
-        print(f"{row['task']} {row['method']} {row['seed']}: planner {row['planner_success']:.2f}, clone {clone:.2f}, {row['violations']} violations")
-    order = {job: index for index, job in enumerate(jobs)}
-    rows.sort(key=lambda row: order[Job(row["part"], row["task"], row["method"], row["seed"])])
-    write_report(pd.DataFrame(rows), curves(jobs, options.out), options.results)
+    rows = run_all(run, jobs, options.jobs, options.out)
+    write_report(rows, curves(jobs, options.out), options.results, prefix="modem", aims=study_aims(rows))
 
 
 if __name__ == "__main__":

@@ -160,4 +160,4 @@ def _spaces(space: gym.Space) -> dict[str, gym.spaces.Box]:
 
 def _empty(space: gym.spaces.Box, capacity: int, device: torch.device) -> Tensor:
     kind = torch.uint8 if space.dtype == np.uint8 else torch.float32
-    return torch.zeros((capacity, *space.shape), dtype=kind, device=device)
+    return torch.empty((capacity, *space.shape), dtype=kind, device=device)  # of images, gigabytes that only cost memory once they are filled

@@ -8,6 +8,7 @@ learning where the handover asks it to choose among noisy actions.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from planners.episode_replay import Segment
 from planners.modem_settings import ModemSettings
 from world_models.discrete_regression import decode, regression_loss
-from world_models.episodes import columns_of, observation_of
+from world_models.episodes import Episode, columns_of, observation_of
 from world_models.image_augmentation import random_shift
 from world_models.latent import Clone, LatentModel, soft_update
 from world_models.percentile_scale import PercentileScale
@@ -101,20 +102,20 @@ class Modem(nn.Module):
         """One update; returns mean figures and the new priority of every segment, (batch,).
 
         Args:
-            segment: what the world model and the critics learn from.
+            segment: what the world model and the critics learn from; its observations are latents (see `latents_of`) while the encoder is frozen.
             optimizers: those of `optimizers`.
             generator: of noise and image shifts.
-            shown: observations (n, ...) and actions (n, action) of successful episodes, which the actors imitate.
+            shown: observations (n, ...), or latents, and actions (n, action) of successful episodes, which the actors imitate.
             pretraining: leave encoder and actors as the clone left them.
         """
         settings = self.settings
         observation = self.augment(segment.observation, generator)
         first, later = _split(observation)
-        latent = self.model.encode(first)
+        latent = self._encode(self.model, first)
         with torch.no_grad():
-            following = self.model.encode(later)
-            target_latent = following if settings.latent.simnorm or not settings.encoder_rate else self.target.encode(later)
-        if pretraining or not settings.encoder_rate:
+            following = self._encode(self.model, later)
+            target_latent = following if settings.latent.simnorm else self._encode(self.target, later)
+        if pretraining:
             latent = latent.detach()
         latents = self._unroll(latent, segment.action)
         flat, action = latents[:-1].flatten(0, 1), segment.action.flatten(0, 1)
@@ -144,6 +145,25 @@ class Modem(nn.Module):
             if self._clone_judges:
                 soft_update(self.clone_target, self.clone, settings.target_rate)
         return figures, (steps * error).sum(0)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as cloning made it: then latents are all that the replay has to hold."""
+        return self.settings.encoder_rate == 0
+
+    @torch.no_grad()
+    def latents_of(self, episode: Episode, chunk: int = 256) -> Episode:
+        """The episode with the latents (T + 1, latent) of the model's encoder in the place of its observations."""
+        device = next(self.parameters()).device
+        columns = {name: torch.as_tensor(column) for name, column in columns_of(episode.observation).items()}
+        columns = {name: column if column.dtype == torch.uint8 else column.float() for name, column in columns.items()}
+        parts = zip(*(column.split(chunk) for column in columns.values()), strict=True)
+        latents = [self.model.encode(observation_of(dict(zip(columns, (one.to(device) for one in part), strict=True)))) for part in parts]
+        return replace(episode, observation=torch.cat(latents).cpu().numpy())
+
+    def _encode(self, model: LatentModel | Clone, observation: Any) -> Tensor:
+        """Latents of what a replay holds: while the encoder is frozen, of model, slow copy and clone alike, these are latents already."""
+        return observation if self.frozen else model.encode(observation)
 
     @property
     def _clone_judges(self) -> bool:
@@ -177,7 +197,7 @@ class Modem(nn.Module):
         """The same for the clone's critics, on its frozen latents of the true observations."""
         horizon, batch = segment.reward.shape
         with torch.no_grad():
-            latents = self.clone.encode(observation_of({key: column.flatten(0, 1) for key, column in columns_of(observation).items()}))
+            latents = self._encode(self.clone, observation_of({key: column.flatten(0, 1) for key, column in columns_of(observation).items()}))
             latents = latents.view(horizon + 1, batch, -1)
             following = latents[1:].flatten(0, 1)
             action = noisy(self.clone.act(following), self.settings.planning.noise, generator)
@@ -206,8 +226,7 @@ class Modem(nn.Module):
         return figures
 
     def _shown_latent(self, observation: Any, generator: torch.Generator) -> Tensor:
-        latent = self.model.encode(self.augment(observation, generator))
-        return latent if self.settings.encoder_rate else latent.detach()
+        return self._encode(self.model, self.augment(observation, generator))
 
     def _imitation(self, latent: Tensor, action: Tensor) -> Tensor:
         """Mean squared distance of all actors to actions, ()."""

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import gymnasium as gym
 import lightning as L
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from planners.modem_policy import policy_record
 from planners.modem_settings import ModemSettings
 from planners.modem_task import ModemTask, modem_task, spaces_of
 from planners.training_journal import Journal
-from world_models.episodes import columns_of, load_episode, observation_of, save_episode
+from world_models.episodes import Episode, columns_of, load_episode, observation_of, save_episode
 from world_models.seeds import derived_seed, torch_generator
 
 _CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every training and evaluation seed
@@ -74,22 +75,28 @@ class ModemModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Fill the replays: demonstrations, and the episodes of the run that is continued."""
         self.random = torch.Generator(device=self.device)
-        settings = self.settings
-        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
-        self.demonstrations = self._new_replay(max(slots, 2))
-        for episode in self.task.demonstrations:
-            self.demonstrations.add(episode)
-        self.replay = self._new_replay(settings.capacity)
-        self.environments = self.task.make(settings.environments)
+        self._fill(latents=self.agent.frozen and bool(self.played))
+        self.environments = self.task.make(self.settings.environments)
         if self._restored is not None:
             for index in range(len(self.played)):
-                self.replay.add(load_episode(self._episode_file(index)))
+                self._remember(load_episode(self._episode_file(index)))
             self.replay.load_state_dict(self._restored["replay"])
             self.demonstrations.load_state_dict(self._restored["demonstrations"])
             self._restored = None
 
-    def _new_replay(self, capacity: int) -> EpisodeReplay:
-        return EpisodeReplay(self.observation_space, self.action_size, capacity, self.settings.segment, device=self.device)
+    def _fill(self, *, latents: bool) -> None:
+        """Make the replays, and put the demonstrations into theirs. Cloning looks at observations; what follows may do with latents."""
+        space = gym.spaces.Box(-np.inf, np.inf, (self.settings.latent.latent,), np.float32) if latents else self.observation_space
+        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
+        self.demonstrations, self.replay = (
+            EpisodeReplay(space, self.action_size, capacity, self.settings.segment, device=self.device)
+            for capacity in (max(slots, 2), self.settings.capacity)
+        )
+        for episode in self.task.demonstrations:
+            self.demonstrations.add(self.agent.latents_of(episode) if latents else episode)
+
+    def _remember(self, episode: Episode) -> None:
+        self.replay.add(self.agent.latents_of(episode) if self.agent.frozen else episode)
 
     def on_fit_end(self) -> None:
         self.environments.close()
@@ -130,6 +137,8 @@ class ModemModule(L.LightningModule):
         if self.current_epoch == SEEDING:
             if settings.clone_updates:
                 self.agent.start_from_clone()
+            if self.agent.frozen:
+                self._fill(latents=True)
             while self.step < settings.seed_steps:
                 self._collect(self._seeding_planner())
             self.updates = settings.seed_updates
@@ -147,7 +156,7 @@ class ModemModule(L.LightningModule):
         """One episode in every environment, into the replay and onto the disk."""
         played = play(planner, self.environments, derived_seed(self.seed, 1, self.counts["episodes"]) % 2**31)
         for one in played:
-            self.replay.add(one.episode)
+            self._remember(one.episode)
             if self._journal is not None:
                 save_episode(one.episode, self._episode_file(len(self.played)))
             self.played.append(len(one.episode))

@@ -1,0 +1,52 @@
+"""MoDem-V2 against behaviour cloning from images: two cameras of 64 x 64 pixels and the hand's own joints, no state of the object.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.pixel_study [--tasks PlanarPush BinPick] [--seeds 2] [--jobs 2] [--out FOLDER]
+
+Methods, evaluation and resuming are those of `benchmarks.modem_study`; cloning takes fewer and smaller steps, as they are what is slow with images:
+afterwards the encoder stays as it is, and images are encoded once. Written: pixel_study.csv, pixel_curves.csv, pixel_study.md and two plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.modem_report import gains, write_report
+from benchmarks.modem_runs import RESULTS, Job, curves, run_all, train_and_evaluate
+from benchmarks.modem_study import Demonstrations, method_settings, task_of
+
+TASKS = {
+    "PlanarPush": Demonstrations(2, 0.05, 10_000),
+    "InclinePush": Demonstrations(3, 0.05, 10_000),
+    "BinPick": Demonstrations(5, 0.1, 30_000),
+    "UprightPivot": Demonstrations(10, 0.1, 36_000),
+}
+CHANNELS, CLONE_UPDATES, CLONE_BATCH = 16, 1500, 64
+
+
+def run(job: Job, out: Path) -> dict[str, Any]:
+    """Train, evaluate, and return the row of this run."""
+    wanted = TASKS[job.task]
+    settings = method_settings(job.method, wanted.steps)
+    settings = replace(settings, latent=replace(settings.latent, channels=CHANNELS), clone_updates=CLONE_UPDATES, clone_batch=CLONE_BATCH)
+    return train_and_evaluate(job, lambda: task_of(job, {"observation": "pixels"}, wanted), settings, out)
+
+
+def main() -> None:
+    """Entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", default=["PlanarPush", "BinPick"], choices=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs") / "pixel_study")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    jobs = [Job("pixels", task, "v2", seed) for seed in range(options.seeds) for task in options.tasks]
+    rows = run_all(run, jobs, options.jobs, options.out)
+    write_report(rows, curves(jobs, options.out), options.results, prefix="pixel", aims=gains(rows))
+
+
+if __name__ == "__main__":
+    main()
