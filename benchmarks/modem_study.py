@@ -5,8 +5,8 @@
 What is finished is not repeated, what was interrupted goes on. Parts:
 
   main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the baseline "BC"
-  baselines  MoDem-V1 (MPPI of several iterations around the warm-started plan, one actor-critic pair, no handover, no imitation) and TD-MPC without
-             demonstrations, on pick and pivot, 2 seeds
+  baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one actor-critic pair, no handover, no imitation, white noise) and
+             TD-MPC without demonstrations, on pick and pivot, 2 seeds
   ablation   centring x handover x ensemble on bin pick, seed 0; and MoDem-V2 without the imitation term, which was not published
 
 After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row per run), modem_curves.csv (checks during
@@ -67,13 +67,18 @@ def method_settings(name: str, steps: int) -> ModemSettings:
     settings = replace(V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2))
     if name == "v2":
         return settings
-    if name in ("no_imitation", "v1"):  # as published
-        settings = replace(settings, imitation=0.0)
     if name == "no_imitation":
-        return settings
+        return replace(settings, imitation=0.0)
+    if name == "v1":
+        return published(ablated(settings, ""))
     if name == "no_demos":
-        return replace(ablated(settings, ""), clone_updates=0, encoder_rate=1.0)  # nothing else would train the encoder
-    return ablated(settings, {"v1": "", "none": ""}.get(name, name))
+        return replace(published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0)  # nothing else would train the encoder
+    return ablated(settings, "" if name == "none" else name)
+
+
+def published(settings: ModemSettings) -> ModemSettings:
+    """Without imitation, and with white noise; learning rates, slow copy, frozen encoder and scale stay, since they help here."""
+    return replace(settings, imitation=0.0, planning=replace(settings.planning, correlation=0.0))
 
 
 def ablated(settings: ModemSettings, on: str) -> ModemSettings:

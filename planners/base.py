@@ -39,7 +39,9 @@ class Decision:
 
 @runtime_checkable
 class Planner(Protocol):
-    """Anything that decides. A planner that can decide for many observations at once also has `plan_batch`."""
+    """Anything that decides. A planner that can decide for many observations at once also has `plan_batch`; one that keeps something from step to
+    step, such as a plan to start from, has `restart(begun)`, which forgets it for the environments whose episode begins, (envs,) bool.
+    """
 
     def reset(self, *, seed: int | None = None) -> None:
         """Start afresh; `seed` fixes the planner's own randomness."""
@@ -115,6 +117,8 @@ def evaluate(planner: Planner, env: gym.Env | VectorEnv, episodes: int, seed: in
     rewards: list[np.ndarray] = []
     planner.reset(seed=seed)
     for round_ in range(-(-episodes // vector.num_envs)):
+        if hasattr(planner, "restart"):
+            planner.restart(np.ones(vector.num_envs, bool))
         table, steps = _episode_batch(planner, vector, seed + round_)
         rows += table
         rewards += steps

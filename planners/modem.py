@@ -133,7 +133,7 @@ class Modem(nn.Module):
         total = settings.consistency * sums["consistency"] + settings.reward * sums["reward"] + settings.value * sums["value"]
         loss = (segment.weight * total).mean() / len(segment.action)
         example = None if shown is None or pretraining else (self._shown_latent(shown[0], generator), shown[1])
-        if example is not None:  # the encoder has to keep what the actions depend on
+        if example is not None and not self.frozen:  # the encoder has to keep what the actions depend on
             loss = loss + settings.imitation * self._imitation(*example)
         norm = _descend(loss, optimizers[1], self._learned(), settings.clip)
         figures = {name: part.detach().mean() for name, part in sums.items()} | {"loss": loss.detach(), "gradient": norm}

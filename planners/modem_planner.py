@@ -22,11 +22,16 @@ from world_models.latent import LatentModel
 class LatentRollout:
     """Scores given action sequences, and roll-outs of the actors that it makes itself, from latents (environments, latent).
 
+    The actors' roll-outs are made and scored once, in the first call, and are candidates of every later one as well.
+
     Args:
         model: the latent model.
         latent: where every environment is.
-        proposals: roll-outs of the actors per environment, a multiple of the members; only in the first call of a search.
+        proposals: roll-outs of the actors per environment, a multiple of the members.
         horizon: steps.
+        discount: of the scores.
+        settings: noise, who acts in the last state, pessimism.
+        generator: of the noise.
     """
 
     def __init__(
@@ -41,14 +46,26 @@ class LatentRollout:
     ) -> None:
         self.model, self.latent, self.proposals, self.horizon = model, latent, proposals, horizon
         self.discount, self.settings, self.generator = discount, settings, generator
+        self.proposed: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, given: Tensor) -> tuple[Tensor, Tensor]:
         """(environments, n, horizon, action) -> all sequences (environments, n + proposals, horizon, action) and their scores.
 
-        A score is mean - k std over the returns that the critics of all members expect; `spread` keeps the std of the last call.
+        A score is mean - k std over the returns that the critics of all members expect.
         """
+        count = given.shape[1]
+        if self.proposed is None:
+            sequences, scores, _ = self.rolled_out(given, self.proposals)
+            self.proposed = sequences[:, count:], scores[:, count:]
+            return sequences, scores
+        if not count:
+            return self.proposed
+        sequences, scores, _ = self.rolled_out(given, 0)
+        return torch.cat([sequences, self.proposed[0]], 1), torch.cat([scores, self.proposed[1]], 1)
+
+    def rolled_out(self, given: Tensor, own: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sequences with `own` new ones of the actors behind the given; their scores and the std over the critics' returns, (environments, n)."""
         members, environments, count = self.model.settings.members, len(self.latent), given.shape[1]
-        own, self.proposals = self.proposals, 0
         latent = self.latent.unsqueeze(1).expand(-1, count + own, -1)
         actions, reward = [], torch.zeros(latent.shape[:2], device=latent.device)
         for step in range(self.horizon):
@@ -60,8 +77,8 @@ class LatentRollout:
             latent = self.model.next_latent(latent, action)
             actions.append(action)
         value = (reward.flatten() + self.discount**self.horizon * self._terminal(latent.flatten(0, 1))).unflatten(1, (environments, count + own))
-        self.spread = value.std(0, correction=0)
-        return torch.stack(actions, 2), value.mean(0) - self.settings.pessimism * self.spread
+        spread = value.std(0, correction=0)
+        return torch.stack(actions, 2), value.mean(0) - self.settings.pessimism * spread, spread
 
     def _terminal(self, latent: Tensor) -> Tensor:
         """What each critic expects from the last latent (rows, latent) on: (2 members, rows)."""
@@ -71,8 +88,10 @@ class LatentRollout:
             return self.model.value(latent, action).flatten(0, 1)
         if self.settings.terminal == "other":
             return self.model.value(latent, action.roll(1, 0)).flatten(0, 1)
-        others = torch.stack([self.model.value(latent, action.roll(shift, 0)) for shift in range(1, members)])
-        return others.amax(0).flatten(0, 1)
+        member = torch.arange(members, device=action.device)
+        others = action[(member.unsqueeze(1) + member[1:]) % members]  # (members, members - 1, rows, action)
+        value = self.model.value(latent.repeat(members - 1, 1), others.flatten(1, 2))
+        return value.unflatten(2, (members - 1, len(latent))).amax(2).flatten(0, 1)
 
 
 class ModemPlanner(SingleDecisions):
@@ -80,11 +99,11 @@ class ModemPlanner(SingleDecisions):
 
     Args:
         agent: the networks.
-        discount: of the scores.
         share: probability that the planner acts in a segment (1: always, the planner alone; 0: the clone). None: it acts in the segments that
             begin where the critics agree about its plan.
         explore: add noise to what is done, as in training; else the chosen candidate is carried out as it is.
         horizon: steps; the settings' own when None.
+        seed: of all draws, until the first `reset`.
     """
 
     def __init__(self, agent: Modem, *, share: float | None = 1.0, explore: bool = False, horizon: int | None = None, seed: int = 0) -> None:
@@ -101,7 +120,14 @@ class ModemPlanner(SingleDecisions):
         self.step = 0
         self.plan_before: Plan | None = None
         self.drift = torch.zeros(0, self.agent.action_size, device=self.device)
-        self.planned = torch.zeros(0, dtype=torch.bool)
+        self.planned = self.planned_before = torch.zeros(0, dtype=torch.bool)
+
+    def restart(self, begun: np.ndarray) -> None:
+        """Forget the plan and the drift of the noise in the environments whose episode begins, `begun` (envs,) bool."""
+        if len(begun) == len(self.planned_before):
+            fresh = torch.as_tensor(begun, device=self.device)
+            self.planned_before = self.planned_before & ~fresh
+            self.drift = self.drift * ~fresh.unsqueeze(1) if len(self.drift) else self.drift
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""
@@ -116,7 +142,7 @@ class ModemPlanner(SingleDecisions):
         count = len(next(iter(columns.values())))
         if len(self.planned) != count:
             self.step, self.plan_before, self.drift = 0, None, self.drift[:0]
-            self.planned = torch.zeros(count, dtype=torch.bool, device=self.device)
+            self.planned = self.planned_before = torch.zeros(count, dtype=torch.bool, device=self.device)
         if self.explore:
             self._drift_on(count)
         begins = self.step % self.handover.segment == 0
@@ -130,7 +156,7 @@ class ModemPlanner(SingleDecisions):
                 self.planned = spread <= self.handover.limit * self.agent.scale.value
         if not bool(self.planned.all()):
             action = torch.where(self.planned.unsqueeze(1), action, self._clone(observation))
-        self.step += 1
+        self.step, self.planned_before = self.step + 1, self.planned
         seconds = (time.perf_counter() - began) / count
         rows, values, planned = action.cpu().numpy(), value.tolist(), self.planned.tolist()
         return [Decision(rows[i], values[i] if planned[i] else None, None, "heuristic", seconds, {"planned": planned[i]}) for i in range(count)]
@@ -148,17 +174,18 @@ class ModemPlanner(SingleDecisions):
         members, settings = agent.settings.latent.members, replace(self.settings.search, horizon=self.horizon)
         own = -(-settings.proposal_count // members) * members
         rollout = LatentRollout(agent.model, latent, own, self.horizon, agent.settings.discount, self.settings, self.generator)
-        before = self.plan_before
-        mean = torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device) if before is None else before.mean
         bound = torch.ones(agent.action_size, device=self.device)
-        plan = search(rollout, settings, mean, None, -bound, bound, self.generator, elites=None if before is None else before.elites)
+        mean, elites, scale = torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device), None, None
+        if self.plan_before is not None:  # where the clone acted since, the plan is not what happened
+            before = self.plan_before.restarted(~self.planned_before, 0 * bound)
+            mean, elites, scale = before.mean, before.elites, before.scale
+        plan = search(rollout, settings, mean, None, -bound, bound, self.generator, elites=elites, scale=scale)
         self.plan_before = plan.shifted()
         action = plan.first_action(settings.picking, self.generator)
         if self.explore:
             action = (action + plan.std[:, 0] * self.drift).clamp(-1, 1)
         if self.share is None:
-            rollout(plan.mean.unsqueeze(1))
-            return action, plan.value, rollout.spread[:, 0]
+            return action, plan.value, rollout.rolled_out(plan.mean.unsqueeze(1), 0)[2][:, 0]
         return action, plan.value, torch.zeros_like(plan.value)
 
     def _clone(self, observation: Any) -> Tensor:
@@ -170,6 +197,7 @@ class ModemPlanner(SingleDecisions):
         if count == 1:
             return (mean + self.settings.noise * self.drift).clamp(-1, 1) if self.explore else mean
         tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
+        tried[::count] = mean  # first of equals, so that critics without an opinion choose the plain clone
         value = clone.value(latent.repeat_interleave(count, 0), tried).amin(0).view(-1, count)
         best = value.argmax(1)
         return tried.view(-1, count, tried.shape[-1])[torch.arange(len(best), device=best.device), best]

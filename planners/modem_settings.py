@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from milp.errors import ConfigError
@@ -59,9 +61,9 @@ class HandoverSettings:
     """When the planner takes over from the cloned policy.
 
     Args:
-        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after
-            each check whose measured success of the planner has not fallen; "uncertainty", the planner acts where its critics agree: the std of its
-            best candidate is at most `limit` times the range of values seen.
+        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after each
+            check in which the planner alone succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty", the planner
+            acts where its critics agree: the std of its plan's return is at most `limit` times the range of values seen.
         begin, end: environment steps.
         segment: steps between two draws of who acts; the published lottery draws in every step.
         stride, limit: of the two measured kinds.
@@ -96,7 +98,7 @@ class ModemSettings:
         imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
-        clone_updates: updates of behaviour cloning; 0 does without demonstrations.
+        clone_updates: updates of behaviour cloning; 0 does without demonstrations, and needs an encoder_rate.
         clone_batch: steps per update of behaviour cloning.
         seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
         seed_updates: updates after them, with the actors left as they are.
@@ -104,7 +106,7 @@ class ModemSettings:
         demonstration_share: part of a batch that comes from demonstrations.
         steps: environment steps in all, those of the seeding included; 0 ends after behaviour cloning.
         environments: played side by side.
-        capacity: steps that the replay holds.
+        capacity: of the replay: steps, and one slot more per episode.
     """
 
     latent: LatentSettings = field(default_factory=LatentSettings)
@@ -138,16 +140,39 @@ class ModemSettings:
     capacity: int = 100_000
 
     def __post_init__(self) -> None:
-        planning, handover = self.planning, self.handover
+        planning, handover, share = self.planning, self.handover, self.demonstration_share
         at_least_one = {
             "segment": self.segment, "batch": self.batch, "target_every": self.target_every, "environments": self.environments,
-            "seed_steps": self.seed_steps, "handover.segment": handover.segment,
+            "seed_steps": self.seed_steps, "clone_batch": self.clone_batch, "handover.segment": handover.segment,
             "handover.clone_samples": handover.clone_samples,
         }  # fmt: skip
-        for name, value in at_least_one.items():
-            if value < 1:
-                raise ConfigError(f"{name} is {value}: give at least 1")
+        at_least_zero = {
+            "steps": self.steps, "clone_updates": self.clone_updates, "seed_updates": self.seed_updates, "updates_per_step": self.updates_per_step,
+            "shift": self.shift, "imitation": self.imitation, "consistency": self.consistency, "reward": self.reward, "value": self.value,
+            "clone_rate": self.clone_rate, "learning_rate": self.learning_rate, "last_rate": self.last_rate, "encoder_rate": self.encoder_rate,
+            "planning.noise": planning.noise, "planning.pessimism": planning.pessimism, "planning.horizon_growth": planning.horizon_growth,
+            "handover.begin": handover.begin, "handover.limit": handover.limit, "handover.end - handover.begin": handover.end - handover.begin,
+        }  # fmt: skip
+        shares = {
+            "temporal": self.temporal, "target_rate": self.target_rate, "planning.correlation": planning.correlation,
+            "handover.stride": handover.stride, "demonstration_share.first": share.first, "demonstration_share.last": share.last,
+        }  # fmt: skip
+        _require_between(at_least_one, 1, math.inf)
+        _require_between(at_least_zero, 0, math.inf)
+        _require_between(shares, 0, 1)
+        _require_between({"clip": self.clip}, 1e-9, math.inf)
+        _require_between({"capacity": self.capacity}, self.segment + 2, math.inf)
         if not 0 <= self.discount < 1:
             raise ConfigError(f"discount {self.discount}: at least 0 and below 1")
         if handover.kind not in HANDOVERS or planning.terminal not in TERMINALS:
             raise ConfigError(f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}")
+        if handover.kind == "uncertainty" and not self.percentile_scale:
+            raise ConfigError("handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true")
+        if not self.clone_updates and not self.encoder_rate:
+            raise ConfigError("clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0")
+
+
+def _require_between(numbers: Mapping[str, float], low: float, high: float) -> None:
+    for name, value in numbers.items():
+        if not low <= value <= high or value == math.inf:
+            raise ConfigError(f"{name} is {value}: give {'at least ' + str(low) if high == math.inf else f'{low} to {high}'}")

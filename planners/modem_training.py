@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ import gymnasium as gym
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -57,7 +59,7 @@ class ModemModule(L.LightningModule):
         self.agent = Modem(self.observation_space, self.action_size, self.settings, generator=torch_generator(seed, 0))
         self.played: list[int] = []  # lengths of the episodes in the replay
         self.counts = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
-        self.share_by_success, self.best_success = 0.0, 0.0
+        self.share_by_success, self.clone_success = 0.0, 0.0
         self._restored: dict[str, Any] | None = None
 
     # --- set-up ----------------------------------------------------------------------------------------------------
@@ -77,6 +79,7 @@ class ModemModule(L.LightningModule):
         self.random = torch.Generator(device=self.device)
         self._fill(latents=self.agent.frozen and bool(self.played))
         self.environments = self.task.make(self.settings.environments)
+        self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
         if self._restored is not None:
             for index in range(len(self.played)):
                 self._remember(load_episode(self._episode_file(index)))
@@ -88,15 +91,23 @@ class ModemModule(L.LightningModule):
         """Make the replays, and put the demonstrations into theirs. Cloning looks at observations; what follows may do with latents."""
         space = gym.spaces.Box(-np.inf, np.inf, (self.settings.latent.latent,), np.float32) if latents else self.observation_space
         slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
+        capacity = self.settings.capacity if latents or not self.agent.frozen else 2  # images that would only be thrown away take gigabytes
         self.demonstrations, self.replay = (
-            EpisodeReplay(space, self.action_size, capacity, self.settings.segment, device=self.device)
-            for capacity in (max(slots, 2), self.settings.capacity)
+            EpisodeReplay(space, self.action_size, each, self.settings.segment, device=self.device) for each in (max(slots, 2), capacity)
         )
         for episode in self.task.demonstrations:
             self.demonstrations.add(self.agent.latents_of(episode) if latents else episode)
 
     def _remember(self, episode: Episode) -> None:
-        self.replay.add(self.agent.latents_of(episode) if self.agent.frozen else episode)
+        """Learn from an own episode, unless it ended before a segment was full."""
+        if len(episode) >= self.settings.segment:
+            self.replay.add(self.agent.latents_of(episode) if self.agent.frozen else episode)
+
+    def on_train_start(self) -> None:
+        """A finished training that is continued has nothing left to do."""
+        if self.current_epoch > CLONING and self._finished:
+            rank_zero_info(f"this training has finished: {self.step} of {self.settings.steps} environment steps")
+            self.trainer.should_stop = True
 
     def on_fit_end(self) -> None:
         self.environments.close()
@@ -175,8 +186,24 @@ class ModemModule(L.LightningModule):
             for name, value in self._update(optimizers).items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-        if part == _PARTS - 1 and self.step >= self.settings.steps:
-            self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+        if part == _PARTS - 1:
+            self._require_finite()
+            if self._finished:
+                self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+            if self._check_every is not None:
+                self.trainer.check_val_every_n_epoch = 1 if self.current_epoch == CLONING or self._finished else self._check_every
+
+    @property
+    def _finished(self) -> bool:
+        return self.step >= self.settings.steps
+
+    def _require_finite(self) -> None:
+        """Before a check, an episode or a checkpoint makes use of it."""
+        broken = [name for name, value in self._sums.items() if not bool(value.isfinite())]
+        broken += [name for name, value in self.agent.named_parameters() if not bool(value.isfinite().all())]
+        if broken:
+            where = f"{broken[0]} is not a finite number in epoch {self.current_epoch}"
+            raise Diverged(f"{where}: lower learning_rate or clone_rate; {self._last_good()}")
 
     def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
         seed_steps, steps = self.settings.seed_steps, self.settings.steps
@@ -222,10 +249,7 @@ class ModemModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the means of this epoch."""
         for name, value in self._sums.items():
-            mean = value / self.updates
-            if not bool(mean.isfinite()):
-                raise Diverged(f"{name} is not a finite number in epoch {self.current_epoch}: lower learning_rate; {self._last_good()}")
-            self._log({f"train/{name}": mean})
+            self._log({f"train/{name}": value / self.updates})
         self._log({"step": self.step, "violations": self.counts["violations"], "saturations": self.counts["saturations"]})
 
     def _log(self, figures: dict[str, Any]) -> None:
@@ -248,13 +272,12 @@ class ModemModule(L.LightningModule):
             figures = figures_of(play(policy, environments, _CHECK_SEED))
             environments.close()
             self._log({f"check/{name}_{key}": value for key, value in figures.items()})
+            if name == "clone":
+                self.clone_success = figures["success"]
             if name == "planner":
-                self._hand_over_by_success(figures["success"])
-
-    def _hand_over_by_success(self, success: float) -> None:
-        if success >= self.best_success:
-            self.share_by_success = min(self.share_by_success + self.settings.handover.stride, 1.0)
-        self.best_success = max(self.best_success, success)
+                stride = self.settings.handover.stride
+                as_good = figures["success"] > 0 and figures["success"] >= self.clone_success
+                self.share_by_success = min(max(self.share_by_success + (stride if as_good else -stride), 0.0), 1.0)
 
     # --- saving ----------------------------------------------------------------------------------------------------
 
@@ -275,13 +298,16 @@ class ModemModule(L.LightningModule):
         checkpoint["modem"] = policy_record(self.agent, self.observation_space, self.task.about)
         checkpoint["made_with"] = self.made_with()
         checkpoint["progress"] = {
-            "played": list(self.played), "counts": dict(self.counts), "share_by_success": self.share_by_success, "best_success": self.best_success,
+            "played": list(self.played), "counts": dict(self.counts), "share_by_success": self.share_by_success, "clone_success": self.clone_success,
             "updates": self.agent.updates, "replay": self.replay.state_dict(), "demonstrations": self.demonstrations.state_dict(),
         }  # fmt: skip
 
     def made_with(self) -> str:
         """What a training depends on, to tell whether a checkpoint is one of the same training."""
-        return repr((asdict(self.settings), self.seed, sorted(self.task.about.items())))
+        digest = hashlib.sha256()
+        for episode in self.task.demonstrations:
+            digest.update(repr(episode.action.shape).encode() + episode.action.tobytes())
+        return repr((asdict(self.settings), self.seed, self.check_episodes, sorted(self.task.about.items()), digest.hexdigest()))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["made_with"] != self.made_with():
@@ -290,20 +316,21 @@ class ModemModule(L.LightningModule):
             )
         progress = checkpoint["progress"]
         self.played, self.counts = list(progress["played"]), dict(progress["counts"])
-        self.share_by_success, self.best_success = progress["share_by_success"], progress["best_success"]
+        self.share_by_success, self.clone_success = progress["share_by_success"], progress["clone_success"]
         self.agent.updates = progress["updates"]
         self._restored = progress
 
 
 def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
     """Means over episodes: success, return, steps in violation and in saturation, largest force, the planner's share."""
-    force = max(one.largest_force for one in played)
+    force = float(np.max([one.largest_force for one in played]))  # no number where forces are not measured
+    unknown = float("nan") if np.isnan(force) else 0.0
     return {
         "success": float(np.mean([one.episode.success for one in played])),
         "return": float(np.mean([one.episode.reward.sum() for one in played])),
-        "violations": float(np.mean([one.violations for one in played])),
-        "saturations": float(np.mean([one.saturations for one in played])),
-        "largest_force": -1.0 if np.isnan(force) else force,
+        "violations": unknown + float(np.mean([one.violations for one in played])),
+        "saturations": unknown + float(np.mean([one.saturations for one in played])),
+        "largest_force": force,
         "planned": float(np.mean([one.planned / len(one.episode) for one in played])),
     }
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -124,10 +123,8 @@ class ShootingPlanner(SingleDecisions):
     def restart(self, begun: np.ndarray) -> None:
         """Forget the plans of the environments whose episode begins, `begun` (envs,) bool."""
         if self._last is not None:
-            fresh = torch.as_tensor(begun, dtype=torch.bool, device=self.device)[:, None, None]
-            mean = torch.where(fresh, self._centre(len(self._last.mean)), self._last.mean)
-            elites = torch.where(fresh.unsqueeze(1), mean.unsqueeze(1), self._last.elites)
-            self._last = replace(self._last, mean=mean, elites=elites)
+            fresh = torch.as_tensor(begun, dtype=torch.bool, device=self.device)
+            self._last = self._last.restarted(fresh, (self._low + self._high) / 2)
 
     def plan(self, observation: Any, *, state: np.ndarray | None = None) -> Decision:
         """One decision; `state` (state,) is the simulator's, for a model that has one."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -24,7 +24,8 @@ from milp.errors import ConfigError, Diverged
 Candidates = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Action sequences (envs, n, horizon, action) -> all sequences (envs, n + p, horizon, action) and their scores (envs, n + p).
 
-The evaluator may append p proposals of its own, such as a policy's roll-outs, made and scored in the same pass. n may be 0.
+The evaluator may append p proposals of its own, such as a policy's roll-outs, made and scored in the same pass; in a later iteration of the same
+search, new ones or those of the first. n may be 0.
 """
 
 METHODS = ("mppi", "cem", "icem")
@@ -129,7 +130,7 @@ class ShootingSettings:
 
     @property
     def proposal_count(self) -> int:
-        """How many candidates the evaluator is to propose in every call."""
+        """How many candidates are the evaluator's own in every iteration."""
         return round(self.samples * self.proposals)
 
     @property
@@ -182,6 +183,12 @@ class Plan:
     def shifted(self) -> Plan:
         """The plan one step later: the first action is done, the last one held for one more step."""
         return Plan(_shift(self.mean), _shift(self.std), _shift(self.elites), self.scores, self.weights, self.value, self.scale)
+
+    def restarted(self, begun: Tensor, centre: Tensor) -> Plan:
+        """The plan with nothing to start from where `begun` (envs,) bool: `centre` (action,) in every step."""
+        fresh = begun[:, None, None]
+        mean = torch.where(fresh, centre, self.mean)
+        return replace(self, mean=mean, elites=torch.where(fresh.unsqueeze(1), mean.unsqueeze(1), self.elites))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from planners.episode_replay import EpisodeReplay
 from planners.modem import Modem, noisy
 from planners.modem_planner import LatentRollout, ModemPlanner
 from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
-from planners.shooting_search import ShootingSettings
+from planners.shooting_search import ShootingSettings, search
 from world_models.episodes import Episode
 from world_models.latent_settings import LatentSettings
 
@@ -231,7 +231,8 @@ def test_the_fused_rollout_equals_a_slow_one(terminal: str) -> None:
         for member in range(3):  # two roll-outs of each actor
             first = agent.model.actor(latent[env : env + 1])[member, 0]
             torch.testing.assert_close(actions[env, 4 + 2 * member, 0], first)
-    assert rollout(given)[0].shape[1] == 4  # proposals are made once
+    again, scored = rollout(given[:, :1])  # proposals are made and scored once, and stay candidates
+    torch.testing.assert_close((again, scored), (torch.cat([given[:, :1], actions[:, 4:]], 1), torch.cat([scores[:, :1], scores[:, 4:]], 1)))
 
 
 def test_noise_is_cut_and_lets_gradients_through() -> None:
@@ -344,3 +345,36 @@ def test_the_slow_copy_is_a_copy() -> None:
     with torch.no_grad():
         next(iter(agent.model.parameters())).add_(1.0)
     assert not changed(before, agent.target)
+
+
+def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
+    """Otherwise the search would begin at what never happened."""
+    settings = replace(SETTINGS, planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, max_std=0.2)))
+    agent = agent_of(settings)
+    observation = np.zeros((2, 5), np.float32)
+    planner = ModemPlanner(agent, share=1.0)
+    planner.plan_batch(observation)
+    assert planner.plan_before is not None
+    planner.plan_before.mean.fill_(0.9)
+    planner.planned_before = torch.tensor([True, False])
+    began: list[Tensor] = []
+
+    def spy(evaluate: Any, settings: Any, mean: Tensor, *rest: Any, **options: Any) -> Any:
+        began.append(mean.clone())
+        return search(evaluate, settings, mean, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("planners.modem_planner.search", spy)
+        planner.plan_batch(observation)
+        planner.restart(np.array([True, True]))
+        planner.plan_batch(observation)
+    assert bool((began[0][0] == 0.9).all())
+    assert bool((began[0][1] == 0).all())
+    assert bool((began[1] == 0).all())
+
+
+def test_the_clone_stays_itself_where_its_critics_have_no_opinion() -> None:
+    agent = agent_of(replace(SETTINGS, handover=HandoverSettings(clone_samples=8)), random_heads=False)
+    observation = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    actions = np.stack([decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)])
+    np.testing.assert_allclose(actions, agent.clone(torch.as_tensor(observation)).detach().numpy(), atol=1e-6)

@@ -20,7 +20,7 @@ from planners.modem_planner import UniformPlanner
 from planners.modem_policy import load_policy, settings_of
 from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
 from planners.modem_task import ModemTask
-from planners.modem_training import ModemModule
+from planners.modem_training import ModemModule, figures_of
 from planners.resumable_fit import fit_resumably
 from planners.shooting_search import ShootingSettings
 from world_models.episodes import Episode
@@ -186,7 +186,7 @@ def test_a_lost_episode_is_named(whole: Path, tmp_path: Path) -> None:
 
 
 def test_without_demonstrations_it_begins_at_random(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, clone_updates=0, steps=96)
+    settings = replace(SETTINGS, clone_updates=0, encoder_rate=1.0, steps=96)
     path = fit_resumably(module_of(settings, count=0), tmp_path, check_every=2, save_every=1)
     table = pd.read_csv(path.parent / "metrics.csv")
     assert table["step"].tolist() == [0, 48, 96]
@@ -199,6 +199,56 @@ def test_cloning_alone_ends_after_cloning(tmp_path: Path) -> None:
     table = pd.read_csv(path.parent / "metrics.csv")
     assert len(table) == 1
     assert table["check/clone_success"].notna().all()
+
+
+@pytest.mark.parametrize("steps", [0, 96])
+def test_a_finished_run_that_is_continued_stays_as_it_is(steps: int, tmp_path: Path) -> None:
+    """As after a kill between the last checkpoint and the end, or `fit --ckpt_path` on a finished run."""
+    path = fit_resumably(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
+    (tmp_path / "done").unlink()
+    state, table = path.read_bytes(), (tmp_path / "metrics.csv").read_text()
+    fit_resumably(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
+    assert path.read_bytes() == state
+    assert (tmp_path / "metrics.csv").read_text() == table
+
+
+def test_the_clone_and_the_end_are_always_checked(tmp_path: Path) -> None:
+    path = fit_resumably(module_of(replace(SETTINGS, steps=144)), tmp_path, check_every=100, save_every=1)
+    table = pd.read_csv(path.parent / "metrics.csv")
+    assert table["check/clone_success"].notna().tolist() == [True, False, False, False]
+    assert table["check/planner_success"].notna().tolist() == [False, False, False, True]
+
+
+def test_other_demonstrations_are_another_training(whole: Path) -> None:
+    other = ModemTask(ID, {}, demonstrations(3)[::-1], {"environment": ID, "options": {}, "episodes": 3})
+    with pytest.raises(CheckpointError, match="another task"):
+        fit_resumably(ModemModule(other, SETTINGS, check_episodes=4), whole.parent)
+
+
+def test_handover_by_success_follows_the_planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows while the planner is as good as the clone was, and falls where it is worse; a planner that never succeeds gets nothing."""
+    shares: dict[str, list[float]] = {"good": [], "bad": []}
+    for name, successes in (("good", [0.5, 0.5, 1.0, 0.2]), ("bad", [0.0, 0.0, 0.0, 0.0])):
+        module = module_of(replace(SETTINGS, handover=HandoverSettings(kind="success", stride=0.4)))
+        module.clone_success = 0.5 if name == "good" else 0.0
+        monkeypatch.setattr(ModemModule, "current_epoch", 2)
+        monkeypatch.setattr(ModemModule, "_log", lambda self, figures: None)
+        for success in successes:
+            monkeypatch.setattr("planners.modem_training.figures_of", lambda played, success=success: {"success": success})
+            module.validation_step(0, 0)
+            shares[name].append(round(module.share_by_success, 3))
+    assert shares == {"good": [0.4, 0.8, 1.0, 0.6], "bad": [0.0] * 4}
+
+
+def test_an_own_episode_too_short_for_a_segment_is_played_but_not_learned_from() -> None:
+    module = module_of()
+    module.random = torch.Generator()
+    module._fill(latents=True)
+    short = demonstrations(1)[0]
+    module._remember(Episode(short.observation[:2], short.action[:1], short.reward[:1]))  # type: ignore[index]
+    assert module.replay.next == 0
+    module._remember(short)
+    assert module.replay.next == STEPS + 1
 
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])
@@ -225,6 +275,16 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
         fit_resumably(module, tmp_path, check_every=9, save_every=1)
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3
     load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("setting", ["clone_rate", "learning_rate"])
+def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(setting: str, tmp_path: Path) -> None:
+    """In an epoch that is checked as well: no episode is played with them, nothing is saved."""
+    with pytest.raises(Diverged, match=r"is not a finite number in epoch \d.*(last\.ckpt|no checkpoint yet)"):
+        fit_resumably(module_of(replace(SETTINGS, **{setting: 1e30})), tmp_path, check_every=1, save_every=1)  # type: ignore[arg-type]
+    if (tmp_path / "last.ckpt").exists():
+        planner, _ = load_policy(tmp_path)
+        assert all(bool(value.isfinite().all()) for value in planner.agent.parameters())
 
 
 def test_a_full_disk_leaves_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +325,31 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="not a checkpoint of MoDem"):
         load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": -1}, {"clone_batch": 0}, {"seed_updates": -1}, {"updates_per_step": -0.5}, {"learning_rate": float("nan")}, {"target_rate": 5.0},
+        {"demonstration_share": Schedule(1.5, 0.5)}, {"planning": PlanningSettings(correlation=1.5)}, {"planning": PlanningSettings(noise=-0.1)},
+        {"handover": HandoverSettings(begin=5, end=1)}, {"handover": HandoverSettings(kind="uncertainty"), "percentile_scale": False},
+        {"capacity": 0}, {"discount": 1.0}, {"clone_updates": 0}, {"handover": HandoverSettings(kind="never")},
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="|".join([*change, "correlation", "noise", "kind"])):
+        replace(SETTINGS, **change)
+
+
+def test_safety_that_nobody_measures_is_unknown() -> None:
+    class Unmeasured(Reach):
+        def _info(self) -> dict[str, Any]:
+            return {"is_success": self.solved >= 2}
+
+    gym.register("worldplan_tests/Unmeasured-v0", entry_point=Unmeasured)
+    environments = make_environments("worldplan_tests/Unmeasured-v0", 2)
+    figures = figures_of(play(UniformPlanner(2), environments, 0))
+    assert all(np.isnan(figures[name]) for name in ("violations", "saturations", "largest_force"))
 
 
 def test_safety_is_counted() -> None:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from world_models.activations import Elu, Tanh, elu, tanh
+
 Kind = Literal["elu", "norm_mish", "norm_tanh"]  # what follows a hidden layer; "norm" is LayerNorm
-ACTIVATIONS: dict[Kind, Callable[[Tensor], Tensor]] = {"elu": functional.elu, "norm_mish": functional.mish, "norm_tanh": torch.tanh}
-_MODULES: dict[Kind, Callable[[], nn.Module]] = {"elu": nn.ELU, "norm_mish": nn.Mish, "norm_tanh": nn.Tanh}
+ACTIVATIONS: dict[Kind, Callable[[Tensor], Tensor]] = {"elu": elu, "norm_mish": functional.mish, "norm_tanh": tanh}
+_MODULES: dict[Kind, Callable[[], nn.Module]] = {"elu": Elu, "norm_mish": nn.Mish, "norm_tanh": Tanh}
 
 
 class SimNorm(nn.Module):

@@ -161,6 +161,7 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         proprioception = self.hand.proprioception()
         if self._mode == "state":
             return np.concatenate((proprioception, self.thing.observe(self.hand.position))).astype(np.float32)
+        self._update_positions()
         picture = np.stack([self._renderer(self._image_size).render(self.data, camera) for camera in self._cameras])
         self._pictures.append(picture.transpose(0, 3, 1, 2))
         while len(self._pictures) < (self._pictures.maxlen or 1):  # after a reset the first picture stands for what was before it
@@ -176,7 +177,13 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         """(render_size, render_size, 3), what the camera for videos sees."""
         if self.render_mode != "rgb_array":
             raise ConfigError('make the environment with render_mode="rgb_array" to render it')
+        self._update_positions()
         return self._renderer(self._render_size).render(self.data, self._render_camera)
+
+    def _update_positions(self) -> None:
+        """Positions for pictures from the joints of now: a step of the simulator leaves those of its last substep's start."""
+        mujoco.mj_kinematics(self.model, self.data)  # mj_forward would change the solver's warm start
+        mujoco.mj_camlight(self.model, self.data)
 
     def get_state(self) -> Snapshot:
         """Everything that decides how this episode goes on."""
@@ -188,8 +195,7 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def set_state(self, state: Snapshot) -> None:
         """Go on from where `get_state` was called, here or in another environment of the same task."""
         mujoco.mj_setState(self.model, self.data, state.physics, mujoco.mjtState.mjSTATE_INTEGRATION)
-        mujoco.mj_kinematics(self.model, self.data)  # positions for pictures; mj_forward would change the solver's warm start
-        mujoco.mj_camlight(self.model, self.data)
+        self._update_positions()
         self.hand.command = state.command.copy()
         self._step, self._solved_steps = state.step, state.solved_steps
         self._pictures.clear()
