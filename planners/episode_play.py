@@ -34,24 +34,25 @@ class PlayedEpisode:
     planned: int
 
 
-def make_environments(name: str, count: int, **options: Any) -> VectorEnv:
-    """`count` copies of a registered environment, actions scaled to [-1, 1]; they do not reset themselves. Raises ConfigError."""
-
-    def make() -> gym.Env:
-        env = gym.make(name, **options)
-        box = env.action_space
-        if not isinstance(box, gym.spaces.Box) or len(box.shape) != 1 or not box.is_bounded():
-            raise ConfigError(f"environment '{name}' has actions {box}: a bounded Box of one axis is needed")
-        if not (np.all(box.low == -1) and np.all(box.high == 1)):
-            return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
-        return env
-
+def make_environment(name: str, **options: Any) -> gym.Env:
+    """One registered environment, its actions scaled to [-1, 1]. Raises ConfigError."""
     try:
-        return SyncVectorEnv([make] * count, autoreset_mode=AutoresetMode.DISABLED)
+        env = gym.make(name, **options)
     except (gym.error.Error, ModuleNotFoundError, TypeError) as error:
         raise ConfigError(
             f"environment '{name}' with {options}: {error}: give a registered gymnasium id, or module:Id-v0, and its own options"
         ) from error
+    box = env.action_space
+    if not isinstance(box, gym.spaces.Box) or len(box.shape) != 1 or not box.is_bounded():
+        raise ConfigError(f"environment '{name}' has actions {box}: a bounded Box of one axis is needed")
+    if not (np.all(box.low == -1) and np.all(box.high == 1)):
+        return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+    return env
+
+
+def make_environments(name: str, count: int, **options: Any) -> VectorEnv:
+    """`count` copies of `make_environment` side by side; they do not reset themselves. Raises ConfigError."""
+    return SyncVectorEnv([lambda: make_environment(name, **options)] * count, autoreset_mode=AutoresetMode.DISABLED)
 
 
 class _Recording:

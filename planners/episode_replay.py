@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from milp.errors import ConfigError, DatasetError
 from planners.sum_tree import SumTree
 from world_models.episodes import Episode, columns_of, observation_of
+
+_CHUNK = 256  # observations that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class EpisodeReplay:
     """The last `capacity` steps, one slot more per episode for its last observation; the oldest are overwritten first.
 
     Args:
-        observation_space: a Box, or a Dict of Boxes; values are stored in their own type.
+        observation_space: a Box, or a Dict of Boxes; bytes are stored as bytes, everything else as float32.
         action_size: length of an action.
         capacity: slots.
         horizon: steps of a segment.
@@ -65,8 +68,10 @@ class EpisodeReplay:
         self.terminated = torch.zeros(capacity, device=self.device)
         self.to_imitate = torch.zeros(capacity, dtype=torch.bool, device=self.device)
         self.tree = SumTree(capacity, self.device)
-        self.next = 0
+        self.next = self.filled = 0
         self.highest = 1.0
+        self.latents: Tensor | None = None
+        self._encoder: Callable[[Any], Tensor] | None = None
 
     @torch.no_grad()
     def add(self, episode: Episode) -> None:
@@ -93,30 +98,53 @@ class EpisodeReplay:
         self.terminated[place[-2]] = float(episode.terminated)
         starts = torch.arange(slots, device=self.device) <= steps - self.horizon
         self.tree.set(place, torch.where(starts, self.highest**self.alpha, 0.0))
-        self.next = (self.next + slots) % self.capacity
+        if self.latents is not None:
+            self._encode(place)
+        self.next, self.filled = (self.next + slots) % self.capacity, min(self.filled + slots, self.capacity)
+
+    @torch.no_grad()
+    def encode_with(self, encoder: Callable[[Any], Tensor]) -> None:
+        """From now on, segments hold what `encoder` makes of the observations, (n, ...) -> (n, latent): each is encoded once, not in every draw.
+
+        Call it again after the encoder has learned.
+        """
+        self._encoder = encoder
+        size = encoder(observation_of({name: torch.zeros_like(store[:1]) for name, store in self.observations.items()})).shape[1]
+        self.latents = torch.zeros(self.capacity, size, device=self.device)
+        self._encode(torch.arange(self.filled, device=self.device))
+
+    def _encode(self, slots: Tensor) -> None:
+        assert self.latents is not None
+        assert self._encoder is not None
+        for part in slots.split(_CHUNK):
+            self.latents[part] = self._encoder(observation_of({name: store[part] for name, store in self.observations.items()}))
 
     @torch.no_grad()
     def draw(self, batch: int, generator: torch.Generator | None = None) -> Segment:
-        """`batch` segments, each with probability proportional to its priority."""
+        """`batch` segments, each with probability proportional to its priority; after `encode_with`, of latents."""
         index = self.tree.draw(batch, generator)
         slots = (index + torch.arange(self.horizon + 1, device=self.device).unsqueeze(1)) % self.capacity
         filled = (self.tree.priorities > 0).sum()
         weight = (filled * self.tree.priorities[index] / self.tree.total).clamp_min(1e-12) ** -self.beta
-        observation = observation_of({name: store[slots] for name, store in self.observations.items()})
+        observation = self._seen(slots) if self.latents is None else self.latents[slots]
         steps = slots[:-1]
         weight = (weight / weight.max()).float()
         return Segment(observation, self.action[steps], self.reward[steps], self.terminated[steps], weight, index)
 
     @torch.no_grad()
-    def draw_successful(self, batch: int, generator: torch.Generator | None = None) -> tuple[Any, Tensor]:
-        """Observations (batch, ...) and actions (batch, action) of single steps, uniform over those of successful episodes.
+    def draw_successful(self, batch: int, generator: torch.Generator | None = None, *, latents: bool = False) -> tuple[Any, Tensor]:
+        """Observations (batch, ...), or their latents, and actions (batch, action) of single steps, uniform over those of successful episodes.
 
         There may be none: then batches of length 0.
         """
         steps = self.to_imitate.nonzero()[:, 0]
         index = torch.randint(max(len(steps), 1), (batch if len(steps) else 0,), generator=generator, device=self.device)
         slots = steps[index]
-        return observation_of({name: store[slots] for name, store in self.observations.items()}), self.action[slots]
+        seen = self.latents[slots] if latents and self.latents is not None else self._seen(slots)
+        return seen, self.action[slots]
+
+    def _seen(self, slots: Tensor) -> Any:
+        return observation_of({name: store[slots] for name, store in self.observations.items()})
 
     @torch.no_grad()
     def prioritise(self, index: Tensor, error: Tensor) -> None:

@@ -8,7 +8,6 @@ learning where the handover asks it to choose among noisy actions.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from planners.episode_replay import Segment
 from planners.modem_settings import ModemSettings
 from world_models.discrete_regression import decode, regression_loss
-from world_models.episodes import Episode, columns_of, observation_of
+from world_models.episodes import columns_of, observation_of
 from world_models.image_augmentation import random_shift
 from world_models.latent import Clone, LatentModel, soft_update
 from world_models.percentile_scale import PercentileScale
@@ -50,7 +49,7 @@ class Modem(nn.Module):
     weights: Tensor
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Of the clone; of world model and critics, the encoder first; of the actors."""
+        """Of the clone; of world model and critics, the encoder first; of the actors; of encoder and actors together, for `see_update`."""
         settings, model = self.settings, self.model
         encoder = list(model.encoder.parameters())
         others = [parameter for parameter in self._learned() if parameter not in set(encoder)]
@@ -59,6 +58,7 @@ class Modem(nn.Module):
             torch.optim.Adam(clone, lr=settings.clone_rate, fused=True),
             torch.optim.Adam([{"params": encoder}, {"params": others}], lr=settings.learning_rate, fused=True),
             torch.optim.Adam(actors, lr=settings.learning_rate, fused=True),
+            torch.optim.Adam([*encoder, *actors], lr=settings.learning_rate, fused=True),
         ]
         self.set_rates(optimizers, 0.0, 0.0)
         return optimizers
@@ -68,7 +68,8 @@ class Modem(nn.Module):
         settings = self.settings
         rate = settings.learning_rate + (settings.last_rate - settings.learning_rate) * learned
         optimizers[0].param_groups[0]["lr"] = settings.clone_rate * (1 - cloned)
-        for group, share in zip([*optimizers[1].param_groups, *optimizers[2].param_groups], (settings.encoder_rate, 1.0, 1.0), strict=True):
+        groups = [group for optimizer in optimizers[1:] for group in optimizer.param_groups]
+        for group, share in zip(groups, (settings.encoder_rate, 1.0, 1.0, 1.0), strict=True):
             group["lr"] = rate * share
 
     def _learned(self) -> list[nn.Parameter]:
@@ -88,6 +89,12 @@ class Modem(nn.Module):
         self.target.load_state_dict(self.model.state_dict())
         self.clone_target.load_state_dict(self.clone.state_dict())
 
+    def see_update(self, observation: Any, action: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Tensor:
+        """One step of the model's encoder and actors towards the actions (batch, action) of successes at (batch, ...) observations; the loss."""
+        loss = self._imitation(self.model.encode(self.augment(observation, generator)), action)
+        _descend(loss, optimizer, [*self.model.encoder.parameters(), *self.model.actor_parameters()], self.settings.clip)
+        return loss.detach()
+
     # --- learning the world model ----------------------------------------------------------------------------------
 
     def update(
@@ -102,7 +109,7 @@ class Modem(nn.Module):
         """One update; returns mean figures and the new priority of every segment, (batch,).
 
         Args:
-            segment: what the world model and the critics learn from; its observations are latents (see `latents_of`) while the encoder is frozen.
+            segment: what the world model and the critics learn from; of latents while the encoder is frozen.
             optimizers: those of `optimizers`.
             generator: of noise and image shifts.
             shown: observations (n, ...), or latents, and actions (n, action) of successful episodes, which the actors imitate.
@@ -148,18 +155,8 @@ class Modem(nn.Module):
 
     @property
     def frozen(self) -> bool:
-        """Whether the encoder stays as cloning made it: then latents are all that the replay has to hold."""
+        """Whether updates leave the encoder as it is, and learn from latents."""
         return self.settings.encoder_rate == 0
-
-    @torch.no_grad()
-    def latents_of(self, episode: Episode, chunk: int = 256) -> Episode:
-        """The episode with the latents (T + 1, latent) of the model's encoder in the place of its observations."""
-        device = next(self.parameters()).device
-        columns = {name: torch.as_tensor(column) for name, column in columns_of(episode.observation).items()}
-        columns = {name: column if column.dtype == torch.uint8 else column.float() for name, column in columns.items()}
-        parts = zip(*(column.split(chunk) for column in columns.values()), strict=True)
-        latents = [self.model.encode(observation_of(dict(zip(columns, (one.to(device) for one in part), strict=True)))) for part in parts]
-        return replace(episode, observation=torch.cat(latents).cpu().numpy())
 
     def _encode(self, model: LatentModel | Clone, observation: Any) -> Tensor:
         """Latents of what a replay holds: while the encoder is frozen, of model, slow copy and clone alike, these are latents already."""

@@ -47,7 +47,7 @@ def modem_task(environment: str, options: dict[str, Any] | None = None, dataset:
     found: list[Episode] = []
     if dataset is not None:
         one = make_environments(environment, 1, **options)
-        found = load_demonstrations(dataset, one.single_observation_space, one.single_action_space, episodes=episodes)
+        found = load_demonstrations(dataset, one.single_observation_space, one.single_action_space, episodes=episodes, environment=environment)
         one.close()
     about = {"environment": environment, "options": options, "dataset": dataset, "episodes": len(found)}
     return ModemTask(environment, options, found, about)

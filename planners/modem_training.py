@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import gymnasium as gym
 import lightning as L
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from planners.episode_replay import EpisodeReplay, Segment, join
 from planners.modem import Modem
 from planners.modem_planner import ModemPlanner, UniformPlanner
 from planners.modem_policy import policy_record
-from planners.modem_settings import ModemSettings
+from planners.modem_settings import ModemSettings, Schedule
 from planners.modem_task import ModemTask, modem_task, spaces_of
 from planners.training_journal import Journal
 from world_models.episodes import Episode, columns_of, load_episode, observation_of, save_episode
@@ -77,7 +76,13 @@ class ModemModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Fill the replays: demonstrations, and the episodes of the run that is continued."""
         self.random = torch.Generator(device=self.device)
-        self._fill(latents=self.agent.frozen and bool(self.played))
+        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
+        self.demonstrations, self.replay = (
+            EpisodeReplay(self.observation_space, self.action_size, capacity, self.settings.segment, device=self.device)
+            for capacity in (max(slots, 2), self.settings.capacity)
+        )
+        for episode in self.task.demonstrations:
+            self.demonstrations.add(episode)
         self.environments = self.task.make(self.settings.environments)
         self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
         if self._restored is not None:
@@ -86,22 +91,18 @@ class ModemModule(L.LightningModule):
             self.replay.load_state_dict(self._restored["replay"])
             self.demonstrations.load_state_dict(self._restored["demonstrations"])
             self._restored = None
+            self._encode_replays()
 
-    def _fill(self, *, latents: bool) -> None:
-        """Make the replays, and put the demonstrations into theirs. Cloning looks at observations; what follows may do with latents."""
-        space = gym.spaces.Box(-np.inf, np.inf, (self.settings.latent.latent,), np.float32) if latents else self.observation_space
-        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
-        capacity = self.settings.capacity if latents or not self.agent.frozen else 2  # images that would only be thrown away take gigabytes
-        self.demonstrations, self.replay = (
-            EpisodeReplay(space, self.action_size, each, self.settings.segment, device=self.device) for each in (max(slots, 2), capacity)
-        )
-        for episode in self.task.demonstrations:
-            self.demonstrations.add(self.agent.latents_of(episode) if latents else episode)
+    def _encode_replays(self) -> None:
+        """Where the encoder stays, what it makes of the observations does as well."""
+        if self.agent.frozen:
+            self.demonstrations.encode_with(self.agent.model.encode)
+            self.replay.encode_with(self.agent.model.encode)
 
     def _remember(self, episode: Episode) -> None:
         """Learn from an own episode, unless it ended before a segment was full."""
         if len(episode) >= self.settings.segment:
-            self.replay.add(self.agent.latents_of(episode) if self.agent.frozen else episode)
+            self.replay.add(episode)
 
     def on_train_start(self) -> None:
         """A finished training that is continued has nothing left to do."""
@@ -129,7 +130,7 @@ class ModemModule(L.LightningModule):
             return self.share_by_success
         if handover.kind == "uncertainty":
             return None
-        return min(max((self.step - handover.begin) / max(handover.end - handover.begin, 1), 0.0), 1.0)
+        return Schedule(0.0, 1.0, handover.begin, handover.end)(self.step)
 
     @property
     def horizon(self) -> int:
@@ -148,14 +149,15 @@ class ModemModule(L.LightningModule):
         if self.current_epoch == SEEDING:
             if settings.clone_updates:
                 self.agent.start_from_clone()
-            if self.agent.frozen:
-                self._fill(latents=True)
+            self._encode_replays()
             while self.step < settings.seed_steps:
                 self._collect(self._seeding_planner())
             self.updates = settings.seed_updates
             return
         before = self.step
         self._collect(ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon))
+        if settings.encoder_every and self.step // settings.encoder_every > before // settings.encoder_every:
+            self._learn_to_see()
         self.updates = round((self.step - before) * settings.updates_per_step)
 
     def _seeding_planner(self) -> Any:
@@ -177,10 +179,25 @@ class ModemModule(L.LightningModule):
             self.counts["episodes"] += 1
         self._log({f"train/{name}": value for name, value in figures_of(played).items()})
 
+    def _learn_to_see(self) -> None:
+        """A round of cloning of demonstrations and own successes, after which everything is encoded anew."""
+        optimizers = self._optimizers()
+        self._set_rates(optimizers, 0)
+        losses = []
+        for _ in range(self.settings.encoder_updates):
+            shown = self._shown(latents=False)
+            assert shown is not None
+            losses.append(self.agent.see_update(*shown, optimizers[3], self.random))
+        self.agent.target.encoder.load_state_dict(self.agent.model.encoder.state_dict())
+        self._encode_replays()
+        self._log({"train/encoder": torch.stack(losses).mean()})
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
+
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """The part number `batch` of this epoch's updates."""
-        optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
-        part = int(batch)
+        optimizers, part = self._optimizers(), int(batch)
         for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
             self._set_rates(optimizers, update)
             for name, value in self._update(optimizers).items():
@@ -216,19 +233,18 @@ class ModemModule(L.LightningModule):
             return {"clone": self.agent.clone_update(observation, action, optimizers[0], self.random)}
         segment, count = self._segments()
         pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
-        figures, priority = self.agent.update(segment, optimizers, self.random, shown=self._shown(), pretraining=pretraining)
+        shown = self._shown(latents=self.agent.frozen) if self.settings.imitation else None
+        figures, priority = self.agent.update(segment, optimizers, self.random, shown=shown, pretraining=pretraining)
         if count:
             self.demonstrations.prioritise(segment.index[:count], priority[:count])
         if count < len(priority):
             self.replay.prioritise(segment.index[count:], priority[count:])
         return figures
 
-    def _shown(self) -> tuple[Any, Tensor] | None:
+    def _shown(self, *, latents: bool) -> tuple[Any, Tensor] | None:
         """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
-        if not self.settings.imitation:
-            return None
         half = self.settings.clone_batch // 2
-        parts = [replay.draw_successful(half, self.random) for replay in (self.demonstrations, self.replay)]
+        parts = [replay.draw_successful(half, self.random, latents=latents) for replay in (self.demonstrations, self.replay)]
         found = [(columns_of(observation), action) for observation, action in parts if len(action)]
         if not found:
             return None

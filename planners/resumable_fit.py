@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from pathlib import Path
 from typing import Protocol, cast
@@ -60,9 +62,15 @@ def fit_resumably(
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(cast(L.LightningModule, module), ckpt_path=str(journal.last) if resumed else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(cast(L.LightningModule, module), ckpt_path=str(journal.last) if resumed else None, weights_only=True)
+        except SystemExit as stopped:  # what Lightning makes of Ctrl-C, which it ignores from then on
+            if not trainer.interrupted:
+                raise
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from stopped
     (folder / DONE).write_text(f"{epochs}\n", encoding="utf-8")
     return journal.last
 

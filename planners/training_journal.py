@@ -17,13 +17,21 @@ class Journal(Checkpoint):
     """At every `every`-th epoch's end: one row into metrics.csv, then the whole state into last.ckpt, each replaced in one move.
 
     The rows are part of the checkpoint: a killed run has the table of an unbroken one. A `Checkpoint` comes after all other callbacks.
+    Without `folder` the trainer's default_root_dir is taken.
     """
 
-    def __init__(self, folder: str | Path, every: int = 1) -> None:
+    def __init__(self, folder: str | Path | None = None, every: int = 1) -> None:
         if every < 1:
             raise ConfigError(f"every {every}: must be at least 1")
-        self.folder, self.every = Path(folder), every
+        self._folder, self.every = None if folder is None else Path(folder), every
         self.rows: list[dict[str, float]] = []
+
+    @property
+    def folder(self) -> Path:
+        """Where metrics and state are."""
+        if self._folder is None:
+            raise ConfigError("Journal: without a folder of its own it has one only in a trainer")
+        return self._folder
 
     @property
     def last(self) -> Path:
@@ -37,6 +45,11 @@ class Journal(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The rows of the run that is continued."""
         self.rows = list(state_dict["rows"])
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """The folder, before anybody asks for it."""
+        if self._folder is None:
+            self._folder = Path(trainer.default_root_dir)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do not replace an unfinished training by a new one."""

@@ -15,7 +15,9 @@ from gymnasium.spaces import Box, Dict, Discrete
 from minari.data_collector import EpisodeBuffer
 
 from envs.manipulation import demonstrators
+from envs.manipulation.environment import ManipulationEnv
 from milp.errors import ConfigError, DatasetError, RenderingUnavailable
+from planners.modem_task import modem_task
 from world_models.data_files import load_transitions
 from world_models.demonstration_collection import DemonstrationSettings, collect_demonstrations, task_name
 from world_models.demonstration_summary import holds_demonstrations, summarise
@@ -310,6 +312,26 @@ def test_flat_datasets_of_others_stay_transitions(capsys: pytest.CaptureFixture[
     assert "4 transitions, 1 episodes" in capsys.readouterr().out
 
 
+@quiet
+def test_demonstrations_of_another_task_with_equal_spaces_are_refused() -> None:
+    """Ours by our metadata, those of others by Minari's; without either, and of another suite, spaces decide."""
+    env = gym.make("envs.manipulation:worldplan/BinPick-v0")
+    spaces = env.observation_space, env.action_space
+    episode = Episode(np.zeros((2, 38), np.float32), np.zeros((1, 6), np.float32), np.ones(1), success=True)
+    save_demonstrations([episode], "own/ours-v0", env, {"env_id": "worldplan/BinPick-v0"})
+    save_demonstrations([episode], "own/theirs-v0", env, {})
+    for name in ("own/ours-v0", "own/theirs-v0"):
+        message = f"{name} in .*: it is of worldplan/BinPick-v0, but the task is worldplan/UprightPivot-v0"
+        with pytest.raises(DatasetError, match=message):
+            modem_task("envs.manipulation:worldplan/UprightPivot-v0", dataset=name)
+        assert modem_task("envs.manipulation:worldplan/BinPick-v0", dataset=name).demonstrations
+        for environment in (None, "worldplan/BinPick-v1", "other/UprightPivot-v0", "UprightPivot"):
+            assert load_demonstrations(name, *spaces, environment=environment)
+    foreign()
+    assert load_demonstrations(NAME, STATE, ACTION, environment="worldplan/BinPick-v0")
+    env.close()
+
+
 # --- collecting ----------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +363,7 @@ def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     env.close()
     about = load_transitions("worldplan/planar-push-scripted-v0").metadata
     assert about["noise"] == 0.05 and about["seed"] == 4 and about["tries"] >= 3 and about["success_rate"] == 3 / about["tries"]
-    assert about["env_id"] == "worldplan/PlanarPush-v0" and about["mujoco_version"]
+    assert about["env_id"] == "worldplan/PlanarPush-v0" and about["mujoco_version"] and "image_size" not in about
 
     assert main(["describe", "worldplan/planar-push-scripted-v0"]) == 0
     shown = capsys.readouterr().out
@@ -408,6 +430,22 @@ def test_pixels() -> None:
     larger.close()
 
 
+def test_pixels_of_chosen_size() -> None:
+    wanted = ["--observation", "pixels", "--image-size", "32", "--cameras", "right", "--frames", "1"]
+    try:
+        ManipulationEnv("PlanarPush", "pixels").reset(seed=0)
+    except RenderingUnavailable as error:
+        pytest.skip(str(error))
+    assert main(["collect", "PlanarPush", "--demonstrator", "scripted", "--episodes", "1", "--output", NAME, *wanted]) == 0
+    env = minari.load_dataset(NAME).recover_environment()
+    assert env.observation_space["image"].shape == (1, 3, 32, 32)
+    [episode] = load_demonstrations(NAME, env.observation_space, env.action_space)
+    assert episode.observation["image"].shape == (51, 1, 3, 32, 32)
+    about = summarise(NAME).metadata
+    assert (about["image_size"], about["cameras"], about["frames"]) == (32, ["right"], 1)
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -420,6 +458,10 @@ def test_pixels() -> None:
         ("planar_push --demonstrator scripted --episodes 2 --noise -1", "noise -1.0: give a standard deviation"),
         ("planar_push --demonstrator scripted --episodes 2 --seed -1", "seed -1: give 0 or more"),
         ("planar_push --demonstrator scripted --episodes 2 --observation sound", "invalid choice: 'sound'"),
+        ("planar_push --demonstrator scripted --episodes 2 --frames 1", "frames is about pictures, but observations are 'state'"),
+        ("planar_push --demonstrator scripted --episodes 2 --observation pixels --cameras left,above", "camera 'above' does not exist"),
+        ("planar_push --demonstrator scripted --episodes 2 --observation pixels --cameras ,", "at least one camera"),
+        ("Pendulum-v1 --policy random --image-size 32", "--image-size goes with --demonstrator, not with --policy"),
         ("planar_push --demonstrator scripted --episodes 2 --output a.npz", "demonstrations become a Minari dataset"),
         ("Hopper-v5 --demonstrator scripted --episodes 2", "task 'Hopper-v5': there are scripted demonstrators for worldplan/PlanarPush-v0"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from milp.errors import MissingExtra, SolverUnavailable
@@ -14,7 +17,7 @@ def test_required_parts_work_here() -> None:
     assert [check.detail for check in found.values() if check.required and not check.works] == []
     assert "solved a linear program" in found["HiGHS"].detail
     assert all(check.detail for check in found.values())
-    assert all(check.remedy for check in found.values() if not check.works)
+    assert all(check.remedy or "install" in check.detail for check in found.values() if not check.works)
 
 
 @pytest.mark.parametrize(("required", "code"), [(True, 2), (False, 0)])
@@ -62,3 +65,26 @@ def test_a_runs_folder_without_space(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     (tmp_path / "runs").write_text("")
     with pytest.raises(PermissionError):
         doctor._runs_folder()
+
+
+@pytest.mark.parametrize("variable", ["disable", "cinema"])
+def test_a_wrong_mujoco_gl_is_found_by_drawing_and_is_optional(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv("MUJOCO_GL", variable)
+    drawing = doctor._probe("GL", False, doctor._gl, "")
+    assert drawing.verdict == "absent"
+    assert f"MUJOCO_GL={variable}" in drawing.detail.replace("'", "")
+    assert "libosmesa6" in drawing.detail
+    code = "from worldplan.doctor import _mujoco; print(_mujoco())"  # a process of its own: here MuJoCo is imported already
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "stepped Hopper-v5" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need no library")
+def test_drawing_names_how_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    check = doctor._probe("GL", False, doctor._gl, "")
+    if not check.works:
+        pytest.skip(check.detail)
+    assert "MUJOCO_GL=not set, drew a picture with " in check.detail
+    assert check.detail.split()[-1] in ("egl", "osmesa")

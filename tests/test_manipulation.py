@@ -19,6 +19,7 @@ from envs.manipulation.hand import CONTROL_DT, NEW_SHARE, VELOCITY_LIMIT, YAW_RA
 from milp.errors import ConfigError, InfeasibleAction, RenderingUnavailable
 
 PUSHES = ["PlanarPush", "InclinePush"]
+ALL = [*PUSHES, "BinPick", "UprightPivot"]
 
 
 def make(task: str, **settings: object) -> gymnasium.Env:
@@ -49,15 +50,15 @@ def noise(env: gymnasium.Env, steps: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space")  # velocities have no bound
-@pytest.mark.parametrize(("task", "size"), [("PlanarPush", 5), ("InclinePush", 3)])
-def test_interface(task: str, size: int) -> None:
+@pytest.mark.parametrize(("task", "size", "steps"), [("PlanarPush", 5, 50), ("InclinePush", 3, 50), ("BinPick", 6, 100), ("UprightPivot", 6, 120)])
+def test_interface(task: str, size: int, steps: int) -> None:
     env = make(task, observation="state")
-    assert env.action_space.shape == (size,) and env.spec is not None and env.spec.max_episode_steps == 50
+    assert env.action_space.shape == (size,) and env.spec is not None and env.spec.max_episode_steps == steps
     check_env(env.unwrapped, skip_render_check=True)
     _, info = env.reset(seed=0)
     assert info == {"is_success": False, "solved": False, "contact_force": 0.0, "contact_violation": False, "saturation": False}
-    ends = [env.unwrapped.step(action)[2:4] for action in noise(env, 50)]
-    assert ends == [(False, False)] * 49 + [(False, True)]
+    ends = [env.unwrapped.step(action)[2:4] for action in noise(env, steps)]
+    assert ends == [(False, False)] * (steps - 1) + [(False, True)]
 
 
 def test_the_seed_alone_decides() -> None:
@@ -68,9 +69,10 @@ def test_the_seed_alone_decides() -> None:
     assert not np.array_equal(first.reset(seed=3)[0], first.reset(seed=4)[0])
 
 
-def test_vectorised_environments_play_like_single_ones() -> None:
-    single = make("InclinePush")
-    vector = SyncVectorEnv([lambda: make("InclinePush")] * 2, autoreset_mode=AutoresetMode.DISABLED)
+@pytest.mark.parametrize("task", ALL)
+def test_vectorised_environments_play_like_single_ones(task: str) -> None:
+    single = make(task)
+    vector = SyncVectorEnv([lambda: make(task)] * 2, autoreset_mode=AutoresetMode.DISABLED)
     vector.reset(seed=[5, 6])
     actions = noise(single, 10)
     for action in actions:
@@ -218,16 +220,18 @@ def test_a_demonstration_records_what_was_executed() -> None:
     assert 0.05 < np.std(episode.action[0] - clean.action[0]) < 0.2
 
 
-@pytest.mark.parametrize("task", PUSHES)
+@pytest.mark.parametrize("task", ALL)
 def test_a_restored_state_goes_on_exactly(task: str) -> None:
     env, other = make(task).unwrapped, make(task).unwrapped
-    play(env, demonstrate(env, demonstrator_of(task), 0.0, 1).action[:30], 1)  # in contact with the object
+    shown = demonstrate(env, demonstrator_of(task), 0.0, 1)
+    middle = int(shown.contact_force.argmax()) + 1  # in contact with the object
+    play(env, shown.action[:middle], 1)
     state = env.get_state()
     actions = noise(env, 10, 1)
     ahead = [env.step(action) for action in actions]
     other.reset(seed=9)
     other.set_state(state)
-    assert other.elapsed == 30
+    assert other.elapsed == middle
     for action, expected in zip(actions, ahead, strict=True):
         observation, *rest = other.step(action)
         assert np.array_equal(observation, expected[0]) and rest == list(expected[1:])
@@ -248,6 +252,25 @@ def test_pixels() -> None:
     state, _ = make("PlanarPush").reset(seed=0)
     assert np.array_equal(state[:17], first["proprioception"])
     env.close()
+
+
+@pytest.mark.usefixtures("gl")
+def test_pictures_show_the_moment_of_the_other_senses() -> None:
+    """Not that of the last substep's start: a restored state looks the same, and the physics do not notice that they were drawn."""
+    looks = {"observation": "pixels", "frames": 1, "image_size": 128, "render_mode": "rgb_array", "render_size": 128, "render_camera": "left"}
+    env, other, blind = make("PlanarPush", **looks).unwrapped, make("PlanarPush", **looks).unwrapped, make("PlanarPush").unwrapped
+    actions = demonstrate(blind, demonstrator_of("PlanarPush"), 0.0, 1).action[:30]
+    states, _ = play(blind, actions, 1)
+    env.reset(seed=1)
+    for action in actions:
+        observation = env.step(action)[0]
+    assert np.array_equal(observation["proprioception"], states[-1][:17])
+    other.reset(seed=9)
+    other.set_state(env.get_state())
+    for shown in (env.render(), other.render()):
+        assert np.array_equal(shown.transpose(2, 0, 1), observation["image"][0])
+    env.close()
+    other.close()
 
 
 @pytest.mark.usefixtures("gl")
@@ -283,6 +306,7 @@ def test_scenes_are_cheap_to_draw() -> None:
     ("settings", "words"),
     [
         ({"cameras": ("left", "above")}, "camera 'above' does not exist in PlanarPush; choose among left, right, video"),
+        ({"cameras": "left"}, r"cameras 'left': give a list of names, \[left\] for one camera"),
         ({"image_size": 0}, "image_size is 0"),
         ({"frames": 0}, "frames is 0"),
         ({"observation": "depth"}, "observation 'depth'"),

@@ -137,9 +137,11 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
     looking, frozen = agent_of(settings, space), agent_of(replace(settings, encoder_rate=0.0), space)
     for agent in (looking, frozen):
         agent.start_from_clone()
-    replay, stored = replay_of(space), EpisodeReplay(gym.spaces.Box(-np.inf, np.inf, (8,)), 2, 200, 3)
-    for episode in episodes_of(space):
-        stored.add(frozen.latents_of(episode, chunk=7))
+    replay, stored = replay_of(space), EpisodeReplay(space, 2, 200, 3)
+    first, second = episodes_of(space)
+    stored.add(first)
+    stored.encode_with(frozen.model.encode)  # what is there, and what comes
+    stored.add(second)
     encoder = weights_of(frozen.model.encoder)
     found = []
     for agent, source in ((looking, replay), (frozen, stored)):
@@ -148,7 +150,7 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
         found.append((figures, priority))
     torch.testing.assert_close(found[0], found[1])
     generator = torch.Generator().manual_seed(6)
-    frozen.update(stored.draw(16, generator), frozen.optimizers(), generator, shown=stored.draw_successful(8, generator))
+    frozen.update(stored.draw(16, generator), frozen.optimizers(), generator, shown=stored.draw_successful(8, generator, latents=True))
     assert not changed(encoder, frozen.model.encoder)
 
 
@@ -160,9 +162,9 @@ def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
     encoder = set(optimizers[1].param_groups[0]["params"])
     assert encoder == set(agent.model.encoder.parameters())
     for cloned, learned, expected in (
-        (0.0, 0.0, [4e-3, 2e-4, 2e-3, 2e-3]),
-        (0.75, 0.0, [1e-3, 2e-4, 2e-3, 2e-3]),
-        (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3]),
+        (0.0, 0.0, [4e-3, 2e-4, 2e-3, 2e-3, 2e-3]),
+        (0.75, 0.0, [1e-3, 2e-4, 2e-3, 2e-3, 2e-3]),
+        (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3, 1e-3]),
     ):
         agent.set_rates(optimizers, cloned, learned)
         found = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]

@@ -16,6 +16,7 @@ import torch
 
 from milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
 from planners.episode_play import make_environments, play
+from planners.episode_replay import EpisodeReplay
 from planners.modem_planner import UniformPlanner
 from planners.modem_policy import load_policy, settings_of
 from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
@@ -240,15 +241,37 @@ def test_handover_by_success_follows_the_planner(tmp_path: Path, monkeypatch: py
     assert shares == {"good": [0.4, 0.8, 1.0, 0.6], "bad": [0.0] * 4}
 
 
-def test_an_own_episode_too_short_for_a_segment_is_played_but_not_learned_from() -> None:
+def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     module = module_of()
-    module.random = torch.Generator()
-    module._fill(latents=True)
-    short = demonstrations(1)[0]
-    module._remember(Episode(short.observation[:2], short.action[:1], short.reward[:1]))  # type: ignore[index]
-    assert module.replay.next == 0
-    module._remember(short)
-    assert module.replay.next == STEPS + 1
+    module.replay = EpisodeReplay(module.observation_space, 2, 50, SETTINGS.segment)
+    episode = demonstrations(1)[0]
+    module._remember(Episode(episode.observation[:2], episode.action[:1], episode.reward[:1]))  # type: ignore[index]
+    assert module.replay.filled == 0
+    module._remember(episode)
+    assert module.replay.filled == STEPS + 1
+
+
+@pytest.mark.parametrize("change", [{"encoder_every": 48, "encoder_updates": 5}, {"encoder_rate": 0.5}])
+def test_encoders_that_go_on_learning_resume_as_well(change: dict[str, Any], tmp_path: Path) -> None:
+    """The same weights, unbroken and stopped in the middle; the encoder is not that of the clone, whose own stays."""
+    settings = replace(SETTINGS, steps=192, **change)
+    whole = fit_resumably(module_of(settings), tmp_path / "whole", save_every=1)
+
+    class Stopped(ModemModule):
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 3:
+                raise KeyboardInterrupt
+            super().on_train_epoch_start()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_resumably(Stopped(task_of(), settings, check_episodes=4), tmp_path / "broken", save_every=1)
+    continued = fit_resumably(module_of(settings), tmp_path / "broken", save_every=1)
+    assert same_weights(whole, continued)
+    agent = load_policy(whole)[0].agent
+    clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
+    assert not all(torch.equal(clone[name], model[name]) for name in clone)
+    if "encoder_every" in change:
+        assert all(torch.equal(value, agent.target.encoder.state_dict()[name]) for name, value in model.items())
 
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])

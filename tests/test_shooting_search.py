@@ -14,7 +14,9 @@ from torch import Tensor
 
 from envs.dynamics import Members, Prediction
 from milp.errors import ConfigError, Diverged
+from planners.base import evaluate
 from planners.shooting import ShootingPlanner
+from planners.shooting_rollouts import RollOuts
 from planners.shooting_search import METHODS, ShootingSettings, coloured, search
 from world_models.uncertainty import max_pairwise_difference
 
@@ -159,6 +161,76 @@ def test_doubt_makes_it_careful() -> None:
     assert abs(float(bold[0])) > 1
     careful = ShootingPlanner(Linear(), BOX, settings, penalty=max_pairwise_difference, penalty_weight=100.0).act(start)
     assert abs(float(careful[0])) < 0.3 * abs(float(bold[0]))
+
+
+class Cliff(Linear):
+    """Ends as soon as x leaves [-1, 1]; until then a reward of 1, with noise of unit variance on top."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        self.noise = noise
+
+    def step(self, observation: Tensor, action: Tensor, *, state: Any = None, generator: Any = None, members: bool = False) -> Prediction:
+        following = observation + torch.cat([action, torch.zeros_like(action)], 1)
+        reward = 1 + self.noise * torch.randn(len(observation), generator=generator)
+        return Prediction(following, reward, following[:, 0].abs() > 1)
+
+
+def scores_of(rollouts: RollOuts, sequences: Tensor) -> Tensor:
+    start, generator = torch.zeros(1, 2), torch.Generator().manual_seed(0)
+    return rollouts.candidates(start, None, 0, torch.tensor([-5.0]), torch.tensor([5.0]), generator)(sequences)[1]
+
+
+def test_nothing_is_earned_after_the_end() -> None:
+    """By hand: a roll-out that ends in its second step has two rewards and no value at the end; one that stays has four and the value."""
+    sequences = torch.tensor([[[0.8], [0.8], [-0.8], [0.0]], [[0.1], [0.1], [0.1], [0.1]]]).unsqueeze(0)
+    scores = scores_of(RollOuts(Cliff(), 0.5, terminal_value=lambda observation: 10 + observation[:, 0]), sequences)
+    torch.testing.assert_close(scores, torch.tensor([[1.5, 1.875 + 0.5**4 * 10.4]]))
+
+
+def test_particles_average_a_random_model() -> None:
+    sequences = torch.zeros(1, 400, 1, 1)
+    spreads = [float(scores_of(RollOuts(Cliff(noise=1.0), particles=count), sequences).std()) for count in (1, 25)]
+    assert spreads[0] == pytest.approx(1.0, abs=0.15)
+    assert spreads[1] == pytest.approx(0.2, abs=0.04)
+
+
+def test_a_running_scale_moves_slowly() -> None:
+    settings = replace(SMALL, scale="running")
+    first = searched(settings=settings)
+    second = searched(settings=settings, scale=torch.full((2,), 100.0))
+    assert (first.scale < 20).all()
+    assert ((second.scale > 90) & (second.scale < 100)).all()
+    assert (second.weights.amax(1) < first.weights.amax(1)).all()  # so large a unit makes all elites alike
+
+
+def test_a_policy_proposes_and_an_episodes_plan_is_forgotten() -> None:
+    """The proposals of a perfect policy are found at once; `restart` forgets the plan of one environment, not of the other."""
+    gain = torch.tensor(optimal_gain(), dtype=torch.float32)
+    settings = ShootingSettings(samples=20, elites=1, iterations=1, horizon=8, proposals=0.5, pick="best", max_std=5.0, min_std=0.01)
+    planner = ShootingPlanner(Linear(), BOX, settings, policy=lambda observation, generator: -observation @ gain.T, discount=1.0)
+    starts = np.array([[1.0, 0.0], [-0.5, 1.0]], np.float32)
+    found = np.stack([decision.action for decision in planner.plan_batch(starts)])
+    np.testing.assert_allclose(found, -starts @ gain.numpy().T, atol=1e-5)
+    assert planner._last is not None
+    before = planner._last.mean.clone()
+    planner.restart(np.array([True, False]))
+    assert bool((planner._last.mean[0] == 0).all())
+    assert torch.equal(planner._last.mean[1], before[1])
+
+
+def test_an_evaluation_begins_every_episode_without_a_plan() -> None:
+    begun: list[Any] = []
+
+    class Watched(ShootingPlanner):
+        def restart(self, begun_now: np.ndarray) -> None:
+            begun.append(begun_now.tolist())
+            super().restart(begun_now)
+
+    env = gym.make("InvertedPendulum-v5", max_episode_steps=3)
+    planner = Watched.for_env(env, ShootingSettings(samples=8, elites=2, horizon=3, iterations=1), threads=1)
+    evaluate(planner, env, 3, seed=0)
+    env.close()
+    assert begun == [[True]] * 3
 
 
 def test_wrong_use_is_refused() -> None:

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.manipulation.demonstrators import DemonstratedEpisode, demonstrate, demonstrator_of
-from envs.manipulation.environment import FORCE_LIMIT, MODES
+from envs.manipulation.environment import CAMERAS, FORCE_LIMIT, FRAMES, IMAGE_SIZE, MODES
 from envs.manipulation.tasks import TASKS
 from milp.errors import ConfigError, DatasetError
 from world_models.episodes import Episode
@@ -32,6 +32,7 @@ class DemonstrationSettings:
         seed: of starts, noise and demonstrator.
         observation: "state" or "pixels".
         keep_failures: keep the failed episodes too.
+        image_size, cameras, frames: of the pictures, see `ManipulationEnv`; its own values when None. With "pixels" only.
     Raises ConfigError where a value is unknown or out of range.
     """
 
@@ -41,6 +42,9 @@ class DemonstrationSettings:
     seed: int = 0
     observation: str = "state"
     keep_failures: bool = False
+    image_size: int | None = None
+    cameras: tuple[str, ...] | None = None
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", task_name(self.task))
@@ -52,10 +56,16 @@ class DemonstrationSettings:
             raise ConfigError(f"seed {self.seed}: give 0 or more")
         if self.observation not in MODES:
             raise ConfigError(f"observation '{self.observation}': choose {' or '.join(MODES)}")
+        for name, usual in (("image_size", IMAGE_SIZE), ("cameras", CAMERAS), ("frames", FRAMES)):
+            if self.observation == "pixels" and getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
+            elif self.observation != "pixels" and getattr(self, name) is not None:
+                raise ConfigError(f"{name} is about pictures, but observations are '{self.observation}': leave it out, or choose pixels")
 
     def make_environment(self) -> gym.Env:
         """The environment that is played in."""
-        return gym.make(f"envs.manipulation:worldplan/{self.task}-v0", observation=self.observation)
+        pictures = {name: getattr(self, name) for name in ("image_size", "cameras", "frames") if getattr(self, name) is not None}
+        return gym.make(f"envs.manipulation:worldplan/{self.task}-v0", observation=self.observation, **pictures)
 
 
 @dataclass(frozen=True)
@@ -133,5 +143,5 @@ def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
 
 def _about(settings: DemonstrationSettings) -> dict[str, Any]:
     about = {"env_id": f"worldplan/{settings.task}-v0", "demonstrator": "scripted"}
-    chosen = {key: value for key, value in asdict(settings).items() if key not in ("task", "episodes")}
+    chosen = {key: value for key, value in asdict(settings).items() if key not in ("task", "episodes") and value is not None}
     return about | chosen | {f"{name}_version": packages.version(name) for name in _PACKAGES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from minari.data_collector import EpisodeBuffer
 from milp.errors import ConfigError, DatasetError
 from world_models.data import plain_metadata
 from world_models.episodes import Episode, Observations, columns_of, observation_of
-from world_models.minari_files import open_minari, require_flat, steps_of, write_minari
+from world_models.minari_files import metadata_of, open_minari, require_flat, steps_of, write_minari
 
 KIND = "demonstrations"  # metadata["kind"] of what `save_demonstrations` writes
 SUCCESS_KEYS = ("is_success", "success")
@@ -22,22 +23,29 @@ _ROUNDING = 1e-5  # how far an action may lie beyond its limit, relative to the 
 _log = logging.getLogger(__name__)
 
 
-def load_demonstrations(dataset_id: str, observation_space: gym.Space, action_space: gym.Space, *, episodes: int | None = None) -> list[Episode]:
+def load_demonstrations(
+    dataset_id: str, observation_space: gym.Space, action_space: gym.Space, *, episodes: int | None = None, environment: str | None = None
+) -> list[Episode]:
     """The successful episodes of a Minari dataset, local or from its hub, in the shapes and types of a task.
 
     Args:
         dataset_id: ours or anybody's; its observations may have more keys than the task's.
         observation_space, action_space: of the task.
         episodes: how many to read, from the first success on; all when None.
+        environment: the task's gymnasium id, "module:Id-v0" too. A dataset that names another task of the same suite is refused, spaces alone do
+            not tell tasks apart; one that names none, or one of another suite, is not.
     Success is what infos is_success or success say (in any step), where neither is stored, a positive reward in some step. How many
-    failures were left out is logged. Raises DatasetError when the spaces differ from the task's, an action lies beyond the limits of
+    failures were left out is logged. Raises DatasetError when task or spaces differ, an action lies beyond the limits of
     `action_space`, data are damaged or not finite, and when there are no successes or fewer than asked for.
     """
     if episodes is not None and episodes < 1:
         raise ConfigError(f"{episodes} demonstrations: ask for at least 1, or leave the number out to get all")
     kept: list[Episode] = []
     failures = 0
-    with open_minari(dataset_id) as (dataset, _):
+    with open_minari(dataset_id) as (dataset, raw):
+        stored_id = metadata_of(dataset, raw).get("env_id") or (dataset.env_spec.id if dataset.env_spec is not None else None)
+        if environment is not None and stored_id is not None:
+            _require_same_task(str(stored_id), environment)
         _require_same_observations(dataset.observation_space, observation_space)
         _require_same_actions(dataset.action_space, action_space)
         for number, stored in enumerate(dataset.storage.get_episodes(range(dataset.total_episodes))):
@@ -108,6 +116,18 @@ def succeeded(stored: Mapping[str, Any]) -> bool:
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
+
+
+def _require_same_task(stored: str, wanted: str) -> None:
+    (suite, task), (own_suite, own_task) = _suite_and_task(stored), _suite_and_task(wanted)
+    if suite == own_suite and task != own_task:
+        raise DatasetError(f"it is of {stored}, but the task is {wanted.rpartition(':')[2]}: choose a dataset of this task")
+
+
+def _suite_and_task(environment: str) -> tuple[str, str]:
+    """Of [module:][suite/]Task[-v0]."""
+    suite, _, task = environment.rpartition(":")[2].rpartition("/")
+    return suite, re.sub(r"-v\d+$", "", task)
 
 
 def _boxes(space: gym.Space) -> dict[str, gym.spaces.Box]:

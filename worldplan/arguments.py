@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from milp.errors import ConfigError, WorldplanError
+
+_LONGEST = 400  # characters of a message
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -51,9 +54,25 @@ def own_error(error: BaseException) -> WorldplanError | None:
 
 def shorten(text: str) -> str:
     """jsonargparse explains over several lines: keep what a person needs."""
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
-    line = " ".join(lines)
-    return line if len(line) < 400 else line[:400] + " ..."
+    lines = [line for line in text.splitlines() if line.strip()]
+    line = " ".join(line.strip(" -") for line in lines)
+    if len(line) >= _LONGEST and len(lines) > 1:
+        line = _innermost(lines)
+    return line if len(line) < _LONGEST else line[:_LONGEST] + " ..."
+
+
+def _innermost(lines: Sequence[str]) -> str:
+    """Of nested explanations the most indented line says what is wrong; the keys in the lines around it say where."""
+    depths = [len(line) - len(line.lstrip(" -")) for line in lines]
+    number = depths.index(max(depths))
+    problem, level, keys = lines[number].strip(" -"), depths[number], list[str]()
+    for line, depth in zip(reversed(lines[:number]), reversed(depths[:number]), strict=True):
+        if depth < level:
+            level, keys = depth, re.findall(r'Parser key "([^"]+)"', line) + keys
+    unknown = re.search(r"Option '([^']+)' is not accepted|unrecognized arguments: --([^=\s]+)", problem)
+    if unknown:
+        return f"{'.'.join([*keys, unknown[1] or unknown[2]])}: there is no such setting: check the spelling and where it stands"
+    return f"{'.'.join(keys)}: {problem}"
 
 
 def add_run_options(parser: Any, engines: Sequence[str]) -> None:

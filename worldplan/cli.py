@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written to
         _complain(f"{error.filename or 'file'}: {error.strerror or error}: check the disk and the permissions")
         return 2
-    except KeyboardInterrupt:
-        print("worldplan: interrupted; finished parts are kept, run the same command again to continue", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "interrupted; finished parts are kept, run the same command again to continue")
         return 130
     except SystemExit as stop:  # argument parsers leave this way
         return stop.code if isinstance(stop.code, int) else 2

@@ -14,7 +14,8 @@ from rich.table import Table
 from milp.errors import ConfigError
 from world_models.data_files import file_of
 
-DEMONSTRATOR_OPTIONS = ("episodes", "noise", "observation", "keep_failures")  # the others serve both forms of `worldplan data collect`
+# the others serve both forms of `worldplan data collect`
+DEMONSTRATOR_OPTIONS = ("episodes", "noise", "observation", "keep_failures", "image_size", "cameras", "frames")
 
 
 def add_demonstrator_options(group: Any) -> None:
@@ -22,7 +23,14 @@ def add_demonstrator_options(group: Any) -> None:
     group.add_argument("--episodes", type=int, help="successful demonstrations to collect")
     group.add_argument("--noise", type=float, help="standard deviation added to every action, 0.05 when not given")
     group.add_argument("--observation", choices=("state", "pixels"), help="state when not given")
+    group.add_argument("--image-size", type=int, help="pixels of a side of the pictures, 64 when not given")
+    group.add_argument("--cameras", type=_names, help="whose pictures are observed, left,right when not given")
+    group.add_argument("--frames", type=int, help="pictures of each camera in an observation, 2 when not given")
     group.add_argument("--keep-failures", action="store_true", help="keep failed episodes too; --episodes then counts all")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def collect_with_demonstrator(given: Mapping[str, Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import platform
 import shutil
@@ -14,8 +13,22 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from milp.errors import MissingExtra, WorldplanError
+from milp.errors import MissingExtra, RenderingUnavailable, WorldplanError
 
+_DRAW = """
+import sys
+from milp.errors import RenderingUnavailable
+try:
+    from envs.manipulation.environment import ManipulationEnv
+    from envs.manipulation.rendering import backend
+    env = ManipulationEnv("PlanarPush", render_mode="rgb_array", render_size=16)
+    env.reset(seed=0)
+    if not env.render().any():
+        raise RenderingUnavailable("the picture is black: the OpenGL driver does not work")
+    print(backend())
+except RenderingUnavailable as error:
+    sys.exit(" ".join(str(error).split()))
+"""
 GUROBI_FREE_LIMIT = 2000  # variables and linear constraints under the licence that comes with gurobipy
 
 
@@ -239,22 +252,29 @@ def _ray() -> str:
 
 def _mujoco() -> str:
     _require("mujoco")
-    import gymnasium as gym
-    import mujoco
+    drawing = os.environ.pop("MUJOCO_GL", None)  # has a check of its own, and a wrong one breaks the import
+    try:
+        import gymnasium as gym
+        import mujoco
 
-    env = gym.make("Hopper-v5")
-    env.reset(seed=0)
-    env.step(env.action_space.sample() * 0)
-    env.close()
+        env = gym.make("Hopper-v5")
+        env.reset(seed=0)
+        env.step(env.action_space.sample() * 0)
+        env.close()
+    finally:
+        if drawing is not None:
+            os.environ["MUJOCO_GL"] = drawing
     return f"{mujoco.__version__}, stepped Hopper-v5"
 
 
 def _gl() -> str:
-    libraries = {"egl": "EGL", "osmesa": "OSMesa"}
-    found = [way for way, library in libraries.items() if ctypes.util.find_library(library)]
-    if not found:
-        raise MissingExtra("neither EGL nor OSMesa is installed: no pictures of simulated tasks")
-    return f"MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}; libraries for: {', '.join(found)}"
+    """Draws in a process of its own: MUJOCO_GL counts when MuJoCo is imported, and a broken driver may crash."""
+    _require("mujoco")
+    answer = subprocess.run([sys.executable, "-c", _DRAW], capture_output=True, text=True, timeout=60, check=False)
+    if answer.returncode:
+        said = answer.stderr.splitlines() or [f"drawing ended with code {answer.returncode}"]
+        raise RenderingUnavailable(said[-1])
+    return f"MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}, drew a picture with {answer.stdout.strip()}"
 
 
 def _unified_planning() -> str:

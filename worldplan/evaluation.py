@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     if isinstance(model, dict) and str(model.get("class_path")).startswith("planners.modem_training."):
         from worldplan.modem_evaluation import evaluate_modem
 
-        Console().print(f"written to {evaluate_modem(run, options.episodes, wanted, video=options.video)}")
+        evaluate_modem(run, options.episodes, wanted, video=options.video)
         return 0
     if options.video:
         raise ConfigError(f"{run.path}: --video films runs of 'worldplan fit --config configs/modem/...' only")

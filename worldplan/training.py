@@ -10,16 +10,29 @@ from typing import Any
 import lightning as L
 import pandas as pd
 from jsonargparse import ArgumentError
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from milp.errors import ConfigError
+from planners.training_journal import Journal
 from worldplan.arguments import own_error, shorten
 from worldplan.plots import learning_curve
 from worldplan.runs import METRICS, SEED, VERSIONS, read_config, versions, write_json, write_text
 
 
 class RunFolder(SaveConfigCallback):
-    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end plots of the metrics."""
+    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end plots of the metrics.
+
+    The record is written when training begins, not in `setup`: by then whatever may refuse to train into this folder has done so.
+    """
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Too early."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """All is restored and checked."""
+        self.save_to_log_dir = trainer.log_dir is not None
+        super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if trainer.log_dir is not None:
@@ -37,10 +50,6 @@ class RunFolder(SaveConfigCallback):
             if "step" not in table:
                 table = table.rename(columns={"epoch": "step"})
             learning_curve(table, folder / "plots" / "learning_curve.png")
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.save_to_log_dir = True
-        super().setup(trainer, pl_module, stage)
 
 
 def lightning_main(arguments: Sequence[str]) -> Any:
@@ -73,3 +82,27 @@ class _PlainCLI(LightningCLI):
         parser = super().init_parser(**kwargs)
         parser.exit_on_error = False
         return parser
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Without a last epoch, a bar that does not count up to it."""
+        trainer = super().instantiate_trainer(**kwargs)
+        if trainer.max_epochs == -1:
+            callbacks = trainer.callbacks  # type: ignore[attr-defined]
+            callbacks[:] = [TQDMProgressBar() if type(callback) is RichProgressBar else callback for callback in callbacks]
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as stop:  # so Lightning leaves after Ctrl-C
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt(_how_to_continue(self.trainer)) from stop
+
+
+def _how_to_continue(trainer: L.Trainer) -> str:
+    for callback in trainer.checkpoint_callbacks:
+        last = callback.last if isinstance(callback, Journal) else Path(getattr(callback, "last_model_path", ""))
+        if last.is_file():
+            return f"interrupted: continue with the same command and --ckpt_path {last}"
+    return "interrupted before anything was saved: the same command begins again"

@@ -79,6 +79,12 @@ def record_video(planner: Planner, env: gym.Env, file: Path, *, episodes: int, s
     return VideoSummary(target, sum(episode.steps + 1 for episode in played), played)
 
 
+def require_pictures(env: gym.Env) -> None:
+    """Draw one picture, so that what cannot be filmed fails before it is played. Raises ConfigError, RenderingUnavailable."""
+    env.reset(seed=0)
+    _picture(env)
+
+
 def mp4_plugin() -> str | None:
     """The plugin of imageio that can write mp4 here; None when there is none."""
     return next((plugin for package, plugin in _ENCODERS.items() if find_spec(package) is not None), None)
@@ -145,9 +151,11 @@ def _write_mp4(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
         from imageio.v2 import get_writer
 
         writer: Any = get_writer(file, format="FFMPEG", mode="I", fps=fps, macro_block_size=1)
-        with writer:
+        try:
             for picture in even:
                 writer.append_data(picture)
+        finally:
+            writer.close()  # as a context it would go on writing after an error
         return
     from imageio.v3 import imopen
 

@@ -7,6 +7,7 @@ no inverse kinematics.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 FORCE_LIMIT = 100.0  # N, contact force above which a step counts as a violation
 SUCCESS_STEPS = 5  # an episode succeeds when it was solved on this many steps
 MODES = ("state", "pixels")
+IMAGE_SIZE, CAMERAS, FRAMES = 64, ("left", "right"), 2  # of pixel observations
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self,
         task: str,
         observation: str = "state",
-        image_size: int = 64,
-        cameras: tuple[str, ...] = ("left", "right"),
-        frames: int = 2,
+        image_size: int = IMAGE_SIZE,
+        cameras: Sequence[str] = CAMERAS,
+        frames: int = FRAMES,
         render_mode: str | None = None,
         render_size: int = 480,
         render_camera: str = "video",
@@ -78,6 +80,8 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         for name, value in (("image_size", image_size), ("frames", frames), ("render_size", render_size)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}: must be at least 1")
+        if isinstance(cameras, str):
+            raise ConfigError(f"cameras {cameras!r}: give a list of names, [{cameras}] for one camera")
         self.task = task_named(task)
         self.task_name = task
         self.model = self.task.model()
