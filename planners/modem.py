@@ -49,7 +49,7 @@ class Modem(nn.Module):
     weights: Tensor
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Of the clone; of world model and critics, the encoder first; of the actors; of encoder and actors together, for `see_update`."""
+        """Of the clone; of world model and critics, the encoder first; of the actors."""
         settings, model = self.settings, self.model
         encoder = list(model.encoder.parameters())
         others = [parameter for parameter in self._learned() if parameter not in set(encoder)]
@@ -58,7 +58,6 @@ class Modem(nn.Module):
             torch.optim.Adam(clone, lr=settings.clone_rate, fused=True),
             torch.optim.Adam([{"params": encoder}, {"params": others}], lr=settings.learning_rate, fused=True),
             torch.optim.Adam(actors, lr=settings.learning_rate, fused=True),
-            torch.optim.Adam([*encoder, *actors], lr=settings.learning_rate, fused=True),
         ]
         self.set_rates(optimizers, 0.0, 0.0)
         return optimizers
@@ -69,7 +68,7 @@ class Modem(nn.Module):
         rate = settings.learning_rate + (settings.last_rate - settings.learning_rate) * learned
         optimizers[0].param_groups[0]["lr"] = settings.clone_rate * (1 - cloned)
         groups = [group for optimizer in optimizers[1:] for group in optimizer.param_groups]
-        for group, share in zip(groups, (settings.encoder_rate, 1.0, 1.0, 1.0), strict=True):
+        for group, share in zip(groups, (settings.encoder_rate, 1.0, 1.0), strict=True):
             group["lr"] = rate * share
 
     def _learned(self) -> list[nn.Parameter]:
@@ -88,12 +87,6 @@ class Modem(nn.Module):
         self.model.load_clone(self.clone)
         self.target.load_state_dict(self.model.state_dict())
         self.clone_target.load_state_dict(self.clone.state_dict())
-
-    def see_update(self, observation: Any, action: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Tensor:
-        """One step of the model's encoder and actors towards the actions (batch, action) of successes at (batch, ...) observations; the loss."""
-        loss = self._imitation(self.model.encode(self.augment(observation, generator)), action)
-        _descend(loss, optimizer, [*self.model.encoder.parameters(), *self.model.actor_parameters()], self.settings.clip)
-        return loss.detach()
 
     # --- learning the world model ----------------------------------------------------------------------------------
 

@@ -93,8 +93,6 @@ class ModemSettings:
         clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last weights are what is kept.
         learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment step, in a straight line.
         encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour cloning made it, and encodes every observation once.
-        encoder_every, encoder_updates: environment steps between two rounds of cloning in which encoder and actors learn again, from
-            demonstrations and own successes alike, and the updates of a round; 0 steps: never. For images, of which few demonstrations show little.
         clip: largest norm of the gradient.
         target_rate, target_every: of the slow copy.
         imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
@@ -125,8 +123,6 @@ class ModemSettings:
     learning_rate: float = 1e-3
     last_rate: float = 1e-4
     encoder_rate: float = 0.0
-    encoder_every: int = 0
-    encoder_updates: int = 300
     clip: float = 10.0
     target_rate: float = 0.05
     target_every: int = 1
@@ -152,7 +148,6 @@ class ModemSettings:
         }  # fmt: skip
         at_least_zero = {
             "steps": self.steps, "clone_updates": self.clone_updates, "seed_updates": self.seed_updates, "updates_per_step": self.updates_per_step,
-            "encoder_every": self.encoder_every, "encoder_updates": self.encoder_updates,
             "shift": self.shift, "imitation": self.imitation, "consistency": self.consistency, "reward": self.reward, "value": self.value,
             "clone_rate": self.clone_rate, "learning_rate": self.learning_rate, "last_rate": self.last_rate, "encoder_rate": self.encoder_rate,
             "planning.noise": planning.noise, "planning.pessimism": planning.pessimism, "planning.horizon_growth": planning.horizon_growth,
@@ -173,8 +168,6 @@ class ModemSettings:
             raise ConfigError(f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}")
         if handover.kind == "uncertainty" and not self.percentile_scale:
             raise ConfigError("handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true")
-        if self.encoder_every and (self.encoder_rate or handover.clone_samples > 1):
-            raise ConfigError("encoder_every is for an encoder that otherwise stays: set encoder_rate to 0 and handover.clone_samples to 1")
         if not self.clone_updates and not self.encoder_rate:
             raise ConfigError("clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0")
 

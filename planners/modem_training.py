@@ -156,8 +156,6 @@ class ModemModule(L.LightningModule):
             return
         before = self.step
         self._collect(ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon))
-        if settings.encoder_every and self.step // settings.encoder_every > before // settings.encoder_every:
-            self._learn_to_see()
         self.updates = round((self.step - before) * settings.updates_per_step)
 
     def _seeding_planner(self) -> Any:
@@ -179,25 +177,9 @@ class ModemModule(L.LightningModule):
             self.counts["episodes"] += 1
         self._log({f"train/{name}": value for name, value in figures_of(played).items()})
 
-    def _learn_to_see(self) -> None:
-        """A round of cloning of demonstrations and own successes, after which everything is encoded anew."""
-        optimizers = self._optimizers()
-        self._set_rates(optimizers, 0)
-        losses = []
-        for _ in range(self.settings.encoder_updates):
-            shown = self._shown(latents=False)
-            assert shown is not None
-            losses.append(self.agent.see_update(*shown, optimizers[3], self.random))
-        self.agent.target.encoder.load_state_dict(self.agent.model.encoder.state_dict())
-        self._encode_replays()
-        self._log({"train/encoder": torch.stack(losses).mean()})
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        return cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
-
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """The part number `batch` of this epoch's updates."""
-        optimizers, part = self._optimizers(), int(batch)
+        optimizers, part = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False)), int(batch)
         for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
             self._set_rates(optimizers, update)
             for name, value in self._update(optimizers).items():
@@ -233,7 +215,7 @@ class ModemModule(L.LightningModule):
             return {"clone": self.agent.clone_update(observation, action, optimizers[0], self.random)}
         segment, count = self._segments()
         pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
-        shown = self._shown(latents=self.agent.frozen) if self.settings.imitation else None
+        shown = self._shown() if self.settings.imitation else None
         figures, priority = self.agent.update(segment, optimizers, self.random, shown=shown, pretraining=pretraining)
         if count:
             self.demonstrations.prioritise(segment.index[:count], priority[:count])
@@ -241,10 +223,10 @@ class ModemModule(L.LightningModule):
             self.replay.prioritise(segment.index[count:], priority[count:])
         return figures
 
-    def _shown(self, *, latents: bool) -> tuple[Any, Tensor] | None:
+    def _shown(self) -> tuple[Any, Tensor] | None:
         """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
         half = self.settings.clone_batch // 2
-        parts = [replay.draw_successful(half, self.random, latents=latents) for replay in (self.demonstrations, self.replay)]
+        parts = [replay.draw_successful(half, self.random, latents=self.agent.frozen) for replay in (self.demonstrations, self.replay)]
         found = [(columns_of(observation), action) for observation, action in parts if len(action)]
         if not found:
             return None

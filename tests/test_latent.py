@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from envs.dynamics import DynamicsModel
 from milp.errors import ConfigError
 from world_models.latent import Clone, LatentModel, LatentSettings, PercentileScale, decode, random_shift, regression_loss, soft_update
+from world_models.latent_encoders import SpatialSoftmax
 from world_models.latent_layers import Kind, MemberMLP, SimNorm, mlp
 
 CLASSIC = LatentSettings(latent=6, hidden=16, encoder_hidden=12, channels=4, members=3)
@@ -183,12 +184,12 @@ def test_weights_start_orthogonal_and_rewards_and_values_at_zero(ingredients: La
 
 def test_the_two_presets() -> None:
     classic, modern = LatentSettings.classic(), LatentSettings.modern()
-    assert dataclasses.astuple(classic) == (50, 512, 256, 32, 5, 0, False, 0)
+    assert dataclasses.astuple(classic) == (50, 512, 256, 32, False, 5, 0, False, 0)
     assert (modern.simnorm, modern.normed_layers, modern.bins) == (8, True, 101)
     names = [type(layer).__name__ for layer in LatentModel(STATE, ACTION, modern).dynamics.modules() if not list(layer.children())]
     assert names == ["Linear", "LayerNorm", "Mish", "Linear", "LayerNorm", "Mish", "Linear", "LayerNorm", "SimNorm"]
     names = [type(layer).__name__ for layer in LatentModel(STATE, ACTION, classic).dynamics.modules() if not list(layer.children())]
-    assert names == ["Linear", "ELU", "Linear", "ELU", "Linear", "Identity"]
+    assert names == ["Linear", "Elu", "Linear", "Elu", "Linear", "Identity"]
 
 
 # --- encoders --------------------------------------------------------------------------------------------------------
@@ -409,3 +410,30 @@ def test_other_wrong_sizes() -> None:
         model.step(torch.zeros(4, 6), torch.zeros(4, 3))
     with pytest.raises(ConfigError, match=r"sizes \(5, 2\)"):
         model.next_latent(torch.zeros(4, 5), torch.zeros(4, 2))
+
+
+def test_keypoints_follow_what_moves() -> None:
+    """A bright spot: x and y of a channel that responds to it are where it is, and a shifted spot shifts them as far."""
+    softmax = SpatialSoftmax(channels=1, size=11, sharpness=30.0)
+    maps = torch.zeros(2, 1, 11, 11)
+    maps[0, 0, 2, 7] = maps[1, 0, 8, 7] = 1.0  # row is y, column x
+    found = softmax(maps).detach()
+    torch.testing.assert_close(found, torch.tensor([[0.4, -0.6], [0.4, 0.6]]), atol=1e-4, rtol=0)
+
+
+def test_a_keypoint_encoder_sees_and_learns() -> None:
+    """Its latents depend on the pictures of every view, all its weights get gradients, and no number depends on global random numbers."""
+    space = gym.spaces.Dict({"image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8), "proprioception": gym.spaces.Box(-1, 1, (4,))})
+    settings = LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, keypoints=True)
+    model, again = (LatentModel(space, 2, settings, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 256, (3, 2, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    observation = {"image": image, "proprioception": torch.zeros(3, 4)}
+    latent = model.encode(observation)
+    latent.square().sum().backward()
+    assert all(weight.grad is not None and bool(weight.grad.abs().sum() > 0) for name, weight in model.encoder.named_parameters() if "views" in name)
+    for view in range(2):
+        other = image.clone()
+        other[:, view] = other[:, view].roll(9, -1)
+        assert not torch.allclose(model.encode({**observation, "image": other}), latent)

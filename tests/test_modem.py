@@ -162,9 +162,9 @@ def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
     encoder = set(optimizers[1].param_groups[0]["params"])
     assert encoder == set(agent.model.encoder.parameters())
     for cloned, learned, expected in (
-        (0.0, 0.0, [4e-3, 2e-4, 2e-3, 2e-3, 2e-3]),
-        (0.75, 0.0, [1e-3, 2e-4, 2e-3, 2e-3, 2e-3]),
-        (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3, 1e-3]),
+        (0.0, 0.0, [4e-3, 2e-4, 2e-3, 2e-3]),
+        (0.75, 0.0, [1e-3, 2e-4, 2e-3, 2e-3]),
+        (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3]),
     ):
         agent.set_rates(optimizers, cloned, learned)
         found = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]

@@ -251,10 +251,9 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     assert module.replay.filled == STEPS + 1
 
 
-@pytest.mark.parametrize("change", [{"encoder_every": 48, "encoder_updates": 5}, {"encoder_rate": 0.5}])
-def test_encoders_that_go_on_learning_resume_as_well(change: dict[str, Any], tmp_path: Path) -> None:
-    """The same weights, unbroken and stopped in the middle; the encoder is not that of the clone, whose own stays."""
-    settings = replace(SETTINGS, steps=192, **change)
+def test_an_encoder_that_goes_on_learning_resumes_as_well(tmp_path: Path) -> None:
+    """The same weights, unbroken and stopped in the middle; the clone keeps its own encoder."""
+    settings = replace(SETTINGS, steps=192, encoder_rate=0.5)
     whole = fit_resumably(module_of(settings), tmp_path / "whole", save_every=1)
 
     class Stopped(ModemModule):
@@ -270,8 +269,6 @@ def test_encoders_that_go_on_learning_resume_as_well(change: dict[str, Any], tmp
     agent = load_policy(whole)[0].agent
     clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
     assert not all(torch.equal(clone[name], model[name]) for name in clone)
-    if "encoder_every" in change:
-        assert all(torch.equal(value, agent.target.encoder.state_dict()[name]) for name, value in model.items())
 
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])

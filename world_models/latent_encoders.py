@@ -40,7 +40,8 @@ class Encoder(nn.Module):
         self.views = nn.ModuleList()
         if self.image_shape is not None:
             views, channels, size, _ = self.image_shape
-            self.views.extend(ViewEncoder(channels, size, settings.channels, latent, generator) for _ in range(views))
+            make = KeypointEncoder if settings.keypoints else ViewEncoder
+            self.views.extend(make(channels, size, settings.channels, latent, generator) for _ in range(views))
             self.fusion = mlp((latent, width, latent), (kind,), generator)
         self.last = latent_normalisation(settings)
 
@@ -93,16 +94,56 @@ class ViewEncoder(nn.Sequential):
         kernels = [7, 5]
         while size > LAST_MAP or kernels:
             kernel = kernels.pop(0) if kernels else 3
-            layer = nn.utils.skip_init(nn.Conv2d, fan_in, channels, kernel, stride=2)
-            nn.init.orthogonal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
-            nn.init.zeros_(layer.bias)
-            layers += [layer, nn.ReLU()]
+            layers += [_convolution(fan_in, channels, kernel, 2, generator), nn.ReLU()]
             fan_in, size = channels, (size - kernel) // 2 + 1
         super().__init__(*layers, nn.Flatten(), linear(channels * size * size, outputs, generator))
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, C, size, size) in 0..255, uint8 or floating point -> (batch, outputs)."""
         return super().forward(images.to(next(self.parameters()).dtype, memory_format=torch.channels_last) / 255)
+
+
+class KeypointEncoder(nn.Sequential):
+    """One camera: convolutions of 7, 5 and 3 pixels, strides 2, 2 and 1, then where in the picture each channel responds, and a linear map.
+
+    Arguments as for `ViewEncoder`.
+    """
+
+    def __init__(self, fan_in: int, size: int, channels: int, outputs: int, generator: torch.Generator | None) -> None:
+        layers: list[nn.Module] = []
+        for kernel, stride in ((7, 2), (5, 2), (3, 1)):
+            layers += [_convolution(fan_in, channels, kernel, stride, generator), nn.ReLU()]
+            fan_in, size = channels, (size - kernel) // stride + 1
+        super().__init__(*layers[:-1], SpatialSoftmax(channels, size), linear(2 * channels, outputs, generator))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, C, size, size) in 0..255, uint8 or floating point -> (batch, outputs)."""
+        return super().forward(images.to(next(self.parameters()).dtype, memory_format=torch.channels_last) / 255)
+
+
+class SpatialSoftmax(nn.Module):
+    """Maps (batch, C, size, size) -> (batch, 2 C): the mean position x, y in -1..1 of every channel under a softmax over its map.
+
+    How sharp the softmax is, is learned for every channel.
+    """
+
+    positions: Tensor
+
+    def __init__(self, channels: int, size: int, sharpness: float = 5.0) -> None:
+        super().__init__()
+        y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
+        self.register_buffer("positions", torch.stack([x.flatten(), y.flatten()], 1), persistent=False)
+        self.sharpness = nn.Parameter(torch.full((channels, 1), sharpness))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return (torch.softmax(maps.flatten(2) * self.sharpness, -1) @ self.positions).flatten(1)
+
+
+def _convolution(fan_in: int, channels: int, kernel: int, stride: int, generator: torch.Generator | None) -> nn.Conv2d:
+    layer = nn.utils.skip_init(nn.Conv2d, fan_in, channels, kernel, stride=stride)
+    nn.init.orthogonal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def latent_normalisation(settings: LatentSettings) -> nn.Module:

@@ -16,6 +16,8 @@ class LatentSettings:
         hidden: width of the two hidden layers of dynamics, reward, actors and critics.
         encoder_hidden: width of the hidden layers of the encoder.
         channels: of every convolution of the image encoder.
+        keypoints: the image encoder passes on where in the picture every channel responds (a spatial softmax; Levine et al. 2016), not the last map
+            itself: much better where few demonstrations show few places of an object.
         members: actor-critic pairs; each has one actor and two critics.
         simnorm: latents are cut into groups of so many numbers and each group goes through a softmax (TD-MPC2); 0 for none.
         normed_layers: LayerNorm and Mish after every hidden layer (TD-MPC2). Without: ELU, and LayerNorm + tanh after the first layer of a critic.
@@ -29,6 +31,7 @@ class LatentSettings:
     hidden: int = 512
     encoder_hidden: int = 256
     channels: int = 32
+    keypoints: bool = False
     members: int = 5
     simnorm: int = 0
     normed_layers: bool = False
