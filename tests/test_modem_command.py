@@ -61,12 +61,12 @@ def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[st
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["trainer"]["default_root_dir"] == f"runs/modem/{path.stem}"
     task = config["model"]["init_args"]["environment"]
-    assert task.lower() == f"envs.manipulation:worldplan/{path.stem.replace('_', '')}-v0"
+    assert task.lower() == f"envs.manipulation:worldplan/{path.stem.removesuffix('_pixels').replace('_', '')}-v0"
     assert config["model"]["init_args"]["dataset"] == f"worldplan/{path.stem.replace('_', '-')}-scripted-v0"
 
 
 def test_there_are_settings_for_all_tasks() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
+    assert {path.stem.removesuffix('_pixels') for path in CONFIGS.glob("*.yaml")} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
 
 
 def test_one_option_moves_the_whole_run(run: Path, work: Path) -> None:
