@@ -66,7 +66,7 @@ def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_there_are_settings_for_all_tasks() -> None:
-    assert {path.stem.removesuffix('_pixels') for path in CONFIGS.glob("*.yaml")} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
+    assert {path.stem.removesuffix("_pixels") for path in CONFIGS.glob("*.yaml")} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
 
 
 def test_one_option_moves_the_whole_run(run: Path, work: Path) -> None:
