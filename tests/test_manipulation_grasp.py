@@ -4,7 +4,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs.manipulation.demonstrators import Demonstrator, demonstrate
+from envs.manipulation.demonstrator import Demonstrator
+from envs.manipulation.demonstrators import demonstrate
 from envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
 from envs.manipulation.environment import ManipulationEnv
 from envs.manipulation.task import upright

@@ -1,8 +1,7 @@
-"""Scripted demonstrators: state machines that see everything, and the episodes they give."""
+"""The scripted demonstrators by task, and the episodes they give."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,30 +9,18 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.manipulation.demonstrator import Demonstrator
+from envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
+from envs.manipulation.demonstrators_push import InclinePushDemonstrator, PlanarPushDemonstrator
 from envs.manipulation.environment import ManipulationEnv
 from milp.errors import ConfigError
 
-Array = NDArray[np.float64]
-
-
-class Demonstrator(ABC):
-    """Solves one task from privileged state. `reset` before every episode, then `act` once per control step."""
-
-    stage = 0  # which part of the plan is under way
-    since = 0  # steps since this stage began
-
-    def reset(self, seed: int) -> None:
-        """Begin an episode; `seed` decides what the demonstrator draws, if anything."""
-        self.generator = np.random.default_rng(seed)
-        self.stage = self.since = 0
-
-    def advance(self, when: bool) -> None:
-        """Go to the next stage if `when`, else count a step in this one."""
-        self.stage, self.since = (self.stage + 1, 0) if when else (self.stage, self.since + 1)
-
-    @abstractmethod
-    def act(self, env: ManipulationEnv) -> Array:
-        """The normalised action (A,) without noise; `env` is the unwrapped environment."""
+DEMONSTRATORS: dict[str, type[Demonstrator]] = {
+    "PlanarPush": PlanarPushDemonstrator,
+    "InclinePush": InclinePushDemonstrator,
+    "BinPick": BinPickDemonstrator,
+    "UprightPivot": UprightPivotDemonstrator,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +51,7 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
         env: a manipulation environment, wrapped or not, single.
         demonstrator: for the same task.
         noise: standard deviation added to every entry of the action, which is then cut to [-1, 1].
-        seed: decides start, noise and demonstrator.
+        seed: decides start and noise.
 
     Raises:
         ConfigError: the noise is negative or not finite, or this is no manipulation environment.
@@ -76,7 +63,7 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
         raise ConfigError(f"noise is {noise}: must be finite and at least 0")
     generator = np.random.default_rng([seed, 1])
     observation, _ = env.reset(seed=seed)
-    demonstrator.reset(seed)
+    demonstrator.reset()
     observations, actions, rewards, forces, saturations = [observation], [], [], [], []
     done, info = False, {"is_success": False}
     while not done:
@@ -109,16 +96,7 @@ def demonstrator_of(task_id: str) -> Demonstrator:
     Raises:
         ConfigError: there is none for this task.
     """
-    from envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator  # they need this module
-    from envs.manipulation.demonstrators_push import InclinePushDemonstrator, PlanarPushDemonstrator
-
-    known: dict[str, type[Demonstrator]] = {
-        "PlanarPush": PlanarPushDemonstrator,
-        "InclinePush": InclinePushDemonstrator,
-        "BinPick": BinPickDemonstrator,
-        "UprightPivot": UprightPivotDemonstrator,
-    }
     name = task_id.rsplit("/", 1)[-1].removesuffix("-v0")
-    if name not in known:
-        raise ConfigError(f"no demonstrator for task {task_id!r}; there are some for {', '.join(known)}")
-    return known[name]()
+    if name not in DEMONSTRATORS:
+        raise ConfigError(f"no demonstrator for task {task_id!r}; there are some for {', '.join(DEMONSTRATORS)}")
+    return DEMONSTRATORS[name]()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.manipulation.demonstrators import Demonstrator
+from envs.manipulation.demonstrator import Demonstrator
 from envs.manipulation.environment import ManipulationEnv
 from envs.manipulation.hand import Hand
 from envs.manipulation.task import Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.manipulation.demonstrators import Demonstrator
+from envs.manipulation.demonstrator import Demonstrator
 from envs.manipulation.environment import ManipulationEnv
 from envs.manipulation.incline_push import UP, along, surface
 
