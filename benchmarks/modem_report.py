@@ -15,7 +15,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of backend
 
 NAMES = {
-    "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "ch": "without ensemble", "ce": "without handover",
+    "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "no_cloning": "TD-MPC, demonstrations as experience only",
+    "ch": "without ensemble", "ce": "without handover",
     "he": "without centring", "c": "centring only", "h": "handover only", "e": "ensemble only", "none": "none of the three",
     "no_imitation": "without imitation",
 }  # fmt: skip

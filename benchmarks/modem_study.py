@@ -6,7 +6,8 @@ What is finished is not repeated, what was interrupted goes on. Parts:
 
   main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the baseline "BC"
   baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one actor-critic pair, no handover, no imitation, white noise) and
-             TD-MPC without demonstrations, on pick and pivot, 2 seeds
+             TD-MPC without demonstrations, on pick and pivot, 2 seeds; and TD-MPC with demonstrations among its experience, but without
+             cloning, seed 0
   ablation   centring x handover x ensemble on bin pick, seed 0; and MoDem-V2 without the imitation term, which was not published
 
 After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row per run), modem_curves.csv (checks during
@@ -62,7 +63,7 @@ def at_once(settings: ModemSettings) -> ModemSettings:
 
 
 def method_settings(name: str, steps: int) -> ModemSettings:
-    """Settings of "v2", "v1", "no_demos", "no_imitation", or of an ablation: what is on, "c" centring, "h" handover, "e" ensemble, or "none"."""
+    """Settings of "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation: what is on, "c"entring, "h"andover, "e"nsemble, or "none"."""
     share = Schedule(0.75, 0.25, 0, steps // 2)
     settings = replace(V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2))
     if name == "v2":
@@ -71,7 +72,7 @@ def method_settings(name: str, steps: int) -> ModemSettings:
         return replace(settings, imitation=0.0)
     if name == "v1":
         return published(ablated(settings, ""))
-    if name == "no_demos":
+    if name in ("no_demos", "no_cloning"):
         return replace(published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0)  # nothing else would train the encoder
     return ablated(settings, "" if name == "none" else name)
 
@@ -101,6 +102,7 @@ def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
     if "baselines" in parts:
         hard = [task for task in ("BinPick", "UprightPivot") if task in tasks]
         found += [Job("baselines", task, method, seed) for seed in range(min(seeds, 2)) for task in hard for method in ("v1", "no_demos")]
+        found += [Job("baselines", task, "no_cloning", 0) for task in hard]
     if "ablation" in parts and "BinPick" in tasks:
         ons = ["".join(letters) for size in (2, 1, 0) for letters in itertools.combinations("che", size)]
         found += [Job("ablation", "BinPick", on or "none", 0) for on in [*ons, "no_imitation"]]
@@ -123,10 +125,11 @@ def demonstrations(environment: str, options: dict[str, Any], wanted: Demonstrat
 
 
 def task_of(job: Job, options: dict[str, Any], wanted: Demonstrations) -> ModemTask:
-    """Environment and demonstrations of a training."""
+    """Environment and demonstrations of a training; of "no_demos", the environment only."""
     environment = f"{MODULE}{job.task}-v0"
-    about = {"environment": environment, "options": options, "noise": wanted.noise, "episodes": wanted.episodes}
-    return ModemTask(environment, options, demonstrations(environment, options, wanted, job.seed), about)
+    shown = [] if job.method == "no_demos" else demonstrations(environment, options, wanted, job.seed)
+    about = {"environment": environment, "options": options, "noise": wanted.noise, "episodes": len(shown)}
+    return ModemTask(environment, options, shown, about)
 
 
 def run(job: Job, out: Path) -> dict[str, Any]:

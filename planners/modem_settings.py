@@ -98,7 +98,7 @@ class ModemSettings:
         imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
-        clone_updates: updates of behaviour cloning; 0 does without demonstrations, and needs an encoder_rate.
+        clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience only, and encoder_rate must not be 0.
         clone_batch: steps per update of behaviour cloning.
         seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
         seed_updates: updates after them, with the actors left as they are.
