@@ -41,3 +41,13 @@ def test_the_layers_leave_their_input_alone(ours: nn.Module, theirs: nn.Module) 
 def test_gradients_by_differences(ours: Callable[[Tensor], Tensor]) -> None:
     inputs = torch.linspace(-2.05, 2, 20, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(ours, inputs)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_they_work_under_functional_transforms(ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]) -> None:
+    inputs = torch.linspace(-3, 3, 12).view(3, 4)
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(torch.vmap(ours, in_dims=1)(inputs), theirs(inputs.T))
+    slopes = [torch.vmap(torch.func.grad(lambda row, function=function: function(row).sum()))(inputs) for function in (ours, theirs)]
+    torch.testing.assert_close(*slopes)
