@@ -2,7 +2,7 @@
 
     python -m benchmarks.demonstrators [--tasks ...] [--episodes 100] [--random 200]
 
-Written: benchmarks/results/demonstrators.md.
+Noise is that of the demonstrations of benchmarks.modem_study. Written: benchmarks/results/demonstrators.md.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import gymnasium as gym
 import numpy as np
 from scipy.stats import binomtest
 
+from benchmarks.modem_study import MODULE, TASKS
 from envs.manipulation.demonstrator import Demonstrator
-from envs.manipulation.demonstrators import DEMONSTRATORS, DemonstratedEpisode, demonstrate, demonstrator_of
+from envs.manipulation.demonstrators import DemonstratedEpisode, demonstrate, demonstrator_of
 from envs.manipulation.environment import FORCE_LIMIT, ManipulationEnv
 from envs.manipulation.task import Array
 from milp.files import replace_file
 
-NOISES = {"PlanarPush": 0.05, "InclinePush": 0.05, "BinPick": 0.1, "UprightPivot": 0.1}  # as benchmarks.modem_study collects them
 HEAD = """\
 Share of episodes with its 95 % Wilson interval. Forces: largest contact on the hand in an episode, N, median and largest over the episodes.
 Touched: the reward was 1 in some step; solved: in 5 or more. Violations: steps above 100 N; saturations: servos at their limit; per episode.
@@ -59,18 +59,19 @@ def row(task: str, who: str, noise: float, played: list[DemonstratedEpisode]) ->
 def main() -> None:
     """Entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", choices=list(DEMONSTRATORS), default=list(DEMONSTRATORS))
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--random", type=int, default=200)
     chosen = parser.parse_args()
     lines = [HEAD]
     print(HEAD)
     for task in chosen.tasks:
-        env = gym.make(f"envs.manipulation:worldplan/{task}-v0")
-        scripted = [demonstrate(env, demonstrator_of(task), NOISES[task], seed) for seed in range(chosen.episodes)]
+        env = gym.make(f"{MODULE}{task}-v0")
+        noise = TASKS[task].noise
+        scripted = [demonstrate(env, demonstrator_of(task), noise, seed) for seed in range(chosen.episodes)]
         uniform = [demonstrate(env, Uniform(seed), 0.0, seed) for seed in range(chosen.random)]
         env.close()
-        lines += [row(task, "script", NOISES[task], scripted), row(task, "uniform", 0.0, uniform)]
+        lines += [row(task, "script", noise, scripted), row(task, "uniform", 0.0, uniform)]
         print(*lines[-2:], sep="\n", flush=True)
     file = Path(__file__).resolve().parent / "results" / "demonstrators.md"
     replace_file(file, lambda draft: draft.write_text("\n".join([*lines, ""]), encoding="utf-8"))

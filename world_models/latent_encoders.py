@@ -65,7 +65,8 @@ class Encoder(nn.Module):
                 "set image_size, cameras and frames as in the run that made it"
             )
         parts = [self.vector(self._row(observation[PROPRIOCEPTION], PROPRIOCEPTION))]
-        parts += [encode(images[:, view]) for view, encode in enumerate(self.views)]
+        dtype = parts[0].dtype
+        parts += [encode(images[:, view].to(dtype, memory_format=torch.channels_last) / 255) for view, encode in enumerate(self.views)]
         return self.last(self.fusion(torch.stack(parts).sum(0)))
 
     def _row(self, vector: Tensor, name: str) -> Tensor:
@@ -98,10 +99,6 @@ class ViewEncoder(nn.Sequential):
             fan_in, size = channels, (size - kernel) // 2 + 1
         super().__init__(*layers, nn.Flatten(), linear(channels * size * size, outputs, generator))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(batch, C, size, size) in 0..255, uint8 or floating point -> (batch, outputs)."""
-        return super().forward(images.to(next(self.parameters()).dtype, memory_format=torch.channels_last) / 255)
-
 
 class KeypointEncoder(nn.Sequential):
     """One camera: convolutions of 7, 5 and 3 pixels, strides 2, 2 and 1, then where in the picture each channel responds, and a linear map.
@@ -115,10 +112,6 @@ class KeypointEncoder(nn.Sequential):
             layers += [_convolution(fan_in, channels, kernel, stride, generator), nn.ReLU()]
             fan_in, size = channels, (size - kernel) // stride + 1
         super().__init__(*layers[:-1], SpatialSoftmax(channels, size), linear(2 * channels, outputs, generator))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(batch, C, size, size) in 0..255, uint8 or floating point -> (batch, outputs)."""
-        return super().forward(images.to(next(self.parameters()).dtype, memory_format=torch.channels_last) / 255)
 
 
 class SpatialSoftmax(nn.Module):
