@@ -126,24 +126,25 @@ class EpisodeReplay:
         slots = (index + torch.arange(self.horizon + 1, device=self.device).unsqueeze(1)) % self.capacity
         filled = (self.tree.priorities > 0).sum()
         weight = (filled * self.tree.priorities[index] / self.tree.total).clamp_min(1e-12) ** -self.beta
-        observation = self._seen(slots) if self.latents is None else self.latents[slots]
+        observation = self._seen(slots)
         steps = slots[:-1]
         weight = (weight / weight.max()).float()
         return Segment(observation, self.action[steps], self.reward[steps], self.terminated[steps], weight, index)
 
     @torch.no_grad()
-    def draw_successful(self, batch: int, generator: torch.Generator | None = None, *, latents: bool = False) -> tuple[Any, Tensor]:
-        """Observations (batch, ...), or their latents, and actions (batch, action) of single steps, uniform over those of successful episodes.
+    def draw_successful(self, batch: int, generator: torch.Generator | None = None) -> tuple[Any, Tensor]:
+        """Observations (batch, ...), after `encode_with` latents, and actions (batch, action) of single steps, uniform over successful episodes.
 
         There may be none: then batches of length 0.
         """
         steps = self.to_imitate.nonzero()[:, 0]
         index = torch.randint(max(len(steps), 1), (batch if len(steps) else 0,), generator=generator, device=self.device)
         slots = steps[index]
-        seen = self.latents[slots] if latents and self.latents is not None else self._seen(slots)
-        return seen, self.action[slots]
+        return self._seen(slots), self.action[slots]
 
     def _seen(self, slots: Tensor) -> Any:
+        if self.latents is not None:
+            return self.latents[slots]
         return observation_of({name: store[slots] for name, store in self.observations.items()})
 
     @torch.no_grad()

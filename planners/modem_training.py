@@ -226,7 +226,7 @@ class ModemModule(L.LightningModule):
     def _shown(self) -> tuple[Any, Tensor] | None:
         """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
         half = self.settings.clone_batch // 2
-        parts = [replay.draw_successful(half, self.random, latents=self.agent.frozen) for replay in (self.demonstrations, self.replay)]
+        parts = [replay.draw_successful(half, self.random) for replay in (self.demonstrations, self.replay)]
         found = [(columns_of(observation), action) for observation, action in parts if len(action)]
         if not found:
             return None

@@ -150,7 +150,7 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
         found.append((figures, priority))
     torch.testing.assert_close(found[0], found[1])
     generator = torch.Generator().manual_seed(6)
-    frozen.update(stored.draw(16, generator), frozen.optimizers(), generator, shown=stored.draw_successful(8, generator, latents=True))
+    frozen.update(stored.draw(16, generator), frozen.optimizers(), generator, shown=stored.draw_successful(8, generator))
     assert not changed(encoder, frozen.model.encoder)
 
 
