@@ -46,8 +46,9 @@ def report(rows: pd.DataFrame) -> str:
     """The table as text."""
     lines = [
         f"Meta-World 3.1.1 from state, sparse success reward, {DEMONSTRATIONS} scripted demonstrations with noise {NOISE}. Success (at some time in "
-        f"the episode, as Meta-World counts it) of {EVALUATED} new episodes per run, planner alone (handover 1); mean over seeds with a 95 % "
-        "bootstrap interval over seeds. BC is the clone that the same runs begin with. Steps are decisions of two simulator steps.",
+        f"the episode, as Meta-World counts it) of {EVALUATED} new episodes per run, planner alone (handover 1); mean over seeds, with a 95 % "
+        "bootstrap interval over them where there are several. BC is the clone that the same runs begin with. A step is a decision of two steps of "
+        "the simulator.",
         "",
         "| task | method | seeds | steps | success | BC | difference, points |",
         "|---|---|---|---|---|---|---|",
