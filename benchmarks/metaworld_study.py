@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.modem_report import NAMES, draw, interval
+from benchmarks.modem_report import NAMES, SUCCESS, draw, interval
 from benchmarks.modem_runs import EVALUATED, RESULTS, Job, curves, run_all, train_and_evaluate
 from benchmarks.modem_study import method_settings
 from milp.files import replace_file
@@ -76,7 +76,7 @@ def main() -> None:
     replace_file(options.results / "metaworld_study.csv", lambda draft: table.to_csv(draft, index=False))
     replace_file(options.results / "metaworld_curves.csv", lambda draft: checks.round(4).to_csv(draft, index=False))
     replace_file(options.results / "metaworld_study.md", lambda draft: draft.write_text(report(table), encoding="utf-8"))
-    draw(checks, "check/planner_success", "success of the planner alone", options.results / "metaworld_success.png")
+    draw(checks, SUCCESS, "success of the planner alone", options.results / "metaworld_success.png")
 
 
 if __name__ == "__main__":

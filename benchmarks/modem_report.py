@@ -13,6 +13,7 @@ from planners.base import bootstrap
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of backend
+from matplotlib.artist import Artist  # noqa: E402
 
 NAMES = {
     "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "no_cloning": "TD-MPC, demonstrations as experience only",
@@ -21,6 +22,7 @@ NAMES = {
     "no_imitation": "without imitation",
 }  # fmt: skip
 GOAL_GAIN, GOAL_SUCCESS = 0.30, 0.80
+SUCCESS = "check/planner_success"
 
 
 def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, prefix: str, aims: list[str]) -> None:
@@ -28,7 +30,7 @@ def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, pref
     replace_file(folder / f"{prefix}_study.csv", lambda draft: rows.to_csv(draft, index=False))
     replace_file(folder / f"{prefix}_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False))
     replace_file(folder / f"{prefix}_study.md", lambda draft: draft.write_text(report(rows, aims), encoding="utf-8"))
-    draw(curves, "check/planner_success", "success of the planner alone", folder / f"{prefix}_success.png")
+    draw(curves, SUCCESS, "success of the planner alone", folder / f"{prefix}_success.png")
     draw(curves, "violations", "contacts above 100 N so far, steps", folder / f"{prefix}_violations.png")
 
 
@@ -89,18 +91,24 @@ def verdict(met: bool) -> str:
 
 
 def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
-    """One panel per task: mean over seeds against environment steps, with the range of a 95 % bootstrap interval."""
-    tasks = list(dict.fromkeys(curves["task"]))
-    figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 3.6), squeeze=False, layout="constrained")
+    """One panel per task: mean over seeds against environment steps, with the range of a 95 % bootstrap interval; for success, also the clone's."""
+    tasks, methods = list(dict.fromkeys(curves["task"])), list(dict.fromkeys(curves["method"]))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 4.0), squeeze=False, layout="constrained")
+    lines: dict[str, Artist] = {}
     for axis, task in zip(axes[0], tasks, strict=True):
         for method, group in curves[curves["task"] == task].dropna(subset=[column]).groupby("method", sort=False):
             by_step = [(step, bootstrap(values.to_numpy(float))) for step, values in group.groupby("step")[column]]
             steps = np.array([step for step, _ in by_step])
             mean, low, high = (np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high"))
-            (line,) = axis.plot(steps, mean, label=NAMES[str(method)])
-            axis.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
+            color = plt.get_cmap("tab20")(methods.index(method))
+            (lines[NAMES[str(method)]],) = axis.plot(steps, mean, color=color)
+            axis.fill_between(steps, low, high, alpha=0.2, color=color)
+        if column == SUCCESS:
+            clone = curves.loc[(curves["task"] == task) & (curves["method"] == "v2"), "check/clone_success"].mean()
+            lines["BC"] = axis.axhline(clone, color="black", linestyle="--")
+            axis.set_ylim(-0.02, 1.02)
         axis.set(title=task, xlabel="environment steps", ylabel=label)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(len(lines), 3 * len(tasks)), fontsize=7)
     replace_file(file, lambda draft: figure.savefig(draft, dpi=110))
     plt.close(figure)
