@@ -71,7 +71,7 @@ class EpisodeReplay:
         self.next = self.filled = 0
         self.highest = 1.0
         self.latents: Tensor | None = None
-        self._encoder: Callable[[Any], Tensor] | None = None
+        self._encode_observation: Callable[[Any], Tensor] | None = None
 
     @torch.no_grad()
     def add(self, episode: Episode) -> None:
@@ -103,21 +103,22 @@ class EpisodeReplay:
         self.next, self.filled = (self.next + slots) % self.capacity, min(self.filled + slots, self.capacity)
 
     @torch.no_grad()
-    def encode_with(self, encoder: Callable[[Any], Tensor]) -> None:
-        """From now on, segments hold what `encoder` makes of the observations, (n, ...) -> (n, latent): each is encoded once, not in every draw.
+    def encode_with(self, encode: Callable[[Any], Tensor], size: int, copies: int = 1) -> None:
+        """From now on, draws are of what `encode` makes of the observations, (n, ...) -> (n, size), not of the observations.
 
-        Call it again after the encoder has learned.
+        Each is encoded `copies` times when it comes, of which every draw takes one: where `encode` begins with a random change, draws differ.
         """
-        self._encoder = encoder
-        size = encoder(observation_of({name: torch.zeros_like(store[:1]) for name, store in self.observations.items()})).shape[1]
-        self.latents = torch.zeros(self.capacity, size, device=self.device)
+        self._encode_observation = encode
+        self.latents = torch.empty(self.capacity, copies, size, device=self.device)
         self._encode(torch.arange(self.filled, device=self.device))
 
     def _encode(self, slots: Tensor) -> None:
         assert self.latents is not None
-        assert self._encoder is not None
+        assert self._encode_observation is not None
         for part in slots.split(_CHUNK):
-            self.latents[part] = self._encoder(observation_of({name: store[part] for name, store in self.observations.items()}))
+            observation = observation_of({name: store[part] for name, store in self.observations.items()})
+            for copy in range(self.latents.shape[1]):
+                self.latents[part, copy] = self._encode_observation(observation)
 
     @torch.no_grad()
     def draw(self, batch: int, generator: torch.Generator | None = None) -> Segment:
@@ -126,7 +127,7 @@ class EpisodeReplay:
         slots = (index + torch.arange(self.horizon + 1, device=self.device).unsqueeze(1)) % self.capacity
         filled = (self.tree.priorities > 0).sum()
         weight = (filled * self.tree.priorities[index] / self.tree.total).clamp_min(1e-12) ** -self.beta
-        observation = self._seen(slots)
+        observation = self._seen(slots, generator)
         steps = slots[:-1]
         weight = (weight / weight.max()).float()
         return Segment(observation, self.action[steps], self.reward[steps], self.terminated[steps], weight, index)
@@ -140,11 +141,13 @@ class EpisodeReplay:
         steps = self.to_imitate.nonzero()[:, 0]
         index = torch.randint(max(len(steps), 1), (batch if len(steps) else 0,), generator=generator, device=self.device)
         slots = steps[index]
-        return self._seen(slots), self.action[slots]
+        return self._seen(slots, generator), self.action[slots]
 
-    def _seen(self, slots: Tensor) -> Any:
+    def _seen(self, slots: Tensor, generator: torch.Generator | None) -> Any:
         if self.latents is not None:
-            return self.latents[slots]
+            copies = self.latents.shape[1]
+            copy = torch.randint(copies, slots.shape, generator=generator, device=self.device) if copies > 1 else 0
+            return self.latents[slots, copy]
         return observation_of({name: store[slots] for name, store in self.observations.items()})
 
     @torch.no_grad()

@@ -98,6 +98,7 @@ class ModemSettings:
         imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
+        copies: of every image, each shifted at random, that a frozen encoder encodes once; every draw takes one of them.
         clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience only, and encoder_rate must not be 0.
         clone_batch: steps per update of behaviour cloning.
         seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
@@ -129,6 +130,7 @@ class ModemSettings:
     imitation: float = 10.0
     percentile_scale: bool = True
     shift: int = 3
+    copies: int = 4
     clone_updates: int = 2000
     clone_batch: int = 256
     seed_steps: int = 2000
@@ -142,7 +144,7 @@ class ModemSettings:
     def __post_init__(self) -> None:
         planning, handover, share = self.planning, self.handover, self.demonstration_share
         at_least_one = {
-            "segment": self.segment, "batch": self.batch, "target_every": self.target_every, "environments": self.environments,
+            "segment": self.segment, "batch": self.batch, "copies": self.copies, "target_every": self.target_every, "environments": self.environments,
             "seed_steps": self.seed_steps, "clone_batch": self.clone_batch, "handover.segment": handover.segment,
             "handover.clone_samples": handover.clone_samples,
         }  # fmt: skip

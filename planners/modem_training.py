@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from planners.modem_settings import ModemSettings, Schedule
 from planners.modem_task import ModemTask, modem_task, spaces_of
 from planners.training_journal import Journal
 from world_models.episodes import Episode, columns_of, load_episode, observation_of, save_episode
+from world_models.latent_encoders import IMAGE
 from world_models.seeds import derived_seed, torch_generator
 
 _CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every training and evaluation seed
@@ -86,18 +88,28 @@ class ModemModule(L.LightningModule):
         self.environments = self.task.make(self.settings.environments)
         self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
         if self._restored is not None:
+            self._encode_replays()
             for index in range(len(self.played)):
                 self._remember(load_episode(self._episode_file(index)))
             self.replay.load_state_dict(self._restored["replay"])
             self.demonstrations.load_state_dict(self._restored["demonstrations"])
             self._restored = None
-            self._encode_replays()
 
     def _encode_replays(self) -> None:
-        """Where the encoder stays, what it makes of the observations does as well."""
-        if self.agent.frozen:
-            self.demonstrations.encode_with(self.agent.model.encode)
-            self.replay.encode_with(self.agent.model.encode)
+        """Where the encoder stays, what it makes of the observations does as well: of pictures, of some shifted copies.
+
+        Before the first own episode, here and when a run is continued: so the same copies come again.
+        """
+        if not self.agent.frozen:
+            return
+        settings = self.settings
+        pictures = IMAGE in self.demonstrations.observations and settings.shift > 0
+        for number, replay in enumerate((self.demonstrations, self.replay)):
+            encode = partial(self._encode_shifted, torch_generator(self.seed, 2, number))
+            replay.encode_with(encode, settings.latent.latent, settings.copies if pictures else 1)
+
+    def _encode_shifted(self, shifts: torch.Generator, observation: Any) -> Tensor:
+        return self.agent.model.encode(self.agent.augment(observation, shifts))
 
     def _remember(self, episode: Episode) -> None:
         """Learn from an own episode, unless it ended before a segment was full."""

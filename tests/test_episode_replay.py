@@ -77,6 +77,27 @@ def test_segments_lie_within_one_episode(lengths: list[int]) -> None:
     assert len(lengths) - 1 in vector[0, :, 0]
 
 
+def test_of_every_observation_some_codes_are_kept() -> None:
+    """A draw takes any of an observation's own, of episodes that were there and of later ones."""
+    replay, changes = EpisodeReplay(SPACE, 2, 31, 4), torch.Generator().manual_seed(0)
+    replay.add(episode_of(0, 6))
+
+    def encode(observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        code = observation["proprioception"]
+        return torch.cat([code, torch.rand(len(code), 1, generator=changes)], 1)
+
+    replay.encode_with(encode, 3, copies=2)
+    replay.add(episode_of(1, 9))
+    code = replay.draw(2000, torch.Generator().manual_seed(0)).observation
+    assert (code[1:, :, 1] - code[:-1, :, 1] == 1).all()
+    found = {(int(number), int(step)): set() for number, step, _ in code.flatten(0, 1)}
+    for number, step, change in code.flatten(0, 1).tolist():
+        found[int(number), int(step)].add(change)
+    assert len(found) == 7 + 10
+    assert all(len(changed) == 2 for changed in found.values())
+    assert len(set.union(*found.values())) == 2 * len(found)
+
+
 def test_every_segment_can_be_drawn_and_no_other() -> None:
     replay = EpisodeReplay(SPACE, 2, 40, 3)
     replay.add(episode_of(0, 3))

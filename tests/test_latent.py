@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from envs.dynamics import DynamicsModel
 from milp.errors import ConfigError
 from world_models.latent import Clone, LatentModel, LatentSettings, PercentileScale, decode, random_shift, regression_loss, soft_update
-from world_models.latent_encoders import SpatialSoftmax
+from world_models.latent_encoders import OpponentColours, SpatialSoftmax
 from world_models.latent_layers import Kind, MemberMLP, SimNorm, mlp
 
 CLASSIC = LatentSettings(latent=6, hidden=16, encoder_hidden=12, channels=4, members=3)
@@ -419,6 +419,15 @@ def test_keypoints_follow_what_moves() -> None:
     maps[0, 0, 2, 7] = maps[1, 0, 8, 7] = 1.0  # row is y, column x
     found = softmax(maps).detach()
     torch.testing.assert_close(found, torch.tensor([[0.4, -0.6], [0.4, 0.6]]), atol=1e-4, rtol=0)
+
+
+def test_colours_stand_out_from_grey() -> None:
+    """Grey has brightness only; of two frames, each keeps to its own channels."""
+    frames = torch.full((1, 6, 4, 4), 0.5)
+    frames[0, 3:, 1, 2] = torch.tensor([0.9, 0.2, 0.1])
+    seen = OpponentColours()(frames)
+    torch.testing.assert_close(seen[0, :3], torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4))
+    torch.testing.assert_close(seen[0, 3:, 1, 2], torch.tensor([0.4, 2.8, 1.8]))
 
 
 def test_a_keypoint_encoder_sees_and_learns() -> None:

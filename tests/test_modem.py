@@ -140,7 +140,7 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
     replay, stored = replay_of(space), EpisodeReplay(space, 2, 200, 3)
     first, second = episodes_of(space)
     stored.add(first)
-    stored.encode_with(frozen.model.encode)  # what is there, and what comes
+    stored.encode_with(frozen.model.encode, frozen.settings.latent.latent)  # what is there, and what comes
     stored.add(second)
     encoder = weights_of(frozen.model.encoder)
     found = []

@@ -24,7 +24,7 @@ from planners.modem_task import ModemTask
 from planners.modem_training import ModemModule, figures_of
 from planners.resumable_fit import fit_resumably
 from planners.shooting_search import ShootingSettings
-from world_models.episodes import Episode
+from world_models.episodes import Episode, columns_of, observation_of
 from world_models.latent_settings import LatentSettings
 
 GOAL = np.array([0.6, -0.4], np.float32)
@@ -68,22 +68,37 @@ class Reach(gym.Env):
         return {"is_success": self.solved >= 2, "contact_force": 100 * outside, "contact_violation": outside > 1, "saturation": False}
 
 
+class ReachInPictures(gym.ObservationWrapper):
+    """The same with a picture beside the numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(Reach(render_mode="rgb_array"))
+        picture = gym.spaces.Box(0, 255, (1, 3, 32, 32), np.uint8)
+        self.observation_space = gym.spaces.Dict({"image": picture, "proprioception": self.env.observation_space})
+
+    def observation(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        return {"image": self.env.render().transpose(2, 0, 1)[None], "proprioception": observation}
+
+
 gym.register("worldplan_tests/Reach-v0", entry_point=Reach)
-ID = "worldplan_tests/Reach-v0"
+gym.register("worldplan_tests/ReachInPictures-v0", entry_point=ReachInPictures)
+ID, PICTURES = "worldplan_tests/Reach-v0", "worldplan_tests/ReachInPictures-v0"
 
 
-def demonstrations(count: int = 3) -> list[Episode]:
-    env, found = gym.make(ID), []
+def demonstrations(count: int = 3, environment: str = ID) -> list[Episode]:
+    env, found = gym.make(environment), []
     for seed in range(count):
         observation, _ = env.reset(seed=seed)
         observations, actions, rewards = [observation], [], []
         for _ in range(STEPS):
-            action = np.clip(5 * observation[2:], -1, 1).astype(np.float32)
+            action = np.clip(5 * columns_of(observation).get("proprioception", observation)[2:], -1, 1).astype(np.float32)
             observation, reward, *_ = env.step(action)
             observations.append(observation)
             actions.append(action)
             rewards.append(reward)
-        found.append(Episode(np.array(observations), np.array(actions), np.array(rewards), success=True))
+        columns = [columns_of(one) for one in observations]
+        seen = observation_of({name: np.array([one[name] for one in columns]) for name in columns[0]})
+        found.append(Episode(seen, np.array(actions), np.array(rewards), success=True))
     return found
 
 
@@ -97,9 +112,9 @@ SETTINGS = ModemSettings(
 )  # fmt: skip
 
 
-def task_of(count: int = 3) -> ModemTask:
-    found = demonstrations(count) if count else []
-    return ModemTask(ID, {}, found, {"environment": ID, "options": {}, "episodes": count})
+def task_of(count: int = 3, environment: str = ID) -> ModemTask:
+    found = demonstrations(count, environment) if count else []
+    return ModemTask(environment, {}, found, {"environment": environment, "options": {}, "episodes": count})
 
 
 def module_of(settings: ModemSettings = SETTINGS, seed: int = 0, count: int = 3) -> ModemModule:
@@ -251,10 +266,14 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     assert module.replay.filled == STEPS + 1
 
 
-def test_an_encoder_that_goes_on_learning_resumes_as_well(tmp_path: Path) -> None:
-    """The same weights, unbroken and stopped in the middle; the clone keeps its own encoder."""
-    settings = replace(SETTINGS, steps=192, encoder_rate=0.5)
-    whole = fit_resumably(module_of(settings), tmp_path / "whole", save_every=1)
+@pytest.mark.parametrize(("environment", "encoder_rate"), [(ID, 0.5), (PICTURES, 0.0)])
+def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate: float, tmp_path: Path) -> None:
+    """The same weights, unbroken and stopped in the middle: with an encoder that goes on learning, and with shifted copies of pictures.
+
+    The clone keeps its own encoder.
+    """
+    settings, task = replace(SETTINGS, steps=192, encoder_rate=encoder_rate, clone_updates=30), task_of(3, environment)
+    whole = fit_resumably(ModemModule(task, settings, check_episodes=4), tmp_path / "whole", save_every=1)
 
     class Stopped(ModemModule):
         def on_train_epoch_start(self) -> None:
@@ -263,12 +282,12 @@ def test_an_encoder_that_goes_on_learning_resumes_as_well(tmp_path: Path) -> Non
             super().on_train_epoch_start()
 
     with pytest.raises(KeyboardInterrupt):
-        fit_resumably(Stopped(task_of(), settings, check_episodes=4), tmp_path / "broken", save_every=1)
-    continued = fit_resumably(module_of(settings), tmp_path / "broken", save_every=1)
+        fit_resumably(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
+    continued = fit_resumably(ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
     assert same_weights(whole, continued)
     agent = load_policy(whole)[0].agent
     clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
-    assert not all(torch.equal(clone[name], model[name]) for name in clone)
+    assert all(torch.equal(clone[name], model[name]) for name in clone) == (encoder_rate == 0)
 
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])

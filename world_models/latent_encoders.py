@@ -103,39 +103,61 @@ class ViewEncoder(nn.Sequential):
 class KeypointEncoder(nn.Sequential):
     """One camera: convolutions of 7, 5 and 3 pixels, strides 2, 2 and 1, then where in the picture each channel responds, and a linear map.
 
-    Arguments as for `ViewEncoder`.
+    Pictures in colour come in opponent colours first. Arguments as for `ViewEncoder`.
     """
 
     def __init__(self, fan_in: int, size: int, channels: int, outputs: int, generator: torch.Generator | None) -> None:
-        layers: list[nn.Module] = []
-        for kernel, stride in ((7, 2), (5, 2), (3, 1)):
+        layers: list[nn.Module] = [] if fan_in % 3 else [OpponentColours()]
+        for kernel, stride in ((7, 2), (5, 2)):
             layers += [_convolution(fan_in, channels, kernel, stride, generator), nn.ReLU()]
             fan_in, size = channels, (size - kernel) // stride + 1
-        super().__init__(*layers[:-1], SpatialSoftmax(channels, size), linear(2 * channels, outputs, generator))
+        layers.append(_convolution(channels, channels, 3, 1, generator, bias=False))  # what is standardised needs none
+        super().__init__(*layers, SpatialSoftmax(channels, size - 2), linear(2 * channels, outputs, generator))
+
+
+class OpponentColours(nn.Module):
+    """Frames (batch, 3 frames, H, W) of red, green and blue -> brightness, red against green, both against blue, the last two amplified.
+
+    Most of what a camera sees is grey, so that all three colours tell nearly the same, and a coloured object is small in all of them.
+    """
+
+    def __init__(self, gain: float = 4.0) -> None:
+        super().__init__()
+        self.register_buffer("mixing", torch.tensor([[1 / 3, 1 / 3, 1 / 3], [gain, -gain, 0], [gain / 2, gain / 2, -gain]]), persistent=False)
+
+    mixing: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        frames = images.unflatten(1, (-1, 3))
+        mixed = torch.einsum("oc,nfchw->nfohw", self.mixing.to(images.dtype), frames).flatten(1, 2)
+        return mixed.contiguous(memory_format=torch.channels_last)
 
 
 class SpatialSoftmax(nn.Module):
-    """Maps (batch, C, size, size) -> (batch, 2 C): the mean position x, y in -1..1 of every channel under a softmax over its map.
+    """Maps (batch, C, size, size) -> (batch, 2 C): the mean position x, y in -1..1 of every channel under a softmax over its standardised map.
 
-    How sharp the softmax is, is learned for every channel.
+    How sharp the softmax is, is learned for every channel. Standardised, a small place that stands out weighs much from the beginning.
     """
 
     positions: Tensor
 
-    def __init__(self, channels: int, size: int, sharpness: float = 5.0) -> None:
+    def __init__(self, channels: int, size: int, sharpness: float = 1.0) -> None:
         super().__init__()
         y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
         self.register_buffer("positions", torch.stack([x.flatten(), y.flatten()], 1), persistent=False)
         self.sharpness = nn.Parameter(torch.full((channels, 1), sharpness))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return (torch.softmax(maps.flatten(2) * self.sharpness, -1) @ self.positions).flatten(1)
+        maps = maps.flatten(2)
+        standardised = (maps - maps.mean(-1, keepdim=True)) / (maps.std(-1, keepdim=True) + 1e-5)
+        return (torch.softmax(standardised * self.sharpness, -1) @ self.positions).flatten(1)
 
 
-def _convolution(fan_in: int, channels: int, kernel: int, stride: int, generator: torch.Generator | None) -> nn.Conv2d:
-    layer = nn.utils.skip_init(nn.Conv2d, fan_in, channels, kernel, stride=stride)
+def _convolution(fan_in: int, channels: int, kernel: int, stride: int, generator: torch.Generator | None, *, bias: bool = True) -> nn.Conv2d:
+    layer = nn.utils.skip_init(nn.Conv2d, fan_in, channels, kernel, stride=stride, bias=bias)
     nn.init.orthogonal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
