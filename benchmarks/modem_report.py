@@ -96,7 +96,8 @@ def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 4.0), squeeze=False, layout="constrained")
     lines: dict[str, Artist] = {}
     for axis, task in zip(axes[0], tasks, strict=True):
-        for method, group in curves[curves["task"] == task].dropna(subset=[column]).groupby("method", sort=False):
+        panel = curves[curves["task"] == task]
+        for method, group in panel.dropna(subset=[column]).groupby("method", sort=False):
             by_step = [(step, bootstrap(values.to_numpy(float))) for step, values in group.groupby("step")[column]]
             steps = np.array([step for step, _ in by_step])
             mean, low, high = (np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high"))
@@ -104,7 +105,7 @@ def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
             (lines[NAMES[str(method)]],) = axis.plot(steps, mean, color=color)
             axis.fill_between(steps, low, high, alpha=0.2, color=color)
         if column == SUCCESS:
-            clone = curves.loc[(curves["task"] == task) & (curves["method"] == "v2"), "check/clone_success"].mean()
+            clone = panel.loc[panel["method"] == "v2", "check/clone_success"].mean()
             lines["BC"] = axis.axhline(clone, color="black", linestyle="--")
             axis.set_ylim(-0.02, 1.02)
         axis.set(title=task, xlabel="environment steps", ylabel=label)

@@ -149,7 +149,7 @@ class SpatialSoftmax(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         maps = maps.flatten(2)
-        standardised = (maps - maps.mean(-1, keepdim=True)) / (maps.std(-1, keepdim=True) + 1e-5)
+        standardised = nn.functional.layer_norm(maps, maps.shape[-1:])
         return (torch.softmax(standardised * self.sharpness, -1) @ self.positions).flatten(1)
 
 
