@@ -12,6 +12,7 @@ import joblib
 import pandas as pd
 import torch
 
+from milp.errors import CheckpointError
 from milp.files import replace_file
 from planners.episode_play import play
 from planners.modem_policy import load_policy
@@ -39,21 +40,24 @@ class Job:
 
 
 def train_and_evaluate(job: Job, make: Callable[[], ModemTask], settings: ModemSettings, out: Path) -> dict[str, Any]:
-    """Train, let planner and clone play, and return the row of this run; a finished one is read."""
+    """Train, let planner and clone play, and return the row of this run; a finished one is read. Raises CheckpointError if it had other settings."""
     torch.set_num_threads(1)
     folder = job.folder(out)
     row = folder / "row.json"
     if row.exists():
-        return dict(json.loads(row.read_text(encoding="utf-8")))
+        finished = json.loads(row.read_text(encoding="utf-8"))
+        if finished["settings"] != repr(settings):
+            raise CheckpointError(f"{folder} is a finished run with other settings: choose another folder with --out, or delete it to train again")
+        return dict(finished["figures"])
     task = make()
     checkpoint = fit_resumably(ModemModule(task, settings, seed=job.seed), folder, check_every=10, save_every=5)
     figures: dict[str, Any] = {"part": job.part, "task": job.task, "method": job.method, "seed": job.seed, "steps": settings.steps}
     table = pd.read_csv(folder / "metrics.csv")
-    figures |= {"violations": int(table["violations"].max()), "saturations": int(table["saturations"].max())}
+    figures |= {name: float(table[name].max()) for name in ("violations", "saturations")}
     for name, share in (("planner", 1.0), ("clone", 0.0)):
         if share or settings.clone_updates:
             figures |= {f"{name}_{key}": value for key, value in evaluated(task, checkpoint, share).items()}
-    replace_file(row, lambda draft: draft.write_text(json.dumps(figures), encoding="utf-8"))
+    replace_file(row, lambda draft: draft.write_text(json.dumps({"settings": repr(settings), "figures": figures}), encoding="utf-8"))
     return figures
 
 

@@ -27,9 +27,9 @@ import gymnasium as gym
 from benchmarks.modem_report import study_aims, write_report
 from benchmarks.modem_runs import RESULTS, Job, curves, run_all, train_and_evaluate
 from envs.manipulation.demonstrators import demonstrate, demonstrator_of
-from planners.modem_settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
+from milp.errors import DatasetError
+from planners.modem_settings import HandoverSettings, ModemSettings, Schedule
 from planners.modem_task import ModemTask
-from planners.shooting_search import ShootingSettings
 from world_models.episodes import Episode
 from world_models.latent_settings import LatentSettings
 
@@ -52,9 +52,8 @@ TASKS = {
     "UprightPivot": Demonstrations(10, 0.1, 36_000),
 }
 LATENT = LatentSettings(latent=64, hidden=128, encoder_hidden=128, members=3)
-SEARCH = ShootingSettings(samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean")
-V2 = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH))
-UNCENTRED = replace(SEARCH, iterations=4, proposals=0.05)
+V2 = ModemSettings(latent=LATENT)
+UNCENTRED = replace(V2.planning.search, iterations=4, proposals=0.05)
 
 
 def at_once(settings: ModemSettings) -> ModemSettings:
@@ -114,14 +113,14 @@ def demonstrations(environment: str, options: dict[str, Any], wanted: Demonstrat
     env = gym.make(environment, **options)
     demonstrator = demonstrator_of(environment.removeprefix(MODULE).removesuffix("-v0"))
     found: list[Episode] = []
-    for trial in itertools.count(1000 * (seed + 1)):
+    for trial in range(1000 * (seed + 1), 1000 * (seed + 2)):
         played = demonstrate(env, demonstrator, wanted.noise, trial)
         if played.success:
             found.append(Episode(played.observation, played.action, played.reward, success=True))
         if len(found) == wanted.episodes:
             env.close()
             return found
-    raise AssertionError("unreachable")
+    raise DatasetError(f"{environment}: 1000 tries of the demonstrator, of which {len(found)} were successes")
 
 
 def task_of(job: Job, options: dict[str, Any], wanted: Demonstrations) -> ModemTask:

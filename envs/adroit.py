@@ -2,8 +2,8 @@
 AdroitPen-v0 and AdroitRelocate-v0. Needs the extra `adroit`.
 
 Demonstrations are the Minari datasets D4RL/{door,hammer,pen,relocate}/human-v2 (25 episodes each by people; they need the extra `hub` and a network)
-and expert-v2. Their observations and actions are those of these tasks and their infos tell success, but their rewards are the dense ones: put the
-success of each step in the place of its reward before an agent learns from both kinds.
+and expert-v2. Their observations and actions are those of these tasks and their infos tell success, but their rewards are the dense ones: train with
+`success_reward: true` (`planners.modem_task`), which puts the success of each step in the place of its reward.
 """
 
 from __future__ import annotations

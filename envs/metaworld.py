@@ -41,4 +41,4 @@ def metaworld(task: str = "push-v3", python: str | None = None, render_mode: str
 
 
 if ENV_ID not in gym.registry:
-    gym.register(id=ENV_ID, entry_point="envs.metaworld:metaworld")
+    gym.register(id=ENV_ID, entry_point="envs.metaworld:metaworld", kwargs={"task": "push-v3"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +18,19 @@ from world_models.episodes import Episode, columns_of, observation_of
 
 @dataclass(frozen=True)
 class PlayedEpisode:
-    """An episode with what the environment reported about safety; all counts are steps.
+    """An episode with what the environment reported about safety; all counts are steps, NaN where it reports nothing.
 
     Args:
         episode: what happened.
         violations: a contact above 100 N on the hand.
         saturations: an actuator at its limit.
-        largest_force: newtons; NaN where the environment measures none.
+        largest_force: newtons; NaN too.
         planned: the planner acted, not the clone.
     """
 
     episode: Episode
-    violations: int
-    saturations: int
+    violations: float
+    saturations: float
     largest_force: float
     planned: int
 
@@ -63,14 +64,17 @@ class _Recording:
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
         self.forces: list[float] = []
-        self.violations = self.saturations = self.planned = 0
+        self.violations: list[bool] = []
+        self.saturations: list[bool] = []
+        self.planned = 0
         self.success = self.terminated = False
 
     def played(self) -> PlayedEpisode:
         stacked = {name: np.stack([row[name] for row in self.observations]) for name in self.observations[0]}
         episode = Episode(observation_of(stacked), np.stack(self.actions), np.array(self.rewards), self.terminated, self.success)
-        force = max(self.forces) if self.forces else float("nan")
-        return PlayedEpisode(episode, self.violations, self.saturations, force, self.planned)
+        if not self.forces:
+            return PlayedEpisode(episode, math.nan, math.nan, math.nan, self.planned)
+        return PlayedEpisode(episode, sum(self.violations), sum(self.saturations), max(self.forces), self.planned)
 
 
 def play(planner: Planner, environments: VectorEnv, seed: int, *, on_step: Callable[[], None] | None = None) -> list[PlayedEpisode]:
@@ -113,6 +117,6 @@ def _note(record: _Recording, info: dict[str, Any], index: int) -> None:
         if name in info:
             record.success |= bool(info[name][index])
     if "contact_violation" in info:
-        record.violations += bool(info["contact_violation"][index])
-        record.saturations += bool(info["saturation"][index])
+        record.violations.append(bool(info["contact_violation"][index]))
+        record.saturations.append(bool(info["saturation"][index]))
         record.forces.append(float(info["contact_force"][index]))

@@ -62,7 +62,8 @@ class EpisodeReplay:
         device: torch.device | str = "cpu",
     ) -> None:
         self.capacity, self.horizon, self.alpha, self.beta, self.device = capacity, horizon, alpha, beta, torch.device(device)
-        self.observations = {name: _empty(space, capacity, self.device) for name, space in _spaces(observation_space).items()}
+        self.spaces = _spaces(observation_space)
+        self.observations: dict[str, Tensor] = {}  # made by the first episode: of what is encoded as it comes, none are kept
         self.action = torch.zeros(capacity, action_size, device=self.device)
         self.reward = torch.zeros(capacity, device=self.device)
         self.terminated = torch.zeros(capacity, device=self.device)
@@ -81,16 +82,14 @@ class EpisodeReplay:
             raise DatasetError(f"an episode of {steps} steps: segments have {self.horizon}, and the replay {self.capacity} slots")
         place = (self.next + torch.arange(slots, device=self.device)) % self.capacity
         columns = columns_of(episode.observation)
-        if set(columns) != set(self.observations):
-            raise DatasetError(f"an episode with observations {sorted(columns)}: the environment has {sorted(self.observations)}")
-        for name, store in self.observations.items():
-            if tuple(columns[name].shape[1:]) != tuple(store.shape[1:]):
-                raise DatasetError(
-                    f"an episode's observations {name} have shape {columns[name].shape[1:]}, the environment's {tuple(store.shape[1:])}"
-                )
-            store[place] = torch.tensor(columns[name]).to(store)
+        if set(columns) != set(self.spaces):
+            raise DatasetError(f"an episode with observations {sorted(columns)}: the environment has {sorted(self.spaces)}")
+        for name, space in self.spaces.items():
+            if columns[name].shape[1:] != space.shape:
+                raise DatasetError(f"an episode's observations {name} have shape {columns[name].shape[1:]}, the environment's {space.shape}")
         if episode.action.shape[1] != self.action.shape[1]:
             raise DatasetError(f"an episode's actions have {episode.action.shape[1]} numbers, the environment's {self.action.shape[1]}")
+        self._keep(place, {name: torch.tensor(columns[name], dtype=_kind(space), device=self.device) for name, space in self.spaces.items()})
         self.action[place[:-1]] = torch.as_tensor(episode.action).to(self.action)
         self.reward[place[:-1]] = torch.as_tensor(episode.reward).to(self.reward)
         self.to_imitate[place[:-1]], self.to_imitate[place[-1]] = episode.success, False
@@ -98,27 +97,36 @@ class EpisodeReplay:
         self.terminated[place[-2]] = float(episode.terminated)
         starts = torch.arange(slots, device=self.device) <= steps - self.horizon
         self.tree.set(place, torch.where(starts, self.highest**self.alpha, 0.0))
-        if self.latents is not None:
-            self._encode(place)
         self.next, self.filled = (self.next + slots) % self.capacity, min(self.filled + slots, self.capacity)
+
+    def _keep(self, place: Tensor, observations: dict[str, Tensor]) -> None:
+        if self._encode_observation is not None:
+            self._encode(place, observations)
+            return
+        if not self.observations:
+            self.observations = {name: column.new_empty((self.capacity, *column.shape[1:])) for name, column in observations.items()}
+        for name, column in observations.items():
+            self.observations[name][place] = column
 
     @torch.no_grad()
     def encode_with(self, encode: Callable[[Any], Tensor], size: int, copies: int = 1) -> None:
-        """From now on, draws are of what `encode` makes of the observations, (n, ...) -> (n, size), not of the observations.
+        """From now on, draws are of what `encode` makes of the observations, (n, ...) -> (n, size); the observations are forgotten.
 
         Each is encoded `copies` times when it comes, of which every draw takes one: where `encode` begins with a random change, draws differ.
         """
         self._encode_observation = encode
         self.latents = torch.empty(self.capacity, copies, size, device=self.device)
-        self._encode(torch.arange(self.filled, device=self.device))
+        if self.filled:
+            self._encode(torch.arange(self.filled, device=self.device), {name: store[: self.filled] for name, store in self.observations.items()})
+        self.observations = {}
 
-    def _encode(self, slots: Tensor) -> None:
+    def _encode(self, place: Tensor, observations: dict[str, Tensor]) -> None:
         assert self.latents is not None
         assert self._encode_observation is not None
-        for part in slots.split(_CHUNK):
-            observation = observation_of({name: store[part] for name, store in self.observations.items()})
+        for rows in torch.arange(len(place), device=self.device).split(_CHUNK):
+            observation = observation_of({name: column[rows] for name, column in observations.items()})
             for copy in range(self.latents.shape[1]):
-                self.latents[part, copy] = self._encode_observation(observation)
+                self.latents[place[rows], copy] = self._encode_observation(observation)
 
     @torch.no_grad()
     def draw(self, batch: int, generator: torch.Generator | None = None) -> Segment:
@@ -190,6 +198,5 @@ def _spaces(space: gym.Space) -> dict[str, gym.spaces.Box]:
     return found  # type: ignore[return-value]
 
 
-def _empty(space: gym.spaces.Box, capacity: int, device: torch.device) -> Tensor:
-    kind = torch.uint8 if space.dtype == np.uint8 else torch.float32
-    return torch.empty((capacity, *space.shape), dtype=kind, device=device)  # of images, gigabytes that only cost memory once they are filled
+def _kind(space: gym.spaces.Box) -> torch.dtype:
+    return torch.uint8 if space.dtype == np.uint8 else torch.float32

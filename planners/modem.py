@@ -123,7 +123,7 @@ class Modem(nn.Module):
         consistency = (latents[1:] - target_latent.view_as(latents[1:])).square().mean(-1)
         bins = settings.latent.bins
         reward = regression_loss(self.model.reward_logits(flat, action), segment.reward.flatten(), bins).view_as(segment.reward)
-        goal = self._value_target(self.model, self.target, following, segment, generator)
+        goal = self._value_target(following, segment, generator)
         value, error = self._value_loss(self.model.critic_logits(flat, action), goal, segment)
         if self._clone_judges:
             clone_value, clone_error = self._clone_value_loss(observation, segment, generator)
@@ -167,10 +167,10 @@ class Modem(nn.Module):
         return torch.stack(latents)
 
     @torch.no_grad()
-    def _value_target(self, actors: LatentModel, critics: LatentModel, following: Tensor, segment: Segment, generator: torch.Generator) -> Tensor:
+    def _value_target(self, following: Tensor, segment: Segment, generator: torch.Generator) -> Tensor:
         """r + gamma min of a pair's two slow critics at its own actor's noisy action: (members, horizon * batch)."""
-        action = noisy(actors.actor(following), self.settings.planning.noise, generator)
-        return self._bellman(critics.value(following, action).amin(1), segment)
+        action = noisy(self.model.actor(following), self.settings.planning.noise, generator)
+        return self._bellman(self.target.value(following, action).amin(1), segment)
 
     def _bellman(self, next_value: Tensor, segment: Segment) -> Tensor:
         return segment.reward.flatten() + self.settings.discount * (1 - segment.terminated.flatten()) * next_value

@@ -153,7 +153,7 @@ class ModemPlanner(SingleDecisions):
         if bool(self.planned.any()) or (begins and self.share is None):
             action, value, spread = self._plan(observation)
             if begins and self.share is None:
-                self.planned = spread <= self.handover.limit * self.agent.scale.value
+                self.planned = spread < self.handover.limit * self.agent.scale.range  # critics that have learned nothing agree on 0
         if not bool(self.planned.all()):
             action = torch.where(self.planned.unsqueeze(1), action, self._clone(observation))
         self.step, self.planned_before = self.step + 1, self.planned

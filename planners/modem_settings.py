@@ -46,7 +46,7 @@ class PlanningSettings:
 
     search: ShootingSettings = field(
         default_factory=lambda: ShootingSettings(
-            samples=120, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean"
+            samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean"
         )
     )
     horizon_growth: int = 0
@@ -63,7 +63,7 @@ class HandoverSettings:
     Args:
         kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after each
             check in which the planner alone succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty", the planner
-            acts where its critics agree: the std of its plan's return is at most `limit` times the range of values seen.
+            acts where its critics agree: the std of its plan's return is below `limit` times the range of values seen, which grows from 0.
         begin, end: environment steps.
         segment: steps between two draws of who acts; the published lottery draws in every step.
         stride, limit: of the two measured kinds.

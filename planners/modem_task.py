@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from planners.episode_play import make_environments
+from planners.episode_play import make_environment, make_environments
 from world_models.demonstrations import load_demonstrations
 from world_models.episodes import Episode
 
@@ -29,27 +29,37 @@ class ModemTask:
     demonstrations: list[Episode]
     about: dict[str, Any] = field(default_factory=dict)
 
-    def make(self, count: int, **more: Any) -> VectorEnv:
+    def make(self, count: int) -> VectorEnv:
         """Copies of the environment side by side."""
-        return make_environments(self.environment, count, **{**self.options, **more})
+        return make_environments(self.environment, count, **self.options)
 
 
-def modem_task(environment: str, options: dict[str, Any] | None = None, dataset: str | None = None, episodes: int | None = None) -> ModemTask:
+def modem_task(
+    environment: str,
+    options: dict[str, Any] | None = None,
+    dataset: str | None = None,
+    episodes: int | None = None,
+    success_reward: bool = False,
+) -> ModemTask:
     """A task out of names.
 
     Args:
         environment, options: see `ModemTask`.
         dataset: Minari id of the demonstrations; none without.
         episodes: how many of them to use, from the first; all when None.
+        success_reward: see `load_demonstrations`; where the environment pays for success alone, but the dataset's rewards are others.
     Raises ConfigError and DatasetError where they do not fit together.
     """
     options = options or {}
     found: list[Episode] = []
     if dataset is not None:
-        one = make_environments(environment, 1, **options)
-        found = load_demonstrations(dataset, one.single_observation_space, one.single_action_space, episodes=episodes, environment=environment)
+        one = make_environment(environment, **options)
+        found = load_demonstrations(
+            dataset, one.observation_space, one.action_space,
+            episodes=episodes, environment=environment, options=one.spec.kwargs if one.spec is not None else options, success_reward=success_reward,
+        )  # fmt: skip
         one.close()
-    about = {"environment": environment, "options": options, "dataset": dataset, "episodes": len(found)}
+    about = {"environment": environment, "options": options, "dataset": dataset, "episodes": len(found), "success_reward": success_reward}
     return ModemTask(environment, options, found, about)
 
 

@@ -59,7 +59,7 @@ class ModemModule(L.LightningModule):
         self.observation_space, self.action_size = spaces_of(task)
         self.agent = Modem(self.observation_space, self.action_size, self.settings, generator=torch_generator(seed, 0))
         self.played: list[int] = []  # lengths of the episodes in the replay
-        self.counts = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
+        self.counts: dict[str, float] = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
         self.share_by_success, self.clone_success = 0.0, 0.0
         self._restored: dict[str, Any] | None = None
 
@@ -88,6 +88,7 @@ class ModemModule(L.LightningModule):
         self.environments = self.task.make(self.settings.environments)
         self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
         if self._restored is not None:
+            self._require_episodes()
             self._encode_replays()
             for index in range(len(self.played)):
                 self._remember(load_episode(self._episode_file(index)))
@@ -103,7 +104,7 @@ class ModemModule(L.LightningModule):
         if not self.agent.frozen:
             return
         settings = self.settings
-        pictures = IMAGE in self.demonstrations.observations and settings.shift > 0
+        pictures = IMAGE in self.demonstrations.spaces and settings.shift > 0
         for number, replay in enumerate((self.demonstrations, self.replay)):
             encode = partial(self._encode_shifted, torch_generator(self.seed, 2, number))
             replay.encode_with(encode, settings.latent.latent, settings.copies if pictures else 1)
@@ -130,7 +131,7 @@ class ModemModule(L.LightningModule):
     @property
     def step(self) -> int:
         """Environment steps so far."""
-        return self.counts["step"]
+        return int(self.counts["step"])
 
     @property
     def share(self) -> float | None:
@@ -177,7 +178,7 @@ class ModemModule(L.LightningModule):
 
     def _collect(self, planner: Any) -> None:
         """One episode in every environment, into the replay and onto the disk."""
-        played = play(planner, self.environments, derived_seed(self.seed, 1, self.counts["episodes"]) % 2**31)
+        played = play(planner, self.environments, derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31)
         for one in played:
             self._remember(one.episode)
             if self._journal is not None:
@@ -270,7 +271,7 @@ class ModemModule(L.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour policy."""
-        if self.current_epoch == CLONING:
+        if self.step == 0:  # cloning; not by the epoch, which `worldplan validate` does not restore
             policies = {"clone": ModemPlanner(self.agent, share=0.0)} if self.settings.clone_updates else {}
         else:
             policies = {
@@ -295,6 +296,16 @@ class ModemModule(L.LightningModule):
     def _journal(self) -> Journal | None:
         journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
         return journals[0] if journals else None
+
+    def _require_episodes(self) -> None:
+        """Where a training goes on, the episodes so far must be at hand. Raises ConfigError."""
+        if not self.played:
+            return
+        if self._journal is None:
+            raise ConfigError("this training cannot go on: nothing kept its episodes; train with the callback planners.training_journal.Journal")
+        beside = Path(str(self.trainer.ckpt_path)).resolve().parent
+        if beside != self._journal.folder.resolve():
+            raise ConfigError(f"the checkpoint's episodes are in {beside}, not in {self._journal.folder}: set trainer.default_root_dir to {beside}")
 
     def _episode_file(self, index: int) -> Path:
         assert self._journal is not None
@@ -332,15 +343,16 @@ class ModemModule(L.LightningModule):
 
 
 def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
-    """Means over episodes: success, return, steps in violation and in saturation, largest force, the planner's share."""
-    force = float(np.max([one.largest_force for one in played]))  # no number where forces are not measured
-    unknown = float("nan") if np.isnan(force) else 0.0
+    """Over episodes, the largest force, and means of success, return, steps in violation and in saturation, the planner's share.
+
+    Those about safety are NaN where they are not measured.
+    """
     return {
         "success": float(np.mean([one.episode.success for one in played])),
         "return": float(np.mean([one.episode.reward.sum() for one in played])),
-        "violations": unknown + float(np.mean([one.violations for one in played])),
-        "saturations": unknown + float(np.mean([one.saturations for one in played])),
-        "largest_force": force,
+        "violations": float(np.mean([one.violations for one in played])),
+        "saturations": float(np.mean([one.saturations for one in played])),
+        "largest_force": float(np.max([one.largest_force for one in played])),
         "planned": float(np.mean([one.planned / len(one.episode) for one in played])),
     }
 
@@ -350,9 +362,10 @@ def for_task(
     options: dict[str, Any] | None = None,
     dataset: str | None = None,
     episodes: int | None = None,
+    success_reward: bool = False,
     settings: ModemSettings | None = None,
     seed: int = 0,
     check_episodes: int = 25,
 ) -> ModemModule:
     """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and `ModemModule`."""
-    return ModemModule(modem_task(environment, options, dataset, episodes), settings, seed=seed, check_episodes=check_episodes)
+    return ModemModule(modem_task(environment, options, dataset, episodes, success_reward), settings, seed=seed, check_episodes=check_episodes)

@@ -186,6 +186,22 @@ def test_what_counts_as_a_success(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @quiet
+def test_success_in_place_of_rewards() -> None:
+    """Of T rows, and of T + 1, the first about the reset."""
+    told = {"infos": {"success": np.array([1, 0, 1, 1, 0])}}, {"infos": {"success": np.array([0, 1, 0, 1])}}
+    foreign(rows=told)
+    found = load_demonstrations(NAME, STATE, ACTION, success_reward=True)
+    assert [episode.reward.tolist() for episode in found] == [[0, 1, 1, 0], [0, 1, 0, 1]]
+
+
+@quiet
+def test_success_that_is_not_told_is_no_reward() -> None:
+    foreign(rows=({},))
+    with pytest.raises(DatasetError, match="episode 0: success_reward needs infos is_success or success"):
+        load_demonstrations(NAME, STATE, ACTION, success_reward=True)
+
+
+@quiet
 def test_no_success_at_all() -> None:
     foreign(rows=({"rewards": np.zeros(4)}, {"rewards": np.zeros(4)}))
     with pytest.raises(DatasetError, match=r"own/pixels-v0 in .*no episode is a success \(all 2 lack it"):
@@ -332,6 +348,20 @@ def test_demonstrations_of_another_task_with_equal_spaces_are_refused() -> None:
     env.close()
 
 
+def test_demonstrations_seen_by_other_cameras_are_refused() -> None:
+    """Whether the task names its cameras or has its own."""
+    pictures = {"observation": "pixels", "image_size": 32}
+    env = gym.make("envs.manipulation:worldplan/BinPick-v0", **pictures)
+    observation = {name: np.zeros((2, *box.shape), box.dtype) for name, box in env.observation_space.items()}
+    episode = Episode(observation, np.zeros((1, 6), np.float32), np.ones(1), success=True)
+    save_demonstrations([episode], NAME, env, {"env_id": "worldplan/BinPick-v0", "cameras": ["right", "left"]})
+    for options in (pictures, pictures | {"cameras": ["left", "right"]}):
+        with pytest.raises(DatasetError, match=r"collected with cameras \['right', 'left'\], but the task has \['left', 'right'\]"):
+            modem_task("envs.manipulation:worldplan/BinPick-v0", options, NAME)
+    assert modem_task("envs.manipulation:worldplan/BinPick-v0", pictures | {"cameras": ["right", "left"]}, NAME).demonstrations
+    env.close()
+
+
 # --- collecting ----------------------------------------------------------------------------------------------------
 
 
@@ -463,6 +493,7 @@ def test_pixels_of_chosen_size() -> None:
         ("planar_push --demonstrator scripted --episodes 2 --observation pixels --cameras ,", "at least one camera"),
         ("Pendulum-v1 --policy random --image-size 32", "--image-size goes with --demonstrator, not with --policy"),
         ("planar_push --demonstrator scripted --episodes 2 --output a.npz", "demonstrations become a Minari dataset"),
+        ("MetaWorld/push-v3 --demonstrator scripted --episodes 2 --frames 1", "--frames is for the manipulation tasks"),
         ("Hopper-v5 --demonstrator scripted --episodes 2", "task 'Hopper-v5': there are scripted demonstrators for worldplan/PlanarPush-v0"),
     ],
 )

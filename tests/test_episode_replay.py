@@ -88,6 +88,7 @@ def test_of_every_observation_some_codes_are_kept() -> None:
 
     replay.encode_with(encode, 3, copies=2)
     replay.add(episode_of(1, 9))
+    assert not replay.observations
     code = replay.draw(2000, torch.Generator().manual_seed(0)).observation
     assert (code[1:, :, 1] - code[:-1, :, 1] == 1).all()
     found = {(int(number), int(step)): set() for number, step, _ in code.flatten(0, 1)}

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,9 +16,11 @@ import pytest
 from envs.metaworld import ENV_ID, VARIABLE, metaworld
 from milp.errors import ConfigError, DatasetError, MissingExtra
 from planners.episode_play import make_environments
+from planners.modem_task import modem_task
 from world_models import metaworld_demonstrations
 from world_models.metaworld_demonstrations import collect_metaworld_demonstrations
 from world_models.seeds import derived_seed
+from worldplan.cli import main
 
 needs_metaworld = pytest.mark.skipif(not os.environ.get(VARIABLE), reason=f"needs {VARIABLE}")
 NAME = f"envs.metaworld:{ENV_ID}"
@@ -104,13 +107,25 @@ def test_side_by_side() -> None:
 
 @needs_metaworld
 def test_demonstrations(env: gym.Env) -> None:
-    found = collect_metaworld_demonstrations("push-v3", 2, noise=0.1, seed=3)
-    again = collect_metaworld_demonstrations("push-v3", 1, noise=0.1, seed=3)
+    found = collect_metaworld_demonstrations("push-v3", 2, noise=0.1, seed=3).episodes
+    again = collect_metaworld_demonstrations("push-v3", 1, noise=0.1, seed=3).episodes
     np.testing.assert_array_equal(found[0].action, again[0].action)
     assert all(episode.success and len(episode) == 100 and episode.reward.max() == 1 for episode in found)
     tries = [env.unwrapped.call("demonstrate", seed=derived_seed(3, trial) % 2**31, noise=0.1) for trial in range(10)]  # type: ignore[attr-defined]
     kept = [one["action"] for one in tries if one["success"]][:2]
     np.testing.assert_array_equal(np.stack([episode.action for episode in found]), np.stack(kept))
+
+
+@needs_metaworld
+def test_collected_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a training reads them, unless it is of another task."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    assert main(["data", "collect", "MetaWorld/push-v3", "--demonstrator", "scripted", "--episodes", "1", "--seed", "3"]) == 0
+    (found,) = modem_task(NAME, {"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0").demonstrations
+    (same,) = collect_metaworld_demonstrations("push-v3", 1, seed=3).episodes
+    np.testing.assert_array_equal(found.action, same.action)
+    with pytest.raises(DatasetError, match="collected with task push-v3, but the task has assembly-v3"):
+        modem_task(NAME, {"task": "assembly-v3"}, "worldplan/metaworld-push-v3-scripted-v0")
 
 
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"noise": -0.1}, {"noise": float("nan")}, {"seed": -1}])
@@ -137,7 +152,7 @@ class Clumsy:
 def test_failures_are_left_out_and_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     player = Clumsy(every=4)
     monkeypatch.setattr(metaworld_demonstrations, "metaworld", lambda task, python: player)
-    assert [episode.action[0, 0] for episode in collect_metaworld_demonstrations("push-v3", 3)] == [4, 8, 12]
+    assert [episode.action[0, 0] for episode in collect_metaworld_demonstrations("push-v3", 3).episodes] == [4, 8, 12]
     assert player.closed
     player.every, player.closed = 1000, False
     with pytest.raises(DatasetError, match="push-v3: only 0 of 20 tries with noise 0.5 were successes: lower the noise"):

@@ -308,10 +308,11 @@ def test_the_handover_switches_whole_segments() -> None:
 
 
 def test_uncertainty_decides_who_acts() -> None:
-    """With agreeing critics the planner acts everywhere, with quarrelling ones nowhere."""
+    """With agreeing critics the planner acts everywhere, with quarrelling ones nowhere; nor where they agree since they have seen nothing."""
     observation = np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32)
-    for limit, expected in ((1e9, True), (0.0, False)):
+    for limit, seen, expected in ((1e9, 1.0, True), (0.0, 1.0, False), (1e9, 0.0, False)):
         agent = agent_of(replace(SETTINGS, handover=HandoverSettings(kind="uncertainty", limit=limit)))
+        agent.scale.update(torch.linspace(0, seen, 50))
         planned = [decision.detail["planned"] for decision in ModemPlanner(agent, share=None).plan_batch(observation)]
         assert planned == [expected] * 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.modem_study import method_settings
 from planners.modem_training import ModemModule
+from world_models.latent_settings import LatentSettings
 from worldplan import modem_evaluation
 from worldplan.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "modem"
+OWN_TASKS = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("metaworld"))
 RECORD = ("config.yaml", "seed", "versions.json")
 TINY = {
     "latent": {"latent": 8, "hidden": 32, "encoder_hidden": 32, "members": 2},
@@ -55,7 +59,7 @@ def record(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in RECORD}
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OWN_TASKS, ids=lambda path: path.stem)
 def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", str(path), "--print_config"]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
@@ -66,7 +70,39 @@ def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_there_are_settings_for_all_tasks() -> None:
-    assert {path.stem.removesuffix("_pixels") for path in CONFIGS.glob("*.yaml")} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
+    assert {path.stem.removesuffix("_pixels") for path in OWN_TASKS} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
+
+
+def parsed(*names: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The arguments of the module that the files of these names make together."""
+    words = [word for name in names for word in ("--config", str(CONFIGS / f"{name}.yaml"))]
+    assert main(["fit", *words, "--print_config"]) == 0
+    return dict(yaml.safe_load(capsys.readouterr().out)["model"]["init_args"])
+
+
+@pytest.mark.parametrize(("name", "method"), [("v1", "v1"), ("no_demonstrations", "no_demos")])
+def test_baselines_are_those_of_the_study(name: str, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = parsed("bin_pick", f"methods/{name}", capsys=capsys)
+    assert found["settings"] == asdict(method_settings(method, 30_000))
+    assert found["dataset"] == (None if name == "no_demonstrations" else "worldplan/bin-pick-scripted-v0")
+
+
+def test_the_shipped_settings_are_those_of_the_study(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed("bin_pick", capsys=capsys)["settings"] == asdict(method_settings("v2", 30_000))
+
+
+def test_ingredients_of_papers(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the presets, but for what is their size."""
+    published, modern = (parsed("bin_pick", f"methods/{name}", capsys=capsys)["settings"] for name in ("published", "modern"))
+    assert published["latent"] == asdict(LatentSettings.classic())
+    presets = asdict(LatentSettings.modern())
+    assert all(modern["latent"][name] == presets[name] for name in ("simnorm", "normed_layers", "bins"))
+
+
+def test_settings_for_metaworld(capsys: pytest.CaptureFixture[str]) -> None:
+    found = parsed("metaworld_push", capsys=capsys)
+    assert found["settings"] == asdict(method_settings("v2", 20_000))
+    assert (found["options"], found["dataset"]) == ({"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0")
 
 
 def test_one_option_moves_the_whole_run(run: Path, work: Path) -> None:

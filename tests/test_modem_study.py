@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from benchmarks.modem_runs import Job
+from benchmarks.modem_runs import Job, train_and_evaluate
 from benchmarks.modem_study import TASKS, Demonstrations, jobs_of, method_settings, task_of
+from milp.errors import CheckpointError
 
 ONE = Demonstrations(1, 0.05, 10_000)
 
@@ -19,6 +24,19 @@ def test_every_job_appears_once() -> None:
     jobs = jobs_of(["main", "baselines", "ablation"], list(TASKS), 3)
     places = [(job.task, job.method, job.seed) for job in jobs]
     assert len(set(places)) == len(places) == 12 + 8 + 2 + 8
+
+
+def test_a_finished_run_is_read_unless_its_settings_were_others(tmp_path: Path) -> None:
+    job, settings = Job("main", "PlanarPush", "v2", 0), method_settings("v2", 10_000)
+    job.folder(tmp_path).mkdir(parents=True)
+    (job.folder(tmp_path) / "row.json").write_text(json.dumps({"settings": repr(settings), "figures": {"planner_success": 0.5}}))
+
+    def make() -> None:
+        raise AssertionError("nothing is to be trained")
+
+    assert train_and_evaluate(job, make, settings, tmp_path) == {"planner_success": 0.5}  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_and_evaluate(job, make, replace(settings, steps=5000), tmp_path)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("on", ["che", "ch", "ce", "he", "c", "h", "e", "none"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from planners.modem_task import ModemTask
 from planners.modem_training import ModemModule, figures_of
 from planners.resumable_fit import fit_resumably
 from planners.shooting_search import ShootingSettings
+from planners.training_journal import Journal
 from world_models.episodes import Episode, columns_of, observation_of
 from world_models.latent_settings import LatentSettings
 
@@ -80,7 +82,15 @@ class ReachInPictures(gym.ObservationWrapper):
         return {"image": self.env.render().transpose(2, 0, 1)[None], "proprioception": observation}
 
 
+class Unmeasured(Reach):
+    """The same where nobody measures forces."""
+
+    def _info(self) -> dict[str, Any]:
+        return {"is_success": self.solved >= 2}
+
+
 gym.register("worldplan_tests/Reach-v0", entry_point=Reach)
+gym.register("worldplan_tests/Unmeasured-v0", entry_point=Unmeasured)
 gym.register("worldplan_tests/ReachInPictures-v0", entry_point=ReachInPictures)
 ID, PICTURES = "worldplan_tests/Reach-v0", "worldplan_tests/ReachInPictures-v0"
 
@@ -247,7 +257,7 @@ def test_handover_by_success_follows_the_planner(tmp_path: Path, monkeypatch: py
     for name, successes in (("good", [0.5, 0.5, 1.0, 0.2]), ("bad", [0.0, 0.0, 0.0, 0.0])):
         module = module_of(replace(SETTINGS, handover=HandoverSettings(kind="success", stride=0.4)))
         module.clone_success = 0.5 if name == "good" else 0.0
-        monkeypatch.setattr(ModemModule, "current_epoch", 2)
+        module.counts["step"] = 48
         monkeypatch.setattr(ModemModule, "_log", lambda self, figures: None)
         for success in successes:
             monkeypatch.setattr("planners.modem_training.figures_of", lambda played, success=success: {"success": success})
@@ -381,14 +391,35 @@ def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
 
 
 def test_safety_that_nobody_measures_is_unknown() -> None:
-    class Unmeasured(Reach):
-        def _info(self) -> dict[str, Any]:
-            return {"is_success": self.solved >= 2}
-
-    gym.register("worldplan_tests/Unmeasured-v0", entry_point=Unmeasured)
     environments = make_environments("worldplan_tests/Unmeasured-v0", 2)
     figures = figures_of(play(UniformPlanner(2), environments, 0))
     assert all(np.isnan(figures[name]) for name in ("violations", "saturations", "largest_force"))
+
+
+def test_running_counts_of_what_nobody_measures_are_unknown(tmp_path: Path) -> None:
+    task = ModemTask("worldplan_tests/Unmeasured-v0", {}, demonstrations(), {})
+    fit_resumably(ModemModule(task, replace(SETTINGS, steps=100), check_episodes=2), tmp_path)
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert table["step"].max() >= 100
+    assert table[["violations", "saturations"]].iloc[-1].isna().all()
+
+
+def test_validation_alone_plays_the_planner_too(whole: Path) -> None:
+    """Lightning restores no epoch there."""
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=whole.parent)
+    (figures,) = trainer.validate(module_of(), ckpt_path=whole, verbose=False, weights_only=True)
+    assert {"check/planner_success", "check/behaviour_success"} <= set(figures)
+
+
+@pytest.mark.parametrize(("journal", "named"), [(False, "Journal"), (True, "default_root_dir")])
+def test_going_on_without_the_episodes_says_where_they_are(whole: Path, tmp_path: Path, journal: bool, named: str) -> None:
+    callbacks: list[L.Callback] = [Journal(tmp_path)] if journal else []
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, callbacks=callbacks, max_epochs=-1, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=journal, default_root_dir=tmp_path,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=named):
+        trainer.fit(module_of(), ckpt_path=whole, weights_only=True)
 
 
 def test_safety_is_counted() -> None:

@@ -74,9 +74,10 @@ class Collection:
 
     Args:
         episodes, seeds: what is kept, and with which seed each began.
-        infos: for each of them, rows of contact_force (N), saturation and success, the first about the reset.
-        metadata: settings, versions, and how the demonstrator did in all its tries: tries, success_rate, largest_contact_force (N), and how many
-            of all steps had a contact_violation (force above the limit) or saturation (an actuator at its limit).
+        infos: for each of them, rows of contact_force (N), saturation and success, the first about the reset; none where nobody measures.
+        metadata: settings, versions, and how the demonstrator did in all its tries: tries, success_rate, and where they are measured
+            largest_contact_force (N), and how many of all steps had a contact_violation (force above the limit) or saturation (an actuator at
+            its limit).
     """
 
     episodes: list[Episode]

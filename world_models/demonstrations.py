@@ -24,7 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 def load_demonstrations(
-    dataset_id: str, observation_space: gym.Space, action_space: gym.Space, *, episodes: int | None = None, environment: str | None = None
+    dataset_id: str,
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    *,
+    episodes: int | None = None,
+    environment: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    success_reward: bool = False,
 ) -> list[Episode]:
     """The successful episodes of a Minari dataset, local or from its hub, in the shapes and types of a task.
 
@@ -34,25 +41,31 @@ def load_demonstrations(
         episodes: how many to read, from the first success on; all when None.
         environment: the task's gymnasium id, "module:Id-v0" too. A dataset that names another task of the same suite is refused, spaces alone do
             not tell tasks apart; one that names none, or one of another suite, is not.
+        options: the task's keyword arguments; a dataset of ours that was collected with others (cameras, say) is refused.
+        success_reward: a step's reward is 1 if infos tell success there, else 0, in place of the stored reward.
     Success is what infos is_success or success say (in any step), where neither is stored, a positive reward in some step. How many
     failures were left out is logged. Raises DatasetError when task or spaces differ, an action lies beyond the limits of
-    `action_space`, data are damaged or not finite, and when there are no successes or fewer than asked for.
+    `action_space`, `success_reward` finds no success in infos, data are damaged or not finite, and when there are no successes or
+    fewer than asked for.
     """
     if episodes is not None and episodes < 1:
         raise ConfigError(f"{episodes} demonstrations: ask for at least 1, or leave the number out to get all")
     kept: list[Episode] = []
     failures = 0
     with open_minari(dataset_id) as (dataset, raw):
-        stored_id = metadata_of(dataset, raw).get("env_id") or (dataset.env_spec.id if dataset.env_spec is not None else None)
+        about = metadata_of(dataset, raw)
+        stored_id = about.get("env_id") or (dataset.env_spec.id if dataset.env_spec is not None else None)
         if environment is not None and stored_id is not None:
             _require_same_task(str(stored_id), environment)
         _require_same_observations(dataset.observation_space, observation_space)
         _require_same_actions(dataset.action_space, action_space)
+        if about.get("kind") == KIND:
+            _require_same_options(about, plain_metadata(options or {}))
         for number, stored in enumerate(dataset.storage.get_episodes(range(dataset.total_episodes))):
             if len(kept) == episodes:
                 break
             if succeeded(stored):
-                kept.append(_episode(number, stored, observation_space, action_space))
+                kept.append(_episode(number, stored, observation_space, action_space, success_reward))
             else:
                 failures += 1
         if not kept:
@@ -108,11 +121,17 @@ def save_demonstrations(
 
 def succeeded(stored: Mapping[str, Any]) -> bool:
     """Whether an episode of a Minari dataset is a success."""
+    told = _told_success(stored)
+    return bool((np.asarray(stored["rewards"]) > 0 if told is None else told).any())
+
+
+def _told_success(stored: Mapping[str, Any]) -> np.ndarray | None:
+    """(T or T + 1,) bool, what infos say of every step; None where they do not."""
     infos = stored["infos"] or {}
     for key in SUCCESS_KEYS:
         if key in infos and not isinstance(infos[key], Mapping):
-            return bool((np.asarray(infos[key], dtype=np.float64) > 0).any())
-    return bool((np.asarray(stored["rewards"]) > 0).any())
+            return np.asarray(infos[key], dtype=np.float64) > 0
+    return None
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -122,6 +141,13 @@ def _require_same_task(stored: str, wanted: str) -> None:
     (suite, task), (own_suite, own_task) = _suite_and_task(stored), _suite_and_task(wanted)
     if suite == own_suite and task != own_task:
         raise DatasetError(f"it is of {stored}, but the task is {wanted.rpartition(':')[2]}: choose a dataset of this task")
+
+
+def _require_same_options(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name in sorted({*stored} & {*wanted}):
+        if stored[name] != wanted[name]:
+            found = f"it was collected with {name} {stored[name]}, but the task has {wanted[name]}"
+            raise DatasetError(f"{found}: choose another dataset, or that {name}")
 
 
 def _suite_and_task(environment: str) -> tuple[str, str]:
@@ -178,7 +204,7 @@ def _require_same_actions(stored: gym.Space, wanted: gym.Space) -> None:
             )
 
 
-def _episode(number: int, stored: Mapping[str, Any], observation_space: gym.Space, action_space: gym.Space) -> Episode:
+def _episode(number: int, stored: Mapping[str, Any], observation_space: gym.Space, action_space: gym.Space, success_reward: bool) -> Episode:
     columns = columns_of(stored["observations"])
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit the type is found as not finite
         needed = {name: np.asarray(columns[name]).astype(box.dtype, copy=False) for name, box in _boxes(observation_space).items()}
@@ -190,9 +216,15 @@ def _episode(number: int, stored: Mapping[str, Any], observation_space: gym.Spac
     ends = np.flatnonzero(np.asarray(stored["terminations"]))
     if len(ends) and ends[0] < len(action) - 1:
         raise DatasetError(f"episode {number} goes on after it terminated in step {ends[0]}: write every episode on its own")
+    reward = np.asarray(stored["rewards"])
+    if success_reward:
+        told = _told_success(stored)
+        if told is None:
+            raise DatasetError(f"episode {number}: success_reward needs infos {' or '.join(SUCCESS_KEYS)}: leave it out to take the stored rewards")
+        reward = told[-len(action) :].astype(np.float32)  # of T + 1 rows, the first is about the reset
     try:
         observation: Observations = observation_of(needed)
-        return Episode(observation, _within(action, action_space), stored["rewards"], terminated=bool(len(ends)), success=True)
+        return Episode(observation, _within(action, action_space), reward, terminated=bool(len(ends)), success=True)
     except DatasetError as error:
         raise DatasetError(f"episode {number}: {error}") from error
 

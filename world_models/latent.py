@@ -159,13 +159,13 @@ class Clone(nn.Module):
         """Observations -> the actions of the demonstrator, (batch, action) in (-1, 1)."""
         return self.act(self.encode(observation))
 
-    def critic_logits(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
+    def critic_logits(self, latent: Tensor, action: Tensor) -> Tensor:
         """(n, latent), (n, action) -> (2, n, bins or 1). No gradient reaches the encoder if `latent` comes detached."""
-        return _critic_logits(self.critics, latent, action, frozen)
+        return _critic_logits(self.critics, latent, action, frozen=False)
 
-    def value(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
+    def value(self, latent: Tensor, action: Tensor) -> Tensor:
         """(n, latent), (n, action) -> (2, n)."""
-        return decode(self.critic_logits(latent, action, frozen=frozen), self.settings.bins)
+        return decode(self.critic_logits(latent, action), self.settings.bins)
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """Of encoder and actor: what cloning trains."""

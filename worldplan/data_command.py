@@ -48,12 +48,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _add_collect(parser: Any) -> None:
     usual = CollectionSettings
-    parser.add_argument("env", help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0")
+    parser.add_argument("env", help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0; MetaWorld/push-v3 with --demonstrator")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--output", default="", help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 or worldplan/TASK-scripted-v0 when empty")
     maker = parser.add_mutually_exclusive_group(required=True)
     maker.add_argument("--policy", choices=POLICIES, help="what to act with: uniform actions, or an agent of that strength")
-    maker.add_argument("--demonstrator", choices=("scripted",), help="what to act with, for the manipulation tasks")
+    maker.add_argument("--demonstrator", choices=("scripted",), help="what to act with, for the manipulation tasks and Meta-World")
     add_demonstrator_options(parser.add_argument_group("with --demonstrator", argument_default=argparse.SUPPRESS))
     policy = parser.add_argument_group("with --policy", argument_default=argparse.SUPPRESS)
     policy.add_argument("--steps", type=int, help=f"transitions, {usual.steps} when not given (medium-replay: as many as training took)")

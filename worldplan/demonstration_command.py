@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +16,13 @@ from rich.table import Table
 from milp.errors import ConfigError
 from world_models.data_files import file_of
 
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from world_models.demonstration_collection import Collection
+
+METAWORLD = "MetaWorld/"  # before the name of one of its tasks
+
 # the others serve both forms of `worldplan data collect`
 DEMONSTRATOR_OPTIONS = ("episodes", "noise", "observation", "keep_failures", "image_size", "cameras", "frames")
 
@@ -21,7 +30,7 @@ DEMONSTRATOR_OPTIONS = ("episodes", "noise", "observation", "keep_failures", "im
 def add_demonstrator_options(group: Any) -> None:
     """The options of this form of `worldplan data collect`, all of them without a default."""
     group.add_argument("--episodes", type=int, help="successful demonstrations to collect")
-    group.add_argument("--noise", type=float, help="standard deviation added to every action, 0.05 when not given")
+    group.add_argument("--noise", type=float, help="standard deviation added to every action, 0.05 when not given (Meta-World: 0.1)")
     group.add_argument("--observation", choices=("state", "pixels"), help="state when not given")
     group.add_argument("--image-size", type=int, help="pixels of a side of the pictures, 64 when not given")
     group.add_argument("--cameras", type=_names, help="whose pictures are observed, left,right when not given")
@@ -37,27 +46,61 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
     """Collect, write and report; `given` are the options of the command line."""
     if "episodes" not in given:
         raise ConfigError("--demonstrator needs --episodes: say how many demonstrations to collect")
-    from world_models.demonstration_collection import DemonstrationSettings, collect_demonstrations  # MuJoCo and Minari take seconds
-    from world_models.demonstrations import save_demonstrations
+    from world_models.demonstrations import save_demonstrations  # MuJoCo and Minari take seconds
     from world_models.minari_files import require_free_id
 
-    settings = DemonstrationSettings(given["env"], seed=given["seed"], **{name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given})
-    output = (given["output"] or default_id(settings.task, settings.observation)).removeprefix("minari:")
+    demonstrator = _of_metaworld(given) if given["env"].startswith(METAWORLD) else _of_manipulation(given)
+    output = (given["output"] or demonstrator.usual_id).removeprefix("minari:")
     if file_of(output) is not None:
-        raise ConfigError(f"--output {output}: demonstrations become a Minari dataset: give an id such as {default_id(settings.task, 'state')}")
+        raise ConfigError(f"--output {output}: demonstrations become a Minari dataset: give an id such as {demonstrator.usual_id}")
     require_free_id(output)  # better now than after the work
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        shown = bar.add_task("demonstrations", total=settings.episodes)
-        found = collect_demonstrations(settings, lambda done, total: bar.update(shown, completed=done, total=total))
-    env = settings.make_environment()
+        shown = bar.add_task("demonstrations", total=given["episodes"])
+        found = demonstrator.collect(lambda done, total: bar.update(shown, completed=done, total=total))
+    env = demonstrator.make_environment()
     try:
         save_demonstrations(found.episodes, output, env, found.metadata, infos=found.infos, seeds=found.seeds)
     finally:
         env.close()
-    Console().print(_score_table(settings.task, found.metadata))
+    Console().print(_score_table(demonstrator.task, found.metadata))
     Console().print(f"{len(found.episodes)} demonstrations, {sum(map(len, found.episodes))} steps, written to {output}", soft_wrap=True)
     return 0
+
+
+@dataclass(frozen=True)
+class _Demonstrator:
+    """Who plays which task, and the id of the dataset where none is given."""
+
+    task: str
+    usual_id: str
+    collect: Callable[[Callable[[int, int], None]], Collection]
+    make_environment: Callable[[], gym.Env]
+
+
+def _of_manipulation(given: Mapping[str, Any]) -> _Demonstrator:
+    from world_models.demonstration_collection import DemonstrationSettings, collect_demonstrations
+
+    settings = DemonstrationSettings(given["env"], seed=given["seed"], **{name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given})
+    usual_id = default_id(settings.task, settings.observation)
+    return _Demonstrator(settings.task, usual_id, partial(collect_demonstrations, settings), settings.make_environment)
+
+
+def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
+    import gymnasium as gym
+
+    from envs.metaworld import ENV_ID
+    from world_models.metaworld_demonstrations import collect_metaworld_demonstrations
+
+    wrong = [name for name in DEMONSTRATOR_OPTIONS if name in given and name not in ("episodes", "noise")]
+    if wrong:
+        raise ConfigError(f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; Meta-World is observed by its state, successes are kept")
+    task, noise = given["env"].removeprefix(METAWORLD), {name: given[name] for name in ("noise",) if name in given}
+
+    def collect(progress: Callable[[int, int], None]) -> Collection:
+        return collect_metaworld_demonstrations(task, given["episodes"], seed=given["seed"], progress=progress, **noise)
+
+    return _Demonstrator(task, f"worldplan/metaworld-{task}-scripted-v0", collect, lambda: gym.make(f"envs.metaworld:{ENV_ID}", task=task))
 
 
 def default_id(task: str, observation: str) -> str:
@@ -69,6 +112,8 @@ def default_id(task: str, observation: str) -> str:
 def _score_table(task: str, score: Mapping[str, Any]) -> Table:
     table = Table(title=f"{task}: scripted demonstrator, noise {score['noise']}", show_header=False)
     table.add_row("success rate", f"{100 * score['success_rate']:.1f} % of {score['tries']} tries")
+    if "largest_contact_force" not in score:
+        return table
     table.add_row("largest contact force", f"{score['largest_contact_force']:.1f} N")
     table.add_row("contact above the limit", f"{score['contact_violation']} of {score['steps']} steps")
     table.add_row("actuator at its limit", f"{score['saturation']} of {score['steps']} steps")

@@ -94,12 +94,11 @@ def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dic
     table = pd.DataFrame(
         {
             "success": [float(one.episode.success) for one in played],
-            "violations": [float(one.violations) for one in played],
+            "violations": [one.violations for one in played],
             "saturations": [float(one.saturations) for one in played],
             "force": [one.largest_force for one in played],
         }
     )
-    table.loc[table["force"].isna(), ["violations", "saturations"]] = math.nan
     means = {"violations": float(table["violations"].mean()), "saturations": float(table["saturations"].mean())}
     return {**bootstrap(table["success"].to_numpy()), **means, "largest_force": float(table["force"].max())}
 

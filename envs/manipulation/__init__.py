@@ -19,6 +19,7 @@ except Exception as error:  # AttributeError or RuntimeError, by platform and by
         "libosmesa6 for MUJOCO_GL=osmesa, libegl1 and libgl1 for MUJOCO_GL=egl"
     ) from error
 
+from envs.manipulation.environment import CAMERAS
 from envs.manipulation.tasks import TASKS
 
 for _name, _task in TASKS.items():
@@ -28,5 +29,5 @@ for _name, _task in TASKS.items():
             id=_id,
             entry_point="envs.manipulation.environment:ManipulationEnv",
             max_episode_steps=_task.steps,
-            kwargs={"task": _name},
+            kwargs={"task": _name, "cameras": CAMERAS},
         )
