@@ -39,7 +39,8 @@ def report(rows: pd.DataFrame, aims: list[str]) -> str:
     lines = [
         "Success of 100 new episodes per run, planner alone (handover 1); mean over seeds, with a 95 % bootstrap interval over them where there are "
         "several. BC is the clone that the same runs begin with. Violations: steps in which a contact on the hand exceeded 100 N, saturations: steps "
-        "with an actuator at its limit; in training, all seeding and interaction steps of a run, mean over seeds.",
+        "with an actuator at its limit; in training, all seeding and interaction steps of a run, mean over seeds. All methods share falling learning "
+        "rates, the percentile scale, and an encoder that stays as cloning made it (where nothing is cloned, it learns on).",
         "",
         "| task | method | seeds | steps | success | BC | violations in training | saturations in training | violations per evaluation episode |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -24,6 +24,7 @@ from planners.ramp_settings import RampSettings
 from planners.symbolic_env import SymbolicEnv
 from world_models.model_files import save_model
 from world_models.numeric_domain import Goal, NumericModel, Vocabulary
+from world_models.saved_state import save_tensors
 
 STATE, SETTINGS, MODEL = "ramp.pt", "settings.json", "action_model.json"
 FORMAT = 1
@@ -106,7 +107,7 @@ class Ramp:
         text = json.dumps(content["settings"], indent=2) + "\n"
         replace_file(folder / SETTINGS, lambda draft: draft.write_text(text, encoding="utf-8"))
         save_model(self.agent.experience.model(), folder / MODEL)
-        replace_file(folder / STATE, lambda draft: torch.save(content, draft))
+        save_tensors(content, folder / STATE)
 
     @staticmethod
     def load(

@@ -15,11 +15,10 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, TQDMProgres
 from lightning.pytorch.loggers import CSVLogger
 
 from envs.bandits import BanditInstance
-from milp.files import replace_file
 from milp.solvers import SolverSettings
 from planners.sequoia import SequoiaSettings
 from planners.sequoia_training import SequoiaModule
-from world_models.saved_state import saved_entry
+from world_models.saved_state import save_tensors, saved_entry
 
 DONE = "done"
 
@@ -91,7 +90,7 @@ class _WholeFiles(TorchCheckpointIO):
     """A checkpoint is replaced in one move: a kill while it is written leaves the one before."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        replace_file(Path(path), lambda draft: torch.save(checkpoint, draft))
+        save_tensors(checkpoint, path)
 
 
 def _keep_metrics(folder: Path) -> None:

@@ -15,20 +15,23 @@ CODE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
+import torch
 from milp.files import replace_file
+from world_models.saved_state import save_tensors
 import worldplan.cli
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 writers = {
-    "text": lambda draft: draft.write_text("x" * 100_000),
-    "array": lambda draft: np.savez(draft, a=np.zeros(100_000)),
+    "text": lambda file: replace_file(file, lambda draft: draft.write_text("x" * 100_000)),
+    "array": lambda file: replace_file(file, lambda draft: np.savez(draft, a=np.zeros(100_000))),
+    "tensors": lambda file: save_tensors({"a": torch.zeros(100_000)}, file),
 }
-worldplan.cli._run = lambda arguments: replace_file(Path(arguments[1]), writers[arguments[0]])
+worldplan.cli._run = lambda arguments: writers[arguments[0]](Path(arguments[1]))
 sys.exit(worldplan.cli.main(sys.argv[1:]))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on files there")
-@pytest.mark.parametrize("writer", ["text", "array"])
+@pytest.mark.parametrize("writer", ["text", "array", "tensors"])
 def test_a_failed_write_names_the_file_and_leaves_it_as_it_was(writer: str, tmp_path: Path) -> None:
     file = tmp_path / "deep" / "kept.npz"
     replace_file(file, lambda draft: draft.write_text("old"))

@@ -15,6 +15,7 @@ from envs.dynamics import Members, Prediction
 from envs.termination import Termination
 from milp.errors import CheckpointError, ConfigError
 from world_models.batched_mlp import propagate
+from world_models.saved_state import save_tensors
 
 CLIP = 10.0  # normalised inputs beyond this many standard deviations are cut
 MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # where the learned bounds start
@@ -185,7 +186,7 @@ class GaussianEnsemble(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write `checkpoint()` to a file for `load_ensemble`."""
-        torch.save({"ensemble": self.checkpoint()}, path)
+        save_tensors({"ensemble": self.checkpoint()}, path)
 
 
 def changes(observation: Tensor, next_observation: Tensor, reward: Tensor) -> Tensor:

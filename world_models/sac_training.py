@@ -15,9 +15,9 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
 from milp.errors import CheckpointError, ConfigError, Diverged
-from milp.files import replace_file
 from world_models.collection_settings import Act, CollectionSettings, Progress, make_environment, mean_return, seed_of
 from world_models.data_recording import Recorder, Recording
+from world_models.saved_state import save_tensors
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _save(trained: Trained, path: Path) -> None:
         "parts": trained.parts,
         "evaluations": trained.evaluations,
     }
-    replace_file(path, lambda draft: torch.save(content, draft))
+    save_tensors(content, path)
 
 
 def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> Trained:

@@ -1,13 +1,22 @@
-"""Looking into the saved state of a training before it is continued."""
+"""Files of tensors and plain values: written whole or not at all, and looked into before a training is continued."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from milp.errors import CheckpointError
+from milp.files import replace_file
+
+
+def save_tensors(content: Any, path: str | Path) -> None:
+    """`torch.save` in one move. Raises OSError that names `path` where the disk is full; torch itself calls that an "enforce fail"."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    replace_file(Path(path), lambda draft: draft.write_bytes(buffer.getbuffer()))
 
 
 def saved_entry(last: Path, *keys: str) -> Any:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from milp.errors import CheckpointError, DatasetError
 from world_models.batched_mlp import BatchedMLP
 from world_models.data import Transitions
+from world_models.saved_state import save_tensors
 
 HELD_OUT_SHARE = 0.2
 FEWEST = 5  # terminated rows: one to tune the threshold on, a few to learn from
@@ -57,7 +58,7 @@ class TerminationClassifier(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write plain numbers and tensors only."""
-        torch.save({"termination": {"sizes": self.sizes, "weights": self.state_dict()}}, path)
+        save_tensors({"termination": {"sizes": self.sizes, "weights": self.state_dict()}}, path)
 
 
 def fit_termination(
