@@ -111,6 +111,7 @@ def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
             axis.set_ylim(-0.02, 1.02)
         axis.set(title=task, xlabel="environment steps", ylabel=label)
         axis.grid(alpha=0.3)
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(len(lines), 3 * len(tasks)), fontsize=7)
+        axis.locator_params(axis="x", nbins=5)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(len(lines), 2 * len(tasks)), fontsize=7)
     replace_file(file, lambda draft: figure.savefig(draft, dpi=110))
     plt.close(figure)
