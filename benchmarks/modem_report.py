@@ -82,7 +82,8 @@ def study_aims(rows: pd.DataFrame) -> list[str]:
 def gains(rows: pd.DataFrame) -> list[str]:
     """How far MoDem-V2 is above the clone, with a bootstrap interval over seeds."""
     return [
-        f"- {task}: {interval(group['planner_success'] - group['clone_success'])} above BC in absolute terms ({len(group)} seeds)."
+        f"- {task}, {group['demonstrations'].iloc[0]} demonstrations: {interval(group['planner_success'] - group['clone_success'])} above BC in "
+        f"absolute terms ({len(group)} seeds)."
         for task, group in rows[rows["method"] == "v2"].groupby("task", sort=False)
     ]
 
