@@ -21,6 +21,7 @@ from milp.errors import CheckpointError
 from planners.sequoia import SequoiaSettings
 from planners.sequoia_fit import fit_sequoia
 from planners.sequoia_training import SequoiaModule
+from world_models.saved_state import save_tensors
 
 SETTINGS = SequoiaSettings(
     hidden=(6, 6), pretrain_steps=20, updates=40, solves=4, episodes=8, batch=16, pool=60, replay=100, check_every=10, check_episodes=4,
@@ -82,20 +83,24 @@ def test_training_resumes_to_the_same_bits(method: str, step: int, unbroken: Pat
 
 
 def test_a_cut_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = torch.save, []
+    steps, real = [], Path.write_bytes
 
-    def cut(value: Any, file: Any) -> None:
-        calls.append(value["global_step"])
-        if value["global_step"] == 30:
-            Path(file).write_bytes(b"half of a chec")
+    def save(content: Any, path: Any) -> None:
+        steps.append(content["global_step"])
+        save_tensors(content, path)
+
+    def cut(draft: Path, content: Any) -> int:
+        if steps[-1] == 30:
+            real(draft, b"half of a chec")
             raise Stop
-        real(value, file)
+        return real(draft, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", cut)
+        patch.setattr("planners.sequoia_fit.save_tensors", save)
+        patch.setattr(Path, "write_bytes", cut)
         with pytest.raises(Stop):
             fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
-    assert calls[-1] == 30
+    assert steps[-1] == 30
     fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
     assert_same(weights(tmp_path / "best.ckpt"), weights(unbroken / "best.ckpt"))
 
