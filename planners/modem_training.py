@@ -88,8 +88,9 @@ class ModemModule(L.LightningModule):
         self.environments = self.task.make(self.settings.environments)
         self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
         if self._restored is not None:
-            self._require_episodes()
-            self._encode_replays()
+            if self.played:  # before the seeding nothing is encoded yet
+                self._require_episodes()
+                self._encode_replays()
             for index in range(len(self.played)):
                 self._remember(load_episode(self._episode_file(index)))
             self.replay.load_state_dict(self._restored["replay"])
@@ -299,8 +300,6 @@ class ModemModule(L.LightningModule):
 
     def _require_episodes(self) -> None:
         """Where a training goes on, the episodes so far must be at hand. Raises ConfigError."""
-        if not self.played:
-            return
         if self._journal is None:
             raise ConfigError("this training cannot go on: nothing kept its episodes; train with the callback planners.training_journal.Journal")
         beside = Path(str(self.trainer.ckpt_path)).resolve().parent

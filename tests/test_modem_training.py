@@ -276,8 +276,8 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     assert module.replay.filled == STEPS + 1
 
 
-@pytest.mark.parametrize(("environment", "encoder_rate"), [(ID, 0.5), (PICTURES, 0.0)])
-def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("environment", "encoder_rate", "epoch"), [(ID, 0.5, 3), (PICTURES, 0.0, 3), (PICTURES, 0.0, 1)])
+def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate: float, epoch: int, tmp_path: Path) -> None:
     """The same weights, unbroken and stopped in the middle: with an encoder that goes on learning, and with shifted copies of pictures.
 
     The clone keeps its own encoder.
@@ -287,7 +287,7 @@ def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate
 
     class Stopped(ModemModule):
         def on_train_epoch_start(self) -> None:
-            if self.current_epoch == 3:
+            if self.current_epoch == epoch:
                 raise KeyboardInterrupt
             super().on_train_epoch_start()
 
