@@ -25,7 +25,7 @@ from planners.modem_task import ModemTask
 from world_models.metaworld_demonstrations import collect_metaworld_demonstrations
 
 ENVIRONMENT = "envs.metaworld:worldplan/MetaWorld-v0"
-TASKS = ["push-v3", "assembly-v3"]  # cloning 5 demonstrations solves about a sixth of the first and a quarter of the second
+TASKS = ["push-v3", "assembly-v3"]  # cloning 5 demonstrations solves about a sixth of the first and half of the second
 DEMONSTRATIONS, NOISE = 5, 0.1
 UNMEASURED = ("violations", "saturations", "largest_force")
 

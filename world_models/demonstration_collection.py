@@ -17,7 +17,7 @@ from milp.errors import ConfigError, DatasetError
 from world_models.episodes import Episode
 from world_models.seeds import derived_seed
 
-_PATIENCE, _TRIES = 20, 10  # a demonstrator is given up after so many tries, and so many more for each success
+PATIENCE, TRIES = 20, 10  # a demonstrator is given up after so many tries, and so many more for each success
 _PACKAGES = ("worldplan", "gymnasium", "mujoco", "minari", "numpy")
 
 
@@ -110,7 +110,7 @@ def collect_demonstrations(settings: DemonstrationSettings, progress: Callable[[
     env = settings.make_environment()
     try:
         while len(episodes) < settings.episodes:
-            if len(successes) >= _PATIENCE + _TRIES * len(episodes):
+            if len(successes) >= PATIENCE + TRIES * len(episodes):
                 raise DatasetError(
                     f"{settings.task}: only {sum(successes)} of {len(successes)} tries with noise {settings.noise} were successes, and "
                     f"{settings.episodes} are asked for: lower the noise, or keep the failures (--keep-failures)"
@@ -145,4 +145,9 @@ def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
 def _about(settings: DemonstrationSettings) -> dict[str, Any]:
     about = {"env_id": f"worldplan/{settings.task}-v0", "demonstrator": "scripted"}
     chosen = {key: value for key, value in asdict(settings).items() if key not in ("task", "episodes") and value is not None}
-    return about | chosen | {f"{name}_version": packages.version(name) for name in _PACKAGES}
+    return about | chosen | versions_of(*_PACKAGES)
+
+
+def versions_of(*names: str) -> dict[str, str]:
+    """Installed versions of packages, for the record: NAME_version."""
+    return {f"{name}_version": packages.version(name) for name in names}

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import metadata as packages
 
 import numpy as np
 
 from envs.metaworld import ENV_ID, metaworld
 from milp.errors import ConfigError, DatasetError
-from world_models.demonstration_collection import Collection
+from world_models.demonstration_collection import PATIENCE, TRIES, Collection, versions_of
 from world_models.episodes import Episode
 from world_models.seeds import derived_seed
-
-_PATIENCE, _TRIES = 20, 10  # a policy is given up after so many tries, and so many more for each success
-_PACKAGES = ("worldplan", "gymnasium", "minari", "numpy")
 
 
 def collect_metaworld_demonstrations(
@@ -45,7 +41,7 @@ def collect_metaworld_demonstrations(
     env = metaworld(task, python)
     try:
         while len(found) < episodes:
-            if tries >= _PATIENCE + _TRIES * len(found):
+            if tries >= PATIENCE + TRIES * len(found):
                 raise DatasetError(f"{task}: only {len(found)} of {tries} tries with noise {noise} were successes: lower the noise")
             start = derived_seed(seed, tries) % 2**31
             played = env.call("demonstrate", seed=start, noise=noise)
@@ -58,5 +54,4 @@ def collect_metaworld_demonstrations(
         env.close()
     about = {"env_id": ENV_ID, "task": task, "demonstrator": "scripted", "noise": noise, "seed": seed}
     score = {"tries": tries, "success_rate": episodes / tries}
-    versions = {f"{name}_version": packages.version(name) for name in _PACKAGES}
-    return Collection(found, seeds, [{} for _ in found], about | score | versions)
+    return Collection(found, seeds, [{} for _ in found], about | score | versions_of("worldplan", "gymnasium", "minari", "numpy"))

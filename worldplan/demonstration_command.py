@@ -78,10 +78,14 @@ class _Demonstrator:
     make_environment: Callable[[], gym.Env]
 
 
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given}
+
+
 def _of_manipulation(given: Mapping[str, Any]) -> _Demonstrator:
     from world_models.demonstration_collection import DemonstrationSettings, collect_demonstrations
 
-    settings = DemonstrationSettings(given["env"], seed=given["seed"], **{name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given})
+    settings = DemonstrationSettings(given["env"], seed=given["seed"], **_options(given))
     usual_id = default_id(settings.task, settings.observation)
     return _Demonstrator(settings.task, usual_id, partial(collect_demonstrations, settings), settings.make_environment)
 
@@ -92,13 +96,13 @@ def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
     from envs.metaworld import ENV_ID
     from world_models.metaworld_demonstrations import collect_metaworld_demonstrations
 
-    wrong = [name for name in DEMONSTRATOR_OPTIONS if name in given and name not in ("episodes", "noise")]
+    task, options = given["env"].removeprefix(METAWORLD), _options(given)
+    wrong = [name for name in options if name not in ("episodes", "noise")]
     if wrong:
         raise ConfigError(f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; Meta-World is observed by its state, successes are kept")
-    task, noise = given["env"].removeprefix(METAWORLD), {name: given[name] for name in ("noise",) if name in given}
 
     def collect(progress: Callable[[int, int], None]) -> Collection:
-        return collect_metaworld_demonstrations(task, given["episodes"], seed=given["seed"], progress=progress, **noise)
+        return collect_metaworld_demonstrations(task, seed=given["seed"], progress=progress, **options)
 
     return _Demonstrator(task, f"worldplan/metaworld-{task}-scripted-v0", collect, lambda: gym.make(f"envs.metaworld:{ENV_ID}", task=task))
 

@@ -95,7 +95,7 @@ def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dic
         {
             "success": [float(one.episode.success) for one in played],
             "violations": [one.violations for one in played],
-            "saturations": [float(one.saturations) for one in played],
+            "saturations": [one.saturations for one in played],
             "force": [one.largest_force for one in played],
         }
     )
