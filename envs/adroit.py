@@ -3,7 +3,7 @@ AdroitPen-v0 and AdroitRelocate-v0. Needs the extra `adroit`.
 
 Demonstrations are the Minari datasets D4RL/{door,hammer,pen,relocate}/human-v2 (25 episodes each by people; they need the extra `hub` and a network)
 and expert-v2. Their observations and actions are those of these tasks and their infos tell success, but their rewards are the dense ones: train with
-`success_reward: true` (`planners.modem_task`), which puts the success of each step in the place of its reward.
+`success_reward: true` (`worldplan.planners.modem.task`), which puts the success of each step in the place of its reward.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from milp.errors import MissingExtra
+from worldplan.milp.errors import MissingExtra
 
 TASKS = ("Door", "Hammer", "Pen", "Relocate")
 STEPS = 200
@@ -64,4 +64,4 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
 for _task in TASKS:
     _id = f"worldplan/Adroit{_task}-v0"
     if _id not in gym.registry:
-        gym.register(id=_id, entry_point="envs.adroit:AdroitEnv", max_episode_steps=STEPS, kwargs={"task": _task})
+        gym.register(id=_id, entry_point="worldplan.envs.adroit:AdroitEnv", max_episode_steps=STEPS, kwargs={"task": _task})

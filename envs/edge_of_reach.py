@@ -20,8 +20,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from envs.dynamics import Prediction
-from milp.errors import ConfigError
+from worldplan.envs.dynamics.model import Prediction
+from worldplan.milp.errors import ConfigError
 
 
 @dataclass(frozen=True)

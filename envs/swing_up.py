@@ -1,10 +1,10 @@
 """Two pendulums to swing up and balance: a pole on a cart, and an acrobot (a double pendulum driven at its elbow only).
 
-`gymnasium.make("envs.swing_up:worldplan/CartPoleSwingUp-v0")` and `...AcrobotSwingUp-v0`. An episode begins hanging, nothing ends it
+`gymnasium.make("worldplan.envs.swing_up:worldplan/CartPoleSwingUp-v0")` and `...AcrobotSwingUp-v0`. An episode begins hanging, nothing ends it
 early, and it is a success when the pendulum stood in each of its last `HELD` steps, every link within 18 degrees of upright. The reward is
 smooth: how high the pendulum reaches, less small costs of speed, effort and being off centre.
 
-A task's formulas work on whole batches of states, so `envs.mujoco_rollouts.MujocoDynamics` steps thousands of them at once.
+A task's formulas work on whole batches of states, so `worldplan.envs.dynamics.mujoco.MujocoDynamics` steps thousands of them at once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
-from envs.mujoco_tasks import Array, Fields, Start, Task
-from milp.errors import ConfigError
+from worldplan.envs.dynamics.mujoco_tasks import Array, Fields, Start, Task
+from worldplan.milp.errors import ConfigError
 
 HELD = 50  # steps, two seconds
 GRAVITY = 9.81
@@ -216,7 +216,7 @@ class SwingUpEnv(MujocoEnv):
         return model, mujoco.MjData(model)
 
     def vectorised_task(self) -> Task:
-        """For `envs.mujoco_rollouts`: what this class makes of states, without its Python code per row."""
+        """For `worldplan.envs.dynamics.mujoco`: what this class makes of states, without its Python code per row."""
         return self.task
 
     def step(self, action: NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
@@ -240,5 +240,5 @@ class SwingUpEnv(MujocoEnv):
         return self.task.observe(self.state_vector()[None], {})[0]
 
 
-gym.register("worldplan/CartPoleSwingUp-v0", "envs.swing_up:SwingUpEnv", kwargs={"name": "cart_pole"}, max_episode_steps=250)
-gym.register("worldplan/AcrobotSwingUp-v0", "envs.swing_up:SwingUpEnv", kwargs={"name": "acrobot"}, max_episode_steps=250)
+gym.register("worldplan/CartPoleSwingUp-v0", "worldplan.envs.swing_up:SwingUpEnv", kwargs={"name": "cart_pole"}, max_episode_steps=250)
+gym.register("worldplan/AcrobotSwingUp-v0", "worldplan.envs.swing_up:SwingUpEnv", kwargs={"name": "acrobot"}, max_episode_steps=250)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from milp.errors import ConfigError, InfeasibleActionSet, SolverFailed, SolverUnavailable
-from milp.program import Floats, Indices, Matrices, Program
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed, SolverUnavailable
+from worldplan.milp.program import Floats, Indices, Matrices, Program
 
 
 @dataclass(frozen=True)

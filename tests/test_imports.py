@@ -51,8 +51,8 @@ def test_our_packages_keep_the_order() -> None:
     ("path", "code"),
     [
         ("milp/a.py", "import envs"),
-        ("milp/a.py", "import numpy, planners.base as base"),
-        ("envs/deep/a.py", "from world_models.data import load"),
+        ("milp/a.py", "import numpy, worldplan.planners.base as base"),
+        ("envs/deep/a.py", "from worldplan.world_models.data.transitions import load"),
         ("world_models/a.py", "def late():\n    from planners import base"),
         ("planners/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import worldplan.runs"),
         ("planners/a.py", "import importlib\nimportlib.import_module('worldplan.cli')"),
@@ -71,8 +71,8 @@ def test_a_violation_is_caught(tmp_path: Path, path: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("worldplan/a.py", "import milp.errors, envs, world_models, planners"),
-        ("envs/a.py", "from milp.actions import ActionSet\nfrom .planners import x\nfrom . import worldplan"),
+        ("worldplan/a.py", "import worldplan.milp.errors, envs, world_models, planners"),
+        ("envs/a.py", "from worldplan.milp.sets.base import ActionSet\nfrom .planners import x\nfrom . import worldplan"),
         ("milp/a.py", "import numpy\nfrom .errors import ConfigError\nplanners = 'import planners'"),
     ],
 )

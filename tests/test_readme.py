@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from planners.sequoia import SequoiaSettings
-from worldplan.scenario import POLICIES, Scenario
+from tests.places import ROOT
+from worldplan.commands.bandits.scenario import POLICIES, Scenario
+from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

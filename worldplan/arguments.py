@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from milp.errors import ConfigError, WorldplanError
+from worldplan.milp.errors import ConfigError, WorldplanError
 
 _LONGEST = 400  # characters of a message
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are first imported, which is below
-    from milp.errors import WorldplanError
+    from worldplan.milp.errors import WorldplanError
 
     try:
         return _run(arguments)
@@ -74,11 +74,11 @@ def _run(arguments: list[str]) -> int:
 def _bandits(arguments: list[str]) -> int:
     verb, rest = (arguments[0] if arguments else "--help"), arguments[1:]
     if verb == "run":
-        from worldplan import bandit_run
+        from worldplan.commands.bandits import run as bandit_run
 
         return bandit_run.main(rest)
     if verb in ("decide", "bound"):
-        from worldplan import bandit_decide
+        from worldplan.commands.bandits import decide as bandit_decide
 
         return bandit_decide.decide(rest) if verb == "decide" else bandit_decide.bound(rest)
     if arguments and verb in ("-h", "--help"):
@@ -89,25 +89,25 @@ def _bandits(arguments: list[str]) -> int:
 
 
 def _study(arguments: list[str]) -> int:
-    from worldplan import study_run
+    from worldplan.commands.studies import run as study_run
 
     return study_run.main(arguments)
 
 
 def _data(arguments: list[str]) -> int:
-    from worldplan import data_command
+    from worldplan.commands.data import command as data_command
 
     return data_command.main(arguments)
 
 
 def _actions(arguments: list[str]) -> int:
-    from worldplan import actions_command
+    from worldplan.commands.actions import command as actions_command
 
     return actions_command.main(arguments)
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from worldplan import evaluation
+    from worldplan.commands.evaluation import command as evaluation
 
     return evaluation.main(arguments)
 
@@ -116,7 +116,7 @@ def _report(arguments: list[str]) -> int:
     from pathlib import Path
 
     from worldplan.arguments import PlainParser
-    from worldplan.report import write_report
+    from worldplan.output.report import write_report
 
     parser = PlainParser(prog="worldplan report", description="Write one self-contained HTML file.")
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")

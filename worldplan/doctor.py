@@ -13,14 +13,14 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from milp.errors import MissingExtra, RenderingUnavailable, WorldplanError
+from worldplan.milp.errors import MissingExtra, RenderingUnavailable, WorldplanError
 
 _DRAW = """
 import sys
-from milp.errors import RenderingUnavailable
+from worldplan.milp.errors import RenderingUnavailable
 try:
-    from envs.manipulation.environment import ManipulationEnv
-    from envs.manipulation.rendering import backend
+    from worldplan.envs.manipulation.environment import ManipulationEnv
+    from worldplan.envs.manipulation.rendering import backend
     env = ManipulationEnv("PlanarPush", render_mode="rgb_array", render_size=16)
     env.reset(seed=0)
     if not env.render().any():

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed, parallel_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from milp.errors import MissingExtra
+from worldplan.milp.errors import MissingExtra
 
 J = TypeVar("J")
 ENGINES = ("local", "ray")

@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from milp.errors import ConfigError, DatasetError
-from milp.files import replace_file
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.storage import replace_file
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY = "config.yaml", "versions.json", "seed", "metrics.csv", "summary.csv"
 PACKAGES = (

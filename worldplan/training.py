@@ -13,11 +13,11 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from milp.errors import ConfigError
-from planners.training_journal import Journal
 from worldplan.arguments import own_error, shorten
-from worldplan.plots import learning_curve
+from worldplan.milp.errors import ConfigError
+from worldplan.output.plots import learning_curve
 from worldplan.runs import METRICS, SEED, VERSIONS, read_config, versions, write_json, write_text
+from worldplan.world_models.training.journal import Journal
 
 
 class RunFolder(SaveConfigCallback):

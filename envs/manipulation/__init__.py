@@ -7,7 +7,7 @@ import os
 
 import gymnasium
 
-from milp.errors import RenderingUnavailable
+from worldplan.milp.errors import RenderingUnavailable
 
 try:
     import mujoco  # noqa: F401 - only to see whether it can be imported
@@ -19,15 +19,15 @@ except Exception as error:  # AttributeError or RuntimeError, by platform and by
         "libosmesa6 for MUJOCO_GL=osmesa, libegl1 and libgl1 for MUJOCO_GL=egl"
     ) from error
 
-from envs.manipulation.environment import CAMERAS
-from envs.manipulation.tasks import TASKS
+from worldplan.envs.manipulation.environment import CAMERAS
+from worldplan.envs.manipulation.tasks import TASKS
 
 for _name, _task in TASKS.items():
     _id = f"worldplan/{_name}-v0"
     if _id not in gymnasium.registry:
         gymnasium.register(
             id=_id,
-            entry_point="envs.manipulation.environment:ManipulationEnv",
+            entry_point="worldplan.envs.manipulation.environment:ManipulationEnv",
             max_episode_steps=_task.steps,
             kwargs={"task": _name, "cameras": CAMERAS},
         )

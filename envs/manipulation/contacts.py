@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError
 
 HAND = "hand"
 AXES = np.arange(3)  # a contact's rows in efc_force begin with the force along the normal and the two tangents (elliptic cone)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from envs.manipulation.environment import ManipulationEnv
-from envs.manipulation.task import Array
+from worldplan.envs.manipulation.environment import ManipulationEnv
+from worldplan.envs.manipulation.task import Array
 
 
 class Demonstrator(ABC):

@@ -9,11 +9,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.manipulation.demonstrator import Demonstrator
-from envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
-from envs.manipulation.demonstrators_push import InclinePushDemonstrator, PlanarPushDemonstrator
-from envs.manipulation.environment import ManipulationEnv
-from milp.errors import ConfigError
+from worldplan.envs.manipulation.demonstrator import Demonstrator
+from worldplan.envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
+from worldplan.envs.manipulation.demonstrators_push import InclinePushDemonstrator, PlanarPushDemonstrator
+from worldplan.envs.manipulation.environment import ManipulationEnv
+from worldplan.milp.errors import ConfigError
 
 DEMONSTRATORS: dict[str, type[Demonstrator]] = {
     "PlanarPush": PlanarPushDemonstrator,

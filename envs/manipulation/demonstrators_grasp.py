@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.manipulation.demonstrator import Demonstrator
-from envs.manipulation.environment import ManipulationEnv
-from envs.manipulation.hand import Hand
-from envs.manipulation.task import Array
-from envs.manipulation.upright_pivot import stands
+from worldplan.envs.manipulation.demonstrator import Demonstrator
+from worldplan.envs.manipulation.environment import ManipulationEnv
+from worldplan.envs.manipulation.hand import Hand
+from worldplan.envs.manipulation.task import Array
+from worldplan.envs.manipulation.upright_pivot import stands
 
 CLEAR = 0.06  # m above the object from where the fingers are clear of it
 LEVEL = 0.02  # m, greatest height difference at which fingers are beside the object

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.manipulation.demonstrator import Demonstrator
-from envs.manipulation.environment import ManipulationEnv
-from envs.manipulation.incline_push import UP, along, surface
+from worldplan.envs.manipulation.demonstrator import Demonstrator
+from worldplan.envs.manipulation.environment import ManipulationEnv
+from worldplan.envs.manipulation.incline_push import UP, along, surface
 
 Array = NDArray[np.float64]
 

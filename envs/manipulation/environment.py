@@ -17,12 +17,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.manipulation.contacts import ContactMeter
-from envs.manipulation.hand import CONTROL_DT, PROPRIOCEPTION, Hand
-from envs.manipulation.rendering import Renderer
-from envs.manipulation.task import OBJECT_OBSERVATION, ObjectBody
-from envs.manipulation.tasks import task_named
-from milp.errors import ConfigError, InfeasibleAction
+from worldplan.envs.manipulation.contacts import ContactMeter
+from worldplan.envs.manipulation.hand import CONTROL_DT, PROPRIOCEPTION, Hand
+from worldplan.envs.manipulation.rendering import Renderer
+from worldplan.envs.manipulation.task import OBJECT_OBSERVATION, ObjectBody
+from worldplan.envs.manipulation.tasks import task_named
+from worldplan.milp.errors import ConfigError, InfeasibleAction
 
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 FORCE_LIMIT = 100.0  # N, contact force above which a step counts as a violation

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.manipulation.hand import Hand, Reach
-from envs.manipulation.task import ObjectBody, Task, upright
+from worldplan.envs.manipulation.hand import Hand, Reach
+from worldplan.envs.manipulation.task import ObjectBody, Task, upright
 
 Array = NDArray[np.float64]
 TILT = 0.4  # rad

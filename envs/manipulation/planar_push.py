@@ -5,8 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from envs.manipulation.hand import Hand, Reach
-from envs.manipulation.task import ObjectBody, Task, upright
+from worldplan.envs.manipulation.hand import Hand, Reach
+from worldplan.envs.manipulation.task import ObjectBody, Task, upright
 
 GOAL_RADIUS = 0.05  # m
 HALF_HEIGHT = 0.021  # m, of the box

@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from milp.errors import RenderingUnavailable
+from worldplan.milp.errors import RenderingUnavailable
 
 OFF = ("disable", "disabled", "off", "false", "0")  # values of MUJOCO_GL that MuJoCo reads as "no rendering"
 LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6")}

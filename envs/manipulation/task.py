@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.manipulation.hand import UNIT, Hand, Reach
+from worldplan.envs.manipulation.hand import UNIT, Hand, Reach
 
 Array = NDArray[np.float64]
 ASSETS = Path(__file__).parent / "assets"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from envs.manipulation.bin_pick import BinPick
-from envs.manipulation.incline_push import InclinePush
-from envs.manipulation.planar_push import PlanarPush
-from envs.manipulation.task import Task
-from envs.manipulation.upright_pivot import UprightPivot
-from milp.errors import ConfigError
+from worldplan.envs.manipulation.bin_pick import BinPick
+from worldplan.envs.manipulation.incline_push import InclinePush
+from worldplan.envs.manipulation.planar_push import PlanarPush
+from worldplan.envs.manipulation.task import Task
+from worldplan.envs.manipulation.upright_pivot import UprightPivot
+from worldplan.milp.errors import ConfigError
 
 TASKS: dict[str, type[Task]] = {
     "PlanarPush": PlanarPush,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from envs.manipulation.hand import Hand, Reach
-from envs.manipulation.task import Array, ObjectBody, Task
+from worldplan.envs.manipulation.hand import Hand, Reach
+from worldplan.envs.manipulation.task import Array, ObjectBody, Task
 
 RADIUS = 0.024  # m, of the bottle
 BASE = 0.115  # m, from the origin of the bottle in its neck down to its base

@@ -1,0 +1,206 @@
+"""Success on held-out Minecraft maps against the number of expert trajectories: NSAM with a planner, behaviour cloning, offline DQN.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.crafting.offline [--tasks wooden_sword pogo_stick] [--counts 1 5 20 80 160 320 640] [--seeds 3]
+        [--maps 50] [--time-limit 10] [--methods nsam nsam_relevant nsam_resources bc dqn] [--updates 8] [--out FOLDER]
+
+Trained on shortest plans of random 6 x 6 maps, tested on other maps of 6 x 6, 10 x 10 and 15 x 15 cells; a map counts as solved if the goal is
+reached within 32 steps. Each seed draws its own maps; all methods get the same ones.
+
+  nsam            convex preconditions and affine effects, nothing else known; plans by worldplan's own search in the learned
+                  model, first among a few cells of each kind (planners/numeric/task/symmetry.py), then, if there is no plan, among all
+  nsam_relevant   also told which items each action's precondition looks at, as in the publication (arXiv 2502.13006)
+  nsam_resources  also told that more of an item never hurts and that actions change amounts by constants
+  bc, dqn         one network for all sizes (benchmarks/crafting/networks.py), acting greedily; `--updates` per trajectory of 32 rows each,
+                  and at least 1,000 (the publication: 128 per trajectory)
+
+Every plan is carried out in the environment; one that fails there would be a false plan. Rows are kept in crafting_offline.csv and finished ones
+are not run again; tables are in the .md beside it, the plot in the .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.crafting.experts import Expert, carried_out, declarations, problem_of, split, vocabulary
+from benchmarks.crafting.networks import LEARNERS, steps_to_goal, transitions
+from benchmarks.crafting.report import draw, report
+from worldplan.envs.crafting.environment import SIZES
+from worldplan.envs.crafting.generator import generate
+from worldplan.envs.crafting.oracle import shortest_plan
+from worldplan.envs.crafting.rules import TASKS, CraftingMap, Task
+from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.task.result import PlanResult
+from worldplan.planners.numeric.task.symmetry import with_representatives
+from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.world_models.action_model.learner import learn
+from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
+from worldplan.world_models.storage import replace_file
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SIMILAR = 6  # cells of each kind that planning begins with
+LIMIT = 32  # steps within which the goal must be reached
+TRAINED_ON = 6  # cells per side
+KNOWLEDGE = {"nsam": "nothing", "nsam_relevant": "relevant", "nsam_resources": "resources"}
+METHODS = (*KNOWLEDGE, *LEARNERS)
+LEAST_UPDATES = 1000
+KEY = ["task", "seed", "method", "trajectories", "size", "maps", "updates"]
+HeldOut = list[tuple[CraftingMap, int]]  # maps and the lengths of their shortest plans
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--counts", nargs="+", type=int, default=[1, 5, 20, 80, 160, 320, 640])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--maps", type=int, default=50, help="held-out maps of each size and seed")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--time-limit", type=float, default=10.0, help="seconds per plan, of wall time")
+    parser.add_argument("--updates", type=int, default=8, help="of a network, per trajectory")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    path = options.out / "crafting_offline.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    for row in missing(options, {key_of(row) for row in rows}):
+        rows.append(row)
+        replace_file(path, lambda draft: pd.DataFrame(rows).to_csv(draft, index=False))
+        print({name: value for name, value in row.items() if value == value}, flush=True)
+    wanted = {key for keys, *_ in settings(options) for key in keys.values()}
+    table = pd.DataFrame([row for row in rows if key_of(row) in wanted])
+    text = report(table, LIMIT)
+    replace_file(path.with_suffix(".md"), lambda draft: draft.write_text(text, encoding="utf-8"))
+    draw(table, path.with_suffix(".png"))
+    print(text)
+
+
+def key_of(row: dict[str, Any]) -> tuple:
+    """What tells a row from all others."""
+    return tuple(row[name] for name in KEY)
+
+
+def settings(options: argparse.Namespace) -> Iterator[tuple[dict[int, tuple], Task, int, int, str, int]]:
+    """Everything asked for: (keys of the rows by map size, task, seed, trajectories, method, updates)."""
+    for task, seed, count, method in product(options.tasks, range(options.seeds), options.counts, options.methods):
+        updates = max(LEAST_UPDATES, options.updates * count) if method in LEARNERS else 0
+        keys = {size: (task, seed, method, count, size, options.maps, updates) for size in SIZES}
+        yield keys, task, seed, count, method, updates
+
+
+def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str, Any]]:
+    """The rows that are not done yet, one after the other."""
+    most = max(options.counts)
+    for keys, task, seed, count, method, updates in settings(options):
+        if done.issuperset(keys.values()):
+            continue
+        known = experts(task, seed, options.maps, most)[:count]
+        tests = {size: held_out(task, seed, size, options.maps, most) for size in SIZES}
+        if method in KNOWLEDGE:
+            found = by_planning(task, KNOWLEDGE[method], known, tests, options.time_limit)
+        else:
+            found = by_network(task, method, known, tests, seed, updates)
+        for size, row in found:
+            if keys[size] not in done:
+                yield dict(zip(KEY, keys[size], strict=True)) | row
+
+
+# ---- maps
+
+
+@cache
+def small_maps(task: Task, seed: int, maps: int, most: int) -> list[CraftingMap]:
+    """6 x 6 maps, all different: the first `maps` are held out."""
+    return generate(task, TRAINED_ON, maps + most, np.random.default_rng([seed, TASKS.index(task), TRAINED_ON]))
+
+
+@cache
+def experts(task: Task, seed: int, maps: int, most: int) -> list[Expert]:
+    """Shortest plans on the maps that are not held out."""
+    return [Expert.on(instance) for instance in small_maps(task, seed, maps, most)[maps:]]
+
+
+@cache
+def held_out(task: Task, seed: int, size: int, maps: int, most: int) -> HeldOut:
+    """Maps that no expert has seen."""
+    if size == TRAINED_ON:
+        instances = small_maps(task, seed, maps, most)[:maps]
+    else:
+        instances = generate(task, size, maps, np.random.default_rng([seed, TASKS.index(task), size]))
+    return [(instance, len(shortest_plan(instance) or ())) for instance in instances]
+
+
+# ---- methods
+
+
+def by_planning(
+    task: Task, knowledge: str, known: list[Expert], tests: dict[int, HeldOut], time_limit: float
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Learn a model once, plan on every map and carry every plan out; one row per size."""
+    calls = ConstantCalls(vocabulary(task))
+    trajectories = split((expert.trajectory() for expert in known), calls)
+    began = time.process_time()
+    model = learn(calls.vocabulary, trajectories, declarations(knowledge, task, calls))
+    learning = time.process_time() - began
+    for size, test in tests.items():
+        found = [plan_and_play(model, calls, instance, time_limit) for instance, _ in test]
+        outcomes = Counter(outcome for outcome, _, _ in found)
+        lengths = [(length, least) for (outcome, length, _), (_, least) in zip(found, test, strict=True) if outcome == "solved"]
+        seconds = [spent for _, _, spent in found]
+        counts = {name: outcomes[name] for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan")}
+        yield size, counts | ratios(lengths) | {"learn_seconds": learning, "plan_seconds": np.median(seconds), "slowest_plan": max(seconds)}
+
+
+def plan_and_play(model: NumericModel, calls: ConstantCalls, instance: CraftingMap, time_limit: float) -> tuple[str, int, float]:
+    """(outcome, length of the plan, CPU seconds of planning)."""
+    began = time.process_time()
+    answer = plan_on(model, problem_of(instance), time_limit)
+    seconds = time.process_time() - began
+    if answer.plan is None:
+        return "time_limit" if answer.status in ("time_limit", "memory_limit") else "no_plan", 0, seconds
+    plan = [calls.join(call) for call in answer.plan]
+    if not carried_out(instance, plan):
+        return "false_plan", len(plan), seconds
+    return "solved" if len(plan) <= LIMIT else "too_long", len(plan), seconds
+
+
+def plan_on(model: NumericModel, whole: NumericProblem, time_limit: float) -> PlanResult:
+    """Search among a few cells of each kind first; only if that gives no plan, among all."""
+    part = with_representatives(model.vocabulary, whole, SIMILAR)
+    result = search(model, part, time_limit=time_limit)
+    if result.plan is None and part is not whole and result.seconds < time_limit:
+        result = search(model, whole, time_limit=time_limit - result.seconds)
+    return result
+
+
+def by_network(
+    task: Task, method: str, known: list[Expert], tests: dict[int, HeldOut], seed: int, updates: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Train a network once and let it act on every map; one row per size."""
+    data = transitions(known)
+    began = time.process_time()
+    policy = LEARNERS[method](task, data, updates, torch.Generator().manual_seed(seed))
+    learning = time.process_time() - began
+    for size, test in tests.items():
+        found = steps_to_goal(policy, [instance for instance, _ in test], LIMIT)
+        lengths = [(length, least) for length, (_, least) in zip(found, test, strict=True) if length is not None]
+        yield size, {"solved": len(lengths), "not_reached": len(test) - len(lengths)} | ratios(lengths) | {"learn_seconds": learning}
+
+
+def ratios(lengths: Iterable[tuple[int, int]]) -> dict[str, float]:
+    """Steps taken over the fewest possible, on the solved maps."""
+    found = [length / least for length, least in lengths]
+    return {"mean_ratio": float(np.mean(found)), "worst_ratio": max(found)} if found else {}
+
+
+if __name__ == "__main__":
+    main()

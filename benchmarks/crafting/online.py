@@ -1,0 +1,224 @@
+"""Online learning over a sequence of crafting maps: RAMP, RAMP as published, MaskablePPO and DQN, side by side.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.crafting.online [--tasks wooden_sword pogo_stick] [--sizes 6] [--methods ramp ramp_paper ppo dqn]
+        [--seeds 5] [--maps 10] [--jobs 1] [--out FOLDER]
+
+Each seed draws its own maps; all methods get the same ones, in the same order. Budgets as published (arXiv 2502.13006): 6000 steps per map and
+1500 per episode for the pogo stick, 800 and 200 for the sword. What a method has learned goes with it from map to map.
+
+  ramp        this project's: `RampSettings()`; nothing is known beforehand of preconditions and effects. It leaves a map when it believes in no
+              shorter plan, so it does not use up its budget
+  ramp_safe   the same without guesses at preconditions: safe plans and curious exploration only (an ablation, not run by default: slow)
+  ramp_paper  `RampSettings.paper()`, but with 10 seconds per plan where 300 were published
+  ppo         MaskablePPO (sb3-contrib) with the published settings; an action that changed nothing is masked in that very state
+  dqn         DQN (stable-baselines3) with the published settings; after each episode an update for every 4 steps that an episode may have
+
+Counted per map: whether the goal was reached, the steps up to the first time, and the fewest steps of an episode that reached it over those of a
+shortest plan (exact). Rows are kept in crafting_online.csv; runs that are in it are not repeated. The report and the plot are written beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import DQN
+
+from benchmarks.crafting.online_report import draw, report
+from worldplan.envs.crafting.environment import MAX_STEPS, CraftingEnv
+from worldplan.envs.crafting.generator import generate
+from worldplan.envs.crafting.oracle import shortest_plan
+from worldplan.envs.crafting.pddl import domain_pddl
+from worldplan.envs.crafting.rules import TASKS, CraftingMap, Task
+from worldplan.planners.numeric.symbolic_env import crafting_task
+from worldplan.planners.ramp.ramp import Ramp
+from worldplan.planners.ramp.settings import RampSettings
+from worldplan.world_models.numeric.domain import NumericModel
+from worldplan.world_models.pddl.reading import read_model
+from worldplan.world_models.storage import replace_file
+
+RESULTS = Path(__file__).resolve().parent / "results"
+BUDGET = {"wooden_sword": 800, "pogo_stick": 6000}
+SHORTEST_POSSIBLE = {"wooden_sword": 2, "pogo_stick": 5}  # the published bounds below which no better plan is looked for
+TARGET_UPDATE = {"wooden_sword": 64, "pogo_stick": 32}
+METHODS = ("ramp", "ramp_safe", "ramp_paper", "ppo", "dqn")
+DEFAULT = ("ramp", "ramp_paper", "ppo", "dqn")
+KEY = ["task", "size", "method", "seed", "maps"]
+Row = dict[str, Any]
+
+
+# ---- RAMP
+
+
+def by_ramp(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[Row]:
+    """A RAMP run: one row per map."""
+    env = CraftingEnv(task, maps=maps[0])
+    settings = RampSettings(rollout=env.max_steps, optimism=kind == "ramp")
+    model = None
+    if kind == "ramp_paper":
+        settings = RampSettings.paper(
+            rollout=env.max_steps, time_limit=10.0, shortest_possible=SHORTEST_POSSIBLE[task], similar=env.size**2
+        )  # fmt: skip
+        model = true_model(task)
+    ramp = Ramp(env, *crafting_task(env), settings, seed=seed, true_model=model)
+    rows = []
+    for instance in maps:
+        began = time.process_time()
+        record = ramp.run_map(BUDGET[task], {"map": instance})
+        rows.append(
+            {
+                "first_goal": record.first_goal, "first_by": record.first_by, "best": record.best, "best_by": record.best_by,
+                "steps": record.steps, "episodes": record.episodes, "planned_steps": record.planned_steps,
+                "broken_plans": record.broken_plans, "cpu_seconds": time.process_time() - began,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def true_model(task: Task) -> NumericModel:
+    """The domain as it is, which the published code checks its plans against."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "domain.pddl"
+        path.write_text(domain_pddl(task, "map"))
+        return read_model(path)
+
+
+# ---- the baselines
+
+
+class MapSequence(gym.Wrapper):
+    """Maps one after the other, each for a budget of steps; notes when the goal was reached, and masks what failed in a state."""
+
+    def __init__(self, task: Task, maps: list[CraftingMap], budget: int) -> None:
+        super().__init__(CraftingEnv(task, maps=maps[0]))
+        self.maps, self.budget = maps, budget
+        self.rows: list[Row] = [{"first_goal": None, "best": None, "steps": 0, "episodes": 0} for _ in maps]
+        self.seconds: list[float] = []
+        self.number, self.length = 0, 0
+        self.failed: dict[object, set[int]] = {}
+
+    def reset(self, **arguments: Any) -> Any:
+        """The next episode, on the next map if the budget is spent."""
+        if self.rows[self.number]["steps"] >= self.budget and self.number + 1 < len(self.maps):
+            self.number += 1
+            self.failed.clear()
+        self.length = 0
+        return self.env.reset(seed=arguments.get("seed"), options={"map": self.maps[self.number]})
+
+    def step(self, action: Any) -> Any:
+        """One step."""
+        row, inner = self.rows[self.number], self.unwrapped
+        assert isinstance(inner, CraftingEnv)
+        if row["steps"] == 0:
+            self.seconds.append(time.process_time())
+        before = inner.state
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if inner.state == before:
+            self.failed.setdefault(before, set()).add(int(action))
+        self.length += 1
+        row["steps"] += 1
+        if terminated:
+            row["first_goal"] = row["first_goal"] or row["steps"]
+            row["best"] = min(self.length, row["best"] or self.length)
+        truncated = not terminated and (truncated or row["steps"] >= self.budget)
+        row["episodes"] += terminated or truncated
+        return observation, reward, terminated, truncated, info
+
+    def action_masks(self) -> np.ndarray:
+        """All actions but those that changed nothing in this state."""
+        inner = self.unwrapped
+        assert isinstance(inner, CraftingEnv)
+        mask = np.ones(int(inner.action_space.n), bool)
+        mask[list(self.failed.get(inner.state, ()))] = False
+        return mask
+
+
+def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[Row]:
+    """One learning run over all maps: one row per map."""
+    env = MapSequence(task, maps, BUDGET[task])
+    total, limit = BUDGET[task] * len(maps), MAX_STEPS[task]
+    if kind == "ppo":
+        settings = RampSettings.paper()
+        agent: Any = MaskablePPO(
+            "MlpPolicy", env, learning_rate=settings.learning_rate, n_steps=limit, batch_size=limit, n_epochs=settings.epochs,
+            gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip_range, ent_coef=settings.ent_coef,
+            vf_coef=settings.vf_coef, max_grad_norm=settings.max_grad_norm, seed=seed, device="cpu",
+        )  # fmt: skip
+    else:
+        agent = DQN(
+            "MlpPolicy", env, learning_rate=3e-4, buffer_size=total, learning_starts=32, batch_size=32, train_freq=(1, "episode"),
+            gradient_steps=limit // 4, target_update_interval=TARGET_UPDATE[task], exploration_fraction=1.0, seed=seed, device="cpu",
+        )  # fmt: skip
+    agent.learn(total, log_interval=None)
+    ends = [*env.seconds[1:], time.process_time()]
+    return [
+        {**row, "first_by": "policy", "best_by": "policy", "planned_steps": 0, "broken_plans": 0, "cpu_seconds": end - start}
+        for row, start, end in zip(env.rows, env.seconds, ends, strict=True)
+    ]
+
+
+# ---- all of it
+
+
+def one_run(task: Task, size: int, method: str, seed: int, count: int) -> list[Row]:
+    """A method on one sequence of maps."""
+    torch.set_num_threads(1)
+    maps = generate(task, size, count, np.random.default_rng([seed, size, TASKS.index(task)]))
+    run = partial(by_ramp, method) if method.startswith("ramp") else partial(by_baseline, method)
+    key = dict(zip(KEY, (task, size, method, seed, count), strict=True))
+    return [
+        {**key, "map": number, **row, "shortest": len(shortest_plan(instance) or ()), "budget": BUDGET[task]}
+        for number, (instance, row) in enumerate(zip(maps, run(task, maps, seed), strict=True))
+    ]
+
+
+def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[tuple]:
+    """The runs that are not done yet, all methods of a seed together."""
+    for task in options.tasks:
+        for size in options.sizes:
+            for seed in range(options.seeds):
+                for method in options.methods:
+                    if (key := (task, size, method, seed, options.maps)) not in done:
+                        yield key
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[6])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(DEFAULT))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--maps", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    path = options.out / "crafting_online.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    jobs = list(missing(options, {tuple(row[name] for name in KEY) for row in rows}))
+    workers = joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")
+    for found in workers(joblib.delayed(one_run)(*job) for job in jobs):
+        rows += found
+        replace_file(path, partial(pd.DataFrame(rows).to_csv, index=False))
+        table = pd.DataFrame(found)
+        print(*table[KEY].iloc[0], f"first goals {table['first_goal'].tolist()}, {table['cpu_seconds'].sum():.0f} s", flush=True)
+    table = pd.DataFrame(rows)
+    text = report(table)
+    replace_file(path.with_suffix(".md"), lambda draft: draft.write_text(text, encoding="utf-8"))
+    replace_file(path.with_suffix(".png"), lambda draft: draw(table, draft))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

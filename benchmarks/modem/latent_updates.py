@@ -1,0 +1,123 @@
+"""Updates per second of MoDem-V2's learning step against the published code's structure (benchmarks/modem/reference.py).
+
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.latent_updates [--sizes small-3 small-5 published pixels] [--device cuda]
+
+Both start from the same weights and learn from the same segments with the published losses (no imitation, no percentile scale), critics of the clone
+included; tests/benchmarks/modem/test_reference.py shows that they compute the same new weights. A second row leaves out what the published code computes but
+only its handover needs, the clone's critics; that is worldplan's default. The methods take turns; a ratio is the loop's time over that of another in
+the same turn, and the table has its median [quartiles]. Time is CPU time of one thread (on a GPU: wall time). Writes
+benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.modem.planning_latency import RESULTS, alternated, heading, seconds, spread
+from benchmarks.modem.reference import LoopLearner, UpdateNoise
+from worldplan.planners.modem.agent import Modem
+from worldplan.planners.modem.replay import EpisodeReplay, Segment
+from worldplan.planners.modem.settings import HandoverSettings, ModemSettings
+from worldplan.world_models.data.episodes import Episode
+from worldplan.world_models.latent.settings import LatentSettings
+
+VECTOR, ACTION = 30, 6
+LOOP, OURS, LEAN = "loop", "batched", "batched, clone's critics left out"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of networks and batches; `pixels` of two cameras, 0 for state vectors."""
+
+    latent: LatentSettings
+    segment: int
+    batch: int
+    calls: int  # per turn
+    pixels: int = 0
+
+    def agent(self, clone_samples: int, device: str) -> Modem:
+        """A new agent."""
+        handover = HandoverSettings(clone_samples=clone_samples)
+        settings = ModemSettings(
+            latent=self.latent, handover=handover, segment=self.segment, batch=self.batch, encoder_rate=1.0, imitation=0.0, percentile_scale=False
+        )
+        return Modem(self.space(), ACTION, settings, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def space(self) -> gym.Space:
+        """Of the observations."""
+        if not self.pixels:
+            return gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32)
+        image = gym.spaces.Box(0, 255, (2, 3, self.pixels, self.pixels), np.uint8)
+        return gym.spaces.Dict({"image": image, "proprioception": gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32)})
+
+    def draw(self, device: str) -> Segment:
+        """A batch of random segments."""
+        replay, random, length = EpisodeReplay(self.space(), ACTION, 100, self.segment, device=device), np.random.default_rng(0), 60
+        observation: np.ndarray | dict[str, np.ndarray] = random.normal(size=(length + 1, VECTOR)).astype(np.float32)
+        if self.pixels:
+            image = random.integers(0, 256, (length + 1, 2, 3, self.pixels, self.pixels), dtype=np.uint8)
+            observation = {"image": image, "proprioception": observation}
+        replay.add(Episode(observation, random.uniform(-1, 1, (length, ACTION)).astype(np.float32), random.normal(size=length).astype(np.float32)))
+        return replay.draw(self.batch, torch.Generator(device=device).manual_seed(0))
+
+
+_SMALL = LatentSettings(latent=64, hidden=128, encoder_hidden=128, members=3)
+SIZES = {
+    "small-3": Size(_SMALL, segment=3, batch=128, calls=3),
+    "small-5": Size(replace(_SMALL, members=5), segment=3, batch=128, calls=3),
+    "published": Size(LatentSettings.classic(), segment=5, batch=256, calls=1),
+    "pixels": Size(_SMALL, segment=3, batch=64, calls=1, pixels=64),
+}
+
+
+def measure(size: Size, device: str, turns: int) -> pd.DataFrame:
+    """Seconds per update (turns, methods)."""
+    segment, generator = size.draw(device), torch.Generator(device=device).manual_seed(1)
+    agents = {OURS: size.agent(2, device), LEAN: size.agent(1, device)}
+    learner = LoopLearner(size.agent(2, device))
+    noise = UpdateNoise.draw(agents[OURS], segment, generator)
+    work: dict[str, Callable[[], object]] = {LOOP: lambda: learner.update(segment, noise, generator)}
+    work |= {name: partial(agent.update, segment, agent.optimizers(), generator) for name, agent in agents.items()}
+
+    def timed(call: Callable[[], object]) -> float:
+        return seconds(lambda: [call() for _ in range(size.calls)], device) / size.calls
+
+    return alternated({name: partial(timed, call) for name, call in work.items()}, turns)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Updates per second of the latent world model")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--turns", type=int, default=15, help="at the small sizes; a third of it at the others")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--note", default="", help="goes into the Markdown file, e.g. what else was running")
+    parser.add_argument("--name", default="latent_updates", help="of the files of results")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    before, tables = os.getloadavg()[0], []
+    lines = ["| size | method | updates/s | loop's time / its time |", "|---|---|---|---|"]
+    for name in options.sizes:
+        table = measure(SIZES[name], options.device, options.turns if name.startswith("small") else -(-options.turns // 3))
+        tables.append(table.assign(size=name))
+        lines += [f"| {name} | {method} | {1 / table[method].median():.1f} | {spread(table[LOOP] / table[method])} |" for method in table]
+        print("\n".join(lines[-table.shape[1] :]), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    long = pd.concat([table.rename_axis("turn").reset_index().melt(["size", "turn"], None, "method", "seconds") for table in tables])
+    long.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6f")
+    sizes = [f"* {name}: {SIZES[name]}" for name in options.sizes]
+    text = [*heading(options.device, options.note, before), *lines, "", *sizes, "", "See the head of benchmarks/modem/latent_updates.py."]
+    (RESULTS / f"{options.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Fluid relaxation of a coupled restless bandit: an upper bound on every policy, and a re-solving lookahead planner.
+
+Each arm's joint law of (state, level) at each step is a variable; the chains link the steps, and the coupling
+constraint is kept in expectation, through the linear relaxation of the action set. Any policy's occupation measure
+satisfies all of it, so the optimum is an upper bound. Re-solving with an integral first step is the "LP-update"
+policy (arXiv 2511.08097, 2406.04751) carried to coupled action sets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp.errors import SolverFailed
+from worldplan.milp.program import Indices, Program, Rows
+from worldplan.milp.sets.base import ActionSet, Budget
+from worldplan.milp.solvers import Solution, SolverSettings, open_session
+from worldplan.planners.base import Decision, SingleDecisions
+
+
+@dataclass(frozen=True)
+class ValueTables:
+    """Separable upper bounds of the fluid value: V_n(s) <= constant[n] + sum_j table[n, j, s_j], n steps to go.
+
+    They are the dual prices of the flow rows of one solve (weak duality), tight along that solve's trajectory.
+    Shapes: table (horizon + 1, arms, states), constant (horizon + 1,); n = 0 is zero.
+    """
+
+    table: Floats
+    constant: Floats
+
+
+class FluidProgram:
+    """The fluid linear program of one or several dynamics that share the first action.
+
+    Args:
+        dynamics: one model per ensemble member; the objective is their mean.
+        actions: the coupled action set.
+        steps: length of the window.
+        integral_first: make the first action integral (a decision) instead of relaxed (a bound).
+    """
+
+    def __init__(
+        self, dynamics: Sequence[ArmDynamics], actions: ActionSet, steps: int, settings: SolverSettings, *, integral_first: bool = False
+    ) -> None:
+        self.dynamics, self.actions, self.steps = list(dynamics), actions, steps
+        program = Program()
+        self.first_action = program.add_columns(actions.size, 0.0, 1.0, integer=integral_first)
+        actions.add_constraints(program, self.first_action, relaxed=not integral_first)
+        self._flow: list[Rows] = []
+        self._x: list[Indices] = []
+        for model in self.dynamics:
+            self._add_member(program, model, integral_first)
+        self.session = open_session(program, settings)
+        self._cost = program.matrices().cost
+        self._shown: tuple[int, int] = (steps, 0)
+
+    def _add_member(self, program: Program, model: ArmDynamics, integral_first: bool) -> None:
+        arms, levels, states = model.arms, model.levels, model.states
+        cost = model.one_step().transpose(0, 2, 1).ravel() / len(self.dynamics)
+        balance = sparse.kron(sparse.identity(arms * states), np.ones((1, levels)))
+        forward = _transition_matrix(model)
+        previous: Indices | None = None
+        flows, columns = [], []
+        for step in range(self.steps):
+            x = program.add_columns(arms * states * levels, cost=cost)
+            blocks: list[tuple[Indices, Any]] = [(x, balance)]
+            if previous is not None:
+                blocks.append((previous, -forward))
+            flows.append(program.add_rows(*blocks, lower=0.0, upper=0.0))
+            action = self.first_action
+            if step > 0:
+                action = program.add_columns(self.actions.size, 0.0, 1.0)
+                self.actions.add_constraints(program, action, relaxed=True)
+            _couple(program, model, self.actions, x, action, integral=integral_first and step == 0)
+            columns.append(x)
+            previous = x
+        self._flow.append(Rows(np.stack([rows.index for rows in flows]), np.zeros(0, np.int64)))
+        self._x.append(np.stack(columns))
+
+    def solve(self, start: Floats, steps_left: int | None = None, tail: ValueTables | None = None) -> Solution:
+        """Optimum from the start law (arms, states) (a one-hot row is a known state) over min(steps, steps_left) steps.
+
+        `tail` adds the value of what follows the window, when the episode is longer than it.
+        """
+        left = self.steps if steps_left is None else steps_left
+        self._set_cost(left, tail)
+        for rows in self._flow:
+            self.session.set_row_bounds(rows.index[0], start.ravel(), start.ravel())
+        return self.session.solve()
+
+    def _set_cost(self, left: int, tail: ValueTables | None) -> None:
+        horizon = min(self.steps, left)
+        shown = (horizon, id(tail) if tail is not None and left > self.steps else 0)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        later = np.arange(self.steps)[:, None] >= horizon
+        offset = 0.0
+        for x, model in zip(self._x, self.dynamics, strict=True):
+            cost = np.where(later, 0.0, self._cost[x])
+            if shown[1] and tail is not None:
+                after = np.einsum("jkst,jt->jsk", model.transition, tail.table[left - self.steps]) / len(self.dynamics)
+                cost[-1] += after.ravel()
+                offset = float(tail.constant[left - self.steps])
+            self.session.set_cost(x.ravel(), cost.ravel(), offset)
+
+    def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
+        """Dual value tables of a relaxed single-member solve over the whole rest of the episode."""
+        if solution.row_dual is None or solution.x is None:
+            raise SolverFailed(f"no fluid values within {self.session.settings.time_limit:g} s: raise solver.time_limit")
+        model, left = self.dynamics[0], steps_left or self.steps
+        shape = (self.steps, model.arms, model.states)
+        prices = solution.row_dual[self._flow[0].index].reshape(shape)[:left]
+        mass = solution.x[self._x[0]].reshape(*shape, model.levels)[:left]
+        reward = np.einsum("tjsk,jks->t", mass, model.one_step())
+        to_go = np.cumsum(reward[::-1])[::-1]
+        constant = to_go - np.einsum("tjs,tjsk->t", prices, mass)
+        table = np.zeros((left + 1, model.arms, model.states))
+        table[1:], full = prices[::-1], np.zeros(left + 1)
+        full[1:] = constant[::-1]
+        return ValueTables(table, full)
+
+
+def _transition_matrix(model: ArmDynamics) -> sparse.csr_array:
+    """Maps the laws of (arm, state, level) to those of (arm, next state)."""
+    arms, levels, states = model.arms, model.levels, model.states
+    arm, state, level, after = np.meshgrid(np.arange(arms), np.arange(states), np.arange(levels), np.arange(states), indexing="ij")
+    value = model.transition[arm, level, state, after]
+    keep = value != 0
+    row = (arm * states + after)[keep]
+    column = ((arm * states + state) * levels + level)[keep]
+    return sparse.csr_array((value[keep], (row, column)), shape=(arms * states, arms * states * levels))
+
+
+def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices, action: Indices, *, integral: bool) -> None:
+    """Tie the mass on each arm's levels to the (expected) action.
+
+    With two levels the action fixes them. With more, an integral action needs integral levels too: one number per level
+    and group of arms that the same interventions reach.
+    """
+    arms, levels, states = model.arms, model.levels, model.states
+    x = x.reshape(arms, states, levels)
+    if model.effect is None or model.strengths is None:
+        pulled = sparse.kron(sparse.identity(arms), np.ones((1, states)))
+        program.add_rows((x[:, :, 1].ravel(), pulled), (action, -sparse.identity(arms)), lower=0.0, upper=0.0)
+        return
+    rows, group = np.unique(model.effect, axis=0, return_inverse=True)
+    group = group.ravel()
+    # arms hit by the same interventions share one law of the level: y[g, k]
+    y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(len(rows), levels)
+    # sums the states of each (arm, level)
+    spread = sparse.kron(sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels)))
+    share = sparse.csr_array((np.ones(arms * levels), (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel())))
+    share.resize(arms * levels, len(rows) * levels)
+    program.add_rows((x.ravel(), spread), (y.ravel(), -share), lower=0.0, upper=0.0)
+    strength = np.zeros((len(rows), len(rows) * levels))
+    place = np.arange(len(rows) * levels).reshape(len(rows), levels)
+    for number in range(len(rows)):
+        strength[number, place[number]] = model.strengths[np.flatnonzero(group == number)[0]]
+    program.add_rows((y.ravel(), sparse.csr_array(strength)), (action, -rows), lower=0.0, upper=0.0)
+    program.add_rows((y.ravel(), sparse.kron(sparse.identity(len(rows)), np.ones((1, levels)))), lower=1.0, upper=1.0)
+    _count_cuts(program, model, actions, rows, y)
+
+
+def _count_cuts(program: Program, model: ArmDynamics, actions: ActionSet, rows: Floats, y: Indices) -> None:
+    """Rounding cuts: with c_g interventions in each of some disjoint groups, sum_g floor(c_g / d) <= floor(budget / d)."""
+    counts = (rows > 0).sum(1)
+    uniform = all(len(set(row[row > 0])) <= 1 for row in rows)
+    if not isinstance(actions, Budget) or not uniform or ((rows > 0).sum(0) > 1).any():
+        return
+    levels = y.shape[1]
+    for divisor in range(2, int(counts.max()) + 1):
+        per_level = np.minimum(np.arange(levels)[None], counts[:, None]) // divisor
+        program.add_rows((y.ravel(), per_level.ravel()[None].astype(float)), upper=actions.budget // divisor)
+
+
+def one_hot(state: Ints, states: int) -> Floats:
+    """(arms,) states to (arms, states) laws."""
+    return np.eye(states)[np.asarray(state)]
+
+
+class FluidBound:
+    """Upper bound on the expected return of every policy, by start state."""
+
+    def __init__(self, instance: BanditInstance, settings: SolverSettings | None = None, *, steps: int | None = None) -> None:
+        self.instance = instance
+        self.program = FluidProgram([instance.dynamics], instance.actions, steps or instance.horizon, settings or SolverSettings())
+
+    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
+        """Bound on the return from a joint state (arms,). Raises SolverFailed when the solver runs out of time."""
+        return self.from_law(one_hot(state, self.instance.dynamics.states), steps_left)
+
+    def from_law(self, law: Floats, steps_left: int | None = None) -> float:
+        """Bound on the expected return when the first states have the law (arms, states)."""
+        solution = self.program.solve(law, steps_left)
+        if solution.x is None:
+            raise SolverFailed(f"no fluid bound within {self.program.session.settings.time_limit:g} s: raise solver.time_limit")
+        return solution.bound
+
+
+class FluidPlanner(SingleDecisions):
+    """Re-solve the fluid relaxation at every step and play its first action, made integral.
+
+    Each decision solves two programs: the linear one to the end of the episode, whose dual prices value every arm
+    state at the end of the window; then a short window with an integral first action on top of those values.
+
+    Args:
+        instance: the programme; its dynamics are the model unless `dynamics` is given.
+        window: steps of the second program.
+        dynamics: another model, or an ensemble of models whose mean value is planned for.
+    """
+
+    def __init__(
+        self,
+        instance: BanditInstance,
+        window: int = 4,
+        dynamics: ArmDynamics | Sequence[ArmDynamics] | None = None,
+        settings: SolverSettings | None = None,
+    ) -> None:
+        models = [instance.dynamics] if dynamics is None else [dynamics] if isinstance(dynamics, ArmDynamics) else list(dynamics)
+        settings = settings or SolverSettings(gap=1e-4)
+        self.instance = instance
+        steps = min(window, instance.horizon)
+        self.program = FluidProgram(models, instance.actions, steps, settings, integral_first=True)
+        self._whole = FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings) if steps < instance.horizon else None
+
+    def plan(self, observation: Any) -> Decision:
+        """Decide for {"state": (arms,), "steps_left": int}.
+
+        A decision whose solver ran out of time is marked "time_limit": it carries the solver's best action or, if there
+        is none yet, an action rounded from the relaxed one (or from one-step gains), with the bound as far as proven.
+        """
+        began = time.perf_counter()
+        law = one_hot(observation["state"], self.instance.dynamics.states)
+        left = int(observation.get("steps_left", self.instance.horizon))
+        tail, short = None, False
+        weights = self._one_step_gain(observation["state"])
+        if self._whole is not None and left > self.program.steps:
+            relaxed = self._whole.solve(law, left)
+            short = relaxed.x is None
+            if relaxed.x is not None:
+                tail, weights = self._whole.value_tables(relaxed, left), relaxed.x[self._whole.first_action]
+        solution = self.program.solve(law, left, tail)
+        bound = None if short or not np.isfinite(solution.bound) else solution.bound
+        if solution.x is None:
+            action = self.instance.actions.fill(np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)])
+            return Decision(action, None, bound, "time_limit", time.perf_counter() - began)
+        action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
+        value, status = (None, "time_limit") if short else (solution.value, solution.status)
+        return Decision(action, value, bound, status, time.perf_counter() - began)
+
+    def _one_step_gain(self, state: Ints) -> Floats:
+        """Gain of the strongest level over none in the next reward, by action component."""
+        model = self.instance.dynamics
+        table = model.one_step()[np.arange(model.arms), :, np.asarray(state)]
+        gain = table[:, -1] - table[:, 0]
+        return gain if model.effect is None else gain @ model.effect
+
+
+def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
+    """The mean of several models of the same arms."""
+    first = models[0]
+    mean = np.mean([model.transition for model in models], axis=0)
+    return ArmDynamics(mean, np.mean([model.reward for model in models], axis=0), first.effect, first.strengths)

@@ -1,0 +1,108 @@
+"""Action-value networks of a restless bandit whose dependence on the action is a ReLU network for any fixed state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldplan.envs.bandits.environment import ArmDynamics
+from worldplan.milp.networks.relu import ReluNetwork
+
+
+class QNetwork(nn.Module):
+    """What the planner and the trainer need of an action-value network.
+
+    `given(state, left)` returns, for a batch of states (b, arms) and steps to go (b,), the first layer as a function
+    of the action: weight (b, width, components), bias (b, width), the direct path (b, components) and the constant
+    (b,). The later layers, `tail`, do not depend on the state.
+    """
+
+    tail: nn.Sequential
+
+    def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        raise TypeError(f"{type(self).__name__} must define given()")
+
+    def forward(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
+        """Values (b, m) of m actions (b, m, components) per state."""
+        weight, bias, skip, constant = self.given(state, left)
+        first = actions @ weight.transpose(1, 2) + bias[:, None]
+        return self.tail(first)[..., 0] + (actions @ skip[..., None])[..., 0] + constant[:, None]
+
+    @torch.no_grad()
+    def action_networks(self, state: np.ndarray, left: np.ndarray) -> list[ReluNetwork]:
+        """One double-precision network of the action per state (b, arms)."""
+        given = self.given(torch.as_tensor(state), torch.as_tensor(left))
+        weight, bias, skip, constant = (x.double().cpu().numpy() for x in given)
+        linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
+        weights = tuple(layer.weight.double().cpu().numpy() for layer in linear)
+        biases = [layer.bias.double().cpu().numpy() for layer in linear]
+        return [ReluNetwork((weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]) for i in range(len(weight))]
+
+
+def _tail(hidden: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for into, out in zip(hidden, (*hidden[1:], 1), strict=True):
+        layers += [nn.ReLU(), nn.Linear(into, out)]
+    return nn.Sequential(*layers)
+
+
+class PlainQNetwork(QNetwork):
+    """The paper's network: an MLP on [action; state numbers], without time."""
+
+    def __init__(self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)) -> None:
+        super().__init__()
+        self.action = nn.Linear(dynamics.components, hidden[0], bias=False)
+        self.state = nn.Linear(dynamics.arms, hidden[0])
+        self.tail = _tail(hidden)
+
+    def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        bias = self.state(state.to(self.state.weight.dtype))
+        weight = self.action.weight.expand(len(state), -1, -1)
+        return weight, bias, weight.new_zeros(len(state), weight.shape[-1]), weight.new_zeros(len(state))
+
+
+class StateQNetwork(QNetwork):
+    """Weights of the action that depend on each arm's state and on the steps to go.
+
+    What a pull is worth depends on the state of the arm pulled: a lookup per (arm, state) gives each action component
+    its own first-layer weights, and a table per (steps to go, arm, state) its own direct weight. The state is fixed
+    when a decision is made, so the function of the action stays a small ReLU network.
+    """
+
+    effect: Tensor
+
+    def __init__(self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)) -> None:
+        super().__init__()
+        arms, states, width = dynamics.arms, dynamics.states, hidden[0]
+        effect = np.eye(arms) if dynamics.effect is None else dynamics.effect / dynamics.effect.sum(1).max()
+        self.register_buffer("effect", torch.as_tensor(effect, dtype=torch.float32))
+        self.horizon = horizon
+        self.pull = nn.Parameter(torch.randn(arms, states, width) / np.sqrt(max(arms / 4, 1)))
+        self.rest = nn.Parameter(torch.randn(arms, states, width) / np.sqrt(arms))
+        self.time = nn.Parameter(torch.zeros(horizon + 1, width))
+        self.direct = nn.Parameter(torch.zeros(horizon + 1, arms, states))
+        self.base = nn.Parameter(torch.zeros(horizon + 1, arms, states))
+        self.tail = _tail(hidden)
+        nn.init.zeros_(self.tail[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.tail[-1].bias)  # type: ignore[arg-type]
+
+    def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        arms = torch.arange(state.shape[1])
+        left = left.clamp(0, self.horizon)
+        weight = self.pull[arms, state].transpose(1, 2) @ self.effect
+        bias = self.rest[arms, state].sum(1) + self.time[left]
+        skip = self.direct[left[:, None], arms, state] @ self.effect
+        return weight, bias, skip, self.base[left[:, None], arms, state].sum(1)
+
+    @torch.no_grad()
+    def start_from(self, base: np.ndarray, direct: np.ndarray) -> None:
+        """Begin at a separable value: base and gain of the strongest level, both (horizon + 1, arms, states)."""
+        self.base.copy_(torch.as_tensor(base))
+        strongest = self.effect.sum(1).clamp(min=1e-6)
+        self.direct.copy_(torch.as_tensor(direct) / strongest[None, :, None])
+
+
+NETWORKS: dict[str, Any] = {"state": StateQNetwork, "plain": PlainQNetwork}

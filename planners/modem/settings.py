@@ -1,0 +1,180 @@
+"""Every number of MoDem-V2 and of the methods it is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.world_models.latent.settings import LatentSettings
+
+HANDOVERS = ("steps", "success", "uncertainty")
+TERMINALS = ("own", "other", "max_other")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that goes from `first` to `last` in a straight line between two counts of environment steps."""
+
+    first: float
+    last: float
+    begin: int = 0
+    end: int = 0
+
+    def __call__(self, step: int) -> float:
+        if step >= self.end:
+            return self.last
+        return self.first + (self.last - self.first) * max(step - self.begin, 0) / max(self.end - self.begin, 1)
+
+
+@dataclass(frozen=True)
+class PlanningSettings:
+    """How the agent plans in latent space.
+
+    Args:
+        search: candidates, elites, refinement. Its `proposals` is the share of candidates that are roll-outs of the actors: 1 is exploration
+            centring, at 0.05 the others are drawn around the warm-started plan, as in TD-MPC.
+        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`; 0 starts with it.
+        pessimism: k, a candidate's score is mean - k std over the critics' returns.
+        terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no critic judges its own actor), or the
+            best of all others, "max_other" (as published).
+        noise: standard deviation of the noise on the actors' actions, cut at 3 deviations.
+        correlation: of the exploration noise from one step to the next, in training; 0 is white noise, as published.
+    """
+
+    search: ShootingSettings = field(
+        default_factory=lambda: ShootingSettings(
+            samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean"
+        )
+    )
+    horizon_growth: int = 0
+    pessimism: float = 2.0
+    terminal: str = "other"
+    noise: float = 0.1
+    correlation: float = 0.8
+
+
+@dataclass(frozen=True)
+class HandoverSettings:
+    """When the planner takes over from the cloned policy.
+
+    Args:
+        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after each
+            check in which the planner alone succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty", the planner
+            acts where its critics agree: the std of its plan's return is below `limit` times the range of values seen, which grows from 0.
+        begin, end: environment steps.
+        segment: steps between two draws of who acts; the published lottery draws in every step.
+        stride, limit: of the two measured kinds.
+        clone_samples: noisy actions of the clone, of which its critic picks; 1 is the plain clone.
+    """
+
+    kind: str = "steps"
+    begin: int = 0
+    end: int = 10_000
+    segment: int = 10
+    stride: float = 0.1
+    limit: float = 0.1
+    clone_samples: int = 1
+
+
+@dataclass(frozen=True)
+class ModemSettings:
+    """Learning, acting and their order.
+
+    Args:
+        latent: the networks.
+        planning, handover: acting.
+        segment: steps of the pieces that are learned from.
+        temporal: rho, weight of a later step over that of the one before.
+        batch: segments per update.
+        consistency, reward, value: weights of the losses.
+        clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last weights are what is kept.
+        learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment step, in a straight line.
+        encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour cloning made it, and encodes every observation once.
+        clip: largest norm of the gradient.
+        target_rate, target_every: of the slow copy.
+        imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
+        percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
+        shift: largest shift of images, pixels.
+        copies: of every image, each shifted at random, that a frozen encoder encodes once; every draw takes one of them.
+        clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience only, and encoder_rate must not be 0.
+        clone_batch: steps per update of behaviour cloning.
+        seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
+        seed_updates: updates after them, with the actors left as they are.
+        updates_per_step: afterwards.
+        demonstration_share: part of a batch that comes from demonstrations.
+        steps: environment steps in all, those of the seeding included; 0 ends after behaviour cloning.
+        environments: played side by side.
+        capacity: of the replay: steps, and one slot more per episode.
+    """
+
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    planning: PlanningSettings = field(default_factory=PlanningSettings)
+    handover: HandoverSettings = field(default_factory=HandoverSettings)
+    segment: int = 3
+    discount: float = 0.95
+    temporal: float = 0.5
+    batch: int = 128
+    consistency: float = 2.0
+    reward: float = 0.5
+    value: float = 0.1
+    clone_rate: float = 1e-3
+    learning_rate: float = 1e-3
+    last_rate: float = 1e-4
+    encoder_rate: float = 0.0
+    clip: float = 10.0
+    target_rate: float = 0.05
+    target_every: int = 1
+    imitation: float = 10.0
+    percentile_scale: bool = True
+    shift: int = 3
+    copies: int = 4
+    clone_updates: int = 2000
+    clone_batch: int = 256
+    seed_steps: int = 2000
+    seed_updates: int = 1000
+    updates_per_step: float = 0.5
+    demonstration_share: Schedule = field(default_factory=lambda: Schedule(0.75, 0.25, 0, 10_000))
+    steps: int = 20_000
+    environments: int = 4
+    capacity: int = 100_000
+
+    def __post_init__(self) -> None:
+        planning, handover, share = self.planning, self.handover, self.demonstration_share
+        at_least_one = {
+            "segment": self.segment, "batch": self.batch, "copies": self.copies, "target_every": self.target_every, "environments": self.environments,
+            "seed_steps": self.seed_steps, "clone_batch": self.clone_batch, "handover.segment": handover.segment,
+            "handover.clone_samples": handover.clone_samples,
+        }  # fmt: skip
+        at_least_zero = {
+            "steps": self.steps, "clone_updates": self.clone_updates, "seed_updates": self.seed_updates, "updates_per_step": self.updates_per_step,
+            "shift": self.shift, "imitation": self.imitation, "consistency": self.consistency, "reward": self.reward, "value": self.value,
+            "clone_rate": self.clone_rate, "learning_rate": self.learning_rate, "last_rate": self.last_rate, "encoder_rate": self.encoder_rate,
+            "planning.noise": planning.noise, "planning.pessimism": planning.pessimism, "planning.horizon_growth": planning.horizon_growth,
+            "handover.begin": handover.begin, "handover.limit": handover.limit, "handover.end - handover.begin": handover.end - handover.begin,
+        }  # fmt: skip
+        shares = {
+            "temporal": self.temporal, "target_rate": self.target_rate, "planning.correlation": planning.correlation,
+            "handover.stride": handover.stride, "demonstration_share.first": share.first, "demonstration_share.last": share.last,
+        }  # fmt: skip
+        _require_between(at_least_one, 1, math.inf)
+        _require_between(at_least_zero, 0, math.inf)
+        _require_between(shares, 0, 1)
+        _require_between({"clip": self.clip}, 1e-9, math.inf)
+        _require_between({"capacity": self.capacity}, self.segment + 2, math.inf)
+        if not 0 <= self.discount < 1:
+            raise ConfigError(f"discount {self.discount}: at least 0 and below 1")
+        if handover.kind not in HANDOVERS or planning.terminal not in TERMINALS:
+            raise ConfigError(f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}")
+        if handover.kind == "uncertainty" and not self.percentile_scale:
+            raise ConfigError("handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true")
+        if not self.clone_updates and not self.encoder_rate:
+            raise ConfigError("clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0")
+
+
+def _require_between(numbers: Mapping[str, float], low: float, high: float) -> None:
+    for name, value in numbers.items():
+        if not low <= value <= high or value == math.inf:
+            raise ConfigError(f"{name} is {value}: give {'at least ' + str(low) if high == math.inf else f'{low} to {high}'}")

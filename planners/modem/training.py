@@ -1,0 +1,372 @@
+"""The LightningModule that trains MoDem-V2: clone, seed, learn the model, then act and learn by turns; one epoch is one such turn."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
+from worldplan.planners.episodes import PlayedEpisode, play
+from worldplan.planners.modem.agent import Modem
+from worldplan.planners.modem.planner import ModemPlanner, UniformPlanner
+from worldplan.planners.modem.policy import policy_record
+from worldplan.planners.modem.replay import EpisodeReplay, Segment, join
+from worldplan.planners.modem.settings import ModemSettings, Schedule
+from worldplan.planners.modem.task import ModemTask, modem_task, spaces_of
+from worldplan.world_models.data.episodes import Episode, columns_of, load_episode, observation_of, save_episode
+from worldplan.world_models.latent.encoders import IMAGE
+from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.seeds import derived_seed, torch_generator
+
+_CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every training and evaluation seed
+_PARTS = 20  # Lightning steps per epoch, each a block of updates: its overhead vanishes, the progress bar still moves
+CLONING, SEEDING = 0, 1  # the first two epochs
+
+
+class ModemModule(L.LightningModule):
+    """Trains one agent on one task.
+
+    Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world model on them, every later epoch plays one
+    episode in each environment and learns from all so far. All randomness of an epoch comes from a generator seeded by (seed, epoch), and
+    episodes are kept as files beside the checkpoint: a resumed run continues as the unbroken one would have (on a CPU).
+
+    Args:
+        task: environment and demonstrations.
+        settings: of the method.
+        seed: of everything random here.
+        check_episodes: episodes of a periodic check, for the planner alone and for the behaviour policy each.
+    """
+
+    def __init__(self, task: ModemTask, settings: ModemSettings | None = None, *, seed: int = 0, check_episodes: int = 25) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task, self.settings, self.seed, self.check_episodes = task, settings or ModemSettings(), seed, check_episodes
+        if seed < 0 or check_episodes < 1:
+            raise ConfigError(f"seed {seed}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 episode")
+        if self.settings.clone_updates and not task.demonstrations:
+            raise ConfigError("clone_updates is above 0, but there are no demonstrations: name a dataset, or set clone_updates to 0")
+        self.observation_space, self.action_size = spaces_of(task)
+        self.agent = Modem(self.observation_space, self.action_size, self.settings, generator=torch_generator(seed, 0))
+        self.played: list[int] = []  # lengths of the episodes in the replay
+        self.counts: dict[str, float] = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
+        self.share_by_success, self.clone_success = 0.0, 0.0
+        self._restored: dict[str, Any] | None = None
+
+    # --- set-up ----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        return self.agent.optimizers()
+
+    def train_dataloader(self) -> TRAIN_DATALOADERS:
+        """Which part of its updates an epoch is at: their number differs, and Lightning wants to know it beforehand."""
+        return DataLoader(range(_PARTS), batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> EVAL_DATALOADERS:
+        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
+
+    def on_fit_start(self) -> None:
+        """Fill the replays: demonstrations, and the episodes of the run that is continued."""
+        self.random = torch.Generator(device=self.device)
+        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
+        self.demonstrations, self.replay = (
+            EpisodeReplay(self.observation_space, self.action_size, capacity, self.settings.segment, device=self.device)
+            for capacity in (max(slots, 2), self.settings.capacity)
+        )
+        for episode in self.task.demonstrations:
+            self.demonstrations.add(episode)
+        self.environments = self.task.make(self.settings.environments)
+        self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
+        if self._restored is not None:
+            if self.played:  # before the seeding nothing is encoded yet
+                self._require_episodes()
+                self._encode_replays()
+            for index in range(len(self.played)):
+                self._remember(load_episode(self._episode_file(index)))
+            self.replay.load_state_dict(self._restored["replay"])
+            self.demonstrations.load_state_dict(self._restored["demonstrations"])
+            self._restored = None
+
+    def _encode_replays(self) -> None:
+        """Where the encoder stays, what it makes of the observations does as well: of pictures, of some shifted copies.
+
+        Before the first own episode, here and when a run is continued: so the same copies come again.
+        """
+        if not self.agent.frozen:
+            return
+        settings = self.settings
+        pictures = IMAGE in self.demonstrations.spaces and settings.shift > 0
+        for number, replay in enumerate((self.demonstrations, self.replay)):
+            encode = partial(self._encode_shifted, torch_generator(self.seed, 2, number))
+            replay.encode_with(encode, settings.latent.latent, settings.copies if pictures else 1)
+
+    def _encode_shifted(self, shifts: torch.Generator, observation: Any) -> Tensor:
+        return self.agent.model.encode(self.agent.augment(observation, shifts))
+
+    def _remember(self, episode: Episode) -> None:
+        """Learn from an own episode, unless it ended before a segment was full."""
+        if len(episode) >= self.settings.segment:
+            self.replay.add(episode)
+
+    def on_train_start(self) -> None:
+        """A finished training that is continued has nothing left to do."""
+        if self.current_epoch > CLONING and self._finished:
+            rank_zero_info(f"this training has finished: {self.step} of {self.settings.steps} environment steps")
+            self.trainer.should_stop = True
+
+    def on_fit_end(self) -> None:
+        self.environments.close()
+
+    # --- an epoch --------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Environment steps so far."""
+        return int(self.counts["step"])
+
+    @property
+    def share(self) -> float | None:
+        """The planner's share of the acting; None where its uncertainty decides."""
+        handover = self.settings.handover
+        if self.settings.clone_updates == 0:
+            return 1.0
+        if handover.kind == "success":
+            return self.share_by_success
+        if handover.kind == "uncertainty":
+            return None
+        return Schedule(0.0, 1.0, handover.begin, handover.end)(self.step)
+
+    @property
+    def horizon(self) -> int:
+        """Steps that are planned ahead."""
+        longest, growth = self.settings.planning.search.horizon, self.settings.planning.horizon_growth
+        return longest if not growth else min(1 + (longest - 1) * self.step // growth, longest)
+
+    def on_train_epoch_start(self) -> None:
+        """Collect what this epoch learns from."""
+        self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
+        self._sums: dict[str, Tensor] = {}
+        settings = self.settings
+        if self.current_epoch == CLONING:
+            self.updates = settings.clone_updates
+            return
+        if self.current_epoch == SEEDING:
+            if settings.clone_updates:
+                self.agent.start_from_clone()
+            self._encode_replays()
+            while self.step < settings.seed_steps:
+                self._collect(self._seeding_planner())
+            self.updates = settings.seed_updates
+            return
+        before = self.step
+        self._collect(ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon))
+        self.updates = round((self.step - before) * settings.updates_per_step)
+
+    def _seeding_planner(self) -> Any:
+        if self.settings.clone_updates:
+            return ModemPlanner(self.agent, share=0.0, explore=True)
+        return UniformPlanner(self.action_size)
+
+    def _collect(self, planner: Any) -> None:
+        """One episode in every environment, into the replay and onto the disk."""
+        played = play(planner, self.environments, derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31)
+        for one in played:
+            self._remember(one.episode)
+            if self._journal is not None:
+                save_episode(one.episode, self._episode_file(len(self.played)))
+            self.played.append(len(one.episode))
+            self.counts["step"] += len(one.episode)
+            self.counts["violations"] += one.violations
+            self.counts["saturations"] += one.saturations
+            self.counts["episodes"] += 1
+        self._log({f"train/{name}": value for name, value in figures_of(played).items()})
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """The part number `batch` of this epoch's updates."""
+        optimizers, part = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False)), int(batch)
+        for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
+            self._set_rates(optimizers, update)
+            for name, value in self._update(optimizers).items():
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+        if part == _PARTS - 1:
+            self._require_finite()
+            if self._finished:
+                self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+            if self._check_every is not None:
+                self.trainer.check_val_every_n_epoch = 1 if self.current_epoch == CLONING or self._finished else self._check_every
+
+    @property
+    def _finished(self) -> bool:
+        return self.step >= self.settings.steps
+
+    def _require_finite(self) -> None:
+        """Before a check, an episode or a checkpoint makes use of it."""
+        broken = [name for name, value in self._sums.items() if not bool(value.isfinite())]
+        broken += [name for name, value in self.agent.named_parameters() if not bool(value.isfinite().all())]
+        if broken:
+            where = f"{broken[0]} is not a finite number in epoch {self.current_epoch}"
+            raise Diverged(f"{where}: lower learning_rate or clone_rate; {self._last_good()}")
+
+    def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
+        seed_steps, steps = self.settings.seed_steps, self.settings.steps
+        cloned = update / self.updates if self.current_epoch == CLONING else 0.0
+        self.agent.set_rates(optimizers, cloned, min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0))
+
+    def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+        if self.current_epoch == CLONING:
+            observation, action = self.demonstrations.draw_successful(self.settings.clone_batch, self.random)
+            return {"clone": self.agent.clone_update(observation, action, optimizers[0], self.random)}
+        segment, count = self._segments()
+        pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
+        shown = self._shown() if self.settings.imitation else None
+        figures, priority = self.agent.update(segment, optimizers, self.random, shown=shown, pretraining=pretraining)
+        if count:
+            self.demonstrations.prioritise(segment.index[:count], priority[:count])
+        if count < len(priority):
+            self.replay.prioritise(segment.index[count:], priority[count:])
+        return figures
+
+    def _shown(self) -> tuple[Any, Tensor] | None:
+        """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
+        half = self.settings.clone_batch // 2
+        parts = [replay.draw_successful(half, self.random) for replay in (self.demonstrations, self.replay)]
+        found = [(columns_of(observation), action) for observation, action in parts if len(action)]
+        if not found:
+            return None
+        joined = {name: torch.cat([columns[name] for columns, _ in found]) for name in found[0][0]}
+        return observation_of(joined), torch.cat([action for _, action in found])
+
+    def _segments(self) -> tuple[Segment, int]:
+        """A batch that begins with segments of demonstrations, and how many these are."""
+        share = self.settings.demonstration_share(self.step) if self.task.demonstrations else 0.0
+        count = round(share * self.settings.batch)
+        if count == 0:
+            return self.replay.draw(self.settings.batch, self.random), 0
+        demonstrated = self.demonstrations.draw(count, self.random)
+        if count == self.settings.batch:
+            return demonstrated, count
+        return join(demonstrated, self.replay.draw(self.settings.batch - count, self.random)), count
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of this epoch."""
+        for name, value in self._sums.items():
+            self._log({f"train/{name}": value / self.updates})
+        self._log({"step": self.step, "violations": self.counts["violations"], "saturations": self.counts["saturations"]})
+
+    def _log(self, figures: dict[str, Any]) -> None:
+        for name, value in figures.items():
+            self.log(name, torch.as_tensor(value, dtype=torch.float32), batch_size=1, prog_bar=name == "step")
+
+    # --- checks ----------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour policy."""
+        if self.step == 0:  # cloning; not by the epoch, which `worldplan validate` does not restore
+            policies = {"clone": ModemPlanner(self.agent, share=0.0)} if self.settings.clone_updates else {}
+        else:
+            policies = {
+                "planner": ModemPlanner(self.agent, share=1.0, horizon=self.horizon),
+                "behaviour": ModemPlanner(self.agent, share=self.share, horizon=self.horizon),
+            }
+        for name, policy in policies.items():
+            environments = self.task.make(self.check_episodes)
+            figures = figures_of(play(policy, environments, _CHECK_SEED))
+            environments.close()
+            self._log({f"check/{name}_{key}": value for key, value in figures.items()})
+            if name == "clone":
+                self.clone_success = figures["success"]
+            if name == "planner":
+                stride = self.settings.handover.stride
+                as_good = figures["success"] > 0 and figures["success"] >= self.clone_success
+                self.share_by_success = min(max(self.share_by_success + (stride if as_good else -stride), 0.0), 1.0)
+
+    # --- saving ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _journal(self) -> Journal | None:
+        journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
+        return journals[0] if journals else None
+
+    def _require_episodes(self) -> None:
+        """Where a training goes on, the episodes so far must be at hand. Raises ConfigError."""
+        if self._journal is None:
+            raise ConfigError(
+                "this training cannot go on: nothing kept its episodes; train with the callback worldplan.world_models.training.journal.Journal"
+            )
+        beside = Path(str(self.trainer.ckpt_path)).resolve().parent
+        if beside != self._journal.folder.resolve():
+            raise ConfigError(f"the checkpoint's episodes are in {beside}, not in {self._journal.folder}: set trainer.default_root_dir to {beside}")
+
+    def _episode_file(self, index: int) -> Path:
+        assert self._journal is not None
+        return self._journal.folder / "episodes" / f"{index:06d}.npz"
+
+    def _last_good(self) -> str:
+        journal = self._journal
+        return f"the last good checkpoint is {journal.last}" if journal is not None and journal.last.exists() else "there is no checkpoint yet"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["modem"] = policy_record(self.agent, self.observation_space, self.task.about)
+        checkpoint["made_with"] = self.made_with()
+        checkpoint["progress"] = {
+            "played": list(self.played), "counts": dict(self.counts), "share_by_success": self.share_by_success, "clone_success": self.clone_success,
+            "updates": self.agent.updates, "replay": self.replay.state_dict(), "demonstrations": self.demonstrations.state_dict(),
+        }  # fmt: skip
+
+    def made_with(self) -> str:
+        """What a training depends on, to tell whether a checkpoint is one of the same training."""
+        digest = hashlib.sha256()
+        for episode in self.task.demonstrations:
+            digest.update(repr(episode.action.shape).encode() + episode.action.tobytes())
+        return repr((asdict(self.settings), self.seed, self.check_episodes, sorted(self.task.about.items()), digest.hexdigest()))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["made_with"] != self.made_with():
+            raise CheckpointError(
+                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
+            )
+        progress = checkpoint["progress"]
+        self.played, self.counts = list(progress["played"]), dict(progress["counts"])
+        self.share_by_success, self.clone_success = progress["share_by_success"], progress["clone_success"]
+        self.agent.updates = progress["updates"]
+        self._restored = progress
+
+
+def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
+    """Over episodes, the largest force, and means of success, return, steps in violation and in saturation, the planner's share.
+
+    Those about safety are NaN where they are not measured.
+    """
+    return {
+        "success": float(np.mean([one.episode.success for one in played])),
+        "return": float(np.mean([one.episode.reward.sum() for one in played])),
+        "violations": float(np.mean([one.violations for one in played])),
+        "saturations": float(np.mean([one.saturations for one in played])),
+        "largest_force": float(np.max([one.largest_force for one in played])),
+        "planned": float(np.mean([one.planned / len(one.episode) for one in played])),
+    }
+
+
+def for_task(
+    environment: str,
+    options: dict[str, Any] | None = None,
+    dataset: str | None = None,
+    episodes: int | None = None,
+    success_reward: bool = False,
+    settings: ModemSettings | None = None,
+    seed: int = 0,
+    check_episodes: int = 25,
+) -> ModemModule:
+    """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and `ModemModule`."""
+    return ModemModule(modem_task(environment, options, dataset, episodes, success_reward), settings, seed=seed, check_episodes=check_episodes)

@@ -1,0 +1,254 @@
+"""The LightningModule that trains reach-aware value learning; one Lightning epoch is one round of rollouts and the updates after it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from worldplan.envs.dynamics.mixed import MixedDynamics
+from worldplan.envs.edge_of_reach import Plane
+from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
+from worldplan.planners.base import evaluate
+from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
+from worldplan.planners.offline.edge_of_reach import PATCHES, OraclePatch
+from worldplan.planners.offline.mobile import MobilePenalty
+from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
+from worldplan.planners.offline.reach_diagnostics import reach_figures
+from worldplan.planners.offline.replay import RingBuffer, unpack
+from worldplan.planners.offline.rollouts import roll_out
+from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
+from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.seeds import derived_seed, torch_generator
+
+_CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every evaluation seed
+_BLOCK = 50  # updates per Lightning step: its overhead vanishes, the progress bar still moves
+_SHOWN = 100  # rollouts kept for the plots of a task in the plane
+
+
+class ReachAwareModule(L.LightningModule):
+    """Trains `seeds` independent policies side by side on one task.
+
+    All randomness of epoch `n` comes from a generator seeded by (seed, n), and the model transitions travel in the checkpoint, so a
+    resumed run continues exactly as the unbroken one would have (on a CPU).
+
+    Args:
+        task: data, dynamics and environment.
+        settings: of the method.
+        seed: of everything random here.
+        seeds: trainings side by side; they share the dynamics model and the dataset.
+        check_episodes: episodes per seed of a periodic check.
+        patch: "none", "oracle" or "random" (see `worldplan.planners.offline.edge_of_reach`); only where an oracle exists.
+    """
+
+    data: Tensor | None
+    starts: Tensor
+    states: Tensor | None
+
+    def __init__(
+        self,
+        task: OfflineTask,
+        settings: ReachAwareSettings | None = None,
+        *,
+        seed: int = 0,
+        seeds: int = 1,
+        check_episodes: int = 10,
+        patch: str = "none",
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task, self.settings, self.seed, self.seeds, self.check_episodes = task, settings or ReachAwareSettings(), seed, seeds, check_episodes
+        if patch not in PATCHES or (patch != "none" and task.oracle is None):
+            raise ConfigError(f"patch '{patch}': choose {', '.join(PATCHES)}; all but none need a task with an oracle")
+        if self.settings.real_share > 0 and task.rows is None:
+            raise ConfigError("real_share is above 0, but this task has start states only: set real_share to 0")
+        if self.settings.mobile > 0 and isinstance(task.dynamics, MixedDynamics) and 0 < task.dynamics.share < 1:
+            raise ConfigError("mobile needs the members' own predictions: set true_share to 0 (or to 1, where the penalty is zero)")
+        if seed < 0 or seeds < 1 or check_episodes < 1:
+            raise ConfigError(f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others")
+        self.patch_kind = patch
+        self.agent = ReachAware(task.observation_size, task.low, task.high, self.settings, seeds=seeds, generator=torch_generator(seed, 0))
+        width = 2 * task.observation_size + len(task.low) + 3
+        self.replay = RingBuffer(seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width)
+        self.register_buffer("data", task.rows, persistent=False)
+        self.register_buffer("starts", task.starts, persistent=False)
+        self.register_buffer("states", task.states, persistent=False)
+        self.snapshots: dict[str, Tensor] = {}
+
+    # --- learning --------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        return self.agent.optimizers()
+
+    def train_dataloader(self) -> TRAIN_DATALOADERS:
+        """Numbers of updates: the data of this training are drawn on the device."""
+        total = self.settings.updates
+        return DataLoader([min(_BLOCK, total - done) for done in range(0, total, _BLOCK)], batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> EVAL_DATALOADERS:
+        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
+
+    def on_fit_start(self) -> None:
+        self.random = torch.Generator(device=self.device)
+        self.task.dynamics.to(self.device)
+        if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:  # a true simulator has no members: its penalty is zero
+            self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
+        if self.task.oracle is not None:
+            self.agent.next_value = OraclePatch(self.task.oracle, self.settings.horizon, self.settings.discount, self.patch_kind, self.random)
+
+    def on_train_epoch_start(self) -> None:
+        """Roll the policy out from states of the dataset."""
+        self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
+        count = self.settings.starts
+        chosen = torch.randint(len(self.starts), (self.seeds, count), generator=self.random, device=self.device)
+        state = None if self.states is None else self.states[chosen]
+        rows, keep = roll_out(
+            self.task.dynamics, self.agent.actor, self.starts[chosen], state, self.settings.horizon, self.settings.pessimism, self.random
+        )
+        self.replay.add(rows, keep)
+        if not bool(keep.any(1).all()):
+            raise Diverged(
+                f"the dynamics model gave no finite transition in epoch {self.current_epoch}: train it longer or on more data; {self._last_good()}"
+            )
+        self._sums: dict[str, Tensor] = {}
+        self.log_dict(
+            {"rollouts/kept": keep.float().mean(), "rollouts/reward": self._kept_reward(rows, keep)}, batch_size=1, on_step=False, on_epoch=True
+        )
+
+    def _kept_reward(self, rows: Tensor, keep: Tensor) -> Tensor:
+        reward = unpack(rows, self.task.observation_size).reward
+        return torch.where(keep, reward, 0.0).sum() / keep.sum().clamp_min(1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """A block of updates on batches drawn beforehand; nothing waits for the device."""
+        updates = int(batch)
+        optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
+        rows = self._draw(updates)
+        for index in range(updates):
+            figures = self.agent.update(unpack(rows[index], self.task.observation_size), optimizers, self.random)
+            for name, value in figures.items():
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _draw(self, updates: int) -> Tensor:
+        """(updates, seeds, batch, width): the real rows first."""
+        size = self.settings.batch
+        real = round(size * self.settings.real_share)
+        parts = []
+        if real and self.data is not None:
+            index = torch.randint(len(self.data), (updates, self.seeds, real), generator=self.random, device=self.device)
+            parts.append(self.data[index])
+        if size > real:
+            model = self.replay.draw(updates * (size - real), self.random)
+            parts.append(model.view(self.seeds, updates, size - real, -1).transpose(0, 1))
+        return torch.cat(parts, 2)
+
+    def on_train_epoch_end(self) -> None:
+        """One look at the figures of the whole epoch."""
+        for name, value in self._sums.items():
+            mean = value / self.settings.updates
+            if not bool(mean.isfinite().all()):
+                raise Diverged(
+                    f"{name} is not a finite number in epoch {self.current_epoch} (seed {int((~mean.isfinite()).nonzero()[0])} of {self.seeds}): "
+                    f"lower the learning rates or raise the pessimism; {self._last_good()}"
+                )
+            self._log_seeds(f"train/{name}", mean)
+        patch = self.agent.next_value
+        if isinstance(patch, OraclePatch):
+            seen = max(patch.seen, 1)
+            self._log_seeds("train/edge_targets", torch.as_tensor(patch.edge) / seen)
+            self._log_seeds("train/patched_targets", torch.as_tensor(patch.changed) / seen)
+            patch.forget()
+
+    def _log_seeds(self, name: str, values: Tensor) -> None:
+        for index, value in enumerate(values.expand(self.seeds)):
+            self.log(f"{name}/{index}", value, batch_size=1)
+
+    def _last_good(self) -> str:
+        journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
+        path = journals[0].last if journals else None
+        return f"the last good checkpoint is {path}" if path is not None and path.exists() else "there is no checkpoint yet"
+
+    # --- checks ----------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Play episodes with each seed's policy, and look at values on model transitions."""
+        environment = self.task.environment(self.check_episodes)
+        record, scores = policy_record(self.agent, self.task), []
+        for index in range(self.seeds):
+            result = evaluate(ReachAwarePolicy.from_record(record, index), environment, self.check_episodes, _CHECK_SEED)
+            scores.append(float(result.episodes["return"].mean()))
+        environment.close()
+        self._log_seeds("check/return", torch.tensor(scores))
+        if self.task.reference is not None:
+            low, high = self.task.reference
+            self._log_seeds("check/score", 100 * (torch.tensor(scores) - low) / (high - low))
+        self.log("check/mean_return", float(np.mean(scores)), prog_bar=True, batch_size=1)
+        rows = unpack(self.replay.draw(2000, torch.Generator(device=self.device).manual_seed(_CHECK_SEED)), self.task.observation_size)
+        for name, value in reach_figures(self.agent, rows, self.task.oracle).items():
+            self._log_seeds(f"check/{name}", value)
+        if self.task.oracle is not None:
+            self._keep_rollouts()
+
+    @torch.no_grad()
+    def _keep_rollouts(self) -> None:
+        """Model rollouts of seed 0 for a picture: (rollouts, horizon + 1, 2)."""
+        random = torch.Generator(device=self.device).manual_seed(_CHECK_SEED)
+        start = self.starts[:_SHOWN].expand(self.seeds, -1, -1)
+        rows, _ = roll_out(self.task.dynamics, self.agent.actor, start, None, self.settings.horizon, self.settings.pessimism, random)
+        following = unpack(rows[0], 2).next_observation.view(self.settings.horizon, -1, 2)
+        self.snapshots[str(self.current_epoch + 1)] = torch.cat([start[:1], following]).transpose(0, 1).contiguous().cpu()
+
+    def policy(self, seed_index: int = 0) -> ReachAwarePolicy:
+        """The policy of one of the seeds as it stands."""
+        return ReachAwarePolicy.from_record(policy_record(self.agent, self.task), seed_index)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["reach_aware"] = policy_record(self.agent, self.task)
+        checkpoint["made_with"] = self.made_with()
+        checkpoint["snapshots"] = dict(self.snapshots)
+
+    def made_with(self) -> str:
+        """What a training depends on, to tell whether a checkpoint is one of the same training."""
+        return repr((sorted(asdict(self.settings).items()), self.seed, self.seeds, self.patch_kind, sorted(self.task.about.items())))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["made_with"] != self.made_with():
+            raise CheckpointError(
+                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
+            )
+        self.snapshots = dict(checkpoint["snapshots"])
+
+
+def for_dataset(
+    dataset: str,
+    environment: str | None = None,
+    ensemble: str | None = None,
+    true_share: float = 0.0,
+    termination: str | None = None,
+    threads: int | None = None,
+    settings: ReachAwareSettings | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    check_episodes: int = 10,
+) -> ReachAwareModule:
+    """The module for a dataset in a YAML file (`worldplan fit`); the arguments are those of `dataset_task` and `ReachAwareModule`."""
+    task = dataset_task(dataset, environment=environment, ensemble=ensemble, true_share=true_share, termination=termination, threads=threads)
+    return ReachAwareModule(task, settings, seed=seed, seeds=seeds, check_episodes=check_episodes)
+
+
+def for_plane(
+    plane: Plane | None = None,
+    settings: ReachAwareSettings | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    check_episodes: int = 20,
+    patch: str = "none",
+) -> ReachAwareModule:
+    """The module for the two-dimensional illustration."""
+    return ReachAwareModule(plane_task(plane or Plane()), settings, seed=seed, seeds=seeds, check_episodes=check_episodes, patch=patch)

@@ -1,0 +1,142 @@
+"""A gymnasium environment that this project does not know: from its data to an evaluated policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.planners.base import Decision, SingleDecisions, evaluate
+from worldplan.planners.offline.agent import ReachAwareSettings
+from worldplan.planners.offline.policy import ReachAwarePolicy
+from worldplan.planners.offline.task import dataset_task, make_environment
+from worldplan.planners.offline.training import ReachAwareModule
+from worldplan.world_models.data.files import load_transitions, save_npz
+from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.ensemble.training import EnsembleSettings, fit_ensemble
+from worldplan.world_models.training.fit import fit_resumably
+
+NAME = "WorldplanTestCart-v0"
+LIMIT = 1.5
+
+
+class Cart(gym.Env[np.ndarray, np.ndarray]):
+    """A cart pushed along a line: keep it near the middle, off the ends, with little force."""
+
+    def __init__(self) -> None:
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = gym.spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.state = self.np_random.uniform(-1.0, 1.0, 2)
+        return self.state.astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        force = float(np.clip(action[0], -2, 2))
+        position, speed = self.state
+        speed = 0.95 * speed + 0.2 * force
+        position = position + 0.2 * speed
+        self.state = np.array([position, speed])
+        fallen = abs(position) > LIMIT
+        return self.state.astype(np.float32), 1.0 - position**2 - 0.02 * force**2, fallen, False, {}
+
+
+gym.register(NAME, entry_point=Cart, max_episode_steps=50)
+
+
+def over_the_end(observation: torch.Tensor, action: torch.Tensor, next_observation: torch.Tensor) -> torch.Tensor:
+    """The termination function a user would write."""
+    return next_observation[:, 0].abs() > LIMIT
+
+
+def random_data(episodes: int = 150) -> Transitions:
+    env, rng = gym.make(NAME), np.random.default_rng(0)
+    rows: list[tuple[Any, ...]] = []
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=episode)
+        over = False
+        while not over:
+            action = rng.uniform(-2, 2, 1).astype(np.float32)
+            following, reward, ended, late, _ = env.step(action)
+            rows.append((observation, action, reward, following, ended, late, episode))
+            observation, over = following, ended or late
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    return Transitions(*columns, state=None, metadata={"env_id": NAME})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The dataset as a file, and an ensemble trained on it."""
+    folder = tmp_path_factory.mktemp("cart")
+    save_npz(random_data(), folder / "cart.npz")
+    settings = EnsembleSettings(members=4, elites=3, hidden=(32, 32), weight_decay=(1e-5, 1e-5, 1e-5), epochs=25)
+    return folder / "cart.npz", fit_ensemble(load_transitions(folder / "cart.npz"), settings, folder / "ensemble", accelerator="cpu")
+
+
+SETTINGS = ReachAwareSettings(
+    critics=4, diversity=0.1, hidden=(32, 32), batch=64, actor_rate=1e-3, critic_rate=1e-3, temperature_rate=1e-3, temperature=0.2, target_rate=0.02,
+    discount=0.97, horizon=4, starts=200, updates=100, real_share=0.25,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("termination", [over_the_end, "learned", "test_own_environment:over_the_end"])
+def test_from_data_to_an_evaluated_policy(files, tmp_path, termination, monkeypatch):
+    """Trained on random data alone, the policy holds the cart; random pushing does not."""
+    monkeypatch.syspath_prepend(str(__import__("pathlib").Path(__file__).parent))
+    data, ensemble = files
+    task = dataset_task(data, ensemble=ensemble, termination=termination)
+    epochs = 15 if termination is over_the_end else 1
+    checkpoint = fit_resumably(ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5)
+    policy = ReachAwarePolicy.load(checkpoint)
+    episodes = evaluate(policy, gym.make(NAME), 20, seed=1000).episodes
+    assert policy.about["environment"] == NAME
+    if termination is over_the_end:
+        by_chance = load_transitions(data).returns().mean()
+        assert episodes["return"].mean() > max(35.0, by_chance + 5), f"random data had {by_chance:.1f} of at most 50"
+
+
+def test_learned_termination_knows_the_ends(files):
+    dynamics = dataset_task(files[0], ensemble=files[1], termination="learned").dynamics
+    position = torch.tensor([[0.0], [0.9], [1.7], [-1.7], [-0.9]])
+    rows = torch.cat([position, position.sign() * 0.5], 1)
+    said = dynamics.terminate(rows, torch.zeros(5, 1), rows)  # type: ignore[attr-defined]
+    assert said.tolist() == [False, False, True, True, False]
+
+
+def test_what_is_missing_is_said(files, tmp_path):
+    data, ensemble = files
+    with pytest.raises(ConfigError, match="no termination rule for 'WorldplanTestCart-v0'"):
+        dataset_task(data, ensemble=ensemble)
+    with pytest.raises(ConfigError, match="set ensemble"):
+        dataset_task(data, termination=over_the_end)
+    with pytest.raises(ConfigError, match="simulator states"):
+        dataset_task(data, true_share=1.0)
+    with pytest.raises(ConfigError, match="true_share"):
+        dataset_task(data, ensemble=ensemble, true_share=1.5, termination=over_the_end)
+    with pytest.raises(ConfigError, match="environment 'Nowhere-v0'"):
+        dataset_task(data, environment="Nowhere-v0", ensemble=ensemble)
+    with pytest.raises(ConfigError, match="takes actions of size 3"):
+        dataset_task(data, environment="Hopper-v5", ensemble=ensemble)
+    with pytest.raises(ConfigError, match="observations of size 2"):
+        dataset_task(data, environment="InvertedDoublePendulum-v5", ensemble=ensemble, termination=over_the_end)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        dataset_task(data, ensemble=tmp_path / "none.ckpt", termination=over_the_end)
+
+
+def test_evaluation_counts_one_episode_of_each_copy():
+    """Episodes of unequal length side by side equal the same episodes one after the other."""
+
+    class Pusher(SingleDecisions):
+        def plan(self, observation: Any) -> Decision:
+            return Decision(np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0)
+
+    together = evaluate(Pusher(), make_environment(NAME, 6), 6, seed=5).episodes
+    alone = [evaluate(Pusher(), gym.make(NAME), 1, seed=5 + index).episodes.iloc[0] for index in range(6)]
+    assert together["length"].nunique() > 1
+    assert together["length"].tolist() == [row["length"] for row in alone]
+    np.testing.assert_allclose(together["return"], [row["return"] for row in alone])

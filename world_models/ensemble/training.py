@@ -1,0 +1,334 @@
+"""Training of the dynamics ensemble: the LightningModule, and one call that trains into a folder and resumes there."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
+from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.ensemble.batched_mlp import compiled
+from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_loss
+from worldplan.world_models.storage import replace_file
+from worldplan.world_models.training.checkpoints import saved_entry
+from worldplan.world_models.training.seeds import torch_generator
+
+ENSEMBLE, LAST, METRICS, DONE = "ensemble.ckpt", "last.ckpt", "metrics.csv", "done"
+BLOCK = 50  # gradient steps in one Lightning step, whose overhead vanishes so
+HELD_OUT_SHARE, HELD_OUT_ROWS = 0.2, 10_000
+FEW_EPISODES = 10  # with fewer, rows are held out and not whole episodes
+
+
+@dataclass(frozen=True)
+class EnsembleSettings:
+    """Every number of the training.
+
+    Args:
+        members, elites: networks trained, and how many of the best are used.
+        hidden: widths of the SiLU layers.
+        learning_rate: of Adam.
+        weight_decay: L2 on the weights of each layer, the output layer last; none on biases.
+        batch: rows per member and gradient step.
+        epochs: passes over the data at most.
+        patience: stop after so many epochs in which no member improved.
+        improvement: relative decrease of the held-out error that counts as one.
+        power: of the variance that weights each term of the likelihood, see `GaussianEnsemble.loss`; 0 is the plain likelihood.
+        compile: let torch.compile fuse the loss; needs a C++ compiler.
+    """
+
+    members: int = 7
+    elites: int = 5
+    hidden: tuple[int, ...] = (200, 200, 200, 200)
+    learning_rate: float = 1e-3
+    weight_decay: tuple[float, ...] = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
+    batch: int = 256
+    epochs: int = 200
+    patience: int = 5
+    improvement: float = 0.01
+    power: float = 0.5
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        layers = len(self.hidden) + 1
+        if len(self.weight_decay) != layers:
+            raise ConfigError(f"weight_decay has {len(self.weight_decay)} numbers, but there are {layers} layers: give one for each")
+        for name in ("members", "elites", "batch", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.elites > self.members:
+            raise ConfigError(f"{self.elites} elites out of {self.members} members: choose at most {self.members}")
+        if not (self.learning_rate > 0 and 0 <= self.improvement < 1 and 0 <= self.power <= 1):
+            numbers = f"{self.learning_rate}, {self.improvement} and {self.power}"
+            raise ConfigError(f"learning_rate, improvement and power are {numbers}: they must be above 0, within [0, 1) and within [0, 1]")
+
+
+class EnsembleModule(L.LightningModule):
+    """Fits a `GaussianEnsemble`; `best` holds, for every member, the weights with its lowest held-out error.
+
+    The data lie on the device once; a member's bootstrap is a row of numbers into them. All randomness of epoch `n` comes
+    from a generator seeded by (seed, n), so a resumed training goes on exactly as the unbroken one would have. One
+    Lightning step makes `BLOCK` gradient steps.
+    """
+
+    train_inputs: Tensor  # (n, in) and (n, out), normalised
+    train_targets: Tensor
+    held_inputs: Tensor
+    held_targets: Tensor
+    bootstrap: Tensor  # (members, n) int32
+    best_error: Tensor  # (members,)
+
+    def __init__(self, transitions: Transitions, settings: EnsembleSettings | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.settings, self.seed = settings or EnsembleSettings(), seed
+        self.made_with = fingerprint(transitions, self.settings, seed)
+        s = self.settings
+        self.ensemble = GaussianEnsemble(
+            transitions.observation.shape[1], transitions.action.shape[1],
+            members=s.members, elites=s.elites, hidden=s.hidden, generator=torch_generator(seed, 0),
+        )  # fmt: skip
+        held_out = hold_out(transitions.episode, np.random.default_rng([seed, 1]))
+        self._keep_data(transitions, held_out)
+        self.best = copy.deepcopy(self.ensemble).requires_grad_(False)
+        self.register_buffer("best_error", torch.full((s.members,), torch.inf))
+        self.history: list[dict[str, float]] = []
+        self.stale = 0  # epochs since a member improved
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._loss: Callable[..., Tensor] = compiled(self.ensemble.loss) if s.compile else self.ensemble.loss
+
+    def _keep_data(self, transitions: Transitions, held_out: np.ndarray) -> None:
+        """Normalised rows as buffers that move with the module and stay out of its checkpoints."""
+        columns = (transitions.observation, transitions.action, transitions.next_observation, transitions.reward)
+        observation, action, following, reward = (torch.as_tensor(column) for column in columns)
+        held = torch.as_tensor(held_out)
+        self.ensemble.set_statistics(
+            torch.cat([observation, action], 1)[~held],
+            torch.cat([following.double() - observation.double(), reward[:, None].double()], 1)[~held],
+        )
+        inputs, targets = self.ensemble.inputs(observation, action), self.ensemble.targets(observation, following, reward)
+        count = int((~held).sum())
+        bootstrap = torch.randint(count, (self.settings.members, count), generator=torch_generator(self.seed, 2), dtype=torch.int32)
+        parts = {
+            "train_inputs": inputs[~held], "train_targets": targets[~held], "bootstrap": bootstrap,
+            "held_inputs": inputs[held], "held_targets": targets[held],
+        }  # fmt: skip
+        for name, part in parts.items():
+            self.register_buffer(name, part, persistent=False)
+        self.batch = min(self.settings.batch, count)
+        self.steps = count // self.batch  # per epoch; the rows left over differ between epochs
+
+    # --- learning ----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        ensemble, decay = self.ensemble, self.settings.weight_decay
+        groups: list[dict[str, Any]] = [{"params": [w], "weight_decay": d} for w, d in zip(ensemble.weights, decay, strict=True)]
+        groups.append({"params": [*ensemble.biases, ensemble.max_log_variance, ensemble.min_log_variance], "weight_decay": 0.0})
+        return torch.optim.Adam(groups, lr=self.settings.learning_rate, fused=True)
+
+    def train_dataloader(self) -> DataLoader:
+        """Numbers of blocks: the rows lie on the device already."""
+        return DataLoader(range(-(-self.steps // BLOCK)), batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
+
+    def on_train_start(self) -> None:
+        self._stop_where_due()  # a training that was killed right after its last epoch has nothing left to do
+
+    def on_train_epoch_start(self) -> None:
+        generator = torch_generator(self.seed, 3, len(self.history))
+        self._order = torch.randperm(self.bootstrap.shape[1], generator=generator).to(self.device)
+        self._sum = torch.zeros((), device=self.device)
+
+    def training_step(self, block: int, batch_idx: int) -> None:
+        """Gradient steps `block` * BLOCK and following, at most BLOCK."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        first, last = block * BLOCK, min((block + 1) * BLOCK, self.steps)
+        before = self._sum.clone()
+        for step in range(first, last):
+            columns = self._order[step * self.batch : (step + 1) * self.batch]
+            self._sum += self._gradient_step(optimizer, self.bootstrap.index_select(1, columns))
+        loss = float(self._sum - before) / (last - first) / self.settings.members
+        if not np.isfinite(loss):
+            raise Diverged(f"the loss is {loss} in epoch {len(self.history)}: lower learning_rate; {self._last_good()}")
+        self.log("train_loss", loss, prog_bar=True, batch_size=1)
+
+    def _gradient_step(self, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
+        """One step of all members, on rows (members, batch) of the training data; returns the loss, still on the device."""
+        inputs = self.train_inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        targets = self.train_targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        optimizer.zero_grad()
+        loss = self._loss(inputs, targets, self.settings.power)
+        loss.backward()
+        for bound in (self.ensemble.max_log_variance, self.ensemble.min_log_variance):
+            assert bound.grad is not None
+            bound.grad.copy_(bound.grad.sum(0, keepdim=True))  # the copies of one bound move as one: members share it
+        optimizer.step()
+        return loss.detach()
+
+    def _last_good(self) -> str:
+        folder = next((callback.folder for callback in self.trainer.checkpoint_callbacks if isinstance(callback, KeepEnsemble)), None)
+        if folder is None or not self.history:
+            return "there is no checkpoint before it"
+        return f"the last good checkpoint is {folder / ENSEMBLE}"
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """All members on the held-out rows, in one pass; while fitting, keeps what improved and adds a row to the metrics."""
+        fitting = self.trainer.state.fn == "fit"
+        if self.trainer.sanity_checking:
+            return
+        error, loss = self.held_out(self.ensemble if fitting else self.best)
+        self.log_dict({"val_mse": error.mean(), "val_nll": loss.mean()}, prog_bar=True, batch_size=1)
+        if not fitting:
+            return
+        if not torch.isfinite(error).all():
+            raise Diverged(f"the held-out error is not finite in epoch {len(self.history)}: lower learning_rate; {self._last_good()}")
+        improved = self._keep_best(error)
+        self.stale = 0 if improved else self.stale + 1
+        row = {"epoch": len(self.history), "train_loss": float(self._sum) / self.steps / self.settings.members}
+        row |= {"val_mse": float(error.mean()), "val_nll": float(loss.mean()), "best_val_mse": float(self.best_error[self.best.elites].mean())}
+        self.history.append(row | {f"val_mse_{i}": value for i, value in enumerate(error.tolist())})
+        self._stop_where_due()
+
+    @torch.no_grad()
+    def held_out(self, ensemble: GaussianEnsemble, rows: int = 2048) -> tuple[Tensor, Tensor]:
+        """Mean squared error and NLL (see `gaussian_loss`) of each member on the held-out rows, in normalised units; (members,) both."""
+        error, loss = torch.zeros_like(self.best_error), torch.zeros_like(self.best_error)
+        for inputs, targets in zip(self.held_inputs.split(rows), self.held_targets.split(rows), strict=True):
+            mean, log_variance = ensemble.outputs(inputs)
+            error += (mean - targets).square().mean((1, 2)) * len(inputs)
+            loss += gaussian_loss(mean, log_variance, targets) * len(inputs)
+        return error / len(self.held_inputs), loss / len(self.held_inputs)
+
+    @torch.no_grad()
+    def _keep_best(self, error: Tensor) -> bool:
+        improved = error < (1 - self.settings.improvement) * self.best_error
+        for kept, now in zip(self.best.parameters(), self.ensemble.parameters(), strict=True):
+            kept.copy_(torch.where(improved[:, None, None], now, kept))
+        self.best_error.copy_(torch.where(improved, error, self.best_error))
+        self.best.elites.copy_(self.best_error.argsort(stable=True)[: self.settings.elites])
+        return bool(improved.any())
+
+    def _stop_where_due(self) -> None:
+        if self.stale >= self.settings.patience or len(self.history) >= self.settings.epochs:
+            self.trainer.should_stop = True
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["ensemble"] = self.best.checkpoint()
+        checkpoint["training"] = {"history": self.history, "stale": self.stale, "made_with": self.made_with}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        found = checkpoint.get("training")
+        if found is None or found["made_with"] != self.made_with:
+            raise CheckpointError("this checkpoint comes from other data, settings or another seed: continue with those, or train in a new folder")
+        self.history, self.stale = list(found["history"]), found["stale"]
+
+
+class KeepEnsemble(Checkpoint):
+    """After every epoch: the best members so far (ensemble.ckpt), the metrics, and the whole state to go on from (last.ckpt).
+
+    Each file is replaced in one move, the state last: a kill in between repeats that epoch with the same result.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, EnsembleModule)
+        replace_file(self.folder / ENSEMBLE, pl_module.best.save)
+        replace_file(self.folder / METRICS, lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False))
+        replace_file(self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
+
+
+def fit_ensemble(
+    transitions: Transitions,
+    settings: EnsembleSettings,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+    accelerator: str = "auto",
+    callbacks: list[L.Callback] | None = None,
+) -> Path:
+    """Train until no member improves and return `folder`/ensemble.ckpt (for `worldplan.world_models.ensemble.model.load_ensemble`).
+
+    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the same result as an
+    unbroken training (same seed, CPU). Metrics of every epoch go to `folder`/metrics.csv, in normalised units.
+    Raises CheckpointError if last.ckpt is damaged or comes from other data, settings or seed, DatasetError for too few
+    rows, and Diverged when the loss is no finite number, naming the last good checkpoint.
+    """
+    folder = Path(folder)
+    module = EnsembleModule(transitions, settings, seed)
+    last = folder / LAST
+    if last.exists():
+        if saved_entry(last, "training", "made_with") != module.made_with:
+            reason = "comes from other data, settings or another seed"
+            raise CheckpointError(f"{last}: {reason}: choose another folder, or delete this one to train again")
+        if (folder / DONE).exists():
+            return folder / ENSEMBLE
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    extra: list[L.Callback] = [TQDMProgressBar()] if progress else []
+    trainer = L.Trainer(
+        accelerator=accelerator, devices=1, max_epochs=-1, logger=False, callbacks=[*extra, *(callbacks or []), KeepEnsemble(folder)],
+        default_root_dir=folder, num_sanity_val_steps=0, enable_progress_bar=progress, enable_model_summary=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    replace_file(folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8"))
+    return folder / ENSEMBLE
+
+
+def for_dataset(data: str, settings: EnsembleSettings | None = None, seed: int = 0) -> EnsembleModule:
+    """The module for a dataset named in a YAML file (`worldplan fit`): a Minari id or a file, see `worldplan.world_models.data.files`."""
+    return EnsembleModule(load_transitions(data), settings, seed)
+
+
+def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """(n,) bool: the rows to hold out, at most 20 % and 10,000, in whole episodes where there are enough of them.
+
+    Rows of one episode are alike: an error on rows whose neighbours were trained on would be too low.
+    """
+    count = len(episode)
+    wanted = min(int(HELD_OUT_SHARE * count), HELD_OUT_ROWS)
+    if wanted < 1:
+        raise DatasetError(f"{count} transitions are too few to train on: at least 5 are needed to hold one out")
+    numbers, member, lengths = np.unique(episode, return_inverse=True, return_counts=True)
+    order = generator.permutation(len(numbers))
+    chosen = order[np.cumsum(lengths[order]) <= wanted]
+    if len(numbers) >= FEW_EPISODES and len(chosen):
+        return np.isin(member, chosen)
+    mask = np.zeros(count, dtype=bool)
+    mask[generator.permutation(count)[:wanted]] = True
+    return mask
+
+
+def fingerprint(transitions: Transitions, settings: EnsembleSettings, seed: int) -> str:
+    """A short text that differs whenever the training would: data, settings or seed."""
+    columns = (transitions.observation, transitions.action, transitions.reward, transitions.next_observation, transitions.episode)
+    total = zlib.crc32(repr((sorted(asdict(settings).items()), seed)).encode())
+    for column in columns:
+        total = zlib.crc32(np.ascontiguousarray(column).data, total)
+    return f"{total:08x}"

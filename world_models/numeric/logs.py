@@ -1,0 +1,144 @@
+"""Logs of one's own as trajectories: a CSV table with a row per state; and the reading of whole folders of either kind."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from worldplan.milp.errors import DatasetError
+from worldplan.world_models.numeric.domain import Ground, Rational, State, Vocabulary, exact
+from worldplan.world_models.numeric.s_expressions import read_text
+from worldplan.world_models.numeric.trajectories import Checker, Trajectory, read_objects, read_trajectory
+
+TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
+
+
+def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> list[Trajectory]:
+    """Read files (`.trajectory` or `.csv`) and whole folders of them, in the order of their names."""
+    return [trajectory for path in trajectory_files(sources) for trajectory in read_file(path, vocabulary)]
+
+
+def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
+    """The files named, and those in the folders named. Raises DatasetError for a folder without any."""
+    paths: list[Path] = []
+    for source in map(Path, sources):
+        found = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")]) if source.is_dir() else [source]
+        if not source.exists():
+            raise DatasetError(f"{source}: no such file or folder")
+        if not source.is_dir() and source.suffix not in (".trajectory", ".csv"):
+            raise DatasetError(f"{source}: give .trajectory or .csv files, or a folder of them")
+        if not found:
+            raise DatasetError(f"{source}: holds no .trajectory and no .csv file")
+        paths += found
+    return paths
+
+
+def read_file(path: Path, vocabulary: Vocabulary) -> list[Trajectory]:
+    """The trajectories of one file."""
+    return read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
+
+
+def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
+    """Read a CSV log, a row per state in the order of time.
+
+    Columns: `action`, what was done in the row's state, as `name object ...`, empty in an episode's last row; `episode` if
+    there are several; `success` (1 or 0) if actions can fail. Every other column is a ground fluent or atom by name, such as
+    `fuel truck1` or `at truck1 depot`: numbers in a fluent's (empty: not defined), 1 or 0 in an atom's. The objects' types
+    are those of the problem file of the same name beside the log, or else the narrowest that their columns ask for.
+
+    Raises:
+        DatasetError: names file, row and column.
+    """
+    path = Path(path)
+    table = _read_table(path)
+    if "action" not in table or table.empty:
+        raise DatasetError(f"{path}: needs a row per state and a column 'action' (what was done there; empty in the last row)")
+    facts = {str(column): tuple(str(column).split()) for column in table if column not in ("action", "episode", "success")}
+    calls = [tuple(text.lower().split()) for text in table["action"]]
+    problem = path.with_suffix(".pddl")
+    objects = read_objects(problem) if problem.exists() else _narrowest_types(path, vocabulary, [*facts.values(), *filter(None, calls)])
+    log = _Log(path, Checker(vocabulary, objects), facts)
+    episodes = table["episode"] if "episode" in table else pd.Series("", index=table.index)
+    return [log.trajectory(rows, [calls[i] for i in rows.index], str(name)) for name, rows in table.groupby(episodes, sort=False)]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The cells as text, columns by their names in lower case with single blanks. Raises DatasetError."""
+    try:
+        rows = list(csv.reader(read_text(path).splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
+    header = [" ".join(name.lower().split()) for name in (rows[0] if rows else [])]
+    if repeated := next((name for name in header if header.count(name) > 1), None):
+        raise DatasetError(f"{path}: the column '{repeated}' is there more than once")
+    if "" in header:
+        raise DatasetError(f"{path}: column {header.index('') + 1} has no name")
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise DatasetError(f"{path}, row {number}: has {len(row)} cells, the header {len(header)}")
+    return pd.DataFrame([row[: len(header)] for row in rows[1:]], columns=header, dtype=str)
+
+
+class _Log:
+    def __init__(self, path: Path, check: Checker, facts: Mapping[str, Ground]) -> None:
+        self.path, self.check, self.facts = path, check, facts
+        for column, fact in facts.items():
+            kind = "function" if fact[0] in check.vocabulary.functions else "predicate"
+            if wrong := check(kind, fact):
+                raise DatasetError(f"{path}, column '{column}': {wrong}")
+
+    def trajectory(self, rows: pd.DataFrame, calls: list[Ground], episode: str) -> Trajectory:
+        where = f"{self.path}{f', episode {episode}' if episode else ''}"
+        for index, call in zip(rows.index[:-1], calls, strict=False):
+            wrong = self.check("action", call) if call else "no action, and the episode goes on"
+            if wrong:
+                raise DatasetError(f"{self.path}, row {index + 2}, column 'action': {wrong}")
+        if calls[-1]:
+            raise DatasetError(f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds the state it ended in and no action")
+        states = [self._state(index, row) for index, row in rows.iterrows()]
+        done = [self._truth(index, "success", value) for index, value in rows["success"].items()] if "success" in rows else [None] * len(rows)
+        return Trajectory(self.check.objects, tuple(states), tuple(calls[:-1]), tuple(done[:-1]), where)
+
+    def _state(self, index: object, row: pd.Series) -> State:
+        atoms: set[Ground] = set()
+        values: dict[Ground, Rational] = {}
+        for column, fact in self.facts.items():
+            text = str(row[column]).strip()
+            if fact[0] in self.check.vocabulary.predicates:
+                if self._truth(index, column, text):
+                    atoms.add(fact)
+            elif text:
+                try:
+                    values[fact] = exact(text)
+                except (ValueError, ZeroDivisionError) as error:
+                    raise self._error(index, column, f"'{text}' is not a number") from error
+        return State(frozenset(atoms), values)
+
+    def _truth(self, index: object, column: object, text: object) -> bool | None:
+        text = str(text).strip().lower()
+        if text not in TRUTH and not (column == "success" and not text):
+            raise self._error(index, column, f"'{text}' is neither 1 nor 0")
+        return TRUTH.get(text)
+
+    def _error(self, index: object, column: object, what: str) -> DatasetError:
+        return DatasetError(f"{self.path}, row {int(str(index)) + 2}, column '{column}': {what}")
+
+
+def _narrowest_types(path: Path, vocabulary: Vocabulary, facts: Sequence[Ground]) -> dict[str, str]:
+    """For each object the one type, among those its places ask for, that lies below all the others."""
+    wanted: dict[str, set[str]] = {}
+    for name, *arguments in facts:
+        of_action = tuple(kind for _, kind in vocabulary.actions.get(name, ()))
+        for one, kind in zip(arguments, vocabulary.functions.get(name) or vocabulary.predicates.get(name) or of_action, strict=False):
+            if one not in vocabulary.constants:
+                wanted.setdefault(one, set()).add(kind)
+    types: dict[str, str] = {}
+    for one, kinds in wanted.items():
+        lowest = [kind for kind in kinds if all(vocabulary.is_a(kind, other) for other in kinds)]
+        if not lowest:
+            raise DatasetError(f"{path}: '{one}' is used as {' and as '.join(sorted(kinds))}; name its type in {path.with_suffix('.pddl').name}")
+        types[one] = lowest[0]
+    return types

@@ -1,0 +1,190 @@
+"""Expressions of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and affine sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from worldplan.milp.errors import DatasetError
+from worldplan.world_models.exact.affine import whole
+from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear, Rational, exact
+
+if TYPE_CHECKING:
+    from unified_planning.model import FNode
+
+IMPOSSIBLE = Comparison(Linear((), -1), ">=")
+
+
+def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
+    """An affine sum in its one normal form: no zero coefficient, terms in order of their names."""
+    kept = sorted(((fluent, exact(c)) for fluent, c in terms.items() if c), key=lambda term: [str(part) for part in term[0]])
+    return Linear(tuple(kept), exact(constant))
+
+
+def canonical(comparison: Comparison) -> Comparison:
+    """The same condition in its one normal form: whole coprime numbers; an equation begins with a positive one."""
+    total: dict[Lifted, Rational] = {}
+    for fluent, coefficient in comparison.expression.terms:
+        total[fluent] = total.get(fluent, 0) + coefficient
+    ordered = linear(total, comparison.expression.constant)
+    *coefficients, constant = whole([*(c for _, c in ordered.terms), ordered.constant])
+    sign = -1 if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0 else 1
+    terms = tuple((fluent, sign * c) for (fluent, _), c in zip(ordered.terms, coefficients, strict=True))
+    return Comparison(Linear(terms, sign * constant), comparison.relation)
+
+
+@dataclass
+class Conditions:
+    """A conjunction as it is being read."""
+
+    positive: set[Lifted] = field(default_factory=set)
+    negative: set[Lifted] = field(default_factory=set)
+    distinct: set[tuple[int | str, int | str]] = field(default_factory=set)
+    comparisons: dict[Comparison, None] = field(default_factory=dict)
+
+    def compare(self, comparison: Comparison) -> None:
+        """Add a comparison, unless it is true whatever the state."""
+        comparison = canonical(comparison)
+        if comparison.expression.terms or not comparison.holds((), {}):
+            self.comparisons[comparison] = None
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """Reads expressions of one action (or of a goal, with no parameters).
+
+    Args:
+        where: what errors should name.
+        positions: parameter positions by name.
+        constants: objects that were met, in the order of meeting.
+    """
+
+    where: str
+    positions: Mapping[str, int]
+    constants: dict[str, None] = field(default_factory=dict)
+
+    def refuse(self, node: object, what: str) -> DatasetError:
+        """The error for something beyond exact linear planning."""
+        text = str(node)
+        shown = text if len(text) <= 120 else f"{text[:120]}..."
+        return DatasetError(
+            f"{self.where}: {what} is beyond the exact models here (conjunctions of literals and linear comparisons): {shown}. "
+            "ENHSP can take such a domain: --planner enhsp, or worldplan.planners.numeric.enhsp.solve_files"
+        )
+
+    def term(self, node: FNode) -> int | str:
+        """Position of a parameter, or name of an object."""
+        if node.is_parameter_exp():
+            return self.positions[node.parameter().name]
+        if node.is_object_exp():
+            name = str(node.object().name)
+            self.constants[name] = None
+            return name
+        raise self.refuse(node, "an argument that is neither a parameter nor an object")
+
+    def lifted(self, node: FNode) -> Lifted:
+        """A predicate or function with its arguments."""
+        if not node.is_fluent_exp():
+            raise self.refuse(node, "this expression")
+        return (str(node.fluent().name), *(self.term(argument) for argument in node.args))
+
+    def affine(self, node: FNode) -> Linear:
+        """An affine sum, exactly."""
+        terms, constant = self._affine(node)
+        return linear(terms, constant)
+
+    def _affine(self, node: FNode) -> tuple[dict[Lifted, Fraction], Fraction]:
+        if node.is_int_constant() or node.is_real_constant():
+            return {}, Fraction(node.constant_value())
+        if node.is_fluent_exp():
+            return {self.lifted(node): Fraction(1)}, Fraction(0)
+        if not (node.is_plus() or node.is_minus() or node.is_times() or node.is_div()):
+            raise self.refuse(node, "this number")
+        parts = [self._affine(argument) for argument in node.args]
+        if node.is_plus():
+            return _sum(parts, [Fraction(1)] * len(parts))
+        if node.is_minus():
+            return _sum(parts, [Fraction(1), Fraction(-1)])
+        if node.is_div():
+            (_, divisor), (varying, _) = parts[1], parts[1]
+            if any(varying.values()):
+                raise self.refuse(node, "division by a fluent")
+            if not divisor:
+                raise DatasetError(f"{self.where}: division by zero in {node}")
+            return _sum(parts[:1], [1 / divisor])
+        product, factor = None, Fraction(1)
+        for part in parts:
+            if not any(part[0].values()):
+                factor *= part[1]
+            elif product is not None:
+                raise self.refuse(node, "a product of fluents")
+            else:
+                product = part
+        return _sum([product or ({}, Fraction(1))], [factor])
+
+    def conditions(self, node: FNode, into: Conditions, *, holds: bool = True) -> None:
+        """Add what `node` (or, with `holds` false, its contrary) asks to a conjunction."""
+        if node.is_bool_constant():
+            if node.bool_constant_value() != holds:
+                into.compare(IMPOSSIBLE)
+        elif node.is_not():
+            self.conditions(node.arg(0), into, holds=not holds)
+        elif (node.is_and() and holds) or (node.is_or() and not holds):
+            for argument in node.args:
+                self.conditions(argument, into, holds=holds)
+        elif node.is_implies() and not holds:
+            self.conditions(node.arg(0), into)
+            self.conditions(node.arg(1), into, holds=False)
+        elif node.is_fluent_exp():
+            (into.positive if holds else into.negative).add(self.lifted(node))
+        elif node.is_le() or node.is_lt():
+            self._order(node, into, holds)
+        elif node.is_equals():
+            self._equality(node, into, holds)
+        else:
+            raise self.refuse(node, "a disjunction" if node.is_and() or node.is_or() or node.is_implies() else "a quantifier or another condition")
+
+    def _order(self, node: FNode, into: Conditions, holds: bool) -> None:
+        low, high = (self.affine(argument) for argument in node.args)
+        strict = node.is_lt() == holds  # not (a <= b) is b < a, not (a < b) is b <= a
+        into.compare(Comparison(minus(high, low) if holds else minus(low, high), ">" if strict else ">="))
+
+    def _equality(self, node: FNode, into: Conditions, holds: bool) -> None:
+        left, right = node.args
+        if not left.type.is_user_type():
+            if not holds:
+                raise self.refuse(node, "a number that must differ from another (a disjunction)")
+            into.compare(Comparison(minus(self.affine(left), self.affine(right)), "="))
+            return
+        a, b = self.term(left), self.term(right)
+        if a == b or (isinstance(a, str) and isinstance(b, str)):
+            if (a == b) != holds:
+                into.compare(IMPOSSIBLE)
+        elif holds:
+            raise self.refuse(node, "the demand that two parameters be the same object")
+        else:
+            into.distinct.add(pair(a, b))
+
+
+def pair(a: int | str, b: int | str) -> tuple[int | str, int | str]:
+    """Two terms that must differ, in their one order: positions before names, lower before higher."""
+    first, second = sorted((a, b), key=lambda term: (isinstance(term, str), term))
+    return first, second
+
+
+def minus(a: Linear, b: Linear) -> Linear:
+    """a - b."""
+    terms, constant = _sum([(dict(a.terms), a.constant), (dict(b.terms), b.constant)], [1, -1])
+    return linear(terms, constant)
+
+
+def _sum(parts: list, factors: list) -> tuple[dict[Lifted, Fraction], Fraction]:
+    terms: dict[Lifted, Fraction] = {}
+    constant = Fraction(0)
+    for (added, offset), factor in zip(parts, factors, strict=True):
+        for fluent, coefficient in added.items():
+            terms[fluent] = terms.get(fluent, Fraction(0)) + factor * coefficient
+        constant += factor * offset
+    return terms, constant

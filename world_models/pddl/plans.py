@@ -1,0 +1,108 @@
+"""Plan files, and an outside opinion on plans: unified-planning's own validator run on PDDL files."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from worldplan.milp.errors import DatasetError
+from worldplan.world_models.numeric.domain import Ground
+from worldplan.world_models.pddl.parsing import parse, read_text
+from worldplan.world_models.storage import replace_file
+
+if TYPE_CHECKING:
+    from unified_planning.model import Problem
+    from unified_planning.plans import ActionInstance
+
+STEP = re.compile(r"(?:\d+(?:\.\d*)?\s*:)?\s*\(\s*([^\s():;]+(?:\s+[^\s():;]+)*)\s*\)\s*(?:\[[^\]]*\])?")
+
+
+class Validation(NamedTuple):
+    """Whether a plan is valid, and if not, why."""
+
+    valid: bool
+    reason: str = ""
+
+
+def read_plan(path: str | Path) -> tuple[Ground, ...]:
+    """The actions of a plan file: one `(action object ...)` a line, in any case, perhaps with a time before it and a duration behind.
+
+    Raises:
+        DatasetError: the file cannot be read, or a line is no action.
+    """
+    steps = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        line = line.split(";")[0].strip()
+        if not line:
+            continue
+        match = STEP.fullmatch(line)
+        if match is None:
+            raise DatasetError(f"{path}: line {number}: '{line}' is not of the form (action object ...)")
+        steps.append(tuple(match[1].lower().split()))
+    return tuple(steps)
+
+
+def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
+    """Write a plan, one `(action object ...)` a line."""
+    text = "".join(f"({' '.join(step)})\n" for step in plan)
+    replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def validate_with_unified_planning(domain: str | Path, problem: str | Path, plan: Sequence[Ground]) -> Validation:
+    """Whether a plan solves a problem file in a domain file, in unified-planning's exact arithmetic. Metrics are not looked at.
+
+    Raises:
+        DatasetError: a file is missing or malformed, or the validator cannot treat it.
+    """
+    where = f"{domain} with {problem}"
+    task = parse(read_text(domain), read_text(problem), where)
+    steps = []
+    for number, step in enumerate(plan, 1):
+        instance = _instance(task, step)
+        if isinstance(instance, str):
+            return Validation(False, f"step {number}, ({' '.join(step)}): {instance}")
+        steps.append(instance)
+    return _validate(task, steps, where)
+
+
+def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validation:
+    from unified_planning.engines import SequentialPlanValidator, ValidationResultStatus
+    from unified_planning.exceptions import UPUsageError
+    from unified_planning.plans import SequentialPlan
+
+    validator = SequentialPlanValidator(environment=task.environment)
+    validator.skip_checks = True  # it says no to fluents without an initial value, which it can treat
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            result = validator.validate(task, SequentialPlan(steps, task.environment))
+    except UPUsageError as error:  # the goal asks for a fluent that has no value
+        return Validation(False, str(error))
+    except Exception as error:  # of many kinds
+        raise DatasetError(f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}") from error
+    if result.status is ValidationResultStatus.VALID:
+        return Validation(True)
+    return Validation(False, "; ".join(message.message for message in result.log_messages or ()))
+
+
+def _instance(task: Problem, step: Ground) -> ActionInstance | str:
+    """A step of a plan as unified-planning has it, or what is wrong with it."""
+    from unified_planning.plans import ActionInstance
+
+    name, *names = step
+    if not task.has_action(name):
+        return f"the domain has no action '{name}'"
+    action = task.action(name)
+    if len(names) != len(action.parameters):
+        return f"the action takes {len(action.parameters)} objects"
+    objects = []
+    for one, parameter in zip(names, action.parameters, strict=True):
+        if not task.has_object(one):
+            return f"'{one}' is not an object of the problem"
+        if not parameter.type.is_compatible(task.object(one).type):
+            return f"'{one}' is a {task.object(one).type.name}, not a {parameter.type.name}"
+        objects.append(task.environment.expression_manager.ObjectExp(task.object(one)))
+    return ActionInstance(action, tuple(objects))

@@ -1,0 +1,307 @@
+"""Writes exact numeric models and problems as PDDL 2.1 (level 2).
+
+The text is made here and not by unified-planning's writer, because that one rounds every fraction to ten digits and
+renames things. Here a number is a whole number, an exact decimal, or a quotient of whole numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from math import lcm
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from worldplan.milp.errors import ConfigError
+from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
+from worldplan.world_models.exact.facets import HalfSpaces
+from worldplan.world_models.numeric.domain import (
+    Comparison,
+    Lifted,
+    Linear,
+    NumericAction,
+    NumericModel,
+    NumericProblem,
+    Point,
+    Rational,
+    Region,
+    Vocabulary,
+)
+from worldplan.world_models.pddl.expressions import canonical
+from worldplan.world_models.pddl.parsing import parse
+
+if TYPE_CHECKING:
+    from unified_planning.model import Problem
+
+FACET_BUDGET = 200  # comparisons that one region may become: planners ground each of them for every binding
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+RESERVED = frozenset(
+    ("and", "or", "not", "imply", "forall", "exists", "when", "either", "object", "number", "total-time")
+    + ("assign", "increase", "decrease", "scale-up", "scale-down", "always", "sometime", "at-most-once", "sometime-before", "sometime-after")
+)
+REQUIREMENTS = "(:requirements :strips :typing :negative-preconditions :disjunctive-preconditions :equality :fluents)"
+
+
+@runtime_checkable
+class ConvexShape(Protocol):
+    """A shape that can be written as half-spaces, or, past the budget, as half-spaces of a smaller set inside it."""
+
+    def half_spaces(self, budget: int) -> HalfSpaces:
+        """At most `budget` of them."""
+        ...
+
+
+class DomainText(NamedTuple):
+    """A domain in PDDL, and the actions of which some region had to be replaced by a smaller one inside it."""
+
+    text: str
+    narrowed: frozenset[str]
+
+
+def write_domain(model: NumericModel, path: str | Path, *, facet_budget: int = FACET_BUDGET) -> frozenset[str]:
+    """Write a model as a PDDL domain.
+
+    Args:
+        model: its actions are written; names that the vocabulary has beyond them are not.
+        path: where to.
+        facet_budget: comparisons that one region may become; a bigger one is replaced by a smaller region inside it,
+            which is safe: no state is accepted that the model does not accept.
+
+    Returns:
+        Names of the actions with such a replaced region.
+
+    Raises:
+        ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
+    """
+    domain = domain_text(model, facet_budget=facet_budget)
+    Path(path).write_text(domain.text, encoding="utf-8")
+    return domain.narrowed
+
+
+def write_problem(problem: NumericProblem, vocabulary: Vocabulary, path: str | Path) -> None:
+    """Write a problem of a domain with this vocabulary.
+
+    Raises:
+        ConfigError: a name is no PDDL name.
+    """
+    Path(path).write_text(problem_text(problem, vocabulary), encoding="utf-8")
+
+
+def to_unified_planning(model: NumericModel, problem: NumericProblem | None = None, *, facet_budget: int = FACET_BUDGET) -> Problem:
+    """A model, and a problem in it, as a unified-planning problem; every number exact.
+
+    Args:
+        model: see `write_domain`, also for `facet_budget`.
+        problem: without one the result has no objects but constants, and no goal.
+        facet_budget: see `write_domain`.
+
+    Raises:
+        ConfigError: as for `write_domain`.
+    """
+    problem_pddl = None if problem is None else problem_text(problem, model.vocabulary)
+    return parse(domain_text(model, facet_budget=facet_budget).text, problem_pddl, f"model '{model.vocabulary.name}'")
+
+
+def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
+    """A domain with the given actions, already in PDDL."""
+    _check_names(vocabulary)
+    lines = [f"(define (domain {vocabulary.name})", REQUIREMENTS]
+    if vocabulary.types:
+        lines += ["(:types", *(f"  {kind} - {parent}" for kind, parent in vocabulary.types.items()), ")"]
+    if vocabulary.constants:
+        lines += ["(:constants", *(f"  {name} - {kind}" for name, kind in vocabulary.constants.items()), ")"]
+    for section, declared in ((":predicates", vocabulary.predicates), (":functions", vocabulary.functions)):
+        if declared:
+            lines += [f"({section}", *(f"  ({' '.join([name, *_typed(enumerate(kinds))])})" for name, kinds in declared.items()), ")"]
+    return "\n".join([*lines, *actions, ")", ""])
+
+
+def domain_text(model: NumericModel, *, facet_budget: int = FACET_BUDGET) -> DomainText:
+    """A model in PDDL. Raises ConfigError as `write_domain` does."""
+    narrowed: set[str] = set()
+    actions = []
+    for action in model.actions.values():
+        text, whole_regions = _action_text(action, facet_budget)
+        actions.append(text)
+        if not whole_regions:
+            narrowed.add(action.name)
+    return DomainText(vocabulary_text(model.vocabulary, actions), frozenset(narrowed))
+
+
+def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
+    """A problem in PDDL. Raises ConfigError as `write_problem` does."""
+    own = {name: kind for name, kind in problem.objects.items() if name not in vocabulary.constants}
+    for name in (problem.name, *own):
+        check_name(name, "problem" if name == problem.name else "object")
+    conditions = [f"({' '.join(atom)})" for atom in sorted(problem.goal.positive)]
+    conditions += [f"(not ({' '.join(atom)}))" for atom in sorted(problem.goal.negative)]
+    conditions += [_comparison_text(comparison, ()) for comparison in problem.goal.comparisons]
+    return "\n".join(
+        [
+            f"(define (problem {problem.name})",
+            f"(:domain {vocabulary.name})",
+            *(["(:objects", *(f"  {name} - {kind}" for name, kind in own.items()), ")"] if own else []),
+            "(:init",
+            *(f"  ({' '.join(atom)})" for atom in sorted(problem.initial.atoms)),
+            *(f"  (= ({' '.join(fluent)}) {_number(value)})" for fluent, value in sorted(problem.initial.values.items())),
+            ")",
+            "(:goal (and",
+            *(f"  {condition}" for condition in conditions),
+            ")))",
+            "",
+        ]
+    )
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises ConfigError unless PDDL can say this name."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ConfigError(
+            f"{what} '{name}' is no PDDL name: give it one of lower-case letters, digits, '-' and '_' that begins with a letter and is no PDDL word"
+        )
+
+
+def _check_names(vocabulary: Vocabulary) -> None:
+    check_name(vocabulary.name, "domain")
+    for what, names in (
+        ("type", vocabulary.types),
+        ("constant", vocabulary.constants),
+        ("predicate", vocabulary.predicates),
+        ("function", vocabulary.functions),
+        ("action", vocabulary.actions),
+    ):
+        for name in names:
+            check_name(name, what)
+    for action, parameters in vocabulary.actions.items():
+        for name, _ in parameters:
+            check_name(name, f"action '{action}': parameter")
+    if both := vocabulary.predicates.keys() & vocabulary.functions.keys():
+        raise ConfigError(f"domain '{vocabulary.name}': both a predicate and a function is named '{min(both)}'; PDDL planners take one for the other")
+
+
+def _typed(parameters: Iterable[tuple[object, str]]) -> list[str]:
+    return [f"?{name if isinstance(name, str) else f'x{name}'} - {kind}" for name, kind in parameters]
+
+
+def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
+    """An action in PDDL, and whether its regions are written as they are."""
+    names = tuple(f"?{name}" for name, _ in action.parameters)
+    conditions = [_lifted_text(atom, names) for atom in _sorted(action.positive)]
+    conditions += [f"(not {_lifted_text(atom, names)})" for atom in _sorted(action.negative)]
+    conditions += [f"(not (= {_term(a, names)} {_term(b, names)}))" for a, b in _sorted(action.distinct)]
+    conditions += [_comparison_text(comparison, names) for comparison in action.comparisons]
+    whole_regions = True
+    for region in action.regions:
+        texts, as_it_is = _region_texts(region, names, budget, action.name)
+        conditions += [text for text in texts if text not in conditions]
+        whole_regions &= as_it_is
+    effects = [f"(not {_lifted_text(atom, names)})" for atom in _sorted(action.deletes)]
+    effects += [_lifted_text(atom, names) for atom in _sorted(action.adds)]
+    effects += [_effect_text(fluent, after, names) for fluent, after in action.effects]
+    lines = [f"(:action {action.name}", f"  :parameters ({' '.join(_typed(action.parameters))})"]
+    lines += ["  ; a region was replaced by a smaller one inside it, within the facet budget"] * (not whole_regions)
+    lines += [f"  :precondition (and\n    {_indented(conditions)})"] * bool(conditions)
+    lines += [f"  :effect (and\n    {_indented(effects)})"] * bool(effects)
+    return "\n".join([*lines, ")"]), whole_regions
+
+
+def _region_texts(region: Region, names: Sequence[str], budget: int, action: str) -> tuple[list[str], bool]:
+    """A region as conditions that all must hold, and whether they say the whole of it."""
+    shape = region.shape
+    if isinstance(shape, ConvexShape):
+        found = shape.half_spaces(budget)
+        comparisons = [_hyperplane(region.fluents, a, b, "=") for a, b in found.equalities]
+        comparisons += [_hyperplane(region.fluents, a, b, ">=") for a, b in found.inequalities]
+        return [_comparison_text(comparison, names) for comparison in comparisons], found.exact
+    if isinstance(shape, SeenPoints):
+        kept = sorted(shape.points)[: max(1, budget // max(1, len(region.fluents)))]
+        return [_one_of(region.fluents, kept, names)], len(kept) == len(shape.points)
+    raise ConfigError(f"action '{action}': its region of shape {type(shape).__name__} has neither half-spaces nor points to write in PDDL")
+
+
+def _hyperplane(fluents: Sequence[Lifted], a: Sequence[Rational], b: Rational, relation: str) -> Comparison:
+    """a . fluents <= b as b - a . fluents >= 0 (or the same with "=")."""
+    return Comparison(Linear(tuple((fluent, -c) for fluent, c in zip(fluents, a, strict=True)), b), relation)
+
+
+def _one_of(fluents: Sequence[Lifted], points: Sequence[Point], names: Sequence[str]) -> str:
+    equations = [
+        [_comparison_text(Comparison(Linear(((fluent, 1),), -x), "="), names) for fluent, x in zip(fluents, point, strict=True)] for point in points
+    ]
+    alternatives = [f"(and {' '.join(one)})" if len(one) != 1 else one[0] for one in equations]
+    return alternatives[0] if len(alternatives) == 1 else f"(or {' '.join(alternatives)})"
+
+
+def _comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
+    """In whole numbers, fluents left and the constant right; mostly negative coefficients are turned round."""
+    comparison = canonical(comparison)
+    terms, constant, relation = comparison.expression.terms, comparison.expression.constant, comparison.relation
+    if relation != "=" and sum(c < 0 for _, c in terms) > len(terms) / 2:
+        terms, constant, relation = tuple((fluent, -c) for fluent, c in terms), -constant, "<=" if relation == ">=" else "<"
+    right, *others = _pieces(-int(constant))
+    return f"({relation} {_whole_sum(terms, [-piece for piece in others], names)} {right})"
+
+
+def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
+    target = _lifted_text(fluent, names)
+    own = sum(c for other, c in after.terms if other == fluent)
+    if own != 1:
+        return f"(assign {target} {_sum(after.terms, after.constant, names)})"
+    rest = tuple((other, c) for other, c in after.terms if other != fluent)
+    down = next((c for c in (*(c for _, c in rest), after.constant) if c), 0) < 0
+    sign = -1 if down else 1
+    return f"({'decrease' if down else 'increase'} {target} {_sum(tuple((f, sign * c) for f, c in rest), sign * after.constant, names)})"
+
+
+def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Sequence[str]) -> str:
+    """An affine sum over one common divisor: whole numbers only, and one rounding at most in a planner that computes in floats."""
+    divisor = lcm(*(number.denominator for number in (*(c for _, c in terms), constant)))
+    text = _whole_sum([(fluent, c * divisor) for fluent, c in terms], _pieces(int(constant * divisor)), names)
+    return text if divisor == 1 else f"(/ {text} {divisor})"
+
+
+def _whole_sum(terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int], names: Sequence[str]) -> str:
+    parts = [str(constant) for constant in constants if constant]
+    for fluent, coefficient in terms:
+        text = _lifted_text(fluent, names)
+        parts += [text if piece == 1 else f"(* {piece} {text})" for piece in _pieces(int(coefficient))]
+    text = parts[-1] if parts else "0"
+    for part in reversed(parts[:-1]):  # sums of two: not every planner takes longer ones
+        text = f"(+ {part} {text})"
+    return text
+
+
+def _pieces(number: int) -> list[int]:
+    """Whole numbers with this sum and at most 24 binary digits each: ENHSP reads a number as a 32-bit float, but adds as 64-bit ones."""
+    pieces = []
+    while abs(number) >= 1 << 24:
+        low = abs(number).bit_length() - 24
+        pieces.append((abs(number) >> low << low) * (1 if number > 0 else -1))
+        number -= pieces[-1]
+    return pieces + [number] * (number != 0 or not pieces)
+
+
+def _number(value: Rational) -> str:
+    """A whole number, a decimal where that is exact, else a quotient (initial values: planners expect one number there)."""
+    numerator, denominator = value.numerator, value.denominator
+    places = next((k for k in range(denominator.bit_length()) if 10**k % denominator == 0), None)
+    if denominator == 1 or places is None:
+        return str(numerator) if denominator == 1 else f"(/ {numerator} {denominator})"
+    digits = f"{abs(numerator) * 10**places // denominator:0{places + 1}d}"
+    return f"{'-' if numerator < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
+def _lifted_text(lifted: Lifted, names: Sequence[str]) -> str:
+    return f"({' '.join([str(lifted[0]), *(_term(term, names) for term in lifted[1:])])})"
+
+
+def _term(term: int | str, names: Sequence[str]) -> str:
+    return names[term] if isinstance(term, int) else term
+
+
+def _sorted(lifted: Iterable[tuple[int | str, ...]]) -> list[tuple[int | str, ...]]:
+    return sorted(lifted, key=lambda parts: [str(part) for part in parts])
+
+
+def _indented(conditions: Sequence[str]) -> str:
+    return "\n    ".join(conditions)

@@ -1,0 +1,200 @@
+"""`worldplan actions evaluate`: k-fold cross validation of action-model learning, as a run folder with tables, plots and report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, NullLocator
+from rich.console import Console
+from rich.table import Table
+
+from worldplan.commands.actions.jobs import COUNTS, CrossValidation, jobs_of, run_job, true_model
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.output.plots import COLOURS, new_figure, save_figure, style_axes
+from worldplan.output.report import write_report
+from worldplan.parallel import require_ray, run_waiting
+from worldplan.planners.base import bootstrap
+from worldplan.planners.numeric.task.result import STATUSES
+from worldplan.runs import METRICS, SUMMARY, Run, continue_or_create
+
+MEASURES = {
+    "learn_seconds": "learning, CPU s",
+    "self_consistency": "self-consistency",
+    "precondition_precision": "precond. precision",
+    "precondition_recall": "precond. recall",
+    "effect_precision": "effect precision",
+    "effect_recall": "effect recall",
+    "solved": "solved",
+    "false_plan_ratio": "false plans",
+    "length_ratio": "length / expert's",
+    "expert_accepted": "expert's plans valid",
+}
+SHARES = (
+    "self_consistency",
+    "precondition_precision",
+    "precondition_recall",
+    "effect_precision",
+    "effect_recall",
+    "solved",
+    "false_plan_ratio",
+    "expert_accepted",
+)
+
+
+def evaluate_command(options: Namespace) -> int:
+    """Run, or continue, a cross validation and print its table."""
+    files = trajectory_files(options.trajectories)
+    study = CrossValidation(
+        files=tuple(files),
+        domain=options.domain.resolve(),
+        counts=_counts(options.counts, CrossValidation.most(len(files), max(options.folds, 1))),
+        folds=options.folds,
+        problems=options.problems,
+        walk_steps=options.walk_steps,
+        seed=options.seed,
+        planner=options.planner,
+        time_limit=options.time_limit,
+        memory_limit=options.memory_limit,
+    )
+    run = cross_validate(study, options.name, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh)
+    table = run.read_csv("results.csv")
+    assert table is not None
+    if options.json:
+        print(json.dumps({"run": str(run.path), "results": json.loads(table.to_json(orient="records"))}, indent=2))  # noqa: T201
+    else:
+        _print(run, study, table)
+    return 0
+
+
+def trajectory_files(sources: Sequence[Path]) -> list[Path]:
+    """The trajectories of files and folders by name, each of which must have its problem beside it. Raises DatasetError."""
+    files: list[Path] = []
+    for source in sources:
+        found = sorted(source.glob("*.trajectory")) if source.is_dir() else [source]
+        if not found:
+            raise DatasetError(f"{source}: holds no .trajectory file")
+        files += found
+    for file in files:
+        if not file.is_file() or not file.with_suffix(".pddl").is_file():
+            raise DatasetError(f"{file if not file.is_file() else file.with_suffix('.pddl')}: no such file; a trajectory needs its problem beside it")
+    return [file.resolve() for file in files]
+
+
+def _counts(text: str, most: int) -> tuple[int, ...]:
+    if not text:
+        return tuple(count for count in COUNTS if count <= most)
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise ConfigError(f"--counts {text}: write numbers of trajectories such as 1,5,10") from None
+
+
+def cross_validate(study: CrossValidation, name: str, *, root: str | Path = "runs", jobs: int = 0, engine: str = "local", fresh: bool = False) -> Run:
+    """Run, or continue, a cross validation; returns its finished run folder."""
+    if engine == "ray":
+        require_ray()
+    true_model(study.domain)  # raise for a wrong domain before anything is written
+    run = continue_or_create(root, name, study.to_dict(), study.seed, fresh=fresh)
+    todo = jobs_of(run.path.resolve(), study)
+    run_waiting(run_job, todo, lambda job: job.file().exists(), lambda job: f"fold {job.fold}, {job.count} trajectories", jobs, engine)
+    for kind, file in (("actions", "actions.csv"), ("problems", "problems.csv"), ("", METRICS)):
+        run.write_csv(file, pd.concat([pd.read_csv(job.file(kind)) for job in todo], ignore_index=True))
+    metrics = run.read_csv(METRICS)
+    assert metrics is not None
+    results = summarise(metrics)
+    run.write_csv("results.csv", results)
+    _plot(results, run.plots / "learning_curve.png")
+    run.write_text("notes.txt", "Means over folds with their 95 % interval. 'mean return' below is the share of held-out problems solved.\n")
+    run.write_csv(SUMMARY, _for_report(results))  # last but the report: its presence says that the figures are complete
+    write_report([run.path])
+    return run
+
+
+def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A row per number of trajectories: mean, low and high of every measure over folds (NaN: nothing to measure), and counts."""
+    rows = []
+    for count, part in metrics.groupby("count"):
+        row: dict[str, float] = {"count": int(str(count))}
+        for measure in MEASURES:
+            values = part[measure].dropna().to_numpy()
+            figures = bootstrap(values) if len(values) else dict.fromkeys(("mean", "low", "high"), float("nan"))
+            row |= {f"{measure}_{name}": figure for name, figure in figures.items()}
+        row |= {name: int(part[name].sum()) for name in ("problems", "false_plans", "disagreements", *STATUSES)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _for_report(results: pd.DataFrame) -> pd.DataFrame:
+    """The summary in the report's columns: what is compared is the share of held-out problems solved."""
+    rows = []
+    for row in results.to_dict("records"):
+        figures = [f"{heading} {_figure(name, row[f'{name}_mean'])}{' %' if name in SHARES else ''}" for name, heading in MEASURES.items()]
+        rows.append(
+            {"policy": f"learned from {row['count']}", "mean": row["solved_mean"], "low": row["solved_low"], "high": row["solved_high"],
+             "episodes": row["problems"], "note": ", ".join(figures)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
+    table = Table(title=f"mean and 95 % interval over {study.folds} folds, by trajectories learned from")
+    table.add_column("", no_wrap=True)
+    rows = results.to_dict("records")
+    for row in rows:
+        table.add_column(str(row["count"]), justify="right")
+    for measure, heading in MEASURES.items():
+        table.add_row(f"{heading}, %" if measure in SHARES else heading, *(_cell(row, measure) for row in rows))
+    for status in STATUSES:
+        if results[status].any():
+            table.add_row(f"problems: {status.replace('_', ' ')}", *(str(row[status]) for row in rows))
+    table.add_row("problems: false plans", *(str(row["false_plans"]) for row in rows))
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    if disagreements := results["disagreements"].sum():
+        console.print(f"{disagreements} plans are valid for one of the two validators only and count as false: see problems.csv", soft_wrap=True)
+    console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)
+
+
+def _cell(row: Mapping[Hashable, float], measure: str) -> str:
+    """Mean, and the interval in a second line."""
+    mean, low, high = (_figure(measure, row[f"{measure}_{name}"]) for name in ("mean", "low", "high"))
+    return mean if row[f"{measure}_low"] == row[f"{measure}_high"] or mean == "-" else f"{mean}\n{low}..{high}"
+
+
+def _figure(measure: str, value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return f"{100 * value:.3g}" if measure in SHARES else f"{value:.2g}"
+
+
+def _plot(results: pd.DataFrame, path: Path) -> Path:
+    """Every measure against the number of trajectories learned from, with its interval."""
+    panels = (
+        ("held-out problems solved", ("solved",)),
+        ("preconditions", ("precondition_precision", "precondition_recall")),
+        ("plan length over the expert's", ("length_ratio",)),
+        ("learning, CPU seconds", ("learn_seconds",)),
+    )
+    figure = new_figure(11.6, 6)
+    for number, (title, measures) in enumerate(panels, 1):
+        axes = figure.add_subplot(2, 2, number)
+        for measure, colour in zip(measures, COLOURS, strict=False):
+            label = measure.rpartition("_")[2]
+            axes.plot(results["count"], results[f"{measure}_mean"], color=colour, marker="o", markersize=3.5, label=label)
+            axes.fill_between(results["count"], results[f"{measure}_low"], results[f"{measure}_high"], color=colour, alpha=0.18, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xticks(results["count"])
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        if measures[0] in SHARES:
+            axes.set_ylim(-0.03, 1.03)
+        style_axes(axes, title, "trajectories learned from", "", grid="both")
+        if len(measures) > 1:
+            axes.legend(frameon=False, fontsize=8.5)
+    return save_figure(figure, path)

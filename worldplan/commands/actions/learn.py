@@ -1,0 +1,161 @@
+"""`worldplan actions learn`: trajectories in, an exact model or a PDDL domain out, and what became of every action."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from worldplan.arguments import naming
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.runs import read_config, write_text
+from worldplan.world_models.action_model.files import save_model
+from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
+from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
+from worldplan.world_models.exact.polyhedron import Polyhedron
+from worldplan.world_models.numeric.domain import NumericAction, NumericModel
+from worldplan.world_models.numeric.logs import read_file, trajectory_files
+from worldplan.world_models.pddl.reading import read_vocabulary
+from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
+
+
+def learn_command(options: Namespace) -> int:
+    """Learn, write the model, and print what became of each action."""
+    if options.output.suffix not in (".json", ".pddl"):
+        raise ConfigError(f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other planners)")
+    if options.budget is not None and (options.output.suffix != ".pddl" or options.budget < 1):
+        raise ConfigError(f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only")
+    vocabulary = read_vocabulary(options.domain)
+    declarations, default = read_declarations(options.declare) if options.declare else ({}, Declaration())
+    for name in declarations:
+        if name not in vocabulary.actions:
+            raise ConfigError(f"{options.declare}: '{name}' is not an action of {options.domain}; it has {', '.join(vocabulary.actions)}")
+    with naming(str(options.declare or "")):
+        learner = ActionModelLearner(vocabulary, declarations, default)
+    count = _observe(learner, options.trajectories)
+    model = learner.model()
+    report: LearningReport = model.detail["report"]
+    if not model.actions:
+        raise DatasetError(f"no action could be learned from {count} trajectories: {'; '.join(f'{k}: {v}' for k, v in report.excluded.items())}")
+    entries = {name: _entry(model, name) for name in vocabulary.actions}
+    if options.output.suffix == ".json":
+        save_model(model, options.output)
+    else:
+        _export(model, options.output, options.budget or FACET_BUDGET, entries)
+    if options.json:
+        print(json.dumps({"model": str(options.output), "trajectories": count, "actions": entries}, indent=2))  # noqa: T201
+    else:
+        _print(options.output, count, entries)
+    if unseen := [name for name in vocabulary.actions if not report.observations[name]]:
+        print(f"worldplan: warning: never observed, so not in the model: {', '.join(unseen)}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
+    """Declarations per action, and the default, from `default: {...}` and `actions: {name: {...}}`. Raises ConfigError."""
+    config = read_config(path)
+    if unknown := sorted(str(key) for key in config if key not in ("default", "actions")):
+        raise ConfigError(f"{path}: '{unknown[0]}' is unknown: give 'default' and 'actions'")
+    actions = config.get("actions") or {}
+    if not isinstance(actions, dict):
+        raise ConfigError(f"{path}: 'actions' must map each action's name to what is declared about it")
+    named = {str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()}
+    return named, _declaration(path, "default", config.get("default") or {})
+
+
+def _declaration(path: Path, name: str, values: Any) -> Declaration:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
+    with naming(f"{path}: {name}"):
+        _declaration_parser().parse_object(values)  # types and names; the class itself checks the rest
+        return Declaration.from_dict(values)
+
+
+@cache
+def _declaration_parser() -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Declaration)
+    return parser
+
+
+def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
+    """Take in every file under a progress bar; returns the number of trajectories."""
+    files = trajectory_files(sources)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    count = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        for file in bar.track(files, description="files"):
+            trajectories = read_file(file, learner.vocabulary)
+            learner.observe_all(trajectories)
+            count += len(trajectories)
+    return count
+
+
+def _entry(model: NumericModel, name: str) -> dict[str, Any]:
+    """What became of an action, as plain values."""
+    report: LearningReport = model.detail["report"]
+    entry: dict[str, Any] = {
+        "learned": name in model.actions,
+        "observations": report.observations[name],
+        "skipped": report.skipped.get(name, 0),
+        "points": _points(model.actions[name]) if name in model.actions else 0,
+    }
+    for kind in ("excluded", "refuted"):
+        if reason := getattr(report, kind).get(name):
+            entry[kind] = reason
+    return entry
+
+
+def _points(action: NumericAction) -> int:
+    """Different points that span an action's regions, the largest of them."""
+    return max((len(region.shape.points) for region in action.regions if isinstance(region.shape, (Polyhedron, SeenPoints))), default=0)
+
+
+def _export(model: NumericModel, path: Path, budget: int, entries: Mapping[str, dict[str, Any]]) -> None:
+    domain = domain_text(model, facet_budget=budget)
+    write_text(path, domain.text)
+    for name, action in model.actions.items():
+        entries[name] |= {"exact": name not in domain.narrowed, "half_spaces": _half_spaces(action, budget)}
+
+
+def _half_spaces(action: NumericAction, budget: int) -> int:
+    """Equations and inequalities that an action's regions became."""
+    total = 0
+    for region in action.regions:
+        if isinstance(region.shape, Polyhedron):
+            found = region.shape.half_spaces(budget)
+            total += len(found.equalities) + len(found.inequalities)
+    return total
+
+
+def _print(path: Path, count: int, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    exported = path.suffix == ".pddl"
+    table = Table(title=f"{count} trajectories")
+    for column in ("action", "observations", "points", *(["half-spaces", "region"] if exported else []), "note"):
+        table.add_column(column, justify="right" if column in ("observations", "points", "half-spaces") else "left")
+    for name, entry in entries.items():
+        cells = [name, str(entry["observations"]), str(entry["points"]) if entry["learned"] else ""]
+        if exported:
+            cells += [str(entry["half_spaces"]), "exact" if entry["exact"] else "inner approximation"] if entry["learned"] else ["", ""]
+        table.add_row(*cells, _note(entry))
+    console = Console(markup=False, highlight=False)
+    console.print(table)
+    console.print(f"{sum(entry['learned'] for entry in entries.values())} of {len(entries)} actions learned, written to {path}", soft_wrap=True)
+
+
+def _note(entry: Mapping[str, Any]) -> str:
+    notes = [f"not learned: {entry['excluded']}"] if "excluded" in entry else []
+    notes += [f"weaker class used: {entry['refuted']}"] if "refuted" in entry else []
+    notes += [f"{entry['skipped']} transitions teach nothing"] if entry["skipped"] else []
+    return "; ".join(notes)

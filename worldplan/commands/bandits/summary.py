@@ -1,0 +1,59 @@
+"""The figures of a bandit run: mean reward, interval, share of the bound and decision time of every policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from worldplan.commands.bandits.jobs import BOUND
+from worldplan.commands.bandits.scenario import Scenario
+from worldplan.milp.errors import ConfigError
+
+
+def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
+    """One row per policy: mean reward per step with 95 % interval, share of the bound, decision time.
+
+    The interval is a bootstrap over episodes within each seed: it speaks of luck, given the instances and trainings.
+    """
+    seeds, horizon = scenario.seed_list(), scenario.programme.horizon
+    results = {policy: [_read(folder, policy, seed) for seed in seeds] for policy in [*scenario.policy_list(), BOUND]}
+    bound = np.stack([table["return"].to_numpy() for table in results[BOUND]]) / horizon
+    rows = []
+    for policy in scenario.policy_list():
+        reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / horizon
+        low, high = _interval(reward)
+        seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
+        limits = int(sum(table["time_limits"].sum() for table in results[policy]))
+        notes = {str(note) for table in results[policy] for note in table["note"].dropna().unique() if str(note)}
+        note = "; ".join(sorted(notes)) + (f"{limits} decisions hit the time limit" if limits else "")
+        rows.append(
+            {"policy": policy, "mean": reward.mean(), "low": low, "high": high, "bound_share": reward.mean() / bound.mean(),
+             "decision_ms": 1000 * seconds, "episodes": reward.size, "note": note}
+        )  # fmt: skip
+    return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def mean_bound(folder: Path, scenario: Scenario) -> float:
+    """Mean upper bound per step over the evaluated start states."""
+    tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
+    return float(np.mean([table["return"].mean() for table in tables])) / scenario.programme.horizon
+
+
+def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
+    path = folder / "jobs" / f"{policy}-{seed}.csv"
+    if not path.exists():
+        raise ConfigError(f"{path}: the result is missing: run the same command again to finish the run")
+    return pd.read_csv(path)
+
+
+def _interval(reward: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
+    """Percentile bootstrap of the mean of (seeds, episodes), resampled within seeds."""
+    rng = np.random.default_rng(0)
+    seeds, episodes = reward.shape
+    means = np.zeros(resamples)
+    for row in reward:
+        means += row[rng.integers(episodes, size=(resamples, episodes))].mean(1) / seeds
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,201 @@
+"""One self-contained HTML file out of one or several run folders."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.runs import SUMMARY, VERSIONS, Run, config_text, write_text
+
+HEADINGS = {
+    "policy": "policy",
+    "mean": "mean",
+    "interval": "95 % interval",
+    "bound_share": "share of bound",
+    "decision_ms": "ms per decision",
+    "episodes": "episodes",
+    "note": "note",
+}
+PLOT_ORDER = ("policy_comparison", "learning_curve", "step_rewards")
+NUMERIC = ("mean", "low", "high", "bound_share", "decision_ms", "episodes")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table ready to print: headings, rows of texts, which columns are numbers, and the rows to stress."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    best: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A plot as it is embedded."""
+
+    caption: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Everything the report says about one run."""
+
+    title: str
+    folder: str
+    seed: int
+    table: Table | None
+    pictures: list[Picture]
+    notes: str
+    config: str
+    versions: list[tuple[str, str]]
+
+
+def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
+    """Write the report of one or several run folders and return its path.
+
+    Args:
+        paths: run folders. Each may hold summary.csv (policy, mean, low, high, bound_share, decision_ms, episodes,
+            note), plots/*.png and notes.txt; what is missing is left out.
+        output: the HTML file; otherwise report.html in the run folder, or comparison.html in the folder that all the
+            runs lie in.
+
+    Raises ConfigError for a folder that is no run, DatasetError for a damaged table.
+    """
+    if not paths:
+        raise ConfigError("a report needs at least one run folder: give one like runs/<name>/<time>")
+    runs = [Run.open(path) for path in paths]
+    summaries = [_summary(run) for run in runs]
+    target = Path(output) if output is not None else _default_output(runs)
+    if target.is_dir():
+        raise ConfigError(f"{target}: is a folder: give the name of an HTML file")
+    sections = [_section(run, summary) for run, summary in zip(runs, summaries, strict=True)]
+    template = resources.files("worldplan.output").joinpath("report_template.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    text = page.render(
+        title=sections[0].title if len(sections) == 1 else f"{len(sections)} runs compared",
+        sections=sections,
+        comparison=_comparison([section.title for section in sections], summaries) if len(sections) > 1 else None,
+        written=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )
+    return write_text(target, text)
+
+
+def _default_output(runs: list[Run]) -> Path:
+    if len(runs) == 1:
+        return runs[0].path / "report.html"
+    return Path(os.path.commonpath([run.path.resolve().parent for run in runs])) / "comparison.html"
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+def _summary(run: Run) -> pd.DataFrame | None:
+    """The run's table of policies, best first, with every column the report knows of."""
+    table = run.read_csv(SUMMARY)
+    if table is None or table.empty:
+        return None
+    missing = [column for column in ("policy", "mean") if column not in table]
+    if missing:
+        raise DatasetError(f"{run.path / SUMMARY}: column '{missing[0]}' is missing: run `worldplan bandits run` again to write this table anew")
+    for column in NUMERIC:
+        if column not in table:
+            table[column] = float("nan")
+        elif not pd.api.types.is_numeric_dtype(table[column]):
+            raise DatasetError(f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: write this table anew")
+    table["note"] = table["note"].astype(object).fillna("") if "note" in table else ""
+    return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _policy_table(summary: pd.DataFrame) -> Table:
+    """One run's policies; columns without any entry are left out. Policies whose interval holds the best mean are stressed."""
+    texts = {
+        "policy": [str(policy) for policy in summary["policy"]],
+        "mean": [_number(value) for value in summary["mean"]],
+        "interval": [_interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)],
+        "bound_share": [_percent(value) for value in summary["bound_share"]],
+        "decision_ms": ["" if math.isnan(value) else f"{value:.3g}" for value in summary["decision_ms"]],
+        "episodes": ["" if math.isnan(value) else f"{value:.0f}" for value in summary["episodes"]],
+        "note": [str(note) for note in summary["note"]],
+    }
+    shown = [column for column in HEADINGS if any(texts[column])]
+    best = summary["mean"].max()
+    return Table(
+        headings=[HEADINGS[column] for column in shown],
+        rows=[list(row) for row in zip(*(texts[column] for column in shown), strict=True)],
+        numeric=[column not in ("policy", "note") for column in shown],
+        best=[bool(row["mean"] == best or row["high"] >= best) for row in summary.to_dict("records")],
+    )
+
+
+def _comparison(titles: list[str], summaries: list[pd.DataFrame | None]) -> Table | None:
+    """Mean return of every policy (rows) in every run (columns), with interval and share of the bound."""
+    present = [(title, summary) for title, summary in zip(titles, summaries, strict=True) if summary is not None]
+    if not present:
+        return None
+    policies = list(dict.fromkeys(str(policy) for _, summary in present for policy in summary["policy"]))
+    columns = [{str(row["policy"]): _cell(row) for row in summary.to_dict("records")} for _, summary in present]
+    rows = [[policy, *(column.get(policy, "–") for column in columns)] for policy in policies]
+    return Table(["policy", *(title for title, _ in present)], rows, [False] + [True] * len(present), [False] * len(rows))
+
+
+def _cell(row: dict[Any, Any]) -> str:
+    figure = " ".join(part for part in (_number(row["mean"]), _interval(row["low"], row["high"])) if part)
+    return ", ".join(part for part in (figure, _percent(row["bound_share"])) if part)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:#.4g}".rstrip(".")
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) or math.isnan(high) else f"[{_number(low)}, {_number(high)}]"
+
+
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+# --- everything else in a section ----------------------------------------------------------------------------------
+
+
+def _section(run: Run, summary: pd.DataFrame | None) -> Section:
+    versions = run.versions if (run.path / VERSIONS).is_file() else {}
+    notes = run.path / "notes.txt"
+    return Section(
+        title=run.name,
+        folder=str(run.path),
+        seed=run.seed,
+        table=None if summary is None else _policy_table(summary),
+        pictures=[_picture(path) for path in _plots(run)],
+        notes=notes.read_text(encoding="utf-8", errors="replace").strip() if notes.is_file() else "",
+        config=config_text(run.config),
+        versions=[(str(name), str(version)) for name, version in versions.items()],
+    )
+
+
+def _plots(run: Run) -> list[Path]:
+    """The run's plots, the overview first; hidden files are drafts of an unfinished run."""
+    found = sorted(path for path in run.plots.glob("*.png") if not path.name.startswith("."))
+    return sorted(found, key=lambda path: next((n for n, name in enumerate(PLOT_ORDER) if path.stem.startswith(name)), len(PLOT_ORDER)))
+
+
+def _picture(path: Path) -> Picture:
+    words = re.sub(r"[_\-\s]+", " ", path.stem).strip()
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Picture(caption=words[:1].upper() + words[1:], data=f"data:image/png;base64,{data}")
