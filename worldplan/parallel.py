@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, parallel_backend
@@ -47,19 +49,21 @@ def run_waiting(
 
 
 def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:
-    """Do the job as long as the process that asked for it lives: the run that continues it must not meet its orphans."""
+    """Run the job, and stop if the parent dies, so that no orphan writes into a resumed run."""
+    _watch(parent)
+    return work(job)
 
-    def watch() -> None:
-        while not over.wait(0.5):
-            if os.getppid() != parent:
-                os._exit(1)
 
-    over = threading.Event()
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        return work(job)
-    finally:
-        over.set()
+@cache
+def _watch(parent: int) -> None:
+    """Watch the parent for the rest of this worker's life: between two jobs a worker waits, and would wait for ever."""
+
+    def stop_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=stop_with_parent, daemon=True).start()
 
 
 def require_ray() -> tuple[Any, Any]:
