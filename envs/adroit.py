@@ -1,9 +1,12 @@
-"""The Adroit hand tasks of gymnasium-robotics with a sparse 0/1 reward: importing this module registers worldplan/AdroitDoor-v0, AdroitHammer-v0,
-AdroitPen-v0 and AdroitRelocate-v0. Needs the extra `adroit`.
+"""The Adroit hand tasks of gymnasium-robotics with a sparse 0/1 reward: importing this module
+registers worldplan/AdroitDoor-v0, AdroitHammer-v0, AdroitPen-v0 and AdroitRelocate-v0. Needs the
+extra `adroit`.
 
-Demonstrations are the Minari datasets D4RL/{door,hammer,pen,relocate}/human-v2 (25 episodes each by people; they need the extra `hub` and a network)
-and expert-v2. Their observations and actions are those of these tasks and their infos tell success, but their rewards are the dense ones: train with
-`success_reward: true` (`worldplan.planners.modem.task`), which puts the success of each step in the place of its reward.
+Demonstrations are the Minari datasets D4RL/{door,hammer,pen,relocate}/human-v2 (25 episodes each by
+people; they need the extra `hub` and a network) and expert-v2. Their observations and actions are
+those of these tasks and their infos tell success, but their rewards are the dense ones: train with
+`success_reward: true` (`worldplan.planners.modem.task`), which puts the success of each step in the
+place of its reward.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ STEPS = 200
 
 
 class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One task, always 200 steps long. The reward is 1 in a step in which it is solved, else 0; "is_success" is whether it was solved so far.
+    """One task, always 200 steps long. The reward is 1 in a step in which it is solved, else 0;
+    "is_success" is whether it was solved so far.
 
     Args:
         task: Door, Hammer, Pen or Relocate.
@@ -31,14 +35,27 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
 
     def __init__(self, task: str, render_mode: str | None = None) -> None:
         if importlib.util.find_spec("gymnasium_robotics") is None:
-            raise MissingExtra(f"Adroit{task} needs gymnasium-robotics: pip install 'worldplan[adroit]'")
-        self.hand = gym.make(f"gymnasium_robotics:AdroitHand{task}Sparse-v1", max_episode_steps=STEPS, render_mode=render_mode)
+            raise MissingExtra(
+                f"Adroit{task} needs gymnasium-robotics: pip install 'worldplan[adroit]'"
+            )
+        self.hand = gym.make(
+            f"gymnasium_robotics:AdroitHand{task}Sparse-v1",
+            max_episode_steps=STEPS,
+            render_mode=render_mode,
+        )
         self.render_mode = render_mode
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": self.hand.metadata["render_fps"]}
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, self.hand.observation_space.shape, np.float32)
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": self.hand.metadata["render_fps"],
+        }
+        self.observation_space = gym.spaces.Box(
+            -np.inf, np.inf, self.hand.observation_space.shape, np.float32
+        )
         self.action_space = self.hand.action_space
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode; `options` are those of gymnasium-robotics, such as initial_state_dict."""
         super().reset(seed=seed)
         observation, _ = self.hand.reset(seed=seed, options=options)
@@ -50,7 +67,13 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
         observation, _, _, truncated, info = self.hand.step(action)
         solved = bool(info["success"])
         self.success |= solved
-        return observation.astype(np.float32), float(solved), False, truncated, {"is_success": self.success, "solved": solved}
+        return (
+            observation.astype(np.float32),
+            float(solved),
+            False,
+            truncated,
+            {"is_success": self.success, "solved": solved},
+        )
 
     def render(self) -> Any:
         """A picture (height, width, 3)."""
@@ -64,4 +87,9 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
 for _task in TASKS:
     _id = f"worldplan/Adroit{_task}-v0"
     if _id not in gym.registry:
-        gym.register(id=_id, entry_point="worldplan.envs.adroit:AdroitEnv", max_episode_steps=STEPS, kwargs={"task": _task})
+        gym.register(
+            id=_id,
+            entry_point="worldplan.envs.adroit:AdroitEnv",
+            max_episode_steps=STEPS,
+            kwargs={"task": _task},
+        )

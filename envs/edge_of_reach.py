@@ -1,10 +1,12 @@
-"""The two-dimensional illustration of the RAVL paper (Sims et al., 2024): a point in the plane, exact dynamics, exact answers.
+"""The two-dimensional illustration of the RAVL paper (Sims et al., 2024): a point in the plane,
+exact dynamics, exact answers.
 
-The state moves with the action, s' = s + step * a with |a|_inf <= 1; data are start states in [-start, start]^2. Short rollouts of k
-steps from the data reach |s|_inf <= start + k * step. What lies beyond start + (k - 1) * step is met only as the last next state: it
-is bootstrapped from, never trained ("edge of reach"). The reward is a bump around a goal; the paper shows its own only as a picture,
-so goal, width and height are settings. Lengths here are a tenth of the paper's (start 2, step 1): networks learn best on numbers
-around one, and nothing else changes.
+The state moves with the action, s' = s + step * a with |a|_inf <= 1; data are start states in
+[-start, start]^2. Short rollouts of k steps from the data reach |s|_inf <= start + k * step. What
+lies beyond start + (k - 1) * step is met only as the last next state: it is bootstrapped from,
+never trained ("edge of reach"). The reward is a bump around a goal; the paper shows its own only as
+a picture, so goal, width and height are settings. Lengths here are a tenth of the paper's (start 2,
+step 1): networks learn best on numbers around one, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -61,40 +63,56 @@ class Plane:
         return (torch.rand((count, 2), generator=generator, device=device) * 2 - 1) * self.start
 
     def is_edge(self, state: Tensor, horizon: int) -> Tensor:
-        """Whether `state` (..., 2) is reachable after `horizon` steps and not before: an exact statement, for every policy."""
+        """Whether `state` (..., 2) is reachable after `horizon` steps and not before: an exact
+        statement, for every policy.
+        """
         far = state.abs().amax(-1)
-        return (far > self.start + (horizon - 1) * self.step) & (far <= self.start + horizon * self.step)
+        return (far > self.start + (horizon - 1) * self.step) & (
+            far <= self.start + horizon * self.step
+        )
 
     def move(self, state: Tensor, action: Tensor) -> Tensor:
         """The next state (..., 2)."""
         return state + self.step * action.clamp(-1, 1)
 
     def best_action(self, state: Tensor) -> Tensor:
-        """The optimal action: straight to the goal, each coordinate on its own, which is nearest at every time at once."""
+        """The optimal action: straight to the goal, each coordinate on its own, which is nearest at
+        every time at once.
+        """
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         return ((goal - state) / self.step).clamp(-1, 1)
 
     def oracle_value(self, state: Tensor, discount: float, steps: int | None = None) -> Tensor:
-        """Value of the optimal policy from `state` (..., 2), over `steps` steps or for ever. No entropy."""
+        """Value of the optimal policy from `state` (..., 2), over `steps` steps or for ever. No
+        entropy.
+        """
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         offset = goal - state
         farthest = float(offset.abs().nan_to_num(posinf=0.0).max()) if offset.numel() else 0.0
         needed = math.ceil(farthest / self.step)
         count = needed if steps is None else steps
         moved = torch.arange(1, count + 1, dtype=state.dtype, device=state.device)
-        left = (offset.abs().unsqueeze(-2) - self.step * moved.unsqueeze(-1)).clamp_min(0)  # (..., count, 2)
+        left = (offset.abs().unsqueeze(-2) - self.step * moved.unsqueeze(-1)).clamp_min(
+            0
+        )  # (..., count, 2)
         rewards = self.height * torch.exp(-(left**2).sum(-1) / (2 * self.width**2))
         value = (rewards * discount ** (moved - 1)).sum(-1)
-        return value if steps is not None else value + self.height * discount**count / (1 - discount)
+        return (
+            value if steps is not None else value + self.height * discount**count / (1 - discount)
+        )
 
     def oracle_q(self, state: Tensor, action: Tensor, discount: float) -> Tensor:
-        """Value of `action` (..., 2) in `state` (..., 2) with optimal behaviour afterwards, for ever."""
+        """Value of `action` (..., 2) in `state` (..., 2) with optimal behaviour afterwards, for
+        ever.
+        """
         following = self.move(state, action)
         return self.reward(following) + discount * self.oracle_value(following, discount)
 
 
 class PlaneDynamics:
-    """The exact dynamics of the plane as a `DynamicsModel`: nothing here is learned, so no model error can hide."""
+    """The exact dynamics of the plane as a `DynamicsModel`: nothing here is learned, so no model
+    error can hide.
+    """
 
     observation_size, action_size, state_size = 2, 2, 0
 
@@ -105,7 +123,13 @@ class PlaneDynamics:
         """Nothing here lies on a device."""
 
     def step(
-        self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        members: bool = False,
     ) -> Prediction:
         """Never terminates."""
         following = self.plane.move(observation, action)
@@ -123,14 +147,20 @@ class PlaneEnv(gym.Env[np.ndarray, np.ndarray]):
         self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        self._state = self.np_random.uniform(-self.plane.start, self.plane.start, 2).astype(np.float32)
+        self._state = self.np_random.uniform(-self.plane.start, self.plane.start, 2).astype(
+            np.float32
+        )
         self._steps = 0
         return self._state.copy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self._state = self.plane.move(torch.from_numpy(self._state), torch.as_tensor(action, dtype=torch.float32)).numpy()
+        self._state = self.plane.move(
+            torch.from_numpy(self._state), torch.as_tensor(action, dtype=torch.float32)
+        ).numpy()
         self._steps += 1
         reward = float(self.plane.reward(torch.from_numpy(self._state)))
         return self._state.copy(), reward, False, self._steps >= self.plane.episode, {}
@@ -144,20 +174,39 @@ class PlaneVectorEnv(VectorEnv):
     def __init__(self, num_envs: int, plane: Plane | None = None) -> None:
         self.plane, self.num_envs = plane or Plane(), num_envs
         single = PlaneEnv(self.plane)
-        self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
-        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.single_observation_space, self.single_action_space = (
+            single.observation_space,
+            single.action_space,
+        )
+        self.observation_space = gym.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         if seed is not None:
             self._np_random, self._np_random_seed = gym.utils.seeding.np_random(seed)
-        self._state = self.np_random.uniform(-self.plane.start, self.plane.start, (self.num_envs, 2)).astype(np.float32)
+        self._state = self.np_random.uniform(
+            -self.plane.start, self.plane.start, (self.num_envs, 2)
+        ).astype(np.float32)
         self._steps = 0
         return self._state.copy(), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        self._state = self.plane.move(torch.from_numpy(self._state), torch.as_tensor(actions, dtype=torch.float32)).numpy()
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        self._state = self.plane.move(
+            torch.from_numpy(self._state), torch.as_tensor(actions, dtype=torch.float32)
+        ).numpy()
         self._steps += 1
         reward = self.plane.reward(torch.from_numpy(self._state)).numpy().astype(float)
         ended = np.zeros(self.num_envs, bool)
-        return self._state.copy(), reward, ended, np.full(self.num_envs, self._steps >= self.plane.episode), {}
+        return (
+            self._state.copy(),
+            reward,
+            ended,
+            np.full(self.num_envs, self._steps >= self.plane.episode),
+            {},
+        )

@@ -1,10 +1,13 @@
-"""Two pendulums to swing up and balance: a pole on a cart, and an acrobot (a double pendulum driven at its elbow only).
+"""Two pendulums to swing up and balance: a pole on a cart, and an acrobot (a double pendulum driven
+at its elbow only).
 
-`gymnasium.make("worldplan.envs.swing_up:worldplan/CartPoleSwingUp-v0")` and `...AcrobotSwingUp-v0`. An episode begins hanging, nothing ends it
-early, and it is a success when the pendulum stood in each of its last `HELD` steps, every link within 18 degrees of upright. The reward is
-smooth: how high the pendulum reaches, less small costs of speed, effort and being off centre.
+`gymnasium.make("worldplan.envs.swing_up:worldplan/CartPoleSwingUp-v0")` and `...AcrobotSwingUp-v0`.
+An episode begins hanging, nothing ends it early, and it is a success when the pendulum stood in
+each of its last `HELD` steps, every link within 18 degrees of upright. The reward is smooth: how
+high the pendulum reaches, less small costs of speed, effort and being off centre.
 
-A task's formulas work on whole batches of states, so `worldplan.envs.dynamics.mujoco.MujocoDynamics` steps thousands of them at once.
+A task's formulas work on whole batches of states, so
+`worldplan.envs.dynamics.mujoco.MujocoDynamics` steps thousands of them at once.
 """
 
 from __future__ import annotations
@@ -42,7 +45,11 @@ SCENE = """
 """
 
 CART_POLE = SCENE.format(
-    name="cart-pole swing-up", distance="5", height="1", driven="slide", gear="10",
+    name="cart-pole swing-up",
+    distance="5",
+    height="1",
+    driven="slide",
+    gear="10",
     bodies="""
     <geom name="rail" type="capsule" fromto="-2 0 1 2 0 1" size="0.02" rgba="0.4 0.4 0.4 1"/>
     <body name="cart" pos="0 0 1">
@@ -53,10 +60,14 @@ CART_POLE = SCENE.format(
         <geom name="pole" type="capsule" fromto="0 0 0 0 0 0.8" size="0.03" mass="0.2" rgba="0.8 0.4 0.2 1"/>
       </body>
     </body>""",
-)  # fmt: skip
+)
 
 ACROBOT = SCENE.format(
-    name="acrobot swing-up", distance="6", height="2.2", driven="elbow", gear="{gear}",
+    name="acrobot swing-up",
+    distance="6",
+    height="2.2",
+    driven="elbow",
+    gear="{gear}",
     bodies="""
     <geom name="mount" type="cylinder" pos="0 0 2.2" size="0.06 0.1" euler="1.5708 0 0" rgba="0.4 0.4 0.4 1"/>
     <body name="upper" pos="0 0 2.2">
@@ -69,7 +80,7 @@ ACROBOT = SCENE.format(
         <geom name="lower" type="capsule" fromto="0 0 0 0 0 {lower}" size="0.03" rgba="0.8 0.4 0.2 1"/>
       </body>
     </body>""",
-)  # fmt: skip
+)
 
 
 class SwingUpTask(Task, Protocol):
@@ -87,8 +98,8 @@ class SwingUpTask(Task, Protocol):
 class CartPole:
     """State [x, angle, speeds]; the angle is 0 upright. Observation: x, cosine, sine, speeds.
 
-    The reward is (1 + cos angle) / 2, less `place` (x / 1.8)^2, `speed` angular speed^2 (times the first term, so that swinging up costs
-    nothing) and `effort` action^2.
+    The reward is (1 + cos angle) / 2, less `place` (x / 1.8)^2, `speed` angular speed^2 (times the
+    first term, so that swinging up costs nothing) and `effort` action^2.
     """
 
     place: float = 0.2
@@ -101,9 +112,13 @@ class CartPole:
         angle = state[:, 1:2]
         return np.concatenate((state[:, :1], np.cos(angle), np.sin(angle), state[:, 2:]), axis=1)
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         upright = (1 + np.cos(after[:, 1])) / 2
-        cost = self.place * np.square(after[:, 0] / 1.8) + self.speed * upright * np.square(after[:, 3])
+        cost = self.place * np.square(after[:, 0] / 1.8) + self.speed * upright * np.square(
+            after[:, 3]
+        )
         return upright - cost - self.effort * np.square(action[:, 0]), np.zeros(len(after), bool)
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
@@ -115,14 +130,17 @@ class CartPole:
 
 @dataclass(frozen=True, slots=True)
 class Acrobot:
-    """State [shoulder, elbow, speeds]; both angles are 0 where both links stand. Observation: cosines, sines, speeds.
+    """State [shoulder, elbow, speeds]; both angles are 0 where both links stand. Observation:
+    cosines, sines, speeds.
 
-    The links are thin rods of `length` (m) and `mass` (kg), upper and lower; the motor at the elbow gives up to `torque` (N m) and has a viscous
-    friction of `friction` (N m s / rad), which slows the faster of the two ways to fall over.
+    The links are thin rods of `length` (m) and `mass` (kg), upper and lower; the motor at the elbow
+    gives up to `torque` (N m) and has a viscous friction of `friction` (N m s / rad), which slows
+    the faster of the two ways to fall over.
 
-    The reward is at most 1, and 0 hanging at rest. Half is for the upper link, (1 + cos) / 2, and half for both links at once, the product of
-    their (1 + cos) / 2. That product also says how much these costs count: `place` falling^2, `speed` times the squares of both links' own
-    angular speeds, `bend` times 1 - cos of the elbow. `effort` action^2 counts always.
+    The reward is at most 1, and 0 hanging at rest. Half is for the upper link, (1 + cos) / 2, and
+    half for both links at once, the product of their (1 + cos) / 2. That product also says how much
+    these costs count: `place` falling^2, `speed` times the squares of both links' own angular
+    speeds, `bend` times 1 - cos of the elbow. `effort` action^2 counts always.
     """
 
     length: tuple[float, float] = (1.0, 1.0)
@@ -139,34 +157,55 @@ class Acrobot:
     def mjcf(self) -> str:
         (upper, lower), (upper_mass, lower_mass) = self.length, self.mass
         return ACROBOT.format(
-            upper=upper, lower=lower, half_upper=upper / 2, half_lower=lower / 2, upper_mass=upper_mass, lower_mass=lower_mass,
-            upper_inertia=upper_mass * upper**2 / 12, lower_inertia=lower_mass * lower**2 / 12, gear=self.torque,
+            upper=upper,
+            lower=lower,
+            half_upper=upper / 2,
+            half_lower=lower / 2,
+            upper_mass=upper_mass,
+            lower_mass=lower_mass,
+            upper_inertia=upper_mass * upper**2 / 12,
+            lower_inertia=lower_mass * lower**2 / 12,
+            gear=self.torque,
             friction=self.friction,
-        )  # fmt: skip
+        )
 
     def observe(self, state: Array, fields: Fields) -> Array:
         angles = state[:, :2]
         return np.concatenate((np.cos(angles), np.sin(angles), state[:, 2:]), axis=1)
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         upper, lower = after[:, 0], after[:, 0] + after[:, 1]
         first, both = (1 + np.cos(upper)) / 2, (1 + np.cos(upper)) / 2 * (1 + np.cos(lower)) / 2
-        cost = self.place * np.square(self.falling(after)) + self.speed * (np.square(after[:, 2]) + np.square(after[:, 2] + after[:, 3]))
+        cost = self.place * np.square(self.falling(after)) + self.speed * (
+            np.square(after[:, 2]) + np.square(after[:, 2] + after[:, 3])
+        )
         cost += self.bend * (1 - np.cos(after[:, 1]))
-        return (first + both) / 2 - both * cost - self.effort * np.square(action[:, 0]), np.zeros(len(after), bool)
+        return (first + both) / 2 - both * cost - self.effort * np.square(action[:, 0]), np.zeros(
+            len(after), bool
+        )
 
     def falling(self, state: Array) -> Array:
-        """(batch, nq + nv) -> (batch,), kg m: how far the mass is to the side, and by its momentum on its way there.
+        """(batch, nq + nv) -> (batch,), kg m: how far the mass is to the side, and by its momentum
+        on its way there.
 
-        Whatever the elbow does, only gravity (and the shoulder's slight friction) changes the angular momentum about the shoulder: its derivative
-        is g times the moment of mass. The two are added so that their sum grows as a stretched body falls, and is 0 where it comes to rest
-        upright: the extrapolated centre of mass of Hof et al. (2005), with momentum in place of speed. With the moment alone, plans of about a
-        second stay bent, the mass above the shoulder.
+        Whatever the elbow does, only gravity (and the shoulder's slight friction) changes the
+        angular momentum about the shoulder: its derivative is g times the moment of mass. The two
+        are added so that their sum grows as a stretched body falls, and is 0 where it comes to rest
+        upright: the extrapolated centre of mass of Hof et al. (2005), with momentum in place of
+        speed. With the moment alone, plans of about a second stay bent, the mass above the
+        shoulder.
         """
         (upper, lower), (heavy, light) = self.length, self.mass
-        above = heavy * upper / 2 + light * upper, light * lower / 2  # kg m: of the mass that each link carries
+        above = (
+            heavy * upper / 2 + light * upper,
+            light * lower / 2,
+        )  # kg m: of the mass that each link carries
         sideways = above[0] * np.sin(state[:, 0]) + above[1] * np.sin(state[:, 0] + state[:, 1])
-        inertia = heavy * upper**2 / 3 + light * (upper**2 + upper * lower + lower**2 / 3)  # stretched
+        inertia = heavy * upper**2 / 3 + light * (
+            upper**2 + upper * lower + lower**2 / 3
+        )  # stretched
         rate = np.sqrt(GRAVITY * sum(above) / inertia)  # of falling, 1 / s
         return sideways + rate / GRAVITY * self.angular_momentum(state)
 
@@ -175,7 +214,11 @@ class Acrobot:
         (upper, lower), (heavy, light) = self.length, self.mass
         turn, own = state[:, 2], state[:, 2] + state[:, 3]  # of the upper and the lower link
         coupling = light * upper * lower / 2 * np.cos(state[:, 1])
-        return (heavy / 3 + light) * upper**2 * turn + light * lower**2 / 3 * own + coupling * (turn + own)
+        return (
+            (heavy / 3 + light) * upper**2 * turn
+            + light * lower**2 / 3 * own
+            + coupling * (turn + own)
+        )
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
         return Start(np.array([np.pi, 0.0, 0.0, 0.0]), 2, 0.1).draw(count, generator)
@@ -188,16 +231,21 @@ SWING_UPS: dict[str, type[CartPole] | type[Acrobot]] = {"cart_pole": CartPole, "
 
 
 class SwingUpEnv(MujocoEnv):
-    """A pendulum that begins hanging; the action in [-1, 1] is the share of the largest force (cart, 10 N) or torque (elbow, 25 N m).
+    """A pendulum that begins hanging; the action in [-1, 1] is the share of the largest force
+    (cart, 10 N) or torque (elbow, 25 N m).
 
     Args:
         name: "cart_pole" or "acrobot".
         kwargs: of gymnasium's MujocoEnv, such as render_mode, width and height.
 
-    info: "is_success" (it has stood for the last `HELD` steps) and "balanced" (it stands now). Raises ConfigError for an unknown name.
+    info: "is_success" (it has stood for the last `HELD` steps) and "balanced" (it stands now).
+    Raises ConfigError for an unknown name.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 25}
+    metadata = {
+        "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
+        "render_fps": 25,
+    }
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         if name not in SWING_UPS:
@@ -208,7 +256,9 @@ class SwingUpEnv(MujocoEnv):
         shown = spaces.Box(-np.inf, np.inf, (size,), np.float64)
         if not {"camera_id", "camera_name", "default_camera_config"} & set(kwargs):
             kwargs["camera_name"] = "front"
-        super().__init__(__file__, FRAME_SKIP, shown, **kwargs)  # the base class insists on a file: the MJCF is in this one
+        super().__init__(
+            __file__, FRAME_SKIP, shown, **kwargs
+        )  # the base class insists on a file: the MJCF is in this one
 
     def _initialize_simulation(self) -> tuple[Any, Any]:
         model = mujoco.MjModel.from_xml_string(self.task.mjcf)
@@ -216,7 +266,9 @@ class SwingUpEnv(MujocoEnv):
         return model, mujoco.MjData(model)
 
     def vectorised_task(self) -> Task:
-        """For `worldplan.envs.dynamics.mujoco`: what this class makes of states, without its Python code per row."""
+        """For `worldplan.envs.dynamics.mujoco`: what this class makes of states, without its Python
+        code per row.
+        """
         return self.task
 
     def step(self, action: NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
@@ -228,7 +280,13 @@ class SwingUpEnv(MujocoEnv):
         self._held = self._held + 1 if stands else 0
         if self.render_mode == "human":
             self.render()
-        return self.task.observe(after, {})[0], float(reward[0]), False, False, {"is_success": self._held >= HELD, "balanced": stands}
+        return (
+            self.task.observe(after, {})[0],
+            float(reward[0]),
+            False,
+            False,
+            {"is_success": self._held >= HELD, "balanced": stands},
+        )
 
     def reset_model(self) -> Array:
         self._held = 0
@@ -240,5 +298,15 @@ class SwingUpEnv(MujocoEnv):
         return self.task.observe(self.state_vector()[None], {})[0]
 
 
-gym.register("worldplan/CartPoleSwingUp-v0", "worldplan.envs.swing_up:SwingUpEnv", kwargs={"name": "cart_pole"}, max_episode_steps=250)
-gym.register("worldplan/AcrobotSwingUp-v0", "worldplan.envs.swing_up:SwingUpEnv", kwargs={"name": "acrobot"}, max_episode_steps=250)
+gym.register(
+    "worldplan/CartPoleSwingUp-v0",
+    "worldplan.envs.swing_up:SwingUpEnv",
+    kwargs={"name": "cart_pole"},
+    max_episode_steps=250,
+)
+gym.register(
+    "worldplan/AcrobotSwingUp-v0",
+    "worldplan.envs.swing_up:SwingUpEnv",
+    kwargs={"name": "acrobot"},
+    max_episode_steps=250,
+)

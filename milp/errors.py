@@ -1,8 +1,12 @@
-"""Every error that worldplan raises on purpose: one type per cause, each message says what to do next."""
+"""Every error that worldplan raises on purpose: one type per cause, each message says what to do
+next.
+"""
 
 
 class WorldplanError(Exception):
-    """Base of all errors a user can mend; the command line prints the message and exits with code 2."""
+    """Base of all errors a user can mend; the command line prints the message and exits with code
+    2.
+    """
 
 
 class InfeasibleActionSet(WorldplanError):
@@ -38,8 +42,12 @@ class MissingExtra(WorldplanError):
 
 
 class Diverged(WorldplanError):
-    """Training reached a loss that is not a finite number; the message names the last good checkpoint."""
+    """Training reached a loss that is not a finite number; the message names the last good
+    checkpoint.
+    """
 
 
 class RenderingUnavailable(WorldplanError):
-    """No picture can be made: no OpenGL; the message names the packages to install and the variable MUJOCO_GL."""
+    """No picture can be made: no OpenGL; the message names the packages to install and the variable
+    MUJOCO_GL.
+    """

@@ -1,4 +1,6 @@
-"""A mixed-integer linear program in matrix form, grown block by block, solved many times with new numbers."""
+"""A mixed-integer linear program in matrix form, grown block by block, solved many times with new
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A block of constraints: its row numbers and the slots of its coefficients (see `Program.set_values`)."""
+    """A block of constraints: its row numbers and the slots of its coefficients (see
+    `Program.set_values`).
+    """
 
     index: Indices
     slots: Indices
@@ -24,8 +28,8 @@ class Rows:
 class Program:
     """Maximise `cost @ x + offset` subject to `row_lower <= A x <= row_upper` and column bounds.
 
-    Columns and rows are added in blocks, as index arrays. The sparsity pattern is fixed once a solver session
-    is opened; numbers (costs, bounds, coefficients) may change between solves.
+    Columns and rows are added in blocks, as index arrays. The sparsity pattern is fixed once a
+    solver session is opened; numbers (costs, bounds, coefficients) may change between solves.
     """
 
     offset: float = 0.0
@@ -42,7 +46,15 @@ class Program:
     rows: int = 0
     entries: int = 0
 
-    def add_columns(self, count: int, lower: ArrayLike = 0.0, upper: ArrayLike = np.inf, *, integer: bool = False, cost: ArrayLike = 0.0) -> Indices:
+    def add_columns(
+        self,
+        count: int,
+        lower: ArrayLike = 0.0,
+        upper: ArrayLike = np.inf,
+        *,
+        integer: bool = False,
+        cost: ArrayLike = 0.0,
+    ) -> Indices:
         """Add `count` variables; bounds and cost broadcast. Returns their column numbers."""
         index = np.arange(self.columns, self.columns + count)
         for store, given in ((self._cost, cost), (self._lower, lower), (self._upper, upper)):
@@ -52,12 +64,16 @@ class Program:
         return index
 
     def add_rows(
-        self, *blocks: tuple[Indices, ArrayLike | sparse.spmatrix | sparse.sparray], lower: ArrayLike = -np.inf, upper: ArrayLike = np.inf
+        self,
+        *blocks: tuple[Indices, ArrayLike | sparse.spmatrix | sparse.sparray],
+        lower: ArrayLike = -np.inf,
+        upper: ArrayLike = np.inf,
     ) -> Rows:
-        """Add the rows `lower <= sum(matrix @ x[columns]) <= upper` over `blocks` of (columns, matrix).
+        """Add the rows `lower <= sum(matrix @ x[columns]) <= upper` over `blocks` of (columns,
+        matrix).
 
-        A dense matrix keeps its zeros (they may be overwritten later); a sparse one keeps its pattern. The slots
-        returned follow the blocks in order, each block row by row.
+        A dense matrix keeps its zeros (they may be overwritten later); a sparse one keeps its
+        pattern. The slots returned follow the blocks in order, each block row by row.
         """
         rows, columns, values = [], [], []
         count = None
@@ -71,7 +87,9 @@ class Program:
                 r, c = np.divmod(np.arange(dense.size), max(shape[1], 1))
                 v = dense.ravel()
             if count not in (None, shape[0]) or shape[1] != len(index):
-                raise ValueError(f"block of shape {shape} does not fit {count} rows and {len(index)} columns")
+                raise ValueError(
+                    f"block of shape {shape} does not fit {count} rows and {len(index)} columns"
+                )
             count = shape[0]
             rows.append(r + self.rows)
             columns.append(np.asarray(index, dtype=np.int64)[c])
@@ -83,7 +101,9 @@ class Program:
         for store, given in ((self._row_lower, lower), (self._row_upper, upper)):
             store.append(np.broadcast_to(np.asarray(given, dtype=float), (count,)).copy())
         added = len(self._value[-1])
-        result = Rows(np.arange(self.rows, self.rows + count), np.arange(self.entries, self.entries + added))
+        result = Rows(
+            np.arange(self.rows, self.rows + count), np.arange(self.entries, self.entries + added)
+        )
         self.rows += count
         self.entries += added
         return result
@@ -94,7 +114,9 @@ class Program:
         order = np.lexsort((column, row))
         row, column = row[order], column[order]
         if len(row) and np.any((np.diff(row) == 0) & (np.diff(column) == 0)):
-            raise ValueError("a variable appears twice in one row: merge its coefficients before adding the row")
+            raise ValueError(
+                "a variable appears twice in one row: merge its coefficients before adding the row"
+            )
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         return Matrices(

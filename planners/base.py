@@ -1,4 +1,6 @@
-"""What every planner is, what a decision carries, and how any planner is evaluated in any environment."""
+"""What every planner is, what a decision carries, and how any planner is evaluated in any
+environment.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,9 @@ class Decision:
 
 @runtime_checkable
 class Planner(Protocol):
-    """Anything that decides. A planner that can decide for many observations at once also has `plan_batch`; one that keeps something from step to
-    step, such as a plan to start from, has `restart(begun)`, which forgets it for the environments whose episode begins, (envs,) bool.
+    """Anything that decides. A planner that can decide for many observations at once also has
+    `plan_batch`; one that keeps something from step to step, such as a plan to start from, has
+    `restart(begun)`, which forgets it for the environments whose episode begins, (envs,) bool.
     """
 
     def reset(self, *, seed: int | None = None) -> None:
@@ -84,7 +87,9 @@ def unbatch(observations: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of `evaluate`: one row per episode, and the reward of every step (episodes, steps; NaN past the end)."""
+    """Results of `evaluate`: one row per episode, and the reward of every step (episodes, steps;
+    NaN past the end).
+    """
 
     episodes: pd.DataFrame
     step_reward: np.ndarray
@@ -95,24 +100,38 @@ class Evaluation:
 
 
 def bootstrap(values: np.ndarray, *, seed: int = 0) -> dict[str, float]:
-    """Mean of `values` with its 95 % percentile bootstrap interval (a point when there is a single value)."""
+    """Mean of `values` with its 95 % percentile bootstrap interval (a point when there is a single
+    value).
+    """
     values = np.asarray(values, dtype=float)
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
         return {"mean": mean, "low": mean, "high": mean}
-    result = stats.bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed))
-    return {"mean": mean, "low": float(result.confidence_interval.low), "high": float(result.confidence_interval.high)}
+    result = stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed)
+    )
+    return {
+        "mean": mean,
+        "low": float(result.confidence_interval.low),
+        "high": float(result.confidence_interval.high),
+    }
 
 
 def evaluate(planner: Planner, env: gym.Env | VectorEnv, episodes: int, seed: int) -> Evaluation:
     """Run `episodes` whole episodes and tabulate them.
 
-    Works for every gymnasium environment, single or vectorised (a vectorised one must not reset itself:
-    `AutoresetMode.DISABLED`). A planner with `plan_batch` decides for all running episodes at once.
-    The table has: return, length, success (NaN unless the environment reports `is_success`), decision_seconds
+    Works for every gymnasium environment, single or vectorised (a vectorised one must not reset
+    itself: `AutoresetMode.DISABLED`). A planner with `plan_batch` decides for all running episodes
+    at once.
+    The table has: return, length, success (NaN unless the environment reports `is_success`),
+    decision_seconds
     (CPU seconds per decision) and status counts as `time_limits`.
     """
-    vector = env if isinstance(env, VectorEnv) else SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
+    vector = (
+        env
+        if isinstance(env, VectorEnv)
+        else SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
+    )
     rows: list[dict[str, Any]] = []
     rewards: list[np.ndarray] = []
     planner.reset(seed=seed)
@@ -129,7 +148,9 @@ def evaluate(planner: Planner, env: gym.Env | VectorEnv, episodes: int, seed: in
     return Evaluation(pd.DataFrame(rows[:episodes]), padded[:episodes])
 
 
-def _episode_batch(planner: Planner, env: VectorEnv, seed: int) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+def _episode_batch(
+    planner: Planner, env: VectorEnv, seed: int
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     observation, _ = env.reset(seed=seed)
     running = np.ones(env.num_envs, bool)
     rewards, alive = [], []
@@ -137,17 +158,25 @@ def _episode_batch(planner: Planner, env: VectorEnv, seed: int) -> tuple[list[di
     seconds, limits = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
     while running.any():
         began = time.process_time()
-        decisions = planner.plan_batch(observation) if hasattr(planner, "plan_batch") else [planner.plan(o) for o in unbatch(observation)]
+        decisions = (
+            planner.plan_batch(observation)
+            if hasattr(planner, "plan_batch")
+            else [planner.plan(o) for o in unbatch(observation)]
+        )
         seconds[running] += (time.process_time() - began) / env.num_envs
         limits += np.array([decision.status == "time_limit" for decision in decisions]) & running
-        observation, reward, terminated, truncated, info = env.step(np.stack([decision.action for decision in decisions]))
+        observation, reward, terminated, truncated, info = env.step(
+            np.stack([decision.action for decision in decisions])
+        )
         rewards.append(np.asarray(reward, dtype=float))
         alive.append(running.copy())
         if "is_success" in info:
             success = np.where(running, np.asarray(info["is_success"], dtype=float), success)
         over = np.asarray(terminated) | np.asarray(truncated)
         running &= ~over
-        if running.any() and over.any():  # gymnasium does not step an environment that is over: begin it again, uncounted
+        if (
+            running.any() and over.any()
+        ):  # gymnasium does not step an environment that is over: begin it again, uncounted
             observation, _ = env.reset(options={"reset_mask": over})
     reward_table, alive_table = np.stack(rewards, 1), np.stack(alive, 1)
     length = alive_table.sum(1)

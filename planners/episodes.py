@@ -1,4 +1,6 @@
-"""Plays whole episodes in environments side by side and keeps everything: observations, rewards, safety, who acted."""
+"""Plays whole episodes in environments side by side and keeps everything: observations, rewards,
+safety, who acted.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from worldplan.world_models.data.episodes import Episode, columns_of, observatio
 
 @dataclass(frozen=True)
 class PlayedEpisode:
-    """An episode with what the environment reported about safety; all counts are steps, NaN where it reports nothing.
+    """An episode with what the environment reported about safety; all counts are steps, NaN where
+    it reports nothing.
 
     Args:
         episode: what happened.
@@ -45,15 +48,21 @@ def make_environment(name: str, **options: Any) -> gym.Env:
         ) from error
     box = env.action_space
     if not isinstance(box, gym.spaces.Box) or len(box.shape) != 1 or not box.is_bounded():
-        raise ConfigError(f"environment '{name}' has actions {box}: a bounded Box of one axis is needed")
+        raise ConfigError(
+            f"environment '{name}' has actions {box}: a bounded Box of one axis is needed"
+        )
     if not (np.all(box.low == -1) and np.all(box.high == 1)):
         return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
     return env
 
 
 def make_environments(name: str, count: int, **options: Any) -> VectorEnv:
-    """`count` copies of `make_environment` side by side; they do not reset themselves. Raises ConfigError."""
-    return SyncVectorEnv([lambda: make_environment(name, **options)] * count, autoreset_mode=AutoresetMode.DISABLED)
+    """`count` copies of `make_environment` side by side; they do not reset themselves. Raises
+    ConfigError.
+    """
+    return SyncVectorEnv(
+        [lambda: make_environment(name, **options)] * count, autoreset_mode=AutoresetMode.DISABLED
+    )
 
 
 class _Recording:
@@ -70,15 +79,34 @@ class _Recording:
         self.success = self.terminated = False
 
     def played(self) -> PlayedEpisode:
-        stacked = {name: np.stack([row[name] for row in self.observations]) for name in self.observations[0]}
-        episode = Episode(observation_of(stacked), np.stack(self.actions), np.array(self.rewards), self.terminated, self.success)
+        stacked = {
+            name: np.stack([row[name] for row in self.observations])
+            for name in self.observations[0]
+        }
+        episode = Episode(
+            observation_of(stacked),
+            np.stack(self.actions),
+            np.array(self.rewards),
+            self.terminated,
+            self.success,
+        )
         if not self.forces:
             return PlayedEpisode(episode, math.nan, math.nan, math.nan, self.planned)
-        return PlayedEpisode(episode, sum(self.violations), sum(self.saturations), max(self.forces), self.planned)
+        return PlayedEpisode(
+            episode, sum(self.violations), sum(self.saturations), max(self.forces), self.planned
+        )
 
 
-def play(planner: Planner, environments: VectorEnv, seed: int, *, on_step: Callable[[], None] | None = None) -> list[PlayedEpisode]:
-    """One whole episode in every environment; the planner decides for all of them at once where it has `plan_batch`."""
+def play(
+    planner: Planner,
+    environments: VectorEnv,
+    seed: int,
+    *,
+    on_step: Callable[[], None] | None = None,
+) -> list[PlayedEpisode]:
+    """One whole episode in every environment; the planner decides for all of them at once where it
+    has `plan_batch`.
+    """
     count = environments.num_envs
     observation, _ = environments.reset(seed=seed)
     planner.reset(seed=seed)
@@ -98,7 +126,9 @@ def play(planner: Planner, environments: VectorEnv, seed: int, *, on_step: Calla
         _keep(records, running, observation)
         running &= ~(terminated | truncated)
         over = terminated | truncated
-        if running.any() and over.any():  # gymnasium does not step an environment that is over: begin it again, unrecorded
+        if (
+            running.any() and over.any()
+        ):  # gymnasium does not step an environment that is over: begin it again, unrecorded
             observation, _ = environments.reset(options={"reset_mask": over})
         if on_step is not None:
             on_step()
@@ -108,7 +138,9 @@ def play(planner: Planner, environments: VectorEnv, seed: int, *, on_step: Calla
 def _keep(records: list[_Recording], running: np.ndarray, observation: Any) -> None:
     columns = columns_of(observation)
     for index in np.flatnonzero(running):
-        records[index].observations.append({name: np.array(column[index]) for name, column in columns.items()})
+        records[index].observations.append(
+            {name: np.array(column[index]) for name, column in columns.items()}
+        )
 
 
 def _note(record: _Recording, info: dict[str, Any], index: int) -> None:

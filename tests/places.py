@@ -6,5 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
-SHARED_DATA = ROOT.parent / "shared" / "data"  # beside the repository on some machines; tests skip without it
+SHARED_DATA = (
+    ROOT.parent / "shared" / "data"
+)  # beside the repository on some machines; tests skip without it
 TRAJECTORIES = SHARED_DATA / "numeric_trajectories"

@@ -22,7 +22,9 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_file_named_exists() -> None:
-    for path in re.findall(r"(?:configs|planners|benchmarks|world_models)/[\w/.-]+\.(?:yaml|csv|py)", TEXT):
+    for path in re.findall(
+        r"(?:configs|planners|benchmarks|world_models)/[\w/.-]+\.(?:yaml|csv|py)", TEXT
+    ):
         assert (ROOT / path).is_file(), path
     for module in re.findall(r"python -m ([\w.]+)", TEXT):
         if module != "venv":

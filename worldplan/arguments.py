@@ -22,7 +22,9 @@ class PlainParser(argparse.ArgumentParser):
 
 
 def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
-    """Arguments for jsonargparse when the first may be a settings file, and that file (Path() when there is none)."""
+    """Arguments for jsonargparse when the first may be a settings file, and that file (Path() when
+    there is none).
+    """
     from worldplan.runs import read_config
 
     if not argv or argv[0].startswith("-"):
@@ -62,14 +64,18 @@ def shorten(text: str) -> str:
 
 
 def _innermost(lines: Sequence[str]) -> str:
-    """Of nested explanations the most indented line says what is wrong; the keys in the lines around it say where."""
+    """Of nested explanations the most indented line says what is wrong; the keys in the lines
+    around it say where.
+    """
     depths = [len(line) - len(line.lstrip(" -")) for line in lines]
     number = depths.index(max(depths))
     problem, level, keys = lines[number].strip(" -"), depths[number], list[str]()
     for line, depth in zip(reversed(lines[:number]), reversed(depths[:number]), strict=True):
         if depth < level:
             level, keys = depth, re.findall(r'Parser key "([^"]+)"', line) + keys
-    unknown = re.search(r"Option '([^']+)' is not accepted|unrecognized arguments: --([^=\s]+)", problem)
+    unknown = re.search(
+        r"Option '([^']+)' is not accepted|unrecognized arguments: --([^=\s]+)", problem
+    )
     if unknown:
         return f"{'.'.join([*keys, unknown[1] or unknown[2]])}: there is no such setting: check the spelling and where it stands"
     return f"{'.'.join(keys)}: {problem}"
@@ -78,12 +84,20 @@ def _innermost(lines: Sequence[str]) -> str:
 def add_run_options(parser: Any, engines: Sequence[str]) -> None:
     """--jobs, --engine, --runs and --fresh of the commands that make a run folder."""
     parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
-    parser.add_argument("--engine", choices=engines, default="local", help="where jobs run; ray uses RAY_ADDRESS")
+    parser.add_argument(
+        "--engine", choices=engines, default="local", help="where jobs run; ray uses RAY_ADDRESS"
+    )
     parser.add_argument("--runs", default="runs", help="folder of run folders")
-    parser.add_argument("--fresh", action="store_true", help="start a new run even if an unfinished one can be continued")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="start a new run even if an unfinished one can be continued",
+    )
 
 
 def check_jobs(jobs: int) -> None:
     """Raise ConfigError for a negative number of processes."""
     if jobs < 0:
-        raise ConfigError(f"--jobs {jobs}: give the number of parallel processes, or 0 for one per core")
+        raise ConfigError(
+            f"--jobs {jobs}: give the number of parallel processes, or 0 for one per core"
+        )

@@ -1,5 +1,7 @@
 # ruff: noqa: T201 - a command line prints
-"""The command line: finds the command, imports only what it needs, and turns expected errors into one line and exit code 2."""
+"""The command line: finds the command, imports only what it needs, and turns expected errors into
+one line and exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ usage: worldplan COMMAND ... (each command has --help)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are first imported, which is below
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # read when numpy and torch are first imported, which is below
     from worldplan.milp.errors import WorldplanError
 
     try:
@@ -36,10 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"{type(error).__name__}: {error}")
         return 2
     except OSError as error:  # a full disk, a folder that may not be written to
-        _complain(f"{error.filename or 'file'}: {error.strerror or error}: check the disk and the permissions")
+        _complain(
+            f"{error.filename or 'file'}: {error.strerror or error}: check the disk and the permissions"
+        )
         return 2
     except KeyboardInterrupt as stop:
-        _complain(str(stop) or "interrupted; finished parts are kept, run the same command again to continue")
+        _complain(
+            str(stop)
+            or "interrupted; finished parts are kept, run the same command again to continue"
+        )
         return 130
     except SystemExit as stop:  # argument parsers leave this way
         return stop.code if isinstance(stop.code, int) else 2
@@ -62,8 +71,14 @@ def _run(arguments: list[str]) -> int:
     if command in ("fit", "validate", "test"):
         return _lightning(arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
-        "bandits": _bandits, "run": _study, "data": _data, "actions": _actions, "evaluate": _evaluate, "report": _report, "doctor": _doctor,
-    }  # fmt: skip
+        "bandits": _bandits,
+        "run": _study,
+        "data": _data,
+        "actions": _actions,
+        "evaluate": _evaluate,
+        "report": _report,
+        "doctor": _doctor,
+    }
     if command not in commands:
         known = "bandits, run, data, actions, fit, validate, test, evaluate, report or doctor"
         _complain(f"unknown command '{command}': choose {known} (worldplan --help)")
@@ -84,7 +99,9 @@ def _bandits(arguments: list[str]) -> int:
     if arguments and verb in ("-h", "--help"):
         print(HELP)
         return 0
-    _complain(f"bandits {verb if arguments else ''}: choose bandits run, bandits decide or bandits bound (worldplan --help)")
+    _complain(
+        f"bandits {verb if arguments else ''}: choose bandits run, bandits decide or bandits bound (worldplan --help)"
+    )
     return 2
 
 
@@ -130,12 +147,15 @@ def _doctor(arguments: list[str]) -> int:
     from worldplan.arguments import PlainParser
     from worldplan.doctor import run_doctor
 
-    PlainParser(prog="worldplan doctor", description="Try out what is installed and say what to do about the rest.").parse_args(arguments)
+    PlainParser(
+        prog="worldplan doctor",
+        description="Try out what is installed and say what to do about the rest.",
+    ).parse_args(arguments)
     return run_doctor()
 
 
 def _lightning(arguments: list[str]) -> int:
-    from worldplan.training import lightning_main
+    from worldplan.commands.fit import lightning_main
 
     lightning_main(arguments)
     return 0

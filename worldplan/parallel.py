@@ -19,8 +19,12 @@ J = TypeVar("J")
 ENGINES = ("local", "ray")
 
 
-def execute(work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local") -> Iterable[J]:
-    """Yield `work(job)` for each job as it finishes; `processes` 0 is one per core, "ray" uses RAY_ADDRESS."""
+def execute(
+    work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local"
+) -> Iterable[J]:
+    """Yield `work(job)` for each job as it finishes; `processes` 0 is one per core, "ray" uses
+    RAY_ADDRESS.
+    """
     if engine == "ray":
         ray, register_ray = require_ray()
         if not ray.is_initialized():
@@ -32,18 +36,37 @@ def execute(work: Callable[[J], J], jobs: list[J], processes: int, engine: str =
     if processes == 1:
         yield from map(work, jobs)
         return
-    parallel = Parallel(n_jobs=processes or -1, return_as="generator_unordered", inner_max_num_threads=1, backend="loky")
+    parallel = Parallel(
+        n_jobs=processes or -1,
+        return_as="generator_unordered",
+        inner_max_num_threads=1,
+        backend="loky",
+    )
     yield from parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
 
 
 def run_waiting(
-    work: Callable[[J], J], jobs: list[J], done: Callable[[J], bool], describe: Callable[[J], str], processes: int, engine: str = "local"
+    work: Callable[[J], J],
+    jobs: list[J],
+    done: Callable[[J], bool],
+    describe: Callable[[J], str],
+    processes: int,
+    engine: str = "local",
 ) -> None:
     """Execute the jobs that are not done yet, under a progress bar."""
     waiting = [job for job in jobs if not done(job)]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("runs on Ray" if engine == "ray" else "jobs", total=len(jobs), completed=len(jobs) - len(waiting))
+        task = progress.add_task(
+            "runs on Ray" if engine == "ray" else "jobs",
+            total=len(jobs),
+            completed=len(jobs) - len(waiting),
+        )
         for job in execute(work, waiting, processes, engine):
             progress.update(task, advance=1, description=f"{describe(job)} done")
 
@@ -56,7 +79,9 @@ def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:
 
 @cache
 def _watch(parent: int) -> None:
-    """Watch the parent for the rest of this worker's life: between two jobs a worker waits, and would wait for ever."""
+    """Watch the parent for the rest of this worker's life: between two jobs a worker waits, and
+    would wait for ever.
+    """
 
     def stop_with_parent() -> None:
         while os.getppid() == parent:

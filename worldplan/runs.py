@@ -1,4 +1,6 @@
-"""Run folders: runs/<name>/<time>/ holds the configuration, versions, seed, metrics, plots, checkpoints and report of one run."""
+"""Run folders: runs/<name>/<time>/ holds the configuration, versions, seed, metrics, plots,
+checkpoints and report of one run.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,31 @@ import yaml
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.storage import replace_file
 
-CONFIG, VERSIONS, SEED, METRICS, SUMMARY = "config.yaml", "versions.json", "seed", "metrics.csv", "summary.csv"
+CONFIG, VERSIONS, SEED, METRICS, SUMMARY = (
+    "config.yaml",
+    "versions.json",
+    "seed",
+    "metrics.csv",
+    "summary.csv",
+)
 PACKAGES = (
-    "worldplan", "torch", "lightning", "numpy", "scipy", "pandas", "gymnasium", "mujoco", "minari", "stable-baselines3", "pyomo", "highspy",
-    "gurobipy", "networkx", "joblib", "ray",
-)  # fmt: skip
+    "worldplan",
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "pandas",
+    "gymnasium",
+    "mujoco",
+    "minari",
+    "stable-baselines3",
+    "pyomo",
+    "highspy",
+    "gurobipy",
+    "networkx",
+    "joblib",
+    "ray",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,9 @@ class Run:
         """The run in `path`. Raises ConfigError when it is not a run folder."""
         folder = Path(path)
         if not (folder / CONFIG).is_file():
-            raise ConfigError(f"{folder}: not a run folder (it has no {CONFIG}): give a folder like runs/<name>/<time>")
+            raise ConfigError(
+                f"{folder}: not a run folder (it has no {CONFIG}): give a folder like runs/<name>/<time>"
+            )
         return cls(folder)
 
     @property
@@ -76,19 +100,27 @@ class Run:
         try:
             return int((self.path / SEED).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.path / SEED}: cannot read the seed of this run ({error}): start a new run") from error
+            raise ConfigError(
+                f"{self.path / SEED}: cannot read the seed of this run ({error}): start a new run"
+            ) from error
 
     def matches(self, config: Mapping[str, Any]) -> bool:
         """Whether the run was made with exactly this configuration."""
         return config_hash(self.config) == config_hash(config)
 
     def require(self, config: Mapping[str, Any], seed: int | None = None) -> None:
-        """Raise ConfigError, naming what differs, unless the run was made with this configuration (and seed)."""
+        """Raise ConfigError, naming what differs, unless the run was made with this configuration
+        (and seed).
+        """
         if not self.matches(config):
             changes = _differences(self.config, config)
-            raise ConfigError(f"{self.path}: made with another configuration ({changes}): start a new run, or resume with {self.path / CONFIG}")
+            raise ConfigError(
+                f"{self.path}: made with another configuration ({changes}): start a new run, or resume with {self.path / CONFIG}"
+            )
         if seed is not None and seed != self.seed:
-            raise ConfigError(f"{self.path}: made with seed {self.seed}, not {seed}: start a new run, or resume with the old seed")
+            raise ConfigError(
+                f"{self.path}: made with seed {self.seed}, not {seed}: start a new run, or resume with the old seed"
+            )
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, whole or not at all."""
@@ -103,7 +135,9 @@ class Run:
         return write_csv(self.path / name, table)
 
     def read_csv(self, name: str) -> pd.DataFrame | None:
-        """A table of the run, or None where it was never written. Raises DatasetError when it cannot be read."""
+        """A table of the run, or None where it was never written. Raises DatasetError when it
+        cannot be read.
+        """
         path = self.path / name
         if not path.is_file():
             return None
@@ -111,20 +145,28 @@ class Run:
             # a policy is called "null": only empty cells are missing values
             return pd.read_csv(path, keep_default_na=False, na_values=[""])
         except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-            raise DatasetError(f"{path}: cannot read this table ({error}): delete it and run again") from error
+            raise DatasetError(
+                f"{path}: cannot read this table ({error}): delete it and run again"
+            ) from error
 
 
 def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int) -> Run:
-    """Make `root/name/<time>/` with configuration, versions and seed; it appears complete or not at all."""
+    """Make `root/name/<time>/` with configuration, versions and seed; it appears complete or not at
+    all.
+    """
     if not name or name.startswith(".") or "/" in name or os.sep in name:
-        raise ConfigError(f"'{name}' cannot name a run: use a plain word without slashes, not starting with a dot")
+        raise ConfigError(
+            f"'{name}' cannot name a run: use a plain word without slashes, not starting with a dot"
+        )
     text = config_text(config)
     parent = Path(root) / name
     draft = parent / f".{secrets.token_hex(6)}"
     try:
         draft.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"{parent}: cannot make a run folder here ({error.strerror}): choose another place for runs") from error
+        raise ConfigError(
+            f"{parent}: cannot make a run folder here ({error.strerror}): choose another place for runs"
+        ) from error
     try:
         for folder in ("plots", "checkpoints"):
             (draft / folder).mkdir()
@@ -138,7 +180,9 @@ def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int
 
 
 def _publish(draft: Path, parent: Path, stamp: str) -> Path:
-    """Rename the draft to the first free name; renaming onto a folder with content fails, so two runs never share one."""
+    """Rename the draft to the first free name; renaming onto a folder with content fails, so two
+    runs never share one.
+    """
     for number in range(1, 10_000):
         target = parent / (stamp if number == 1 else f"{stamp}-{number:04d}")
         try:
@@ -151,10 +195,14 @@ def _publish(draft: Path, parent: Path, stamp: str) -> Path:
     raise ConfigError(f"{parent}: 9999 runs began in this very second: give them different names")
 
 
-def continue_or_create(root: str | Path, name: str, config: Mapping[str, Any], seed: int, *, fresh: bool) -> Run:
+def continue_or_create(
+    root: str | Path, name: str, config: Mapping[str, Any], seed: int, *, fresh: bool
+) -> Run:
     """The unfinished run of this configuration, which it says it continues, else a new one."""
     known = None if fresh else latest_run(root, name, config, seed)
-    if known is not None and not all((known.path / file).exists() for file in (SUMMARY, "report.html")):
+    if known is not None and not all(
+        (known.path / file).exists() for file in (SUMMARY, "report.html")
+    ):
         print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
         return known
     return create_run(root, name, config, seed)
@@ -165,18 +213,26 @@ def list_runs(root: str | Path, name: str) -> list[Run]:
     parent = Path(root) / name
     if not parent.is_dir():
         return []
-    return [Run(folder) for folder in sorted(parent.iterdir()) if not folder.name.startswith(".") and (folder / CONFIG).is_file()]
+    return [
+        Run(folder)
+        for folder in sorted(parent.iterdir())
+        if not folder.name.startswith(".") and (folder / CONFIG).is_file()
+    ]
 
 
-def latest_run(root: str | Path, name: str, config: Mapping[str, Any] | None = None, seed: int | None = None) -> Run | None:
-    """The newest run of a name, or the newest made with this configuration and seed; None where there is none."""
+def latest_run(
+    root: str | Path, name: str, config: Mapping[str, Any] | None = None, seed: int | None = None
+) -> Run | None:
+    """The newest run of a name, or the newest made with this configuration and seed; None where
+    there is none.
+    """
     for run in reversed(list_runs(root, name)):
         if (config is None or run.matches(config)) and (seed is None or run.seed == seed):
             return run
     return None
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -213,7 +269,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: must hold settings as 'name: value' lines, but holds {'nothing' if value is None else type(value).__name__}")
+        raise ConfigError(
+            f"{path}: must hold settings as 'name: value' lines, but holds {'nothing' if value is None else type(value).__name__}"
+        )
     return value
 
 
@@ -221,24 +279,33 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-# --- configurations ------------------------------------------------------------------------------------------------
+# --- configurations -------------------------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:
-    """The same value out of dicts, lists and scalars only: what YAML and JSON can hold. Raises ConfigError for anything else."""
+    """The same value out of dicts, lists and scalars only: what YAML and JSON can hold. Raises
+    ConfigError for anything else.
+    """
     if isinstance(value, Mapping):
-        return {key if isinstance(key, (int, bool)) else str(key): plain(entry) for key, entry in value.items()}
+        return {
+            key if isinstance(key, (int, bool)) else str(key): plain(entry)
+            for key, entry in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "tolist"):  # numpy arrays and scalars; its float64 is a float too, yet YAML refuses it
+    if hasattr(
+        value, "tolist"
+    ):  # numpy arrays and scalars; its float64 is a float too, yet YAML refuses it
         return plain(value.tolist())
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if hasattr(value, "isoformat"):  # YAML turns 2026-11-22 into a date
         return value.isoformat()
-    raise ConfigError(f"a configuration holds a {type(value).__name__} ({value!r}): only numbers, texts, lists and mappings can be stored")
+    raise ConfigError(
+        f"a configuration holds a {type(value).__name__} ({value!r}): only numbers, texts, lists and mappings can be stored"
+    )
 
 
 def config_text(config: Mapping[str, Any], *, sort_keys: bool = False) -> str:
@@ -254,13 +321,24 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The first settings that differ, in one line."""
     before, after = _flatten(plain(old)), _flatten(plain(new))
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    parts = [f"{key} was {before.get(key, 'not set')}, is {after.get(key, 'not set')}" for key in changed[:3]]
+    changed = sorted(
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    )
+    parts = [
+        f"{key} was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
+        for key in changed[:3]
+    ]
     return "; ".join(parts) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    entries = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
     if not entries:
         return {prefix: repr(value)}
     flat: dict[str, str] = {}
@@ -269,12 +347,18 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-# --- versions ------------------------------------------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the machine, the packages that matter, and the source commit; found without importing any of them."""
-    found = {"python": platform.python_version(), "platform": platform.platform(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    """Versions of Python, the machine, the packages that matter, and the source commit; found
+    without importing any of them.
+    """
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -289,7 +373,16 @@ def _git_commit() -> str | None:
     source = Path(__file__).resolve().parent.parent
     if not (source / ".git").exists():
         return None
-    command = ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+    command = [
+        "git",
+        "-C",
+        str(source),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--exclude=*",
+        "--dirty=+changes",
+    ]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

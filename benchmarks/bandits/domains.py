@@ -1,9 +1,12 @@
-"""Reward of every policy on the four domains, J=20, 5 seeds x 50 episodes: the table of issue and README.
+"""Reward of every policy on the four domains, J=20, 5 seeds x 50 episodes: the table of issue and
+README.
 
-    python -m benchmarks.bandits.domains [--seeds 0..4] [--episodes 50] [--arms 20] [--domains capacity,path]
+    python -m benchmarks.bandits.domains [--seeds 0..4] [--episodes 50] [--arms 20] [--domains
+    capacity,path]
 
-Runs through the same code as `worldplan bandits run`, so it resumes where it was interrupted. Writes
-benchmarks/bandits/results/bandit_domains.csv and .md, with SEQUOIA's margin over the best baseline per domain.
+Runs through the same code as `worldplan bandits run`, so it resumes where it was interrupted.
+Writes benchmarks/bandits/results/bandit_domains.csv and .md, with SEQUOIA's margin over the best
+baseline per domain.
 """
 
 from __future__ import annotations
@@ -33,8 +36,14 @@ def main() -> None:
     parser.add_argument("--domains", default=",".join(DOMAINS))
     parser.add_argument("--runs", default="runs/benchmark")
     parser.add_argument("--output", default="bandit_domains")
-    parser.add_argument("--paper", action="store_true", help="also train SEQUOIA exactly as published (slow)")
-    parser.add_argument("--connections", default=None, help="CSV of connections for the path domain (a real network)")
+    parser.add_argument(
+        "--paper", action="store_true", help="also train SEQUOIA exactly as published (slow)"
+    )
+    parser.add_argument(
+        "--connections",
+        default=None,
+        help="CSV of connections for the path domain (a real network)",
+    )
     parser.add_argument("--stations", default=None)
     options = parser.parse_args()
     tables = [_domain(domain, options) for domain in options.domains.split(",")]
@@ -45,11 +54,20 @@ def _domain(domain: str, options: argparse.Namespace) -> pd.DataFrame:
     parser = scenario_parser("benchmark", "")
     settings, base = parse_scenario(parser, [str(ROOT / "configs" / "bandits" / f"{domain}.yaml")])
     scenario = make_scenario(parser, settings)
-    policies: list[str | None] = [*scenario.policy_list(), *(["sequoia_paper"] if options.paper else [])]
+    policies: list[str | None] = [
+        *scenario.policy_list(),
+        *(["sequoia_paper"] if options.paper else []),
+    ]
     programme = scenario.programme
     if domain == "path":
         programme = replace(programme, connections=options.connections, stations=options.stations)
-    scenario = replace(scenario, seeds=options.seeds, episodes=options.episodes, policies=policies, programme=programme)
+    scenario = replace(
+        scenario,
+        seeds=options.seeds,
+        episodes=options.episodes,
+        policies=policies,
+        programme=programme,
+    )
     run = run_scenario(scenario, base, root=options.runs)
     table = run.read_csv("summary.csv")
     assert table is not None
@@ -60,10 +78,15 @@ def write(table: pd.DataFrame, stem: Path) -> None:
     """CSV, and Markdown for people."""
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(stem.with_suffix(".csv"), index=False)
-    lines = ["| domain | policy | mean reward per step (95 %) | share of bound | ms per decision |", "|---|---|---|---|---|"]
+    lines = [
+        "| domain | policy | mean reward per step (95 %) | share of bound | ms per decision |",
+        "|---|---|---|---|---|",
+    ]
     for row in table.to_dict("records"):
         interval = f"{row['mean']:.2f} ({row['low']:.2f}..{row['high']:.2f})"
-        lines.append(f"| {row['domain']} | {row['policy']} | {interval} | {100 * row['bound_share']:.1f} % | {row['decision_ms']:.1f} |")
+        lines.append(
+            f"| {row['domain']} | {row['policy']} | {interval} | {100 * row['bound_share']:.1f} % | {row['decision_ms']:.1f} |"
+        )
     margins = []
     lines += ["", "| domain | best baseline | SEQUOIA over it |", "|---|---|---|"]
     for domain, part in table.groupby("domain", sort=False):
@@ -71,7 +94,9 @@ def write(table: pd.DataFrame, stem: Path) -> None:
         rivals = means[[name for name in BASELINES if name in means.index]]
         margin = means["sequoia"] / rivals.max() - 1
         margins.append(margin)
-        lines.append(f"| {domain} | {rivals.idxmax()} ({rivals.max():.2f}) | {100 * margin:+.1f} % |")
+        lines.append(
+            f"| {domain} | {rivals.idxmax()} ({rivals.max():.2f}) | {100 * margin:+.1f} % |"
+        )
     lines.append(f"| mean | | {100 * np.mean(margins):+.1f} % |")
     text = "\n".join(lines) + "\n"
     stem.with_suffix(".md").write_text(text, encoding="utf-8")

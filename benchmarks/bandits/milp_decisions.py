@@ -1,21 +1,27 @@
-"""CPU time per certified decision: worldplan against the reference formulation and OMLT + Pyomo, side by side on HiGHS.
+"""CPU time per certified decision: worldplan against the reference formulation and OMLT + Pyomo,
+side by side on HiGHS.
 
-    python -m benchmarks.bandits.milp_decisions                      # all sets, J = 20, 40, 100, both networks: about 15 minutes on one core
-    python -m benchmarks.bandits.milp_decisions --sets path --arms 100 --networks 64-64 --states 5 --limit 120
+    python -m benchmarks.bandits.milp_decisions                      # all sets, J = 20, 40, 100,
+    both networks: about 15 minutes on one core python -m benchmarks.bandits.milp_decisions --sets
+    path --arms 100 --networks 64-64 --states 5 --limit 120
 
-Networks are trained first, briefly, by regression on action values of the fluid relaxation (random ones are not
-representative). States come from an episode played with worldplan's decisions. Every method solves exactly the same
-function of the action for a state, to the same relative gap, on one thread:
+Networks are trained first, briefly, by regression on action values of the fluid relaxation (random
+ones are not representative). States come from an episode played with worldplan's decisions. Every
+method solves exactly the same function of the action for a state, to the same relative gap, on one
+thread:
 
 * ours       `NetworkArgmax`, built once, only the numbers of the state updated.
-* reference  as in the public code of SEQUOIA: big-M 1e5 for every neuron, one Python expression per constraint and one
+* reference  as in the public code of SEQUOIA: big-M 1e5 for every neuron, one Python expression per
+  constraint and one
              term per weight, rebuilt for each state, with the paper's formulation of each set.
-* omlt       OMLT's ReluBigMFormulation with its interval bounds over the unit box, built with Pyomo for each state, with
+* omlt       OMLT's ReluBigMFormulation with its interval bounds over the unit box, built with Pyomo
+  for each state, with
              the same set rows as `reference`.
 
-A peer that hits the time limit counts as what it spent, so its ratio is a lower bound (marked >=). A peer is asked fewer
-states, and no further one once it has spent its share. Times are CPU time of this process, in seconds.
-`--gurobi` repeats our solves with Gurobi and reports only whether the results agree: its licence forbids publishing timings.
+A peer that hits the time limit counts as what it spent, so its ratio is a lower bound (marked >=).
+A peer is asked fewer states, and no further one once it has spent its share. Times are CPU time of
+this process, in seconds. `--gurobi` repeats our solves with Gurobi and reports only whether the
+results agree: its licence forbids publishing timings.
 """
 
 from __future__ import annotations
@@ -56,7 +62,14 @@ RESULTS = FilePath(__file__).with_name("results")
 # ---- trained networks
 
 
-def train(instance: BanditInstance, kind: str, hidden: tuple[int, ...], targets: FluidTargets, pool: torch.Tensor, steps: int) -> QNetwork:
+def train(
+    instance: BanditInstance,
+    kind: str,
+    hidden: tuple[int, ...],
+    targets: FluidTargets,
+    pool: torch.Tensor,
+    steps: int,
+) -> QNetwork:
     """Regress fluid action values on good and random feasible actions in random states."""
     generator, model = np.random.default_rng(0), instance.dynamics
     torch.manual_seed(0)
@@ -65,18 +78,32 @@ def train(instance: BanditInstance, kind: str, hidden: tuple[int, ...], targets:
     if kind == "state":
         network.start_from(base, direct)  # type: ignore[operator]
     gain = torch.as_tensor(direct, dtype=torch.float32)
-    effect = torch.eye(model.arms) if model.effect is None else torch.as_tensor(model.effect / model.effect.sum(1).max(), dtype=torch.float32)
+    effect = (
+        torch.eye(model.arms)
+        if model.effect is None
+        else torch.as_tensor(model.effect / model.effect.sum(1).max(), dtype=torch.float32)
+    )
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * (1 - step / steps)
         state = torch.as_tensor(generator.integers(0, model.states, (BATCH, model.arms)))
         # the paper's network knows no time: it learns one stage of the episode
-        left = torch.as_tensor(generator.integers(1, instance.horizon + 1, BATCH)) if kind == "state" else torch.full((BATCH,), instance.horizon // 2)
+        left = (
+            torch.as_tensor(generator.integers(1, instance.horizon + 1, BATCH))
+            if kind == "state"
+            else torch.full((BATCH,), instance.horizon // 2)
+        )
         with torch.no_grad():
             score = (gain[left[:, None], torch.arange(model.arms), state] @ effect) @ pool.T
             noisy = score + torch.rand_like(score) * score.std(1, keepdim=True)
-            chosen = torch.cat([noisy.topk(12, 1).indices, torch.as_tensor(generator.integers(len(pool), size=(BATCH, 4)))], 1)
+            chosen = torch.cat(
+                [
+                    noisy.topk(12, 1).indices,
+                    torch.as_tensor(generator.integers(len(pool), size=(BATCH, 4))),
+                ],
+                1,
+            )
             actions = pool[chosen]
             wanted = targets(state, left, actions)
         loss = torch.nn.functional.smooth_l1_loss(network(state, left, actions), wanted)
@@ -88,14 +115,18 @@ def train(instance: BanditInstance, kind: str, hidden: tuple[int, ...], targets:
 
 @dataclass
 class Decided:
-    """One state: the function of the action there, what ours decided, and its CPU time (the first includes building the model)."""
+    """One state: the function of the action there, what ours decided, and its CPU time (the first
+    includes building the model).
+    """
 
     network: ReluNetwork
     result: Argmax
     seconds: float
 
 
-def play(instance: BanditInstance, network: QNetwork, count: int, gap: float, limit: float) -> list[Decided]:
+def play(
+    instance: BanditInstance, network: QNetwork, count: int, gap: float, limit: float
+) -> list[Decided]:
     """Decide in the first `count` states of episodes with one NetworkArgmax."""
     env, solver = BanditVectorEnv(instance, 1), None
     decided: list[Decided] = []
@@ -104,7 +135,9 @@ def play(instance: BanditInstance, network: QNetwork, count: int, gap: float, li
         for _ in range(min(instance.horizon, count - len(decided))):
             given = network.action_networks(observation["state"], observation["steps_left"])[0]
             began = time.process_time()
-            solver = solver or NetworkArgmax(given, instance.actions, SolverSettings(gap=gap, time_limit=limit))
+            solver = solver or NetworkArgmax(
+                given, instance.actions, SolverSettings(gap=gap, time_limit=limit)
+            )
             result = solver.maximise(given)
             decided.append(Decided(given, result, time.process_time() - began))
             observation, *_ = env.step(result.action[None])
@@ -114,25 +147,41 @@ def play(instance: BanditInstance, network: QNetwork, count: int, gap: float, li
 # ---- agreement with Gurobi: never a time
 
 
-def by_gurobi(network: ReluNetwork, instance: BanditInstance, limit: float, gap: float) -> Action | None:
+def by_gurobi(
+    network: ReluNetwork, instance: BanditInstance, limit: float, gap: float
+) -> Action | None:
     """Ours on Gurobi; None where the licence is too small."""
     try:
-        return NetworkArgmax(network, instance.actions, SolverSettings("gurobi", gap=gap, time_limit=limit)).maximise().action
+        return (
+            NetworkArgmax(
+                network, instance.actions, SolverSettings("gurobi", gap=gap, time_limit=limit)
+            )
+            .maximise()
+            .action
+        )
     except SolverUnavailable:
         return None
 
 
-def agreement_with_gurobi(instance: BanditInstance, rows: PaperSet, decided: list[Decided], limit: float, gap: float) -> str:
+def agreement_with_gurobi(
+    instance: BanditInstance, rows: PaperSet, decided: list[Decided], limit: float, gap: float
+) -> str:
     """How many of the states that fit the licence agree."""
     parts = []
     for name in ("gurobi", "gurobi-machinelearning"):
         agreed, asked = 0, 0
         for one in decided:
-            action = by_gurobi(one.network, instance, limit, gap) if name == "gurobi" else by_gurobi_ml(one.network, rows, limit, gap)
+            action = (
+                by_gurobi(one.network, instance, limit, gap)
+                if name == "gurobi"
+                else by_gurobi_ml(one.network, rows, limit, gap)
+            )
             if action is not None:
                 asked += 1
                 agreed += agrees(instance.actions, one, action, gap)
-        parts.append(f"{name} {agreed}/{asked} agree" if asked else f"{name} beyond licence or limit")
+        parts.append(
+            f"{name} {agreed}/{asked} agree" if asked else f"{name} beyond licence or limit"
+        )
     return ", ".join(parts)
 
 
@@ -140,10 +189,16 @@ def agreement_with_gurobi(instance: BanditInstance, rows: PaperSet, decided: lis
 
 
 def agrees(actions: ActionSet, ours: Decided, action: Action, gap: float) -> bool:
-    """A feasible action, not above our bound, and neither value more than the gap below the other; all values by the network itself."""
+    """A feasible action, not above our bound, and neither value more than the gap below the other;
+    all values by the network itself.
+    """
     other, mine = float(ours.network(action)), ours.result.value
     slack = (gap + 1e-6) * max(abs(other), abs(mine))
-    return actions.contains(action) and other <= ours.result.bound + 1e-6 * abs(other) and abs(other - mine) <= slack
+    return (
+        actions.contains(action)
+        and other <= ours.result.bound + 1e-6 * abs(other)
+        and abs(other - mine) <= slack
+    )
 
 
 @dataclass
@@ -172,7 +227,15 @@ def _ms(seconds: list[float]) -> str:
     return f"{1e3 * float(np.mean(seconds)):.3g}"
 
 
-def compare(name: str, instance: BanditInstance, rows: PaperSet, decided: list[Decided], limit: float, gap: float, write: Any) -> Comparison:
+def compare(
+    name: str,
+    instance: BanditInstance,
+    rows: PaperSet,
+    decided: list[Decided],
+    limit: float,
+    gap: float,
+    write: Any,
+) -> Comparison:
     """Ask a peer in evenly spread states until it has spent the limit; `write` records each answer."""
     found = Comparison([], [], 0, 0)
     for index in np.linspace(0, len(decided) - 1, min(PEER_STATES, len(decided))).astype(int):
@@ -184,7 +247,14 @@ def compare(name: str, instance: BanditInstance, rows: PaperSet, decided: list[D
         if not answer.limited and answer.action is not None:
             found.agreed += agrees(instance.actions, one, answer.action, gap)
         true = float("nan") if answer.action is None else float(one.network(answer.action))
-        write(name, index, answer.seconds, "time_limit" if answer.limited else "within_gap", true, answer.claimed)
+        write(
+            name,
+            index,
+            answer.seconds,
+            "time_limit" if answer.limited else "within_gap",
+            true,
+            answer.claimed,
+        )
         if sum(found.seconds) >= limit or answer.limited:
             break
     return found
@@ -196,55 +266,109 @@ HEADER = (
 )
 
 
-def settings_of(options: argparse.Namespace) -> Iterator[tuple[str, int, BanditInstance, str, str, list[Decided], PaperSet]]:
+def settings_of(
+    options: argparse.Namespace,
+) -> Iterator[tuple[str, int, BanditInstance, str, str, list[Decided], PaperSet]]:
     """Each setting with its trained network already played by ours."""
     for arms in options.arms:
         for domain in options.sets:
-            instance = generate(domain, arms, BUDGETS.get(arms, max(arms // 5, 1)), seed=options.seed)
+            instance = generate(
+                domain, arms, BUDGETS.get(arms, max(arms // 5, 1)), seed=options.seed
+            )
             generator = np.random.default_rng(0)
             targets = FluidTargets(instance, FLUID_SOLVES, generator)
-            pool = torch.as_tensor(np.unique([instance.actions.sample(generator) for _ in range(400)], axis=0), dtype=torch.float32)
+            pool = torch.as_tensor(
+                np.unique([instance.actions.sample(generator) for _ in range(400)], axis=0),
+                dtype=torch.float32,
+            )
             rows = paper_set(instance)
             for kind in options.kinds:
                 for shape in options.networks:
                     hidden = tuple(int(width) for width in shape.split("-"))
-                    network = train(instance, kind, hidden, targets, pool, options.steps or STEPS[kind])
-                    yield domain, arms, instance, kind, shape, play(instance, network, options.states, options.gap, options.limit), rows
+                    network = train(
+                        instance, kind, hidden, targets, pool, options.steps or STEPS[kind]
+                    )
+                    yield (
+                        domain,
+                        arms,
+                        instance,
+                        kind,
+                        shape,
+                        play(instance, network, options.states, options.gap, options.limit),
+                        rows,
+                    )
 
 
-def _record(table: Any, key: tuple[str, int, str], method: str, index: int, seconds: float, status: str, true: float, claimed: float) -> None:
+def _record(
+    table: Any,
+    key: tuple[str, int, str],
+    method: str,
+    index: int,
+    seconds: float,
+    status: str,
+    true: float,
+    claimed: float,
+) -> None:
     table.writerow([*key, index, method, f"{seconds:.6f}", status, f"{true:.6f}", f"{claimed:.6f}"])
 
 
 def run(options: argparse.Namespace) -> None:
-    """Everything asked for: a line per setting and peer, printed as it is found, then kept in two files."""
+    """Everything asked for: a line per setting and peer, printed as it is found, then kept in two
+    files.
+    """
     lines = [HEADER]
     print(HEADER, flush=True)
     worst: dict[tuple[str, int], list[tuple[float, bool]]] = {}
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "milp_decisions.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["set", "arms", "network", "state", "method", "cpu_seconds", "status", "value", "claimed_or_bound"])
+        table.writerow(
+            [
+                "set",
+                "arms",
+                "network",
+                "state",
+                "method",
+                "cpu_seconds",
+                "status",
+                "value",
+                "claimed_or_bound",
+            ]
+        )
         for domain, arms, instance, kind, shape, decided, rows in settings_of(options):
             network = f"{kind} {shape}"
             write = partial(_record, table, (domain, arms, network))
             for index, one in enumerate(decided):
-                write("ours", index, one.seconds, one.result.status, one.result.value, one.result.bound)
+                write(
+                    "ours",
+                    index,
+                    one.seconds,
+                    one.result.status,
+                    one.result.value,
+                    one.result.bound,
+                )
             seconds = [one.seconds for one in decided]
             certified = sum(one.result.gap <= options.gap for one in decided)
             start = f"| {domain} | {arms} | {network} | {_ms(seconds)} ({1e3 * np.median(seconds):.3g}) | {certified}/{len(decided)} "
             for peer in options.peers:
                 found = compare(peer, instance, rows, decided, options.limit, options.gap, write)
-                worst.setdefault((peer, arms), []).append((float(np.median(found.ratios)), found.limited > 0))
+                worst.setdefault((peer, arms), []).append(
+                    (float(np.median(found.ratios)), found.limited > 0)
+                )
                 lines.append(f"{start}| {peer} | {found.text()} |")
                 print(lines[-1], flush=True)
             if options.gurobi:  # to the screen only
-                print(f"  {agreement_with_gurobi(instance, rows, decided[:3], options.limit, options.gap)}", flush=True)
+                print(
+                    f"  {agreement_with_gurobi(instance, rows, decided[:3], options.limit, options.gap)}",
+                    flush=True,
+                )
             file.flush()
     lines.append("")
     for (peer, arms), ratios in sorted(worst.items()):
         least, limited = min(ratios)
-        lines.append(f"Least median ratio over {peer} at J={arms}: {'>=' if limited else ''}{least:.3g} ({len(ratios)} settings).")
+        lines.append(
+            f"Least median ratio over {peer} at J={arms}: {'>=' if limited else ''}{least:.3g} ({len(ratios)} settings)."
+        )
         print(lines[-1])
     note = (
         f"CPU time per decision certified to a relative gap of {options.gap:g}, HiGHS, one thread; "
@@ -257,26 +381,53 @@ def run(options: argparse.Namespace) -> None:
 def warm_up() -> None:
     """Import and first use of every library, outside the measurements."""
     generator = np.random.default_rng(0)
-    network = ReluNetwork((generator.random((3, 4)), generator.random((1, 3))), (np.zeros(3), np.zeros(1)))
+    network = ReluNetwork(
+        (generator.random((3, 4)), generator.random((1, 3))), (np.zeros(3), np.zeros(1))
+    )
     for peer in PEERS.values():
         peer(network, PaperSet(0, [([(1.0, j) for j in range(4)], 0.0, 2.0)]), 10.0, 0.0)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="CPU time per certified decision against two peers on HiGHS")
+    parser = argparse.ArgumentParser(
+        description="CPU time per certified decision against two peers on HiGHS"
+    )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--arms", nargs="+", type=int, default=[100, 40, 20], help="J; B is 5, 10, 20 as in the paper, J/5 for others")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        type=int,
+        default=[100, 40, 20],
+        help="J; B is 5, 10, 20 as in the paper, J/5 for others",
+    )
     parser.add_argument("--networks", nargs="+", default=["16-32", "64-64"], help="hidden widths")
-    parser.add_argument("--kinds", nargs="+", choices=("state", "plain"), default=["state", "plain"], help="plain: the paper's architecture")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=("state", "plain"),
+        default=["state", "plain"],
+        help="plain: the paper's architecture",
+    )
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
-    parser.add_argument("--states", type=int, default=20, help="decisions of ours; a peer is asked in some of these states")
+    parser.add_argument(
+        "--states",
+        type=int,
+        default=20,
+        help="decisions of ours; a peer is asked in some of these states",
+    )
     parser.add_argument("--limit", type=float, default=10.0, help="seconds of wall time per solve")
     parser.add_argument("--gap", type=float, default=0.01)
-    parser.add_argument("--steps", type=int, default=0, help="training steps (default: 500 state, 1000 plain)")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="training steps (default: 500 state, 1000 plain)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the instance")
     parser.add_argument("--out", type=FilePath, default=RESULTS)
-    parser.add_argument("--gurobi", action="store_true", help="also say whether Gurobi and gurobi-machinelearning agree (no timing)")
+    parser.add_argument(
+        "--gurobi",
+        action="store_true",
+        help="also say whether Gurobi and gurobi-machinelearning agree (no timing)",
+    )
     torch.set_num_threads(1)
     warm_up()
     run(parser.parse_args())

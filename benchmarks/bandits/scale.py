@@ -1,6 +1,8 @@
-"""Scale: a plain budget bandit with 10,000 arms, and the four coupled domains at 100 arms, on HiGHS. Prints time and peak memory.
+"""Scale: a plain budget bandit with 10,000 arms, and the four coupled domains at 100 arms, on
+HiGHS. Prints time and peak memory.
 
-Run from the repository root: `OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2] [--skip-domains]`.
+Run from the repository root: `OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000]
+[--episodes 2] [--skip-domains]`.
 """
 
 from __future__ import annotations
@@ -30,10 +32,14 @@ def many_arms(arms: int) -> None:
     instance = generate("budget", arms, arms // 5, seed=0)
     env = BanditVectorEnv(instance)
     start = env.reset(seed=0)[0]["state"][0]
-    print(f"budget, {arms} arms, {instance.actions.most} pulls, {instance.dynamics.states} states, {instance.horizon} steps; {peak()}")
+    print(
+        f"budget, {arms} arms, {instance.actions.most} pulls, {instance.dynamics.states} states, {instance.horizon} steps; {peak()}"
+    )
     began = time.perf_counter()
     bound = LagrangianBound(instance).from_state(start)
-    print(f"  Lagrangian bound {bound / instance.horizon:.2f} per step, gap 1e-6: {time.perf_counter() - began:.2f} s; {peak()}")
+    print(
+        f"  Lagrangian bound {bound / instance.horizon:.2f} per step, gap 1e-6: {time.perf_counter() - began:.2f} s; {peak()}"
+    )
     began = time.perf_counter()
     whittle = WhittlePolicy(instance)
     print(f"  Whittle indices: {time.perf_counter() - began:.2f} s; {peak()}")
@@ -42,14 +48,21 @@ def many_arms(arms: int) -> None:
         report(name, planner, instance, 1, bound)
 
 
-def report(name: str, planner: Planner, instance: BanditInstance, episodes: int, bound: float) -> None:
+def report(
+    name: str, planner: Planner, instance: BanditInstance, episodes: int, bound: float
+) -> None:
     result = evaluate(planner, BanditVectorEnv(instance), episodes, seed=0)
     share = result.episodes["return"].mean() / bound
-    print(f"  {name}: {result.episodes['decision_seconds'].mean():.4f} CPU s per decision, {100 * share:.2f} % of the bound; {peak()}", flush=True)
+    print(
+        f"  {name}: {result.episodes['decision_seconds'].mean():.4f} CPU s per decision, {100 * share:.2f} % of the bound; {peak()}",
+        flush=True,
+    )
 
 
 def domains(episodes: int) -> None:
-    """The four coupled domains at J=100, B=20; the bound is the mean over the episodes' start states."""
+    """The four coupled domains at J=100, B=20; the bound is the mean over the episodes' start
+    states.
+    """
     for domain in ("capacity", "schedule", "path", "interventions"):
         instance = generate(domain, 100, 20, seed=0)
         env = BanditVectorEnv(instance)
@@ -57,7 +70,9 @@ def domains(episodes: int) -> None:
         fluid = FluidBound(instance)
         starts = [env.reset(seed=episode)[0]["state"][0] for episode in range(episodes)]
         bound = float(np.mean([fluid.from_state(state) for state in starts]))
-        print(f"{domain}, 100 arms, budget 20: bound {bound / instance.horizon:.2f} per step, {(time.perf_counter() - began) / episodes:.1f} s each")
+        print(
+            f"{domain}, 100 arms, budget 20: bound {bound / instance.horizon:.2f} per step, {(time.perf_counter() - began) / episodes:.1f} s each"
+        )
         report("fluid", FluidPlanner(instance), instance, episodes, bound)
         if instance.dynamics.effect is None:
             report("whittle", WhittlePolicy(instance), instance, episodes, bound)

@@ -1,4 +1,6 @@
-"""Expert trajectories of the crafting maps, and what a learner and a planner of symbolic models see of them."""
+"""Expert trajectories of the crafting maps, and what a learner and a planner of symbolic models see
+of them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ class Expert:
 
     def trajectory(self) -> Trajectory:
         """The same in exact symbols."""
-        calls = tuple(self.dynamics.call(state, action) for state, action in zip(self.states, self.actions, strict=False))
+        calls = tuple(
+            self.dynamics.call(state, action)
+            for state, action in zip(self.states, self.actions, strict=False)
+        )
         states = tuple(symbolic(self.dynamics, state) for state in self.states)
         return Trajectory(self.dynamics.objects, states, calls, (True,) * len(calls))
 
@@ -84,25 +89,34 @@ def declarations(knowledge: str, task: Task, calls: ConstantCalls) -> Mapping[st
     """What the numbers of each action found so far are declared to be.
 
     Args:
-        knowledge: "nothing" (convex preconditions, affine effects); "relevant" (also which items an action's precondition looks at, as the
-            publication's learner is told); "resources" (also that more of an item never hurts, and that amounts change by constants).
+        knowledge: "nothing" (convex preconditions, affine effects); "relevant" (also which items an
+            action's precondition looks at, as the publication's learner is told); "resources" (also
+            that more of an item never hurts, and that amounts change by constants).
         task: whose recipes say what is relevant.
         calls: with the actions.
     """
     needs = {recipe.name: recipe.needs for recipe in recipes(task, "map")}
     found = {}
     for name in calls.vocabulary.actions:
-        looked_at = tuple(fluent(item) for item, need in zip(ITEMS[task], needs.get(calls.base(name), ()), strict=False) if need)
+        looked_at = tuple(
+            fluent(item)
+            for item, need in zip(ITEMS[task], needs.get(calls.base(name), ()), strict=False)
+            if need
+        )
         found[name] = {
             "nothing": Declaration(),
             "relevant": Declaration(precondition_fluents=looked_at),
-            "resources": Declaration(preconditions="monotone", precondition_fluents=looked_at, effects="increment"),
+            "resources": Declaration(
+                preconditions="monotone", precondition_fluents=looked_at, effects="increment"
+            ),
         }[knowledge]
     return found
 
 
 def carried_out(instance: CraftingMap, plan: Sequence[Ground]) -> bool:
-    """Whether the environment takes every step of a symbolic plan until it says that the goal is reached."""
+    """Whether the environment takes every step of a symbolic plan until it says that the goal is
+    reached.
+    """
     env = CraftingEnv(instance.task, maps=instance, max_steps=len(plan) + 1)
     env.reset()
     for call in plan:

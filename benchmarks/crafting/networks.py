@@ -1,11 +1,14 @@
-"""Imitation on crafting maps: behaviour cloning and offline DQN, one network for maps of every size.
+"""Imitation on crafting maps: behaviour cloning and offline DQN, one network for maps of every
+size.
 
-A map is laid into the corner of a 15 x 15 grid; cells beyond it are bedrock (code 3), as beyond a map in the game, and a step onto bedrock
-does nothing. Nobody tells the network which actions are applicable.
+A map is laid into the corner of a 15 x 15 grid; cells beyond it are bedrock (code 3), as beyond a
+map in the game, and a step onto bedrock does nothing. Nobody tells the network which actions are
+applicable.
 
-Inputs are standardised by the training data and the step size falls to nothing. Neither is in the publication, whose networks get the raw
-numbers; with those, the many constant cells slow learning down: with 640 Pogo Stick trajectories and 8 updates each, cloning then solves half of
-the 6 x 6 maps instead of nine in ten.
+Inputs are standardised by the training data and the step size falls to nothing. Neither is in the
+publication, whose networks get the raw numbers; with those, the many constant cells slow learning
+down: with 640 Pogo Stick trajectories and 8 updates each, cloning then solves half of the 6 x 6
+maps instead of nine in ten.
 """
 
 from __future__ import annotations
@@ -41,11 +44,15 @@ class Transitions(NamedTuple):
 
 
 def observed(dynamics: Dynamics, state: object) -> NDArray[np.float32]:
-    """[block under the agent, blocks of the whole grid, items, goal item, agent's cell in the grid]."""
+    """[block under the agent, blocks of the whole grid, items, goal item, agent's cell in the
+    grid].
+    """
     seen, size = dynamics.observe(state), dynamics.instance.size
     grid = np.full((GRID, GRID), BEDROCK, np.float32)
     grid[:size, :size] = seen[1 : 1 + size**2].reshape(size, size)
-    return np.concatenate([seen[:1], grid.ravel(), seen[1 + size**2 : -1], [into_grid(int(seen[-1]), size)]]).astype(np.float32)
+    return np.concatenate(
+        [seen[:1], grid.ravel(), seen[1 + size**2 : -1], [into_grid(int(seen[-1]), size)]]
+    ).astype(np.float32)
 
 
 def into_grid(action: int, size: int) -> int:
@@ -71,11 +78,19 @@ def transitions(experts: Sequence[Expert]) -> Transitions:
         actions += [into_grid(action, expert.dynamics.instance.size) for action in expert.actions]
         ends += [0.0] * (len(expert.actions) - 1) + [1.0]
     end = torch.tensor(ends)
-    return Transitions(torch.from_numpy(np.stack(before)), torch.tensor(actions), end, torch.from_numpy(np.stack(after)), end)
+    return Transitions(
+        torch.from_numpy(np.stack(before)),
+        torch.tensor(actions),
+        end,
+        torch.from_numpy(np.stack(after)),
+        end,
+    )
 
 
 class Standardise(nn.Module):
-    """Inputs (rows, inputs) with mean 0 and deviation 1 over `rows`; those that never vary there are only shifted."""
+    """Inputs (rows, inputs) with mean 0 and deviation 1 over `rows`; those that never vary there
+    are only shifted.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -98,7 +113,9 @@ def network(task: Task, data: Transitions, generator: torch.Generator) -> nn.Seq
     for into, out in zip(widths, widths[1:], strict=False):
         linear = nn.Linear(into, out)
         for parameter in linear.parameters():
-            nn.init.uniform_(parameter, -1 / math.sqrt(into), 1 / math.sqrt(into), generator=generator)
+            nn.init.uniform_(
+                parameter, -1 / math.sqrt(into), 1 / math.sqrt(into), generator=generator
+            )
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -111,8 +128,12 @@ def clone(task: Task, data: Transitions, updates: int, generator: torch.Generato
     return policy
 
 
-def offline_dqn(task: Task, data: Transitions, updates: int, generator: torch.Generator) -> nn.Module:
-    """Double DQN with a target network on the expert's transitions alone, with nothing to hold back values of actions never seen."""
+def offline_dqn(
+    task: Task, data: Transitions, updates: int, generator: torch.Generator
+) -> nn.Module:
+    """Double DQN with a target network on the expert's transitions alone, with nothing to hold back
+    values of actions never seen.
+    """
     values, target = network(task, data, generator), network(task, data, generator)
     for update, (rows, step) in enumerate(_batches("dqn", values, data, updates, generator)):
         if update % TARGET_EVERY == 0:
@@ -120,7 +141,10 @@ def offline_dqn(task: Task, data: Transitions, updates: int, generator: torch.Ge
         following = data.next_observation[rows]
         with torch.no_grad():
             best = values(following).argmax(1, keepdim=True)
-            wanted = data.reward[rows] + GAMMA * (1 - data.terminated[rows]) * target(following).gather(1, best)[:, 0]
+            wanted = (
+                data.reward[rows]
+                + GAMMA * (1 - data.terminated[rows]) * target(following).gather(1, best)[:, 0]
+            )
         estimate = values(data.observation[rows]).gather(1, data.action[rows][:, None])[:, 0]
         step(nn.functional.smooth_l1_loss(estimate, wanted))
     return values
@@ -146,8 +170,12 @@ LEARNERS = {"bc": clone, "dqn": offline_dqn}
 
 
 @torch.no_grad()
-def steps_to_goal(policy: nn.Module, instances: Sequence[CraftingMap], limit: int) -> list[int | None]:
-    """Act greedily on every map; None where the goal is not reached within the limit. An action that cannot be taken uses a step."""
+def steps_to_goal(
+    policy: nn.Module, instances: Sequence[CraftingMap], limit: int
+) -> list[int | None]:
+    """Act greedily on every map; None where the goal is not reached within the limit. An action
+    that cannot be taken uses a step.
+    """
     games: list[Dynamics] = [dynamics_of(instance) for instance in instances]
     states = [game.start for game in games]
     needed: list[int | None] = [None] * len(games)
@@ -156,7 +184,9 @@ def steps_to_goal(policy: nn.Module, instances: Sequence[CraftingMap], limit: in
         if not running:
             break
         rows = np.stack([observed(games[i], states[i]) for i in running])
-        for i, choice in zip(running, policy(torch.from_numpy(rows)).argmax(1).tolist(), strict=True):
+        for i, choice in zip(
+            running, policy(torch.from_numpy(rows)).argmax(1).tolist(), strict=True
+        ):
             action = onto_map(choice, instances[i].size)
             if action is not None and games[i].applicable(states[i], action):
                 states[i] = games[i].successor(states[i], action)

@@ -1,20 +1,28 @@
-"""Success on held-out Minecraft maps against the number of expert trajectories: NSAM with a planner, behaviour cloning, offline DQN.
+"""Success on held-out Minecraft maps against the number of expert trajectories: NSAM with a
+planner, behaviour cloning, offline DQN.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.crafting.offline [--tasks wooden_sword pogo_stick] [--counts 1 5 20 80 160 320 640] [--seeds 3]
-        [--maps 50] [--time-limit 10] [--methods nsam nsam_relevant nsam_resources bc dqn] [--updates 8] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.crafting.offline [--tasks wooden_sword pogo_stick]
+    [--counts 1 5 20 80 160 320 640] [--seeds 3]
+        [--maps 50] [--time-limit 10] [--methods nsam nsam_relevant nsam_resources bc dqn]
+        [--updates 8] [--out FOLDER]
 
-Trained on shortest plans of random 6 x 6 maps, tested on other maps of 6 x 6, 10 x 10 and 15 x 15 cells; a map counts as solved if the goal is
-reached within 32 steps. Each seed draws its own maps; all methods get the same ones.
+Trained on shortest plans of random 6 x 6 maps, tested on other maps of 6 x 6, 10 x 10 and 15 x 15
+cells; a map counts as solved if the goal is reached within 32 steps. Each seed draws its own maps;
+all methods get the same ones.
 
-  nsam            convex preconditions and affine effects, nothing else known; plans by worldplan's own search in the learned
-                  model, first among a few cells of each kind (planners/numeric/task/symmetry.py), then, if there is no plan, among all
-  nsam_relevant   also told which items each action's precondition looks at, as in the publication (arXiv 2502.13006)
-  nsam_resources  also told that more of an item never hurts and that actions change amounts by constants
-  bc, dqn         one network for all sizes (benchmarks/crafting/networks.py), acting greedily; `--updates` per trajectory of 32 rows each,
+  nsam            convex preconditions and affine effects, nothing else known; plans by worldplan's
+  own search in the learned
+                  model, first among a few cells of each kind (planners/numeric/task/symmetry.py),
+                      then, if there is no plan, among all
+  nsam_relevant   also told which items each action's precondition looks at, as in the publication
+  (arXiv 2502.13006) nsam_resources  also told that more of an item never hurts and that actions
+  change amounts by constants bc, dqn         one network for all sizes
+  (benchmarks/crafting/networks.py), acting greedily; `--updates` per trajectory of 32 rows each,
                   and at least 1,000 (the publication: 128 per trajectory)
 
-Every plan is carried out in the environment; one that fails there would be a false plan. Rows are kept in crafting_offline.csv and finished ones
-are not run again; tables are in the .md beside it, the plot in the .png.
+Every plan is carried out in the environment; one that fails there would be a false plan. Rows are
+kept in crafting_offline.csv and finished ones are not run again; tables are in the .md beside it,
+the plot in the .png.
 """
 
 from __future__ import annotations
@@ -32,7 +40,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.crafting.experts import Expert, carried_out, declarations, problem_of, split, vocabulary
+from benchmarks.crafting.experts import (
+    Expert,
+    carried_out,
+    declarations,
+    problem_of,
+    split,
+    vocabulary,
+)
 from benchmarks.crafting.networks import LEARNERS, steps_to_goal, transitions
 from benchmarks.crafting.report import draw, report
 from worldplan.envs.crafting.environment import SIZES
@@ -65,7 +80,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--maps", type=int, default=50, help="held-out maps of each size and seed")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--time-limit", type=float, default=10.0, help="seconds per plan, of wall time")
+    parser.add_argument(
+        "--time-limit", type=float, default=10.0, help="seconds per plan, of wall time"
+    )
     parser.add_argument("--updates", type=int, default=8, help="of a network, per trajectory")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -89,9 +106,15 @@ def key_of(row: dict[str, Any]) -> tuple:
     return tuple(row[name] for name in KEY)
 
 
-def settings(options: argparse.Namespace) -> Iterator[tuple[dict[int, tuple], Task, int, int, str, int]]:
-    """Everything asked for: (keys of the rows by map size, task, seed, trajectories, method, updates)."""
-    for task, seed, count, method in product(options.tasks, range(options.seeds), options.counts, options.methods):
+def settings(
+    options: argparse.Namespace,
+) -> Iterator[tuple[dict[int, tuple], Task, int, int, str, int]]:
+    """Everything asked for: (keys of the rows by map size, task, seed, trajectories, method,
+    updates).
+    """
+    for task, seed, count, method in product(
+        options.tasks, range(options.seeds), options.counts, options.methods
+    ):
         updates = max(LEAST_UPDATES, options.updates * count) if method in LEARNERS else 0
         keys = {size: (task, seed, method, count, size, options.maps, updates) for size in SIZES}
         yield keys, task, seed, count, method, updates
@@ -120,7 +143,9 @@ def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str,
 @cache
 def small_maps(task: Task, seed: int, maps: int, most: int) -> list[CraftingMap]:
     """6 x 6 maps, all different: the first `maps` are held out."""
-    return generate(task, TRAINED_ON, maps + most, np.random.default_rng([seed, TASKS.index(task), TRAINED_ON]))
+    return generate(
+        task, TRAINED_ON, maps + most, np.random.default_rng([seed, TASKS.index(task), TRAINED_ON])
+    )
 
 
 @cache
@@ -135,7 +160,9 @@ def held_out(task: Task, seed: int, size: int, maps: int, most: int) -> HeldOut:
     if size == TRAINED_ON:
         instances = small_maps(task, seed, maps, most)[:maps]
     else:
-        instances = generate(task, size, maps, np.random.default_rng([seed, TASKS.index(task), size]))
+        instances = generate(
+            task, size, maps, np.random.default_rng([seed, TASKS.index(task), size])
+        )
     return [(instance, len(shortest_plan(instance) or ())) for instance in instances]
 
 
@@ -154,19 +181,41 @@ def by_planning(
     for size, test in tests.items():
         found = [plan_and_play(model, calls, instance, time_limit) for instance, _ in test]
         outcomes = Counter(outcome for outcome, _, _ in found)
-        lengths = [(length, least) for (outcome, length, _), (_, least) in zip(found, test, strict=True) if outcome == "solved"]
+        lengths = [
+            (length, least)
+            for (outcome, length, _), (_, least) in zip(found, test, strict=True)
+            if outcome == "solved"
+        ]
         seconds = [spent for _, _, spent in found]
-        counts = {name: outcomes[name] for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan")}
-        yield size, counts | ratios(lengths) | {"learn_seconds": learning, "plan_seconds": np.median(seconds), "slowest_plan": max(seconds)}
+        counts = {
+            name: outcomes[name]
+            for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan")
+        }
+        yield (
+            size,
+            counts
+            | ratios(lengths)
+            | {
+                "learn_seconds": learning,
+                "plan_seconds": np.median(seconds),
+                "slowest_plan": max(seconds),
+            },
+        )
 
 
-def plan_and_play(model: NumericModel, calls: ConstantCalls, instance: CraftingMap, time_limit: float) -> tuple[str, int, float]:
+def plan_and_play(
+    model: NumericModel, calls: ConstantCalls, instance: CraftingMap, time_limit: float
+) -> tuple[str, int, float]:
     """(outcome, length of the plan, CPU seconds of planning)."""
     began = time.process_time()
     answer = plan_on(model, problem_of(instance), time_limit)
     seconds = time.process_time() - began
     if answer.plan is None:
-        return "time_limit" if answer.status in ("time_limit", "memory_limit") else "no_plan", 0, seconds
+        return (
+            "time_limit" if answer.status in ("time_limit", "memory_limit") else "no_plan",
+            0,
+            seconds,
+        )
     plan = [calls.join(call) for call in answer.plan]
     if not carried_out(instance, plan):
         return "false_plan", len(plan), seconds
@@ -192,8 +241,17 @@ def by_network(
     learning = time.process_time() - began
     for size, test in tests.items():
         found = steps_to_goal(policy, [instance for instance, _ in test], LIMIT)
-        lengths = [(length, least) for length, (_, least) in zip(found, test, strict=True) if length is not None]
-        yield size, {"solved": len(lengths), "not_reached": len(test) - len(lengths)} | ratios(lengths) | {"learn_seconds": learning}
+        lengths = [
+            (length, least)
+            for length, (_, least) in zip(found, test, strict=True)
+            if length is not None
+        ]
+        yield (
+            size,
+            {"solved": len(lengths), "not_reached": len(test) - len(lengths)}
+            | ratios(lengths)
+            | {"learn_seconds": learning},
+        )
 
 
 def ratios(lengths: Iterable[tuple[int, int]]) -> dict[str, float]:

@@ -1,20 +1,29 @@
-"""Online learning over a sequence of crafting maps: RAMP, RAMP as published, MaskablePPO and DQN, side by side.
+"""Online learning over a sequence of crafting maps: RAMP, RAMP as published, MaskablePPO and DQN,
+side by side.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.crafting.online [--tasks wooden_sword pogo_stick] [--sizes 6] [--methods ramp ramp_paper ppo dqn]
+    OMP_NUM_THREADS=1 python -m benchmarks.crafting.online [--tasks wooden_sword pogo_stick]
+    [--sizes 6] [--methods ramp ramp_paper ppo dqn]
         [--seeds 5] [--maps 10] [--jobs 1] [--out FOLDER]
 
-Each seed draws its own maps; all methods get the same ones, in the same order. Budgets as published (arXiv 2502.13006): 6000 steps per map and
-1500 per episode for the pogo stick, 800 and 200 for the sword. What a method has learned goes with it from map to map.
+Each seed draws its own maps; all methods get the same ones, in the same order. Budgets as published
+(arXiv 2502.13006): 6000 steps per map and 1500 per episode for the pogo stick, 800 and 200 for the
+sword. What a method has learned goes with it from map to map.
 
-  ramp        this project's: `RampSettings()`; nothing is known beforehand of preconditions and effects. It leaves a map when it believes in no
+  ramp        this project's: `RampSettings()`; nothing is known beforehand of preconditions and
+  effects. It leaves a map when it believes in no
               shorter plan, so it does not use up its budget
-  ramp_safe   the same without guesses at preconditions: safe plans and curious exploration only (an ablation, not run by default: slow)
-  ramp_paper  `RampSettings.paper()`, but with 10 seconds per plan where 300 were published
-  ppo         MaskablePPO (sb3-contrib) with the published settings; an action that changed nothing is masked in that very state
-  dqn         DQN (stable-baselines3) with the published settings; after each episode an update for every 4 steps that an episode may have
+  ramp_safe   the same without guesses at preconditions: safe plans and curious exploration only (an
+      ablation, not run by default: slow) ramp_paper  `RampSettings.paper()`, but with 10 seconds
+      per plan where 300 were published
+  ppo         MaskablePPO (sb3-contrib) with the published settings; an action that changed nothing
+      is masked in that very state
+  dqn         DQN (stable-baselines3) with the published settings; after each episode an update for
+      every 4 steps that an episode may have
 
-Counted per map: whether the goal was reached, the steps up to the first time, and the fewest steps of an episode that reached it over those of a
-shortest plan (exact). Rows are kept in crafting_online.csv; runs that are in it are not repeated. The report and the plot are written beside it.
+Counted per map: whether the goal was reached, the steps up to the first time, and the fewest steps
+of an episode that reached it over those of a shortest plan (exact). Rows are kept in
+crafting_online.csv; runs that are in it are not repeated. The report and the plot are written
+beside it.
 """
 
 from __future__ import annotations
@@ -50,7 +59,10 @@ from worldplan.world_models.storage import replace_file
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BUDGET = {"wooden_sword": 800, "pogo_stick": 6000}
-SHORTEST_POSSIBLE = {"wooden_sword": 2, "pogo_stick": 5}  # the published bounds below which no better plan is looked for
+SHORTEST_POSSIBLE = {
+    "wooden_sword": 2,
+    "pogo_stick": 5,
+}  # the published bounds below which no better plan is looked for
 TARGET_UPDATE = {"wooden_sword": 64, "pogo_stick": 32}
 METHODS = ("ramp", "ramp_safe", "ramp_paper", "ppo", "dqn")
 DEFAULT = ("ramp", "ramp_paper", "ppo", "dqn")
@@ -68,8 +80,11 @@ def by_ramp(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[R
     model = None
     if kind == "ramp_paper":
         settings = RampSettings.paper(
-            rollout=env.max_steps, time_limit=10.0, shortest_possible=SHORTEST_POSSIBLE[task], similar=env.size**2
-        )  # fmt: skip
+            rollout=env.max_steps,
+            time_limit=10.0,
+            shortest_possible=SHORTEST_POSSIBLE[task],
+            similar=env.size**2,
+        )
         model = true_model(task)
     ramp = Ramp(env, *crafting_task(env), settings, seed=seed, true_model=model)
     rows = []
@@ -78,11 +93,17 @@ def by_ramp(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[R
         record = ramp.run_map(BUDGET[task], {"map": instance})
         rows.append(
             {
-                "first_goal": record.first_goal, "first_by": record.first_by, "best": record.best, "best_by": record.best_by,
-                "steps": record.steps, "episodes": record.episodes, "planned_steps": record.planned_steps,
-                "broken_plans": record.broken_plans, "cpu_seconds": time.process_time() - began,
+                "first_goal": record.first_goal,
+                "first_by": record.first_by,
+                "best": record.best,
+                "best_by": record.best_by,
+                "steps": record.steps,
+                "episodes": record.episodes,
+                "planned_steps": record.planned_steps,
+                "broken_plans": record.broken_plans,
+                "cpu_seconds": time.process_time() - began,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -98,12 +119,16 @@ def true_model(task: Task) -> NumericModel:
 
 
 class MapSequence(gym.Wrapper):
-    """Maps one after the other, each for a budget of steps; notes when the goal was reached, and masks what failed in a state."""
+    """Maps one after the other, each for a budget of steps; notes when the goal was reached, and
+    masks what failed in a state.
+    """
 
     def __init__(self, task: Task, maps: list[CraftingMap], budget: int) -> None:
         super().__init__(CraftingEnv(task, maps=maps[0]))
         self.maps, self.budget = maps, budget
-        self.rows: list[Row] = [{"first_goal": None, "best": None, "steps": 0, "episodes": 0} for _ in maps]
+        self.rows: list[Row] = [
+            {"first_goal": None, "best": None, "steps": 0, "episodes": 0} for _ in maps
+        ]
         self.seconds: list[float] = []
         self.number, self.length = 0, 0
         self.failed: dict[object, set[int]] = {}
@@ -151,19 +176,47 @@ def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> li
     if kind == "ppo":
         settings = RampSettings.paper()
         agent: Any = MaskablePPO(
-            "MlpPolicy", env, learning_rate=settings.learning_rate, n_steps=limit, batch_size=limit, n_epochs=settings.epochs,
-            gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip_range, ent_coef=settings.ent_coef,
-            vf_coef=settings.vf_coef, max_grad_norm=settings.max_grad_norm, seed=seed, device="cpu",
-        )  # fmt: skip
+            "MlpPolicy",
+            env,
+            learning_rate=settings.learning_rate,
+            n_steps=limit,
+            batch_size=limit,
+            n_epochs=settings.epochs,
+            gamma=settings.gamma,
+            gae_lambda=settings.gae_lambda,
+            clip_range=settings.clip_range,
+            ent_coef=settings.ent_coef,
+            vf_coef=settings.vf_coef,
+            max_grad_norm=settings.max_grad_norm,
+            seed=seed,
+            device="cpu",
+        )
     else:
         agent = DQN(
-            "MlpPolicy", env, learning_rate=3e-4, buffer_size=total, learning_starts=32, batch_size=32, train_freq=(1, "episode"),
-            gradient_steps=limit // 4, target_update_interval=TARGET_UPDATE[task], exploration_fraction=1.0, seed=seed, device="cpu",
-        )  # fmt: skip
+            "MlpPolicy",
+            env,
+            learning_rate=3e-4,
+            buffer_size=total,
+            learning_starts=32,
+            batch_size=32,
+            train_freq=(1, "episode"),
+            gradient_steps=limit // 4,
+            target_update_interval=TARGET_UPDATE[task],
+            exploration_fraction=1.0,
+            seed=seed,
+            device="cpu",
+        )
     agent.learn(total, log_interval=None)
     ends = [*env.seconds[1:], time.process_time()]
     return [
-        {**row, "first_by": "policy", "best_by": "policy", "planned_steps": 0, "broken_plans": 0, "cpu_seconds": end - start}
+        {
+            **row,
+            "first_by": "policy",
+            "best_by": "policy",
+            "planned_steps": 0,
+            "broken_plans": 0,
+            "cpu_seconds": end - start,
+        }
         for row, start, end in zip(env.rows, env.seconds, ends, strict=True)
     ]
 
@@ -178,7 +231,13 @@ def one_run(task: Task, size: int, method: str, seed: int, count: int) -> list[R
     run = partial(by_ramp, method) if method.startswith("ramp") else partial(by_baseline, method)
     key = dict(zip(KEY, (task, size, method, seed, count), strict=True))
     return [
-        {**key, "map": number, **row, "shortest": len(shortest_plan(instance) or ()), "budget": BUDGET[task]}
+        {
+            **key,
+            "map": number,
+            **row,
+            "shortest": len(shortest_plan(instance) or ()),
+            "budget": BUDGET[task],
+        }
         for number, (instance, row) in enumerate(zip(maps, run(task, maps, seed), strict=True))
     ]
 
@@ -212,7 +271,11 @@ def main() -> None:
         rows += found
         replace_file(path, partial(pd.DataFrame(rows).to_csv, index=False))
         table = pd.DataFrame(found)
-        print(*table[KEY].iloc[0], f"first goals {table['first_goal'].tolist()}, {table['cpu_seconds'].sum():.0f} s", flush=True)
+        print(
+            *table[KEY].iloc[0],
+            f"first goals {table['first_goal'].tolist()}, {table['cpu_seconds'].sum():.0f} s",
+            flush=True,
+        )
     table = pd.DataFrame(rows)
     text = report(table)
     replace_file(path.with_suffix(".md"), lambda draft: draft.write_text(text, encoding="utf-8"))

@@ -10,7 +10,13 @@ import pandas as pd
 from worldplan.output.plots import COLOURS, DASHES, new_figure, style_axes
 from worldplan.planners.base import bootstrap
 
-LABELS = {"ramp": "RAMP", "ramp_safe": "RAMP, safe plans only", "ramp_paper": "RAMP as published", "ppo": "MaskablePPO", "dqn": "DQN"}
+LABELS = {
+    "ramp": "RAMP",
+    "ramp_safe": "RAMP, safe plans only",
+    "ramp_paper": "RAMP as published",
+    "ppo": "MaskablePPO",
+    "dqn": "DQN",
+}
 TITLES = {"wooden_sword": "Wooden Sword", "pogo_stick": "Pogo Stick"}
 GOAL = 0.25  # of MaskablePPO's steps to the first goal
 NEAR = 1.1  # of a shortest plan's length
@@ -26,13 +32,20 @@ def report(table: pd.DataFrame) -> str:
         "",
     ]
     for (task, size), part in table.groupby(["task", "size"], sort=False):
-        lines += [f"### {TITLES[str(task)]}, {size} x {size}: {int(part['budget'].max())} steps per map", "", *_results(part), ""]
+        lines += [
+            f"### {TITLES[str(task)]}, {size} x {size}: {int(part['budget'].max())} steps per map",
+            "",
+            *_results(part),
+            "",
+        ]
         lines += [*_ratios(part), ""]
     return "\n".join([*lines, *_verdicts(table)]) + "\n"
 
 
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
-    """With what the tables are made of: solved, steps to the first goal, and the best plan over a shortest one (NaN if unsolved)."""
+    """With what the tables are made of: solved, steps to the first goal, and the best plan over a
+    shortest one (NaN if unsolved).
+    """
     solved = table["first_goal"].notna()
     return table.assign(
         solved=solved,
@@ -52,15 +65,26 @@ def over_seeds(part: pd.DataFrame, column: str) -> dict[str, float]:
 def _text(found: dict[str, float], digits: int = 3, mark: str = "") -> str:
     if np.isnan(found["mean"]):
         return "-"
-    mean, low, high = (f"{found[name]:.{digits}g}" if abs(found[name]) < 10**digits else f"{found[name]:.0f}" for name in ("mean", "low", "high"))
+    mean, low, high = (
+        f"{found[name]:.{digits}g}" if abs(found[name]) < 10**digits else f"{found[name]:.0f}"
+        for name in ("mean", "low", "high")
+    )
     return f"{mark}{mean}" if low == high else f"{mark}{mean} [{low}, {high}]"
 
 
 def _results(part: pd.DataFrame) -> list[str]:
     names = (
-        "method", "maps solved", "steps to first goal", "the same from the 2nd map on", "best plan / shortest, solved maps",
-        "within 10 % of shortest", "steps used per map", "of them planned", "safe plans that broke", "CPU s per map",
-    )  # fmt: skip
+        "method",
+        "maps solved",
+        "steps to first goal",
+        "the same from the 2nd map on",
+        "best plan / shortest, solved maps",
+        "within 10 % of shortest",
+        "steps used per map",
+        "of them planned",
+        "safe plans that broke",
+        "CPU s per map",
+    )
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for method, rows in part.groupby("method", sort=False):
         mark = "" if rows["solved"].all() else ">="
@@ -75,7 +99,10 @@ def _results(part: pd.DataFrame) -> list[str]:
 
 def _ratios(part: pd.DataFrame) -> list[str]:
     """RAMP's steps to the first goal over each other method's, seed by seed."""
-    lines = ["| RAMP's steps to the first goal, over those of | all maps | from the 2nd map on |", "|---|---|---|"]
+    lines = [
+        "| RAMP's steps to the first goal, over those of | all maps | from the 2nd map on |",
+        "|---|---|---|",
+    ]
     for method in [name for name in dict.fromkeys(part["method"]) if name != "ramp"]:
         cells = []
         for column in ("first", "later"):
@@ -103,12 +130,18 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
         if ramp.empty:
             continue
         where = f"{TITLES[str(task)]} {size} x {size}"
-        lines.append(f"- {where}, all maps solved: {_met(bool(ramp['solved'].all()))} ({int(ramp['solved'].sum())} of {len(ramp)}).")
+        lines.append(
+            f"- {where}, all maps solved: {_met(bool(ramp['solved'].all()))} ({int(ramp['solved'].sum())} of {len(ramp)})."
+        )
         mean, worst = ramp["ratio"].mean(), ramp["ratio"].max()
-        lines.append(f"- {where}, final plans within 10 % of the shortest: {_met(bool(ramp['near'].all()))} (mean {mean:.3f}, worst {worst:.2f}).")
+        lines.append(
+            f"- {where}, final plans within 10 % of the shortest: {_met(bool(ramp['near'].all()))} (mean {mean:.3f}, worst {worst:.2f})."
+        )
         found = ratio_to(part, "ppo", "first")
         if found is not None:
-            lines.append(f"- {where}, at most a quarter of MaskablePPO's steps to the first goal: {_met(found['high'] <= GOAL)} ({_text(found)}).")
+            lines.append(
+                f"- {where}, at most a quarter of MaskablePPO's steps to the first goal: {_met(found['high'] <= GOAL)} ({_text(found)})."
+            )
     return lines
 
 
@@ -117,21 +150,36 @@ def _met(met: bool) -> str:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Steps to the first goal by map (top) and best plan over the shortest (bottom), a column per task and size."""
+    """Steps to the first goal by map (top) and best plan over the shortest (bottom), a column per
+    task and size.
+    """
     table = prepared(table)
     columns = list(dict.fromkeys(zip(table["task"], table["size"], strict=True)))
     figure = new_figure(4.2 * len(columns), 6.0)
     for place, (task, size) in enumerate(columns, 1):
         part = table[(table["task"] == task) & (table["size"] == size)]
-        top, bottom = figure.add_subplot(2, len(columns), place), figure.add_subplot(2, len(columns), len(columns) + place)
-        for number, method in enumerate(method for method in LABELS if method in set(table["method"])):
+        top, bottom = (
+            figure.add_subplot(2, len(columns), place),
+            figure.add_subplot(2, len(columns), len(columns) + place),
+        )
+        for number, method in enumerate(
+            method for method in LABELS if method in set(table["method"])
+        ):
             rows = part[part["method"] == method]
-            style = {"color": COLOURS[number], "linestyle": DASHES[number % len(DASHES)], "marker": "o", "markersize": 3.5, "label": LABELS[method]}
+            style = {
+                "color": COLOURS[number],
+                "linestyle": DASHES[number % len(DASHES)],
+                "marker": "o",
+                "markersize": 3.5,
+                "label": LABELS[method],
+            }
             for axes, column in ((top, "first"), (bottom, "ratio")):
                 points = {index + 1: bootstrap(values) for index, values in _by_map(rows, column)}
                 axes.plot(list(points), [one["mean"] for one in points.values()], **style)
                 low, high = ([one[name] for one in points.values()] for name in ("low", "high"))
-                axes.fill_between(list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0)
+                axes.fill_between(
+                    list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0
+                )
         top.set_yscale("log")
         bottom.set_yscale("log")
         for axes in (top, bottom):

@@ -25,11 +25,16 @@ SPLIT = ("solved", "no_plan", "time_limit", "too_long", "false_plan")
 def success(part: pd.DataFrame) -> dict[str, float]:
     """Share of solved maps in % with its 95 % bootstrap interval over all seeds' maps."""
     solved, maps = int(part["solved"].sum()), int(part["maps"].sum())
-    return {name: 100 * value for name, value in bootstrap(np.repeat([1.0, 0.0], [solved, maps - solved])).items()}
+    return {
+        name: 100 * value
+        for name, value in bootstrap(np.repeat([1.0, 0.0], [solved, maps - solved])).items()
+    }
 
 
 def enough(part: pd.DataFrame) -> int | None:
-    """The smallest number of trajectories from which on every map of every seed is solved; None if there is none."""
+    """The smallest number of trajectories from which on every map of every seed is solved; None if
+    there is none.
+    """
     least = None
     for count, rows in sorted(part.groupby("trajectories"), reverse=True):
         if (rows["solved"] < rows["maps"]).any():
@@ -40,7 +45,18 @@ def enough(part: pd.DataFrame) -> int | None:
 
 def report(table: pd.DataFrame, limit: int) -> str:
     """Everything in Markdown."""
-    return "\n".join([*_introduction(table, limit), *_successes(table), *_enough(table), *_planning(table), *_learning(table)]) + "\n"
+    return (
+        "\n".join(
+            [
+                *_introduction(table, limit),
+                *_successes(table),
+                *_enough(table),
+                *_planning(table),
+                *_learning(table),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _introduction(table: pd.DataFrame, limit: int) -> list[str]:
@@ -65,7 +81,10 @@ def _successes(table: pd.DataFrame) -> list[str]:
     lines = []
     for task, of_task in table.groupby("task", sort=False):
         lines += [f"### {TITLES[str(task)]}: maps solved in % by number of expert trajectories", ""]
-        lines += [f"| method | maps | {' | '.join(map(str, counts))} |", "|---|---|" + "---|" * len(counts)]
+        lines += [
+            f"| method | maps | {' | '.join(map(str, counts))} |",
+            "|---|---|" + "---|" * len(counts),
+        ]
         for (method, size), part in of_task.groupby(["method", "size"], sort=False):
             cells = []
             for count in counts:
@@ -77,19 +96,28 @@ def _successes(table: pd.DataFrame) -> list[str]:
 
 
 def _share(found: dict[str, float]) -> str:
-    low, mean, high = (f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}" for name in ("low", "mean", "high"))
+    low, mean, high = (
+        f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}"
+        for name in ("low", "mean", "high")
+    )
     return mean if low == high else f"{mean} ({low}..{high})"
 
 
 def _share(found: dict[str, float]) -> str:
-    low, mean, high = (f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}" for name in ("low", "mean", "high"))
+    low, mean, high = (
+        f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}"
+        for name in ("low", "mean", "high")
+    )
     return mean if low == high else f"{mean} ({low}..{high})"
 
 
 def _enough(table: pd.DataFrame) -> list[str]:
     sizes = sorted(set(table["size"]))
     lines = ["### Fewest trajectories from which on every held-out map of every seed is solved", ""]
-    lines += [f"| task | method | {' | '.join(f'{size} x {size}' for size in sizes)} |", "|---|---|" + "---|" * len(sizes)]
+    lines += [
+        f"| task | method | {' | '.join(f'{size} x {size}' for size in sizes)} |",
+        "|---|---|" + "---|" * len(sizes),
+    ]
     for (task, method), part in table.groupby(["task", "method"], sort=False):
         cells = [str(enough(part[part["size"] == size]) or "never") for size in sizes]
         lines.append(f"| {TITLES[task]} | {LABELS[method]} | {' | '.join(cells)} |")
@@ -99,14 +127,35 @@ def _enough(table: pd.DataFrame) -> list[str]:
 def _planning(table: pd.DataFrame) -> list[str]:
     if "false_plan" not in table:
         return []
-    lines = ["### What became of planning (all seeds), and plan length over the shortest on solved maps", ""]
-    names = ("task", "method", "maps", "trajectories", "solved", "no plan", "time limit", "too long", "false", "length, mean (worst)")
-    lines += [f"| {' | '.join(names)} | CPU s per plan, median (worst) |", "|---" * (len(names) + 1) + "|"]
+    lines = [
+        "### What became of planning (all seeds), and plan length over the shortest on solved maps",
+        "",
+    ]
+    names = (
+        "task",
+        "method",
+        "maps",
+        "trajectories",
+        "solved",
+        "no plan",
+        "time limit",
+        "too long",
+        "false",
+        "length, mean (worst)",
+    )
+    lines += [
+        f"| {' | '.join(names)} | CPU s per plan, median (worst) |",
+        "|---" * (len(names) + 1) + "|",
+    ]
     plans = table[table["false_plan"].notna()]
-    for (task, method, size, count), part in plans.groupby(["task", "method", "size", "trajectories"], sort=False):
+    for (task, method, size, count), part in plans.groupby(
+        ["task", "method", "size", "trajectories"], sort=False
+    ):
         split = " | ".join(str(int(part[name].sum())) for name in SPLIT)
         times = f"{part['plan_seconds'].median():.2f} ({part['slowest_plan'].max():.2f})"
-        lines.append(f"| {TITLES[task]} | {LABELS[method]} | {size} x {size} | {count} | {split} | {_length(part)} | {times} |")
+        lines.append(
+            f"| {TITLES[task]} | {LABELS[method]} | {size} x {size} | {count} | {split} | {_length(part)} | {times} |"
+        )
     return [*lines, ""]
 
 
@@ -125,9 +174,13 @@ def _learning(table: pd.DataFrame) -> list[str]:
         "| task | method | learning, CPU s (mean) | updates | steps over the fewest, solved maps, mean (worst) |",
         "|---|---|---|---|---|",
     ]
-    for (task, method), part in table[table["trajectories"] == most].groupby(["task", "method"], sort=False):
+    for (task, method), part in table[table["trajectories"] == most].groupby(
+        ["task", "method"], sort=False
+    ):
         updates = f"{int(part['updates'].max()):,}" if part["updates"].max() else ""
-        lines.append(f"| {TITLES[task]} | {LABELS[method]} | {part['learn_seconds'].mean():.2f} | {updates} | {_length(part)} |")
+        lines.append(
+            f"| {TITLES[task]} | {LABELS[method]} | {part['learn_seconds'].mean():.2f} | {updates} | {_length(part)} |"
+        )
     return lines
 
 
@@ -138,16 +191,38 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     for row, task in enumerate(tasks):
         for column, size in enumerate(sizes):
             axes = figure.add_subplot(len(tasks), len(sizes), row * len(sizes) + column + 1)
-            for number, method in enumerate(method for method in LABELS if method in set(table["method"])):
-                part = table[(table["task"] == task) & (table["size"] == size) & (table["method"] == method)]
+            for number, method in enumerate(
+                method for method in LABELS if method in set(table["method"])
+            ):
+                part = table[
+                    (table["task"] == task) & (table["size"] == size) & (table["method"] == method)
+                ]
                 points = {count: success(rows) for count, rows in part.groupby("trajectories")}
-                style = {"color": COLOURS[number], "linestyle": DASHES[number % len(DASHES)], "marker": "o", "markersize": 3.5}
-                axes.plot(list(points), [one["mean"] for one in points.values()], label=LABELS[method], **style)
+                style = {
+                    "color": COLOURS[number],
+                    "linestyle": DASHES[number % len(DASHES)],
+                    "marker": "o",
+                    "markersize": 3.5,
+                }
+                axes.plot(
+                    list(points),
+                    [one["mean"] for one in points.values()],
+                    label=LABELS[method],
+                    **style,
+                )
                 low, high = ([one[name] for one in points.values()] for name in ("low", "high"))
-                axes.fill_between(list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0)
+                axes.fill_between(
+                    list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0
+                )
             axes.set_xscale("log")
             axes.set_ylim(-3, 103)
-            style_axes(axes, f"{TITLES[task]}, {size} x {size}", "expert trajectories (6 x 6)", "maps solved, %", grid="y")
+            style_axes(
+                axes,
+                f"{TITLES[task]}, {size} x {size}",
+                "expert trajectories (6 x 6)",
+                "maps solved, %",
+                grid="y",
+            )
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     replace_file(path, lambda draft: figure.savefig(draft, dpi=110))

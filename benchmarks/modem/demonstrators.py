@@ -1,8 +1,10 @@
-"""How often the scripted demonstrators solve the manipulation tasks and how hard they push, and how often uniform actions touch the reward.
+"""How often the scripted demonstrators solve the manipulation tasks and how hard they push, and how
+often uniform actions touch the reward.
 
     python -m benchmarks.modem.demonstrators [--tasks ...] [--episodes 100] [--random 200]
 
-Noise is that of the demonstrations of benchmarks.modem.study. Written: benchmarks/modem/results/demonstrators.md.
+Noise is that of the demonstrations of benchmarks.modem.study. Written:
+benchmarks/modem/results/demonstrators.md.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from scipy.stats import binomtest
 
 from benchmarks.modem.study import MODULE, TASKS
 from worldplan.envs.manipulation.demonstrator import Demonstrator
-from worldplan.envs.manipulation.demonstrators import DemonstratedEpisode, demonstrate, demonstrator_of
+from worldplan.envs.manipulation.demonstrators import (
+    DemonstratedEpisode,
+    demonstrate,
+    demonstrator_of,
+)
 from worldplan.envs.manipulation.environment import FORCE_LIMIT, ManipulationEnv
 from worldplan.envs.manipulation.task import Array
 from worldplan.world_models.storage import replace_file
@@ -51,14 +57,14 @@ def row(task: str, who: str, noise: float, played: list[DemonstratedEpisode]) ->
     violations = np.mean([(episode.contact_force > FORCE_LIMIT).sum() for episode in played])
     saturations = np.mean([episode.saturation.sum() for episode in played])
     shares = f"{share([bool(episode.reward.any()) for episode in played])} | {share([episode.success for episode in played])}"
-    return (
-        f"| {task} | {who} | {noise} | {len(played)} | {shares} | {np.median(force):.0f}, {max(force):.0f} | {violations:.2f} | {saturations:.2f} |"
-    )
+    return f"| {task} | {who} | {noise} | {len(played)} | {shares} | {np.median(force):.0f}, {max(force):.0f} | {violations:.2f} | {saturations:.2f} |"
 
 
 def main() -> None:
     """Entry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--random", type=int, default=200)
@@ -68,7 +74,9 @@ def main() -> None:
     for task in chosen.tasks:
         env = gym.make(f"{MODULE}{task}-v0")
         noise = TASKS[task].noise
-        scripted = [demonstrate(env, demonstrator_of(task), noise, seed) for seed in range(chosen.episodes)]
+        scripted = [
+            demonstrate(env, demonstrator_of(task), noise, seed) for seed in range(chosen.episodes)
+        ]
         uniform = [demonstrate(env, Uniform(seed), 0.0, seed) for seed in range(chosen.random)]
         env.close()
         lines += [row(task, "script", noise, scripted), row(task, "uniform", 0.0, uniform)]

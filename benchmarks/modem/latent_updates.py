@@ -1,12 +1,16 @@
-"""Updates per second of MoDem-V2's learning step against the published code's structure (benchmarks/modem/reference.py).
+"""Updates per second of MoDem-V2's learning step against the published code's structure
+(benchmarks/modem/reference.py).
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.latent_updates [--sizes small-3 small-5 published pixels] [--device cuda]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.latent_updates [--sizes small-3 small-5 published
+    pixels] [--device cuda]
 
-Both start from the same weights and learn from the same segments with the published losses (no imitation, no percentile scale), critics of the clone
-included; tests/benchmarks/modem/test_reference.py shows that they compute the same new weights. A second row leaves out what the published code computes but
-only its handover needs, the clone's critics; that is worldplan's default. The methods take turns; a ratio is the loop's time over that of another in
-the same turn, and the table has its median [quartiles]. Time is CPU time of one thread (on a GPU: wall time). Writes
-benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+Both start from the same weights and learn from the same segments with the published losses (no
+imitation, no percentile scale), critics of the clone included;
+tests/benchmarks/modem/test_reference.py shows that they compute the same new weights. A second row
+leaves out what the published code computes but only its handover needs, the clone's critics; that
+is worldplan's default. The methods take turns; a ratio is the loop's time over that of another in
+the same turn, and the table has its median [quartiles]. Time is CPU time of one thread (on a GPU:
+wall time). Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
 """
 
 from __future__ import annotations
@@ -48,25 +52,52 @@ class Size:
         """A new agent."""
         handover = HandoverSettings(clone_samples=clone_samples)
         settings = ModemSettings(
-            latent=self.latent, handover=handover, segment=self.segment, batch=self.batch, encoder_rate=1.0, imitation=0.0, percentile_scale=False
+            latent=self.latent,
+            handover=handover,
+            segment=self.segment,
+            batch=self.batch,
+            encoder_rate=1.0,
+            imitation=0.0,
+            percentile_scale=False,
         )
-        return Modem(self.space(), ACTION, settings, generator=torch.Generator().manual_seed(0)).to(device)
+        return Modem(self.space(), ACTION, settings, generator=torch.Generator().manual_seed(0)).to(
+            device
+        )
 
     def space(self) -> gym.Space:
         """Of the observations."""
         if not self.pixels:
             return gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32)
         image = gym.spaces.Box(0, 255, (2, 3, self.pixels, self.pixels), np.uint8)
-        return gym.spaces.Dict({"image": image, "proprioception": gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32)})
+        return gym.spaces.Dict(
+            {
+                "image": image,
+                "proprioception": gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32),
+            }
+        )
 
     def draw(self, device: str) -> Segment:
         """A batch of random segments."""
-        replay, random, length = EpisodeReplay(self.space(), ACTION, 100, self.segment, device=device), np.random.default_rng(0), 60
-        observation: np.ndarray | dict[str, np.ndarray] = random.normal(size=(length + 1, VECTOR)).astype(np.float32)
+        replay, random, length = (
+            EpisodeReplay(self.space(), ACTION, 100, self.segment, device=device),
+            np.random.default_rng(0),
+            60,
+        )
+        observation: np.ndarray | dict[str, np.ndarray] = random.normal(
+            size=(length + 1, VECTOR)
+        ).astype(np.float32)
         if self.pixels:
-            image = random.integers(0, 256, (length + 1, 2, 3, self.pixels, self.pixels), dtype=np.uint8)
+            image = random.integers(
+                0, 256, (length + 1, 2, 3, self.pixels, self.pixels), dtype=np.uint8
+            )
             observation = {"image": image, "proprioception": observation}
-        replay.add(Episode(observation, random.uniform(-1, 1, (length, ACTION)).astype(np.float32), random.normal(size=length).astype(np.float32)))
+        replay.add(
+            Episode(
+                observation,
+                random.uniform(-1, 1, (length, ACTION)).astype(np.float32),
+                random.normal(size=length).astype(np.float32),
+            )
+        )
         return replay.draw(self.batch, torch.Generator(device=device).manual_seed(0))
 
 
@@ -85,8 +116,13 @@ def measure(size: Size, device: str, turns: int) -> pd.DataFrame:
     agents = {OURS: size.agent(2, device), LEAN: size.agent(1, device)}
     learner = LoopLearner(size.agent(2, device))
     noise = UpdateNoise.draw(agents[OURS], segment, generator)
-    work: dict[str, Callable[[], object]] = {LOOP: lambda: learner.update(segment, noise, generator)}
-    work |= {name: partial(agent.update, segment, agent.optimizers(), generator) for name, agent in agents.items()}
+    work: dict[str, Callable[[], object]] = {
+        LOOP: lambda: learner.update(segment, noise, generator)
+    }
+    work |= {
+        name: partial(agent.update, segment, agent.optimizers(), generator)
+        for name, agent in agents.items()
+    }
 
     def timed(call: Callable[[], object]) -> float:
         return seconds(lambda: [call() for _ in range(size.calls)], device) / size.calls
@@ -98,24 +134,49 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Updates per second of the latent world model")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument("--turns", type=int, default=15, help="at the small sizes; a third of it at the others")
+    parser.add_argument(
+        "--turns", type=int, default=15, help="at the small sizes; a third of it at the others"
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--note", default="", help="goes into the Markdown file, e.g. what else was running")
+    parser.add_argument(
+        "--note", default="", help="goes into the Markdown file, e.g. what else was running"
+    )
     parser.add_argument("--name", default="latent_updates", help="of the files of results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     before, tables = os.getloadavg()[0], []
     lines = ["| size | method | updates/s | loop's time / its time |", "|---|---|---|---|"]
     for name in options.sizes:
-        table = measure(SIZES[name], options.device, options.turns if name.startswith("small") else -(-options.turns // 3))
+        table = measure(
+            SIZES[name],
+            options.device,
+            options.turns if name.startswith("small") else -(-options.turns // 3),
+        )
         tables.append(table.assign(size=name))
-        lines += [f"| {name} | {method} | {1 / table[method].median():.1f} | {spread(table[LOOP] / table[method])} |" for method in table]
+        lines += [
+            f"| {name} | {method} | {1 / table[method].median():.1f} | {spread(table[LOOP] / table[method])} |"
+            for method in table
+        ]
         print("\n".join(lines[-table.shape[1] :]), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    long = pd.concat([table.rename_axis("turn").reset_index().melt(["size", "turn"], None, "method", "seconds") for table in tables])
+    long = pd.concat(
+        [
+            table.rename_axis("turn")
+            .reset_index()
+            .melt(["size", "turn"], None, "method", "seconds")
+            for table in tables
+        ]
+    )
     long.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6f")
     sizes = [f"* {name}: {SIZES[name]}" for name in options.sizes]
-    text = [*heading(options.device, options.note, before), *lines, "", *sizes, "", "See the head of benchmarks/modem/latent_updates.py."]
+    text = [
+        *heading(options.device, options.note, before),
+        *lines,
+        "",
+        *sizes,
+        "",
+        "See the head of benchmarks/modem/latent_updates.py.",
+    ]
     (RESULTS / f"{options.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 
 

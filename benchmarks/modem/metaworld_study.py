@@ -1,11 +1,15 @@
-"""MoDem-V2 against behaviour cloning on two tasks of Meta-World: state observations, 5 scripted demonstrations, sparse success reward.
+"""MoDem-V2 against behaviour cloning on two tasks of Meta-World: state observations, 5 scripted
+demonstrations, sparse success reward.
 
     make metaworld && export WORLDPLAN_METAWORLD_PYTHON=$PWD/.venv-metaworld/bin/python
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.metaworld_study [--tasks push-v3 assembly-v3] [--seeds 2] [--steps 20000] [--jobs 2] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.metaworld_study [--tasks push-v3 assembly-v3]
+    [--seeds 2] [--steps 20000] [--jobs 2] [--out FOLDER]
 
-Settings and evaluation are those of `benchmarks.modem.study`; the clone that each run begins with is the baseline "BC". A step is a decision of two
-simulator steps. What is finished is not repeated, what was interrupted goes on. Written: metaworld_study.csv (a row per run), metaworld_curves.csv
-(checks during training), metaworld_study.md and a plot. Meta-World does not measure contact forces, so there are no violations to count.
+Settings and evaluation are those of `benchmarks.modem.study`; the clone that each run begins with
+is the baseline "BC". A step is a decision of two simulator steps. What is finished is not repeated,
+what was interrupted goes on. Written: metaworld_study.csv (a row per run), metaworld_curves.csv
+(checks during training), metaworld_study.md and a plot. Meta-World does not measure contact forces,
+so there are no violations to count.
 """
 
 from __future__ import annotations
@@ -25,7 +29,10 @@ from worldplan.world_models.collection.metaworld import collect_metaworld_demons
 from worldplan.world_models.storage import replace_file
 
 ENVIRONMENT = "worldplan.envs.isolated.metaworld:worldplan/MetaWorld-v0"
-TASKS = ["push-v3", "assembly-v3"]  # cloning 5 demonstrations solves about a sixth of the first and half of the second
+TASKS = [
+    "push-v3",
+    "assembly-v3",
+]  # cloning 5 demonstrations solves about a sixth of the first and half of the second
 DEMONSTRATIONS, NOISE = 5, 0.1
 UNMEASURED = ("violations", "saturations", "largest_force")
 
@@ -33,8 +40,20 @@ UNMEASURED = ("violations", "saturations", "largest_force")
 def task_of(job: Job) -> ModemTask:
     """Environment and demonstrations of a training."""
     options = {"task": job.task}
-    about = {"environment": ENVIRONMENT, "options": options, "noise": NOISE, "episodes": DEMONSTRATIONS}
-    return ModemTask(ENVIRONMENT, options, collect_metaworld_demonstrations(job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed).episodes, about)
+    about = {
+        "environment": ENVIRONMENT,
+        "options": options,
+        "noise": NOISE,
+        "episodes": DEMONSTRATIONS,
+    }
+    return ModemTask(
+        ENVIRONMENT,
+        options,
+        collect_metaworld_demonstrations(
+            job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed
+        ).episodes,
+        about,
+    )
 
 
 def run(job: Job, out: Path, *, steps: int) -> dict[str, Any]:
@@ -56,13 +75,17 @@ def report(rows: pd.DataFrame) -> str:
     for (task, method), group in rows.groupby(["task", "method"], sort=False):
         gain = 100 * (group["planner_success"] - group["clone_success"]).mean()
         about = f"{task} | {NAMES[str(method)]} | {len(group)} | {group['steps'].iloc[0]}"
-        lines.append(f"| {about} | {interval(group['planner_success'])} | {interval(group['clone_success'])} | {gain:+.0f} |")
+        lines.append(
+            f"| {about} | {interval(group['planner_success'])} | {interval(group['clone_success'])} | {gain:+.0f} |"
+        )
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
     """Entry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", nargs="+", default=TASKS, help="names in Meta-World")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20_000, help="decisions of each run")
@@ -70,12 +93,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs") / "metaworld_study")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    jobs = [Job("metaworld", task, "v2", seed) for seed in range(options.seeds) for task in options.tasks]
-    table, checks = run_all(partial(run, steps=options.steps), jobs, options.jobs, options.out), curves(jobs, options.out)
-    table, checks = (part[[name for name in part if not name.endswith(UNMEASURED)]] for part in (table, checks))
-    replace_file(options.results / "metaworld_study.csv", lambda draft: table.to_csv(draft, index=False))
-    replace_file(options.results / "metaworld_curves.csv", lambda draft: checks.round(4).to_csv(draft, index=False))
-    replace_file(options.results / "metaworld_study.md", lambda draft: draft.write_text(report(table), encoding="utf-8"))
+    jobs = [
+        Job("metaworld", task, "v2", seed)
+        for seed in range(options.seeds)
+        for task in options.tasks
+    ]
+    table, checks = (
+        run_all(partial(run, steps=options.steps), jobs, options.jobs, options.out),
+        curves(jobs, options.out),
+    )
+    table, checks = (
+        part[[name for name in part if not name.endswith(UNMEASURED)]] for part in (table, checks)
+    )
+    replace_file(
+        options.results / "metaworld_study.csv", lambda draft: table.to_csv(draft, index=False)
+    )
+    replace_file(
+        options.results / "metaworld_curves.csv",
+        lambda draft: checks.round(4).to_csv(draft, index=False),
+    )
+    replace_file(
+        options.results / "metaworld_study.md",
+        lambda draft: draft.write_text(report(table), encoding="utf-8"),
+    )
     draw(checks, SUCCESS, "success of the planner alone", options.results / "metaworld_success.png")
 
 

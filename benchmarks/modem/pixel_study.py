@@ -1,9 +1,12 @@
-"""MoDem-V2 against behaviour cloning from images: two cameras of 64 x 64 pixels and the hand's own joints, no state of the object.
+"""MoDem-V2 against behaviour cloning from images: two cameras of 64 x 64 pixels and the hand's own
+joints, no state of the object.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.pixel_study [--tasks PlanarPush BinPick] [--seeds 2] [--more] [--jobs 2] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.pixel_study [--tasks PlanarPush BinPick] [--seeds
+    2] [--more] [--jobs 2] [--out FOLDER]
 
-Methods, evaluation and resuming are those of `benchmarks.modem.study`; cloning takes fewer and smaller steps, as they are what is slow with images:
-afterwards the encoder stays as it is, and images are encoded once. Written: pixel_study.csv, pixel_curves.csv, pixel_study.md and two plots;
+Methods, evaluation and resuming are those of `benchmarks.modem.study`; cloning takes fewer and
+smaller steps, as they are what is slow with images: afterwards the encoder stays as it is, and
+images are encoded once. Written: pixel_study.csv, pixel_curves.csv, pixel_study.md and two plots;
 with --more, which gives every run more demonstrations, pixel_more_study.csv and so on.
 """
 
@@ -26,7 +29,9 @@ TASKS = {
     "UprightPivot": Demonstrations(10, 0.1, 36_000),
 }
 MORE = {"PlanarPush": 3, "InclinePush": 5, "BinPick": 10, "UprightPivot": 20}  # demonstrations
-LATENT = replace(V2.latent, latent=192, encoder_hidden=256, channels=32, keypoints=True)  # 64 numbers lose where objects are
+LATENT = replace(
+    V2.latent, latent=192, encoder_hidden=256, channels=32, keypoints=True
+)  # 64 numbers lose where objects are
 CLONE_UPDATES, CLONE_BATCH = 1500, 64
 
 
@@ -35,24 +40,46 @@ def run(job: Job, out: Path, *, more: bool) -> dict[str, Any]:
     wanted = TASKS[job.task]
     if more:
         wanted = replace(wanted, episodes=MORE[job.task])
-    settings = replace(method_settings(job.method, wanted.steps), latent=LATENT, clone_updates=CLONE_UPDATES, clone_batch=CLONE_BATCH)
-    figures = train_and_evaluate(job, lambda: task_of(job, {"observation": "pixels"}, wanted), settings, out)
+    settings = replace(
+        method_settings(job.method, wanted.steps),
+        latent=LATENT,
+        clone_updates=CLONE_UPDATES,
+        clone_batch=CLONE_BATCH,
+    )
+    figures = train_and_evaluate(
+        job, lambda: task_of(job, {"observation": "pixels"}, wanted), settings, out
+    )
     return figures | {"demonstrations": wanted.episodes}
 
 
 def main() -> None:
     """Entry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", default=["PlanarPush", "BinPick"], choices=list(TASKS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tasks", nargs="+", default=["PlanarPush", "BinPick"], choices=list(TASKS)
+    )
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--more", action="store_true", help="more demonstrations: " + ", ".join(f"{task} {count}" for task, count in MORE.items()))
+    parser.add_argument(
+        "--more",
+        action="store_true",
+        help="more demonstrations: " + ", ".join(f"{task} {count}" for task, count in MORE.items()),
+    )
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=None, help="runs/pixel_study or runs/pixel_more_study when not given")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="runs/pixel_study or runs/pixel_more_study when not given",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     prefix = "pixel_more" if options.more else "pixel"
     out = options.out or Path("runs") / f"{prefix}_study"
-    jobs = [Job("pixels", task, "v2", seed) for seed in range(options.seeds) for task in options.tasks]
+    jobs = [
+        Job("pixels", task, "v2", seed) for seed in range(options.seeds) for task in options.tasks
+    ]
     rows = run_all(partial(run, more=options.more), jobs, options.jobs, out)
     write_report(rows, curves(jobs, out), options.results, prefix=prefix, aims=gains(rows))
 

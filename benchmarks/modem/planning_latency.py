@@ -1,19 +1,26 @@
-"""Decisions per second of MoDem's fused planning call against a loop over members, and against torchrl's MPPI planner.
+"""Decisions per second of MoDem's fused planning call against a loop over members, and against
+torchrl's MPPI planner.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.planning_latency [--sizes small-3 small-5 published] [--peer PYTHON] [--device cuda]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.planning_latency [--sizes small-3 small-5
+    published] [--peer PYTHON] [--device cuda]
 
-First table, exploration centring as published (every candidate is an actor's roll-out, one iteration):
-  loop                the published code's structure, one environment (benchmarks/modem/reference.py)
-  fused, max_other    ours with the same scores: a critic takes the best that any other actor reaches
-  fused, other        ours with its own default: a critic takes what one other actor reaches
-  ... of 16           the same for 16 environments in one call, per decision
-Second table, MPPI of 6 iterations around a Gaussian: ours against torchrl's planner over the same model, in a child process that PYTHON runs
-(see benchmarks/modem/torchrl_peer.py for what it needs), once with torchrl's own estimator as documented, once with a cheaper advantage module.
+First table, exploration centring as published (every candidate is an actor's roll-out, one
+iteration):
+  loop                the published code's structure, one environment
+  (benchmarks/modem/reference.py) fused, max_other    ours with the same scores: a critic takes the
+  best that any other actor reaches fused, other        ours with its own default: a critic takes
+  what one other actor reaches ... of 16           the same for 16 environments in one call, per
+  decision
+Second table, MPPI of 6 iterations around a Gaussian: ours against torchrl's planner over the same
+model, in a child process that PYTHON runs (see benchmarks/modem/torchrl_peer.py for what it needs),
+once with torchrl's own estimator as documented, once with a cheaper advantage module.
 
-All methods of a size take turns; a ratio is the time of one over that of another in the same turn, and the tables have its median [quartiles].
-Time is CPU time, one thread (on a GPU: wall time). How far apart the scores of equal candidates are is in the tables as well.
-Giving freed memory back to the system costs much of a batched call on Linux; with MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ at 2000000000
-in the environment it is kept, and the heading of the results says so. Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+All methods of a size take turns; a ratio is the time of one over that of another in the same turn,
+and the tables have its median [quartiles]. Time is CPU time, one thread (on a GPU: wall time). How
+far apart the scores of equal candidates are is in the tables as well. Giving freed memory back to
+the system costs much of a batched call on Linux; with MALLOC_TRIM_THRESHOLD_ and
+MALLOC_MMAP_THRESHOLD_ at 2000000000 in the environment it is kept, and the heading of the results
+says so. Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
 """
 
 from __future__ import annotations
@@ -64,12 +71,28 @@ class Size:
     def agent(self, device: str, **planning: Any) -> Modem:
         """With heads that say something, unlike those of a new agent."""
         search = ShootingSettings(
-            samples=self.samples, elites=self.elites, iterations=1, horizon=self.horizon, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw"
+            samples=self.samples,
+            elites=self.elites,
+            iterations=1,
+            horizon=self.horizon,
+            temperature=0.5,
+            min_std=0.1,
+            proposals=1.0,
+            pick="draw",
         )
-        latent = LatentSettings(self.latent, self.hidden, encoder_hidden=min(self.hidden, 256), members=self.members)
-        settings = ModemSettings(latent=latent, planning=replace(PlanningSettings(search), **planning))
+        latent = LatentSettings(
+            self.latent, self.hidden, encoder_hidden=min(self.hidden, 256), members=self.members
+        )
+        settings = ModemSettings(
+            latent=latent, planning=replace(PlanningSettings(search), **planning)
+        )
         generator = torch.Generator().manual_seed(0)
-        agent = Modem(gym.spaces.Box(-np.inf, np.inf, (OBSERVATION,), np.float32), ACTION, settings, generator=generator)
+        agent = Modem(
+            gym.spaces.Box(-np.inf, np.inf, (OBSERVATION,), np.float32),
+            ACTION,
+            settings,
+            generator=generator,
+        )
         last = agent.model.reward_network[-1]
         assert isinstance(last, nn.Linear)
         for weight in (last.weight, agent.model.critics.weights[-1]):
@@ -97,7 +120,9 @@ def seconds(work: Work, device: str) -> float:
 
 
 def alternated(methods: dict[str, Callable[[], float]], turns: int) -> pd.DataFrame:
-    """(turns, methods) of what the methods measure, seconds; they take turns, nobody always goes first, and a round to warm up is not counted."""
+    """(turns, methods) of what the methods measure, seconds; they take turns, nobody always goes
+    first, and a round to warm up is not counted.
+    """
     names, rows = list(methods), []
     for turn in range(turns + 1):
         order = names[turn % len(names) :] + names[: turn % len(names)]
@@ -115,16 +140,25 @@ def heading(device: str, note: str, before: float) -> list[str]:
     """What the figures depend on."""
     kept = all(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"))
     what = torch.cuda.get_device_name() if device == "cuda" else "CPU time of one thread"
-    memory = "kept (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_)" if kept else "given back as glibc does by default"
+    memory = (
+        "kept (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_)"
+        if kept
+        else "given back as glibc does by default"
+    )
     load = f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-    return [f"torch {torch.__version__}, {what}, {os.cpu_count()} cores, {load}. Freed memory: {memory}. {note}".rstrip(), ""]
+    return [
+        f"torch {torch.__version__}, {what}, {os.cpu_count()} cores, {load}. Freed memory: {memory}. {note}".rstrip(),
+        "",
+    ]
 
 
-# --- against the loop over members -----------------------------------------------------------------------------------
+# --- against the loop over members ----------------------------------------------------------------
 
 
 def score_difference(agent: Modem) -> float:
-    """Largest difference of the loop's scores from the fused ones, in units of their standard deviation, with equal noise."""
+    """Largest difference of the loop's scores from the fused ones, in units of their standard
+    deviation, with equal noise.
+    """
     device = next(agent.parameters()).device
     observation = torch.randn(1, OBSERVATION, generator=torch.Generator().manual_seed(3)).to(device)
     noise = PlanningNoise.draw(agent, torch.Generator(device=device).manual_seed(4))
@@ -133,23 +167,44 @@ def score_difference(agent: Modem) -> float:
     with torch.no_grad():
         latent = agent.model.encode(observation)
         again = torch.Generator(device=device).manual_seed(4)
-        fused = LatentRollout(agent.model, latent, len(candidates), search.horizon, settings.discount, settings.planning, again)
+        fused = LatentRollout(
+            agent.model,
+            latent,
+            len(candidates),
+            search.horizon,
+            settings.discount,
+            settings.planning,
+            again,
+        )
         _, expected = fused(candidates.new_zeros(1, 0, search.horizon, ACTION))
     return float((scores - expected[0]).abs().max() / expected.std())
 
 
 def centred(size: Size, device: str, turns: int) -> tuple[pd.DataFrame, float]:
     """Seconds per decision (turns, methods), and the difference of the scores."""
-    agents = {terminal: size.agent(device, terminal=terminal) for terminal in ("max_other", "other")}
+    agents = {
+        terminal: size.agent(device, terminal=terminal) for terminal in ("max_other", "other")
+    }
     observations = np.random.default_rng(0).normal(size=(MANY, OBSERVATION)).astype(np.float32)
     one = torch.as_tensor(observations[:1]).to(device)
-    loop, noise = LoopPlanner(agents["max_other"]), PlanningNoise.draw(agents["max_other"], torch.Generator(device=device).manual_seed(0))
-    work: dict[str, tuple[Work, int]] = {LOOP: (lambda: loop.decide(one, noise)[0].cpu().numpy(), 1)}
+    loop, noise = (
+        LoopPlanner(agents["max_other"]),
+        PlanningNoise.draw(agents["max_other"], torch.Generator(device=device).manual_seed(0)),
+    )
+    work: dict[str, tuple[Work, int]] = {
+        LOOP: (lambda: loop.decide(one, noise)[0].cpu().numpy(), 1)
+    }
     for count in (1, MANY):
         for terminal, agent in agents.items():
             name = f"fused, {terminal}" + ("" if count == 1 else f", of {count}")
-            work[name] = (partial(ModemPlanner(agent, explore=True).plan_batch, observations[:count]), count)
-    measured = {name: partial(_per_decision, call, count, size.calls if count == 1 else 1, device) for name, (call, count) in work.items()}
+            work[name] = (
+                partial(ModemPlanner(agent, explore=True).plan_batch, observations[:count]),
+                count,
+            )
+    measured = {
+        name: partial(_per_decision, call, count, size.calls if count == 1 else 1, device)
+        for name, (call, count) in work.items()
+    }
     return alternated(measured, turns), score_difference(agents["max_other"])
 
 
@@ -164,35 +219,56 @@ def centred_lines(name: str, table: pd.DataFrame, apart: float) -> list[str]:
         alone = str(method).removesuffix(f", of {MANY}")
         batch = "" if alone == method else spread(table[alone] / table[method])
         equal = f"{apart:.0e}" if "max_other" in str(method) else ""
-        lines.append(f"| {name} | {method} | {1 / table[method].median():.0f} | {spread(table[LOOP] / table[method])} | {batch} | {equal} |")
+        lines.append(
+            f"| {name} | {method} | {1 / table[method].median():.0f} | {spread(table[LOOP] / table[method])} | {batch} | {equal} |"
+        )
     return lines
 
 
-# --- against torchrl -------------------------------------------------------------------------------------------------
+# --- against torchrl ------------------------------------------------------------------------------
 
 
 class Peer:
     """The child process that runs torchrl's planner on the same weights."""
 
-    def __init__(self, python: str, agent: Modem, starts: Tensor, sequences: Tensor, file: Path) -> None:
+    def __init__(
+        self, python: str, agent: Modem, starts: Tensor, sequences: Tensor, file: Path
+    ) -> None:
         settings, search = agent.settings, agent.settings.planning.search
         record = {
-            "latent_settings": asdict(settings.latent), "observation_size": OBSERVATION, "action_size": ACTION, "weights": agent.model.state_dict(),
-            "discount": settings.discount, "horizon": search.horizon, "iterations": search.iterations, "samples": search.samples,
-            "elites": search.elites, "starts": starts, "sequences": sequences,
-        }  # fmt: skip
+            "latent_settings": asdict(settings.latent),
+            "observation_size": OBSERVATION,
+            "action_size": ACTION,
+            "weights": agent.model.state_dict(),
+            "discount": settings.discount,
+            "horizon": search.horizon,
+            "iterations": search.iterations,
+            "samples": search.samples,
+            "elites": search.elites,
+            "starts": starts,
+            "sequences": sequences,
+        }
         torch.save(record, file)
-        command, root = [python, "-m", "benchmarks.modem.torchrl_peer", str(file)], Path(__file__).resolve().parents[2]
-        self.process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command, root = (
+            [python, "-m", "benchmarks.modem.torchrl_peer", str(file)],
+            Path(__file__).resolve().parents[2],
+        )
+        self.process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(self, command: str) -> Any:
-        """The answer to one line. Raises RuntimeError where the child has died; its own message is on the terminal by then."""
+        """The answer to one line. Raises RuntimeError where the child has died; its own message is
+        on the terminal by then.
+        """
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the peer ended with code {self.process.wait()}: see benchmarks/modem/torchrl_peer.py for what its Python needs")
+            raise RuntimeError(
+                f"the peer ended with code {self.process.wait()}: see benchmarks/modem/torchrl_peer.py for what its Python needs"
+            )
         return json.loads(answer)
 
     def close(self) -> None:
@@ -200,8 +276,12 @@ class Peer:
         self.process.communicate()
 
 
-def gaussian(size: Size, python: str, turns: int, environments: int, folder: Path) -> tuple[pd.DataFrame, float]:
-    """Seconds per decision (turns, methods), and how far the peer's scores are from ours, in standard deviations."""
+def gaussian(
+    size: Size, python: str, turns: int, environments: int, folder: Path
+) -> tuple[pd.DataFrame, float]:
+    """Seconds per decision (turns, methods), and how far the peer's scores are from ours, in
+    standard deviations.
+    """
     agent = size.agent("cpu", terminal="own", pessimism=0.0, noise=0.0)
     planning = agent.settings.planning
     search = replace(planning.search, iterations=6, proposals=0.0, pick="mean", min_std=0.05)
@@ -211,14 +291,27 @@ def gaussian(size: Size, python: str, turns: int, environments: int, folder: Pat
     sequences = torch.rand(64, size.horizon, ACTION, generator=generator) * 2 - 1
     with torch.no_grad():
         starts = agent.model.encode(observations)
-        rollout = LatentRollout(agent.model, starts[:1], 0, size.horizon, agent.settings.discount, agent.settings.planning, generator)
+        rollout = LatentRollout(
+            agent.model,
+            starts[:1],
+            0,
+            size.horizon,
+            agent.settings.discount,
+            agent.settings.planning,
+            generator,
+        )
         _, scores = rollout(sequences.unsqueeze(0))
     peer = Peer(python, agent, starts, sequences, folder / "peer.pt")
     try:
         expected, theirs = scores[0], peer.ask("score")
-        apart = max(float((torch.tensor(theirs[kind]) - expected).abs().max() / expected.std()) for kind in ("documented", "last"))
+        apart = max(
+            float((torch.tensor(theirs[kind]) - expected).abs().max() / expected.std())
+            for kind in ("documented", "last")
+        )
         ours = partial(ModemPlanner(agent).plan_batch, observations.numpy())
-        measured: dict[str, Callable[[], float]] = {"ours": partial(_per_decision, ours, environments, size.calls, "cpu")}
+        measured: dict[str, Callable[[], float]] = {
+            "ours": partial(_per_decision, ours, environments, size.calls, "cpu")
+        }
         for kind, name in zip(("documented", "last"), TORCHRL, strict=True):
             command = f"plan {kind} {environments} {size.calls}"
             measured[name] = lambda command=command: peer.ask(command) / (size.calls * environments)  # type: ignore[misc]
@@ -230,7 +323,10 @@ def gaussian(size: Size, python: str, turns: int, environments: int, folder: Pat
 def gaussian_lines(name: str, environments: int, table: pd.DataFrame, apart: float) -> list[str]:
     """A row per advantage module of the peer."""
     ours = f"| {name} | {environments} | {1 / table['ours'].median():.0f}"
-    rates = {peer: f"{1 / table[peer].median():.0f} | {spread(table[peer] / table['ours'])}" for peer in TORCHRL}
+    rates = {
+        peer: f"{1 / table[peer].median():.0f} | {spread(table[peer] / table['ours'])}"
+        for peer in TORCHRL
+    }
     return [f"{ours} | {peer} | {rate} | {apart:.0e} |" for peer, rate in rates.items()]
 
 
@@ -238,10 +334,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Decisions per second of the fused planner")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument("--turns", type=int, default=15, help="at the small sizes; a third of it at the published one")
+    parser.add_argument(
+        "--turns",
+        type=int,
+        default=15,
+        help="at the small sizes; a third of it at the published one",
+    )
     parser.add_argument("--peer", help="a Python with torchrl")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--note", default="", help="goes into the Markdown file, e.g. what else was running")
+    parser.add_argument(
+        "--note", default="", help="goes into the Markdown file, e.g. what else was running"
+    )
     parser.add_argument("--name", default="planning_latency", help="of the files of results")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -257,20 +360,44 @@ def main() -> None:
         lines += centred_lines(name, table, apart)
         print("\n".join(lines[-table.shape[1] :]), flush=True)
     if options.peer:
-        lines += ["", "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours | scores differ by (std) |"]
+        lines += [
+            "",
+            "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours | scores differ by (std) |",
+        ]
         lines += ["|---|---|---|---|---|---|---|"]
-        for name, environments in [(name, count) for name in options.sizes for count in (1, MANY) if name != "published" or count == 1]:
+        for name, environments in [
+            (name, count)
+            for name in options.sizes
+            for count in (1, MANY)
+            if name != "published" or count == 1
+        ]:
             turns = options.turns if name != "published" else -(-options.turns // 3)
             with tempfile.TemporaryDirectory() as folder:
-                table, apart = gaussian(SIZES[name], options.peer, turns, environments, Path(folder))
+                table, apart = gaussian(
+                    SIZES[name], options.peer, turns, environments, Path(folder)
+                )
             tables.append(table.assign(size=name, part=f"gaussian, {environments}"))
             lines += gaussian_lines(name, environments, table, apart)
             print("\n".join(lines[-len(TORCHRL) :]), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    long = pd.concat([table.rename_axis("turn").reset_index().melt(["part", "size", "turn"], None, "method", "seconds") for table in tables])
+    long = pd.concat(
+        [
+            table.rename_axis("turn")
+            .reset_index()
+            .melt(["part", "size", "turn"], None, "method", "seconds")
+            for table in tables
+        ]
+    )
     long.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6f")
     sizes = [f"* {name}: {SIZES[name]}" for name in options.sizes]
-    text = [*heading(options.device, options.note, before), *lines, "", *sizes, "", "See the head of benchmarks/modem/planning_latency.py."]
+    text = [
+        *heading(options.device, options.note, before),
+        *lines,
+        "",
+        *sizes,
+        "",
+        "See the head of benchmarks/modem/planning_latency.py.",
+    ]
     (RESULTS / f"{options.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 
 

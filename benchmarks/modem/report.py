@@ -16,22 +16,44 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the choice of backend
 from matplotlib.artist import Artist  # noqa: E402
 
 NAMES = {
-    "v2": "MoDem-V2", "v1": "MoDem-V1", "no_demos": "TD-MPC without demonstrations", "no_cloning": "TD-MPC, demonstrations as experience only",
-    "ch": "without ensemble", "ce": "without handover",
-    "he": "without centring", "c": "centring only", "h": "handover only", "e": "ensemble only", "none": "none of the three",
+    "v2": "MoDem-V2",
+    "v1": "MoDem-V1",
+    "no_demos": "TD-MPC without demonstrations",
+    "no_cloning": "TD-MPC, demonstrations as experience only",
+    "ch": "without ensemble",
+    "ce": "without handover",
+    "he": "without centring",
+    "c": "centring only",
+    "h": "handover only",
+    "e": "ensemble only",
+    "none": "none of the three",
     "no_imitation": "without imitation",
-}  # fmt: skip
+}
 GOAL_GAIN, GOAL_SUCCESS = 0.30, 0.80
 SUCCESS = "check/planner_success"
 
 
-def write_report(rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, prefix: str, aims: list[str]) -> None:
-    """Everything into `folder`; names of files begin with `prefix`; `aims` are lines for the end of the report."""
+def write_report(
+    rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, prefix: str, aims: list[str]
+) -> None:
+    """Everything into `folder`; names of files begin with `prefix`; `aims` are lines for the end of
+    the report.
+    """
     replace_file(folder / f"{prefix}_study.csv", lambda draft: rows.to_csv(draft, index=False))
-    replace_file(folder / f"{prefix}_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False))
-    replace_file(folder / f"{prefix}_study.md", lambda draft: draft.write_text(report(rows, aims), encoding="utf-8"))
+    replace_file(
+        folder / f"{prefix}_curves.csv", lambda draft: curves.round(4).to_csv(draft, index=False)
+    )
+    replace_file(
+        folder / f"{prefix}_study.md",
+        lambda draft: draft.write_text(report(rows, aims), encoding="utf-8"),
+    )
     draw(curves, SUCCESS, "success of the planner alone", folder / f"{prefix}_success.png")
-    draw(curves, "violations", "contacts above 100 N so far, steps", folder / f"{prefix}_violations.png")
+    draw(
+        curves,
+        "violations",
+        "contacts above 100 N so far, steps",
+        folder / f"{prefix}_violations.png",
+    )
 
 
 def report(rows: pd.DataFrame, aims: list[str]) -> str:
@@ -56,26 +78,42 @@ def report(rows: pd.DataFrame, aims: list[str]) -> str:
 def interval(values: pd.Series) -> str:
     """Mean in per cent, and its interval where there are several seeds."""
     found = bootstrap(100 * values.to_numpy(float))
-    return f"{found['mean']:.0f} %" + (f" ({found['low']:.0f}..{found['high']:.0f})" if len(values) > 1 else "")
+    return f"{found['mean']:.0f} %" + (
+        f" ({found['low']:.0f}..{found['high']:.0f})" if len(values) > 1 else ""
+    )
 
 
 def study_aims(rows: pd.DataFrame) -> list[str]:
     """What `benchmarks.modem.study` was to show, met or missed."""
-    mean = rows.groupby(["task", "method"])[["planner_success", "clone_success", "violations"]].mean()
-    main = mean.xs("v2", level="method") if "v2" in mean.index.get_level_values("method") else mean.iloc[:0]
+    mean = rows.groupby(["task", "method"])[
+        ["planner_success", "clone_success", "violations"]
+    ].mean()
+    main = (
+        mean.xs("v2", level="method")
+        if "v2" in mean.index.get_level_values("method")
+        else mean.iloc[:0]
+    )
     lines = []
     for task in ("BinPick", "UprightPivot"):
         if task in main.index:
             gain = main.loc[task, "planner_success"] - main.loc[task, "clone_success"]
-            lines.append(f"- {task}, at least 30 points above BC: {verdict(gain >= GOAL_GAIN)} ({100 * gain:+.0f}).")
+            lines.append(
+                f"- {task}, at least 30 points above BC: {verdict(gain >= GOAL_GAIN)} ({100 * gain:+.0f})."
+            )
         if (task, "v1") in mean.index and task in main.index:
             ours, theirs = main.loc[task, "violations"], mean.loc[(task, "v1"), "violations"]
-            lines.append(f"- {task}, fewer violations in training than MoDem-V1: {verdict(ours < theirs)} ({ours:.0f} against {theirs:.0f}).")
+            lines.append(
+                f"- {task}, fewer violations in training than MoDem-V1: {verdict(ours < theirs)} ({ours:.0f} against {theirs:.0f})."
+            )
         if (task, "no_demos") in mean.index:
             reached = mean.loc[(task, "no_demos"), "planner_success"]
-            lines.append(f"- {task}, the agent without demonstrations fails: {verdict(reached < 0.1)} ({100 * reached:.0f} %).")
+            lines.append(
+                f"- {task}, the agent without demonstrations fails: {verdict(reached < 0.1)} ({100 * reached:.0f} %)."
+            )
     high = int((main["planner_success"] >= GOAL_SUCCESS).sum())
-    lines.append(f"- at least 80 % success on three tasks: {verdict(high >= 3)} ({high} of {len(main)}).")
+    lines.append(
+        f"- at least 80 % success on three tasks: {verdict(high >= 3)} ({high} of {len(main)})."
+    )
     return lines
 
 
@@ -93,16 +131,25 @@ def verdict(met: bool) -> str:
 
 
 def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
-    """One panel per task: mean over seeds against environment steps, with the range of a 95 % bootstrap interval; for success, also the clone's."""
+    """One panel per task: mean over seeds against environment steps, with the range of a 95 %
+    bootstrap interval; for success, also the clone's.
+    """
     tasks, methods = list(dict.fromkeys(curves["task"])), list(dict.fromkeys(curves["method"]))
-    figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 4.0), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(tasks), figsize=(4.2 * len(tasks), 4.0), squeeze=False, layout="constrained"
+    )
     lines: dict[str, Artist] = {}
     for axis, task in zip(axes[0], tasks, strict=True):
         panel = curves[curves["task"] == task]
         for method, group in panel.dropna(subset=[column]).groupby("method", sort=False):
-            by_step = [(step, bootstrap(values.to_numpy(float))) for step, values in group.groupby("step")[column]]
+            by_step = [
+                (step, bootstrap(values.to_numpy(float)))
+                for step, values in group.groupby("step")[column]
+            ]
             steps = np.array([step for step, _ in by_step])
-            mean, low, high = (np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high"))
+            mean, low, high = (
+                np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high")
+            )
             color = plt.get_cmap("tab20")(methods.index(method))
             (lines[NAMES[str(method)]],) = axis.plot(steps, mean, color=color)
             axis.fill_between(steps, low, high, alpha=0.2, color=color)
@@ -113,6 +160,12 @@ def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
         axis.set(title=task, xlabel="environment steps", ylabel=label)
         axis.grid(alpha=0.3)
         axis.locator_params(axis="x", nbins=5)
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(len(lines), 2 * len(tasks)), fontsize=7)
+    figure.legend(
+        lines.values(),
+        lines.keys(),
+        loc="outside lower center",
+        ncols=min(len(lines), 2 * len(tasks)),
+        fontsize=7,
+    )
     replace_file(file, lambda draft: figure.savefig(draft, dpi=110))
     plt.close(figure)

@@ -1,4 +1,6 @@
-"""Trainings of MoDem's studies: each in a folder of its own, resumed where it was interrupted, evaluated on the same new episodes."""
+"""Trainings of MoDem's studies: each in a folder of its own, resumed where it was interrupted,
+evaluated on the same new episodes.
+"""
 
 from __future__ import annotations
 
@@ -39,25 +41,46 @@ class Job:
         return out / self.task / self.method / f"seed{self.seed}"
 
 
-def train_and_evaluate(job: Job, make: Callable[[], ModemTask], settings: ModemSettings, out: Path) -> dict[str, Any]:
-    """Train, let planner and clone play, and return the row of this run; a finished one is read. Raises CheckpointError if it had other settings."""
+def train_and_evaluate(
+    job: Job, make: Callable[[], ModemTask], settings: ModemSettings, out: Path
+) -> dict[str, Any]:
+    """Train, let planner and clone play, and return the row of this run; a finished one is read.
+    Raises CheckpointError if it had other settings.
+    """
     torch.set_num_threads(1)
     folder = job.folder(out)
     row = folder / "row.json"
     if row.exists():
         finished = json.loads(row.read_text(encoding="utf-8"))
         if finished["settings"] != repr(settings):
-            raise CheckpointError(f"{folder} is a finished run with other settings: choose another folder with --out, or delete it to train again")
+            raise CheckpointError(
+                f"{folder} is a finished run with other settings: choose another folder with --out, or delete it to train again"
+            )
         return dict(finished["figures"])
     task = make()
-    checkpoint = fit_resumably(ModemModule(task, settings, seed=job.seed), folder, check_every=10, save_every=5)
-    figures: dict[str, Any] = {"part": job.part, "task": job.task, "method": job.method, "seed": job.seed, "steps": settings.steps}
+    checkpoint = fit_resumably(
+        ModemModule(task, settings, seed=job.seed), folder, check_every=10, save_every=5
+    )
+    figures: dict[str, Any] = {
+        "part": job.part,
+        "task": job.task,
+        "method": job.method,
+        "seed": job.seed,
+        "steps": settings.steps,
+    }
     table = pd.read_csv(folder / "metrics.csv")
     figures |= {name: float(table[name].max()) for name in ("violations", "saturations")}
     for name, share in (("planner", 1.0), ("clone", 0.0)):
         if share or settings.clone_updates:
-            figures |= {f"{name}_{key}": value for key, value in evaluated(task, checkpoint, share).items()}
-    replace_file(row, lambda draft: draft.write_text(json.dumps({"settings": repr(settings), "figures": figures}), encoding="utf-8"))
+            figures |= {
+                f"{name}_{key}": value for key, value in evaluated(task, checkpoint, share).items()
+            }
+    replace_file(
+        row,
+        lambda draft: draft.write_text(
+            json.dumps({"settings": repr(settings), "figures": figures}), encoding="utf-8"
+        ),
+    )
     return figures
 
 
@@ -72,13 +95,20 @@ def evaluated(task: ModemTask, checkpoint: Path, share: float) -> dict[str, floa
     return figures_of(played)
 
 
-def run_all(run: Callable[[Job, Path], dict[str, Any]], jobs: list[Job], workers: int, out: Path) -> pd.DataFrame:
+def run_all(
+    run: Callable[[Job, Path], dict[str, Any]], jobs: list[Job], workers: int, out: Path
+) -> pd.DataFrame:
     """The rows of all jobs, in their order; each is printed as it comes."""
     rows = []
-    for row in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(joblib.delayed(run)(job, out) for job in jobs):
+    for row in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
+        joblib.delayed(run)(job, out) for job in jobs
+    ):
         rows.append(row)
         clone = row.get("clone_success", float("nan"))
-        print(f"{row['task']} {row['method']} {row['seed']}: planner {row['planner_success']:.2f}, clone {clone:.2f}", flush=True)
+        print(
+            f"{row['task']} {row['method']} {row['seed']}: planner {row['planner_success']:.2f}, clone {clone:.2f}",
+            flush=True,
+        )
     order = {job: index for index, job in enumerate(jobs)}
     rows.sort(key=lambda row: order[Job(row["part"], row["task"], row["method"], row["seed"])])
     return pd.DataFrame(rows)
@@ -91,7 +121,9 @@ def curves(jobs: list[Job], out: Path) -> pd.DataFrame:
         file = job.folder(out) / "metrics.csv"
         if file.exists():
             table = pd.read_csv(file)
-            tables.append(table.assign(part=job.part, task=job.task, method=job.method, seed=job.seed))
+            tables.append(
+                table.assign(part=job.part, task=job.task, method=job.method, seed=job.seed)
+            )
     kept = ["part", "task", "method", "seed", "epoch", "step", "violations", "saturations"]
     whole = pd.concat(tables, ignore_index=True)
     return whole[kept + [name for name in whole if name.startswith(("check/", "train/success"))]]

@@ -1,17 +1,20 @@
 """MoDem-V2, its baselines and its ablation on the four manipulation tasks, in resumable runs.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.study [--parts main baselines ablation] [--tasks ...] [--seeds 3] [--jobs 2] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.study [--parts main baselines ablation] [--tasks
+    ...] [--seeds 3] [--jobs 2] [--out FOLDER]
 
 What is finished is not repeated, what was interrupted goes on. Parts:
 
-  main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the baseline "BC"
-  baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one actor-critic pair, no handover, no imitation, white noise) and
-             TD-MPC without demonstrations, on pick and pivot, 2 seeds; and TD-MPC with demonstrations among its experience, but without
-             cloning, seed 0
-  ablation   centring x handover x ensemble on bin pick, seed 0; and MoDem-V2 without the imitation term, which was not published
+  main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the
+  baseline "BC" baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one
+  actor-critic pair, no handover, no imitation, white noise) and
+             TD-MPC without demonstrations, on pick and pivot, 2 seeds; and TD-MPC with
+             demonstrations among its experience, but without cloning, seed 0
+  ablation   centring x handover x ensemble on bin pick, seed 0; and MoDem-V2 without the imitation
+  term, which was not published
 
-After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row per run), modem_curves.csv (checks during
-training), modem_study.md and two plots.
+After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row
+per run), modem_curves.csv (checks during training), modem_study.md and two plots.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ MODULE = "worldplan.envs.manipulation:worldplan/"
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """How many demonstrations a task gets, how noisy they are, and how long it is trained, in environment steps."""
+    """How many demonstrations a task gets, how noisy they are, and how long it is trained, in
+    environment steps.
+    """
 
     episodes: int
     noise: float
@@ -62,9 +67,13 @@ def at_once(settings: ModemSettings) -> ModemSettings:
 
 
 def method_settings(name: str, steps: int) -> ModemSettings:
-    """Settings of "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation: what is on, "c"entring, "h"andover, "e"nsemble, or "none"."""
+    """Settings of "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation: what is on,
+    "c"entring, "h"andover, "e"nsemble, or "none".
+    """
     share = Schedule(0.75, 0.25, 0, steps // 2)
-    settings = replace(V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2))
+    settings = replace(
+        V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2)
+    )
     if name == "v2":
         return settings
     if name == "no_imitation":
@@ -72,17 +81,23 @@ def method_settings(name: str, steps: int) -> ModemSettings:
     if name == "v1":
         return published(ablated(settings, ""))
     if name in ("no_demos", "no_cloning"):
-        return replace(published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0)  # nothing else would train the encoder
+        return replace(
+            published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0
+        )  # nothing else would train the encoder
     return ablated(settings, "" if name == "none" else name)
 
 
 def published(settings: ModemSettings) -> ModemSettings:
-    """Without imitation, and with white noise; learning rates, slow copy, frozen encoder and scale stay, since they help here."""
+    """Without imitation, and with white noise; learning rates, slow copy, frozen encoder and scale
+    stay, since they help here.
+    """
     return replace(settings, imitation=0.0, planning=replace(settings.planning, correlation=0.0))
 
 
 def ablated(settings: ModemSettings, on: str) -> ModemSettings:
-    """Without centring: MPPI around the warm-started plan; without ensemble: one pair and no penalty; without handover: the planner at once."""
+    """Without centring: MPPI around the warm-started plan; without ensemble: one pair and no
+    penalty; without handover: the planner at once.
+    """
     planning = settings.planning
     if "e" not in on:
         settings = replace(settings, latent=replace(settings.latent, members=1))
@@ -100,15 +115,26 @@ def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
         found += [Job("main", task, "v2", seed) for seed in range(seeds) for task in tasks]
     if "baselines" in parts:
         hard = [task for task in ("BinPick", "UprightPivot") if task in tasks]
-        found += [Job("baselines", task, method, seed) for seed in range(min(seeds, 2)) for task in hard for method in ("v1", "no_demos")]
+        found += [
+            Job("baselines", task, method, seed)
+            for seed in range(min(seeds, 2))
+            for task in hard
+            for method in ("v1", "no_demos")
+        ]
         found += [Job("baselines", task, "no_cloning", 0) for task in hard]
     if "ablation" in parts and "BinPick" in tasks:
-        ons = ["".join(letters) for size in (2, 1, 0) for letters in itertools.combinations("che", size)]
+        ons = [
+            "".join(letters)
+            for size in (2, 1, 0)
+            for letters in itertools.combinations("che", size)
+        ]
         found += [Job("ablation", "BinPick", on or "none", 0) for on in [*ons, "no_imitation"]]
     return found
 
 
-def demonstrations(environment: str, options: dict[str, Any], wanted: Demonstrations, seed: int) -> list[Episode]:
+def demonstrations(
+    environment: str, options: dict[str, Any], wanted: Demonstrations, seed: int
+) -> list[Episode]:
     """Noisy scripted successes; other ones for every seed."""
     env = gym.make(environment, **options)
     demonstrator = demonstrator_of(environment.removeprefix(MODULE).removesuffix("-v0"))
@@ -120,27 +146,45 @@ def demonstrations(environment: str, options: dict[str, Any], wanted: Demonstrat
         if len(found) == wanted.episodes:
             env.close()
             return found
-    raise DatasetError(f"{environment}: 1000 tries of the demonstrator, of which {len(found)} were successes")
+    raise DatasetError(
+        f"{environment}: 1000 tries of the demonstrator, of which {len(found)} were successes"
+    )
 
 
 def task_of(job: Job, options: dict[str, Any], wanted: Demonstrations) -> ModemTask:
     """Environment and demonstrations of a training; of "no_demos", the environment only."""
     environment = f"{MODULE}{job.task}-v0"
-    shown = [] if job.method == "no_demos" else demonstrations(environment, options, wanted, job.seed)
-    about = {"environment": environment, "options": options, "noise": wanted.noise, "episodes": len(shown)}
+    shown = (
+        [] if job.method == "no_demos" else demonstrations(environment, options, wanted, job.seed)
+    )
+    about = {
+        "environment": environment,
+        "options": options,
+        "noise": wanted.noise,
+        "episodes": len(shown),
+    }
     return ModemTask(environment, options, shown, about)
 
 
 def run(job: Job, out: Path) -> dict[str, Any]:
     """Train, evaluate, and return the row of this run."""
     wanted = TASKS[job.task]
-    return train_and_evaluate(job, lambda: task_of(job, {}, wanted), method_settings(job.method, wanted.steps), out)
+    return train_and_evaluate(
+        job, lambda: task_of(job, {}, wanted), method_settings(job.method, wanted.steps), out
+    )
 
 
 def main() -> None:
     """Entry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["main", "baselines", "ablation"], choices=["main", "baselines", "ablation"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=["main", "baselines", "ablation"],
+        choices=["main", "baselines", "ablation"],
+    )
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
@@ -149,7 +193,9 @@ def main() -> None:
     options = parser.parse_args()
     jobs = jobs_of(options.parts, options.tasks, options.seeds)
     rows = run_all(run, jobs, options.jobs, options.out)
-    write_report(rows, curves(jobs, options.out), options.results, prefix="modem", aims=study_aims(rows))
+    write_report(
+        rows, curves(jobs, options.out), options.results, prefix="modem", aims=study_aims(rows)
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""torchrl's MPPI planner over worldplan's latent model; run by an interpreter of its own, from the repository root:
+"""torchrl's MPPI planner over worldplan's latent model; run by an interpreter of its own, from the
+repository root:
 
     python -m venv peer && peer/bin/pip install torch==2.13.0 torchrl==0.14.1 gymnasium
     python -m benchmarks.modem.planning_latency --peer peer/bin/python
 
-torchrl 0.14.1 asks for torch 2.14 where its compiled extension is used; the planner itself is Python and runs with the torch of the other side,
-which is what keeps the comparison one of planners.
+torchrl 0.14.1 asks for torch 2.14 where its compiled extension is used; the planner itself is
+Python and runs with the torch of the other side, which is what keeps the comparison one of
+planners.
 
-Reads one file written by `benchmarks.modem.planning_latency` (weights, sizes, sequences to score), then takes a command per line and answers with one line
-of JSON: "score" -> the scores of the sequences; "plan KIND ENVIRONMENTS COUNT" -> CPU seconds of COUNT decisions. KIND is the advantage module:
-"documented", torchrl's TDLambdaEstimator (lambda 1), which values every state of a roll-out, or "last", own and cheaper, which values the last.
+Reads one file written by `benchmarks.modem.planning_latency` (weights, sizes, sequences to score),
+then takes a command per line and answers with one line of JSON: "score" -> the scores of the
+sequences; "plan KIND ENVIRONMENTS COUNT" -> CPU seconds of COUNT decisions. KIND is the advantage
+module: "documented", torchrl's TDLambdaEstimator (lambda 1), which values every state of a
+roll-out, or "last", own and cheaper, which values the last.
 """
 
 from __future__ import annotations
@@ -35,11 +39,19 @@ class World(ModelBasedEnvBase):
     """The latent model as torchrl's model-based environment."""
 
     def __init__(self, model: LatentModel) -> None:
-        step = TensorDictModule(_Step(model), in_keys=["latent", "action"], out_keys=["latent", "reward"])
+        step = TensorDictModule(
+            _Step(model), in_keys=["latent", "action"], out_keys=["latent", "reward"]
+        )
         super().__init__(step, batch_size=torch.Size([]))
         latent = Unbounded((model.observation_size,))
-        self.observation_spec, self.state_spec = Composite(latent=latent), Composite(latent=latent.clone())
-        self.action_spec, self.reward_spec = Bounded(-1.0, 1.0, (model.action_size,)), Unbounded((1,))
+        self.observation_spec, self.state_spec = (
+            Composite(latent=latent),
+            Composite(latent=latent.clone()),
+        )
+        self.action_spec, self.reward_spec = (
+            Bounded(-1.0, 1.0, (model.action_size,)),
+            Unbounded((1,)),
+        )
 
     def _reset(self, tensordict: TensorDict, **_: Any) -> TensorDict:
         return tensordict
@@ -51,11 +63,15 @@ class _Step(nn.Module):
         self.model = model
 
     def forward(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.next_latent(latent, action), self.model.reward(latent, action).unsqueeze(-1)
+        return self.model.next_latent(latent, action), self.model.reward(latent, action).unsqueeze(
+            -1
+        )
 
 
 class _Value(nn.Module):
-    """(..., latent) -> (..., 1): mean over the critics of what they think of their own actors' actions."""
+    """(..., latent) -> (..., 1): mean over the critics of what they think of their own actors'
+    actions.
+    """
 
     def __init__(self, model: LatentModel) -> None:
         super().__init__()
@@ -63,7 +79,9 @@ class _Value(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         flat = latent.flatten(0, -2)
-        return self.model.value(flat, self.model.actor(flat)).mean((0, 1)).view(*latent.shape[:-1], 1)
+        return (
+            self.model.value(flat, self.model.actor(flat)).mean((0, 1)).view(*latent.shape[:-1], 1)
+        )
 
 
 class _LastValue(nn.Module):
@@ -74,9 +92,14 @@ class _LastValue(nn.Module):
         self.value, self.discount = value, discount
 
     def forward(self, rollout: TensorDict) -> TensorDict:
-        reward, latent = rollout["next", "reward"], rollout["next", "latent"]  # (..., horizon, 1), (..., horizon, latent)
+        reward, latent = (
+            rollout["next", "reward"],
+            rollout["next", "latent"],
+        )  # (..., horizon, 1), (..., horizon, latent)
         powers = self.discount ** torch.arange(reward.shape[-2]).unsqueeze(-1)
-        total = (reward * powers).sum(-2) + self.discount ** reward.shape[-2] * self.value(latent[..., -1, :])
+        total = (reward * powers).sum(-2) + self.discount ** reward.shape[-2] * self.value(
+            latent[..., -1, :]
+        )
         return rollout.set("advantage", total.unsqueeze(-2).expand_as(reward))
 
 
@@ -90,24 +113,42 @@ def main(file: str) -> None:
     model.eval().requires_grad_(False)
     world, value = World(model), _Value(model)
     estimator = TDLambdaEstimator(
-        gamma=asked["discount"], lmbda=1.0, value_network=TensorDictModule(value, in_keys=["latent"], out_keys=["state_value"])
+        gamma=asked["discount"],
+        lmbda=1.0,
+        value_network=TensorDictModule(value, in_keys=["latent"], out_keys=["state_value"]),
     )
     planners = {
         kind: MPPIPlanner(
-            world, module, temperature=1.0, planning_horizon=asked["horizon"], optim_steps=asked["iterations"], num_candidates=asked["samples"],
+            world,
+            module,
+            temperature=1.0,
+            planning_horizon=asked["horizon"],
+            optim_steps=asked["iterations"],
+            num_candidates=asked["samples"],
             top_k=asked["elites"],
         )
-        for kind, module in (("documented", estimator), ("last", _LastValue(value, asked["discount"])))
-    }  # fmt: skip
+        for kind, module in (
+            ("documented", estimator),
+            ("last", _LastValue(value, asked["discount"])),
+        )
+    }
     for line in sys.stdin:
         command, *words = line.split()
         with torch.no_grad():
-            answer = score(world, planners, asked) if command == "score" else plan(planners[words[0]], asked["starts"], *map(int, words[1:]))
+            answer = (
+                score(world, planners, asked)
+                if command == "score"
+                else plan(planners[words[0]], asked["starts"], *map(int, words[1:]))
+            )
         print(json.dumps(answer), flush=True)
 
 
-def score(world: World, planners: dict[str, MPPIPlanner], asked: dict[str, Any]) -> dict[str, list[float]]:
-    """What both advantage modules say about given sequences, the value of the first state added back where it was taken off."""
+def score(
+    world: World, planners: dict[str, MPPIPlanner], asked: dict[str, Any]
+) -> dict[str, list[float]]:
+    """What both advantage modules say about given sequences, the value of the first state added
+    back where it was taken off.
+    """
     actions = asked["sequences"]  # (n, horizon, action)
     steps = iter(actions.unbind(1))
 

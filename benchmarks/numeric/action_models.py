@@ -1,14 +1,19 @@
-"""Learning numeric action models and planning with them: worldplan against the package n-sam with ENHSP, on the same folds.
+"""Learning numeric action models and planning with them: worldplan against the package n-sam with
+ENHSP, on the same folds.
 
-    python -m benchmarks.numeric.action_models DATA [--domains counters depots minecraft] [--counts 5 20 80] [--folds 5] [--problems 6]
+    python -m benchmarks.numeric.action_models DATA [--domains counters depots minecraft] [--counts
+    5 20 80] [--folds 5] [--problems 6]
         [--limit 20] [--peer PYTHON] [--wide]
 
-DATA holds a folder per domain: one `*domain*.pddl` and for each problem X.pddl, X.trajectory. PYTHON is an interpreter with n-sam (see
-benchmarks/numeric/nsam_peer.py). Both learn from the same trajectories of each fold and plan for the same held-out problems: worldplan with its own
-search, exactly; n-sam as its authors run it, with ENHSP (sat-hmrphj) at a tolerance of 0.1. Every plan is replayed in the true domain without
-tolerance by unified-planning's validator: a plan that fails there is a false plan. Learning time is CPU seconds without reading files, n-sam's
-in its own process. Rows are kept in benchmarks/numeric/results/action_models.csv and finished ones are not run again; the tables are in the .md beside it.
-`--wide` adds one action over nine fluents with 2,200 transitions, against Qhull on the same points (60 s limit).
+DATA holds a folder per domain: one `*domain*.pddl` and for each problem X.pddl, X.trajectory.
+PYTHON is an interpreter with n-sam (see benchmarks/numeric/nsam_peer.py). Both learn from the same
+trajectories of each fold and plan for the same held-out problems: worldplan with its own search,
+exactly; n-sam as its authors run it, with ENHSP (sat-hmrphj) at a tolerance of 0.1. Every plan is
+replayed in the true domain without tolerance by unified-planning's validator: a plan that fails
+there is a false plan. Learning time is CPU seconds without reading files, n-sam's in its own
+process. Rows are kept in benchmarks/numeric/results/action_models.csv and finished ones are not run
+again; the tables are in the .md beside it. `--wide` adds one action over nine fluents with 2,200
+transitions, against Qhull on the same points (60 s limit).
 """
 
 from __future__ import annotations
@@ -47,10 +52,19 @@ def main() -> None:
     parser.add_argument("--domains", nargs="+", default=["minecraft", "counters", "depots"])
     parser.add_argument("--counts", nargs="+", type=int, default=[5, 20, 80])
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--problems", type=int, default=6, help="held-out problems per fold that both plan for")
+    parser.add_argument(
+        "--problems", type=int, default=6, help="held-out problems per fold that both plan for"
+    )
     parser.add_argument("--limit", type=float, default=20.0, help="seconds per problem")
-    parser.add_argument("--peer", default="", help="an interpreter with n-sam; without it only worldplan runs")
-    parser.add_argument("--learning-limit", type=float, default=400.0, help="seconds after which n-sam's learning is stopped")
+    parser.add_argument(
+        "--peer", default="", help="an interpreter with n-sam; without it only worldplan runs"
+    )
+    parser.add_argument(
+        "--learning-limit",
+        type=float,
+        default=400.0,
+        help="seconds after which n-sam's learning is stopped",
+    )
     parser.add_argument("--wide", action="store_true")
     options = parser.parse_args()
     table = RESULTS / "action_models.csv"
@@ -77,7 +91,12 @@ def compare(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str,
         order = np.random.default_rng(42).permutation(len(paths))
         for fold in range(options.folds):
             held_out = [paths[i] for i in order[fold :: options.folds]][: options.problems]
-            rest = [paths[i] for k in range(options.folds) if k != fold for i in order[k :: options.folds]]
+            rest = [
+                paths[i]
+                for k in range(options.folds)
+                if k != fold
+                for i in order[k :: options.folds]
+            ]
             rest = [rest[i] for i in np.random.default_rng([42, fold]).permutation(len(rest))]
             for count in options.counts:
                 for system, run in {"worldplan": ours, "n-sam + ENHSP": theirs}.items():
@@ -87,7 +106,13 @@ def compare(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str,
                         yield dict(zip(KEY, key, strict=True)) | row
 
 
-def ours(domain: Path, vocabulary: Vocabulary, training: Sequence[Path], held_out: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
+def ours(
+    domain: Path,
+    vocabulary: Vocabulary,
+    training: Sequence[Path],
+    held_out: Sequence[Path],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
     """Learn and plan exactly."""
     trajectories = [read_trajectory(path, vocabulary) for path in training]
     start = time.process_time()
@@ -95,23 +120,42 @@ def ours(domain: Path, vocabulary: Vocabulary, training: Sequence[Path], held_ou
     seconds = time.process_time() - start
     plans: list[tuple[Sequence[Ground] | None, float]] = []
     for path in held_out:
-        result = search(model, read_problem(path.with_suffix(".pddl"), vocabulary), time_limit=options.limit)
+        result = search(
+            model, read_problem(path.with_suffix(".pddl"), vocabulary), time_limit=options.limit
+        )
         plans.append((result.plan, result.seconds))
-    return {"learning_seconds": seconds, "self_consistency": self_consistency(model, trajectories)} | judge(domain, held_out, plans)
+    return {
+        "learning_seconds": seconds,
+        "self_consistency": self_consistency(model, trajectories),
+    } | judge(domain, held_out, plans)
 
 
-def theirs(domain: Path, vocabulary: Vocabulary, training: Sequence[Path], held_out: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
+def theirs(
+    domain: Path,
+    vocabulary: Vocabulary,
+    training: Sequence[Path],
+    held_out: Sequence[Path],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
     """The package and the planner as its authors run them."""
     with tempfile.TemporaryDirectory() as scratch:
         learned = Path(scratch) / "learned.pddl"
         script = str(Path(__file__).with_name("nsam_peer.py"))
         command = [options.peer, script, str(domain), str(learned), *map(str, training)]
         try:
-            output = subprocess.run(command, capture_output=True, text=True, timeout=options.learning_limit, cwd=scratch, check=True).stdout
+            output = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=options.learning_limit,
+                cwd=scratch,
+                check=True,
+            ).stdout
         except subprocess.TimeoutExpired:
-            return {"learning_seconds": options.learning_limit, "note": "learning stopped at its limit"} | judge(
-                domain, held_out, [(None, 0.0)] * len(held_out)
-            )
+            return {
+                "learning_seconds": options.learning_limit,
+                "note": "learning stopped at its limit",
+            } | judge(domain, held_out, [(None, 0.0)] * len(held_out))
         seconds = json.loads(output.strip().splitlines()[-1])["seconds"]
         plans = [enhsp(learned, path.with_suffix(".pddl"), options.limit) for path in held_out]
     return {"learning_seconds": seconds} | judge(domain, held_out, plans)
@@ -127,7 +171,9 @@ def enhsp(domain: Path, problem: Path, limit: float) -> tuple[list[Ground] | Non
     command += ["-planner", "sat-hmrphj", "-tolerance", TOLERANCE, "-gro", "naive"]
     start = time.perf_counter()
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False).stdout
+        output = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, check=False
+        ).stdout
     except subprocess.TimeoutExpired:
         return None, limit
     seconds = time.perf_counter() - start
@@ -137,41 +183,74 @@ def enhsp(domain: Path, problem: Path, limit: float) -> tuple[list[Ground] | Non
     return [tuple(step.lower().split()) for step in steps], seconds
 
 
-def judge(domain: Path, held_out: Sequence[Path], plans: Sequence[tuple[Sequence[Ground] | None, float]]) -> dict[str, Any]:
+def judge(
+    domain: Path, held_out: Sequence[Path], plans: Sequence[tuple[Sequence[Ground] | None, float]]
+) -> dict[str, Any]:
     """How many problems were truly solved, and how many plans are false."""
-    found = [(path, plan) for path, (plan, _) in zip(held_out, plans, strict=True) if plan is not None]
-    valid = sum(validate_with_unified_planning(domain, path.with_suffix(".pddl"), plan).valid for path, plan in found)
+    found = [
+        (path, plan) for path, (plan, _) in zip(held_out, plans, strict=True) if plan is not None
+    ]
+    valid = sum(
+        validate_with_unified_planning(domain, path.with_suffix(".pddl"), plan).valid
+        for path, plan in found
+    )
     seconds = float(np.mean([seconds for _, seconds in plans]))
-    return {"problems": len(held_out), "solved": valid, "false_plans": len(found) - valid, "planning_seconds": seconds}
+    return {
+        "problems": len(held_out),
+        "solved": valid,
+        "false_plans": len(found) - valid,
+        "planning_seconds": seconds,
+    }
 
 
 def self_consistency(model: NumericModel, trajectories: Sequence[Trajectory]) -> float:
     """Share of the training transitions that the model accepts and predicts exactly."""
     right = total = 0
     for trajectory in trajectories:
-        for before, call, after in zip(trajectory.states, trajectory.calls, trajectory.states[1:], strict=False):
+        for before, call, after in zip(
+            trajectory.states, trajectory.calls, trajectory.states[1:], strict=False
+        ):
             if before != after:
                 action = model.actions.get(call[0])
                 total += 1
-                right += action is not None and action.applicable(call[1:], before) and action.successor(call[1:], before) == after
+                right += (
+                    action is not None
+                    and action.applicable(call[1:], before)
+                    and action.successor(call[1:], before) == after
+                )
     return right / total
 
 
 def report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
     """The tables."""
     lines = [
-        "# Numeric action models: worldplan against n-sam 1.3.1 with ENHSP", "",
+        "# Numeric action models: worldplan against n-sam 1.3.1 with ENHSP",
+        "",
         f"{options.folds} folds, {options.problems} held-out problems each, {options.limit:g} s per problem; learning in CPU seconds, mean over "
         "folds; the ratio is n-sam's learning time over worldplan's on the same fold, median [least, greatest]. False plans fail in truth.",
         "",
         "| domain | trajectories | system | solved | false plans | learning s | planning s | self-consistency | learning ratio |",
         "|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for (domain, count, system), group in rows.groupby(["domain", "trajectories", "system"], sort=False):
-        own = rows[(rows.domain == domain) & (rows.trajectories == count) & (rows.system == "worldplan")].set_index("fold").learning_seconds
+    ]
+    for (domain, count, system), group in rows.groupby(
+        ["domain", "trajectories", "system"], sort=False
+    ):
+        own = (
+            rows[
+                (rows.domain == domain)
+                & (rows.trajectories == count)
+                & (rows.system == "worldplan")
+            ]
+            .set_index("fold")
+            .learning_seconds
+        )
         ratio = (group.set_index("fold").learning_seconds / own).dropna()
         interval = bootstrap((group.solved / group.problems).to_numpy())
-        spread = "" if system == "worldplan" else f"{ratio.median():.0f}x [{ratio.min():.0f}, {ratio.max():.0f}]"
+        spread = (
+            ""
+            if system == "worldplan"
+            else f"{ratio.median():.0f}x [{ratio.min():.0f}, {ratio.max():.0f}]"
+        )
         consistency = f"{group.self_consistency.mean():.1%}" if system == "worldplan" else ""
         stopped = group.note.notna().sum() if "note" in group else 0
         lines.append(
@@ -183,7 +262,9 @@ def report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
 
 
 def wide() -> str:
-    """One action over nine fluents, 200 trajectories of 11 transitions: worldplan's learning and Qhull on the same points."""
+    """One action over nine fluents, 200 trajectories of 11 transitions: worldplan's learning and
+    Qhull on the same points.
+    """
     rng = np.random.default_rng(0)
     points, effect = rng.integers(0, 100, (2200, 9)), rng.integers(-3, 4, (9, 9))
     vocabulary = Vocabulary("wide", {}, {}, {}, {f"x{i}": () for i in range(9)}, {"mix": ()})
@@ -198,7 +279,10 @@ def wide() -> str:
         learner.observe_transition(before, ("mix",), after)
     action = learner.model().actions["mix"]
     seconds = time.process_time() - start
-    asked = [state(points[rng.integers(0, 2200, 10)].mean(axis=0).round().astype(int)) for _ in range(100)]
+    asked = [
+        state(points[rng.integers(0, 2200, 10)].mean(axis=0).round().astype(int))
+        for _ in range(100)
+    ]
     start = time.process_time()
     inside = sum(action.applicable((), one) for one in asked)
     question = (time.process_time() - start) / 100
@@ -206,7 +290,9 @@ def wide() -> str:
     start = time.perf_counter()
     process.start()
     process.join(60)
-    finished = f"{time.perf_counter() - start:.0f} s" if process.exitcode == 0 else "not finished in 60 s"
+    finished = (
+        f"{time.perf_counter() - start:.0f} s" if process.exitcode == 0 else "not finished in 60 s"
+    )
     process.kill()
     return (
         f"Nine fluents, 2,200 transitions: learned in {seconds:.2f} CPU seconds; a new state is decided in {question * 1000:.1f} ms "

@@ -1,22 +1,30 @@
-"""Training of the dynamics ensemble: worldplan against the usual structure, side by side in one process.
+"""Training of the dynamics ensemble: worldplan against the usual structure, side by side in one
+process.
 
-    python -m benchmarks.offline.ensemble_training                                  # synthetic data, CPU, one thread: about 3 minutes
-    python -m benchmarks.offline.ensemble_training --data worldplan/hopper-medium-replay-own-v0 --rows 50000 --device cuda
+    python -m benchmarks.offline.ensemble_training                                  # synthetic
+    data, CPU, one thread: about 3 minutes python -m benchmarks.offline.ensemble_training --data
+    worldplan/hopper-medium-replay-own-v0 --rows 50000 --device cuda
 
-* ours   `fit_ensemble`, all of it: Lightning, the check after every epoch, checkpoints and metrics written.
-* usual  as in the public code of RAVL and its ancestors: one network per member in a Python loop, bootstrapped copies of
-         the data, a DataLoader that takes single rows, the check member by member at batch 256 with copies of all weights.
+* ours   `fit_ensemble`, all of it: Lightning, the check after every epoch, checkpoints and metrics
+  written.
+* usual  as in the public code of RAVL and its ancestors: one network per member in a Python loop,
+  bootstrapped copies of
+         the data, a DataLoader that takes single rows, the check member by member at batch 256 with
+         copies of all weights.
 
-Both see the same training and held-out rows and make the same number of gradient steps on batches of the same size.
+Both see the same training and held-out rows and make the same number of gradient steps on batches
+of the same size.
 
-1. Speed. The usual structure with our loss, initial law and normalised targets, so that the errors are equal and only the
-   structure differs. Repeats alternate; the ratio is of samples (rows x members) per second, in CPU time of the process
-   and in wall time.
-2. Error. The usual structure also with the usual objective (raw targets, likelihood not weighted): held-out errors after
+1. Speed. The usual structure with our loss, initial law and normalised targets, so that the errors
+   are equal and only the
+   structure differs. Repeats alternate; the ratio is of samples (rows x members) per second, in CPU
+   time of the process and in wall time.
+2. Error. The usual structure also with the usual objective (raw targets, likelihood not weighted):
+   held-out errors after
    the same steps, and when ours first reached its final ones.
 
-Held-out error: mean over members and outputs of the squared error in units of the variance of the target; NLL: mean of
-log s^2 + (y - mu)^2 / s^2 in units of the environment.
+Held-out error: mean over members and outputs of the squared error in units of the variance of the
+target; NLL: mean of log s^2 + (y - mu)^2 / s^2 in units of the environment.
 """
 
 from __future__ import annotations
@@ -41,8 +49,19 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.ensemble.model import BOUND_WEIGHT, MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, GaussianEnsemble, changes
-from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings, fit_ensemble, hold_out
+from worldplan.world_models.ensemble.model import (
+    BOUND_WEIGHT,
+    MAX_LOG_VARIANCE,
+    MIN_LOG_VARIANCE,
+    GaussianEnsemble,
+    changes,
+)
+from worldplan.world_models.ensemble.training import (
+    EnsembleModule,
+    EnsembleSettings,
+    fit_ensemble,
+    hold_out,
+)
 
 RESULTS = Path(__file__).with_name("results")
 OBSERVATION, ACTION, EPISODE = 11, 3, 100  # sizes of Hopper
@@ -56,11 +75,26 @@ def synthetic(rows: int, seed: int) -> Transitions:
     state, parts = rng.normal(size=(episodes, OBSERVATION)).astype(np.float32), []
     for step in range(EPISODE):
         action = rng.uniform(-1, 1, (episodes, ACTION)).astype(np.float32)
-        force = np.sin(np.concatenate([state, action], 1) @ into) @ out + 0.03 * rng.normal(size=(episodes, OBSERVATION + 1))
+        force = np.sin(np.concatenate([state, action], 1) @ into) @ out + 0.03 * rng.normal(
+            size=(episodes, OBSERVATION + 1)
+        )
         following = (0.95 * state + 0.3 * force[:, :-1]).astype(np.float32)
-        parts.append((state, action, force[:, -1], following, np.zeros(episodes, bool), np.full(episodes, step == EPISODE - 1), np.arange(episodes)))
+        parts.append(
+            (
+                state,
+                action,
+                force[:, -1],
+                following,
+                np.zeros(episodes, bool),
+                np.full(episodes, step == EPISODE - 1),
+                np.arange(episodes),
+            )
+        )
         state = following
-    columns: list[Any] = [np.stack(part, 1).reshape(episodes * EPISODE, *part[0].shape[1:]) for part in zip(*parts, strict=True)]
+    columns: list[Any] = [
+        np.stack(part, 1).reshape(episodes * EPISODE, *part[0].shape[1:])
+        for part in zip(*parts, strict=True)
+    ]
     return Transitions(*columns)
 
 
@@ -73,7 +107,9 @@ def played(env_id: str, rows: int, seed: int) -> Transitions:
     for step in range(rows):
         if step % 5 == 0:
             held = rng.uniform(space.low, space.high)
-        action = np.clip(held + 0.2 * rng.normal(size=held.shape), space.low, space.high).astype(np.float32)
+        action = np.clip(held + 0.2 * rng.normal(size=held.shape), space.low, space.high).astype(
+            np.float32
+        )
         following, reward, terminated, truncated, _ = env.step(action)
         truncated = truncated or (step == rows - 1 and not terminated)
         parts.append((observation, action, reward, following, terminated, truncated, episode))
@@ -85,7 +121,11 @@ def played(env_id: str, rows: int, seed: int) -> Transitions:
 def first_rows(data: Transitions, rows: int) -> Transitions:
     """Whole episodes, at most `rows` rows."""
     lengths = data.statistics().lengths
-    return data.select(np.arange(int(lengths[np.cumsum(lengths) <= rows].sum()))) if len(data) > rows else data
+    return (
+        data.select(np.arange(int(lengths[np.cumsum(lengths) <= rows].sum())))
+        if len(data) > rows
+        else data
+    )
 
 
 @dataclass
@@ -101,7 +141,10 @@ class Judge:
     def __call__(self, model: GaussianEnsemble | Usual) -> tuple[float, float]:
         """(error, NLL)."""
         error, nll = 0.0, 0.0
-        for observation, action, target in zip(*(part.split(2048) for part in (self.observation, self.action, self.target)), strict=True):
+        for observation, action, target in zip(
+            *(part.split(2048) for part in (self.observation, self.action, self.target)),
+            strict=True,
+        ):
             said = model(observation, action)
             mean = said.mean - torch.cat([observation, torch.zeros_like(observation[:, :1])], 1)
             square = (mean - target).square()
@@ -113,11 +156,16 @@ class Judge:
 def judge_of(data: Transitions, seed: int, device: str) -> Judge:
     """The rows that `fit_ensemble` holds out for this seed."""
     held = torch.as_tensor(hold_out(data.episode, np.random.default_rng([seed, 1])))
-    columns = [torch.as_tensor(column) for column in (data.observation, data.action, data.next_observation, data.reward)]
+    columns = [
+        torch.as_tensor(column)
+        for column in (data.observation, data.action, data.next_observation, data.reward)
+    ]
     targets = changes(columns[0], columns[2], columns[3])
     variance = targets[~held].var(0)
     variance[variance < 1e-12] = 1.0
-    return Judge(*(part.to(device) for part in (columns[0][held], columns[1][held], targets[held], variance)))
+    return Judge(
+        *(part.to(device) for part in (columns[0][held], columns[1][held], targets[held], variance))
+    )
 
 
 # ---- the usual structure
@@ -126,11 +174,18 @@ def judge_of(data: Transitions, seed: int, device: str) -> Judge:
 class Member(nn.Module):
     """One member by itself, with heads for mean and log-variance."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: tuple[int, ...], generator: torch.Generator) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, hidden: tuple[int, ...], generator: torch.Generator
+    ) -> None:
         super().__init__()
         sizes = (inputs, *hidden)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-        self.mean, self.log_variance = nn.Linear(hidden[-1], outputs), nn.Linear(hidden[-1], outputs)
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.mean, self.log_variance = (
+            nn.Linear(hidden[-1], outputs),
+            nn.Linear(hidden[-1], outputs),
+        )
         for layer in (*self.layers, self.mean, self.log_variance):
             std = 1 / (2 * math.sqrt(layer.in_features))
             nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
@@ -146,10 +201,15 @@ class Member(nn.Module):
 class Copies(Dataset):
     """Bootstrapped copies of all rows, one per member, on the device; read row by row."""
 
-    def __init__(self, inputs: Tensor, targets: Tensor, members: int, generator: torch.Generator, device: str) -> None:
+    def __init__(
+        self, inputs: Tensor, targets: Tensor, members: int, generator: torch.Generator, device: str
+    ) -> None:
         places = torch.randint(len(inputs), (members, len(inputs)), generator=generator)
         self.inputs = inputs[places].to(device)
-        self.change, self.reward = targets[places][..., :-1].to(device), targets[places][..., -1:].to(device)
+        self.change, self.reward = (
+            targets[places][..., :-1].to(device),
+            targets[places][..., -1:].to(device),
+        )
 
     def __len__(self) -> int:
         return self.inputs.shape[1]
@@ -161,8 +221,18 @@ class Copies(Dataset):
 class Usual:
     """The ensemble as a list of members and its training."""
 
-    def __init__(self, data: Transitions, settings: EnsembleSettings, seed: int, device: str, *, published: bool) -> None:
-        module = EnsembleModule(data, settings, seed)  # prepares the rows, so that both see the same; its time is not counted
+    def __init__(
+        self,
+        data: Transitions,
+        settings: EnsembleSettings,
+        seed: int,
+        device: str,
+        *,
+        published: bool,
+    ) -> None:
+        module = EnsembleModule(
+            data, settings, seed
+        )  # prepares the rows, so that both see the same; its time is not counted
         self.settings, self.frame, self.device = settings, module.ensemble.to(device), device
         self.power = 0.0 if published else settings.power
         targets, held_targets = module.train_targets, module.held_targets
@@ -172,12 +242,19 @@ class Usual:
             self.frame.target_mean.zero_(), self.frame.target_scale.fill_(1.0)
         generator = torch.Generator().manual_seed(seed)
         inputs, outputs = module.train_inputs.shape[1], targets.shape[1]
-        self.members = [Member(inputs, outputs, settings.hidden, generator).to(device) for _ in range(settings.members)]
+        self.members = [
+            Member(inputs, outputs, settings.hidden, generator).to(device)
+            for _ in range(settings.members)
+        ]
         self.high = torch.full((outputs,), MAX_LOG_VARIANCE, requires_grad=True, device=device)
         self.low = torch.full((outputs,), MIN_LOG_VARIANCE, requires_grad=True, device=device)
         copies = Copies(module.train_inputs, targets, settings.members, generator, device)
-        self.loader = DataLoader(copies, batch_size=settings.batch, shuffle=True, drop_last=True, generator=generator)
-        self.check_loader = DataLoader(TensorDataset(module.held_inputs.to(device), held_targets.to(device)), batch_size=256)
+        self.loader = DataLoader(
+            copies, batch_size=settings.batch, shuffle=True, drop_last=True, generator=generator
+        )
+        self.check_loader = DataLoader(
+            TensorDataset(module.held_inputs.to(device), held_targets.to(device)), batch_size=256
+        )
         self.best = [math.inf] * settings.members
         self.kept = [copy.deepcopy(member.state_dict()) for member in self.members]
         self.optimizer = torch.optim.Adam(self._groups(), lr=settings.learning_rate)
@@ -186,8 +263,13 @@ class Usual:
         groups: list[dict[str, Any]] = [{"params": [self.high, self.low]}]
         for member in self.members:
             decays = (*self.settings.weight_decay, self.settings.weight_decay[-1])
-            for layer, decay in zip((*member.layers, member.mean, member.log_variance), decays, strict=True):
-                groups += [{"params": [layer.weight], "weight_decay": decay}, {"params": [layer.bias]}]
+            for layer, decay in zip(
+                (*member.layers, member.mean, member.log_variance), decays, strict=True
+            ):
+                groups += [
+                    {"params": [layer.weight], "weight_decay": decay},
+                    {"params": [layer.bias]},
+                ]
         return groups
 
     def epoch(self) -> None:
@@ -196,7 +278,9 @@ class Usual:
             loss = BOUND_WEIGHT * (self.high.sum() - self.low.sum())
             for index, member in enumerate(self.members):
                 mean, log_variance = member(inputs[:, index], self.high, self.low)
-                terms = log_variance + (torch.cat([change[:, index], reward[:, index]], 1) - mean).square() * torch.exp(-log_variance)
+                terms = log_variance + (
+                    torch.cat([change[:, index], reward[:, index]], 1) - mean
+                ).square() * torch.exp(-log_variance)
                 loss = loss + (terms * torch.exp(self.power * log_variance.detach())).mean()
             self.optimizer.zero_grad()
             loss.backward()
@@ -211,7 +295,10 @@ class Usual:
     def _errors(self) -> list[float]:
         found = []
         for member in self.members:
-            errors = [(member(inputs, self.high, self.low)[0] - targets).square().mean() for inputs, targets in self.check_loader]
+            errors = [
+                (member(inputs, self.high, self.low)[0] - targets).square().mean()
+                for inputs, targets in self.check_loader
+            ]
             found.append(float(torch.stack(errors).mean()))
         return found
 
@@ -220,7 +307,10 @@ class Usual:
         now = [member.state_dict() for member in copy.deepcopy(self.members)]
         for member, kept in zip(self.members, self.kept, strict=True):
             member.load_state_dict(kept)
-        said = [member(self.frame.inputs(observation, action), self.high, self.low) for member in self.members]
+        said = [
+            member(self.frame.inputs(observation, action), self.high, self.low)
+            for member in self.members
+        ]
         for member, before in zip(self.members, now, strict=True):
             member.load_state_dict(before)
         mean, log_variance = (torch.stack(part) for part in zip(*said, strict=True))
@@ -271,7 +361,9 @@ class Recorder(L.Callback):
         self.watch.start()
 
 
-def ours(data: Transitions, settings: EnsembleSettings, seed: int, judge: Judge, device: str) -> list[Point]:
+def ours(
+    data: Transitions, settings: EnsembleSettings, seed: int, judge: Judge, device: str
+) -> list[Point]:
     """`fit_ensemble` into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(device)
@@ -279,11 +371,21 @@ def ours(data: Transitions, settings: EnsembleSettings, seed: int, judge: Judge,
         fit_ensemble(data, settings, folder, seed=seed, accelerator=device, callbacks=[recorder])
         watch.stop()
         last = recorder.points[-1]
-        recorder.points[-1] = Point(watch.cpu, watch.wall, last.error, last.nll)  # with the last files written
+        recorder.points[-1] = Point(
+            watch.cpu, watch.wall, last.error, last.nll
+        )  # with the last files written
     return recorder.points
 
 
-def usual(data: Transitions, settings: EnsembleSettings, seed: int, judge: Judge, device: str, *, published: bool = False) -> list[Point]:
+def usual(
+    data: Transitions,
+    settings: EnsembleSettings,
+    seed: int,
+    judge: Judge,
+    device: str,
+    *,
+    published: bool = False,
+) -> list[Point]:
     """The usual structure for as many epochs."""
     model = Usual(data, settings, seed, device, published=published)
     watch, points = Watch(device), []
@@ -305,10 +407,21 @@ def first_below(points: list[Point], name: str, goal: float) -> Point | None:
     return next((point for point in points if getattr(point, name) <= goal), None)
 
 
-def speed(name: str, data: Transitions, settings: EnsembleSettings, options: argparse.Namespace, record: Callable[..., None]) -> list[str]:
+def speed(
+    name: str,
+    data: Transitions,
+    settings: EnsembleSettings,
+    options: argparse.Namespace,
+    record: Callable[..., None],
+) -> list[str]:
     """Part 1: a row for the table."""
     judge = judge_of(data, options.seed, options.device)
-    samples = settings.members * settings.epochs * ((len(data) - len(judge.target)) // settings.batch) * settings.batch
+    samples = (
+        settings.members
+        * settings.epochs
+        * ((len(data) - len(judge.target)) // settings.batch)
+        * settings.batch
+    )
     found: dict[str, list[Point]] = {"ours": [], "usual": []}
     for repeat in range(options.repeats):
         for method, train in (("ours", ours), ("usual", usual)):
@@ -316,15 +429,31 @@ def speed(name: str, data: Transitions, settings: EnsembleSettings, options: arg
             record(name, "speed", method, repeat, settings.epochs, found[method][-1])
     rows = []
     for method, points in found.items():
-        rates = [spread([samples / getattr(point, clock) for point in points]) for clock in ("cpu", "wall")]
-        rows.append(f"| {name} | {method} | {rates[0]} | {rates[1]} | {points[-1].error:.4g} | {points[-1].nll:.4g} |")
+        rates = [
+            spread([samples / getattr(point, clock) for point in points])
+            for clock in ("cpu", "wall")
+        ]
+        rows.append(
+            f"| {name} | {method} | {rates[0]} | {rates[1]} | {points[-1].error:.4g} | {points[-1].nll:.4g} |"
+        )
     for clock in ("cpu", "wall"):
-        ratios = [getattr(theirs, clock) / getattr(mine, clock) for mine, theirs in zip(found["ours"], found["usual"], strict=True)]
-        rows.append(f"\n{name}: ours makes {spread(ratios)} times as many samples per second of {clock} time.")
+        ratios = [
+            getattr(theirs, clock) / getattr(mine, clock)
+            for mine, theirs in zip(found["ours"], found["usual"], strict=True)
+        ]
+        rows.append(
+            f"\n{name}: ours makes {spread(ratios)} times as many samples per second of {clock} time."
+        )
     return rows
 
 
-def error(name: str, data: Transitions, settings: EnsembleSettings, options: argparse.Namespace, record: Callable[..., None]) -> list[str]:
+def error(
+    name: str,
+    data: Transitions,
+    settings: EnsembleSettings,
+    options: argparse.Namespace,
+    record: Callable[..., None],
+) -> list[str]:
     """Part 2: rows for the table, and when ours was as good."""
     settings = replace(settings, epochs=options.long)
     judge = judge_of(data, options.seed, options.device)
@@ -333,13 +462,22 @@ def error(name: str, data: Transitions, settings: EnsembleSettings, options: arg
     for method, points in (("ours", mine), ("usual, as published", theirs)):
         for epoch, point in enumerate(points):
             record(name, "error", method, 0, epoch + 1, point)
-    rows = [f"| {name} | {method} | {points[-1].error:.4g} | {points[-1].nll:.4g} |" for method, points in (("ours", mine), ("usual", theirs))]
+    rows = [
+        f"| {name} | {method} | {points[-1].error:.4g} | {points[-1].nll:.4g} |"
+        for method, points in (("ours", mine), ("usual", theirs))
+    ]
     for measure, words in (("error", "error"), ("nll", "NLL")):
         goal = min(getattr(point, measure) for point in theirs)
         there, here = first_below(theirs, measure, goal), first_below(mine, measure, goal)
         assert there is not None
-        reached = "not reached by ours" if here is None else f"ours after {here.cpu:.3g} s of CPU time, {there.cpu / here.cpu:.3g} times sooner"
-        rows.append(f"\n{name}: lowest {words} of the usual training {goal:.4g}, after {there.cpu:.3g} s; {reached}.")
+        reached = (
+            "not reached by ours"
+            if here is None
+            else f"ours after {here.cpu:.3g} s of CPU time, {there.cpu / here.cpu:.3g} times sooner"
+        )
+        rows.append(
+            f"\n{name}: lowest {words} of the usual training {goal:.4g}, after {there.cpu:.3g} s; {reached}."
+        )
     return rows
 
 
@@ -347,11 +485,23 @@ def run(options: argparse.Namespace) -> None:
     """Both parts for every dataset, printed and kept in two files."""
     settings = EnsembleSettings(epochs=options.epochs, patience=10**6)
     sources = {"synthetic": synthetic(options.rows, options.seed)}
-    sources |= {f"{task}, random actions": played(task, options.rows, options.seed) for task in options.tasks}
     sources |= {
-        Path(source).stem if Path(source).is_file() else source: first_rows(load_transitions(source), options.rows) for source in options.data
+        f"{task}, random actions": played(task, options.rows, options.seed)
+        for task in options.tasks
     }
-    ours(synthetic(2000, 0), replace(settings, epochs=1), 0, judge_of(synthetic(2000, 0), 0, options.device), options.device)  # warm up
+    sources |= {
+        Path(source).stem if Path(source).is_file() else source: first_rows(
+            load_transitions(source), options.rows
+        )
+        for source in options.data
+    }
+    ours(
+        synthetic(2000, 0),
+        replace(settings, epochs=1),
+        0,
+        judge_of(synthetic(2000, 0), 0, options.device),
+        options.device,
+    )  # warm up
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU, one thread"
     lines = [
         f"{device}, torch {torch.__version__}. {settings.members} members, batch {settings.batch}, {options.rows} rows. See the head of the file."
@@ -359,19 +509,53 @@ def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / f"{options.name}.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["data", "part", "method", "repeat", "epoch", "cpu_seconds", "wall_seconds", "held_out_error", "held_out_nll"])
+        table.writerow(
+            [
+                "data",
+                "part",
+                "method",
+                "repeat",
+                "epoch",
+                "cpu_seconds",
+                "wall_seconds",
+                "held_out_error",
+                "held_out_nll",
+            ]
+        )
 
-        def record(name: str, part: str, method: str, repeat: int, epoch: int, point: Point) -> None:
-            table.writerow([name, part, method, repeat, epoch, *(f"{value:.6g}" for value in (point.cpu, point.wall, point.error, point.nll))])
+        def record(
+            name: str, part: str, method: str, repeat: int, epoch: int, point: Point
+        ) -> None:
+            table.writerow(
+                [
+                    name,
+                    part,
+                    method,
+                    repeat,
+                    epoch,
+                    *(f"{value:.6g}" for value in (point.cpu, point.wall, point.error, point.nll)),
+                ]
+            )
 
-        lines += ["", f"Speed, {options.epochs} epochs, {options.repeats} repeats: median [least, greatest].", ""]
-        lines += ["| data | method | samples / CPU s | samples / wall s | held-out error | held-out NLL |", "|---|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"Speed, {options.epochs} epochs, {options.repeats} repeats: median [least, greatest].",
+            "",
+        ]
+        lines += [
+            "| data | method | samples / CPU s | samples / wall s | held-out error | held-out NLL |",
+            "|---|---|---|---|---|---|",
+        ]
         tables = [speed(name, data, settings, options, record) for name, data in sources.items()]
-        lines += [row for rows in tables for row in rows if row[0] == "|"] + [row for rows in tables for row in rows if row[0] != "|"]
+        lines += [row for rows in tables for row in rows if row[0] == "|"] + [
+            row for rows in tables for row in rows if row[0] != "|"
+        ]
         lines += ["", f"Error after {options.long} epochs; usual with its own objective.", ""]
         lines += ["| data | method | held-out error | held-out NLL |", "|---|---|---|---|"]
         tables = [error(name, data, settings, options, record) for name, data in sources.items()]
-        lines += [row for rows in tables for row in rows if row[0] == "|"] + [row for rows in tables for row in rows if row[0] != "|"]
+        lines += [row for rows in tables for row in rows if row[0] == "|"] + [
+            row for rows in tables for row in rows if row[0] != "|"
+        ]
     text = "\n".join(lines) + "\n"
     print(text)
     (options.out / f"{options.name}.md").write_text(text)
@@ -379,9 +563,21 @@ def run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="training of the dynamics ensemble against the usual structure")
-    parser.add_argument("--data", nargs="*", default=[], help="datasets besides the two made here: Minari ids or files")
-    parser.add_argument("--tasks", nargs="*", default=["Hopper-v5"], help="gymnasium tasks to play with random actions")
+    parser = argparse.ArgumentParser(
+        description="training of the dynamics ensemble against the usual structure"
+    )
+    parser.add_argument(
+        "--data",
+        nargs="*",
+        default=[],
+        help="datasets besides the two made here: Minari ids or files",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="*",
+        default=["Hopper-v5"],
+        help="gymnasium tasks to play with random actions",
+    )
     parser.add_argument("--rows", type=int, default=10_000, help="rows used of each dataset")
     parser.add_argument("--epochs", type=int, default=3, help="of each repeat of the speed part")
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,13 +1,16 @@
-"""Steps per second of true MuJoCo dynamics from arbitrary states: worldplan's batched rollouts against loops over one environment.
+"""Steps per second of true MuJoCo dynamics from arbitrary states: worldplan's batched rollouts
+against loops over one environment.
 
-    python -m benchmarks.offline.true_dynamics [--tasks Hopper-v5 Ant-v5] [--rows 1000] [--repeats 15] [--threads 1 2]
+    python -m benchmarks.offline.true_dynamics [--tasks Hopper-v5 Ant-v5] [--rows 1000] [--repeats
+    15] [--threads 1 2]
 
 All methods step the same states with the same actions in one process, in turns. Peers:
-  reset loop      env.reset(), set_state, env.step on what gymnasium.make returns: how model-based libraries do it
-  set_state loop  set_state, env.step on the bare environment
-A ratio is the time of a peer over the time of ours in the same turn; the table has its median [quartiles] over the turns. Wall time is what
-threads are for, yet depends on who else is using the machine ("cores had": CPU time over wall time of ours; below the number of threads they
-cannot show what they are worth); CPU time (all threads) says what the work itself costs. Writes
+  reset loop      env.reset(), set_state, env.step on what gymnasium.make returns: how model-based
+  libraries do it set_state loop  set_state, env.step on the bare environment
+A ratio is the time of a peer over the time of ours in the same turn; the table has its median
+[quartiles] over the turns. Wall time is what threads are for, yet depends on who else is using the
+machine ("cores had": CPU time over wall time of ours; below the number of threads they cannot show
+what they are worth); CPU time (all threads) says what the work itself costs. Writes
 benchmarks/offline/results/true_dynamics.csv (every turn) and .md.
 """
 
@@ -53,13 +56,19 @@ class Loop:
             bare.set_state(state[:size], state[size:])
             bare.data.qacc_warmstart[:] = 0
             observation, reward, terminated, _, _ = self.env.step(action)
-            rows.append((observation, reward, terminated, np.concatenate((bare.data.qpos, bare.data.qvel))))
-        observations, rewards, ends, following = (np.array(part) for part in zip(*rows, strict=True))
+            rows.append(
+                (observation, reward, terminated, np.concatenate((bare.data.qpos, bare.data.qvel)))
+            )
+        observations, rewards, ends, following = (
+            np.array(part) for part in zip(*rows, strict=True)
+        )
         return Step(observations, rewards, ends, following)
 
 
 def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """States (rows, nq + nv) of a uniform random policy's episodes and its actions (rows, action), float32."""
+    """States (rows, nq + nv) of a uniform random policy's episodes and its actions (rows, action),
+    float32.
+    """
     env: Any = gym.make(task)
     bare: Any = env.unwrapped
     generator = np.random.default_rng(seed)
@@ -67,7 +76,9 @@ def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     states, actions = [], []
     for _ in range(rows):
         states.append(np.concatenate((bare.data.qpos, bare.data.qvel)))
-        actions.append(generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32))
+        actions.append(
+            generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
+        )
         _, _, terminated, truncated, _ = env.step(actions[-1])
         if terminated or truncated:
             env.reset()
@@ -77,7 +88,10 @@ def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def difference(found: Step, expected: Step) -> float:
     """Largest absolute difference in observation, reward, termination and state."""
     pairs = [(getattr(found, name), getattr(expected, name)) for name in Step.__slots__]
-    return max(float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max()) for one, other in pairs)
+    return max(
+        float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
+        for one, other in pairs
+    )
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -92,18 +106,39 @@ def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[
     states, actions = visited(task, options.rows, options.seed)
     loops = {PEERS[0]: Loop(gym.make(task), True), PEERS[1]: Loop(gym.make(task).unwrapped, False)}
     loops[PEERS[1]].env.reset(seed=0)
-    ours = {f"ours, {count} threads": MujocoDynamics(task, threads=count) for count in options.threads}
+    ours = {
+        f"ours, {count} threads": MujocoDynamics(task, threads=count) for count in options.threads
+    }
     expected = {name: loop(states, actions) for name, loop in loops.items()}
-    apart = {f"{name} - {peer}": difference(model.step_numpy(states, actions), expected[peer]) for name, model in ours.items() for peer in PEERS}
+    apart = {
+        f"{name} - {peer}": difference(model.step_numpy(states, actions), expected[peer])
+        for name, model in ours.items()
+        for peer in PEERS
+    }
     state, action = torch.from_numpy(states), torch.from_numpy(actions)
     observation = next(iter(ours.values())).observe(state)
-    work: dict[str, Callable[[], object]] = {name: partial(loop, states, actions) for name, loop in loops.items()}
-    work |= {name: partial(model.step, observation, action, state=state) for name, model in ours.items()}
+    work: dict[str, Callable[[], object]] = {
+        name: partial(loop, states, actions) for name, loop in loops.items()
+    }
+    work |= {
+        name: partial(model.step, observation, action, state=state) for name, model in ours.items()
+    }
     names, found = list(work), []
     for turn in range(options.repeats):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody always goes first
+        for name in (
+            names[turn % len(names) :] + names[: turn % len(names)]
+        ):  # nobody always goes first
             wall, cpu = timed(work[name])
-            found.append({"task": task, "turn": turn, "method": name, "rows": options.rows, "wall_seconds": wall, "cpu_seconds": cpu})
+            found.append(
+                {
+                    "task": task,
+                    "turn": turn,
+                    "method": name,
+                    "rows": options.rows,
+                    "wall_seconds": wall,
+                    "cpu_seconds": cpu,
+                }
+            )
     return pd.DataFrame(found), apart
 
 
@@ -113,9 +148,14 @@ def spread(values: pd.Series) -> str:
     return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def lines_of(task: str, table: pd.DataFrame, apart: dict[str, float], threads: list[int]) -> list[str]:
+def lines_of(
+    task: str, table: pd.DataFrame, apart: dict[str, float], threads: list[int]
+) -> list[str]:
     """A table row per peer and number of threads."""
-    wall, cpu = (table.pivot_table(index="turn", columns="method", values=f"{kind}_seconds") for kind in ("wall", "cpu"))
+    wall, cpu = (
+        table.pivot_table(index="turn", columns="method", values=f"{kind}_seconds")
+        for kind in ("wall", "cpu")
+    )
     rate, cores = table["rows"].iloc[0] / wall.median(), (cpu / wall).median()
     lines = []
     for count in threads:
@@ -123,19 +163,25 @@ def lines_of(task: str, table: pd.DataFrame, apart: dict[str, float], threads: l
         for peer in PEERS:
             ratios = f"{spread(wall[peer] / wall[name])} | {spread(cpu[peer] / cpu[name])}"
             ours = f"{task} | {count} | {cores[name]:.2f} | {rate[name]:.0f}"
-            lines.append(f"| {ours} | {peer} | {rate[peer]:.0f} | {ratios} | {apart[f'{name} - {peer}']:.1g} |")
+            lines.append(
+                f"| {ours} | {peer} | {rate[peer]:.0f} | {ratios} | {apart[f'{name} - {peer}']:.1g} |"
+            )
     return lines
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Steps per second of true dynamics against loops over one environment")
+    parser = argparse.ArgumentParser(
+        description="Steps per second of true dynamics against loops over one environment"
+    )
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", default="", help="goes into the Markdown file, e.g. what else was running")
+    parser.add_argument(
+        "--note", default="", help="goes into the Markdown file, e.g. what else was running"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     before = os.getloadavg()[0]

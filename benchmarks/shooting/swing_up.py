@@ -1,10 +1,13 @@
-"""Planning alone: the shooting planner swings up two pendulums in their true dynamics, without any learning.
+"""Planning alone: the shooting planner swings up two pendulums in their true dynamics, without any
+learning.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.shooting.swing_up [--tasks cart_pole acrobot] [--seeds 5] [--methods mppi cem icem]
+    OMP_NUM_THREADS=1 python -m benchmarks.shooting.swing_up [--tasks cart_pole acrobot] [--seeds 5]
+    [--methods mppi cem icem]
 
-Plays whole episodes of the tasks of envs/swing_up.py; the planner steps copies of the simulator in one thread. All methods use the same samples,
-elites, iterations and noise. A decision's time is CPU time, simulation included. Writes benchmarks/shooting/results/swing_up.csv (a row per episode)
-and swing_up.md after every episode.
+Plays whole episodes of the tasks of envs/swing_up.py; the planner steps copies of the simulator in
+one thread. All methods use the same samples, elites, iterations and noise. A decision's time is CPU
+time, simulation included. Writes benchmarks/shooting/results/swing_up.csv (a row per episode) and
+swing_up.md after every episode.
 """
 
 from __future__ import annotations
@@ -26,9 +29,19 @@ from worldplan.planners.shooting.planner import ShootingPlanner
 from worldplan.planners.shooting.search import METHODS, ShootingSettings
 
 RESULTS = Path(__file__).resolve().parent / "results"
-# noise that is correlated in time pumps a pendulum; the acrobot's small torques for balancing are found by finer samples beside the coarse ones
+# noise that is correlated in time pumps a pendulum; the acrobot's small torques for balancing are
+# found by finer samples beside the coarse ones
 CART_POLE = ShootingSettings(
-    horizon=30, samples=64, elites=8, iterations=2, max_std=1.0, min_std=0.05, noise_exponent=1.0, keep=0.3, temperature=0.1, shrink=1.0
+    horizon=30,
+    samples=64,
+    elites=8,
+    iterations=2,
+    max_std=1.0,
+    min_std=0.05,
+    noise_exponent=1.0,
+    keep=0.3,
+    temperature=0.1,
+    shrink=1.0,
 )
 ACROBOT = replace(CART_POLE, samples=160, elites=16, iterations=3, finest=0.05)
 
@@ -50,7 +63,9 @@ SETUPS = {
 
 @dataclass(frozen=True)
 class Episode:
-    """What came out of one: `first` is the first step in which the pendulum stood (None: never), `milliseconds` the CPU time of a decision."""
+    """What came out of one: `first` is the first step in which the pendulum stood (None: never),
+    `milliseconds` the CPU time of a decision.
+    """
 
     success: bool
     first: int | None
@@ -63,7 +78,9 @@ class Episode:
 def play(setup: Setup, seed: int, method: str = "mppi", steps: int | None = None) -> Episode:
     """One episode, from its start to its end or for `steps` steps."""
     env = gym.make(setup.env_id)
-    planner = ShootingPlanner.for_env(env, replace(setup.search, method=method), threads=1, discount=setup.discount, seed=seed)
+    planner = ShootingPlanner.for_env(
+        env, replace(setup.search, method=method), threads=1, discount=setup.discount, seed=seed
+    )
     observation, info = env.reset(seed=seed)
     stood, rewards, spent, over = [], [], 0.0, False
     while not over and len(stood) != steps:
@@ -76,7 +93,9 @@ def play(setup: Setup, seed: int, method: str = "mppi", steps: int | None = None
         over = terminated or truncated
     env.close()
     first = int(np.argmax(stood)) if any(stood) else None
-    return Episode(info["is_success"], first, sum(stood), len(stood), sum(rewards), 1000 * spent / len(stood))
+    return Episode(
+        info["is_success"], first, sum(stood), len(stood), sum(rewards), 1000 * spent / len(stood)
+    )
 
 
 def row(task: str, method: str, episodes: pd.DataFrame) -> str:
@@ -84,7 +103,11 @@ def row(task: str, method: str, episodes: pd.DataFrame) -> str:
 
     def spread(column: str) -> str:
         values = episodes[column].dropna()
-        return f"{values.median():.0f} [{values.min():.0f}, {values.max():.0f}]" if len(values) else "never"
+        return (
+            f"{values.median():.0f} [{values.min():.0f}, {values.max():.0f}]"
+            if len(values)
+            else "never"
+        )
 
     counts = f"{int(episodes['success'].sum())} of {len(episodes)}"
     return f"| {task} | {method} | {counts} | {spread('first')} | {spread('balanced')} of {episodes['steps'].iloc[0]} | {spread('milliseconds')} |"
@@ -93,9 +116,22 @@ def row(task: str, method: str, episodes: pd.DataFrame) -> str:
 def write(rows: list[dict[str, object]], before: float) -> list[str]:
     """Both files, of all episodes so far; returns the rows of the Markdown table."""
     table = pd.DataFrame(rows).astype({"first": "Int64"})
-    lines = [row(task, method, episodes) for (task, method), episodes in table.groupby(["task", "method"], sort=False)]
-    settings = [f"* {task}: discount {SETUPS[task].discount}, {SETUPS[task].search}" for task in table["task"].unique()]
-    text = [*heading(before), *lines, "", *settings, "", "See the head of benchmarks/shooting/swing_up.py."]
+    lines = [
+        row(task, method, episodes)
+        for (task, method), episodes in table.groupby(["task", "method"], sort=False)
+    ]
+    settings = [
+        f"* {task}: discount {SETUPS[task].discount}, {SETUPS[task].search}"
+        for task in table["task"].unique()
+    ]
+    text = [
+        *heading(before),
+        *lines,
+        "",
+        *settings,
+        "",
+        "See the head of benchmarks/shooting/swing_up.py.",
+    ]
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(RESULTS / "swing_up.csv", index=False, float_format="%.3f")
     (RESULTS / "swing_up.md").write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -1,4 +1,6 @@
-"""The four coRMAB domains of the SEQUOIA paper (Xu et al., ICLR 2025) and plain budget bandits, as random instances."""
+"""The four coRMAB domains of the SEQUOIA paper (Xu et al., ICLR 2025) and plain budget bandits, as
+random instances.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def generate(
         arms: number of arms J.
         budget: workers, pulls or interventions per step, B.
         states: states per arm; only the plain "budget" domain takes other values than 4.
-        connections, stations, centre: a graph from CSV for the path domain (see `worldplan.envs.bandits.graphs`); random without.
+        connections, stations, centre: a graph from CSV for the path domain (see
+            `worldplan.envs.bandits.graphs`); random without.
     """
     if domain not in DOMAINS:
         raise ConfigError(f"domain '{domain}' is unknown: choose from {', '.join(DOMAINS)}")
@@ -59,7 +62,9 @@ def generate(
 
 
 def multi_state_arms(arms: int, good: int, rng: np.random.Generator) -> ArmDynamics:
-    """Four-state arms; the first `good` pay off only in the top state, and intermediate rewards mislead."""
+    """Four-state arms; the first `good` pay off only in the top state, and intermediate rewards
+    mislead.
+    """
     up = np.stack([rng.uniform(0.0, 0.2, arms), rng.uniform(0.7, 0.9, arms)], axis=1)
     return ArmDynamics(_up_down(up), _rewards(arms, good, rng))
 
@@ -73,14 +78,18 @@ def _rewards(arms: int, good: int, rng: np.random.Generator) -> Floats:
 
 
 def _up_down(up: Floats, states: int = 4) -> Floats:
-    """(arms, levels) up-probabilities to (arms, levels, states, states): one state up or down, clipped at the ends."""
+    """(arms, levels) up-probabilities to (arms, levels, states, states): one state up or down,
+    clipped at the ends.
+    """
     here, eye = np.arange(states), np.eye(states)
     rise, fall = eye[np.minimum(here + 1, states - 1)], eye[np.maximum(here - 1, 0)]
     return up[..., None, None] * rise + (1 - up[..., None, None]) * fall
 
 
 def _random_arms(arms: int, states: int, rng: np.random.Generator) -> ArmDynamics:
-    """Arms with any number of states: Dirichlet laws, a pull mixes in a law that leans to better states."""
+    """Arms with any number of states: Dirichlet laws, a pull mixes in a law that leans to better
+    states.
+    """
     passive = rng.dirichlet(np.ones(states), (arms, states))
     better = rng.dirichlet(1.0 + np.arange(states), (arms, states))
     law = np.stack([passive, 0.3 * passive + 0.7 * better], axis=1)
@@ -101,7 +110,12 @@ def _intervention_arms(arms: int, budget: int, rng: np.random.Generator) -> ArmD
     amplitude = np.where(good, rng.uniform(0.7, 1.0, arms), rng.uniform(0.2, 0.5, arms)).round(1)
     slope = np.where(good, rng.uniform(1.4, 1.9, arms), 1.0).round(1)
     shift = np.where(good, rng.uniform(9, 10, arms), rng.uniform(1, 2, arms)).round(1)
-    up = 0.98 * amplitude[:, None] * (_sigmoid(slope[:, None] * strengths - shift[:, None]) - _sigmoid(-shift[:, None])) + 0.01
+    up = (
+        0.98
+        * amplitude[:, None]
+        * (_sigmoid(slope[:, None] * strengths - shift[:, None]) - _sigmoid(-shift[:, None]))
+        + 0.01
+    )
     return ArmDynamics(_up_down(up), _rewards(arms, budget, rng), effect, strengths)
 
 
@@ -109,19 +123,35 @@ def _sigmoid(x: Floats) -> Floats:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def _graph(arms: int, seed: int, connections: str | None, stations: str | None, centre: str | None) -> nx.Graph:
+def _graph(
+    arms: int, seed: int, connections: str | None, stations: str | None, centre: str | None
+) -> nx.Graph:
     if connections is None:
         return random_geometric(arms, seed)
     return connected_piece(read_graph(connections, stations), arms, centre)
 
 
-def _action_set(domain: str, arms: int, budget: int, rng: np.random.Generator, graph: nx.Graph | None, centre: str | None) -> ActionSet:
+def _action_set(
+    domain: str,
+    arms: int,
+    budget: int,
+    rng: np.random.Generator,
+    graph: nx.Graph | None,
+    centre: str | None,
+) -> ActionSet:
     if domain == "capacity":
         return Capacity(rng.integers(2, 7, arms), rng.integers(2, 8, budget))
     if domain == "schedule":
-        return Schedule(_availability(arms, 2, np.arange(1, SLOTS + 1), rng), _availability(budget, 3, np.arange(SLOTS, 0, -1), rng))
+        return Schedule(
+            _availability(arms, 2, np.arange(1, SLOTS + 1), rng),
+            _availability(budget, 3, np.arange(SLOTS, 0, -1), rng),
+        )
     if graph is not None:
-        source = centre if centre is not None else max(graph, key=lambda node: (graph.degree[node], str(node)))
+        source = (
+            centre
+            if centre is not None
+            else max(graph, key=lambda node: (graph.degree[node], str(node)))
+        )
         return Path(_shuffled(graph, rng), source, moves=2 * budget, budget=budget)
     return Budget(arms, budget)
 
@@ -136,7 +166,9 @@ def _shuffled(graph: nx.Graph, rng: np.random.Generator) -> nx.Graph:
     return mixed
 
 
-def _availability(rows: int, slots: int, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _availability(
+    rows: int, slots: int, weights: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     table = np.zeros((rows, SLOTS), bool)
     for row in table:
         row[rng.choice(SLOTS, slots, replace=False, p=weights / weights.sum())] = True

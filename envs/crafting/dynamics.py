@@ -1,6 +1,8 @@
-"""What happens in a crafting task, as functions of immutable states: applicability, successors, observations and the symbolic view.
+"""What happens in a crafting task, as functions of immutable states: applicability, successors,
+observations and the symbolic view.
 
-A gym action is a number; a symbolic call is the same action with its objects, `("tp_to", "cell3", "cell7")`. States hash, so one can search in them.
+A gym action is a number; a symbolic call is the same action with its objects, `("tp_to", "cell3",
+"cell7")`. States hash, so one can search in them.
 """
 
 from __future__ import annotations
@@ -12,7 +14,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worldplan.envs.crafting.rules import GOAL, ITEMS, TREES, Counts, CraftingCounts, CraftingInstance, CraftingMap, Recipe, recipes
+from worldplan.envs.crafting.rules import (
+    GOAL,
+    ITEMS,
+    TREES,
+    Counts,
+    CraftingCounts,
+    CraftingInstance,
+    CraftingMap,
+    Recipe,
+    recipes,
+)
 from worldplan.milp.errors import ConfigError, InfeasibleAction
 
 Call = tuple[str, ...]
@@ -40,7 +52,9 @@ class CountState(NamedTuple):
 
 
 class Dynamics(Protocol):
-    """The rules of one instance. Actions are 0 .. actions - 1; asking for another one is the caller's mistake."""
+    """The rules of one instance. Actions are 0 .. actions - 1; asking for another one is the
+    caller's mistake.
+    """
 
     @property
     def instance(self) -> CraftingInstance:
@@ -88,7 +102,9 @@ class Dynamics(Protocol):
         ...
 
     def action_of(self, state: Any, call: Call) -> int:
-        """The gym action of a symbolic one. Raises InfeasibleAction: there is none of that name and objects in this state."""
+        """The gym action of a symbolic one. Raises InfeasibleAction: there is none of that name and
+        objects in this state.
+        """
         ...
 
     def symbols(self, state: Any) -> tuple[Atoms, Fluents]:
@@ -99,7 +115,8 @@ class Dynamics(Protocol):
 class MapDynamics:
     """The map variant: teleport to cell 0 .. size^2 - 1, then the recipes.
 
-    Observed are [block under the agent, block of every cell, items, goal item, position]: 3 + size^2 + items numbers, raw.
+    Observed are [block under the agent, block of every cell, items, goal item, position]: 3 +
+    size^2 + items numbers, raw.
     """
 
     def __init__(self, instance: CraftingMap) -> None:
@@ -107,7 +124,9 @@ class MapDynamics:
         self.cells = instance.size**2
         self.actions = self.cells + len(self.recipes)
         self.start = MapState(instance.inventory, instance.trees, instance.agent)
-        self.names = tuple(CONSTANT if cell == instance.table else f"cell{cell}" for cell in range(self.cells))
+        self.names = tuple(
+            CONSTANT if cell == instance.table else f"cell{cell}" for cell in range(self.cells)
+        )
         self.objects: Mapping[str, str] = MappingProxyType(dict.fromkeys(self.names, "cell"))
         self._cell = {name: cell for cell, name in enumerate(self.names)}
 
@@ -138,7 +157,9 @@ class MapDynamics:
         """Applicability of every action (actions,)."""
         mask = np.ones(self.actions, np.bool_)
         mask[state.position] = False
-        mask[self.cells :] = [self.applicable(state, action) for action in range(self.cells, self.actions)]
+        mask[self.cells :] = [
+            self.applicable(state, action) for action in range(self.cells, self.actions)
+        ]
         return mask
 
     def blocks(self, state: MapState) -> NDArray[np.float32]:
@@ -163,7 +184,9 @@ class MapDynamics:
         return (recipe.name,) if recipe.place == "anywhere" else (recipe.name, here)
 
     def action_of(self, state: MapState, call: Call) -> int:
-        """The gym action of a symbolic one. Raises InfeasibleAction: unknown, or its first cell is not the agent's."""
+        """The gym action of a symbolic one. Raises InfeasibleAction: unknown, or its first cell is
+        not the agent's.
+        """
         name, *objects = call
         if name == "tp_to" and len(objects) == 2 and objects[1] in self._cell:
             action = self._cell[objects[1]]
@@ -177,13 +200,20 @@ class MapDynamics:
 
     def symbols(self, state: MapState) -> tuple[Atoms, Fluents]:
         """True ground atoms, and the value of every ground fluent."""
-        cells = [("tree_cell" if cell in state.trees else "air_cell", name) for cell, name in enumerate(self.names) if cell != self.instance.table]
-        atoms = {*cells, ("position", self.names[state.position])} | ({(GOAL[self.instance.task],)} if state.reached else set())
+        cells = [
+            ("tree_cell" if cell in state.trees else "air_cell", name)
+            for cell, name in enumerate(self.names)
+            if cell != self.instance.table
+        ]
+        atoms = {*cells, ("position", self.names[state.position])} | (
+            {(GOAL[self.instance.task],)} if state.reached else set()
+        )
         return frozenset(atoms), _held(self.instance, state.inventory)
 
 
 class CountDynamics:
-    """The basic variant: the actions are the recipes, with "at a tree" read as "a tree is left" and the table always at hand.
+    """The basic variant: the actions are the recipes, with "at a tree" read as "a tree is left" and
+    the table always at hand.
 
     Observed are [trees, items, goal item]: 2 + items numbers, raw.
     """
@@ -202,11 +232,17 @@ class CountDynamics:
     def successor(self, state: CountState, action: int) -> CountState:
         """The state after an applicable action."""
         recipe = self.recipes[action]
-        return CountState(recipe.craft(state.inventory), state.trees - int(recipe.fells), state.reached or recipe.wins)
+        return CountState(
+            recipe.craft(state.inventory),
+            state.trees - int(recipe.fells),
+            state.reached or recipe.wins,
+        )
 
     def mask(self, state: CountState) -> NDArray[np.bool_]:
         """Applicability of every action (actions,). All are False in a dead end."""
-        return np.array([self.applicable(state, action) for action in range(self.actions)], np.bool_)
+        return np.array(
+            [self.applicable(state, action) for action in range(self.actions)], np.bool_
+        )
 
     def observe(self, state: CountState) -> NDArray[np.float32]:
         """What the agent sees (2 + items,)."""
@@ -225,15 +261,22 @@ class CountDynamics:
 
     def symbols(self, state: CountState) -> tuple[Atoms, Fluents]:
         """True ground atoms, and the value of every ground fluent."""
-        return frozenset([(GOAL[self.instance.task],)] if state.reached else []), {(TREES,): state.trees, **_held(self.instance, state.inventory)}
+        return frozenset([(GOAL[self.instance.task],)] if state.reached else []), {
+            (TREES,): state.trees,
+            **_held(self.instance, state.inventory),
+        }
 
 
 def dynamics_of(instance: CraftingInstance, tap_consumed: bool = False) -> Dynamics:
-    """The rules of an instance. Raises ConfigError: `tap_consumed` where the rules do not foresee it."""
+    """The rules of an instance. Raises ConfigError: `tap_consumed` where the rules do not foresee
+    it.
+    """
     if isinstance(instance, CraftingCounts):
         return CountDynamics(instance, tap_consumed)
     if tap_consumed:
-        raise ConfigError("tap_consumed: only the basic pogo_stick task has a version that consumes the tap: leave it False for a map")
+        raise ConfigError(
+            "tap_consumed: only the basic pogo_stick task has a version that consumes the tap: leave it False for a map"
+        )
     return MapDynamics(instance)
 
 
@@ -243,7 +286,9 @@ def fluent(item: str) -> str:
 
 
 def _held(instance: CraftingInstance, inventory: Counts) -> Fluents:
-    return {(fluent(item),): count for item, count in zip(ITEMS[instance.task], inventory, strict=True)}
+    return {
+        (fluent(item),): count for item, count in zip(ITEMS[instance.task], inventory, strict=True)
+    }
 
 
 def _recipe_number(known: tuple[Recipe, ...], call: Call) -> int:

@@ -1,7 +1,9 @@
-"""The two Minecraft tasks of the RAMP paper (arXiv 2502.13006) as gymnasium environments that need no Minecraft.
+"""The two Minecraft tasks of the RAMP paper (arXiv 2502.13006) as gymnasium environments that need
+no Minecraft.
 
-Importing this module registers `worldplan/WoodenSwordMap6-v0`, `...Map10-v0`, `...Map15-v0`, `worldplan/WoodenSwordBasic-v0` and the same for
-`PogoStick`; `gymnasium.make("worldplan.envs.crafting:worldplan/PogoStickMap6-v0")` imports it by itself.
+Importing this module registers `worldplan/WoodenSwordMap6-v0`, `...Map10-v0`, `...Map15-v0`,
+`worldplan/WoodenSwordBasic-v0` and the same for `PogoStick`;
+`gymnasium.make("worldplan.envs.crafting:worldplan/PogoStickMap6-v0")` imports it by itself.
 """
 
 from __future__ import annotations
@@ -15,39 +17,65 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from worldplan.envs.crafting import render as crafting_render
-from worldplan.envs.crafting.dynamics import Atoms, Call, CountState, Dynamics, Fluents, MapState, dynamics_of
+from worldplan.envs.crafting.dynamics import (
+    Atoms,
+    Call,
+    CountState,
+    Dynamics,
+    Fluents,
+    MapState,
+    dynamics_of,
+)
 from worldplan.envs.crafting.generator import check_size, generate, generate_counts
-from worldplan.envs.crafting.rules import ITEMS, CraftingCounts, CraftingInstance, CraftingMap, Task, Variant, recipes
+from worldplan.envs.crafting.rules import (
+    ITEMS,
+    CraftingCounts,
+    CraftingInstance,
+    CraftingMap,
+    Task,
+    Variant,
+    recipes,
+)
 from worldplan.milp.errors import ConfigError, InfeasibleAction
 
-MAX_STEPS: Mapping[Task, int] = {"wooden_sword": 200, "pogo_stick": 1500}  # the paper's online limits
+MAX_STEPS: Mapping[Task, int] = {
+    "wooden_sword": 200,
+    "pogo_stick": 1500,
+}  # the paper's online limits
 SIZES = (6, 10, 15)  # the paper's
 
 
 class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
     """Gather, craft, reach the goal item: reward 1 and termination there, nothing before.
 
-    An action that is not applicable changes nothing and uses a step. Actions are, in the map variant, TP_TO of every cell, then BREAK,
-    CRAFT_PLANK, CRAFT_STICK, and CRAFT_WOODEN_SWORD, or CRAFT_TREE_TAP, CRAFT_WOODEN_POGO, PLACE_TREE_TAP; in the basic variant the same with
-    GET_LOG for BREAK and without TP_TO. Observations are raw numbers, float32:
+    An action that is not applicable changes nothing and uses a step. Actions are, in the map
+    variant, TP_TO of every cell, then BREAK, CRAFT_PLANK, CRAFT_STICK, and CRAFT_WOODEN_SWORD, or
+    CRAFT_TREE_TAP, CRAFT_WOODEN_POGO, PLACE_TREE_TAP; in the basic variant the same with GET_LOG
+    for BREAK and without TP_TO. Observations are raw numbers, float32:
 
-    * map: [block under the agent, block of each cell, items, goal item, agent's cell], blocks being 0 air, 1 tree, 2 table;
+    * map: [block under the agent, block of each cell, items, goal item, agent's cell], blocks being
+      0 air, 1 tree, 2 table;
     * basic: [trees left, items, goal item].
 
-    Items are log, planks, stick and, for the pogo stick, sack and tree tap. `info` has `action_mask` (what is truly applicable now) and,
-    after a step, `applied` (whether that action was applicable) and `is_success`.
+    Items are log, planks, stick and, for the pogo stick, sack and tree tap. `info` has
+    `action_mask` (what is truly applicable now) and, after a step, `applied` (whether that action
+    was applicable) and `is_success`.
 
     Args:
         task: "wooden_sword" or "pogo_stick".
         variant: "map" or "basic".
-        maps: one instance, always started from, or several, of which each reset draws one; when not given, each reset draws a new solvable one.
-        size: cells per side; that of `maps` by default, else 6. In the basic variant, of the random maps whose trees are counted.
+        maps: one instance, always started from, or several, of which each reset draws one; when not
+            given, each reset draws a new solvable one.
+        size: cells per side; that of `maps` by default, else 6. In the basic variant, of the random
+            maps whose trees are counted.
         max_steps: when an episode is cut off; 200 (sword) or 1500 (pogo stick) by default.
-        tap_consumed: whether PLACE_TREE_TAP uses the tap up (basic pogo stick only; see `crafting_rules.recipes`).
+        tap_consumed: whether PLACE_TREE_TAP uses the tap up (basic pogo stick only; see
+            `crafting_rules.recipes`).
         render_mode: "ansi" (text), "rgb_array" (pixels) or None.
 
     Raises:
-        ConfigError: an argument out of range, or maps that do not fit the task, the variant, the size or each other.
+        ConfigError: an argument out of range, or maps that do not fit the task, the variant, the
+            size or each other.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
@@ -65,13 +93,30 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         known = recipes(task, variant, tap_consumed)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ConfigError(f"render_mode '{render_mode}': must be one of {', '.join(self.metadata['render_modes'])}, or None")
-        self.task, self.variant, self.tap_consumed, self.render_mode = task, variant, tap_consumed, render_mode
-        given = (maps,) if isinstance(maps, CraftingMap | CraftingCounts) else () if maps is None else tuple(maps)
+            raise ConfigError(
+                f"render_mode '{render_mode}': must be one of {', '.join(self.metadata['render_modes'])}, or None"
+            )
+        self.task, self.variant, self.tap_consumed, self.render_mode = (
+            task,
+            variant,
+            tap_consumed,
+            render_mode,
+        )
+        given = (
+            (maps,)
+            if isinstance(maps, CraftingMap | CraftingCounts)
+            else ()
+            if maps is None
+            else tuple(maps)
+        )
         if maps is not None and not given:
-            raise ConfigError("maps: the sequence is empty: give at least one, or None for random ones")
+            raise ConfigError(
+                "maps: the sequence is empty: give at least one, or None for random ones"
+            )
         first = given[0] if given else None
-        self.size = size if size is not None else first.size if isinstance(first, CraftingMap) else 6
+        self.size = (
+            size if size is not None else first.size if isinstance(first, CraftingMap) else 6
+        )
         if not given:
             check_size(self.size)
         self.max_steps = MAX_STEPS[task] if max_steps is None else max_steps
@@ -87,17 +132,26 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
     def _bounds(self, cells: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Least and greatest observation; no rule bounds a count, see `crafting_rules.MOST`."""
         counts = [2**24] * len(ITEMS[self.task])
-        high = np.array([2] * (1 + cells) + [*counts, 1, cells - 1] if cells else [2**24, *counts, 1], np.float32)
+        high = np.array(
+            [2] * (1 + cells) + [*counts, 1, cells - 1] if cells else [2**24, *counts, 1],
+            np.float32,
+        )
         return np.zeros_like(high), high
 
     def _fitting(self, instance: Any) -> CraftingInstance:
         """Raises ConfigError: it does not fit this environment."""
         if not isinstance(instance, CraftingMap | CraftingCounts):
-            raise ConfigError(f"crafting map {instance!r}: must be a CraftingMap, or CraftingCounts in the basic variant")
+            raise ConfigError(
+                f"crafting map {instance!r}: must be a CraftingMap, or CraftingCounts in the basic variant"
+            )
         if (instance.task, instance.variant) != (self.task, self.variant):
-            raise ConfigError(f"crafting map: is a {instance.variant} {instance.task}, this environment a {self.variant} {self.task}")
+            raise ConfigError(
+                f"crafting map: is a {instance.variant} {instance.task}, this environment a {self.variant} {self.task}"
+            )
         if isinstance(instance, CraftingMap) and instance.size != self.size:
-            raise ConfigError(f"crafting map: is {instance.size} x {instance.size}, this environment {self.size} x {self.size}")
+            raise ConfigError(
+                f"crafting map: is {instance.size} x {instance.size}, this environment {self.size} x {self.size}"
+            )
         return instance
 
     def _draw(self) -> CraftingInstance:
@@ -107,7 +161,9 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
             return generate(self.task, self.size, 1, self.np_random)[0]
         return generate_counts(self.task, self.size, 1, self.np_random, self.tap_consumed)[0]
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode.
 
         `options={"map": instance}` replaces `maps`: this reset and all later ones start from it.
@@ -127,7 +183,9 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         self._steps = 0
         return self._dynamics.observe(self._state), {"action_mask": self.action_masks()}
 
-    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One action.
 
         Raises:
@@ -143,11 +201,19 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         self._steps += 1
         won = bool(self._state.reached)
         info = {"action_mask": self.action_masks(), "applied": applied, "is_success": won}
-        return self._dynamics.observe(self._state), float(won), won, not won and self._steps >= self.max_steps, info
+        return (
+            self._dynamics.observe(self._state),
+            float(won),
+            won,
+            not won and self._steps >= self.max_steps,
+            info,
+        )
 
     def _number(self, action: np.int64 | int) -> int:
         if not self.action_space.contains(action):
-            raise InfeasibleAction(f"action {action!r}: must be a whole number from 0 to {self.action_space.n - 1}")
+            raise InfeasibleAction(
+                f"action {action!r}: must be a whole number from 0 to {self.action_space.n - 1}"
+            )
         return int(action)
 
     def _running(self) -> Dynamics:
@@ -156,7 +222,9 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         return self._dynamics
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are applicable now (actions,); all False in a dead end of the basic variant."""
+        """Which actions are applicable now (actions,); all False in a dead end of the basic
+        variant.
+        """
         return self._running().mask(self._state)
 
     @property
@@ -186,7 +254,8 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         """The inverse of `call`.
 
         Raises:
-            InfeasibleAction: no gym action means this in the current state (an unknown name, or the agent stands elsewhere).
+            InfeasibleAction: no gym action means this in the current state (an unknown name, or the
+                agent stands elsewhere).
         """
         return self._running().action_of(self._state, tuple(call))
 
@@ -196,12 +265,18 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         if self.render_mode is None:
             gym.logger.warn("crafting: render() needs render_mode 'ansi' or 'rgb_array'")
             return None
-        return (crafting_render.text if self.render_mode == "ansi" else crafting_render.pixels)(dynamics, self._state)
+        return (crafting_render.text if self.render_mode == "ansi" else crafting_render.pixels)(
+            dynamics, self._state
+        )
 
 
 def _register() -> None:
     for task, name in (("wooden_sword", "WoodenSword"), ("pogo_stick", "PogoStick")):
-        gym.register(f"worldplan/{name}Basic-v0", "worldplan.envs.crafting.environment:CraftingEnv", kwargs={"task": task, "variant": "basic"})
+        gym.register(
+            f"worldplan/{name}Basic-v0",
+            "worldplan.envs.crafting.environment:CraftingEnv",
+            kwargs={"task": task, "variant": "basic"},
+        )
         for size in SIZES:
             gym.register(
                 f"worldplan/{name}Map{size}-v0",

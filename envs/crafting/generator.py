@@ -1,7 +1,9 @@
-"""Random instances of the crafting tasks, drawn as in PolyPlan, with our own exact check that a plan exists.
+"""Random instances of the crafting tasks, drawn as in PolyPlan, with our own exact check that a
+plan exists.
 
-PolyPlan draws x from 2 .. size - 1 and z from 2 .. size - 2 for the table, the agent and every tree, and keeps free the cells that its
-game needs in front of them (towards larger z): one before the table, two before a tree.
+PolyPlan draws x from 2 .. size - 1 and z from 2 .. size - 2 for the table, the agent and every
+tree, and keeps free the cells that its game needs in front of them (towards larger z): one before
+the table, two before a tree.
 """
 
 from __future__ import annotations
@@ -12,10 +14,19 @@ from typing import TypeVar
 import numpy as np
 
 from worldplan.envs.crafting.oracle import shortest_plan
-from worldplan.envs.crafting.rules import CraftingCounts, CraftingInstance, CraftingMap, Task, check_domain
+from worldplan.envs.crafting.rules import (
+    CraftingCounts,
+    CraftingInstance,
+    CraftingMap,
+    Task,
+    check_domain,
+)
 from worldplan.milp.errors import ConfigError
 
-CAPS: Mapping[Task, tuple[int, ...]] = {"wooden_sword": (8, 8, 0), "pogo_stick": (8, 8, 8, 0, 0)}  # most of each item to start with
+CAPS: Mapping[Task, tuple[int, ...]] = {
+    "wooden_sword": (8, 8, 0),
+    "pogo_stick": (8, 8, 8, 0, 0),
+}  # most of each item to start with
 TRIES = 100  # places tried for one tree before the map counts as full
 REJECTED = 1000  # unsolvable or repeated draws in a row before giving up
 
@@ -28,13 +39,17 @@ def generate(task: Task, size: int, count: int, rng: np.random.Generator) -> lis
     """Solvable maps of size x size cells, no two of them equal.
 
     Raises:
-        ConfigError: an unknown task, a map below 5 x 5, or fewer different solvable maps than asked for.
+        ConfigError: an unknown task, a map below 5 x 5, or fewer different solvable maps than asked
+            for.
     """
     return _different(lambda: _draw(task, size, rng), count, tap_consumed=False)
 
 
-def generate_counts(task: Task, size: int, count: int, rng: np.random.Generator, tap_consumed: bool = False) -> list[CraftingCounts]:
-    """Solvable instances of the basic variant, no two of them equal, with as many trees as a random map of size x size cells.
+def generate_counts(
+    task: Task, size: int, count: int, rng: np.random.Generator, tap_consumed: bool = False
+) -> list[CraftingCounts]:
+    """Solvable instances of the basic variant, no two of them equal, with as many trees as a random
+    map of size x size cells.
 
     Args:
         tap_consumed: the rules they are to be solvable under, see `crafting_rules.recipes`.
@@ -99,4 +114,6 @@ def _draw(task: Task, size: int, rng: np.random.Generator) -> CraftingMap:
         return place[0] - 1 + (place[1] - 1) * size
 
     inventory = tuple(int(rng.integers(0, cap + 1)) for cap in CAPS[task])
-    return CraftingMap(task, size, frozenset(map(number, trees)), number(table), number(agent), inventory)
+    return CraftingMap(
+        task, size, frozenset(map(number, trees)), number(table), number(agent), inventory
+    )

@@ -1,11 +1,22 @@
-"""The crafting tasks as PDDL 2.1 text, in lower case: the same recipes, written out for planners and learners."""
+"""The crafting tasks as PDDL 2.1 text, in lower case: the same recipes, written out for planners
+and learners.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from worldplan.envs.crafting.dynamics import CONSTANT, Call, dynamics_of, fluent
-from worldplan.envs.crafting.rules import GOAL, ITEMS, TREES, CraftingInstance, Recipe, Task, Variant, recipes
+from worldplan.envs.crafting.rules import (
+    GOAL,
+    ITEMS,
+    TREES,
+    CraftingInstance,
+    Recipe,
+    Task,
+    Variant,
+    recipes,
+)
 
 MAP_ONLY = f"""  (:types cell - object)
   (:constants {CONSTANT} - cell)
@@ -19,7 +30,9 @@ Action = tuple[str, list[str], list[str]]  # parameters, preconditions, effects
 
 
 def domain_pddl(task: Task, variant: Variant, tap_consumed: bool = False) -> str:
-    """The domain, complete. Raises ConfigError: an unknown task or variant, or a consumed tap where the rules do not foresee it."""
+    """The domain, complete. Raises ConfigError: an unknown task or variant, or a consumed tap where
+    the rules do not foresee it.
+    """
     return _domain(task, variant, tap_consumed, partial=False)
 
 
@@ -34,7 +47,9 @@ def problem_pddl(instance: CraftingInstance, name: str = "instance") -> str:
     atoms, fluents = dynamics.symbols(dynamics.start)
     cells = [cell for cell in dynamics.objects if cell != CONSTANT]
     declared = f"  (:objects {' '.join(cells)} - cell)\n" if cells else ""
-    initial = [_bracket(atom) for atom in sorted(atoms)] + [f"(= {_bracket(one)} {value})" for one, value in fluents.items()]
+    initial = [_bracket(atom) for atom in sorted(atoms)] + [
+        f"(= {_bracket(one)} {value})" for one, value in fluents.items()
+    ]
     return (
         f"(define (problem {name})\n  (:domain {_domain_name(instance.task, instance.variant)})\n{declared}"
         f"  (:init\n{_lines(initial, 4)}  )\n  (:goal (and ({GOAL[instance.task]})))\n)\n"
@@ -46,7 +61,9 @@ def _domain(task: Task, variant: Variant, tap_consumed: bool, partial: bool) -> 
     on_map = variant == "map"
     actions = {"tp_to": TELEPORT} if on_map else {}
     actions |= {recipe.name: _action(task, recipe, on_map) for recipe in known}
-    predicates = [f"({name} ?c - cell)" for name in ("position", "tree_cell", "air_cell") if on_map] + [f"({GOAL[task]})"]
+    predicates = [
+        f"({name} ?c - cell)" for name in ("position", "tree_cell", "air_cell") if on_map
+    ] + [f"({GOAL[task]})"]
     functions = ([] if on_map else [f"({TREES})"]) + [f"({fluent(item)})" for item in ITEMS[task]]
     return (
         f"(define (domain {_domain_name(task, variant)})\n"
@@ -59,7 +76,11 @@ def _domain(task: Task, variant: Variant, tap_consumed: bool, partial: bool) -> 
 
 
 def _action(task: Task, recipe: Recipe, on_map: bool) -> Action:
-    before = [f"(>= ({fluent(item)}) {need})" for item, need in zip(ITEMS[task], recipe.needs, strict=True) if need]
+    before = [
+        f"(>= ({fluent(item)}) {need})"
+        for item, need in zip(ITEMS[task], recipe.needs, strict=True)
+        if need
+    ]
     after = [
         f"({'increase' if more > 0 else 'decrease'} ({fluent(item)}) {abs(more)})"
         for item, more in zip(ITEMS[task], recipe.change, strict=True)
@@ -68,10 +89,18 @@ def _action(task: Task, recipe: Recipe, on_map: bool) -> Action:
     won = [f"({GOAL[task]})"] if recipe.wins else []
     if recipe.place == "tree" and on_map:
         felled = ["(not (tree_cell ?pos))", "(air_cell ?pos)"] if recipe.fells else []
-        return "(?pos - cell)", ["(position ?pos)", "(tree_cell ?pos)", *before], [*felled, *after, *won]
+        return (
+            "(?pos - cell)",
+            ["(position ?pos)", "(tree_cell ?pos)", *before],
+            [*felled, *after, *won],
+        )
     if recipe.place == "table" and on_map:
         away = ["(position ?from)", f"(not (= ?from {CONSTANT}))"]
-        return "(?from - cell)", [*away, *before], ["(not (position ?from))", f"(position {CONSTANT})", *after, *won]
+        return (
+            "(?from - cell)",
+            [*away, *before],
+            ["(not (position ?from))", f"(position {CONSTANT})", *after, *won],
+        )
     if recipe.place == "tree":
         felled = [f"(decrease ({TREES}) 1)"] if recipe.fells else []
         return "()", [f"(>= ({TREES}) 1)", *before], [*felled, *after, *won]
@@ -80,7 +109,11 @@ def _action(task: Task, recipe: Recipe, on_map: bool) -> Action:
 
 def _action_text(name: str, action: Action, partial: bool) -> str:
     parameters, before, after = action
-    body = "" if partial else f"    :precondition (and {' '.join(before)})\n    :effect (and {' '.join(after)})\n"
+    body = (
+        ""
+        if partial
+        else f"    :precondition (and {' '.join(before)})\n    :effect (and {' '.join(after)})\n"
+    )
     return f"  (:action {name}\n    :parameters {parameters}\n{body}  )\n"
 
 

@@ -16,8 +16,14 @@ SLOT = 2 * TILE  # pixels per inventory slot: an icon and four digits
 BASIC_WIDTH = 4 * SLOT
 LETTERS = {AIR: ".", TREE: "T", TABLE: "C"}
 GROUND, EDGE, LEAVES, TRUNK, WOOD, DARK, AGENT = (
-    (214, 220, 170), (190, 198, 148), (58, 125, 58), (104, 70, 38), (168, 120, 66), (92, 62, 34), (52, 98, 190)
-)  # fmt: skip
+    (214, 220, 170),
+    (190, 198, 148),
+    (58, 125, 58),
+    (104, 70, 38),
+    (168, 120, 66),
+    (92, 62, 34),
+    (52, 98, 190),
+)
 STRIP, INK = (40, 40, 44), (240, 240, 240)
 ICONS = {
     TREES: LEAVES,
@@ -33,24 +39,33 @@ DIGITS = ("111101101101111", "010110010010111", "111001111100111", "111001111001
 
 
 def text(dynamics: Dynamics, state: Any) -> str:
-    """The map, north to south (`C` table, `T` tree, brackets around the agent's cell), and the inventory."""
+    """The map, north to south (`C` table, `T` tree, brackets around the agent's cell), and the
+    inventory.
+    """
     held = "  ".join(f"{name} {count}" for name, count in _slots(dynamics, state).items())
     if not isinstance(dynamics, MapDynamics):
         return held + "\n"
     cells = [LETTERS[int(block)] for block in dynamics.blocks(state)]
-    marked = [f"[{cell}]" if number == state.position else f" {cell} " for number, cell in enumerate(cells)]
+    marked = [
+        f"[{cell}]" if number == state.position else f" {cell} "
+        for number, cell in enumerate(cells)
+    ]
     size = dynamics.instance.size
     rows = ["".join(marked[row * size : (row + 1) * size]) for row in range(size)]
     return "\n".join([*rows, held, ""])
 
 
 def pixels(dynamics: Dynamics, state: Any) -> Pixels:
-    """An image (height, width, 3): the map with the agent as a disc, above a strip of inventory counts (cut at 9999)."""
+    """An image (height, width, 3): the map with the agent as a disc, above a strip of inventory
+    counts (cut at 9999).
+    """
     if not isinstance(dynamics, MapDynamics):
         return _strip(_slots(dynamics, state), BASIC_WIDTH)
     size = dynamics.instance.size
     blocks = dynamics.blocks(state).reshape(size, size).astype(int)
-    tiles = np.stack([_tile(block) for block in (AIR, TREE, TABLE)])[blocks]  # (row, column, TILE, TILE, 3)
+    tiles = np.stack([_tile(block) for block in (AIR, TREE, TABLE)])[
+        blocks
+    ]  # (row, column, TILE, TILE, 3)
     row, column = divmod(state.position, size)
     tiles[row, column][_disc(TILE * 0.28)] = AGENT
     picture = tiles.transpose(0, 2, 1, 3, 4).reshape(size * TILE, size * TILE, 3)
@@ -90,7 +105,13 @@ def _strip(slots: dict[str, int], width: int) -> Pixels:
         top, left = place // per_row * TILE, place % per_row * SLOT
         strip[top + 7 : top + 17, left + 2 : left + 12] = ICONS.get(name, ICONS["goal"])
         for position, digit in enumerate(str(min(count, 9999))):
-            shape = np.array(list(DIGITS[int(digit)]), dtype=np.uint8).reshape(5, 3).repeat(2, 0).repeat(2, 1).astype(bool)
+            shape = (
+                np.array(list(DIGITS[int(digit)]), dtype=np.uint8)
+                .reshape(5, 3)
+                .repeat(2, 0)
+                .repeat(2, 1)
+                .astype(bool)
+            )
             x = left + 15 + 8 * position
             strip[top + 7 : top + 17, x : x + 6][shape] = INK
     return strip

@@ -1,7 +1,9 @@
-"""The Wooden Sword and Pogo Stick tasks of the RAMP paper (arXiv 2502.13006): items, recipes and instances, without Minecraft.
+"""The Wooden Sword and Pogo Stick tasks of the RAMP paper (arXiv 2502.13006): items, recipes and
+instances, without Minecraft.
 
-"map" is the paper's advanced domain, a grid of cells with trees, one crafting table and an agent that teleports; "basic" only counts the
-trees. Amounts are those of the PDDL domains of PolyPlan. Crafting at the table teleports there and must start elsewhere: odd, but so it is.
+"map" is the paper's advanced domain, a grid of cells with trees, one crafting table and an agent
+that teleports; "basic" only counts the trees. Amounts are those of the PDDL domains of PolyPlan.
+Crafting at the table teleports there and must start elsewhere: odd, but so it is.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ ITEMS: Mapping[Task, tuple[str, ...]] = {
 }
 GOAL: Mapping[Task, str] = {"wooden_sword": "have_wooden_sword", "pogo_stick": "have_pogo_stick"}
 TREES = "trees_in_map"  # fluent of the basic variant
-MOST = 2**19  # of anything at the start: then no count can ever grow beyond 2^24, up to where float32 is exact
+MOST = (
+    2**19
+)  # of anything at the start: then no count can ever grow beyond 2^24, up to where float32 is exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Recipe:
         name: its symbolic name.
         needs: least inventory it may start from.
         change: what it adds to the inventory (negative: takes).
-        place: "tree": on a tree cell (basic: while a tree is left); "table": starts away from the table and ends at it (basic: no matter).
+        place: "tree": on a tree cell (basic: while a tree is left); "table": starts away from the
+            table and ends at it (basic: no matter).
         fells: whether the tree is gone afterwards.
         wins: whether it reaches the goal.
     """
@@ -59,20 +64,25 @@ class Recipe:
 
 
 def check_domain(task: str, variant: str, tap_consumed: bool = False) -> None:
-    """Raises ConfigError: an unknown task or variant, or a consumed tap where the rules do not foresee it."""
+    """Raises ConfigError: an unknown task or variant, or a consumed tap where the rules do not
+    foresee it.
+    """
     if task not in TASKS:
         raise ConfigError(f"crafting task '{task}': must be one of {', '.join(TASKS)}")
     if variant not in VARIANTS:
         raise ConfigError(f"crafting variant '{variant}': must be one of {', '.join(VARIANTS)}")
     if tap_consumed and (task, variant) != ("pogo_stick", "basic"):
-        raise ConfigError(f"tap_consumed: only the basic pogo_stick task has a version that consumes the tap, not {variant} {task}: leave it False")
+        raise ConfigError(
+            f"tap_consumed: only the basic pogo_stick task has a version that consumes the tap, not {variant} {task}: leave it False"
+        )
 
 
 def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[Recipe, ...]:
     """Every action but the teleport, in the order of the gym actions.
 
     Args:
-        tap_consumed: whether PLACE_TREE_TAP uses the tap up (the dataset of numeric-sam) or leaves it (PolyPlan).
+        tap_consumed: whether PLACE_TREE_TAP uses the tap up (the dataset of numeric-sam) or leaves
+            it (PolyPlan).
 
     Raises:
         ConfigError: see `check_domain`.
@@ -83,15 +93,31 @@ def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[R
         return tuple(amounts.get(item, 0) for item in ITEMS[task])
 
     shared = (
-        Recipe("break" if variant == "map" else "get_log", counts(), counts(log=1), "tree", fells=True),
+        Recipe(
+            "break" if variant == "map" else "get_log", counts(), counts(log=1), "tree", fells=True
+        ),
         Recipe("craft_plank", counts(log=1), counts(log=-1, planks=4)),
         Recipe("craft_stick", counts(planks=2), counts(planks=-2, stick=4)),
     )
     if task == "wooden_sword":
-        return (*shared, Recipe("craft_wooden_sword", counts(planks=2, stick=1), counts(planks=-2, stick=-1), "table", wins=True))
+        return (
+            *shared,
+            Recipe(
+                "craft_wooden_sword",
+                counts(planks=2, stick=1),
+                counts(planks=-2, stick=-1),
+                "table",
+                wins=True,
+            ),
+        )
     return (
         *shared,
-        Recipe("craft_tree_tap", counts(planks=5, stick=1), counts(planks=-5, stick=-1, tree_tap=1), "table"),
+        Recipe(
+            "craft_tree_tap",
+            counts(planks=5, stick=1),
+            counts(planks=-5, stick=-1, tree_tap=1),
+            "table",
+        ),
         Recipe(
             "craft_wooden_pogo",
             counts(planks=2, stick=4, sack_polyisoprene_pellets=1),
@@ -99,13 +125,19 @@ def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[R
             "table",
             wins=True,
         ),
-        Recipe("place_tree_tap", counts(tree_tap=1), counts(sack_polyisoprene_pellets=1, tree_tap=-int(tap_consumed)), "tree"),
+        Recipe(
+            "place_tree_tap",
+            counts(tree_tap=1),
+            counts(sack_polyisoprene_pellets=1, tree_tap=-int(tap_consumed)),
+            "tree",
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CraftingMap:
-    """An instance of the map variant. Cells are numbered row by row, 0 .. size^2 - 1: (x - 1) + (z - 1) * size with x, z in 1 .. size.
+    """An instance of the map variant. Cells are numbered row by row, 0 .. size^2 - 1: (x - 1) + (z
+    - 1) * size with x, z in 1 .. size.
 
     Args:
         task: "wooden_sword" or "pogo_stick".
@@ -116,7 +148,8 @@ class CraftingMap:
         inventory: how many there are of each of `ITEMS[task]`.
 
     Raises:
-        ConfigError: a cell off the grid, a tree on the table, or an inventory of the wrong length or with a negative number.
+        ConfigError: a cell off the grid, a tree on the table, or an inventory of the wrong length
+            or with a negative number.
     """
 
     task: Task
@@ -135,7 +168,9 @@ class CraftingMap:
         object.__setattr__(self, "inventory", _inventory(self.task, self.inventory))
         off = sorted(cell for cell in {*self.trees, self.table, self.agent} if cell >= self.size**2)
         if off:
-            raise ConfigError(f"crafting map: cells {off} are off the grid: a {self.size} x {self.size} map has cells 0 to {self.size**2 - 1}")
+            raise ConfigError(
+                f"crafting map: cells {off} are off the grid: a {self.size} x {self.size} map has cells 0 to {self.size**2 - 1}"
+            )
         if self.table in self.trees:
             raise ConfigError(f"crafting map: cell {self.table} holds both the table and a tree")
 
@@ -203,5 +238,7 @@ def _wholes(values: Iterable[Any], name: str) -> list[int]:
 def _inventory(task: Task, inventory: Iterable[Any]) -> Counts:
     counts = tuple(_wholes(inventory, "inventory"))
     if len(counts) != len(ITEMS[task]):
-        raise ConfigError(f"crafting map: inventory {counts}: must have {len(ITEMS[task])} numbers: {', '.join(ITEMS[task])}")
+        raise ConfigError(
+            f"crafting map: inventory {counts}: must have {len(ITEMS[task])} numbers: {', '.join(ITEMS[task])}"
+        )
     return counts

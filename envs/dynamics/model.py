@@ -1,4 +1,6 @@
-"""What stands for the world inside a planner: learned ensembles and true simulators share one interface."""
+"""What stands for the world inside a planner: learned ensembles and true simulators share one
+interface.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What every member of an ensemble says about the next observation and, in the last column, the reward.
+    """What every member of an ensemble says about the next observation and, in the last column, the
+    reward.
 
     Args:
         mean: (members, batch, observation + 1), in the units of the environment.
@@ -30,7 +33,8 @@ class Prediction:
         next_observation: (batch, observation), float32.
         reward: (batch,), float32.
         terminated: (batch,), bool. A time limit never shows here.
-        state: (batch, state_size), float64: what a simulator needs beside the observation to go on; None for a model that needs nothing.
+        state: (batch, state_size), float64: what a simulator needs beside the observation to go on;
+            None for a model that needs nothing.
         members: what each member said, where it was asked for and the model has members.
     """
 
@@ -45,7 +49,8 @@ class Prediction:
 class DynamicsModel(Protocol):
     """Steps a batch of states: a learned ensemble, a latent model or a true simulator.
 
-    `state_size` is 0 when the observation alone is enough to go on, else the length of the simulator state per row.
+    `state_size` is 0 when the observation alone is enough to go on, else the length of the
+    simulator state per row.
     """
 
     observation_size: int
@@ -53,9 +58,17 @@ class DynamicsModel(Protocol):
     state_size: int
 
     def step(
-        self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        members: bool = False,
     ) -> Prediction:
-        """What follows `action` (batch, action) in `observation` (batch, observation), drawn with `generator` where the model is random."""
+        """What follows `action` (batch, action) in `observation` (batch, observation), drawn with
+        `generator` where the model is random.
+        """
         ...
 
     def to(self, device: torch.device | str) -> object:

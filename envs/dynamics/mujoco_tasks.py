@@ -1,7 +1,8 @@
 """Observation, reward and termination of gymnasium's own MuJoCo tasks, for whole batches of states.
 
-Every number is read from the environment, so its keyword arguments count. The formulas are those of the `step` and `_get_obs` methods of
-gymnasium 1.4, in the same order of operations. A task that is not in `task_of` is none the worse: `worldplan.envs.dynamics.mujoco` calls its own code.
+Every number is read from the environment, so its keyword arguments count. The formulas are those of
+the `step` and `_get_obs` methods of gymnasium 1.4, in the same order of operations. A task that is
+not in `task_of` is none the worse: `worldplan.envs.dynamics.mujoco` calls its own code.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ VELOCITY_CLIP = 10.0  # Hopper, Walker2d and InvertedDoublePendulum show velocit
 class Task(Protocol):
     """What a task makes of simulator states, row by row. A state is [qpos, qvel]: (batch, nq + nv).
 
-    `reads` names the arrays of MjData that are needed beside the state, as the engine leaves them after the last substep; where it is empty,
-    the states are enough.
+    `reads` names the arrays of MjData that are needed beside the state, as the engine leaves them
+    after the last substep; where it is empty, the states are enough.
     """
 
     @property
@@ -33,7 +34,9 @@ class Task(Protocol):
         """(batch, nq + nv) -> (batch, observation)."""
         ...
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         """Reward and termination, (batch,) each, of one step."""
         ...
 
@@ -46,13 +49,17 @@ class Reading(Protocol):
     """How simulator states are read from observations."""
 
     def state_of(self, observation: Array, like: Array | None) -> Array:
-        """(batch, observation) -> (batch, nq + nv); what is not observed comes from `like`, else it is 0."""
+        """(batch, observation) -> (batch, nq + nv); what is not observed comes from `like`, else it
+        is 0.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An observation that begins with qpos without its first `skip` entries, then qvel clipped to +-`clip`."""
+    """An observation that begins with qpos without its first `skip` entries, then qvel clipped to
+    +-`clip`.
+    """
 
     nq: int
     nv: int
@@ -61,14 +68,23 @@ class Layout:
 
     def observe(self, state: Array) -> Array:
         """(batch, nq + nv) -> (batch, nq - skip + nv)."""
-        return np.concatenate((state[:, self.skip : self.nq], np.clip(state[:, self.nq :], -self.clip, self.clip)), axis=1)
+        return np.concatenate(
+            (state[:, self.skip : self.nq], np.clip(state[:, self.nq :], -self.clip, self.clip)),
+            axis=1,
+        )
 
     def state_of(self, observation: Array, like: Array | None) -> Array:
-        """Inverse of `observe`; a velocity at the clip is taken from `like` where that lies beyond the clip, too."""
+        """Inverse of `observe`; a velocity at the clip is taken from `like` where that lies beyond
+        the clip, too.
+        """
         known = self.nq - self.skip
         state = np.zeros((len(observation), self.nq + self.nv)) if like is None else like.copy()
         state[:, self.skip : self.nq] = observation[:, :known]
-        state[:, self.nq :] = unclip(observation[:, known : known + self.nv], None if like is None else like[:, self.nq :], self.clip)
+        state[:, self.nq :] = unclip(
+            observation[:, known : known + self.nv],
+            None if like is None else like[:, self.nq :],
+            self.clip,
+        )
         return state
 
 
@@ -86,12 +102,21 @@ def nearest_turn(angle: Array, like: Array | None) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class DoublePendulumReading:
-    """InvertedDoublePendulum shows sines and cosines of its angles; whole turns are taken from `like`."""
+    """InvertedDoublePendulum shows sines and cosines of its angles; whole turns are taken from
+    `like`.
+    """
 
     def state_of(self, observation: Array, like: Array | None) -> Array:
         angles = np.arctan2(observation[:, 1:3], observation[:, 3:5])
         velocity = unclip(observation[:, 5:8], None if like is None else like[:, 3:], VELOCITY_CLIP)
-        return np.concatenate((observation[:, :1], nearest_turn(angles, None if like is None else like[:, 1:3]), velocity), axis=1)
+        return np.concatenate(
+            (
+                observation[:, :1],
+                nearest_turn(angles, None if like is None else like[:, 1:3]),
+                velocity,
+            ),
+            axis=1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +124,19 @@ class ReacherReading:
     """Reacher shows all but the target's velocity, which is 0 in every episode."""
 
     def state_of(self, observation: Array, like: Array | None) -> Array:
-        angles = nearest_turn(np.arctan2(observation[:, 2:4], observation[:, :2]), None if like is None else like[:, :2])
+        angles = nearest_turn(
+            np.arctan2(observation[:, 2:4], observation[:, :2]),
+            None if like is None else like[:, :2],
+        )
         rest = np.zeros((len(observation), 2)) if like is None else like[:, 6:]
         return np.concatenate((angles, observation[:, 4:6], observation[:, 6:8], rest), axis=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start states: the initial state plus uniform noise; velocities get normal noise where `normal` is set."""
+    """Start states: the initial state plus uniform noise; velocities get normal noise where
+    `normal` is set.
+    """
 
     state: Array
     nq: int
@@ -117,7 +147,9 @@ class Start:
         """(count, nq + nv)."""
         noise = generator.uniform(-self.scale, self.scale, (count, len(self.state)))
         if self.normal:
-            noise[:, self.nq :] = self.scale * generator.standard_normal((count, len(self.state) - self.nq))
+            noise[:, self.nq :] = self.scale * generator.standard_normal(
+                (count, len(self.state) - self.nq)
+            )
         return self.state + noise
 
 
@@ -142,7 +174,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Locomotion:
-    """Hopper, HalfCheetah, Walker2d, Swimmer: speed along x, minus the cost of control, plus a bonus for health."""
+    """Hopper, HalfCheetah, Walker2d, Swimmer: speed along x, minus the cost of control, plus a
+    bonus for health.
+    """
 
     layout: Layout
     start: Start
@@ -155,13 +189,18 @@ class Locomotion:
     def observe(self, state: Array, fields: Fields) -> Array:
         return self.layout.observe(state)
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         reward = self.forward_weight * ((after[:, 0] - before[:, 0]) / self.dt)
         ended = np.zeros(len(after), bool)
         if self.health is not None:
             healthy = self.health.check(after)
             ended = ~healthy & self.health.ends
-            reward = reward + (healthy | (self.health.bonus_at_end and self.health.ends)) * self.health.bonus
+            reward = (
+                reward
+                + (healthy | (self.health.bonus_at_end and self.health.ends)) * self.health.bonus
+            )
         return reward - self.control_weight * np.sum(np.square(action), axis=1), ended
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
@@ -180,7 +219,9 @@ class Pendulum:
     def observe(self, state: Array, fields: Fields) -> Array:
         return self.layout.observe(state)
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         ended = np.abs(after[:, 1]) > 0.2
         return (~ended | self.paid_at_end).astype(np.float64), ended
 
@@ -190,7 +231,9 @@ class Pendulum:
 
 @dataclass(frozen=True, slots=True)
 class DoublePendulum:
-    """InvertedDoublePendulum: the tip's height and place, and the constraint forces, are the engine's."""
+    """InvertedDoublePendulum: the tip's height and place, and the constraint forces, are the
+    engine's.
+    """
 
     start: Start
     bonus: float
@@ -201,9 +244,13 @@ class DoublePendulum:
     def observe(self, state: Array, fields: Fields) -> Array:
         angles, velocity = state[:, 1:3], np.clip(state[:, 3:], -VELOCITY_CLIP, VELOCITY_CLIP)
         force = np.clip(fields["qfrc_constraint"][:, : self.forces], -10, 10)
-        return np.concatenate((state[:, :1], np.sin(angles), np.cos(angles), velocity, force), axis=1)
+        return np.concatenate(
+            (state[:, :1], np.sin(angles), np.cos(angles), velocity, force), axis=1
+        )
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         tip = fields["site_xpos"]  # of the first and only site
         ended = tip[:, 2] <= 1
         distance = 0.01 * tip[:, 0] ** 2 + (tip[:, 2] - 2) ** 2
@@ -216,7 +263,9 @@ class DoublePendulum:
 
 @dataclass(frozen=True, slots=True)
 class Reacher:
-    """Reacher-v5: minus the distance of fingertip and target, minus the cost of control; never ends."""
+    """Reacher-v5: minus the distance of fingertip and target, minus the cost of control; never
+    ends.
+    """
 
     state: Array  # initial
     tip: int  # columns of the flattened body positions
@@ -227,16 +276,25 @@ class Reacher:
 
     def observe(self, state: Array, fields: Fields) -> Array:
         angles, apart = state[:, :2], self._apart(fields)
-        return np.concatenate((np.cos(angles), np.sin(angles), state[:, 2:4], state[:, 4:6], apart[:, :2]), axis=1)
+        return np.concatenate(
+            (np.cos(angles), np.sin(angles), state[:, 2:4], state[:, 4:6], apart[:, :2]), axis=1
+        )
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         reach = -np.linalg.norm(self._apart(fields), axis=1) * self.distance_weight
-        return reach - np.square(action).sum(axis=1) * self.control_weight, np.zeros(len(after), bool)
+        return reach - np.square(action).sum(axis=1) * self.control_weight, np.zeros(
+            len(after), bool
+        )
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
         state = np.tile(self.state, (count, 1))
         state[:, :2] += generator.uniform(-0.1, 0.1, (count, 2))
-        radius, turn = 0.2 * np.sqrt(generator.random(count)), generator.uniform(0, 2 * np.pi, count)  # uniform in a disc
+        radius, turn = (
+            0.2 * np.sqrt(generator.random(count)),
+            generator.uniform(0, 2 * np.pi, count),
+        )  # uniform in a disc
         state[:, 2], state[:, 3] = radius * np.cos(turn), radius * np.sin(turn)
         state[:, 4:6] += generator.uniform(-0.005, 0.005, (count, 2))
         state[:, 6:] = 0
@@ -260,13 +318,19 @@ class Pusher:
     reads: tuple[str, ...] = ("xpos",)
 
     def observe(self, state: Array, fields: Fields) -> Array:
-        return np.concatenate((state[:, :7], state[:, self.nq : self.nq + 7], *self._places(fields)), axis=1)
+        return np.concatenate(
+            (state[:, :7], state[:, self.nq : self.nq + 7], *self._places(fields)), axis=1
+        )
 
-    def judge(self, before: Array, action: Array, after: Array, fields: Fields) -> tuple[Array, NDArray[np.bool_]]:
+    def judge(
+        self, before: Array, action: Array, after: Array, fields: Fields
+    ) -> tuple[Array, NDArray[np.bool_]]:
         tip, thing, goal = self._places(fields)
         near = -np.linalg.norm(thing - tip, axis=1) * self.near_weight
         reach = -np.linalg.norm(thing - goal, axis=1) * self.distance_weight
-        return reach - np.square(action).sum(axis=1) * self.control_weight + near, np.zeros(len(after), bool)
+        return reach - np.square(action).sum(axis=1) * self.control_weight + near, np.zeros(
+            len(after), bool
+        )
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
         state = np.tile(self.state, (count, 1))
@@ -276,7 +340,9 @@ class Pusher:
             places = np.concatenate((places, drawn[np.linalg.norm(drawn, axis=1) > 0.17]))
         state[:, self.nq - 4 : self.nq - 2] = places[:count]
         state[:, self.nq - 2 : self.nq] = 0
-        state[:, self.nq : -4] += generator.uniform(-0.005, 0.005, (count, state.shape[1] - self.nq - 4))
+        state[:, self.nq : -4] += generator.uniform(
+            -0.005, 0.005, (count, state.shape[1] - self.nq - 4)
+        )
         state[:, -4:] = 0
         return state
 
@@ -285,13 +351,15 @@ class Pusher:
         return tip, thing, goal
 
 
-# --- from an environment to its task -------------------------------------------------------------------------------
+# --- from an environment to its task --------------------------------------------------------------
 
 
 def task_of(env: MujocoEnv) -> Task | None:
-    """The vectorised form of one of gymnasium's own tasks; None for any other class, also one derived from them.
+    """The vectorised form of one of gymnasium's own tasks; None for any other class, also one
+    derived from them.
 
-    A class of your own may bring one: a method `vectorised_task`. A class derived from it does not inherit it, as its `step` may differ.
+    A class of your own may bring one: a method `vectorised_task`. A class derived from it does not
+    inherit it, as its `step` may differ.
     """
     make = vars(type(env)).get("vectorised_task") or TASKS.get(_name(type(env)))
     return None if make is None else make(env)
@@ -300,17 +368,24 @@ def task_of(env: MujocoEnv) -> Task | None:
 def reading_of(env: MujocoEnv) -> Reading | None:
     """How states are read from a task's observations; None where they cannot be.
 
-    A class derived from one of gymnasium's is read like its parent as long as it inherits `_get_obs`.
+    A class derived from one of gymnasium's is read like its parent as long as it inherits
+    `_get_obs`.
     """
     for parent in type(env).__mro__:
         kind = _name(parent).rpartition("_")[0]
         if kind in READINGS:
-            return READINGS[kind](env) if getattr(type(env), "_get_obs", None) is getattr(parent, "_get_obs", None) else None
+            return (
+                READINGS[kind](env)
+                if getattr(type(env), "_get_obs", None) is getattr(parent, "_get_obs", None)
+                else None
+            )
     return None
 
 
 def _name(kind: type) -> str:
-    """The module of one of gymnasium's tasks, such as "hopper_v5", which holds just that class; "" for all other classes."""
+    """The module of one of gymnasium's tasks, such as "hopper_v5", which holds just that class; ""
+    for all other classes.
+    """
     package, _, module = kind.__module__.rpartition(".")
     return module if package == "gymnasium.envs.mujoco" else ""
 
@@ -328,20 +403,42 @@ def _layout(skip: int, clip: float = np.inf) -> Callable[[Any], Layout]:
 
 
 def _start(env: Any, *, scale: float | None = None, normal: bool = False) -> Start:
-    return Start(_initial(env), env.model.nq, env._reset_noise_scale if scale is None else scale, normal)
+    return Start(
+        _initial(env), env.model.nq, env._reset_noise_scale if scale is None else scale, normal
+    )
 
 
 def _walker(env: Any, *, bonus_at_end: bool) -> Task:
     """Hopper and Walker2d."""
     rest = getattr(env, "_healthy_state_range", (-np.inf, np.inf))
     ends = bool(env._terminate_when_unhealthy)
-    health = Health(env._healthy_z_range, env._healthy_angle_range, rest, env._healthy_reward, ends, bonus_at_end)
-    return Locomotion(_layout(1, VELOCITY_CLIP)(env), _start(env), env.dt, env._forward_reward_weight, env._ctrl_cost_weight, health)
+    health = Health(
+        env._healthy_z_range,
+        env._healthy_angle_range,
+        rest,
+        env._healthy_reward,
+        ends,
+        bonus_at_end,
+    )
+    return Locomotion(
+        _layout(1, VELOCITY_CLIP)(env),
+        _start(env),
+        env.dt,
+        env._forward_reward_weight,
+        env._ctrl_cost_weight,
+        health,
+    )
 
 
 def _runner(env: Any, skip: int, *, normal: bool) -> Task:
     """HalfCheetah and Swimmer."""
-    return Locomotion(_layout(skip)(env), _start(env, normal=normal), env.dt, env._forward_reward_weight, env._ctrl_cost_weight)
+    return Locomotion(
+        _layout(skip)(env),
+        _start(env, normal=normal),
+        env.dt,
+        env._forward_reward_weight,
+        env._ctrl_cost_weight,
+    )
 
 
 def _reacher(env: Any) -> Task:
@@ -351,7 +448,14 @@ def _reacher(env: Any) -> Task:
 
 def _pusher(env: Any) -> Task:
     tip, thing, goal = (3 * env.model.body(name).id for name in ("tips_arm", "object", "goal"))
-    return Pusher(_initial(env), env.model.nq, (tip, thing, goal), env._reward_near_weight, env._reward_dist_weight, env._reward_control_weight)
+    return Pusher(
+        _initial(env),
+        env.model.nq,
+        (tip, thing, goal),
+        env._reward_near_weight,
+        env._reward_dist_weight,
+        env._reward_control_weight,
+    )
 
 
 TASKS: dict[str, Callable[[Any], Task]] = {
@@ -365,8 +469,12 @@ TASKS: dict[str, Callable[[Any], Task]] = {
     "swimmer_v5": lambda env: _runner(env, 2, normal=False),
     "inverted_pendulum_v4": lambda env: Pendulum(_layout(0)(env), _start(env, scale=0.01), True),
     "inverted_pendulum_v5": lambda env: Pendulum(_layout(0)(env), _start(env), False),
-    "inverted_double_pendulum_v4": lambda env: DoublePendulum(_start(env, scale=0.1, normal=True), 10.0, True, 3),
-    "inverted_double_pendulum_v5": lambda env: DoublePendulum(_start(env, normal=True), env._healthy_reward, False, 1),
+    "inverted_double_pendulum_v4": lambda env: DoublePendulum(
+        _start(env, scale=0.1, normal=True), 10.0, True, 3
+    ),
+    "inverted_double_pendulum_v5": lambda env: DoublePendulum(
+        _start(env, normal=True), env._healthy_reward, False, 1
+    ),
     "reacher_v5": _reacher,
     "pusher_v5": _pusher,
 }

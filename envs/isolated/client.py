@@ -1,8 +1,10 @@
-"""A gymnasium environment that lives in another Python interpreter: for simulators whose pinned packages clash with ours.
+"""A gymnasium environment that lives in another Python interpreter: for simulators whose pinned
+packages clash with ours.
 
-The other interpreter runs `worldplan.envs.isolated.server` as a child process, which tells how messages look. A request and its answer take some tens of
-microseconds. All environments of one interpreter and one factory share a child, so that the second one costs no new process: it ends with the last of
-them, and if it dies or hangs, it does so for all of them.
+The other interpreter runs `worldplan.envs.isolated.server` as a child process, which tells how
+messages look. A request and its answer take some tens of microseconds. All environments of one
+interpreter and one factory share a child, so that the second one costs no new process: it ends with
+the last of them, and if it dies or hangs, it does so for all of them.
 """
 
 from __future__ import annotations
@@ -39,46 +41,67 @@ class IsolatedEnv(gym.Env[Any, np.ndarray]):
     """An environment that another interpreter runs.
 
     Args:
-        python: the interpreter; it needs gymnasium and NumPy, and is started in isolated mode (-I): PYTHONPATH does not reach it.
+        python: the interpreter; it needs gymnasium and NumPy, and is started in isolated mode (-I):
+            PYTHONPATH does not reach it.
         factory: what makes the environment there, "package.module:name" or "path/to/file.py:name".
         options: its keyword arguments, plain values and arrays.
         timeout: seconds that an answer may take; the first one includes the imports.
 
-    Spaces are Box or Dict of Box, infos are cut to numbers, bools and arrays of numbers. POSIX only. An environment that is dropped without
-    `close` is freed with its child, when the last of those that share it is gone.
+    Spaces are Box or Dict of Box, infos are cut to numbers, bools and arrays of numbers. POSIX
+    only. An environment that is dropped without `close` is freed with its child, when the last of
+    those that share it is gone.
 
     Raises:
         ConfigError: the interpreter cannot be started, or the factory cannot be found or fails.
-        EnvironmentFailed: later, by every method: the environment raised an error, or its child died or did not answer in time.
+        EnvironmentFailed: later, by every method: the environment raised an error, or its child
+            died or did not answer in time.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 
-    def __init__(self, python: str | Path, factory: str, options: Mapping[str, Any] | None = None, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        python: str | Path,
+        factory: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        timeout: float = 60.0,
+    ) -> None:
         self._timeout = timeout
         self._child: _Child | None = _child_of(str(python), factory)
         self._number = next(self._child.numbers)
         try:
             about = self._ask("begin", dict(options or {}))
-        except (EnvironmentFailed, TypeError) as error:  # TypeError: options that are no plain values
+        except (
+            EnvironmentFailed,
+            TypeError,
+        ) as error:  # TypeError: options that are no plain values
             self._child = None
-            raise ConfigError(f"{error} (options {dict(options or {})}, interpreter {python})") from error
+            raise ConfigError(
+                f"{error} (options {dict(options or {})}, interpreter {python})"
+            ) from error
         self.observation_space = _space(about["observation_space"])
         self.action_space = _space(about["action_space"])
         self.render_mode = about["render_mode"]
         self.metadata = {"render_modes": about["render_modes"], "render_fps": about["render_fps"]}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """As the environment there."""
         super().reset(seed=seed)
         observation, info = self._ask("reset", {"seed": seed, "options": options})
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As the environment there. Raises InfeasibleAction when the action has another shape than its space, or is not finite."""
+        """As the environment there. Raises InfeasibleAction when the action has another shape than
+        its space, or is not finite.
+        """
         action = np.asarray(action, self.action_space.dtype)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise InfeasibleAction(f"an action needs {self.action_space.shape} finite numbers, got {action!r}")
+            raise InfeasibleAction(
+                f"an action needs {self.action_space.shape} finite numbers, got {action!r}"
+            )
         observation, reward, terminated, truncated, info = self._ask("step", {"action": action})
         return observation, reward, terminated, truncated, info
 
@@ -87,7 +110,9 @@ class IsolatedEnv(gym.Env[Any, np.ndarray]):
         return self._ask("render", {})
 
     def call(self, name: str, **arguments: Any) -> Any:
-        """What the method `name` of the environment there (without its wrappers) returns: plain values and arrays."""
+        """What the method `name` of the environment there (without its wrappers) returns: plain
+        values and arrays.
+        """
         return self._ask("call", {"name": name, "arguments": arguments})
 
     def close(self) -> None:
@@ -109,7 +134,12 @@ class _Child:
     def __init__(self, python: str, factory: str) -> None:
         self.factory, self.numbers = factory, itertools.count()
         try:
-            self._process = subprocess.Popen([python, "-I", str(_SERVER), factory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            self._process = subprocess.Popen(
+                [python, "-I", str(_SERVER), factory],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+            )
         except OSError as error:
             raise ConfigError(
                 f"interpreter {python} cannot be started ({error}): name the python of the environment that has the simulator"
@@ -142,7 +172,9 @@ class _Child:
                     f"{what}: no answer within {timeout:g} s, its process was ended: raise timeout, or mend the simulator"
                 ) from None
             except (BrokenPipeError, EOFError):
-                raise EnvironmentFailed(f"{what}: its process died ({self._fate()}): what it wrote to standard error tells why") from None
+                raise EnvironmentFailed(
+                    f"{what}: its process died ({self._fate()}): what it wrote to standard error tells why"
+                ) from None
             except BaseException:
                 self._kill()  # the rest of this answer would be taken for that of the next request
                 raise
@@ -184,9 +216,13 @@ _children: weakref.WeakValueDictionary[tuple[int, str, str], _Child] = weakref.W
 
 
 def _child_of(python: str, factory: str) -> _Child:
-    """The child for this interpreter and factory, a new one if there is none. A fork must not talk to its parent's."""
+    """The child for this interpreter and factory, a new one if there is none. A fork must not talk
+    to its parent's.
+    """
     if not hasattr(select, "poll"):
-        raise ConfigError("environments in other interpreters need a POSIX system (Linux, macOS, WSL)")
+        raise ConfigError(
+            "environments in other interpreters need a POSIX system (Linux, macOS, WSL)"
+        )
     key = os.getpid(), python, factory
     child = _children.get(key)
     if child is None or not child.alive:

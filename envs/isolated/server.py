@@ -1,10 +1,13 @@
-"""The other side of `worldplan.envs.isolated.client`: hosts gymnasium environments for a process that runs another interpreter.
+"""The other side of `worldplan.envs.isolated.client`: hosts gymnasium environments for a process
+that runs another interpreter.
 
-Started by its path, in an interpreter that has gymnasium and NumPy and perhaps nothing else of ours: nothing else is imported here, and nothing
-newer than Python 3.9 is used. Requests come from standard input, answers go to standard output; what environments print goes to standard error.
+Started by its path, in an interpreter that has gymnasium and NumPy and perhaps nothing else of
+ours: nothing else is imported here, and nothing newer than Python 3.9 is used. Requests come from
+standard input, answers go to standard output; what environments print goes to standard error.
 
-A message is two little-endian unsigned 32-bit lengths, a JSON header, and the bytes of all its arrays one after the other. In the header an array
-stands as {"__array__": [type, shape, where its bytes begin]}. Nothing is ever unpickled, on neither side.
+A message is two little-endian unsigned 32-bit lengths, a JSON header, and the bytes of all its
+arrays one after the other. In the header an array stands as {"__array__": [type, shape, where its
+bytes begin]}. Nothing is ever unpickled, on neither side.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ NUMBERS = "biuf"  # kinds of arrays that travel: bool, integer, unsigned, float
 
 
 class Codec:
-    """Messages to bytes and back. One per conversation, for one thread at a time: made anew for every message it would take twice as long."""
+    """Messages to bytes and back. One per conversation, for one thread at a time: made anew for
+    every message it would take twice as long.
+    """
 
     def __init__(self) -> None:
         self._encoder = json.JSONEncoder(default=self._plain)
@@ -51,7 +56,9 @@ class Codec:
             return place
         if isinstance(value, np.generic) and value.dtype.kind in NUMBERS:
             return value.item()
-        raise TypeError(f"{type(value).__name__} cannot be passed between processes: only plain values, numbers and arrays of numbers can")
+        raise TypeError(
+            f"{type(value).__name__} cannot be passed between processes: only plain values, numbers and arrays of numbers can"
+        )
 
     def decode(self, header: bytes, body: bytes) -> Any:
         """The message again; arrays are new and writable, tuples have become lists."""
@@ -62,7 +69,9 @@ class Codec:
         if "__array__" not in found:
             return found
         kind, shape, begin = found["__array__"]
-        return np.frombuffer(self._body, kind, math.prod(shape), begin).reshape(shape).copy()  # refuses types that hold objects
+        return (
+            np.frombuffer(self._body, kind, math.prod(shape), begin).reshape(shape).copy()
+        )  # refuses types that hold objects
 
 
 def describe(space: gym.Space) -> dict[str, Any]:
@@ -71,7 +80,9 @@ def describe(space: gym.Space) -> dict[str, Any]:
         return {"dict": {name: describe(part) for name, part in space.spaces.items()}}
     if isinstance(space, gym.spaces.Box):
         return {"box": [space.low, space.high]}
-    raise TypeError(f"space {space} cannot be passed between processes: only Box and Dict of Box can")
+    raise TypeError(
+        f"space {space} cannot be passed between processes: only Box and Dict of Box can"
+    )
 
 
 class Host:
@@ -89,7 +100,13 @@ class Host:
         env = self.environments[number]
         if verb == "step":
             observation, reward, terminated, truncated, info = env.step(arguments["action"])
-            return plain_observation(observation), float(reward), bool(terminated), bool(truncated), plain_info(info)
+            return (
+                plain_observation(observation),
+                float(reward),
+                bool(terminated),
+                bool(truncated),
+                plain_info(info),
+            )
         if verb == "reset":
             observation, info = env.reset(**arguments)
             return plain_observation(observation), plain_info(info)
@@ -137,7 +154,11 @@ def find(factory: str) -> Callable[..., gym.Env]:
 
 def plain_observation(observation: Any) -> Any:
     """Arrays only."""
-    return {name: np.asarray(part) for name, part in observation.items()} if isinstance(observation, dict) else np.asarray(observation)
+    return (
+        {name: np.asarray(part) for name, part in observation.items()}
+        if isinstance(observation, dict)
+        else np.asarray(observation)
+    )
 
 
 def plain_info(info: dict[str, Any]) -> dict[str, Any]:
@@ -146,13 +167,19 @@ def plain_info(info: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in info.items()
-        if isinstance(name, str) and (isinstance(value, kept) or (isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS))
+        if isinstance(name, str)
+        and (
+            isinstance(value, kept)
+            or (isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS)
+        )
     }
 
 
 def main() -> None:
     """Answer until the requests end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too, but it is for the other side to decide what it means
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches us too, but it is for the other side to decide what it means
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -163,7 +190,9 @@ def main() -> None:
             try:
                 answer = codec.encode({"value": host.answer(*codec.decode(header, body))})
             except Exception as error:
-                answer = codec.encode({"error": " ".join(f"{type(error).__name__}: {error}".split())})
+                answer = codec.encode(
+                    {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+                )
             answers.write(answer)
             answers.flush()
     host.close()

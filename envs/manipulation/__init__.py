@@ -1,6 +1,8 @@
-"""Contact-rich manipulation tasks; importing this package registers them with gymnasium as worldplan/PlanarPush-v0 and so on.
+"""Contact-rich manipulation tasks; importing this package registers them with gymnasium as
+worldplan/PlanarPush-v0 and so on.
 
-`import mujoco` itself loads OpenGL when MUJOCO_GL is set, and breaks when the library is missing: that is told in plain words here.
+`import mujoco` itself loads OpenGL when MUJOCO_GL is set, and breaks when the library is missing:
+that is told in plain words here.
 """
 
 import os

@@ -14,9 +14,11 @@ START_YAW = 1.2  # rad to both sides
 
 
 class BinPick(Task):
-    """The block (4 x 12 x 4 cm) lies in a bin, |x| <= 10 cm, |y| <= 7 cm, |yaw| <= 1.2 rad; solved while its centre is within 7.5 cm of (0, 0, 0.30).
+    """The block (4 x 12 x 4 cm) lies in a bin, |x| <= 10 cm, |y| <= 7 cm, |yaw| <= 1.2 rad; solved
+    while its centre is within 7.5 cm of (0, 0, 0.30).
 
-    The bin is 38 x 30 cm inside with walls of 6 cm; nothing but a grasp brings the block to that height.
+    The bin is 38 x 30 cm inside with walls of 6 cm; nothing but a grasp brings the block to that
+    height.
     """
 
     scene = "bin_pick.xml"
@@ -29,7 +31,10 @@ class BinPick(Task):
 
     def reset(self, hand: Hand, thing: ObjectBody, generator: np.random.Generator) -> None:
         """Hand open above the middle of the bin, block anywhere in it."""
-        hand.place(generator.uniform([-0.03, -0.03, 0.20], [0.03, 0.03, 0.26]), generator.uniform(-0.2, 0.2))
+        hand.place(
+            generator.uniform([-0.03, -0.03, 0.20], [0.03, 0.03, 0.26]),
+            generator.uniform(-0.2, 0.2),
+        )
         place = [generator.uniform(-0.10, 0.10), generator.uniform(-0.07, 0.07), HALF_HEIGHT]
         thing.place(np.array(place), upright(generator.uniform(-START_YAW, START_YAW)))
 

@@ -9,7 +9,9 @@ from worldplan.envs.manipulation.task import Array
 
 
 class Demonstrator(ABC):
-    """Solves one task from privileged state. `reset` before every episode, then `act` once per control step."""
+    """Solves one task from privileged state. `reset` before every episode, then `act` once per
+    control step.
+    """
 
     stage = 0  # which part of the plan is under way
 

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.envs.manipulation.demonstrator import Demonstrator
-from worldplan.envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
-from worldplan.envs.manipulation.demonstrators_push import InclinePushDemonstrator, PlanarPushDemonstrator
+from worldplan.envs.manipulation.demonstrators_grasp import (
+    BinPickDemonstrator,
+    UprightPivotDemonstrator,
+)
+from worldplan.envs.manipulation.demonstrators_push import (
+    InclinePushDemonstrator,
+    PlanarPushDemonstrator,
+)
 from worldplan.envs.manipulation.environment import ManipulationEnv
 from worldplan.milp.errors import ConfigError
 
@@ -44,8 +50,11 @@ class DemonstratedEpisode:
     saturation: NDArray[np.bool_]
 
 
-def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float, seed: int) -> DemonstratedEpisode:
-    """Play one episode. The demonstrator sees the consequences of the noise, and the label is the noisy action that was executed.
+def demonstrate(
+    env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float, seed: int
+) -> DemonstratedEpisode:
+    """Play one episode. The demonstrator sees the consequences of the noise, and the label is the
+    noisy action that was executed.
 
     Args:
         env: a manipulation environment, wrapped or not, single.
@@ -58,7 +67,9 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
     """
     inner = env.unwrapped
     if not isinstance(inner, ManipulationEnv):
-        raise ConfigError(f"demonstrators play in manipulation environments, not in {type(inner).__name__}")
+        raise ConfigError(
+            f"demonstrators play in manipulation environments, not in {type(inner).__name__}"
+        )
     if not (np.isfinite(noise) and noise >= 0):
         raise ConfigError(f"noise is {noise}: must be finite and at least 0")
     generator = np.random.default_rng([seed, 1])
@@ -68,7 +79,9 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
     done, info = False, {"is_success": False}
     while not done:
         clean = demonstrator.act(inner)
-        action = np.clip(clean + noise * generator.standard_normal(clean.shape), -1.0, 1.0).astype(np.float32)
+        action = np.clip(clean + noise * generator.standard_normal(clean.shape), -1.0, 1.0).astype(
+            np.float32
+        )
         observation, reward, terminated, truncated, info = env.step(action)
         observations.append(observation)
         actions.append(action)
@@ -77,7 +90,9 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
         saturations.append(info["saturation"])
         done = terminated or truncated
     if isinstance(observation, dict):
-        stacked: NDArray[Any] | dict[str, NDArray[Any]] = {key: np.stack([row[key] for row in observations]) for key in observation}
+        stacked: NDArray[Any] | dict[str, NDArray[Any]] = {
+            key: np.stack([row[key] for row in observations]) for key in observation
+        }
     else:
         stacked = np.stack(observations)
     return DemonstratedEpisode(
@@ -91,12 +106,15 @@ def demonstrate(env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float
 
 
 def demonstrator_of(task_id: str) -> Demonstrator:
-    """A new demonstrator for a task, by its gymnasium id ("worldplan/PlanarPush-v0", a module before it may stay) or its name ("PlanarPush").
+    """A new demonstrator for a task, by its gymnasium id ("worldplan/PlanarPush-v0", a module
+    before it may stay) or its name ("PlanarPush").
 
     Raises:
         ConfigError: there is none for this task.
     """
     name = task_id.rsplit("/", 1)[-1].removesuffix("-v0")
     if name not in DEMONSTRATORS:
-        raise ConfigError(f"no demonstrator for task {task_id!r}; there are some for {', '.join(DEMONSTRATORS)}")
+        raise ConfigError(
+            f"no demonstrator for task {task_id!r}; there are some for {', '.join(DEMONSTRATORS)}"
+        )
     return DEMONSTRATORS[name]()

@@ -1,7 +1,8 @@
 """Scripted demonstrators of the tasks with a grasp: bin pick and upright pivot.
 
-They look at the true state and nothing else: no clock, no memory, no random numbers. What to do next follows from where hand and object are,
-so a noisy action, a slip or a dropped object is answered at the next step, and what they do can be cloned from state observations.
+They look at the true state and nothing else: no clock, no memory, no random numbers. What to do
+next follows from where hand and object are, so a noisy action, a slip or a dropped object is
+answered at the next step, and what they do can be cloned from state observations.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ class Grasp:
         close: m, horizontal error up to which the fingers may close.
         slip: m, horizontal distance up to which the object still counts as held.
         settle: m, height above the object from which the fingers may close.
-        sink: m, how far below the middle of the object to aim on the way down, so that the fingers close on the way and not at its very end:
-            a clone that stays a little above its teacher would wait there for ever.
+        sink: m, how far below the middle of the object to aim on the way down, so that the fingers
+            close on the way and not at its very end: a clone that stays a little above its teacher
+            would wait there for ever.
     """
 
     half_width: float
@@ -55,7 +57,9 @@ class Grasp:
         if self._beside(hand, point, 1.5 * self.close) and (settled or closing):
             return deep, True
         aligned = away < 1.5 * self.close and turn < 0.25
-        inside = above < CLEAR and away < 2 * self.close and turn < 0.3  # on the way down: go on, though a little off
+        inside = (
+            above < CLEAR and away < 2 * self.close and turn < 0.3
+        )  # on the way down: go on, though a little off
         return (deep if aligned or inside else point + [0.0, 0.0, self.hover]), False
 
     def _beside(self, hand: Hand, point: Array, radius: float) -> bool:
@@ -91,7 +95,10 @@ class UprightPivotDemonstrator(Demonstrator):
     """Pinch the neck, lift until the bottle hangs upright, lower it onto the table, let go, go up."""
 
     grasp = Grasp(half_width=0.011, hover=0.09, close=0.014, slip=0.022, settle=0.012, sink=0.012)
-    lift, lower = 0.20, 0.09  # m, at which the bottle hangs free and at which it would be pressed onto the table
+    lift, lower = (
+        0.20,
+        0.09,
+    )  # m, at which the bottle hangs free and at which it would be pressed onto the table
     retreat = 0.34  # m, more than 16 cm over the neck of a standing bottle
 
     def act(self, env: ManipulationEnv) -> Array:
@@ -112,6 +119,8 @@ class UprightPivotDemonstrator(Demonstrator):
         return neck if beside and hand.opening < 0.03 else np.array([*neck[:2], self.retreat])
 
     def _lift_or_lower(self, hand: Hand, axis: Array) -> Array:
-        """Up while the bottle hangs askew, down onto the table when it is upright, in between where it leans a little."""
+        """Up while the bottle hangs askew, down onto the table when it is upright, in between where
+        it leans a little.
+        """
         askew = np.clip((np.hypot(axis[0], axis[1]) - 0.15) / 0.2, 0.0, 1.0)
         return np.array([*hand.position[:2], self.lower + askew * (self.lift - self.lower)])

@@ -1,7 +1,8 @@
-"""Contact-rich manipulation as gymnasium environments: sparse reward, fixed length, state or pixel observations, counted violations.
+"""Contact-rich manipulation as gymnasium environments: sparse reward, fixed length, state or pixel
+observations, counted violations.
 
-After the simulated tasks of MoDem-V2 (Lancaster et al., 2024), with an own scene of primitives: a gripper on Cartesian slides, no arm and so
-no inverse kinematics.
+After the simulated tasks of MoDem-V2 (Lancaster et al., 2024), with an own scene of primitives: a
+gripper on Cartesian slides, no arm and so no inverse kinematics.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     Args:
         task: PlanarPush, InclinePush, BinPick or UprightPivot.
-        observation: "state" (proprioception, then the object) or "pixels" (pictures and proprioception, nothing about the object).
+        observation: "state" (proprioception, then the object) or "pixels" (pictures and
+            proprioception, nothing about the object).
         image_size: pixels of a side of the observed pictures.
         cameras: whose pictures are observed.
         frames: how many pictures of each camera are stacked, oldest first.
@@ -77,18 +79,26 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
             raise ConfigError(f"observation {observation!r}: choose one of {', '.join(MODES)}")
         if render_mode not in (None, "rgb_array"):
             raise ConfigError(f"render_mode {render_mode!r}: choose rgb_array or None")
-        for name, value in (("image_size", image_size), ("frames", frames), ("render_size", render_size)):
+        for name, value in (
+            ("image_size", image_size),
+            ("frames", frames),
+            ("render_size", render_size),
+        ):
             if value < 1:
                 raise ConfigError(f"{name} is {value}: must be at least 1")
         if isinstance(cameras, str):
-            raise ConfigError(f"cameras {cameras!r}: give a list of names, [{cameras}] for one camera")
+            raise ConfigError(
+                f"cameras {cameras!r}: give a list of names, [{cameras}] for one camera"
+            )
         self.task = task_named(task)
         self.task_name = task
         self.model = self.task.model()
         known = [self.model.camera(index).name for index in range(self.model.ncam)]
         for camera in (*cameras, render_camera):
             if camera not in known:
-                raise ConfigError(f"camera {camera!r} does not exist in {task}; choose among {', '.join(known)}")
+                raise ConfigError(
+                    f"camera {camera!r} does not exist in {task}; choose among {', '.join(known)}"
+                )
         if observation == "pixels" and not cameras:
             raise ConfigError("pixel observations need at least one camera")
         self.data = mujoco.MjData(self.model)
@@ -109,8 +119,15 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _space(self, frames: int) -> spaces.Space[Any]:
         if self._mode == "state":
             return spaces.Box(-np.inf, np.inf, (PROPRIOCEPTION + OBJECT_OBSERVATION,), np.float32)
-        image = spaces.Box(0, 255, (len(self._cameras), 3 * frames, self._image_size, self._image_size), np.uint8)
-        return spaces.Dict({"image": image, "proprioception": spaces.Box(-np.inf, np.inf, (PROPRIOCEPTION,), np.float32)})
+        image = spaces.Box(
+            0, 255, (len(self._cameras), 3 * frames, self._image_size, self._image_size), np.uint8
+        )
+        return spaces.Dict(
+            {
+                "image": image,
+                "proprioception": spaces.Box(-np.inf, np.inf, (PROPRIOCEPTION,), np.float32),
+            }
+        )
 
     @property
     def solved(self) -> bool:
@@ -122,7 +139,9 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Steps since the last reset."""
         return self._step
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; `seed` alone decides how it and those after it start."""
         super().reset(seed=seed, options=options)
         mujoco.mj_resetData(self.model, self.data)
@@ -132,15 +151,20 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._pictures.clear()
         return self._observe(), self._info(False, 0.0, False)
 
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Act for 0.08 s.
 
         Raises:
-            InfeasibleAction: the action has another shape, or is not finite. Entries beyond [-1, 1] are cut.
+            InfeasibleAction: the action has another shape, or is not finite. Entries beyond [-1, 1]
+                are cut.
         """
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise InfeasibleAction(f"{self.task_name}: an action needs {self.action_space.shape} finite numbers in [-1, 1], got {action!r}")
+            raise InfeasibleAction(
+                f"{self.task_name}: an action needs {self.action_space.shape} finite numbers in [-1, 1], got {action!r}"
+            )
         self.hand.apply(np.clip(action, -1.0, 1.0))
         for substep in range(self._substeps):
             mujoco.mj_step(self.model, self.data)
@@ -164,13 +188,22 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _observe(self) -> Observation:
         proprioception = self.hand.proprioception()
         if self._mode == "state":
-            return np.concatenate((proprioception, self.thing.observe(self.hand.position))).astype(np.float32)
+            return np.concatenate((proprioception, self.thing.observe(self.hand.position))).astype(
+                np.float32
+            )
         self._update_positions()
-        picture = np.stack([self._renderer(self._image_size).render(self.data, camera) for camera in self._cameras])
+        picture = np.stack(
+            [self._renderer(self._image_size).render(self.data, camera) for camera in self._cameras]
+        )
         self._pictures.append(picture.transpose(0, 3, 1, 2))
-        while len(self._pictures) < (self._pictures.maxlen or 1):  # after a reset the first picture stands for what was before it
+        while len(self._pictures) < (
+            self._pictures.maxlen or 1
+        ):  # after a reset the first picture stands for what was before it
             self._pictures.append(self._pictures[-1])
-        return {"image": np.concatenate(self._pictures, axis=1), "proprioception": proprioception.astype(np.float32)}
+        return {
+            "image": np.concatenate(self._pictures, axis=1),
+            "proprioception": proprioception.astype(np.float32),
+        }
 
     def _renderer(self, size: int) -> Renderer:
         if size not in self._renderers:
@@ -185,8 +218,12 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         return self._renderer(self._render_size).render(self.data, self._render_camera)
 
     def _update_positions(self) -> None:
-        """Positions for pictures from the joints of now: a step of the simulator leaves those of its last substep's start."""
-        mujoco.mj_kinematics(self.model, self.data)  # mj_forward would change the solver's warm start
+        """Positions for pictures from the joints of now: a step of the simulator leaves those of
+        its last substep's start.
+        """
+        mujoco.mj_kinematics(
+            self.model, self.data
+        )  # mj_forward would change the solver's warm start
         mujoco.mj_camlight(self.model, self.data)
 
     def get_state(self) -> Snapshot:
@@ -194,11 +231,15 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         physics = np.zeros(mujoco.mj_stateSize(self.model, kind))
         mujoco.mj_getState(self.model, self.data, physics, kind)
-        return Snapshot(physics, self.hand.command.copy(), self._step, self._solved_steps, tuple(self._pictures))
+        return Snapshot(
+            physics, self.hand.command.copy(), self._step, self._solved_steps, tuple(self._pictures)
+        )
 
     def set_state(self, state: Snapshot) -> None:
         """Go on from where `get_state` was called, here or in another environment of the same task."""
-        mujoco.mj_setState(self.model, self.data, state.physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_setState(
+            self.model, self.data, state.physics, mujoco.mjtState.mjSTATE_INTEGRATION
+        )
         self._update_positions()
         self.hand.command = state.command.copy()
         self._step, self._solved_steps = state.step, state.solved_steps

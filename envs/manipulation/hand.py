@@ -1,8 +1,9 @@
-"""The gripper on Cartesian slides: from a normalised action to servo targets, and what the hand feels of itself.
+"""The gripper on Cartesian slides: from a normalised action to servo targets, and what the hand
+feels of itself.
 
-The action pipeline is that of MoDem-V2 (Lancaster et al., 2024) without inverse kinematics: the action is an absolute end-effector target.
-It is scaled to the task's box, cut to what the velocity limit allows from where the hand is, averaged with the last command and
-sent to position servos.
+The action pipeline is that of MoDem-V2 (Lancaster et al., 2024) without inverse kinematics: the
+action is an absolute end-effector target. It is scaled to the task's box, cut to what the velocity
+limit allows from where the hand is, averaged with the last command and sent to position servos.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 CONTROL_DT = 0.08  # seconds between actions: 12.5 Hz
-VELOCITY_LIMIT = 1.0  # m/s, how far ahead of the hand a command may lie; the average leaves a quarter of it as the fastest motion
+# m/s, how far ahead of the hand a command may lie; the average leaves a quarter of it as the
+# fastest motion
+VELOCITY_LIMIT = 1.0
 YAW_RATE_LIMIT = 6.0  # rad/s, likewise
 YAW_RANGE = 1.75  # rad to both sides; half a turn is the same grasp
 NEW_SHARE = 0.25  # share of the new target in the command; the last command has the rest
 OPEN = 0.04  # m, from the middle to the inner face of a finger
-UNIT = 0.1  # m; lengths are observed in decimetres and decimetres per second so that all numbers are around one
+# m; lengths are observed in decimetres and decimetres per second so that all numbers are around one
+UNIT = 0.1
 FINGER = 0.02  # m
 PROPRIOCEPTION = 17  # length of `Hand.proprioception`
 SLIDES = ("x", "y", "z")
@@ -35,9 +39,12 @@ class Reach:
     Args:
         low: lower corner (x, y, z) of the box of targets, m.
         high: upper corner.
-        yaw: whether the action turns the hand (two entries, cosine and sine); otherwise it stays at 0.
-        grip: whether the action closes the fingers (one entry: above 0 is closed); otherwise they stay at `opening`.
-        opening: m, from the middle to the inner face of a finger, at the start, and all the time without `grip`.
+        yaw: whether the action turns the hand (two entries, cosine and sine); otherwise it stays at
+            0.
+        grip: whether the action closes the fingers (one entry: above 0 is closed); otherwise they
+            stay at `opening`.
+        opening: m, from the middle to the inner face of a finger, at the start, and all the time
+            without `grip`.
     """
 
     low: tuple[float, float, float]
@@ -70,7 +77,9 @@ class Hand:
         self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
         self._qvel = np.array([model.joint(name).dofadr[0] for name in joints])
         self._actuators = np.array([model.actuator(name).id for name in joints])
-        self.command = np.zeros(4)  # x, y, z, yaw that the servos are told; part of the simulator's state
+        self.command = np.zeros(
+            4
+        )  # x, y, z, yaw that the servos are told; part of the simulator's state
         self._limit = model.actuator_forcerange[:, 1] * (1 - 1e-6)
 
     @property
@@ -106,12 +115,16 @@ class Hand:
         return np.clip(np.array(action), -1.0, 1.0)
 
     def apply(self, action: Array) -> None:
-        """Tell the servos what `action` (A,) in [-1, 1] asks for; to be called once per control step."""
+        """Tell the servos what `action` (A,) in [-1, 1] asks for; to be called once per control
+        step.
+        """
         target = np.array([*(self._centre + self._half * action[:3]), 0.0])
         if self.reach.yaw:
             target[3] = np.clip(np.arctan2(action[4], action[3]), -YAW_RANGE, YAW_RANGE)
         current = np.array([*self.position, self.yaw])
-        step = CONTROL_DT * np.array([VELOCITY_LIMIT, VELOCITY_LIMIT, VELOCITY_LIMIT, YAW_RATE_LIMIT])
+        step = CONTROL_DT * np.array(
+            [VELOCITY_LIMIT, VELOCITY_LIMIT, VELOCITY_LIMIT, YAW_RATE_LIMIT]
+        )
         target = np.clip(target, current - step, current + step)
         self.command = NEW_SHARE * target + (1 - NEW_SHARE) * self.command
         opening = self.reach.opening
@@ -120,14 +133,18 @@ class Hand:
         self._data.ctrl[self._actuators] = [*self.command, opening, opening]
 
     def saturated(self, forces: Array) -> bool:
-        """Whether some servo is at its force limit in one of these rows (substeps, actuators), N or N m."""
+        """Whether some servo is at its force limit in one of these rows (substeps, actuators), N or
+        N m.
+        """
         return bool((np.abs(forces) >= self._limit).any())
 
     def proprioception(self) -> Array:
-        """(17,): position, velocity, what is left of the command (position, yaw), cosine and sine of the yaw, its rate, fingers, their velocity.
+        """(17,): position, velocity, what is left of the command (position, yaw), cosine and sine
+        of the yaw, its rate, fingers, their velocity.
 
-        Lengths in decimetres, but the ways of the fingers in units of 2 cm, as an open and a closed hand have to look different. The command is
-        part of it because the average makes it part of the state: a robot knows what it was told.
+        Lengths in decimetres, but the ways of the fingers in units of 2 cm, as an open and a closed
+        hand have to look different. The command is part of it because the average makes it part of
+        the state: a robot knows what it was told.
         """
         qpos, qvel = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
         return np.concatenate(

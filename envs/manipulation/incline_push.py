@@ -32,18 +32,24 @@ def along(point: Array) -> float:
 
 
 class InclinePush(Task):
-    """The capsule (radius 3 cm, 18 cm long) leans on two pegs, all within 4 cm of the middle and up to 0.3 rad askew.
+    """The capsule (radius 3 cm, 18 cm long) leans on two pegs, all within 4 cm of the middle and up
+    to 0.3 rad askew.
 
-    Solved while its centre is over a disc of 5 cm radius, 13 cm above the middle. The closed fingers reach behind the capsule only between the pegs.
-    Pushed off its middle it turns and rolls away.
+    Solved while its centre is over a disc of 5 cm radius, 13 cm above the middle. The closed
+    fingers reach behind the capsule only between the pegs. Pushed off its middle it turns and rolls
+    away.
     """
 
     scene = "incline_push.xml"
     steps = 50
-    reach = Reach(low=(-0.15, -0.24, 0.0), high=(0.15, 0.24, 0.34), yaw=False, grip=False, opening=0.0)
+    reach = Reach(
+        low=(-0.15, -0.24, 0.0), high=(0.15, 0.24, 0.34), yaw=False, grip=False, opening=0.0
+    )
 
     def edit(self, spec: mujoco.MjSpec) -> None:
-        """Round fingertips: closed, they touch the capsule on one centimetre only, and pushing off its middle turns it."""
+        """Round fingertips: closed, they touch the capsule on one centimetre only, and pushing off
+        its middle turns it.
+        """
         for name in ("left_pad", "right_pad"):
             pad = spec.geom(name)
             pad.type = mujoco.mjtGeom.mjGEOM_CAPSULE
@@ -55,7 +61,9 @@ class InclinePush(Task):
         across = np.array([generator.uniform(-ACROSS, ACROSS), 0.0, 0.0])
         turn = generator.uniform(-TURN, TURN)
         turned = np.zeros(4)
-        mujoco.mju_mulQuat(turned, np.array([np.cos(TILT / 2), np.sin(TILT / 2), 0.0, 0.0]), upright(turn))
+        mujoco.mju_mulQuat(
+            turned, np.array([np.cos(TILT / 2), np.sin(TILT / 2), 0.0, 0.0]), upright(turn)
+        )
         lean = (PEG_RADIUS + RADIUS) * (np.cos(turn) * UP + np.array([-np.sin(turn), 0.0, 0.0]))
         thing.place_fixture("pegs", across + surface(PEGS), turned)
         thing.place(across + surface(PEGS) + lean + RADIUS * OFF, turned)

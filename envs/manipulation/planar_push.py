@@ -13,11 +13,15 @@ HALF_HEIGHT = 0.021  # m, of the box
 
 
 class PlanarPush(Task):
-    """The box (12 x 4 x 4.2 cm) starts at |x| <= 4 cm, y in 10..16 cm; solved while its centre is within 5 cm of (0, -0.15), seen from above."""
+    """The box (12 x 4 x 4.2 cm) starts at |x| <= 4 cm, y in 10..16 cm; solved while its centre is
+    within 5 cm of (0, -0.15), seen from above.
+    """
 
     scene = "planar_push.xml"
     steps = 50
-    reach = Reach(low=(-0.20, -0.25, -0.03), high=(0.20, 0.30, 0.20), yaw=True, grip=False, opening=0.006)
+    reach = Reach(
+        low=(-0.20, -0.25, -0.03), high=(0.20, 0.30, 0.20), yaw=True, grip=False, opening=0.006
+    )
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """Cameras nearer to the table than for higher tasks."""

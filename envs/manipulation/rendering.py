@@ -1,7 +1,8 @@
 """Pictures of a simulation without a window, shadows or reflections.
 
-OpenGL is loaded when the first picture is wanted, never before. MUJOCO_GL decides how, where it is set. Where it is not, EGL is taken on
-Linux if its library is there (graphics card or software), else OSMesa (software); other systems have one way only, MuJoCo's own.
+OpenGL is loaded when the first picture is wanted, never before. MUJOCO_GL decides how, where it is
+set. Where it is not, EGL is taken on Linux if its library is there (graphics card or software),
+else OSMesa (software); other systems have one way only, MuJoCo's own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from numpy.typing import NDArray
 
 from worldplan.milp.errors import RenderingUnavailable
 
-OFF = ("disable", "disabled", "off", "false", "0")  # values of MUJOCO_GL that MuJoCo reads as "no rendering"
+OFF = (
+    "disable",
+    "disabled",
+    "off",
+    "false",
+    "0",
+)  # values of MUJOCO_GL that MuJoCo reads as "no rendering"
 LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6")}
 INSTALL = (
     "on Debian or Ubuntu install libosmesa6 and set MUJOCO_GL=osmesa, or install libegl1 and libgl1 and set MUJOCO_GL=egl, before Python starts; "
@@ -61,14 +68,18 @@ def backend() -> str:
         return "default"
     if chosen in LIBRARIES:
         if not loadable(LIBRARIES[chosen]):
-            raise RenderingUnavailable(f"MUJOCO_GL={chosen}, but {' or '.join(LIBRARIES[chosen])} cannot be loaded; {INSTALL}")
+            raise RenderingUnavailable(
+                f"MUJOCO_GL={chosen}, but {' or '.join(LIBRARIES[chosen])} cannot be loaded; {INSTALL}"
+            )
         return chosen
     if chosen in ("glfw", "glx"):
         return "default"
     for name, libraries in LIBRARIES.items():
         if loadable(libraries):
             return name
-    raise RenderingUnavailable(f"no OpenGL without a window: neither libEGL nor libOSMesa can be loaded; {INSTALL}")
+    raise RenderingUnavailable(
+        f"no OpenGL without a window: neither libEGL nor libOSMesa can be loaded; {INSTALL}"
+    )
 
 
 def open_gl(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
@@ -89,9 +100,13 @@ def open_gl(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
         context.make_current()
         made = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     except Exception as error:  # what a missing driver raises differs: ImportError, AttributeError, RuntimeError, EGLError, FatalError
-        raise RenderingUnavailable(f"no OpenGL by {name} (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error!r}; {INSTALL}") from error
+        raise RenderingUnavailable(
+            f"no OpenGL by {name} (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error!r}; {INSTALL}"
+        ) from error
     atexit.unregister(close_all)
-    atexit.register(close_all)  # handlers run in reverse order: this one before MuJoCo's, which ends OpenGL
+    atexit.register(
+        close_all
+    )  # handlers run in reverse order: this one before MuJoCo's, which ends OpenGL
     return context, made
 
 
@@ -125,7 +140,15 @@ class Renderer:
         """(size, size, 3), first row at the top."""
         self._context.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        mujoco.mjv_updateScene(
+            self._model,
+            data,
+            self._option,
+            None,
+            self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL,
+            self._scene,
+        )
         mujoco.mjr_render(self._rectangle, self._scene, self._mjr)
         mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._mjr)
         return self._pixels[::-1].copy()

@@ -63,7 +63,9 @@ class ObjectBody:
         self._data.mocap_pos[index], self._data.mocap_quat[index] = position, quaternion
 
     def observe(self, hand_position: Array) -> Array:
-        """(21,): position, first two axes of the rotation, velocity, way to the goal, way from the hand; lengths in decimetres."""
+        """(21,): position, first two axes of the rotation, velocity, way to the goal, way from the
+        hand; lengths in decimetres.
+        """
         position, velocity = self.position, self.velocity
         return np.concatenate(
             (
@@ -78,9 +80,11 @@ class ObjectBody:
 
 
 class Task(ABC):
-    """A task. Its scene file includes hand.xml and has a body `object` with a free joint `object`, and a site `goal`.
+    """A task. Its scene file includes hand.xml and has a body `object` with a free joint `object`,
+    and a site `goal`.
 
-    Class attributes: `scene` (file in assets/), `steps` (length of an episode), `reach` (what of the hand is controlled).
+    Class attributes: `scene` (file in assets/), `steps` (length of an episode), `reach` (what of
+    the hand is controlled).
     A task keeps nothing between calls: one object may serve many environments.
     """
 

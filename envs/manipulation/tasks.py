@@ -24,5 +24,7 @@ def task_named(name: str) -> Task:
         ConfigError: there is none.
     """
     if name not in TASKS:
-        raise ConfigError(f"manipulation task {name!r} is not known; choose one of {', '.join(TASKS)}")
+        raise ConfigError(
+            f"manipulation task {name!r} is not known; choose one of {', '.join(TASKS)}"
+        )
     return TASKS[name]()

@@ -1,7 +1,9 @@
-"""Upright pivot: pick a lying bottle up by the neck so that it swings upright, and leave it standing.
+"""Upright pivot: pick a lying bottle up by the neck so that it swings upright, and leave it
+standing.
 
-It stands in for the in-hand reorientation of MoDem-V2, which needs a hand with several fingers: as there, an object that lies has to
-end upright through contact alone, but here one pinch, gravity and the table do it, and the action has 6 entries, not 15.
+It stands in for the in-hand reorientation of MoDem-V2, which needs a hand with several fingers: as
+there, an object that lies has to end upright through contact alone, but here one pinch, gravity and
+the table do it, and the action has 6 entries, not 15.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ STILL = (0.05, 0.5)  # m/s and rad/s, greatest speeds
 
 
 class UprightPivot(Task):
-    """A bottle (9 cm body of radius 2.4 cm, 5 cm neck) lies on the table, neck towards the front, turned by up to 1 rad.
+    """A bottle (9 cm body of radius 2.4 cm, 5 cm neck) lies on the table, neck towards the front,
+    turned by up to 1 rad.
 
-    Solved while it stands on its base, still, and the hand is more than 16 cm from its neck. The pads of the fingers are studs
-    6 mm wide: they hold the neck and let it turn between them.
+    Solved while it stands on its base, still, and the hand is more than 16 cm from its neck. The
+    pads of the fingers are studs 6 mm wide: they hold the neck and let it turn between them.
     """
 
     scene = "upright_pivot.xml"
@@ -33,7 +36,9 @@ class UprightPivot(Task):
     reach = Reach(low=(-0.20, -0.20, -0.02), high=(0.20, 0.20, 0.36), yaw=True, grip=True)
 
     def edit(self, spec: mujoco.MjSpec) -> None:
-        """Turn the pads into narrow studs on the inside of longer fingers; the cameras come nearer, the bottle is small."""
+        """Turn the pads into narrow studs on the inside of longer fingers; the cameras come nearer,
+        the bottle is small.
+        """
         for side, sign in (("left", 1.0), ("right", -1.0)):
             pad, link = spec.geom(f"{side}_pad"), spec.geom(f"{side}_link")
             pad.size, pad.pos = [0.004, 0.003, 0.006], [sign * -0.001, 0.0, 0.0]
@@ -45,12 +50,18 @@ class UprightPivot(Task):
 
     def reset(self, hand: Hand, thing: ObjectBody, generator: np.random.Generator) -> None:
         """Hand open above the table, bottle lying, its middle at |x|, |y| <= 8 cm."""
-        hand.place(generator.uniform([-0.03, -0.03, 0.20], [0.03, 0.03, 0.26]), generator.uniform(-0.2, 0.2))
+        hand.place(
+            generator.uniform([-0.03, -0.03, 0.20], [0.03, 0.03, 0.26]),
+            generator.uniform(-0.2, 0.2),
+        )
         middle = generator.uniform([-0.08, -0.08], [0.08, 0.08])
         yaw = generator.uniform(-START_YAW, START_YAW)
         axis = np.array([np.sin(yaw), -np.cos(yaw)])
         half = (yaw - np.pi / 2) / 2
-        thing.place(np.array([*(middle + axis * BASE / 2), RADIUS]), np.array([np.cos(half), 0.0, 0.0, np.sin(half)]))
+        thing.place(
+            np.array([*(middle + axis * BASE / 2), RADIUS]),
+            np.array([np.cos(half), 0.0, 0.0, np.sin(half)]),
+        )
 
     def solved(self, hand: Hand, thing: ObjectBody) -> bool:
         """Standing, on the table, still, and left alone."""

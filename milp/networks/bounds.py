@@ -1,7 +1,9 @@
-"""Proven bounds of every neuron over a feasible action set; tighter ones cost more and make the MILP smaller.
+"""Proven bounds of every neuron over a feasible action set; tighter ones cost more and make the
+MILP smaller.
 
-All three use the set itself, not the unit box: `ActionSet.support` bounds a linear function by the number of
-components an action may select, and the optimisation-based bounds use the set's own linear relaxation.
+All three use the set itself, not the unit box: `ActionSet.support` bounds a linear function by the
+number of components an action may select, and the optimisation-based bounds use the set's own
+linear relaxation.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from worldplan.milp.solvers import SolverSettings, open_session
 
 METHODS = ("interval", "linear", "optimised")
 Bounds = list[tuple[Floats, Floats]]
-_SLACK = 1e-9  # bounds are widened by this much, relative, so that rounding never cuts off a true value
+_SLACK = (
+    1e-9  # bounds are widened by this much, relative, so that rounding never cuts off a true value
+)
 
 
 def neuron_bounds(network: ReluNetwork, actions: ActionSet, method: str = "linear") -> Bounds:
@@ -54,7 +58,9 @@ def _widen(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 
 def linear_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
-    """Linear relaxation, substituted back to the action (CROWN, Zhang et al. 2018), concretised over the set."""
+    """Linear relaxation, substituted back to the action (CROWN, Zhang et al. 2018), concretised
+    over the set.
+    """
     found: Bounds = [_over_set(network.weights[0], network.biases[0], actions)]
     for depth in range(1, len(network.hidden)):
         weight, bias = network.weights[depth], network.biases[depth]
@@ -74,19 +80,27 @@ def output_bound(network: ReluNetwork, actions: ActionSet, bounds: Bounds) -> fl
 
 
 def output_plane(network: ReluNetwork, bounds: Bounds) -> tuple[Floats, float]:
-    """(weights, constant) with `network(a) <= weights @ a + constant` for every action of the set that `bounds` hold for."""
+    """(weights, constant) with `network(a) <= weights @ a + constant` for every action of the set
+    that `bounds` hold for.
+    """
     weights, constant = _plane(network, bounds, network.weights[-1], network.biases[-1])
     direct = 0.0 if network.skip is None else network.skip
     return weights[0] + direct, float(constant[0])
 
 
-def _substitute(network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats, actions: ActionSet) -> Floats:
-    """Upper bounds of `weight @ y + bias` (rows) where y are the outputs of the last layer in `bounds`."""
+def _substitute(
+    network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats, actions: ActionSet
+) -> Floats:
+    """Upper bounds of `weight @ y + bias` (rows) where y are the outputs of the last layer in
+    `bounds`.
+    """
     coefficient, constant = _plane(network, bounds, weight, bias)
     return constant + actions.support(coefficient)
 
 
-def _plane(network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
+def _plane(
+    network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats
+) -> tuple[Floats, Floats]:
     """Linear functions of the action (rows) above `weight @ y + bias`, y as in `_substitute`."""
     coefficient, constant = weight, bias.astype(float)
     for depth in range(len(bounds) - 1, -1, -1):
@@ -111,13 +125,18 @@ def _relaxation(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
-    """Optimisation-based: each unstable neuron's range over the linear relaxation of set and earlier layers.
+    """Optimisation-based: each unstable neuron's range over the linear relaxation of set and
+    earlier layers.
 
-    Two linear programs per unstable neuron (HiGHS, warm-started), so it pays for wide layers or long searches only.
+    Two linear programs per unstable neuron (HiGHS, warm-started), so it pays for wide layers or
+    long searches only.
     """
     found = linear_bounds(network, actions)
     for depth in range(len(network.hidden)):
-        head = ReluNetwork(network.weights[: depth + 1] + (np.ones((1, network.hidden[depth])),), network.biases[: depth + 1] + (np.zeros(1),))
+        head = ReluNetwork(
+            network.weights[: depth + 1] + (np.ones((1, network.hidden[depth])),),
+            network.biases[: depth + 1] + (np.zeros(1),),
+        )
         program = Program()
         columns = program.add_columns(actions.size, 0.0, 1.0)
         actions.add_constraints(program, columns, relaxed=True)
@@ -126,18 +145,23 @@ def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
     return found
 
 
-def _optimise_layer(program: Program, block: Embedding, known: Bounds, depth: int) -> tuple[Floats, Floats]:
+def _optimise_layer(
+    program: Program, block: Embedding, known: Bounds, depth: int
+) -> tuple[Floats, Floats]:
     session = open_session(program, SolverSettings())
     for layer, (lower, upper) in zip(block.layers, known, strict=False):
         tighten(session, layer, lower, upper)
     layer, (lower, upper) = block.layers[depth], (known[depth][0].copy(), known[depth][1].copy())
-    # y - t is the pre-activation; free both from the relaxation of this layer, which would only repeat what is known
+    # y - t is the pre-activation; free both from the relaxation of this layer, which would only
+    # repeat what is known
     for neuron in np.flatnonzero((lower < 0) & (upper > 0)):
         pair = np.array([layer.y[neuron], layer.t[neuron]])
         for sign, store in ((1.0, upper), (-1.0, lower)):
             session.set_cost(pair, np.array([sign, -sign]), 0.0)
             bound = sign * session.solve().bound
             slack = 1e-7 * (1 + abs(bound))  # a linear program is solved to the solver's tolerance
-            store[neuron] = min(upper[neuron], bound + slack) if sign > 0 else max(lower[neuron], bound - slack)
+            store[neuron] = (
+                min(upper[neuron], bound + slack) if sign > 0 else max(lower[neuron], bound - slack)
+            )
         session.set_cost(pair, np.zeros(2), 0.0)
     return lower, upper

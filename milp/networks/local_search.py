@@ -1,4 +1,6 @@
-"""A swap search for good actions: it gives the exact solve its first solution, and training its argmax."""
+"""A swap search for good actions: it gives the exact solve its first solution, and training its
+argmax.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,15 @@ def value(networks: Sequence[ReluNetwork], actions: NDArray[Any]) -> Floats:
 
 
 def local_search(
-    networks: Sequence[ReluNetwork], actions: ActionSet, starts: Iterable[Action], rounds: int = 50, *, enough: float = np.inf
+    networks: Sequence[ReluNetwork],
+    actions: ActionSet,
+    starts: Iterable[Action],
+    rounds: int = 50,
+    *,
+    enough: float = np.inf,
 ) -> tuple[Action, float]:
-    """Best action found by repeated best feasible add, drop or swap from the best of `starts` (all feasible).
+    """Best action found by repeated best feasible add, drop or swap from the best of `starts` (all
+    feasible).
 
     Stops early at a value of `enough`.
     """
@@ -45,7 +53,9 @@ def greedy_start(networks: Sequence[ReluNetwork], actions: ActionSet) -> Action:
     return actions.fill(np.argsort(-gain))
 
 
-def _best_move(networks: Sequence[ReluNetwork], actions: ActionSet, action: Action, current: float) -> tuple[Action, float] | None:
+def _best_move(
+    networks: Sequence[ReluNetwork], actions: ActionSet, action: Action, current: float
+) -> tuple[Action, float] | None:
     on, off = np.flatnonzero(action), np.flatnonzero((action == 0) & actions.selectable)
     drops, adds = np.append(on, -1), np.append(off, -1)  # -1: nothing dropped, nothing added
     values = np.min([_swap_values(network, action, drops, adds) for network in networks], axis=0)
@@ -71,7 +81,9 @@ def _best_move(networks: Sequence[ReluNetwork], actions: ActionSet, action: Acti
 
 
 def _swap_values(network: ReluNetwork, action: Action, drops: Indices, adds: Indices) -> Floats:
-    """Values (drops, adds) of all neighbours: only the first layer's sums change, by a column or two."""
+    """Values (drops, adds) of all neighbours: only the first layer's sums change, by a column or
+    two.
+    """
     weight = np.hstack([network.weights[0], np.zeros((len(network.biases[0]), 1))])
     first = network.weights[0] @ action + network.biases[0]
     moved = first - weight.T[drops][:, None] + weight.T[adds][None]

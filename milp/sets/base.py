@@ -1,4 +1,6 @@
-"""Feasible action sets. One class says what is allowed: it checks, samples, explains, and writes its own constraints."""
+"""Feasible action sets. One class says what is allowed: it checks, samples, explains, and writes
+its own constraints.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ MEMORY = 64 * 2**20  # bytes of remembered answers per set
 class ActionSet(ABC):
     """A set of joint binary actions of length `size`.
 
-    A subclass writes `add_constraints` (the MILP), `witness` (a check that does not use the MILP where one exists:
-    it returns values for the auxiliary columns, so the same object validates, warm-starts and explains) and
-    `explain`. `selectable` marks components that some feasible action uses; `least` and `most` bound how many.
+    A subclass writes `add_constraints` (the MILP), `witness` (a check that does not use the MILP
+    where one exists: it returns values for the auxiliary columns, so the same object validates,
+    warm-starts and explains) and `explain`. `selectable` marks components that some feasible action
+    uses; `least` and `most` bound how many.
     """
 
     size: int
@@ -32,11 +35,14 @@ class ActionSet(ABC):
 
     @abstractmethod
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
-        """Add auxiliary columns and rows so that `program.x[action]` lies in the set (in its relaxation if `relaxed`)."""
+        """Add auxiliary columns and rows so that `program.x[action]` lies in the set (in its
+        relaxation if `relaxed`).
+        """
 
     @abstractmethod
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
-        """Values of the auxiliary columns that prove `action` feasible, in the order they were added, or None.
+        """Values of the auxiliary columns that prove `action` feasible, in the order they were
+        added, or None.
 
         With `exact=False` a None may be wrong: it means that a quick search found no proof.
         """
@@ -64,9 +70,14 @@ class ActionSet(ABC):
         memory = self.__dict__.setdefault("_memory", {})
         key = (action.tobytes(), exact)
         if key not in memory:
-            if len(memory) >= MEMORY // (self.size + 200):  # an entry is the action's bytes and the objects around them
+            if len(memory) >= MEMORY // (
+                self.size + 200
+            ):  # an entry is the action's bytes and the objects around them
                 memory.clear()
-            within = self.least <= int(action.sum()) <= self.most and not (action.astype(bool) & ~self.selectable).any()
+            within = (
+                self.least <= int(action.sum()) <= self.most
+                and not (action.astype(bool) & ~self.selectable).any()
+            )
             memory[key] = within and self.witness(action, exact=exact) is not None
         return memory[key]
 
@@ -74,11 +85,15 @@ class ActionSet(ABC):
         return {name: value for name, value in self.__dict__.items() if name != "_memory"}
 
     def sample(self, generator: np.random.Generator) -> Action:
-        """One random feasible action: components in random order, each taken if the action stays feasible."""
+        """One random feasible action: components in random order, each taken if the action stays
+        feasible.
+        """
         return self.fill(generator.permutation(np.flatnonzero(self.selectable)))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while the action stays feasible. Needs a set closed under removal."""
+        """Take components in the given order while the action stays feasible. Needs a set closed
+        under removal.
+        """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken = int(action.sum())
         for component in order:
@@ -97,7 +112,9 @@ class ActionSet(ABC):
         return np.zeros(self.size, np.int8)
 
     def support(self, weights: Floats) -> Floats:
-        """Upper bound of `weights @ a` over the set, for each row of `weights` (..., size): most-cardinality bound."""
+        """Upper bound of `weights @ a` over the set, for each row of `weights` (..., size):
+        most-cardinality bound.
+        """
         masked = np.where(self.selectable, weights, -np.inf)
         most = min(self.most, int(self.selectable.sum()))
         top = -np.sort(-masked, axis=-1)[..., :most]
@@ -125,7 +142,9 @@ class Budget(ActionSet):
     def __post_init__(self) -> None:
         check_size(self.size, "the list of arms")
         if self.budget < 0 or (self.exactly and self.budget > self.size):
-            raise InfeasibleActionSet(f"budget {self.budget} cannot be met with {self.size} arms: give a number from 0 to {self.size}")
+            raise InfeasibleActionSet(
+                f"budget {self.budget} cannot be met with {self.size} arms: give a number from 0 to {self.size}"
+            )
         self.most = min(self.budget, self.size)
         self.least = self.most if self.exactly else 0
         self.selectable = np.ones(self.size, bool)

@@ -26,12 +26,13 @@ Load = tuple[int, ...]
 
 @dataclass
 class Capacity(ActionSet):
-    """The selected arms can be packed on the workers: capacity-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025).
+    """The selected arms can be packed on the workers: capacity-constrained coRMAB of SEQUOIA (Xu et
+    al., ICLR 2025).
 
-    Two exact models. Where costs take few values, a worker's load is one of a few maximal patterns ("two arms of
-    cost 2 and one of cost 3"), and integers count the workers that use each: `sum of arms of a cost <= slots for that
-    cost` (Gilmore and Gomory 1961; its relaxation is far tighter than assignment, and equal workers are one). Otherwise
-    one binary per worker and arm that fits.
+    Two exact models. Where costs take few values, a worker's load is one of a few maximal patterns
+    ("two arms of cost 2 and one of cost 3"), and integers count the workers that use each: `sum of
+    arms of a cost <= slots for that cost` (Gilmore and Gomory 1961; its relaxation is far tighter
+    than assignment, and equal workers are one). Otherwise one binary per worker and arm that fits.
 
     Args:
         costs: what serving each arm takes, > 0.
@@ -41,7 +42,8 @@ class Capacity(ActionSet):
         worker_names: shown by `explain` instead of worker numbers.
 
     Raises:
-        InfeasibleActionSet: empty, non-finite or non-positive input, names that do not match, or no arm fits anywhere.
+        InfeasibleActionSet: empty, non-finite or non-positive input, names that do not match, or no
+            arm fits anywhere.
     """
 
     costs: ArrayLike
@@ -58,33 +60,45 @@ class Capacity(ActionSet):
         self._costs = _numbers(self.costs, "arm costs", zero_allowed=False)
         self._room = _numbers(self.capacities, "worker capacities", zero_allowed=True)
         self.size = len(self._costs)
-        for names, count, what in ((self.arm_names, self.size, "arm"), (self.worker_names, len(self._room), "worker")):
+        for names, count, what in (
+            (self.arm_names, self.size, "arm"),
+            (self.worker_names, len(self._room), "worker"),
+        ):
             if names is not None and len(names) != count:
-                raise InfeasibleActionSet(f"{len(names)} {what} names for {count} {what}s: give one name each")
+                raise InfeasibleActionSet(
+                    f"{len(names)} {what} names for {count} {what}s: give one name each"
+                )
         if self.budget is not None and self.budget < 0:
             raise InfeasibleActionSet(f"budget {self.budget} is negative: give 0 or more")
         largest = float(self._room.max())
         self._slack = 1e-9 * largest  # 0.1 + 0.2 fits in 0.3
         self.selectable = self._costs <= largest + self._slack
         if not self.selectable.any():
-            raise InfeasibleActionSet(f"every arm costs more than the largest capacity {largest:g}: raise a capacity or lower a cost")
+            raise InfeasibleActionSet(
+                f"every arm costs more than the largest capacity {largest:g}: raise a capacity or lower a cost"
+            )
         self._classes, self._class_of = np.unique(self._costs, return_inverse=True)
         self._patterns = self._all_patterns()
         self.most = self._count_bound()
         if self._patterns is not None:
-            # the pattern model is small: its optimum is the exact answer, and its bound holds even at the time limit
+            # the pattern model is small: its optimum is the exact answer, and its bound holds even
+            # at the time limit
             self.most = min(self.most, math.floor(LinearProblem(self).solve(1.0).bound + 1e-6))
 
     # ---- the MILP
 
     def _all_patterns(self) -> list[tuple[float, int, list[Load]]] | None:
-        """(capacity, workers with it, maximal loads as counts per cost class), or None where there are too many."""
+        """(capacity, workers with it, maximal loads as counts per cost class), or None where there
+        are too many.
+        """
         available = np.bincount(self._class_of).tolist()
         groups, total = [], 0
         for capacity, workers in sorted(Counter(self._room.tolist()).items()):
             if capacity + self._slack < self._classes[0]:
                 continue
-            patterns = maximal_patterns(self._classes.tolist(), available, capacity + self._slack, PATTERN_LIMIT - total)
+            patterns = maximal_patterns(
+                self._classes.tolist(), available, capacity + self._slack, PATTERN_LIMIT - total
+            )
             if patterns is None:
                 return None
             total += len(patterns)
@@ -110,24 +124,43 @@ class Capacity(ActionSet):
         if self._patterns is None:
             self._add_assignment(program, action, relaxed)
             return
-        workers = np.repeat([count for _, count, _ in self._patterns], [len(loads) for _, _, loads in self._patterns])
-        groups = np.repeat(np.arange(len(self._patterns)), [len(loads) for _, _, loads in self._patterns])
+        workers = np.repeat(
+            [count for _, count, _ in self._patterns],
+            [len(loads) for _, _, loads in self._patterns],
+        )
+        groups = np.repeat(
+            np.arange(len(self._patterns)), [len(loads) for _, _, loads in self._patterns]
+        )
         count = len(groups)
         used = program.add_columns(count, 0.0, workers, integer=not relaxed)
-        member = sparse.csr_array((np.ones(count), (groups, np.arange(count))), shape=(len(self._patterns), count))
+        member = sparse.csr_array(
+            (np.ones(count), (groups, np.arange(count))), shape=(len(self._patterns), count)
+        )
         program.add_rows((used, member), upper=[number for _, number, _ in self._patterns])
         loads = np.array([load for _, _, group in self._patterns for load in group], dtype=float).T
-        classes = sparse.csr_array((np.ones(self.size), (self._class_of, np.arange(self.size))), shape=(len(self._classes), self.size))
+        classes = sparse.csr_array(
+            (np.ones(self.size), (self._class_of, np.arange(self.size))),
+            shape=(len(self._classes), self.size),
+        )
         program.add_rows((action, classes), (used, sparse.csr_array(-loads)), upper=0.0)
 
     def _add_assignment(self, program: Program, action: Indices, relaxed: bool) -> None:
         worker, arm = self._pairs()
         count = len(worker)
         serves = program.add_columns(count, 0.0, 1.0, integer=not relaxed)
-        load = sparse.csr_array((self._costs[arm], (worker, np.arange(count))), shape=(len(self._room), count))
+        load = sparse.csr_array(
+            (self._costs[arm], (worker, np.arange(count))), shape=(len(self._room), count)
+        )
         program.add_rows((serves, load), upper=self._room + self._slack)
-        served = sparse.csr_array((np.ones(count), (arm, np.arange(count))), shape=(self.size, count))
-        program.add_rows((serves, served), (action, -sparse.eye_array(self.size, format="csr")), lower=0.0, upper=0.0)
+        served = sparse.csr_array(
+            (np.ones(count), (arm, np.arange(count))), shape=(self.size, count)
+        )
+        program.add_rows(
+            (serves, served),
+            (action, -sparse.eye_array(self.size, format="csr")),
+            lower=0.0,
+            upper=0.0,
+        )
 
     # ---- the check
 
@@ -145,7 +178,12 @@ class Capacity(ActionSet):
         """Auxiliary values of a packing {arm: worker}."""
         if self._patterns is None:
             worker, arm = self._pairs()
-            return np.array([float(packing.get(j) == i) for i, j in zip(worker.tolist(), arm.tolist(), strict=True)])
+            return np.array(
+                [
+                    float(packing.get(j) == i)
+                    for i, j in zip(worker.tolist(), arm.tolist(), strict=True)
+                ]
+            )
         loads = np.zeros((len(self._room), len(self._classes)), dtype=np.int64)
         for arm_index, worker_index in packing.items():
             loads[worker_index, self._class_of[arm_index]] += 1
@@ -160,8 +198,8 @@ class Capacity(ActionSet):
     def _pack(self, arms: Indices, *, exact: bool) -> dict[int, int] | str | None:
         """{arm: worker}, None where there is none, "undecided" where an exact search grew too long.
 
-        First-fit and best-fit decreasing, then depth-first search over the arms by decreasing cost; a state (arms
-        placed, sorted residual capacities) that failed is never entered again.
+        First-fit and best-fit decreasing, then depth-first search over the arms by decreasing cost;
+        a state (arms placed, sorted residual capacities) that failed is never entered again.
         """
         order = arms[np.argsort(-self._costs[arms], kind="stable")].tolist()
         costs = self._costs[order].tolist()
@@ -179,7 +217,9 @@ class Capacity(ActionSet):
         return None if found is None else dict(zip(order, found, strict=True))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while feasible; where one finds no room, none of its cost or more will."""
+        """Take components in the given order while feasible; where one finds no room, none of its
+        cost or more will.
+        """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken, refused = int(action.sum()), np.inf
         for component in order:
@@ -204,7 +244,14 @@ class Capacity(ActionSet):
             return []
         arm_names = self.arm_names or range(self.size)
         worker_names = self.worker_names or range(len(self._room))
-        return [{"arm": arm_names[arm], "worker": worker_names[packing[arm]], "cost": float(self._costs[arm])} for arm in arms.tolist()]
+        return [
+            {
+                "arm": arm_names[arm],
+                "worker": worker_names[packing[arm]],
+                "cost": float(self._costs[arm]),
+            }
+            for arm in arms.tolist()
+        ]
 
     def _packing_by_solver(self, action: Action) -> dict[int, int] | None:
         """{arm: worker} read off the solver's answer where the search gave up."""
@@ -214,7 +261,10 @@ class Capacity(ActionSet):
         if self._patterns is None:
             worker, arm = self._pairs()
             return {int(arm[k]): int(worker[k]) for k in np.flatnonzero(values > 0.5)}
-        waiting = [[j for j in np.flatnonzero(self._class_of == c).tolist() if action[j]] for c in range(len(self._classes))]
+        waiting = [
+            [j for j in np.flatnonzero(self._class_of == c).tolist() if action[j]]
+            for c in range(len(self._classes))
+        ]
         packing, numbers = {}, iter(np.rint(values).astype(int).tolist())
         for capacity, _, patterns in self._patterns:
             free = iter(np.flatnonzero(self._room == capacity).tolist())
@@ -227,10 +277,16 @@ class Capacity(ActionSet):
         return packing
 
 
-def maximal_patterns(costs: list[float], available: list[int], capacity: float, limit: int) -> list[Load] | None:
-    """Loads (count per ascending cost class, at most `available`) that fit `capacity` and take no further arm; None beyond `limit`."""
+def maximal_patterns(
+    costs: list[float], available: list[int], capacity: float, limit: int
+) -> list[Load] | None:
+    """Loads (count per ascending cost class, at most `available`) that fit `capacity` and take no
+    further arm; None beyond `limit`.
+    """
     found: list[Load] = []
-    partial: list[tuple[Load, float]] = [((), capacity)]  # chosen counts of the dearest classes first
+    partial: list[tuple[Load, float]] = [
+        ((), capacity)
+    ]  # chosen counts of the dearest classes first
     entered = 0
     while partial:
         load, room = partial.pop()
@@ -239,7 +295,10 @@ def maximal_patterns(costs: list[float], available: list[int], capacity: float, 
             return None
         if len(load) == len(costs):
             counts = load[::-1]
-            if all(count == have or cost > room for count, have, cost in zip(counts, available, costs, strict=True)):
+            if all(
+                count == have or cost > room
+                for count, have, cost in zip(counts, available, costs, strict=True)
+            ):
                 found.append(counts)
             continue
         place = len(costs) - 1 - len(load)
@@ -263,7 +322,9 @@ def _decreasing(costs: list[float], room: list[float], tightest: bool) -> list[i
 
 
 def _search(costs: list[float], room: list[float], limit: int) -> list[int] | str | None:
-    """Depth-first packing: the worker of each cost, None (proven impossible) or "undecided" after `limit` nodes."""
+    """Depth-first packing: the worker of each cost, None (proven impossible) or "undecided" after
+    `limit` nodes.
+    """
     failed: set[tuple[int, tuple[float, ...]]] = set()
     remaining = np.append(np.cumsum(costs[::-1])[::-1], 0.0).tolist()
     left, placed, nodes = room.copy(), [0] * len(costs), 0
@@ -303,5 +364,7 @@ def _numbers(values: Any, what: str, *, zero_allowed: bool) -> Floats:
     bad = ~np.isfinite(array) | (array < 0) | ((array == 0) & (not zero_allowed))
     if bad.any():
         place = int(np.flatnonzero(bad)[0])
-        raise InfeasibleActionSet(f"number {place} of the {what} is {array[place]:g}: give a finite number {'>= 0' if zero_allowed else '> 0'}")
+        raise InfeasibleActionSet(
+            f"number {place} of the {what} is {array[place]:g}: give a finite number {'>= 0' if zero_allowed else '> 0'}"
+        )
     return array

@@ -19,10 +19,11 @@ from worldplan.milp.sets.linear_problem import LinearProblem
 class PyomoSet(ActionSet):
     """Actions that satisfy constraints written in Pyomo.
 
-    `build(block)` gets a ConcreteModel with binary variables `block.a[0] .. block.a[size-1]` over `block.arms` and
-    adds any linear constraints and further variables. The model is turned into numbers once (Pyomo's standard-form
-    compiler); Pyomo is not used afterwards, and the object pickles whatever `build` is. Such a set need not contain
-    the empty action, nor stay feasible when a component is removed, so every check and every sample is one small MILP.
+    `build(block)` gets a ConcreteModel with binary variables `block.a[0] .. block.a[size-1]` over
+    `block.arms` and adds any linear constraints and further variables. The model is turned into
+    numbers once (Pyomo's standard-form compiler); Pyomo is not used afterwards, and the object
+    pickles whatever `build` is. Such a set need not contain the empty action, nor stay feasible
+    when a component is removed, so every check and every sample is one small MILP.
 
     Args:
         build: adds the rules to a block.
@@ -43,13 +44,17 @@ class PyomoSet(ActionSet):
         try:
             self.least = int(np.ceil(-exact.solve(-1.0).bound - 1e-6))
         except InfeasibleActionSet as error:
-            raise InfeasibleActionSet("the rules admit no action: relax one of the constraints that build() adds") from error
+            raise InfeasibleActionSet(
+                "the rules admit no action: relax one of the constraints that build() adds"
+            ) from error
         self.most = int(np.floor(exact.solve(1.0).bound + 1e-6))
         self.selectable = self._used()
 
     @classmethod
     def from_file(cls, reference: str, size: int) -> PyomoSet:
-        """Read `build` from "rules.py:build". Raises ConfigError where the file or the function is missing."""
+        """Read `build` from "rules.py:build". Raises ConfigError where the file or the function is
+        missing.
+        """
         path, _, name = reference.rpartition(":")
         if not path or not FilePath(path).is_file():
             raise ConfigError(f"'{reference}' names no file: write path/to/rules.py:build")
@@ -60,7 +65,9 @@ class PyomoSet(ActionSet):
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            raise ConfigError(f"{path} cannot be loaded ({type(error).__name__}: {error})") from error
+            raise ConfigError(
+                f"{path} cannot be loaded ({type(error).__name__}: {error})"
+            ) from error
         if not callable(getattr(module, name, None)):
             raise ConfigError(f"{path} has no function '{name}': define {name}(block)")
         return cls(getattr(module, name), size)
@@ -79,45 +86,75 @@ class PyomoSet(ActionSet):
         except Exception as error:
             raise ConfigError(f"build() failed ({type(error).__name__}: {error})") from error
         if any(True for _ in block.component_data_objects(pyo.Objective, active=True)):
-            raise ConfigError("build() adds an objective: leave it out, a feasible set only has constraints")
-        # an unused objective keeps every action variable; the compiler would drop those in no constraint
+            raise ConfigError(
+                "build() adds an objective: leave it out, a feasible set only has constraints"
+            )
+        # an unused objective keeps every action variable; the compiler would drop those in no
+        # constraint
         block.worldplan_objective = pyo.Objective(expr=sum(block.a[j] for j in block.arms))
         try:
             form = LinearStandardFormCompiler().write(block, mixed_form=True)
         except Exception as error:
-            raise ConfigError(f"build() adds something that is not linear: {' '.join(str(error).split())}") from error
+            raise ConfigError(
+                f"build() adds something that is not linear: {' '.join(str(error).split())}"
+            ) from error
         position = {id(block.a[j]): j for j in block.arms}
         places = [position.get(id(variable)) for variable in form.columns]
         own = [k for k, place in enumerate(places) if place is not None]
         extra = [k for k, place in enumerate(places) if place is None]
         matrix = sparse.csc_array(form.A)
-        rhs, kind = np.asarray(form.rhs, dtype=float), np.array([row.bound_type for row in form.rows], dtype=int)
+        rhs, kind = (
+            np.asarray(form.rhs, dtype=float),
+            np.array([row.bound_type for row in form.rows], dtype=int),
+        )
         self._row_lower = np.where(kind <= 0, rhs, -np.inf)
         self._row_upper = np.where(kind >= 0, rhs, np.inf)
         rows = matrix.shape[0]
-        spread = sparse.csc_array((np.ones(len(own)), (np.arange(len(own)), [places[k] for k in own])), shape=(len(own), self.size))
-        self._action_matrix = sparse.csr_array(matrix[:, own] @ spread) if rows else sparse.csr_array((0, self.size))
-        self._extra_matrix = sparse.csr_array(matrix[:, extra]) if rows else sparse.csr_array((0, len(extra)))
+        spread = sparse.csc_array(
+            (np.ones(len(own)), (np.arange(len(own)), [places[k] for k in own])),
+            shape=(len(own), self.size),
+        )
+        self._action_matrix = (
+            sparse.csr_array(matrix[:, own] @ spread) if rows else sparse.csr_array((0, self.size))
+        )
+        self._extra_matrix = (
+            sparse.csr_array(matrix[:, extra]) if rows else sparse.csr_array((0, len(extra)))
+        )
         variables = [form.columns[k] for k in extra]
         self.variable_names = [variable.name for variable in variables]
         self._lower = np.array([-np.inf if v.lb is None else v.lb for v in variables], dtype=float)
         self._upper = np.array([np.inf if v.ub is None else v.ub for v in variables], dtype=float)
         self._integer = np.array([not v.is_continuous() for v in variables], dtype=bool)
         # bounds and values that build() set on the action variables themselves
-        bounds = [(v.value, v.value) if v.fixed else v.bounds for v in (block.a[j] for j in block.arms)]
+        bounds = [
+            (v.value, v.value) if v.fixed else v.bounds for v in (block.a[j] for j in block.arms)
+        ]
         self._action_lower = np.array([max(0.0, low or 0.0) for low, _ in bounds])
-        self._action_upper = np.array([1.0 if high is None else min(1.0, high) for _, high in bounds])
+        self._action_upper = np.array(
+            [1.0 if high is None else min(1.0, high) for _, high in bounds]
+        )
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         # one column at a time: they keep the order of `variable_names` although some are integer
-        extra = [program.add_columns(1, low, high, integer=bool(whole) and not relaxed) for low, high, whole in
-                 zip(self._lower, self._upper, self._integer, strict=True)]  # fmt: skip
+        extra = [
+            program.add_columns(1, low, high, integer=bool(whole) and not relaxed)
+            for low, high, whole in zip(self._lower, self._upper, self._integer, strict=True)
+        ]
         columns = np.concatenate(extra) if extra else np.zeros(0, np.int64)
-        program.add_rows((action, self._action_matrix), (columns, self._extra_matrix), lower=self._row_lower, upper=self._row_upper)
+        program.add_rows(
+            (action, self._action_matrix),
+            (columns, self._extra_matrix),
+            lower=self._row_lower,
+            upper=self._row_upper,
+        )
         bounded = np.flatnonzero((self._action_lower > 0) | (self._action_upper < 1))
         if len(bounded):
             one = sparse.eye_array(len(bounded), format="csr")
-            program.add_rows((action[bounded], one), lower=self._action_lower[bounded], upper=self._action_upper[bounded])
+            program.add_rows(
+                (action[bounded], one),
+                lower=self._action_lower[bounded],
+                upper=self._action_upper[bounded],
+            )
 
     def _problem(self) -> LinearProblem:
         """The loaded MILP, kept between calls (not pickled)."""
@@ -129,7 +166,9 @@ class PyomoSet(ActionSet):
         return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
 
     def _used(self) -> np.ndarray:
-        """Components that some feasible action uses: one MILP finds many at once, those left are asked for one by one."""
+        """Components that some feasible action uses: one MILP finds many at once, those left are
+        asked for one by one.
+        """
         used = np.zeros(self.size, bool)
         for component in range(self.size):
             if used[component]:
@@ -156,7 +195,9 @@ class PyomoSet(ActionSet):
         return self._problem().best(generator.standard_normal(self.size))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """The best action for weights that decrease along `order`; what `start` selects weighs most."""
+        """The best action for weights that decrease along `order`; what `start` selects weighs
+        most.
+        """
         weights = np.zeros(self.size)
         weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
         if start is not None:
@@ -164,10 +205,14 @@ class PyomoSet(ActionSet):
         return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected component, then one per variable of your own that is not zero. Empty for an infeasible action."""
+        """One row per selected component, then one per variable of your own that is not zero. Empty
+        for an infeasible action.
+        """
         values = self.witness(action)
         if values is None:
             return []
         rows: list[dict[str, Any]] = [{"arm": int(arm)} for arm in np.flatnonzero(action)]
         named = zip(self.variable_names, values.tolist(), strict=True)
-        return rows + [{"variable": name, "value": value} for name, value in named if abs(value) > 1e-9]
+        return rows + [
+            {"variable": name, "value": value} for name, value in named if abs(value) > 1e-9
+        ]

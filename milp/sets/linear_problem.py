@@ -12,7 +12,8 @@ from worldplan.milp.solvers import Solution, SolverSettings, open_session
 
 
 class LinearProblem:
-    """Maximise `weights @ action` over `actions`; the action is the first `actions.size` columns of the solution.
+    """Maximise `weights @ action` over `actions`; the action is the first `actions.size` columns of
+    the solution.
 
     Args:
         actions: the feasible set.
@@ -23,7 +24,9 @@ class LinearProblem:
         SolverUnavailable: the solver is not installed or not licensed.
     """
 
-    def __init__(self, actions: ActionSet, *, relaxed: bool = False, settings: SolverSettings | None = None) -> None:
+    def __init__(
+        self, actions: ActionSet, *, relaxed: bool = False, settings: SolverSettings | None = None
+    ) -> None:
         program = Program()
         self.size = actions.size
         self.columns = program.add_columns(self.size, 0.0, 1.0, integer=not relaxed)
@@ -31,25 +34,39 @@ class LinearProblem:
         self._session = open_session(program, settings or SolverSettings(gap=0.0))
         self.integer = self._session.m.integer
 
-    def solve(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Solution:
-        """The optimum with the action between `lower` and `upper`. Raises InfeasibleActionSet or SolverFailed."""
-        self._session.set_cost(self.columns, np.broadcast_to(np.asarray(weights, dtype=float), (self.size,)))
+    def solve(
+        self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0
+    ) -> Solution:
+        """The optimum with the action between `lower` and `upper`. Raises InfeasibleActionSet or
+        SolverFailed.
+        """
+        self._session.set_cost(
+            self.columns, np.broadcast_to(np.asarray(weights, dtype=float), (self.size,))
+        )
         self._session.set_column_bounds(self.columns, lower, upper)
         return self._session.solve()
 
     def best(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Action:
-        """The best action. Raises InfeasibleActionSet where there is none, SolverFailed at the time limit."""
+        """The best action. Raises InfeasibleActionSet where there is none, SolverFailed at the time
+        limit.
+        """
         solution = self.solve(weights, lower=lower, upper=upper)
         if solution.x is None:
-            raise SolverFailed("no feasible action was found in the time limit: raise solver.time_limit")
+            raise SolverFailed(
+                "no feasible action was found in the time limit: raise solver.time_limit"
+            )
         return np.rint(solution.x[: self.size]).astype(np.int8)
 
     def complete(self, action: Action) -> Floats | None:
-        """Auxiliary values that prove `action` feasible, or None where there are none. Raises SolverFailed at the time limit."""
+        """Auxiliary values that prove `action` feasible, or None where there are none. Raises
+        SolverFailed at the time limit.
+        """
         try:
             solution = self.solve(0.0, lower=action, upper=action)
         except InfeasibleActionSet:
             return None
         if solution.x is None:
-            raise SolverFailed("an action could not be checked in the time limit: raise solver.time_limit or simplify the set")
+            raise SolverFailed(
+                "an action could not be checked in the time limit: raise solver.time_limit or simplify the set"
+            )
         return np.where(self.integer, np.rint(solution.x), solution.x)[self.size :]

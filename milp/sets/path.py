@@ -28,28 +28,33 @@ CUT_ROUNDS = 40  # relaxations solved in all
 
 @dataclass
 class Path(ActionSet):
-    """A walk of at most `moves` moves (staying put allowed) from `source` back to it; only visited arms may be selected.
+    """A walk of at most `moves` moves (staying put allowed) from `source` back to it; only visited
+    arms may be selected.
 
-    Path-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025), which unrolls the walk over time, one binary per (edge,
-    time). No time is needed: a multigraph is the edges of a closed walk exactly if it is connected and all its degrees are
-    even (Euler), and removing two copies of an edge used three times or more keeps both. So each edge is used 0, 1 or 2 times.
+    Path-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025), which unrolls the walk over time, one
+    binary per (edge, time). No time is needed: a multigraph is the edges of a closed walk exactly
+    if it is connected and all its degrees are even (Euler), and removing two copies of an edge used
+    three times or more keeps both. So each edge is used 0, 1 or 2 times.
 
-    A closed walk passes each biconnected block of the graph as a closed walk through the block's root, so the model falls
-    apart. A block of one edge (a bridge, most of a transport network) is used twice exactly when its far node is visited.
-    A larger block is cut into chains between junctions (`worldplan.milp.sets.path_chains.Block`): which chains are used once, twice or as dead
-    ends, an even number of the first at each junction, and a flow from the root that proves connection. That flow's
-    relaxation is weak: cuts `(once + 2 twice) into S >= 2 visited(v)`, v in S, valid whatever the objective, are found
-    once by separating the relaxation's optima for random objectives, and belong to the set from then on.
+    A closed walk passes each biconnected block of the graph as a closed walk through the block's
+    root, so the model falls apart. A block of one edge (a bridge, most of a transport network) is
+    used twice exactly when its far node is visited. A larger block is cut into chains between
+    junctions (`worldplan.milp.sets.path_chains.Block`): which chains are used once, twice or as
+    dead ends, an even number of the first at each junction, and a flow from the root that proves
+    connection. That flow's relaxation is weak: cuts `(once + 2 twice) into S >= 2 visited(v)`, v in
+    S, valid whatever the objective, are found once by separating the relaxation's optima for random
+    objectives, and belong to the set from then on.
 
     Args:
-        graph: undirected networkx graph, connected; its nodes are the arms, in the order of `graph.nodes`.
+        graph: undirected networkx graph, connected; its nodes are the arms, in the order of
+            `graph.nodes`.
         source: the node where the walk starts and ends; its arm may always be selected.
         moves: most edges that the walk may use.
         budget: most arms selected.
 
     Raises:
-        InfeasibleActionSet: an empty, directed or disconnected graph, a source that is not in it or has no edge, or
-            negative moves or budget.
+        InfeasibleActionSet: an empty, directed or disconnected graph, a source that is not in it or
+            has no edge, or negative moves or budget.
     """
 
     graph: nx.Graph
@@ -66,12 +71,18 @@ class Path(ActionSet):
         check_size(self.size, "the graph")
         self.labels = list(self.graph.nodes)
         self._check()
-        edges = [(u, v) for u, v in nx.Graph(nx.convert_node_labels_to_integers(self.graph)).edges if u != v]
+        edges = [
+            (u, v)
+            for u, v in nx.Graph(nx.convert_node_labels_to_integers(self.graph)).edges
+            if u != v
+        ]
         self._source = self.labels.index(self.source)
         away = _distances(self.size, edges)[0][self._source]
         if np.isinf(away).any():
             label = self.labels[int(np.flatnonzero(np.isinf(away))[0])]
-            raise InfeasibleActionSet(f"station {label!r} cannot be reached from the source {self.source!r}: join it or remove it")
+            raise InfeasibleActionSet(
+                f"station {label!r} cannot be reached from the source {self.source!r}: join it or remove it"
+            )
         self.selectable = 2 * away <= self.moves
         self.most = min(self.budget, int(self.selectable.sum()), max(1, self.moves))
         usable = [(u, v) for u, v in edges if away[u] + 1 + away[v] <= self.moves]
@@ -82,9 +93,13 @@ class Path(ActionSet):
         if self.graph.is_directed():
             raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
         if self.source not in self.graph:
-            raise InfeasibleActionSet(f"source {self.source!r} is not a node of the graph: give one of its {self.size} nodes")
+            raise InfeasibleActionSet(
+                f"source {self.source!r} is not a node of the graph: give one of its {self.size} nodes"
+            )
         if self.size > 1 and not set(self.graph[self.source]) - {self.source}:
-            raise InfeasibleActionSet(f"source {self.source!r} has no edge: join it to the graph or choose another source")
+            raise InfeasibleActionSet(
+                f"source {self.source!r} has no edge: join it to the graph or choose another source"
+            )
         for name, value in (("moves", self.moves), ("budget", self.budget)):
             if value < 0:
                 raise InfeasibleActionSet(f"{name} is {value}: give 0 or more")
@@ -106,7 +121,9 @@ class Path(ActionSet):
                 self._block_of[nodes] = len(self._blocks)
                 self._blocks.append(cut_into_chains(graph.subgraph(part), root))
         self._bridged = self._block_of[self._nodes] < 0
-        self._starts = (len(self._nodes) + np.cumsum([0] + [block.width for block in self._blocks])).tolist()
+        self._starts = (
+            len(self._nodes) + np.cumsum([0] + [block.width for block in self._blocks])
+        ).tolist()
 
     # ---- the MILP
 
@@ -116,16 +133,33 @@ class Path(ActionSet):
 
     def _add(self, program: Program, action: Indices, relaxed: bool) -> None:
         # which nodes are visited (a decision only behind a bridge), then the blocks' columns
-        visited = _concatenate([program.add_columns(1, 0.0, 1.0, integer=bool(bridged) and not relaxed) for bridged in self._bridged])
+        visited = _concatenate(
+            [
+                program.add_columns(1, 0.0, 1.0, integer=bool(bridged) and not relaxed)
+                for bridged in self._bridged
+            ]
+        )
         owned = [block.columns(program, relaxed=relaxed) for block in self._blocks]
         at = dict(zip(self._nodes.tolist(), visited.tolist(), strict=True))
         moves = dict.fromkeys(visited[self._bridged].tolist(), 2.0)
         for block, own in zip(self._blocks, owned, strict=True):
-            moves |= {column: cost for column, cost in zip(own.tolist(), block.moves().tolist(), strict=True) if cost}
+            moves |= {
+                column: cost
+                for column, cost in zip(own.tolist(), block.moves().tolist(), strict=True)
+                if cost
+            }
         rows: list[Row] = [(moves, -np.inf, self.moves)]
-        rows += [({int(action[node]): 1.0, column: -1.0}, -np.inf, 0.0) for node, column in at.items()]
-        rows += [({column: 1.0, at[int(self._root[node])]: -1.0}, -np.inf, 0.0) for node, column in at.items() if self._root[node] != self._source]
-        rows += [({int(action[node]): 1.0}, -np.inf, 0.0) for node in np.flatnonzero(~self.selectable)]
+        rows += [
+            ({int(action[node]): 1.0, column: -1.0}, -np.inf, 0.0) for node, column in at.items()
+        ]
+        rows += [
+            ({column: 1.0, at[int(self._root[node])]: -1.0}, -np.inf, 0.0)
+            for node, column in at.items()
+            if self._root[node] != self._source
+        ]
+        rows += [
+            ({int(action[node]): 1.0}, -np.inf, 0.0) for node in np.flatnonzero(~self.selectable)
+        ]
         if self.budget < self.size:
             rows.append((dict.fromkeys(action.tolist(), 1.0), -np.inf, self.budget))
         for block, own in zip(self._blocks, owned, strict=True):
@@ -134,10 +168,16 @@ class Path(ActionSet):
 
     @cached_property
     def _cuts(self) -> int:
-        """Fill the blocks' cuts (once); the number found. Rounds are counted, not timed: the same graph gives the same cuts."""
+        """Fill the blocks' cuts (once); the number found. Rounds are counted, not timed: the same
+        graph gives the same cuts.
+        """
         generator, rounds = np.random.default_rng(0), 0
         for trial in range(CUT_OBJECTIVES if any(block.junctions for block in self._blocks) else 0):
-            weights = generator.random(self.size) if trial % 2 else generator.exponential(size=self.size) ** 2
+            weights = (
+                generator.random(self.size)
+                if trial % 2
+                else generator.exponential(size=self.size) ** 2
+            )
             while rounds < CUT_ROUNDS:
                 rounds += 1
                 solution = LinearProblem(_SoFar(self), relaxed=True).solve(weights)
@@ -150,14 +190,19 @@ class Path(ActionSet):
 
     def _own(self, values: Floats) -> list[tuple[Block, Floats]]:
         """Each block with its part of the auxiliary values."""
-        return [(block, values[a:b]) for block, a, b in zip(self._blocks, self._starts, self._starts[1:], strict=False)]
+        return [
+            (block, values[a:b])
+            for block, a, b in zip(self._blocks, self._starts, self._starts[1:], strict=False)
+        ]
 
     # ---- the check
 
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
-        """A shortest walk by blocks: bridges twice, in larger blocks a tour of the nodes needed there.
+        """A shortest walk by blocks: bridges twice, in larger blocks a tour of the nodes needed
+        there.
 
-        Insertion and 2-opt first, then Held-Karp up to 12 needed nodes of a block; an exact check with more of them asks the solver.
+        Insertion and 2-opt first, then Held-Karp up to 12 needed nodes of a block; an exact check
+        with more of them asks the solver.
         """
         arms = np.flatnonzero(action)
         if len(arms) > self.budget or not self.selectable[arms].all():
@@ -170,7 +215,11 @@ class Path(ActionSet):
                 left -= 2
             else:
                 terminals[self._block_of[node]].append(node)
-        stops = [(block, [block.root, *ends]) for block, ends in zip(self._blocks, terminals, strict=True) if ends]
+        stops = [
+            (block, [block.root, *ends])
+            for block, ends in zip(self._blocks, terminals, strict=True)
+            if ends
+        ]
         tables = [self._distance[np.ix_(ends, ends)] for _, ends in stops]
         if sum(max(len(table), 2 * table[0].max()) for table in tables) > left:
             return None
@@ -179,7 +228,13 @@ class Path(ActionSet):
             limit = EXACT_TERMINALS if exact else EXACT_TERMINALS - 4
             tours = [closed_tour(table, limit) for table in tables]
         if sum(length for length, _ in tours) <= left:
-            return self._values(needed, [(block, [ends[k] for k in order]) for (block, ends), (_, order) in zip(stops, tours, strict=True)])
+            return self._values(
+                needed,
+                [
+                    (block, [ends[k] for k in order])
+                    for (block, ends), (_, order) in zip(stops, tours, strict=True)
+                ],
+            )
         if exact and any(len(table) - 1 > EXACT_TERMINALS for table in tables):
             return LinearProblem(self).complete(action)
         return None
@@ -194,16 +249,24 @@ class Path(ActionSet):
         return found
 
     def _values(self, needed: set[int], tours: list[tuple[Block, list[int]]]) -> Floats:
-        """Auxiliary values of the walk that follows the tours (lists of nodes from a block's root) and the bridges to `needed` nodes."""
+        """Auxiliary values of the walk that follows the tours (lists of nodes from a block's root)
+        and the bridges to `needed` nodes.
+        """
         values = np.zeros(self._starts[-1])
         values[self._place[list(needed)]] = 1.0
         walked = {id(block): order for block, order in tours}
         for block, own in self._own(values):
             order = walked.get(id(block), [])
-            uses = Counter(edge for start, end in zip(order, order[1:] + order[:1], strict=True) for edge in self._steps(start, end))
+            uses = Counter(
+                edge
+                for start, end in zip(order, order[1:] + order[:1], strict=True)
+                for edge in self._steps(start, end)
+            )
             for edge, count in uses.items():
                 uses[edge] = 2 - count % 2
-            values[self._place[[node for edge in uses for node in edge if node != block.root]]] = 1.0
+            values[self._place[[node for edge in uses for node in edge if node != block.root]]] = (
+                1.0
+            )
             own[:] = block.encode(uses)
         return values
 
@@ -217,7 +280,9 @@ class Path(ActionSet):
         return steps
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while feasible; those that the walk passes anyway are free."""
+        """Take components in the given order while feasible; those that the walk passes anyway are
+        free.
+        """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken, passed = int(action.sum()), np.zeros(self.size, bool)
         passed[self._source] = True
@@ -249,15 +314,24 @@ class Path(ActionSet):
             return [self.source]
         # the solver may leave idle cycles elsewhere: they are no part of the walk
         joined = walk.subgraph(nx.node_connected_component(walk, self._source))
-        return [self.source, *(self.labels[v] for _, v in nx.eulerian_circuit(joined, self._source))]
+        return [
+            self.source,
+            *(self.labels[v] for _, v in nx.eulerian_circuit(joined, self._source)),
+        ]
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected arm in the order of the walk: its label and its position in `route`. Empty for an infeasible action."""
+        """One row per selected arm in the order of the walk: its label and its position in `route`.
+        Empty for an infeasible action.
+        """
         first: dict[Hashable, int] = {}
         for stop, label in enumerate(self.route(action)):
             first.setdefault(label, stop)
         arms = [self.labels[arm] for arm in np.flatnonzero(action)]
-        return [{"arm": label, "stop": first[label]} for label in sorted(arms, key=first.__getitem__)] if first else []
+        return (
+            [{"arm": label, "stop": first[label]} for label in sorted(arms, key=first.__getitem__)]
+            if first
+            else []
+        )
 
 
 class _SoFar(ActionSet):
@@ -283,7 +357,9 @@ def _add_rows(program: Program, rows: list[Row]) -> None:
     numbers = np.repeat(np.arange(len(rows)), [len(coefficients) for coefficients, _, _ in rows])
     index, place = np.unique(columns, return_inverse=True)
     matrix = sparse.csr_array((values, (numbers, place)), shape=(len(rows), len(index)))
-    program.add_rows((index, matrix), lower=[low for _, low, _ in rows], upper=[high for _, _, high in rows])
+    program.add_rows(
+        (index, matrix), lower=[low for _, low, _ in rows], upper=[high for _, _, high in rows]
+    )
 
 
 def _concatenate(parts: list[Indices]) -> Indices:

@@ -1,4 +1,6 @@
-"""A biconnected part of a transport network as chains between junctions: the pieces of the path model."""
+"""A biconnected part of a transport network as chains between junctions: the pieces of the path
+model.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +26,31 @@ PARITY_DEGREE = 6  # junctions of more chains get an integer instead of the face
 class Block:
     """Part of the graph that a walk enters and leaves through `root`, cut into chains.
 
-    A chain is a path between two junctions (the root and nodes of degree 3 or more) whose inner nodes have no other
-    edge here. A shortest closed walk uses a chain in one of these ways: once from end to end (`through`), twice (`double`),
-    or as dead ends walked out and back from its first junction (`ahead`) and from its last (`back`).
+    A chain is a path between two junctions (the root and nodes of degree 3 or more) whose inner
+    nodes have no other edge here. A shortest closed walk uses a chain in one of these ways: once
+    from end to end (`through`), twice (`double`),
+    or as dead ends walked out and back from its first junction (`ahead`) and from its last
+    (`back`).
     """
 
     root: int
     nodes: list[int]  # without the root
     chains: list[list[int]]  # nodes from junction to junction
     junctions: list[int]  # without the root
-    cuts: list[tuple[list[int], int]] = field(default_factory=list)  # (chains into a part, junction in it)
+    cuts: list[tuple[list[int], int]] = field(
+        default_factory=list
+    )  # (chains into a part, junction in it)
 
     def __post_init__(self) -> None:
         stems = [len(chain) - 2 for chain in self.chains]
         self.stem_start = np.concatenate([[0], np.cumsum(stems)]).astype(int)
         self.crowded = [v for v in self.junctions if len(self.at(v)) > PARITY_DEGREE]
-        # columns: through, double, ahead, back, flow in both directions, half the degree of crowded junctions
+        # columns: through, double, ahead, back, flow in both directions, half the degree of crowded
+        # junctions
         chains, inner = len(self.chains), int(self.stem_start[-1])
-        self.starts = np.cumsum([0, chains, chains, inner, inner, 2 * chains, len(self.crowded)]).tolist()
+        self.starts = np.cumsum(
+            [0, chains, chains, inner, inner, 2 * chains, len(self.crowded)]
+        ).tolist()
         self.width = self.starts[-1]
 
     def at(self, junction: int) -> list[int]:
@@ -53,13 +62,15 @@ class Block:
         chains, inner = len(self.chains), int(self.stem_start[-1])
         loops = np.array([chain[0] == chain[-1] for chain in self.chains])
         most = float(len(self.junctions))
-        return np.concatenate([
-            program.add_columns(chains, 0.0, 1.0, integer=not relaxed),
-            program.add_columns(chains, 0.0, np.where(loops, 0.0, 1.0), integer=not relaxed),
-            program.add_columns(2 * inner, 0.0, 1.0, integer=not relaxed),
-            program.add_columns(2 * chains, 0.0, most),
-            program.add_columns(len(self.crowded), 0.0, chains, integer=not relaxed),
-        ])  # fmt: skip
+        return np.concatenate(
+            [
+                program.add_columns(chains, 0.0, 1.0, integer=not relaxed),
+                program.add_columns(chains, 0.0, np.where(loops, 0.0, 1.0), integer=not relaxed),
+                program.add_columns(2 * inner, 0.0, 1.0, integer=not relaxed),
+                program.add_columns(2 * chains, 0.0, most),
+                program.add_columns(len(self.crowded), 0.0, chains, integer=not relaxed),
+            ]
+        )
 
     def moves(self) -> Floats:
         """Edges walked per unit of each column."""
@@ -70,46 +81,83 @@ class Block:
         return result
 
     def rows(self, own: Indices, visited: dict[int, int]) -> list[Row]:
-        """The constraints between this block's columns and the visit column of each node (a missing node is always visited)."""
-        through, double, ahead, back, flow, halves = (own[a:b].tolist() for a, b in zip(self.starts, self.starts[1:], strict=False))
+        """The constraints between this block's columns and the visit column of each node (a missing
+        node is always visited).
+        """
+        through, double, ahead, back, flow, halves = (
+            own[a:b].tolist() for a, b in zip(self.starts, self.starts[1:], strict=False)
+        )
         rows: list[Row] = []
         for k, chain in enumerate(self.chains):
             first, size = int(self.stem_start[k]), len(chain) - 2
             whole = {through[k]: 1.0, double[k]: 1.0}
-            for end, stem in ((chain[0], ahead[first] if size else None), (chain[-1], back[first + size - 1] if size else None)):
+            for end, stem in (
+                (chain[0], ahead[first] if size else None),
+                (chain[-1], back[first + size - 1] if size else None),
+            ):
                 used = whole if stem is None else whole | {stem: 1.0}
                 rows.append(_at_most_visit(used, visited.get(end)))
             for i in range(size):
-                rows.append(({visited[chain[i + 1]]: -1.0, ahead[first + i]: 1.0, back[first + i]: 1.0} | whole, 0.0, np.inf))
+                rows.append(
+                    (
+                        {visited[chain[i + 1]]: -1.0, ahead[first + i]: 1.0, back[first + i]: 1.0}
+                        | whole,
+                        0.0,
+                        np.inf,
+                    )
+                )
             for i in range(size - 1):
                 rows.append(({ahead[first + i]: 1.0, ahead[first + i + 1]: -1.0}, 0.0, np.inf))
                 rows.append(({back[first + i + 1]: 1.0, back[first + i]: -1.0}, 0.0, np.inf))
             for direction in (0, 1):
                 carries = {flow[2 * k + direction]: 1.0}
-                rows.append((carries | dict.fromkeys(whole, -float(len(self.junctions))), -np.inf, 0.0))
+                rows.append(
+                    (carries | dict.fromkeys(whole, -float(len(self.junctions))), -np.inf, 0.0)
+                )
         for junction in self.junctions:
             here = self.at(junction)
             rows.append(self._reach(here, through, double, visited[junction]))
-            rows.extend(self._parity(here, through, halves[self.crowded.index(junction)] if junction in self.crowded else None))
+            rows.extend(
+                self._parity(
+                    here,
+                    through,
+                    halves[self.crowded.index(junction)] if junction in self.crowded else None,
+                )
+            )
             net = {visited[junction]: -1.0}
             for k in here:
                 into = 0 if self.chains[k][-1] == junction else 1
                 net |= {flow[2 * k + into]: 1.0, flow[2 * k + 1 - into]: -1.0}
             rows.append((net, 0.0, 0.0))
-        return rows + [self._reach(crossing, through, double, visited[node]) for crossing, node in self.cuts]
+        return rows + [
+            self._reach(crossing, through, double, visited[node]) for crossing, node in self.cuts
+        ]
 
     @staticmethod
     def _reach(crossing: Sequence[int], through: list[int], double: list[int], visit: int) -> Row:
         """A visited node is entered and left across every cut between the root and it."""
-        return {visit: -2.0} | {through[k]: 1.0 for k in crossing} | {double[k]: 2.0 for k in crossing}, 0.0, np.inf
+        return (
+            {visit: -2.0}
+            | {through[k]: 1.0 for k in crossing}
+            | {double[k]: 2.0 for k in crossing},
+            0.0,
+            np.inf,
+        )
 
     @staticmethod
     def _parity(here: list[int], through: list[int], half: int | None) -> list[Row]:
-        """An even number of chains is used once at a junction: the facets of the parity polytope (Jeroslow 1975), or an integer."""
+        """An even number of chains is used once at a junction: the facets of the parity polytope
+        (Jeroslow 1975), or an integer.
+        """
         if half is not None:
             return [({half: -2.0} | {through[k]: 1.0 for k in here}, 0.0, 0.0)]
-        odd = [chosen for count in range(1, len(here) + 1, 2) for chosen in combinations(here, count)]
-        return [({through[k]: 1.0 if k in chosen else -1.0 for k in here}, -np.inf, len(chosen) - 1.0) for chosen in odd]
+        odd = [
+            chosen for count in range(1, len(here) + 1, 2) for chosen in combinations(here, count)
+        ]
+        return [
+            ({through[k]: 1.0 if k in chosen else -1.0 for k in here}, -np.inf, len(chosen) - 1.0)
+            for chosen in odd
+        ]
 
     def separate(self, own: Floats, visits: dict[int, float]) -> int:
         """Add violated cuts by minimum cuts from the root to each visited junction; how many."""
@@ -119,7 +167,9 @@ class Block:
         ends = np.array([(places[chain[0]], places[chain[-1]]) for chain in self.chains])
         tails, heads = np.concatenate([ends, ends[:, ::-1]]).T
         kept = tails != heads
-        graph = sparse.coo_matrix((np.tile(strength, 2)[kept], (tails[kept], heads[kept])), shape=(len(places),) * 2).tocsr()
+        graph = sparse.coo_matrix(
+            (np.tile(strength, 2)[kept], (tails[kept], heads[kept])), shape=(len(places),) * 2
+        ).tocsr()
         covered: NDArray[np.bool_] = np.zeros(len(places), bool)
         for node in sorted(self.junctions, key=lambda node: -visits[node]):
             if visits[node] < 0.01 or covered[places[node]]:
@@ -140,9 +190,13 @@ class Block:
         return added
 
     def encode(self, uses: Counter[Edge]) -> Floats:
-        """Column values of a closed walk through the root that uses each undirected edge (u < v) so often."""
+        """Column values of a closed walk through the root that uses each undirected edge (u < v) so
+        often.
+        """
         values = np.zeros(self.width)
-        through, double, ahead, back, flow, halves = (values[a:b] for a, b in zip(self.starts, self.starts[1:], strict=False))
+        through, double, ahead, back, flow, halves = (
+            values[a:b] for a, b in zip(self.starts, self.starts[1:], strict=False)
+        )
         links = nx.Graph()
         links.add_node(self.root)
         for k, chain in enumerate(self.chains):
@@ -153,7 +207,9 @@ class Block:
             elif all(counts) and chain[0] != chain[-1]:
                 double[k] = 1.0
             else:
-                gap = counts.index(0) if 0 in counts else size  # a loop walked twice: leave out its last edge
+                gap = (
+                    counts.index(0) if 0 in counts else size
+                )  # a loop walked twice: leave out its last edge
                 ahead[first : first + gap] = 1.0
                 behind = counts[::-1].index(0) if 0 in counts else 0
                 back[first + size - behind : first + size] = 1.0
@@ -169,13 +225,23 @@ class Block:
 
     def decode(self, own: Floats) -> list[Edge]:
         """The undirected edges of the walk, with repetitions."""
-        through, double, ahead, back = (own[a:b] > 0.5 for a, b in zip(self.starts[:4], self.starts[1:5], strict=True))
+        through, double, ahead, back = (
+            own[a:b] > 0.5 for a, b in zip(self.starts[:4], self.starts[1:5], strict=True)
+        )
         edges: list[Edge] = []
         for k, chain in enumerate(self.chains):
             along, first, size = chain_edges(chain), int(self.stem_start[k]), len(chain) - 2
             edges += along * (int(through[k]) + 2 * int(double[k]))
-            edges += [edge for edge, used in zip(along[:-1], ahead[first : first + size], strict=True) if used] * 2
-            edges += [edge for edge, used in zip(along[1:], back[first : first + size], strict=True) if used] * 2
+            edges += [
+                edge
+                for edge, used in zip(along[:-1], ahead[first : first + size], strict=True)
+                if used
+            ] * 2
+            edges += [
+                edge
+                for edge, used in zip(along[1:], back[first : first + size], strict=True)
+                if used
+            ] * 2
         return edges
 
 
@@ -195,7 +261,12 @@ def cut_into_chains(graph: nx.Graph, root: int) -> Block:
                 chain.append(next(after for after in graph[chain[-1]] if after != chain[-2]))
             if chain <= chain[::-1]:  # found from both ends; a loop has two directions
                 chains.append(chain)
-    return Block(root, [node for node in sorted(graph) if node != root], chains, [node for node in junctions if node != root])
+    return Block(
+        root,
+        [node for node in sorted(graph) if node != root],
+        chains,
+        [node for node in junctions if node != root],
+    )
 
 
 def _at_most_visit(used: dict[int, float], visit: int | None) -> Row:

@@ -13,7 +13,8 @@ Floats = NDArray[np.float64]
 def closed_tour(distance: Floats, exact_up_to: int) -> tuple[float, list[int]]:
     """A short tour from node 0 through all nodes of a metric: (length, order).
 
-    Shortest if there are at most `exact_up_to` nodes besides node 0 (or at most two), else cheapest insertion and 2-opt.
+    Shortest if there are at most `exact_up_to` nodes besides node 0 (or at most two), else cheapest
+    insertion and 2-opt.
     """
     others = len(distance) - 1
     if others <= 2:
@@ -35,7 +36,11 @@ def _insertion(distance: Floats) -> list[int]:
     for _ in range(len(distance) - 1):
         node = int(np.argmax(nearest))
         following = order[1:] + order[:1]
-        place = int(np.argmin(distance[order, node] + distance[node, following] - distance[order, following]))
+        place = int(
+            np.argmin(
+                distance[order, node] + distance[node, following] - distance[order, following]
+            )
+        )
         order.insert(place + 1, node)
         nearest = np.minimum(nearest, distance[node])
         nearest[order] = -1.0
@@ -46,7 +51,12 @@ def _two_opt(distance: Floats, order: list[int]) -> list[int]:
     while True:
         following = order[1:] + order[:1]
         along = distance[order, following]
-        gain = along[:, None] + along[None, :] - distance[np.ix_(order, order)] - distance[np.ix_(following, following)]
+        gain = (
+            along[:, None]
+            + along[None, :]
+            - distance[np.ix_(order, order)]
+            - distance[np.ix_(following, following)]
+        )
         i, j = divmod(int(np.argmax(np.triu(gain, 1))), len(order))
         if i >= j or gain[i, j] <= 1e-9:
             return order
@@ -62,7 +72,9 @@ def _layers(count: int) -> list[NDArray[np.int64]]:
 
 
 def _held_karp(distance: Floats) -> tuple[float, list[int]]:
-    """Dynamic programme over (set visited, last node), one layer of equal-sized sets at a time (Held and Karp 1962)."""
+    """Dynamic programme over (set visited, last node), one layer of equal-sized sets at a time
+    (Held and Karp 1962).
+    """
     count = len(distance) - 1
     inner = distance[1:, 1:]
     best = np.full((1 << count, count), np.inf)

@@ -1,4 +1,6 @@
-"""Arms and workers with time slots: a selected arm is visited several times by workers who are free when it is."""
+"""Arms and workers with time slots: a selected arm is visited several times by workers who are free
+when it is.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,18 @@ ROUNDING_ROWS = 64
 
 @dataclass
 class Schedule(ActionSet):
-    """Each selected arm gets `visits` worker-slots: bipartite-matching coRMAB of SEQUOIA (Xu et al., ICLR 2025).
+    """Each selected arm gets `visits` worker-slots: bipartite-matching coRMAB of SEQUOIA (Xu et
+    al., ICLR 2025).
 
-    The paper has one binary per (worker, arm, slot). Here x[j,s] counts the visits of arm j in slot s: a worker's slots
-    do not constrain each other and, within a slot, any free worker can serve any free arm, so visits of slot s can be handed
-    to its W_s workers one by one whenever `sum_j x[j,s] <= W_s`. With the action integer, `sum_s x[j,s] = visits a_j` and
-    those rows form a transportation polytope with integer sides (totally unimodular): x need not be declared integer.
+    The paper has one binary per (worker, arm, slot). Here x[j,s] counts the visits of arm j in slot
+    s: a worker's slots do not constrain each other and, within a slot, any free worker can serve
+    any free arm, so visits of slot s can be handed to its W_s workers one by one whenever `sum_j
+    x[j,s] <= W_s`. With the action integer, `sum_s x[j,s] = visits a_j` and
+    those rows form a transportation polytope with integer sides (totally unimodular): x need not be
+    declared integer.
 
-    Rounding rows tighten the relaxation: for slots T with W(T) workers in all, arms whose slots all lie in T satisfy
-    `visits * sum a_j <= W(T)`, so `sum a_j <= floor(W(T) / visits)`.
+    Rounding rows tighten the relaxation: for slots T with W(T) workers in all, arms whose slots all
+    lie in T satisfy `visits * sum a_j <= W(T)`, so `sum a_j <= floor(W(T) / visits)`.
 
     Args:
         arm_slots: (arms, slots), true where the arm can be visited.
@@ -40,7 +45,8 @@ class Schedule(ActionSet):
         arm_names, worker_names, slot_names: shown by `explain` instead of numbers.
 
     Raises:
-        InfeasibleActionSet: shapes that do not match, empty input, or no arm that can get its visits.
+        InfeasibleActionSet: shapes that do not match, empty input, or no arm that can get its
+            visits.
     """
 
     arm_slots: ArrayLike
@@ -60,26 +66,36 @@ class Schedule(ActionSet):
         self._worker_free = _availability(self.worker_slots, "worker_slots")
         self.size, slots = self._arm_free.shape
         if self._worker_free.shape[1] != slots:
-            raise InfeasibleActionSet(f"arm_slots has {slots} slots and worker_slots {self._worker_free.shape[1]}: give both the same slots")
+            raise InfeasibleActionSet(
+                f"arm_slots has {slots} slots and worker_slots {self._worker_free.shape[1]}: give both the same slots"
+            )
         if self.visits < 1:
             raise InfeasibleActionSet(f"visits is {self.visits}: give 1 or more")
         self._budget = len(self._worker_free) if self.budget is None else self.budget
         if self._budget < 0:
             raise InfeasibleActionSet(f"budget {self._budget} is negative: give 0 or more")
         for names, count, what in (
-            (self.arm_names, self.size, "arm"), (self.worker_names, len(self._worker_free), "worker"), (self.slot_names, slots, "slot"),
-        ):  # fmt: skip
+            (self.arm_names, self.size, "arm"),
+            (self.worker_names, len(self._worker_free), "worker"),
+            (self.slot_names, slots, "slot"),
+        ):
             if names is not None and len(names) != count:
-                raise InfeasibleActionSet(f"{len(names)} {what} names for {count} {what}s: give one name each")
+                raise InfeasibleActionSet(
+                    f"{len(names)} {what} names for {count} {what}s: give one name each"
+                )
         self._workers = self._worker_free.sum(0)
         self.selectable = self._arm_free @ self._workers >= self.visits
         if not self.selectable.any():
-            raise InfeasibleActionSet(f"no arm shares {self.visits} slots with the workers: lower visits, or add arm or worker availability")
+            raise InfeasibleActionSet(
+                f"no arm shares {self.visits} slots with the workers: lower visits, or add arm or worker availability"
+            )
         # unit u of slot s is the u-th worker on duty in s; units are numbered slot by slot
         self._first_unit = np.concatenate([[0], np.cumsum(self._workers)])
         unit_slots = np.repeat(np.arange(slots), self._workers)
         self._units = [np.flatnonzero(row[unit_slots]).astype(np.int32) for row in self._arm_free]
-        self.most = min(self._budget, int(self.selectable.sum()), int(self._workers.sum()) // self.visits)
+        self.most = min(
+            self._budget, int(self.selectable.sum()), int(self._workers.sum()) // self.visits
+        )
         # the bound of the linear relaxation holds for the set
         self.most = min(self.most, int(LinearProblem(self, relaxed=True).solve(1.0).bound + 1e-6))
 
@@ -93,8 +109,12 @@ class Schedule(ActionSet):
         count, cells = len(arm), np.arange(len(arm))
         limit = np.minimum(self.visits, self._workers[slot])
         visits = program.add_columns(count, 0.0, limit)
-        in_slot = sparse.csr_array((np.ones(count), (slot, cells)), shape=(len(self._workers), count))
-        busy = np.flatnonzero(np.bincount(slot, limit, minlength=len(self._workers)) > self._workers)
+        in_slot = sparse.csr_array(
+            (np.ones(count), (slot, cells)), shape=(len(self._workers), count)
+        )
+        busy = np.flatnonzero(
+            np.bincount(slot, limit, minlength=len(self._workers)) > self._workers
+        )
         program.add_rows((visits, in_slot[busy]), upper=self._workers[busy])
         of_arm = sparse.csr_array((np.ones(count), (arm, cells)), shape=(self.size, count))
         needed = sparse.csr_array(sparse.diags_array(np.full(self.size, -float(self.visits))))
@@ -105,13 +125,17 @@ class Schedule(ActionSet):
         if len(scarce):
             ones, rows = np.ones(len(scarce)), np.arange(len(scarce))
             pick = sparse.csr_array((ones, (rows, scarce)), shape=(len(scarce), count))
-            arms = sparse.csr_array((-limit[scarce].astype(float), (rows, arm[scarce])), shape=(len(scarce), self.size))
+            arms = sparse.csr_array(
+                (-limit[scarce].astype(float), (rows, arm[scarce])), shape=(len(scarce), self.size)
+            )
             program.add_rows((visits, pick), (action, arms), upper=0.0)
         for inside, bound in self._rounding_rows():
             program.add_rows((action[inside], np.ones((1, len(inside)))), upper=bound)
 
     def _rounding_rows(self) -> list[tuple[Indices, int]]:
-        """Arms confined to some slots and how many of them fit, where rounding down cuts something off."""
+        """Arms confined to some slots and how many of them fit, where rounding down cuts something
+        off.
+        """
         usable = self._arm_free & (self._workers > 0)
         patterns = np.unique(usable[self.selectable], axis=0)
         if len(patterns) > 40:
@@ -126,7 +150,9 @@ class Schedule(ActionSet):
         return rows[:ROUNDING_ROWS]
 
     def _match(self, action: Action) -> NDArray[np.int64] | None:
-        """Worker-slot unit of each visit, (selected arms, visits), or None: Hopcroft-Karp on visits against units."""
+        """Worker-slot unit of each visit, (selected arms, visits), or None: Hopcroft-Karp on visits
+        against units.
+        """
         arms = np.flatnonzero(action)
         if len(arms) > self._budget or not self.selectable[arms].all():
             return None
@@ -135,7 +161,10 @@ class Schedule(ActionSet):
         lengths = np.repeat([len(self._units[j]) for j in arms], self.visits)
         indices = np.concatenate([np.tile(self._units[j], self.visits) for j in arms])
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        graph = sparse.csr_matrix((np.ones(len(indices), np.int8), indices, starts), shape=(len(lengths), int(self._first_unit[-1])))
+        graph = sparse.csr_matrix(
+            (np.ones(len(indices), np.int8), indices, starts),
+            shape=(len(lengths), int(self._first_unit[-1])),
+        )
         units = csgraph.maximum_bipartite_matching(graph, perm_type="column")
         return None if (units < 0).any() else units.astype(np.int64).reshape(len(arms), self.visits)
 
@@ -160,14 +189,24 @@ class Schedule(ActionSet):
         for arm, visits in zip(np.flatnonzero(action).tolist(), units, strict=True):
             for unit in np.sort(visits):
                 slot = int(np.searchsorted(self._first_unit, unit, side="right") - 1)
-                worker = int(np.flatnonzero(self._worker_free[:, slot])[unit - self._first_unit[slot]])
-                rows.append({"arm": arm_names[arm], "worker": worker_names[worker], "slot": slot_names[slot]})
+                worker = int(
+                    np.flatnonzero(self._worker_free[:, slot])[unit - self._first_unit[slot]]
+                )
+                rows.append(
+                    {
+                        "arm": arm_names[arm],
+                        "worker": worker_names[worker],
+                        "slot": slot_names[slot],
+                    }
+                )
         return rows
 
 
 def _availability(values: ArrayLike, what: str) -> NDArray[np.bool_]:
     table = np.asarray(values)
     if table.ndim != 2 or not np.isin(table, (0, 1)).all():
-        raise InfeasibleActionSet(f"{what} must be a table of 0 and 1, one row each and one column per slot")
+        raise InfeasibleActionSet(
+            f"{what} must be a table of 0 and 1, one row each and one column per slot"
+        )
     check_size(min(table.shape), what)
     return table.astype(bool)

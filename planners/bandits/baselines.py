@@ -1,4 +1,6 @@
-"""Reference policies for restless bandits: nothing, random, best of a sample, myopic (exact), and greedy by one-step reward or by Q."""
+"""Reference policies for restless bandits: nothing, random, best of a sample, myopic (exact), and
+greedy by one-step reward or by Q.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
 
 
 class OneStep:
-    """Expected reward of the next step under the instance's dynamics, one replacement, or the mean over an ensemble.
+    """Expected reward of the next step under the instance's dynamics, one replacement, or the mean
+    over an ensemble.
 
-    Raises ConfigError if the members' shapes or their ways to intervene (`effect`, `strengths`) differ.
+    Raises ConfigError if the members' shapes or their ways to intervene (`effect`, `strengths`)
+    differ.
     """
 
     def __init__(self, instance: BanditInstance, dynamics: Dynamics = None) -> None:
@@ -33,9 +37,18 @@ class OneStep:
             raise ConfigError("the ensemble of dynamics is empty: give at least one member")
         first = members[0]
         for member in members:
-            same = all(np.array_equal(getattr(member, part), getattr(first, part)) for part in ("effect", "strengths"))
-            if member.transition.shape != first.transition.shape or not same or member.components != instance.actions.size:
-                raise ConfigError("the given dynamics differ in arms, states, actions or effects: give members that fit the instance")
+            same = all(
+                np.array_equal(getattr(member, part), getattr(first, part))
+                for part in ("effect", "strengths")
+            )
+            if (
+                member.transition.shape != first.transition.shape
+                or not same
+                or member.components != instance.actions.size
+            ):
+                raise ConfigError(
+                    "the given dynamics differ in arms, states, actions or effects: give members that fit the instance"
+                )
         self.dynamics = first
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
@@ -54,21 +67,26 @@ class OneStep:
 
 
 def greedy_action(score: Score, actions: ActionSet) -> tuple[Action, float]:
-    """Add, one by one, the component that raises `score` most and keeps the action feasible, until none does.
+    """Add, one by one, the component that raises `score` most and keeps the action feasible, until
+    none does.
 
-    Returns the action and its score. Every candidate of a round is scored in one call. Below the set's `least` components
-    are added even at a loss, and an action that is short of `least` counts as feasible when it can still be completed as
-    far as the set itself can tell; should the result end up outside the set, the better of the set's own completion and
-    default is returned.
+    Returns the action and its score. Every candidate of a round is scored in one call. Below the
+    set's `least` components are added even at a loss, and an action that is short of `least` counts
+    as feasible when it can still be completed as far as the set itself can tell; should the result
+    end up outside the set, the better of the set's own completion and default is returned.
     """
     action = np.zeros(actions.size, np.int8)
     best = _scored(score, action[None])[0]
     for taken in range(actions.most):
         free = np.flatnonzero(actions.selectable & (action == 0))
         gain = _extensions(score, action, free) - best
-        worth = np.ones(len(free), bool) if taken < actions.least else gain > 1e-12 * (1 + abs(best))
+        worth = (
+            np.ones(len(free), bool) if taken < actions.least else gain > 1e-12 * (1 + abs(best))
+        )
         order = np.argsort(-gain, kind="stable")
-        found = next((i for i in order[worth[order]] if _feasible(actions, action, free[i], taken + 1)), None)
+        found = next(
+            (i for i in order[worth[order]] if _feasible(actions, action, free[i], taken + 1)), None
+        )
         if found is None:
             break
         action[free[found]] = 1
@@ -88,7 +106,9 @@ def _feasible(actions: ActionSet, action: Action, component: int, count: int) ->
 
 
 def _extensions(score: Score, action: Action, free: Ints) -> Floats:
-    """Score of `action` with each of the `free` components added, (len(free),), in blocks that fit in memory."""
+    """Score of `action` with each of the `free` components added, (len(free),), in blocks that fit
+    in memory.
+    """
     blocks = np.array_split(free, -(-len(free) * len(action) // 2**24)) if len(free) else []
     scores = []
     for block in blocks:
@@ -111,7 +131,13 @@ class NullPolicy(SingleDecisions):
 
     def __init__(self, instance: BanditInstance) -> None:
         least = instance.actions.least
-        self.notes = [f"doing nothing is not allowed here: the first {least} components are selected at every step"] if least else []
+        self.notes = (
+            [
+                f"doing nothing is not allowed here: the first {least} components are selected at every step"
+            ]
+            if least
+            else []
+        )
         self._set = instance.actions
 
     def plan(self, observation: Any) -> Decision:
@@ -138,7 +164,14 @@ class RandomPolicy(SingleDecisions):
 class SamplingPolicy(RandomPolicy):
     """The best of `samples` random feasible actions by one-step expected reward (100 in Xu et al.)."""
 
-    def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None, samples: int = 100, seed: int = 0) -> None:
+    def __init__(
+        self,
+        instance: BanditInstance,
+        *,
+        dynamics: Dynamics = None,
+        samples: int = 100,
+        seed: int = 0,
+    ) -> None:
         if samples < 1:
             raise ConfigError(f"sampling.samples is {samples}: give at least 1")
         super().__init__(instance, seed=seed)
@@ -155,9 +188,17 @@ class SamplingPolicy(RandomPolicy):
 class MyopicPolicy(SingleDecisions):
     """The feasible action with the largest one-step expected reward, by exact maximisation."""
 
-    def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None, settings: SolverSettings = EXACT) -> None:
+    def __init__(
+        self,
+        instance: BanditInstance,
+        *,
+        dynamics: Dynamics = None,
+        settings: SolverSettings = EXACT,
+    ) -> None:
         self._model = OneStep(instance, dynamics)
-        self._maximiser = LevelMaximiser(dataclasses.replace(instance, dynamics=self._model.dynamics), settings)
+        self._maximiser = LevelMaximiser(
+            dataclasses.replace(instance, dynamics=self._model.dynamics), settings
+        )
 
     def plan(self, observation: Any) -> Decision:
         return self._maximiser.maximise(self._model.values(observation["state"]))
@@ -166,7 +207,8 @@ class MyopicPolicy(SingleDecisions):
 class IterativeMyopicPolicy(SingleDecisions):
     """Greedy component by component on the one-step expected reward (`greedy_action`).
 
-    With a plain Budget and no `effect` the greedy action is the sorted one, whatever the number of arms.
+    With a plain Budget and no `effect` the greedy action is the sorted one, whatever the number of
+    arms.
     """
 
     def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None) -> None:
@@ -185,7 +227,8 @@ class IterativeQPolicy(SingleDecisions):
     """Greedy component by component on a learned value (`greedy_action`).
 
     Args:
-        value: `value(observation, actions)` gives one number for each of the `actions` (M, components).
+        value: `value(observation, actions)` gives one number for each of the `actions` (M,
+            components).
     """
 
     def __init__(self, instance: BanditInstance, value: Callable[[Any, Action], Floats]) -> None:
@@ -193,4 +236,6 @@ class IterativeQPolicy(SingleDecisions):
 
     def plan(self, observation: Any) -> Decision:
         began = time.perf_counter()
-        return _heuristic(*greedy_action(lambda actions: self._value(observation, actions), self._set), began)
+        return _heuristic(
+            *greedy_action(lambda actions: self._value(observation, actions), self._set), began
+        )

@@ -1,9 +1,11 @@
-"""Fluid relaxation of a coupled restless bandit: an upper bound on every policy, and a re-solving lookahead planner.
+"""Fluid relaxation of a coupled restless bandit: an upper bound on every policy, and a re-solving
+lookahead planner.
 
-Each arm's joint law of (state, level) at each step is a variable; the chains link the steps, and the coupling
-constraint is kept in expectation, through the linear relaxation of the action set. Any policy's occupation measure
-satisfies all of it, so the optimum is an upper bound. Re-solving with an integral first step is the "LP-update"
-policy (arXiv 2511.08097, 2406.04751) carried to coupled action sets.
+Each arm's joint law of (state, level) at each step is a variable; the chains link the steps, and
+the coupling constraint is kept in expectation, through the linear relaxation of the action set. Any
+policy's occupation measure satisfies all of it, so the optimum is an upper bound. Re-solving with
+an integral first step is the "LP-update" policy (arXiv 2511.08097, 2406.04751) carried to coupled
+action sets.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from worldplan.planners.base import Decision, SingleDecisions
 
 @dataclass(frozen=True)
 class ValueTables:
-    """Separable upper bounds of the fluid value: V_n(s) <= constant[n] + sum_j table[n, j, s_j], n steps to go.
+    """Separable upper bounds of the fluid value: V_n(s) <= constant[n] + sum_j table[n, j, s_j], n
+    steps to go.
 
-    They are the dual prices of the flow rows of one solve (weak duality), tight along that solve's trajectory.
+    They are the dual prices of the flow rows of one solve (weak duality), tight along that solve's
+    trajectory.
     Shapes: table (horizon + 1, arms, states), constant (horizon + 1,); n = 0 is zero.
     """
 
@@ -47,7 +51,13 @@ class FluidProgram:
     """
 
     def __init__(
-        self, dynamics: Sequence[ArmDynamics], actions: ActionSet, steps: int, settings: SolverSettings, *, integral_first: bool = False
+        self,
+        dynamics: Sequence[ArmDynamics],
+        actions: ActionSet,
+        steps: int,
+        settings: SolverSettings,
+        *,
+        integral_first: bool = False,
     ) -> None:
         self.dynamics, self.actions, self.steps = list(dynamics), actions, steps
         program = Program()
@@ -84,8 +94,11 @@ class FluidProgram:
         self._flow.append(Rows(np.stack([rows.index for rows in flows]), np.zeros(0, np.int64)))
         self._x.append(np.stack(columns))
 
-    def solve(self, start: Floats, steps_left: int | None = None, tail: ValueTables | None = None) -> Solution:
-        """Optimum from the start law (arms, states) (a one-hot row is a known state) over min(steps, steps_left) steps.
+    def solve(
+        self, start: Floats, steps_left: int | None = None, tail: ValueTables | None = None
+    ) -> Solution:
+        """Optimum from the start law (arms, states) (a one-hot row is a known state) over
+        min(steps, steps_left) steps.
 
         `tail` adds the value of what follows the window, when the episode is longer than it.
         """
@@ -106,7 +119,9 @@ class FluidProgram:
         for x, model in zip(self._x, self.dynamics, strict=True):
             cost = np.where(later, 0.0, self._cost[x])
             if shown[1] and tail is not None:
-                after = np.einsum("jkst,jt->jsk", model.transition, tail.table[left - self.steps]) / len(self.dynamics)
+                after = np.einsum(
+                    "jkst,jt->jsk", model.transition, tail.table[left - self.steps]
+                ) / len(self.dynamics)
                 cost[-1] += after.ravel()
                 offset = float(tail.constant[left - self.steps])
             self.session.set_cost(x.ravel(), cost.ravel(), offset)
@@ -114,7 +129,9 @@ class FluidProgram:
     def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
         """Dual value tables of a relaxed single-member solve over the whole rest of the episode."""
         if solution.row_dual is None or solution.x is None:
-            raise SolverFailed(f"no fluid values within {self.session.settings.time_limit:g} s: raise solver.time_limit")
+            raise SolverFailed(
+                f"no fluid values within {self.session.settings.time_limit:g} s: raise solver.time_limit"
+            )
         model, left = self.dynamics[0], steps_left or self.steps
         shape = (self.steps, model.arms, model.states)
         prices = solution.row_dual[self._flow[0].index].reshape(shape)[:left]
@@ -131,33 +148,56 @@ class FluidProgram:
 def _transition_matrix(model: ArmDynamics) -> sparse.csr_array:
     """Maps the laws of (arm, state, level) to those of (arm, next state)."""
     arms, levels, states = model.arms, model.levels, model.states
-    arm, state, level, after = np.meshgrid(np.arange(arms), np.arange(states), np.arange(levels), np.arange(states), indexing="ij")
+    arm, state, level, after = np.meshgrid(
+        np.arange(arms), np.arange(states), np.arange(levels), np.arange(states), indexing="ij"
+    )
     value = model.transition[arm, level, state, after]
     keep = value != 0
     row = (arm * states + after)[keep]
     column = ((arm * states + state) * levels + level)[keep]
-    return sparse.csr_array((value[keep], (row, column)), shape=(arms * states, arms * states * levels))
+    return sparse.csr_array(
+        (value[keep], (row, column)), shape=(arms * states, arms * states * levels)
+    )
 
 
-def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices, action: Indices, *, integral: bool) -> None:
+def _couple(
+    program: Program,
+    model: ArmDynamics,
+    actions: ActionSet,
+    x: Indices,
+    action: Indices,
+    *,
+    integral: bool,
+) -> None:
     """Tie the mass on each arm's levels to the (expected) action.
 
-    With two levels the action fixes them. With more, an integral action needs integral levels too: one number per level
-    and group of arms that the same interventions reach.
+    With two levels the action fixes them. With more, an integral action needs integral levels too:
+    one number per level and group of arms that the same interventions reach.
     """
     arms, levels, states = model.arms, model.levels, model.states
     x = x.reshape(arms, states, levels)
     if model.effect is None or model.strengths is None:
         pulled = sparse.kron(sparse.identity(arms), np.ones((1, states)))
-        program.add_rows((x[:, :, 1].ravel(), pulled), (action, -sparse.identity(arms)), lower=0.0, upper=0.0)
+        program.add_rows(
+            (x[:, :, 1].ravel(), pulled), (action, -sparse.identity(arms)), lower=0.0, upper=0.0
+        )
         return
     rows, group = np.unique(model.effect, axis=0, return_inverse=True)
     group = group.ravel()
     # arms hit by the same interventions share one law of the level: y[g, k]
-    y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(len(rows), levels)
+    y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(
+        len(rows), levels
+    )
     # sums the states of each (arm, level)
-    spread = sparse.kron(sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels)))
-    share = sparse.csr_array((np.ones(arms * levels), (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel())))
+    spread = sparse.kron(
+        sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels))
+    )
+    share = sparse.csr_array(
+        (
+            np.ones(arms * levels),
+            (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel()),
+        )
+    )
     share.resize(arms * levels, len(rows) * levels)
     program.add_rows((x.ravel(), spread), (y.ravel(), -share), lower=0.0, upper=0.0)
     strength = np.zeros((len(rows), len(rows) * levels))
@@ -165,12 +205,20 @@ def _couple(program: Program, model: ArmDynamics, actions: ActionSet, x: Indices
     for number in range(len(rows)):
         strength[number, place[number]] = model.strengths[np.flatnonzero(group == number)[0]]
     program.add_rows((y.ravel(), sparse.csr_array(strength)), (action, -rows), lower=0.0, upper=0.0)
-    program.add_rows((y.ravel(), sparse.kron(sparse.identity(len(rows)), np.ones((1, levels)))), lower=1.0, upper=1.0)
+    program.add_rows(
+        (y.ravel(), sparse.kron(sparse.identity(len(rows)), np.ones((1, levels)))),
+        lower=1.0,
+        upper=1.0,
+    )
     _count_cuts(program, model, actions, rows, y)
 
 
-def _count_cuts(program: Program, model: ArmDynamics, actions: ActionSet, rows: Floats, y: Indices) -> None:
-    """Rounding cuts: with c_g interventions in each of some disjoint groups, sum_g floor(c_g / d) <= floor(budget / d)."""
+def _count_cuts(
+    program: Program, model: ArmDynamics, actions: ActionSet, rows: Floats, y: Indices
+) -> None:
+    """Rounding cuts: with c_g interventions in each of some disjoint groups, sum_g floor(c_g / d)
+    <= floor(budget / d).
+    """
     counts = (rows > 0).sum(1)
     uniform = all(len(set(row[row > 0])) <= 1 for row in rows)
     if not isinstance(actions, Budget) or not uniform or ((rows > 0).sum(0) > 1).any():
@@ -178,7 +226,9 @@ def _count_cuts(program: Program, model: ArmDynamics, actions: ActionSet, rows: 
     levels = y.shape[1]
     for divisor in range(2, int(counts.max()) + 1):
         per_level = np.minimum(np.arange(levels)[None], counts[:, None]) // divisor
-        program.add_rows((y.ravel(), per_level.ravel()[None].astype(float)), upper=actions.budget // divisor)
+        program.add_rows(
+            (y.ravel(), per_level.ravel()[None].astype(float)), upper=actions.budget // divisor
+        )
 
 
 def one_hot(state: Ints, states: int) -> Floats:
@@ -189,27 +239,43 @@ def one_hot(state: Ints, states: int) -> Floats:
 class FluidBound:
     """Upper bound on the expected return of every policy, by start state."""
 
-    def __init__(self, instance: BanditInstance, settings: SolverSettings | None = None, *, steps: int | None = None) -> None:
+    def __init__(
+        self,
+        instance: BanditInstance,
+        settings: SolverSettings | None = None,
+        *,
+        steps: int | None = None,
+    ) -> None:
         self.instance = instance
-        self.program = FluidProgram([instance.dynamics], instance.actions, steps or instance.horizon, settings or SolverSettings())
+        self.program = FluidProgram(
+            [instance.dynamics],
+            instance.actions,
+            steps or instance.horizon,
+            settings or SolverSettings(),
+        )
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from a joint state (arms,). Raises SolverFailed when the solver runs out of time."""
+        """Bound on the return from a joint state (arms,). Raises SolverFailed when the solver runs
+        out of time.
+        """
         return self.from_law(one_hot(state, self.instance.dynamics.states), steps_left)
 
     def from_law(self, law: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return when the first states have the law (arms, states)."""
         solution = self.program.solve(law, steps_left)
         if solution.x is None:
-            raise SolverFailed(f"no fluid bound within {self.program.session.settings.time_limit:g} s: raise solver.time_limit")
+            raise SolverFailed(
+                f"no fluid bound within {self.program.session.settings.time_limit:g} s: raise solver.time_limit"
+            )
         return solution.bound
 
 
 class FluidPlanner(SingleDecisions):
     """Re-solve the fluid relaxation at every step and play its first action, made integral.
 
-    Each decision solves two programs: the linear one to the end of the episode, whose dual prices value every arm
-    state at the end of the window; then a short window with an integral first action on top of those values.
+    Each decision solves two programs: the linear one to the end of the episode, whose dual prices
+    value every arm state at the end of the window; then a short window with an integral first
+    action on top of those values.
 
     Args:
         instance: the programme; its dynamics are the model unless `dynamics` is given.
@@ -224,18 +290,29 @@ class FluidPlanner(SingleDecisions):
         dynamics: ArmDynamics | Sequence[ArmDynamics] | None = None,
         settings: SolverSettings | None = None,
     ) -> None:
-        models = [instance.dynamics] if dynamics is None else [dynamics] if isinstance(dynamics, ArmDynamics) else list(dynamics)
+        models = (
+            [instance.dynamics]
+            if dynamics is None
+            else [dynamics]
+            if isinstance(dynamics, ArmDynamics)
+            else list(dynamics)
+        )
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(window, instance.horizon)
         self.program = FluidProgram(models, instance.actions, steps, settings, integral_first=True)
-        self._whole = FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings) if steps < instance.horizon else None
+        self._whole = (
+            FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings)
+            if steps < instance.horizon
+            else None
+        )
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}.
 
-        A decision whose solver ran out of time is marked "time_limit": it carries the solver's best action or, if there
-        is none yet, an action rounded from the relaxed one (or from one-step gains), with the bound as far as proven.
+        A decision whose solver ran out of time is marked "time_limit": it carries the solver's best
+        action or, if there is none yet, an action rounded from the relaxed one (or from one-step
+        gains), with the bound as far as proven.
         """
         began = time.perf_counter()
         law = one_hot(observation["state"], self.instance.dynamics.states)
@@ -246,11 +323,16 @@ class FluidPlanner(SingleDecisions):
             relaxed = self._whole.solve(law, left)
             short = relaxed.x is None
             if relaxed.x is not None:
-                tail, weights = self._whole.value_tables(relaxed, left), relaxed.x[self._whole.first_action]
+                tail, weights = (
+                    self._whole.value_tables(relaxed, left),
+                    relaxed.x[self._whole.first_action],
+                )
         solution = self.program.solve(law, left, tail)
         bound = None if short or not np.isfinite(solution.bound) else solution.bound
         if solution.x is None:
-            action = self.instance.actions.fill(np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)])
+            action = self.instance.actions.fill(
+                np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)]
+            )
             return Decision(action, None, bound, "time_limit", time.perf_counter() - began)
         action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
         value, status = (None, "time_limit") if short else (solution.value, solution.status)
@@ -268,4 +350,6 @@ def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
     """The mean of several models of the same arms."""
     first = models[0]
     mean = np.mean([model.transition for model in models], axis=0)
-    return ArmDynamics(mean, np.mean([model.reward for model in models], axis=0), first.effect, first.strengths)
+    return ArmDynamics(
+        mean, np.mean([model.reward for model in models], axis=0), first.effect, first.strengths
+    )

@@ -1,10 +1,12 @@
-"""Fluid bound and index planner for very many arms under a plain budget, by one price per step instead of a linear program.
+"""Fluid bound and index planner for very many arms under a plain budget, by one price per step
+instead of a linear program.
 
-The fluid program of a plain `Budget` set ties the arms by one row per step. With a price lambda_t on that row it falls
-apart into single arms: V(lambda) = sum_j V_j(lambda) + budget * sum_t lambda_t bounds every policy for any prices (weak
-duality), and its minimum is the optimum of the linear program. V_j is one backward recursion, done for all arms at once;
-the prices are found by a level bundle method (Lemarechal, Nemirovski, Nesterov 1995) whose master program has one column
-per step and per group of arms. Memory and time grow linearly with the number of arms.
+The fluid program of a plain `Budget` set ties the arms by one row per step. With a price lambda_t
+on that row it falls apart into single arms: V(lambda) = sum_j V_j(lambda) + budget * sum_t lambda_t
+bounds every policy for any prices (weak duality), and its minimum is the optimum of the linear
+program. V_j is one backward recursion, done for all arms at once; the prices are found by a level
+bundle method (Lemarechal, Nemirovski, Nesterov 1995) whose master program has one column per step
+and per group of arms. Memory and time grow linearly with the number of arms.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from worldplan.planners.bandits.fluid import mean_dynamics, one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
 from worldplan.planners.base import Decision, SingleDecisions
 
-GROUPS = 20  # the master sees the value of so many groups of arms: more make fewer rounds, each dearer
+GROUPS = (
+    20  # the master sees the value of so many groups of arms: more make fewer rounds, each dearer
+)
 ROUNDS = 500
 LEVEL = 0.5  # aim between the proven minimum (0) and the best prices so far (1)
 MEMORY = 32 * 2**20  # bytes of arm policies kept to start the next solve
@@ -51,14 +55,19 @@ class Prices:
 
 @dataclass
 class _Cuts:
-    """Arm policies' rewards (groups,) and pulls (steps, groups) from one start law: V(lambda) >= reward - pulls @ lambda + budget."""
+    """Arm policies' rewards (groups,) and pulls (steps, groups) from one start law: V(lambda) >=
+    reward - pulls @ lambda + budget.
+    """
 
     reward: list[Floats]
     pulls: list[Floats]
 
     def add(self, reward: Floats, pulls: Floats) -> bool:
         """Add a policy; False if it is there already."""
-        if any(np.array_equal(reward, known) and np.array_equal(pulls, held) for known, held in zip(self.reward, self.pulls, strict=True)):
+        if any(
+            np.array_equal(reward, known) and np.array_equal(pulls, held)
+            for known, held in zip(self.reward, self.pulls, strict=True)
+        ):
             return False
         self.reward.append(reward)
         self.pulls.append(pulls)
@@ -66,17 +75,25 @@ class _Cuts:
 
 
 class _Arms:
-    """All arms at once; the arm is the last axis, so that each step is a few passes over contiguous numbers."""
+    """All arms at once; the arm is the last axis, so that each step is a few passes over contiguous
+    numbers.
+    """
 
     def __init__(self, model: ArmDynamics) -> None:
-        self.law = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))  # (2, states, next states, arms)
+        self.law = np.ascontiguousarray(
+            model.transition.transpose(1, 2, 3, 0)
+        )  # (2, states, next states, arms)
         reward = model.one_step().transpose(1, 2, 0)
         self.scale = float(np.ptp(reward, axis=(0, 1)).max()) or 1.0
         self.reward = np.ascontiguousarray(reward / self.scale)  # (2, states, arms)
-        self.groups = np.unique(np.linspace(0, model.arms, min(GROUPS, model.arms) + 1).astype(int)[:-1])
+        self.groups = np.unique(
+            np.linspace(0, model.arms, min(GROUPS, model.arms) + 1).astype(int)[:-1]
+        )
 
     def best(self, prices: Floats) -> tuple[Floats, Floats, Policy]:
-        """Value (states, arms) and gain of a pull (states, arms) at the first step, and the best policy."""
+        """Value (states, arms) and gain of a pull (states, arms) at the first step, and the best
+        policy.
+        """
         value = np.zeros(self.reward.shape[1:])
         gain = value
         policy = np.zeros((len(prices), *value.shape), bool)
@@ -88,21 +105,29 @@ class _Arms:
         return value, gain, policy
 
     def follow(self, policy: Policy, law: Floats) -> tuple[Floats, Floats]:
-        """Reward (groups,) and expected pulls (steps, groups) of a policy from the start law (states, arms)."""
+        """Reward (groups,) and expected pulls (steps, groups) of a policy from the start law
+        (states, arms).
+        """
         earned, pulls = np.zeros(law.shape[1]), np.zeros((len(policy), len(self.groups)))
         for step, pulled in enumerate(policy):
             active = law * pulled
             rest = law - active
             earned += (self.reward[0] * rest + self.reward[1] * active).sum(0)
             pulls[step] = np.add.reduceat(active.sum(0), self.groups)
-            law = np.einsum("stj,sj->tj", self.law[0], rest) + np.einsum("stj,sj->tj", self.law[1], active)
+            law = np.einsum("stj,sj->tj", self.law[0], rest) + np.einsum(
+                "stj,sj->tj", self.law[1], active
+            )
         return np.add.reduceat(earned, self.groups), pulls
 
 
 class _Master:
-    """The cuts as a linear program in the prices and one value per group; solved twice, for the minimum and for the next prices."""
+    """The cuts as a linear program in the prices and one value per group; solved twice, for the
+    minimum and for the next prices.
+    """
 
-    def __init__(self, cuts: _Cuts, budget: int, lower: Floats, upper: Floats, settings: SolverSettings) -> None:
+    def __init__(
+        self, cuts: _Cuts, budget: int, lower: Floats, upper: Floats, settings: SolverSettings
+    ) -> None:
         steps, groups = cuts.pulls[0].shape
         self.budget = budget
         program = Program()
@@ -111,11 +136,17 @@ class _Master:
         self.distance = program.add_columns(1)
         pulls = np.concatenate([pulls.T for pulls in cuts.pulls])
         groupwise = sparse.csr_array(np.tile(np.eye(groups), (len(cuts.reward), 1)))
-        program.add_rows((self.prices, sparse.csr_array(pulls)), (self.value, groupwise), lower=np.concatenate(cuts.reward))
+        program.add_rows(
+            (self.prices, sparse.csr_array(pulls)),
+            (self.value, groupwise),
+            lower=np.concatenate(cuts.reward),
+        )
         unit, far = sparse.eye_array(steps), np.ones((steps, 1))
         self.above = program.add_rows((self.prices, unit), (self.distance, -far)).index
         self.below = program.add_rows((self.prices, unit), (self.distance, far)).index
-        self.level = program.add_rows((self.prices, np.full((1, steps), float(budget))), (self.value, np.ones((1, groups)))).index
+        self.level = program.add_rows(
+            (self.prices, np.full((1, steps), float(budget))), (self.value, np.ones((1, groups)))
+        ).index
         self.session = open_session(program, settings)
 
     def minimum(self) -> tuple[float, Floats]:
@@ -123,10 +154,16 @@ class _Master:
         self.session.set_cost(self.prices, np.full(len(self.prices), -float(self.budget)))
         self.session.set_cost(self.value, -np.ones(len(self.value)))
         solution = self.session.solve()
-        return (-np.inf, np.zeros(0)) if solution.x is None else (-solution.value, solution.x[self.prices])
+        return (
+            (-np.inf, np.zeros(0))
+            if solution.x is None
+            else (-solution.value, solution.x[self.prices])
+        )
 
     def nearest(self, centre: Floats, level: float) -> Floats | None:
-        """The prices nearest to `centre` (largest difference of one price) where the cuts allow a value of at most `level`."""
+        """The prices nearest to `centre` (largest difference of one price) where the cuts allow a
+        value of at most `level`.
+        """
         for columns, cost in ((self.prices, 0.0), (self.value, 0.0), (self.distance, -1.0)):
             self.session.set_cost(columns, np.full(len(columns), cost))
         self.session.set_row_bounds(self.above, -np.inf, centre)
@@ -140,11 +177,13 @@ class _Master:
 
 
 class LagrangianBound:
-    """Upper bound on the expected return of every policy, by start state, for a plain budget and any number of arms.
+    """Upper bound on the expected return of every policy, by start state, for a plain budget and
+    any number of arms.
 
-    The same figure as `worldplan.planners.bandits.fluid.FluidBound`, to the `gap` at which the search for prices stops (relative to the
-    figure, or to the largest spread of an arm's rewards if that is more); what is returned is a valid bound whenever it
-    stops. Solves of the same object start from the prices and policies of the last.
+    The same figure as `worldplan.planners.bandits.fluid.FluidBound`, to the `gap` at which the
+    search for prices stops (relative to the figure, or to the largest spread of an arm's rewards if
+    that is more); what is returned is a valid bound whenever it stops. Solves of the same object
+    start from the prices and policies of the last.
 
     Raises ConfigError for another action set than `Budget`, or arms with several interventions.
     """
@@ -160,7 +199,9 @@ class LagrangianBound:
     ) -> None:
         model = instance.dynamics if dynamics is None else dynamics
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
-            raise ConfigError("the Lagrangian bound needs a plain budget and arms that are pulled or not: use the fluid bound and planner instead")
+            raise ConfigError(
+                "the Lagrangian bound needs a plain budget and arms that are pulled or not: use the fluid bound and planner instead"
+            )
         self.instance, self.gap = instance, gap
         self.budget: Budget = instance.actions
         self.steps = steps or instance.horizon
@@ -168,7 +209,9 @@ class LagrangianBound:
         self._arms = _Arms(model)
         self._states = model.states
         self._prices = np.zeros(0)
-        self._policies: deque[Policy] = deque(maxlen=min(100, max(8, MEMORY // (self.steps * model.states * model.arms))))
+        self._policies: deque[Policy] = deque(
+            maxlen=min(100, max(8, MEMORY // (self.steps * model.states * model.arms)))
+        )
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from a joint state (arms,)."""
@@ -183,7 +226,9 @@ class LagrangianBound:
         began, limit = time.perf_counter(), self._settings.time_limit
         left = self.steps if steps_left is None else min(steps_left, self.steps)
         start = np.ascontiguousarray(np.asarray(law, dtype=float).T)
-        high = np.arange(left, 0, -1.0) + 1e-6  # in units of the largest spread of rewards: nobody pulls above, everybody below its negative
+        high = (
+            np.arange(left, 0, -1.0) + 1e-6
+        )  # in units of the largest spread of rewards: nobody pulls above, everybody below its negative
         low = -high if self.budget.least else np.zeros(left)
         cuts = _Cuts([], [])
         for policy in self._policies:
@@ -205,9 +250,15 @@ class LagrangianBound:
             master = _Master(cuts, self.budget.most, low, high, self._settings)
             found, lowest = master.minimum()
             lower = max(lower, found)
-            if not len(lowest) or best - lower <= self.gap * max(abs(best), 1.0) or time.perf_counter() - began > limit:
+            if (
+                not len(lowest)
+                or best - lower <= self.gap * max(abs(best), 1.0)
+                or time.perf_counter() - began > limit
+            ):
                 break
-            if repeats > 1:  # nothing new at the cuts' minimum either: the rest of the gap is the solver's tolerance
+            if (
+                repeats > 1
+            ):  # nothing new at the cuts' minimum either: the rest of the gap is the solver's tolerance
                 break
             nearest = lowest if repeats else master.nearest(centre, lower + LEVEL * (best - lower))
             if nearest is None:
@@ -219,11 +270,13 @@ class LagrangianBound:
 
 
 class LagrangianPlanner(SingleDecisions):
-    """Pull the arms whose pull is worth most beyond its price, at the optimal prices of the steps to come.
+    """Pull the arms whose pull is worth most beyond its price, at the optimal prices of the steps
+    to come.
 
-    The index of arm j is Q_j(s_j, 1) - Q_j(s_j, 0) at those prices. The `budget` arms with the largest index are pulled,
-    among those whose index is positive or whose pull would at least pay at no price today (at the optimum the last few
-    arms within the budget are indifferent to the price). `Decision.bound` bounds the return of every policy.
+    The index of arm j is Q_j(s_j, 1) - Q_j(s_j, 0) at those prices. The `budget` arms with the
+    largest index are pulled, among those whose index is positive or whose pull would at least pay
+    at no price today (at the optimum the last few arms within the budget are indifferent to the
+    price). `Decision.bound` bounds the return of every policy.
 
     Args:
         dynamics: another model than the instance's, or an ensemble, whose mean is planned for.
@@ -238,9 +291,20 @@ class LagrangianPlanner(SingleDecisions):
         *,
         gap: float = 1e-4,
     ) -> None:
-        models = [instance.dynamics] if dynamics is None else [dynamics] if isinstance(dynamics, ArmDynamics) else list(dynamics)
+        models = (
+            [instance.dynamics]
+            if dynamics is None
+            else [dynamics]
+            if isinstance(dynamics, ArmDynamics)
+            else list(dynamics)
+        )
         self.instance = instance
-        self._bound = LagrangianBound(instance, settings, gap=gap, dynamics=mean_dynamics(models) if len(models) > 1 else models[0])
+        self._bound = LagrangianBound(
+            instance,
+            settings,
+            gap=gap,
+            dynamics=mean_dynamics(models) if len(models) > 1 else models[0],
+        )
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}."""
@@ -249,6 +313,8 @@ class LagrangianPlanner(SingleDecisions):
         left = int(observation.get("steps_left", self.instance.horizon))
         found = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
         index = found.gain[np.arange(len(state)), state]
-        action = best_of_budget(index + found.prices[0], self._bound.budget)  # the price is the same for all: the order is the index's
+        action = best_of_budget(
+            index + found.prices[0], self._bound.budget
+        )  # the price is the same for all: the order is the index's
         detail = {"prices": found.prices.tolist(), "gap": relative_gap(found.lower, found.bound)}
         return Decision(action, None, found.bound, "heuristic", time.perf_counter() - began, detail)

@@ -1,4 +1,6 @@
-"""The exact best joint action for a value per arm and intervention level: one mixed-integer program, solved with new costs."""
+"""The exact best joint action for a value per arm and intervention level: one mixed-integer
+program, solved with new costs.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,12 @@ EXACT = SolverSettings(gap=0.0)
 class LevelMaximiser:
     """Maximises sum_j values[j, level_j(a)] over the actions `a` of an instance.
 
-    Without several interventions per arm the level of arm j is a_j, and the objective is linear in the action. With
-    them (`effect`) each arm gets one binary column per distinct strength, of which exactly one is 1 and matches
-    `effect[j] @ a`. These columns must be integer: a mix of a lower and a higher strength could also match, and would
-    pay too much wherever the values are not concave in the strength. The program is built and loaded once; a call only
-    changes costs. A plain Budget without `effect` needs no solver: the best arms are found by sorting.
+    Without several interventions per arm the level of arm j is a_j, and the objective is linear in
+    the action. With them (`effect`) each arm gets one binary column per distinct strength, of which
+    exactly one is 1 and matches `effect[j] @ a`. These columns must be integer: a mix of a lower
+    and a higher strength could also match, and would pay too much wherever the values are not
+    concave in the strength. The program is built and loaded once; a call only changes costs. A
+    plain Budget without `effect` needs no solver: the best arms are found by sorting.
     """
 
     def __init__(self, instance: BanditInstance, settings: SolverSettings = EXACT) -> None:
@@ -43,16 +46,24 @@ class LevelMaximiser:
         """One binary column for each distinct strength of each arm, in the order of `self._kept`."""
         effect, strengths = self.instance.dynamics.effect, self.instance.dynamics.strengths
         if effect is None or strengths is None:
-            raise ConfigError("the dynamics have an effect matrix but no strengths: give the strengths that can occur")
-        distinct = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9  # padding repeats the last strength
+            raise ConfigError(
+                "the dynamics have an effect matrix but no strengths: give the strengths that can occur"
+            )
+        distinct = (
+            np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9
+        )  # padding repeats the last strength
         self._kept = np.nonzero(distinct)
         arm, count = self._kept[0], int(distinct.sum())
         level = program.add_columns(count, 0.0, 1.0, integer=True)
         place = (arm, np.arange(count))
         shape = (len(strengths), count)
-        program.add_rows((level, sparse.csr_array((np.ones(count), place), shape)), lower=1.0, upper=1.0)
+        program.add_rows(
+            (level, sparse.csr_array((np.ones(count), place), shape)), lower=1.0, upper=1.0
+        )
         carried = sparse.csr_array((strengths[self._kept], place), shape)
-        program.add_rows((level, carried), (self._action, sparse.csr_array(-effect)), lower=0.0, upper=0.0)
+        program.add_rows(
+            (level, carried), (self._action, sparse.csr_array(-effect)), lower=0.0, upper=0.0
+        )
         return level
 
     def maximise(self, values: Floats) -> Decision:
@@ -67,18 +78,26 @@ class LevelMaximiser:
             value = float(values[:, 0].sum() + gain @ action)
             return Decision(action, value, value, "optimal", time.perf_counter() - began)
         if self._linear:
-            self._session.set_cost(self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum()))
+            self._session.set_cost(
+                self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum())
+            )
         else:
             self._session.set_cost(self._columns, values[self._kept])
         solution = self._session.solve()
         if solution.x is None:
-            raise SolverFailed(f"no action found within {self._session.settings.time_limit:g} s: raise solver.time_limit or solver.gap")
+            raise SolverFailed(
+                f"no action found within {self._session.settings.time_limit:g} s: raise solver.time_limit or solver.gap"
+            )
         action = np.rint(solution.x[self._action]).astype(np.int8)
-        return Decision(action, solution.value, solution.bound, solution.status, time.perf_counter() - began)
+        return Decision(
+            action, solution.value, solution.bound, solution.status, time.perf_counter() - began
+        )
 
 
 def best_of_budget(gain: Floats, budget: Budget) -> Action:
-    """The best action of a plain Budget for one gain per arm: the largest gains, positive ones beyond `least`."""
+    """The best action of a plain Budget for one gain per arm: the largest gains, positive ones
+    beyond `least`.
+    """
     action = np.zeros(budget.size, np.int8)
     order = np.argsort(-gain, kind="stable")[: budget.most]
     action[order[(gain[order] > 0) | (np.arange(len(order)) < budget.least)]] = 1

@@ -1,7 +1,9 @@
-"""MoDem-V2 (Lancaster et al., 2024): a latent world model, an ensemble of actor-critic pairs, and a cloned policy, learned together.
+"""MoDem-V2 (Lancaster et al., 2024): a latent world model, an ensemble of actor-critic pairs, and a
+cloned policy, learned together.
 
-One update is TD-MPC's (Hansen et al., 2022) on segments of a few steps: consistency of predicted with encoded latents, reward, values by temporal
-differences, and the actors that climb them. The behaviour clone and its encoder stay as they are after pre-training; its own pair of critics goes on
+One update is TD-MPC's (Hansen et al., 2022) on segments of a few steps: consistency of predicted
+with encoded latents, reward, values by temporal differences, and the actors that climb them. The
+behaviour clone and its encoder stay as they are after pre-training; its own pair of critics goes on
 learning where the handover asks it to choose among noisy actions.
 """
 
@@ -34,10 +36,19 @@ class Modem(nn.Module):
         generator: source of the initial weights.
     """
 
-    def __init__(self, observation_space: Any, action_size: int, settings: ModemSettings, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        observation_space: Any,
+        action_size: int,
+        settings: ModemSettings,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.settings, self.action_size = settings, action_size
-        self.model = LatentModel(observation_space, action_size, settings.latent, generator=generator)
+        self.model = LatentModel(
+            observation_space, action_size, settings.latent, generator=generator
+        )
         self.clone = Clone(observation_space, action_size, settings.latent, generator=generator)
         self.target = copy.deepcopy(self.model).requires_grad_(False)
         self.clone_target = copy.deepcopy(self.clone).requires_grad_(False)
@@ -56,14 +67,20 @@ class Modem(nn.Module):
         clone, actors = self.clone.actor_parameters(), model.actor_parameters()
         optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Adam(clone, lr=settings.clone_rate, fused=True),
-            torch.optim.Adam([{"params": encoder}, {"params": others}], lr=settings.learning_rate, fused=True),
+            torch.optim.Adam(
+                [{"params": encoder}, {"params": others}], lr=settings.learning_rate, fused=True
+            ),
             torch.optim.Adam(actors, lr=settings.learning_rate, fused=True),
         ]
         self.set_rates(optimizers, 0.0, 0.0)
         return optimizers
 
-    def set_rates(self, optimizers: list[torch.optim.Optimizer], cloned: float, learned: float) -> None:
-        """Learning rates for where behaviour cloning and learning are, each from 0 (begins) to 1 (ends)."""
+    def set_rates(
+        self, optimizers: list[torch.optim.Optimizer], cloned: float, learned: float
+    ) -> None:
+        """Learning rates for where behaviour cloning and learning are, each from 0 (begins) to 1
+        (ends).
+        """
         settings = self.settings
         rate = settings.learning_rate + (settings.last_rate - settings.learning_rate) * learned
         optimizers[0].param_groups[0]["lr"] = settings.clone_rate * (1 - cloned)
@@ -72,12 +89,24 @@ class Modem(nn.Module):
             group["lr"] = rate * share
 
     def _learned(self) -> list[nn.Parameter]:
-        return [*self.model.model_parameters(), *self.model.critic_parameters(), *self.clone.critic_parameters()]
+        return [
+            *self.model.model_parameters(),
+            *self.model.critic_parameters(),
+            *self.clone.critic_parameters(),
+        ]
 
-    # --- behaviour cloning -----------------------------------------------------------------------------------------
+    # --- behaviour cloning ------------------------------------------------------------------------
 
-    def clone_update(self, observation: Any, action: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Tensor:
-        """One step of behaviour cloning on (batch, ...) observations and (batch, action); returns the loss."""
+    def clone_update(
+        self,
+        observation: Any,
+        action: Tensor,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """One step of behaviour cloning on (batch, ...) observations and (batch, action); returns
+        the loss.
+        """
         loss = (self.clone(self.augment(observation, generator)) - action).square().mean()
         _descend(loss, optimizer, self.clone.actor_parameters(), self.settings.clip)
         return loss.detach()
@@ -88,7 +117,7 @@ class Modem(nn.Module):
         self.target.load_state_dict(self.model.state_dict())
         self.clone_target.load_state_dict(self.clone.state_dict())
 
-    # --- learning the world model ----------------------------------------------------------------------------------
+    # --- learning the world model -----------------------------------------------------------------
 
     def update(
         self,
@@ -102,10 +131,12 @@ class Modem(nn.Module):
         """One update; returns mean figures and the new priority of every segment, (batch,).
 
         Args:
-            segment: what the world model and the critics learn from; of latents while the encoder is frozen.
+            segment: what the world model and the critics learn from; of latents while the encoder
+                is frozen.
             optimizers: those of `optimizers`.
             generator: of noise and image shifts.
-            shown: observations (n, ...), or latents, and actions (n, action) of successful episodes, which the actors imitate.
+            shown: observations (n, ...), or latents, and actions (n, action) of successful
+                episodes, which the actors imitate.
             pretraining: leave encoder and actors as the clone left them.
         """
         settings = self.settings
@@ -114,7 +145,9 @@ class Modem(nn.Module):
         latent = self._encode(self.model, first)
         with torch.no_grad():
             following = self._encode(self.model, later)
-            target_latent = following if settings.latent.simnorm else self._encode(self.target, later)
+            target_latent = (
+                following if settings.latent.simnorm else self._encode(self.target, later)
+            )
         if pretraining:
             latent = latent.detach()
         latents = self._unroll(latent, segment.action)
@@ -122,21 +155,38 @@ class Modem(nn.Module):
         steps = self.weights[:-1].unsqueeze(1)  # (horizon, 1)
         consistency = (latents[1:] - target_latent.view_as(latents[1:])).square().mean(-1)
         bins = settings.latent.bins
-        reward = regression_loss(self.model.reward_logits(flat, action), segment.reward.flatten(), bins).view_as(segment.reward)
+        reward = regression_loss(
+            self.model.reward_logits(flat, action), segment.reward.flatten(), bins
+        ).view_as(segment.reward)
         goal = self._value_target(following, segment, generator)
         value, error = self._value_loss(self.model.critic_logits(flat, action), goal, segment)
         if self._clone_judges:
             clone_value, clone_error = self._clone_value_loss(observation, segment, generator)
             value, error = value + clone_value, error + clone_error
         parts = {"consistency": consistency, "reward": reward, "value": value}
-        sums = {name: (steps * part).sum(0).clamp_max(_LARGEST_LOSS) for name, part in parts.items()}
-        total = settings.consistency * sums["consistency"] + settings.reward * sums["reward"] + settings.value * sums["value"]
+        sums = {
+            name: (steps * part).sum(0).clamp_max(_LARGEST_LOSS) for name, part in parts.items()
+        }
+        total = (
+            settings.consistency * sums["consistency"]
+            + settings.reward * sums["reward"]
+            + settings.value * sums["value"]
+        )
         loss = (segment.weight * total).mean() / len(segment.action)
-        example = None if shown is None or pretraining else (self._shown_latent(shown[0], generator), shown[1])
-        if example is not None and not self.frozen:  # the encoder has to keep what the actions depend on
+        example = (
+            None
+            if shown is None or pretraining
+            else (self._shown_latent(shown[0], generator), shown[1])
+        )
+        if (
+            example is not None and not self.frozen
+        ):  # the encoder has to keep what the actions depend on
             loss = loss + settings.imitation * self._imitation(*example)
         norm = _descend(loss, optimizers[1], self._learned(), settings.clip)
-        figures = {name: part.detach().mean() for name, part in sums.items()} | {"loss": loss.detach(), "gradient": norm}
+        figures = {name: part.detach().mean() for name, part in sums.items()} | {
+            "loss": loss.detach(),
+            "gradient": norm,
+        }
         if not pretraining:
             figures |= self._climb(latents.detach(), example, optimizers[2], generator)
         self.updates += 1
@@ -152,7 +202,9 @@ class Modem(nn.Module):
         return self.settings.encoder_rate == 0
 
     def _encode(self, model: LatentModel | Clone, observation: Any) -> Tensor:
-        """Latents of what a replay holds: while the encoder is frozen, of model, slow copy and clone alike, these are latents already."""
+        """Latents of what a replay holds: while the encoder is frozen, of model, slow copy and
+        clone alike, these are latents already.
+        """
         return observation if self.frozen else model.encode(observation)
 
     @property
@@ -167,47 +219,76 @@ class Modem(nn.Module):
         return torch.stack(latents)
 
     @torch.no_grad()
-    def _value_target(self, following: Tensor, segment: Segment, generator: torch.Generator) -> Tensor:
-        """r + gamma min of a pair's two slow critics at its own actor's noisy action: (members, horizon * batch)."""
+    def _value_target(
+        self, following: Tensor, segment: Segment, generator: torch.Generator
+    ) -> Tensor:
+        """r + gamma min of a pair's two slow critics at its own actor's noisy action: (members,
+        horizon * batch).
+        """
         action = noisy(self.model.actor(following), self.settings.planning.noise, generator)
         return self._bellman(self.target.value(following, action).amin(1), segment)
 
     def _bellman(self, next_value: Tensor, segment: Segment) -> Tensor:
-        return segment.reward.flatten() + self.settings.discount * (1 - segment.terminated.flatten()) * next_value
+        return (
+            segment.reward.flatten()
+            + self.settings.discount * (1 - segment.terminated.flatten()) * next_value
+        )
 
     def _value_loss(self, logits: Tensor, goal: Tensor, segment: Segment) -> tuple[Tensor, Tensor]:
-        """Loss and absolute error (horizon, batch): mean over members, sum over the two critics of each."""
+        """Loss and absolute error (horizon, batch): mean over members, sum over the two critics of
+        each.
+        """
         bins = self.settings.latent.bins
         loss = regression_loss(logits, goal.unsqueeze(1).expand(*logits.shape[:-1]), bins)
         with torch.no_grad():
             error = (decode(logits, bins) - goal.unsqueeze(1)).abs()
         return (part.sum(1).mean(0).view_as(segment.reward) for part in (loss, error))  # type: ignore[return-value]
 
-    def _clone_value_loss(self, observation: Any, segment: Segment, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _clone_value_loss(
+        self, observation: Any, segment: Segment, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """The same for the clone's critics, on its frozen latents of the true observations."""
         horizon, batch = segment.reward.shape
         with torch.no_grad():
-            latents = self._encode(self.clone, observation_of({key: column.flatten(0, 1) for key, column in columns_of(observation).items()}))
+            latents = self._encode(
+                self.clone,
+                observation_of(
+                    {key: column.flatten(0, 1) for key, column in columns_of(observation).items()}
+                ),
+            )
             latents = latents.view(horizon + 1, batch, -1)
             following = latents[1:].flatten(0, 1)
             action = noisy(self.clone.act(following), self.settings.planning.noise, generator)
-            goal = self._bellman(self.clone_target.value(following, action).amin(0, keepdim=True), segment)
+            goal = self._bellman(
+                self.clone_target.value(following, action).amin(0, keepdim=True), segment
+            )
         logits = self.clone.critic_logits(latents[:-1].flatten(0, 1), segment.action.flatten(0, 1))
         return self._value_loss(logits.unsqueeze(0), goal, segment)
 
     def _climb(
-        self, latents: Tensor, example: tuple[Tensor, Tensor] | None, optimizer: torch.optim.Optimizer, generator: torch.Generator
+        self,
+        latents: Tensor,
+        example: tuple[Tensor, Tensor] | None,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """One step of the actors: on (horizon + 1, batch, latent) towards higher values of their own critics, and towards what is shown."""
+        """One step of the actors: on (horizon + 1, batch, latent) towards higher values of their
+        own critics, and towards what is shown.
+        """
         flat = latents.flatten(0, 1)
         action = noisy(self.model.actor(flat), self.settings.planning.noise, generator)
-        value = self.model.value(flat, action, frozen=True).amin(1).unflatten(1, latents.shape[:2])  # (members, horizon + 1, batch)
+        value = (
+            self.model.value(flat, action, frozen=True).amin(1).unflatten(1, latents.shape[:2])
+        )  # (members, horizon + 1, batch)
         climbed = value
         if self.settings.percentile_scale:
             self.scale.update(value[:, 0].detach())
             climbed = self.scale(value)
         loss = -(self.weights.view(1, -1, 1) * climbed).sum(1).mean()
-        figures = {"actor_value": value.detach().mean(), "value_spread": value.detach().std(0, correction=0).mean()}
+        figures = {
+            "actor_value": value.detach().mean(),
+            "value_spread": value.detach().std(0, correction=0).mean(),
+        }
         if example is not None:
             imitation = self._imitation(example[0].detach(), example[1])
             loss = loss + self.settings.imitation * imitation
@@ -234,20 +315,30 @@ class Modem(nn.Module):
 
 
 def noisy(action: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
-    """`action` with Gaussian noise, cut at 3 deviations, within [-1, 1]; gradients pass as if there were no limits."""
-    noise = (std * torch.randn(action.shape, generator=generator, device=action.device)).clamp(-_CUT * std, _CUT * std)
+    """`action` with Gaussian noise, cut at 3 deviations, within [-1, 1]; gradients pass as if there
+    were no limits.
+    """
+    noise = (std * torch.randn(action.shape, generator=generator, device=action.device)).clamp(
+        -_CUT * std, _CUT * std
+    )
     moved = action + noise
     return moved + (moved.clamp(-1 + 1e-6, 1 - 1e-6) - moved).detach()
 
 
 def _split(observation: Any) -> tuple[Any, Any]:
-    """Observations (horizon + 1, batch, ...) -> the first (batch, ...) and all later ones (horizon * batch, ...)."""
+    """Observations (horizon + 1, batch, ...) -> the first (batch, ...) and all later ones (horizon
+    * batch, ...).
+    """
     columns = columns_of(observation)
     first = observation_of({name: column[0] for name, column in columns.items()})
-    return first, observation_of({name: column[1:].flatten(0, 1) for name, column in columns.items()})
+    return first, observation_of(
+        {name: column[1:].flatten(0, 1) for name, column in columns.items()}
+    )
 
 
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float) -> Tensor:
+def _descend(
+    loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float
+) -> Tensor:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(parameters, clip)

@@ -1,4 +1,6 @@
-"""One fused planning call: candidates of all environments and actors are rolled out together, once, and scored by every critic on the way."""
+"""One fused planning call: candidates of all environments and actors are rolled out together, once,
+and scored by every critic on the way.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from worldplan.world_models.latent.model import LatentModel
 
 
 class LatentRollout:
-    """Scores given action sequences, and roll-outs of the actors that it makes itself, from latents (environments, latent).
+    """Scores given action sequences, and roll-outs of the actors that it makes itself, from latents
+    (environments, latent).
 
-    The actors' roll-outs are made and scored once, in the first call, and are candidates of every later one as well.
+    The actors' roll-outs are made and scored once, in the first call, and are candidates of every
+    later one as well.
 
     Args:
         model: the latent model.
@@ -49,7 +53,8 @@ class LatentRollout:
         self.proposed: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """(environments, n, horizon, action) -> all sequences (environments, n + proposals, horizon, action) and their scores.
+        """(environments, n, horizon, action) -> all sequences (environments, n + proposals,
+        horizon, action) and their scores.
 
         A score is mean - k std over the returns that the critics of all members expect.
         """
@@ -64,19 +69,32 @@ class LatentRollout:
         return torch.cat([sequences, self.proposed[0]], 1), torch.cat([scores, self.proposed[1]], 1)
 
     def rolled_out(self, given: Tensor, own: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sequences with `own` new ones of the actors behind the given; their scores and the std over the critics' returns, (environments, n)."""
+        """Sequences with `own` new ones of the actors behind the given; their scores and the std
+        over the critics' returns, (environments, n).
+        """
         members, environments, count = self.model.settings.members, len(self.latent), given.shape[1]
         latent = self.latent.unsqueeze(1).expand(-1, count + own, -1)
         actions, reward = [], torch.zeros(latent.shape[:2], device=latent.device)
         for step in range(self.horizon):
-            proposed = latent[:, count:].unflatten(1, (members, own // members)).transpose(0, 1).flatten(1, 2)
-            drawn = noisy(self.model.actor(proposed), self.settings.noise, self.generator) if own else proposed.new_zeros(members, 0, given.shape[-1])
+            proposed = (
+                latent[:, count:]
+                .unflatten(1, (members, own // members))
+                .transpose(0, 1)
+                .flatten(1, 2)
+            )
+            drawn = (
+                noisy(self.model.actor(proposed), self.settings.noise, self.generator)
+                if own
+                else proposed.new_zeros(members, 0, given.shape[-1])
+            )
             drawn = drawn.unflatten(1, (environments, own // members)).transpose(0, 1).flatten(1, 2)
             action = torch.cat([given[:, :, step], drawn], 1)
             reward = reward + self.discount**step * self.model.reward(latent, action)
             latent = self.model.next_latent(latent, action)
             actions.append(action)
-        value = (reward.flatten() + self.discount**self.horizon * self._terminal(latent.flatten(0, 1))).unflatten(1, (environments, count + own))
+        value = (
+            reward.flatten() + self.discount**self.horizon * self._terminal(latent.flatten(0, 1))
+        ).unflatten(1, (environments, count + own))
         spread = value.std(0, correction=0)
         return torch.stack(actions, 2), value.mean(0) - self.settings.pessimism * spread, spread
 
@@ -89,7 +107,9 @@ class LatentRollout:
         if self.settings.terminal == "other":
             return self.model.value(latent, action.roll(1, 0)).flatten(0, 1)
         member = torch.arange(members, device=action.device)
-        others = action[(member.unsqueeze(1) + member[1:]) % members]  # (members, members - 1, rows, action)
+        others = action[
+            (member.unsqueeze(1) + member[1:]) % members
+        ]  # (members, members - 1, rows, action)
         value = self.model.value(latent.repeat(members - 1, 1), others.flatten(1, 2))
         return value.unflatten(2, (members - 1, len(latent))).amax(2).flatten(0, 1)
 
@@ -99,14 +119,23 @@ class ModemPlanner(SingleDecisions):
 
     Args:
         agent: the networks.
-        share: probability that the planner acts in a segment (1: always, the planner alone; 0: the clone). None: it acts in the segments that
-            begin where the critics agree about its plan.
-        explore: add noise to what is done, as in training; else the chosen candidate is carried out as it is.
+        share: probability that the planner acts in a segment (1: always, the planner alone; 0: the
+            clone). None: it acts in the segments that begin where the critics agree about its plan.
+        explore: add noise to what is done, as in training; else the chosen candidate is carried out
+            as it is.
         horizon: steps; the settings' own when None.
         seed: of all draws, until the first `reset`.
     """
 
-    def __init__(self, agent: Modem, *, share: float | None = 1.0, explore: bool = False, horizon: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        agent: Modem,
+        *,
+        share: float | None = 1.0,
+        explore: bool = False,
+        horizon: int | None = None,
+        seed: int = 0,
+    ) -> None:
         self.agent, self.share, self.explore = agent, share, explore
         self.settings: PlanningSettings = agent.settings.planning
         self.handover: HandoverSettings = agent.settings.handover
@@ -116,14 +145,18 @@ class ModemPlanner(SingleDecisions):
 
     def reset(self, *, seed: int | None = None) -> None:
         """Forget the warm start and who acts; begin the random stream anew."""
-        self.generator = torch.Generator(device=self.device).manual_seed(0 if seed is None else seed)
+        self.generator = torch.Generator(device=self.device).manual_seed(
+            0 if seed is None else seed
+        )
         self.step = 0
         self.plan_before: Plan | None = None
         self.drift = torch.zeros(0, self.agent.action_size, device=self.device)
         self.planned = self.planned_before = torch.zeros(0, dtype=torch.bool)
 
     def restart(self, begun: np.ndarray) -> None:
-        """Forget the plan and the drift of the noise in the environments whose episode begins, `begun` (envs,) bool."""
+        """Forget the plan and the drift of the noise in the environments whose episode begins,
+        `begun` (envs,) bool.
+        """
         if len(begun) == len(self.planned_before):
             fresh = torch.as_tensor(begun, device=self.device)
             self.planned_before = self.planned_before & ~fresh
@@ -131,55 +164,110 @@ class ModemPlanner(SingleDecisions):
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""
-        return self.plan_batch({key: value[None] for key, value in observation.items()} if isinstance(observation, dict) else observation[None])[0]
+        return self.plan_batch(
+            {key: value[None] for key, value in observation.items()}
+            if isinstance(observation, dict)
+            else observation[None]
+        )[0]
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
         """One decision per environment, all in one batch."""
         began = time.perf_counter()
-        columns = {name: torch.as_tensor(np.asarray(column)).to(self.device) for name, column in columns_of(observations).items()}
-        observation = observation_of({name: column if column.dtype == torch.uint8 else column.float() for name, column in columns.items()})
+        columns = {
+            name: torch.as_tensor(np.asarray(column)).to(self.device)
+            for name, column in columns_of(observations).items()
+        }
+        observation = observation_of(
+            {
+                name: column if column.dtype == torch.uint8 else column.float()
+                for name, column in columns.items()
+            }
+        )
         count = len(next(iter(columns.values())))
         if len(self.planned) != count:
             self.step, self.plan_before, self.drift = 0, None, self.drift[:0]
-            self.planned = self.planned_before = torch.zeros(count, dtype=torch.bool, device=self.device)
+            self.planned = self.planned_before = torch.zeros(
+                count, dtype=torch.bool, device=self.device
+            )
         if self.explore:
             self._drift_on(count)
         begins = self.step % self.handover.segment == 0
         if begins and self.share is not None:
-            self.planned = torch.rand(count, generator=self.generator, device=self.device) < self.share
+            self.planned = (
+                torch.rand(count, generator=self.generator, device=self.device) < self.share
+            )
         action = torch.zeros(count, self.agent.action_size, device=self.device)
         value = torch.full((count,), float("nan"), device=self.device)
         if bool(self.planned.any()) or (begins and self.share is None):
             action, value, spread = self._plan(observation)
             if begins and self.share is None:
-                self.planned = spread < self.handover.limit * self.agent.scale.range  # critics that have learned nothing agree on 0
+                self.planned = (
+                    spread < self.handover.limit * self.agent.scale.range
+                )  # critics that have learned nothing agree on 0
         if not bool(self.planned.all()):
             action = torch.where(self.planned.unsqueeze(1), action, self._clone(observation))
         self.step, self.planned_before = self.step + 1, self.planned
         seconds = (time.perf_counter() - began) / count
         rows, values, planned = action.cpu().numpy(), value.tolist(), self.planned.tolist()
-        return [Decision(rows[i], values[i] if planned[i] else None, None, "heuristic", seconds, {"planned": planned[i]}) for i in range(count)]
+        return [
+            Decision(
+                rows[i],
+                values[i] if planned[i] else None,
+                None,
+                "heuristic",
+                seconds,
+                {"planned": planned[i]},
+            )
+            for i in range(count)
+        ]
 
     def _drift_on(self, count: int) -> None:
-        """Exploration noise of unit variance, correlated in time: an arm that averages its commands hardly moves under white noise."""
-        fresh = torch.randn(count, self.agent.action_size, generator=self.generator, device=self.device)
+        """Exploration noise of unit variance, correlated in time: an arm that averages its commands
+        hardly moves under white noise.
+        """
+        fresh = torch.randn(
+            count, self.agent.action_size, generator=self.generator, device=self.device
+        )
         kept = self.settings.correlation
-        self.drift = fresh if not len(self.drift) else kept * self.drift + math.sqrt(1 - kept**2) * fresh
+        self.drift = (
+            fresh if not len(self.drift) else kept * self.drift + math.sqrt(1 - kept**2) * fresh
+        )
 
     def _plan(self, observation: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions, values and, where it decides, how far the critics disagree about the plan; keeps the plan to start from in the next step."""
+        """Actions, values and, where it decides, how far the critics disagree about the plan; keeps
+        the plan to start from in the next step.
+        """
         agent = self.agent
         latent = agent.model.encode(observation)
-        members, settings = agent.settings.latent.members, replace(self.settings.search, horizon=self.horizon)
+        members, settings = (
+            agent.settings.latent.members,
+            replace(self.settings.search, horizon=self.horizon),
+        )
         own = -(-settings.proposal_count // members) * members
-        rollout = LatentRollout(agent.model, latent, own, self.horizon, agent.settings.discount, self.settings, self.generator)
+        rollout = LatentRollout(
+            agent.model,
+            latent,
+            own,
+            self.horizon,
+            agent.settings.discount,
+            self.settings,
+            self.generator,
+        )
         bound = torch.ones(agent.action_size, device=self.device)
-        mean, elites, scale = torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device), None, None
-        if self.plan_before is not None:  # where the clone acted since, the plan is not what happened
+        mean, elites, scale = (
+            torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device),
+            None,
+            None,
+        )
+        if (
+            self.plan_before is not None
+        ):  # where the clone acted since, the plan is not what happened
             before = self.plan_before.restarted(~self.planned_before, 0 * bound)
             mean, elites, scale = before.mean, before.elites, before.scale
-        plan = search(rollout, settings, mean, None, -bound, bound, self.generator, elites=elites, scale=scale)
+        plan = search(
+            rollout, settings, mean, None, -bound, bound, self.generator, elites=elites, scale=scale
+        )
         self.plan_before = plan.shifted()
         action = plan.first_action(settings.picking, self.generator)
         if self.explore:
@@ -189,7 +277,9 @@ class ModemPlanner(SingleDecisions):
         return action, plan.value, torch.zeros_like(plan.value)
 
     def _clone(self, observation: Any) -> Tensor:
-        """The clone's action with noise while exploring, the best of several by its critic where it has one."""
+        """The clone's action with noise while exploring, the best of several by its critic where it
+        has one.
+        """
         clone = self.agent.clone
         latent = clone.encode(observation)
         mean = clone.act(latent)
@@ -197,10 +287,14 @@ class ModemPlanner(SingleDecisions):
         if count == 1:
             return (mean + self.settings.noise * self.drift).clamp(-1, 1) if self.explore else mean
         tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
-        tried[::count] = mean  # first of equals, so that critics without an opinion choose the plain clone
+        tried[::count] = (
+            mean  # first of equals, so that critics without an opinion choose the plain clone
+        )
         value = clone.value(latent.repeat_interleave(count, 0), tried).amin(0).view(-1, count)
         best = value.argmax(1)
-        return tried.view(-1, count, tried.shape[-1])[torch.arange(len(best), device=best.device), best]
+        return tried.view(-1, count, tried.shape[-1])[
+            torch.arange(len(best), device=best.device), best
+        ]
 
 
 class UniformPlanner(SingleDecisions):
@@ -218,4 +312,6 @@ class UniformPlanner(SingleDecisions):
         """One decision per environment."""
         count = len(next(iter(columns_of(observations).values())))
         actions = self.random.uniform(-1, 1, (count, self.action_size)).astype(np.float32)
-        return [Decision(action, None, None, "heuristic", 0.0, {"planned": False}) for action in actions]
+        return [
+            Decision(action, None, None, "heuristic", 0.0, {"planned": False}) for action in actions
+        ]

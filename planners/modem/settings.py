@@ -16,7 +16,9 @@ TERMINALS = ("own", "other", "max_other")
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number that goes from `first` to `last` in a straight line between two counts of environment steps."""
+    """A number that goes from `first` to `last` in a straight line between two counts of
+    environment steps.
+    """
 
     first: float
     last: float
@@ -26,7 +28,9 @@ class Schedule:
     def __call__(self, step: int) -> float:
         if step >= self.end:
             return self.last
-        return self.first + (self.last - self.first) * max(step - self.begin, 0) / max(self.end - self.begin, 1)
+        return self.first + (self.last - self.first) * max(step - self.begin, 0) / max(
+            self.end - self.begin, 1
+        )
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,29 @@ class PlanningSettings:
     """How the agent plans in latent space.
 
     Args:
-        search: candidates, elites, refinement. Its `proposals` is the share of candidates that are roll-outs of the actors: 1 is exploration
-            centring, at 0.05 the others are drawn around the warm-started plan, as in TD-MPC.
-        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`; 0 starts with it.
+        search: candidates, elites, refinement. Its `proposals` is the share of candidates that are
+            roll-outs of the actors: 1 is exploration centring, at 0.05 the others are drawn around
+            the warm-started plan, as in TD-MPC.
+        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`; 0
+            starts with it.
         pessimism: k, a candidate's score is mean - k std over the critics' returns.
-        terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no critic judges its own actor), or the
-            best of all others, "max_other" (as published).
+        terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no
+            critic judges its own actor), or the best of all others, "max_other" (as published).
         noise: standard deviation of the noise on the actors' actions, cut at 3 deviations.
-        correlation: of the exploration noise from one step to the next, in training; 0 is white noise, as published.
+        correlation: of the exploration noise from one step to the next, in training; 0 is white
+            noise, as published.
     """
 
     search: ShootingSettings = field(
         default_factory=lambda: ShootingSettings(
-            samples=96, elites=16, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="mean"
+            samples=96,
+            elites=16,
+            iterations=1,
+            horizon=3,
+            temperature=0.5,
+            min_std=0.1,
+            proposals=1.0,
+            pick="mean",
         )
     )
     horizon_growth: int = 0
@@ -61,9 +75,11 @@ class HandoverSettings:
     """When the planner takes over from the cloned policy.
 
     Args:
-        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as published); "success", it grows by `stride` after each
-            check in which the planner alone succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty", the planner
-            acts where its critics agree: the std of its plan's return is below `limit` times the range of values seen, which grows from 0.
+        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as
+            published); "success", it grows by `stride` after each check in which the planner alone
+            succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty",
+            the planner acts where its critics agree: the std of its plan's return is below `limit`
+            times the range of values seen, which grows from 0.
         begin, end: environment steps.
         segment: steps between two draws of who acts; the published lottery draws in every step.
         stride, limit: of the two measured kinds.
@@ -90,22 +106,30 @@ class ModemSettings:
         temporal: rho, weight of a later step over that of the one before.
         batch: segments per update.
         consistency, reward, value: weights of the losses.
-        clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last weights are what is kept.
-        learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment step, in a straight line.
-        encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour cloning made it, and encodes every observation once.
+        clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last
+            weights are what is kept.
+        learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment
+            step, in a straight line.
+        encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour
+            cloning made it, and encodes every observation once.
         clip: largest norm of the gradient.
         target_rate, target_every: of the slow copy.
-        imitation: weight of the actors' squared distance to the actions of demonstrations and of the agent's own successes; 0 as published.
+        imitation: weight of the actors' squared distance to the actions of demonstrations and of
+            the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
-        copies: of every image, each shifted at random, that a frozen encoder encodes once; every draw takes one of them.
-        clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience only, and encoder_rate must not be 0.
+        copies: of every image, each shifted at random, that a frozen encoder encodes once; every
+            draw takes one of them.
+        clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience
+            only, and encoder_rate must not be 0.
         clone_batch: steps per update of behaviour cloning.
-        seed_steps: environment steps of the clone (random actions without one) before the first update of the world model.
+        seed_steps: environment steps of the clone (random actions without one) before the first
+            update of the world model.
         seed_updates: updates after them, with the actors left as they are.
         updates_per_step: afterwards.
         demonstration_share: part of a batch that comes from demonstrations.
-        steps: environment steps in all, those of the seeding included; 0 ends after behaviour cloning.
+        steps: environment steps in all, those of the seeding included; 0 ends after behaviour
+            cloning.
         environments: played side by side.
         capacity: of the replay: steps, and one slot more per episode.
     """
@@ -144,21 +168,45 @@ class ModemSettings:
     def __post_init__(self) -> None:
         planning, handover, share = self.planning, self.handover, self.demonstration_share
         at_least_one = {
-            "segment": self.segment, "batch": self.batch, "copies": self.copies, "target_every": self.target_every, "environments": self.environments,
-            "seed_steps": self.seed_steps, "clone_batch": self.clone_batch, "handover.segment": handover.segment,
+            "segment": self.segment,
+            "batch": self.batch,
+            "copies": self.copies,
+            "target_every": self.target_every,
+            "environments": self.environments,
+            "seed_steps": self.seed_steps,
+            "clone_batch": self.clone_batch,
+            "handover.segment": handover.segment,
             "handover.clone_samples": handover.clone_samples,
-        }  # fmt: skip
+        }
         at_least_zero = {
-            "steps": self.steps, "clone_updates": self.clone_updates, "seed_updates": self.seed_updates, "updates_per_step": self.updates_per_step,
-            "shift": self.shift, "imitation": self.imitation, "consistency": self.consistency, "reward": self.reward, "value": self.value,
-            "clone_rate": self.clone_rate, "learning_rate": self.learning_rate, "last_rate": self.last_rate, "encoder_rate": self.encoder_rate,
-            "planning.noise": planning.noise, "planning.pessimism": planning.pessimism, "planning.horizon_growth": planning.horizon_growth,
-            "handover.begin": handover.begin, "handover.limit": handover.limit, "handover.end - handover.begin": handover.end - handover.begin,
-        }  # fmt: skip
+            "steps": self.steps,
+            "clone_updates": self.clone_updates,
+            "seed_updates": self.seed_updates,
+            "updates_per_step": self.updates_per_step,
+            "shift": self.shift,
+            "imitation": self.imitation,
+            "consistency": self.consistency,
+            "reward": self.reward,
+            "value": self.value,
+            "clone_rate": self.clone_rate,
+            "learning_rate": self.learning_rate,
+            "last_rate": self.last_rate,
+            "encoder_rate": self.encoder_rate,
+            "planning.noise": planning.noise,
+            "planning.pessimism": planning.pessimism,
+            "planning.horizon_growth": planning.horizon_growth,
+            "handover.begin": handover.begin,
+            "handover.limit": handover.limit,
+            "handover.end - handover.begin": handover.end - handover.begin,
+        }
         shares = {
-            "temporal": self.temporal, "target_rate": self.target_rate, "planning.correlation": planning.correlation,
-            "handover.stride": handover.stride, "demonstration_share.first": share.first, "demonstration_share.last": share.last,
-        }  # fmt: skip
+            "temporal": self.temporal,
+            "target_rate": self.target_rate,
+            "planning.correlation": planning.correlation,
+            "handover.stride": handover.stride,
+            "demonstration_share.first": share.first,
+            "demonstration_share.last": share.last,
+        }
         _require_between(at_least_one, 1, math.inf)
         _require_between(at_least_zero, 0, math.inf)
         _require_between(shares, 0, 1)
@@ -167,14 +215,22 @@ class ModemSettings:
         if not 0 <= self.discount < 1:
             raise ConfigError(f"discount {self.discount}: at least 0 and below 1")
         if handover.kind not in HANDOVERS or planning.terminal not in TERMINALS:
-            raise ConfigError(f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}")
+            raise ConfigError(
+                f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}"
+            )
         if handover.kind == "uncertainty" and not self.percentile_scale:
-            raise ConfigError("handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true")
+            raise ConfigError(
+                "handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true"
+            )
         if not self.clone_updates and not self.encoder_rate:
-            raise ConfigError("clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0")
+            raise ConfigError(
+                "clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0"
+            )
 
 
 def _require_between(numbers: Mapping[str, float], low: float, high: float) -> None:
     for name, value in numbers.items():
         if not low <= value <= high or value == math.inf:
-            raise ConfigError(f"{name} is {value}: give {'at least ' + str(low) if high == math.inf else f'{low} to {high}'}")
+            raise ConfigError(
+                f"{name} is {value}: give {'at least ' + str(low) if high == math.inf else f'{low} to {high}'}"
+            )

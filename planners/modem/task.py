@@ -47,7 +47,8 @@ def modem_task(
         environment, options: see `ModemTask`.
         dataset: Minari id of the demonstrations; none without.
         episodes: how many of them to use, from the first; all when None.
-        success_reward: see `load_demonstrations`; where the environment pays for success alone, but the dataset's rewards are others.
+        success_reward: see `load_demonstrations`; where the environment pays for success alone, but
+            the dataset's rewards are others.
     Raises ConfigError and DatasetError where they do not fit together.
     """
     options = options or {}
@@ -55,11 +56,22 @@ def modem_task(
     if dataset is not None:
         one = make_environment(environment, **options)
         found = load_demonstrations(
-            dataset, one.observation_space, one.action_space,
-            episodes=episodes, environment=environment, options=one.spec.kwargs if one.spec is not None else options, success_reward=success_reward,
-        )  # fmt: skip
+            dataset,
+            one.observation_space,
+            one.action_space,
+            episodes=episodes,
+            environment=environment,
+            options=one.spec.kwargs if one.spec is not None else options,
+            success_reward=success_reward,
+        )
         one.close()
-    about = {"environment": environment, "options": options, "dataset": dataset, "episodes": len(found), "success_reward": success_reward}
+    about = {
+        "environment": environment,
+        "options": options,
+        "dataset": dataset,
+        "episodes": len(found),
+        "success_reward": success_reward,
+    }
     return ModemTask(environment, options, found, about)
 
 

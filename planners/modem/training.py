@@ -1,4 +1,6 @@
-"""The LightningModule that trains MoDem-V2: clone, seed, learn the model, then act and learn by turns; one epoch is one such turn."""
+"""The LightningModule that trains MoDem-V2: clone, seed, learn the model, then act and learn by
+turns; one epoch is one such turn.
+"""
 
 from __future__ import annotations
 
@@ -24,52 +26,93 @@ from worldplan.planners.modem.policy import policy_record
 from worldplan.planners.modem.replay import EpisodeReplay, Segment, join
 from worldplan.planners.modem.settings import ModemSettings, Schedule
 from worldplan.planners.modem.task import ModemTask, modem_task, spaces_of
-from worldplan.world_models.data.episodes import Episode, columns_of, load_episode, observation_of, save_episode
+from worldplan.world_models.data.episodes import (
+    Episode,
+    columns_of,
+    load_episode,
+    observation_of,
+    save_episode,
+)
 from worldplan.world_models.latent.encoders import IMAGE
 from worldplan.world_models.training.journal import Journal
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
 
-_CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every training and evaluation seed
-_PARTS = 20  # Lightning steps per epoch, each a block of updates: its overhead vanishes, the progress bar still moves
+_CHECK_SEED = (
+    700_001  # episodes of the periodic checks; apart from every training and evaluation seed
+)
+# Lightning steps per epoch, each a block of updates: its overhead vanishes, the progress bar still
+# moves
+_PARTS = 20
 CLONING, SEEDING = 0, 1  # the first two epochs
 
 
 class ModemModule(L.LightningModule):
     """Trains one agent on one task.
 
-    Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world model on them, every later epoch plays one
-    episode in each environment and learns from all so far. All randomness of an epoch comes from a generator seeded by (seed, epoch), and
-    episodes are kept as files beside the checkpoint: a resumed run continues as the unbroken one would have (on a CPU).
+    Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world
+    model on them, every later epoch plays one episode in each environment and learns from all so
+    far. All randomness of an epoch comes from a generator seeded by (seed, epoch), and episodes are
+    kept as files beside the checkpoint: a resumed run continues as the unbroken one would have (on
+    a CPU).
 
     Args:
         task: environment and demonstrations.
         settings: of the method.
         seed: of everything random here.
-        check_episodes: episodes of a periodic check, for the planner alone and for the behaviour policy each.
+        check_episodes: episodes of a periodic check, for the planner alone and for the behaviour
+            policy each.
     """
 
-    def __init__(self, task: ModemTask, settings: ModemSettings | None = None, *, seed: int = 0, check_episodes: int = 25) -> None:
+    def __init__(
+        self,
+        task: ModemTask,
+        settings: ModemSettings | None = None,
+        *,
+        seed: int = 0,
+        check_episodes: int = 25,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.task, self.settings, self.seed, self.check_episodes = task, settings or ModemSettings(), seed, check_episodes
+        self.task, self.settings, self.seed, self.check_episodes = (
+            task,
+            settings or ModemSettings(),
+            seed,
+            check_episodes,
+        )
         if seed < 0 or check_episodes < 1:
-            raise ConfigError(f"seed {seed}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 episode")
+            raise ConfigError(
+                f"seed {seed}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 episode"
+            )
         if self.settings.clone_updates and not task.demonstrations:
-            raise ConfigError("clone_updates is above 0, but there are no demonstrations: name a dataset, or set clone_updates to 0")
+            raise ConfigError(
+                "clone_updates is above 0, but there are no demonstrations: name a dataset, or set clone_updates to 0"
+            )
         self.observation_space, self.action_size = spaces_of(task)
-        self.agent = Modem(self.observation_space, self.action_size, self.settings, generator=torch_generator(seed, 0))
+        self.agent = Modem(
+            self.observation_space,
+            self.action_size,
+            self.settings,
+            generator=torch_generator(seed, 0),
+        )
         self.played: list[int] = []  # lengths of the episodes in the replay
-        self.counts: dict[str, float] = {"step": 0, "violations": 0, "saturations": 0, "episodes": 0}
+        self.counts: dict[str, float] = {
+            "step": 0,
+            "violations": 0,
+            "saturations": 0,
+            "episodes": 0,
+        }
         self.share_by_success, self.clone_success = 0.0, 0.0
         self._restored: dict[str, Any] | None = None
 
-    # --- set-up ----------------------------------------------------------------------------------------------------
+    # --- set-up -----------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
 
     def train_dataloader(self) -> TRAIN_DATALOADERS:
-        """Which part of its updates an epoch is at: their number differs, and Lightning wants to know it beforehand."""
+        """Which part of its updates an epoch is at: their number differs, and Lightning wants to
+        know it beforehand.
+        """
         return DataLoader(range(_PARTS), batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> EVAL_DATALOADERS:
@@ -80,13 +123,21 @@ class ModemModule(L.LightningModule):
         self.random = torch.Generator(device=self.device)
         slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
         self.demonstrations, self.replay = (
-            EpisodeReplay(self.observation_space, self.action_size, capacity, self.settings.segment, device=self.device)
+            EpisodeReplay(
+                self.observation_space,
+                self.action_size,
+                capacity,
+                self.settings.segment,
+                device=self.device,
+            )
             for capacity in (max(slots, 2), self.settings.capacity)
         )
         for episode in self.task.demonstrations:
             self.demonstrations.add(episode)
         self.environments = self.task.make(self.settings.environments)
-        self._check_every = self.trainer.check_val_every_n_epoch  # the clone and the end are checked whatever it is
+        self._check_every = (
+            self.trainer.check_val_every_n_epoch
+        )  # the clone and the end are checked whatever it is
         if self._restored is not None:
             if self.played:  # before the seeding nothing is encoded yet
                 self._require_episodes()
@@ -98,9 +149,11 @@ class ModemModule(L.LightningModule):
             self._restored = None
 
     def _encode_replays(self) -> None:
-        """Where the encoder stays, what it makes of the observations does as well: of pictures, of some shifted copies.
+        """Where the encoder stays, what it makes of the observations does as well: of pictures, of
+        some shifted copies.
 
-        Before the first own episode, here and when a run is continued: so the same copies come again.
+        Before the first own episode, here and when a run is continued: so the same copies come
+        again.
         """
         if not self.agent.frozen:
             return
@@ -121,13 +174,15 @@ class ModemModule(L.LightningModule):
     def on_train_start(self) -> None:
         """A finished training that is continued has nothing left to do."""
         if self.current_epoch > CLONING and self._finished:
-            rank_zero_info(f"this training has finished: {self.step} of {self.settings.steps} environment steps")
+            rank_zero_info(
+                f"this training has finished: {self.step} of {self.settings.steps} environment steps"
+            )
             self.trainer.should_stop = True
 
     def on_fit_end(self) -> None:
         self.environments.close()
 
-    # --- an epoch --------------------------------------------------------------------------------------------------
+    # --- an epoch ---------------------------------------------------------------------------------
 
     @property
     def step(self) -> int:
@@ -149,7 +204,10 @@ class ModemModule(L.LightningModule):
     @property
     def horizon(self) -> int:
         """Steps that are planned ahead."""
-        longest, growth = self.settings.planning.search.horizon, self.settings.planning.horizon_growth
+        longest, growth = (
+            self.settings.planning.search.horizon,
+            self.settings.planning.horizon_growth,
+        )
         return longest if not growth else min(1 + (longest - 1) * self.step // growth, longest)
 
     def on_train_epoch_start(self) -> None:
@@ -169,7 +227,9 @@ class ModemModule(L.LightningModule):
             self.updates = settings.seed_updates
             return
         before = self.step
-        self._collect(ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon))
+        self._collect(
+            ModemPlanner(self.agent, share=self.share, explore=True, horizon=self.horizon)
+        )
         self.updates = round((self.step - before) * settings.updates_per_step)
 
     def _seeding_planner(self) -> Any:
@@ -179,7 +239,11 @@ class ModemModule(L.LightningModule):
 
     def _collect(self, planner: Any) -> None:
         """One episode in every environment, into the replay and onto the disk."""
-        played = play(planner, self.environments, derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31)
+        played = play(
+            planner,
+            self.environments,
+            derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31,
+        )
         for one in played:
             self._remember(one.episode)
             if self._journal is not None:
@@ -193,7 +257,10 @@ class ModemModule(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """The part number `batch` of this epoch's updates."""
-        optimizers, part = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False)), int(batch)
+        optimizers, part = (
+            cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False)),
+            int(batch),
+        )
         for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
             self._set_rates(optimizers, update)
             for name, value in self._update(optimizers).items():
@@ -202,9 +269,13 @@ class ModemModule(L.LightningModule):
         if part == _PARTS - 1:
             self._require_finite()
             if self._finished:
-                self.trainer.should_stop = True  # Lightning still checks and ends this epoch as it should
+                self.trainer.should_stop = (
+                    True  # Lightning still checks and ends this epoch as it should
+                )
             if self._check_every is not None:
-                self.trainer.check_val_every_n_epoch = 1 if self.current_epoch == CLONING or self._finished else self._check_every
+                self.trainer.check_val_every_n_epoch = (
+                    1 if self.current_epoch == CLONING or self._finished else self._check_every
+                )
 
     @property
     def _finished(self) -> bool:
@@ -213,7 +284,11 @@ class ModemModule(L.LightningModule):
     def _require_finite(self) -> None:
         """Before a check, an episode or a checkpoint makes use of it."""
         broken = [name for name, value in self._sums.items() if not bool(value.isfinite())]
-        broken += [name for name, value in self.agent.named_parameters() if not bool(value.isfinite().all())]
+        broken += [
+            name
+            for name, value in self.agent.named_parameters()
+            if not bool(value.isfinite().all())
+        ]
         if broken:
             where = f"{broken[0]} is not a finite number in epoch {self.current_epoch}"
             raise Diverged(f"{where}: lower learning_rate or clone_rate; {self._last_good()}")
@@ -221,16 +296,26 @@ class ModemModule(L.LightningModule):
     def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
         seed_steps, steps = self.settings.seed_steps, self.settings.steps
         cloned = update / self.updates if self.current_epoch == CLONING else 0.0
-        self.agent.set_rates(optimizers, cloned, min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0))
+        self.agent.set_rates(
+            optimizers,
+            cloned,
+            min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0),
+        )
 
     def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
         if self.current_epoch == CLONING:
-            observation, action = self.demonstrations.draw_successful(self.settings.clone_batch, self.random)
-            return {"clone": self.agent.clone_update(observation, action, optimizers[0], self.random)}
+            observation, action = self.demonstrations.draw_successful(
+                self.settings.clone_batch, self.random
+            )
+            return {
+                "clone": self.agent.clone_update(observation, action, optimizers[0], self.random)
+            }
         segment, count = self._segments()
         pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
         shown = self._shown() if self.settings.imitation else None
-        figures, priority = self.agent.update(segment, optimizers, self.random, shown=shown, pretraining=pretraining)
+        figures, priority = self.agent.update(
+            segment, optimizers, self.random, shown=shown, pretraining=pretraining
+        )
         if count:
             self.demonstrations.prioritise(segment.index[:count], priority[:count])
         if count < len(priority):
@@ -240,7 +325,10 @@ class ModemModule(L.LightningModule):
     def _shown(self) -> tuple[Any, Tensor] | None:
         """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
         half = self.settings.clone_batch // 2
-        parts = [replay.draw_successful(half, self.random) for replay in (self.demonstrations, self.replay)]
+        parts = [
+            replay.draw_successful(half, self.random)
+            for replay in (self.demonstrations, self.replay)
+        ]
         found = [(columns_of(observation), action) for observation, action in parts if len(action)]
         if not found:
             return None
@@ -262,18 +350,35 @@ class ModemModule(L.LightningModule):
         """Log the means of this epoch."""
         for name, value in self._sums.items():
             self._log({f"train/{name}": value / self.updates})
-        self._log({"step": self.step, "violations": self.counts["violations"], "saturations": self.counts["saturations"]})
+        self._log(
+            {
+                "step": self.step,
+                "violations": self.counts["violations"],
+                "saturations": self.counts["saturations"],
+            }
+        )
 
     def _log(self, figures: dict[str, Any]) -> None:
         for name, value in figures.items():
-            self.log(name, torch.as_tensor(value, dtype=torch.float32), batch_size=1, prog_bar=name == "step")
+            self.log(
+                name,
+                torch.as_tensor(value, dtype=torch.float32),
+                batch_size=1,
+                prog_bar=name == "step",
+            )
 
-    # --- checks ----------------------------------------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour policy."""
+        """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour
+        policy.
+        """
         if self.step == 0:  # cloning; not by the epoch, which `worldplan validate` does not restore
-            policies = {"clone": ModemPlanner(self.agent, share=0.0)} if self.settings.clone_updates else {}
+            policies = (
+                {"clone": ModemPlanner(self.agent, share=0.0)}
+                if self.settings.clone_updates
+                else {}
+            )
         else:
             policies = {
                 "planner": ModemPlanner(self.agent, share=1.0, horizon=self.horizon),
@@ -289,13 +394,17 @@ class ModemModule(L.LightningModule):
             if name == "planner":
                 stride = self.settings.handover.stride
                 as_good = figures["success"] > 0 and figures["success"] >= self.clone_success
-                self.share_by_success = min(max(self.share_by_success + (stride if as_good else -stride), 0.0), 1.0)
+                self.share_by_success = min(
+                    max(self.share_by_success + (stride if as_good else -stride), 0.0), 1.0
+                )
 
-    # --- saving ----------------------------------------------------------------------------------------------------
+    # --- saving -----------------------------------------------------------------------------------
 
     @property
     def _journal(self) -> Journal | None:
-        journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
+        journals = [
+            callback for callback in self.trainer.callbacks if isinstance(callback, Journal)
+        ]  # type: ignore[attr-defined]
         return journals[0] if journals else None
 
     def _require_episodes(self) -> None:
@@ -306,7 +415,9 @@ class ModemModule(L.LightningModule):
             )
         beside = Path(str(self.trainer.ckpt_path)).resolve().parent
         if beside != self._journal.folder.resolve():
-            raise ConfigError(f"the checkpoint's episodes are in {beside}, not in {self._journal.folder}: set trainer.default_root_dir to {beside}")
+            raise ConfigError(
+                f"the checkpoint's episodes are in {beside}, not in {self._journal.folder}: set trainer.default_root_dir to {beside}"
+            )
 
     def _episode_file(self, index: int) -> Path:
         assert self._journal is not None
@@ -314,22 +425,39 @@ class ModemModule(L.LightningModule):
 
     def _last_good(self) -> str:
         journal = self._journal
-        return f"the last good checkpoint is {journal.last}" if journal is not None and journal.last.exists() else "there is no checkpoint yet"
+        return (
+            f"the last good checkpoint is {journal.last}"
+            if journal is not None and journal.last.exists()
+            else "there is no checkpoint yet"
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["modem"] = policy_record(self.agent, self.observation_space, self.task.about)
         checkpoint["made_with"] = self.made_with()
         checkpoint["progress"] = {
-            "played": list(self.played), "counts": dict(self.counts), "share_by_success": self.share_by_success, "clone_success": self.clone_success,
-            "updates": self.agent.updates, "replay": self.replay.state_dict(), "demonstrations": self.demonstrations.state_dict(),
-        }  # fmt: skip
+            "played": list(self.played),
+            "counts": dict(self.counts),
+            "share_by_success": self.share_by_success,
+            "clone_success": self.clone_success,
+            "updates": self.agent.updates,
+            "replay": self.replay.state_dict(),
+            "demonstrations": self.demonstrations.state_dict(),
+        }
 
     def made_with(self) -> str:
         """What a training depends on, to tell whether a checkpoint is one of the same training."""
         digest = hashlib.sha256()
         for episode in self.task.demonstrations:
             digest.update(repr(episode.action.shape).encode() + episode.action.tobytes())
-        return repr((asdict(self.settings), self.seed, self.check_episodes, sorted(self.task.about.items()), digest.hexdigest()))
+        return repr(
+            (
+                asdict(self.settings),
+                self.seed,
+                self.check_episodes,
+                sorted(self.task.about.items()),
+                digest.hexdigest(),
+            )
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["made_with"] != self.made_with():
@@ -338,13 +466,17 @@ class ModemModule(L.LightningModule):
             )
         progress = checkpoint["progress"]
         self.played, self.counts = list(progress["played"]), dict(progress["counts"])
-        self.share_by_success, self.clone_success = progress["share_by_success"], progress["clone_success"]
+        self.share_by_success, self.clone_success = (
+            progress["share_by_success"],
+            progress["clone_success"],
+        )
         self.agent.updates = progress["updates"]
         self._restored = progress
 
 
 def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
-    """Over episodes, the largest force, and means of success, return, steps in violation and in saturation, the planner's share.
+    """Over episodes, the largest force, and means of success, return, steps in violation and in
+    saturation, the planner's share.
 
     Those about safety are NaN where they are not measured.
     """
@@ -368,5 +500,12 @@ def for_task(
     seed: int = 0,
     check_episodes: int = 25,
 ) -> ModemModule:
-    """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and `ModemModule`."""
-    return ModemModule(modem_task(environment, options, dataset, episodes, success_reward), settings, seed=seed, check_episodes=check_episodes)
+    """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and
+    `ModemModule`.
+    """
+    return ModemModule(
+        modem_task(environment, options, dataset, episodes, success_reward),
+        settings,
+        seed=seed,
+        check_episodes=check_episodes,
+    )

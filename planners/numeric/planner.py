@@ -1,4 +1,6 @@
-"""The front door to numeric planning: `solve` a problem with any planner, or act by plans in any environment with `NumericPlanner`."""
+"""The front door to numeric planning: `solve` a problem with any planner, or act by plans in any
+environment with `NumericPlanner`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.search.search import search
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, problem_of
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.world_models.numeric.domain import Goal, Ground, NumericModel, NumericProblem, State, run_plan
+from worldplan.world_models.numeric.domain import (
+    Goal,
+    Ground,
+    NumericModel,
+    NumericProblem,
+    State,
+    run_plan,
+)
 from worldplan.world_models.numeric.plan_errors import plan_fault
 
 PLANNERS = ("auto", "search", "milp", "enhsp")
@@ -34,12 +43,14 @@ def solve(
     max_horizon: int = 50,
     solver: SolverSettings | None = None,
 ) -> PlanResult:
-    """A plan, checked exactly in the model whichever planner made it; `detail["tried"]` has planner, status and seconds of each one tried.
+    """A plan, checked exactly in the model whichever planner made it; `detail["tried"]` has
+    planner, status and seconds of each one tried.
 
     Args:
-        planner: "search" (`numeric_search.search`), "milp" (`numeric_milp.milp_plan`: shortest plans), "enhsp" (an external planner,
-            `enhsp.enhsp`), or "auto": search and, where that finds no plan and proves nothing, ENHSP if it is installed; each of the
-            two then has half of the time.
+        planner: "search" (`numeric_search.search`), "milp" (`numeric_milp.milp_plan`: shortest
+            plans), "enhsp" (an external planner, `enhsp.enhsp`), or "auto": search and, where that
+            finds no plan and proves nothing, ENHSP if it is installed; each of the two then has
+            half of the time.
         time_limit: seconds in all.
         memory_limit_mb: of a search, or of ENHSP.
         method: of the search.
@@ -51,11 +62,20 @@ def solve(
         DatasetError: the problem does not fit the model.
     """
     calls: Mapping[str, Callable[[float], PlanResult]] = {
-        "search": lambda seconds: search(model, problem, method=method, time_limit=seconds, memory_limit_mb=memory_limit_mb),
-        "milp": lambda seconds: milp_plan(
-            model, problem, time_limit=seconds, memory_limit_mb=memory_limit_mb, max_horizon=max_horizon, solver=solver
+        "search": lambda seconds: search(
+            model, problem, method=method, time_limit=seconds, memory_limit_mb=memory_limit_mb
         ),
-        "enhsp": lambda seconds: enhsp(model, problem, time_limit=seconds, memory_limit_mb=memory_limit_mb),
+        "milp": lambda seconds: milp_plan(
+            model,
+            problem,
+            time_limit=seconds,
+            memory_limit_mb=memory_limit_mb,
+            max_horizon=max_horizon,
+            solver=solver,
+        ),
+        "enhsp": lambda seconds: enhsp(
+            model, problem, time_limit=seconds, memory_limit_mb=memory_limit_mb
+        ),
     }
     if planner not in PLANNERS:
         raise ConfigError(f"planner '{planner}' is unknown: use {', '.join(PLANNERS)}")
@@ -79,31 +99,55 @@ def solve(
 def _checked(model: NumericModel, problem: NumericProblem, result: PlanResult) -> PlanResult:
     if result.plan is None or (fault := plan_fault(model, problem, result.plan)) is None:
         return result
-    detail = {**result.detail, "rejected": result.plan, "reason": f"the plan fails the exact check: {fault}"}
+    detail = {
+        **result.detail,
+        "rejected": result.plan,
+        "reason": f"the plan fails the exact check: {fault}",
+    }
     return replace(result, plan=None, status="no_plan_found", detail=detail)
 
 
 def _with_tried(results: list[PlanResult], failed: Mapping[str, str], began: float) -> PlanResult:
-    """The last result, which alone may have a plan; without one, a limit that one of them met is the answer."""
+    """The last result, which alone may have a plan; without one, a limit that one of them met is
+    the answer.
+    """
     last = results[-1]
     statuses = [result.status for result in results]
-    status = next((limit for limit in ("time_limit", "memory_limit") if limit in statuses), last.status) if last.plan is None else last.status
-    tried = [{"planner": result.planner, "status": result.status, "seconds": result.seconds} for result in results]
-    tried += [{"planner": name, "status": "failed", "reason": reason} for name, reason in failed.items()]
+    status = (
+        next((limit for limit in ("time_limit", "memory_limit") if limit in statuses), last.status)
+        if last.plan is None
+        else last.status
+    )
+    tried = [
+        {"planner": result.planner, "status": result.status, "seconds": result.seconds}
+        for result in results
+    ]
+    tried += [
+        {"planner": name, "status": "failed", "reason": reason} for name, reason in failed.items()
+    ]
     detail = {**last.detail, "tried": tried}
-    return replace(last, status=status, seconds=time.perf_counter() - began, expanded=sum(one.expanded for one in results), detail=detail)
+    return replace(
+        last,
+        status=status,
+        seconds=time.perf_counter() - began,
+        expanded=sum(one.expanded for one in results),
+        detail=detail,
+    )
 
 
 class NumericPlanner(SingleDecisions):
-    """Acts by plans: plans once, follows the plan while every observed state is exactly the predicted one, and plans anew otherwise.
+    """Acts by plans: plans once, follows the plan while every observed state is exactly the
+    predicted one, and plans anew otherwise.
 
-    A decision's status is "optimal" (no plan of the model has fewer actions), "heuristic", or, where the fallback had to act because no
-    plan was found in time, "time_limit". `detail` has `plan` (the actions from here on), `planner`, `replanned` and, where the fallback
-    acted, `reason`.
+    A decision's status is "optimal" (no plan of the model has fewer actions), "heuristic", or,
+    where the fallback had to act because no plan was found in time, "time_limit". `detail` has
+    `plan` (the actions from here on), `planner`, `replanned` and, where the fallback acted,
+    `reason`.
 
     Args:
         model: given or learned.
-        problem_of: the problem as it stands at an observation: the observed state as the initial one.
+        problem_of: the problem as it stands at an observation: the observed state as the initial
+            one.
         action_of: the environment's action for a symbolic one, at an observation.
         planner: as in `solve`; so are the other settings.
         fallback: decides where there is no plan. Without one, that raises SolverFailed.
@@ -119,16 +163,38 @@ class NumericPlanner(SingleDecisions):
         fallback: Planner | None = None,
         **settings: Any,
     ) -> None:
-        self.model, self.problem_of, self.action_of, self.planner = model, problem_of, action_of, planner
+        self.model, self.problem_of, self.action_of, self.planner = (
+            model,
+            problem_of,
+            action_of,
+            planner,
+        )
         self.fallback, self.settings = fallback, settings
         self._single = False  # the problem is read from one environment, whatever the observation
-        self._known: dict[Key, PlanResult] = {}  # the rest of a plan for every state it is predicted to lead to, and failures
+        self._known: dict[
+            Key, PlanResult
+        ] = {}  # the rest of a plan for every state it is predicted to lead to, and failures
 
     @classmethod
-    def for_environment(cls, env: SymbolicEnv, model: NumericModel, goal: Goal, planner: str = "auto", **settings: Any) -> NumericPlanner:
-        """A planner for one environment, whose symbolic view it reads; wrappers around the environment do not matter."""
+    def for_environment(
+        cls,
+        env: SymbolicEnv,
+        model: NumericModel,
+        goal: Goal,
+        planner: str = "auto",
+        **settings: Any,
+    ) -> NumericPlanner:
+        """A planner for one environment, whose symbolic view it reads; wrappers around the
+        environment do not matter.
+        """
         inner: SymbolicEnv = getattr(env, "unwrapped", env)
-        made = cls(model, lambda _: problem_of(inner, goal), lambda _, call: inner.action_of(call), planner, **settings)
+        made = cls(
+            model,
+            lambda _: problem_of(inner, goal),
+            lambda _, call: inner.action_of(call),
+            planner,
+            **settings,
+        )
         made._single = True
         return made
 
@@ -159,23 +225,39 @@ class NumericPlanner(SingleDecisions):
         return Decision(action, None, None, status, time.perf_counter() - began, detail)
 
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One decision for each entry of a batched observation. Raises ConfigError for several of them if made `for_environment`."""
+        """One decision for each entry of a batched observation. Raises ConfigError for several of
+        them if made `for_environment`.
+        """
         apart = unbatch(observations)
         if self._single and len(apart) != 1:
-            raise ConfigError(f"{len(apart)} observations for a planner of one environment: give problem_of and action_of that read observations")
+            raise ConfigError(
+                f"{len(apart)} observations for a planner of one environment: give problem_of and action_of that read observations"
+            )
         return [self.plan(observation) for observation in apart]
 
     def _remember(self, problem: NumericProblem, result: PlanResult) -> None:
-        """The result, and for each state on the way the rest of the plan; the rest of a shortest plan is a shortest plan."""
-        states = [problem.initial] if result.plan is None else run_plan(self.model, problem, result.plan)
+        """The result, and for each state on the way the rest of the plan; the rest of a shortest
+        plan is a shortest plan.
+        """
+        states = (
+            [problem.initial] if result.plan is None else run_plan(self.model, problem, result.plan)
+        )
         for step, state in enumerate(states):
             rest = None if result.plan is None else result.plan[step:]
             self._known[_key(problem, state)] = replace(result, plan=rest)
 
-    def _without_plan(self, observation: Any, problem: NumericProblem, result: PlanResult, began: float) -> Decision:
-        reason = "the goal is reached already" if result.plan is not None else f"{result.status}: {result.detail.get('reason', 'no plan')}"
+    def _without_plan(
+        self, observation: Any, problem: NumericProblem, result: PlanResult, began: float
+    ) -> Decision:
+        reason = (
+            "the goal is reached already"
+            if result.plan is not None
+            else f"{result.status}: {result.detail.get('reason', 'no plan')}"
+        )
         if self.fallback is None:
-            raise SolverFailed(f"problem '{problem.name}': {reason}; give more time, another planner, or a fallback that acts where there is no plan")
+            raise SolverFailed(
+                f"problem '{problem.name}': {reason}; give more time, another planner, or a fallback that acts where there is no plan"
+            )
         decision = self.fallback.plan(observation)
         status = "time_limit" if result.status == "time_limit" else "heuristic"
         detail = {**decision.detail, "planner": "fallback", "reason": reason}

@@ -1,4 +1,6 @@
-"""What RAMP needs of an environment: gym actions that stand for symbolic ones, and a state that can be read as atoms and fluents."""
+"""What RAMP needs of an environment: gym actions that stand for symbolic ones, and a state that can
+be read as atoms and fluents.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from gymnasium import spaces
 from worldplan.envs.crafting.environment import CraftingEnv
 from worldplan.envs.crafting.pddl import partial_domain_pddl
 from worldplan.envs.crafting.rules import GOAL
-from worldplan.world_models.numeric.domain import Goal, Ground, NumericProblem, Rational, State, Vocabulary
+from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.numeric.domain import Goal, Ground, NumericProblem, State, Vocabulary
 from worldplan.world_models.pddl.parsing import parse
 from worldplan.world_models.pddl.reading import vocabulary_of
 
@@ -20,14 +23,17 @@ from worldplan.world_models.pddl.reading import vocabulary_of
 class SymbolicEnv(Protocol):
     """A deterministic gymnasium environment with numbered actions and a symbolic view.
 
-    An action that is not applicable changes nothing, and every applicable action changes something: so "it failed" is seen by
-    the state alone. What an action does depends only on the atoms and fluents over its own objects (and constants).
+    An action that is not applicable changes nothing, and every applicable action changes something:
+    so "it failed" is seen by the state alone. What an action does depends only on the atoms and
+    fluents over its own objects (and constants).
     """
 
     action_space: spaces.Discrete
     observation_space: spaces.Box
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode."""
         ...
 
@@ -49,7 +55,9 @@ class SymbolicEnv(Protocol):
         ...
 
     def action_of(self, call: Ground) -> int:
-        """The number of a symbolic action in the current state. Raises InfeasibleAction: it has none here."""
+        """The number of a symbolic action in the current state. Raises InfeasibleAction: it has
+        none here.
+        """
         ...
 
 
@@ -66,5 +74,7 @@ def problem_of(env: SymbolicEnv, goal: Goal) -> NumericProblem:
 def crafting_task(env: CraftingEnv) -> tuple[Vocabulary, Goal]:
     """The language of a crafting environment, without preconditions and effects, and its goal."""
     where = f"{env.task}, {env.variant}"
-    vocabulary = vocabulary_of(parse(partial_domain_pddl(env.task, env.variant), None, where), where)
+    vocabulary = vocabulary_of(
+        parse(partial_domain_pddl(env.task, env.variant), None, where), where
+    )
     return vocabulary, Goal(frozenset({(GOAL[env.task],)}))

@@ -1,4 +1,6 @@
-"""The Gaussian policy squashed by tanh that soft actor-critic trains, one per seed in a batched network."""
+"""The Gaussian policy squashed by tanh that soft actor-critic trains, one per seed in a batched
+network.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ _LOG_STD = (-5.0, 2.0)
 
 
 class SquashedActor(nn.Module):
-    """a = centre + scale * tanh(mu(s) + sigma(s) * noise), independently for each of `seeds` trainings.
+    """a = centre + scale * tanh(mu(s) + sigma(s) * noise), independently for each of `seeds`
+    trainings.
 
     Args:
         observation: size of an observation.
@@ -27,21 +30,34 @@ class SquashedActor(nn.Module):
     high: Tensor
 
     def __init__(
-        self, observation: int, low: Tensor, high: Tensor, hidden: Sequence[int], *, seeds: int = 1, generator: torch.Generator | None = None
+        self,
+        observation: int,
+        low: Tensor,
+        high: Tensor,
+        hidden: Sequence[int],
+        *,
+        seeds: int = 1,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.action_size = len(low)
         self.register_buffer("low", low.float())
         self.register_buffer("high", high.float())
-        self.network = BatchedMLP(seeds, (observation, *hidden, 2 * self.action_size), generator=generator)
-        with torch.no_grad():  # a policy near uniform in the middle to begin with (EDAC's initial values)
+        self.network = BatchedMLP(
+            seeds, (observation, *hidden, 2 * self.action_size), generator=generator
+        )
+        with (
+            torch.no_grad()
+        ):  # a policy near uniform in the middle to begin with (EDAC's initial values)
             for bias in self.network.biases[:-1]:
                 bias.fill_(0.1)
             for last in (self.network.weights[-1], self.network.biases[-1]):
                 last.copy_((torch.rand(last.shape, generator=generator) * 2 - 1) * 1e-3)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """(seeds, batch, observation) -> mean and log standard deviation before the tanh, each (seeds, batch, action)."""
+        """(seeds, batch, observation) -> mean and log standard deviation before the tanh, each
+        (seeds, batch, action).
+        """
         mean, log_std = self.network(observation).chunk(2, -1)
         return mean, log_std.clamp(*_LOG_STD)
 
@@ -49,14 +65,20 @@ class SquashedActor(nn.Module):
         """The deterministic action (seeds, batch, action)."""
         return self._scale(torch.tanh(self(observation)[0]))
 
-    def sample(self, observation: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """An action (seeds, batch, action) and its log density (seeds, batch) in the unscaled box [-1, 1]."""
+    def sample(
+        self, observation: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """An action (seeds, batch, action) and its log density (seeds, batch) in the unscaled box
+        [-1, 1].
+        """
         mean, log_std = self(observation)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         raw = mean + log_std.exp() * noise
         # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)), exact where 1 - tanh^2 underflows
         squash = 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
-        log_density = (-0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi) - squash).sum(-1)
+        log_density = (-0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi) - squash).sum(
+            -1
+        )
         return self._scale(torch.tanh(raw)), log_density
 
     def _scale(self, unit: Tensor) -> Tensor:

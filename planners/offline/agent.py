@@ -1,9 +1,11 @@
-"""Reach-aware value learning (RAVL, Sims et al., 2024) on short model rollouts, and the methods it is compared with.
+"""Reach-aware value learning (RAVL, Sims et al., 2024) on short model rollouts, and the methods it
+is compared with.
 
-Base is soft actor-critic on real and model transitions (MBPO-style): y = r + gamma (1 - d) [min_j Q_j(s', a') - alpha log pi(a'|s')].
-RAVL takes many critics and EDAC's diversity term instead of any penalty on the dynamics, since a state that rollouts reach only
-with their last step is bootstrapped from and never trained, however exact the dynamics. MOPO, MOReL and MOBILE are settings, and
-so are variants that treat the last step of a rollout apart.
+Base is soft actor-critic on real and model transitions (MBPO-style): y = r + gamma (1 - d) [min_j
+Q_j(s', a') - alpha log pi(a'|s')]. RAVL takes many critics and EDAC's diversity term instead of any
+penalty on the dynamics, since a state that rollouts reach only with their last step is bootstrapped
+from and never trained, however exact the dynamics. MOPO, MOReL and MOBILE are settings, and so are
+variants that treat the last step of a rollout apart.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from worldplan.planners.offline.replay import Batch
 from worldplan.planners.offline.rollouts import Pessimism
 from worldplan.world_models.ensemble.batched_mlp import compiled
 
-NextValue = Callable[[Batch, Tensor, Tensor], Tensor]  # (batch, next action, values (seeds, 1 or critics, batch)) -> values
+NextValue = Callable[
+    [Batch, Tensor, Tensor], Tensor
+]  # (batch, next action, values (seeds, 1 or critics, batch)) -> values
 TARGETS = ("shared", "independent")
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
@@ -34,15 +38,19 @@ class ReachAwareSettings:
     Args:
         critics: N; 2 with diversity 0 is Base.
         diversity: eta, weight of EDAC's diversity term.
-        lower_bound: pessimistic values are mean - lower_bound * std over the critics; None takes their minimum.
-        targets: "shared" trains all critics towards one pessimistic target; "independent" each towards its own, as in MSG
-            (Ghasemipour et al., 2022), so that only the actor is pessimistic and the critics keep their disagreement.
-        last_step: how the last step of a rollout is bootstrapped: "bootstrap" like all others, "reward_only" (y = r),
-            "hold" (no more than r / (1 - gamma): as if its reward went on for ever), "pessimistic" (no more than
-            mean - last_step_pessimism * std).
-        target_cap: upper bound on every target, for example r_max / (1 - gamma); None leaves them free.
+        lower_bound: pessimistic values are mean - lower_bound * std over the critics; None takes
+            their minimum.
+        targets: "shared" trains all critics towards one pessimistic target; "independent" each
+            towards its own, as in MSG (Ghasemipour et al., 2022), so that only the actor is
+            pessimistic and the critics keep their disagreement.
+        last_step: how the last step of a rollout is bootstrapped: "bootstrap" like all others,
+            "reward_only" (y = r), "hold" (no more than r / (1 - gamma): as if its reward went on
+            for ever), "pessimistic" (no more than mean - last_step_pessimism * std).
+        target_cap: upper bound on every target, for example r_max / (1 - gamma); None leaves them
+            free.
         hidden: widths of actor and critics.
-        temperature: initial entropy weight alpha, tuned towards `target_entropy` (None: minus the size of an action).
+        temperature: initial entropy weight alpha, tuned towards `target_entropy` (None: minus the
+            size of an action).
         horizon: k, steps of a model rollout.
         starts: rollouts per epoch and seed.
         retain: epochs of rollouts that the buffer holds.
@@ -79,7 +87,10 @@ class ReachAwareSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        at_least_one = {name: getattr(self, name) for name in ("critics", "batch", "horizon", "starts", "retain", "updates")}
+        at_least_one = {
+            name: getattr(self, name)
+            for name in ("critics", "batch", "horizon", "starts", "retain", "updates")
+        }
         for name, value in at_least_one.items():
             if value < 1:
                 raise ConfigError(f"{name} {value}: must be at least 1")
@@ -87,57 +98,110 @@ class ReachAwareSettings:
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} {getattr(self, name)}: must be above 0")
         if self.temperature_rate < 0 or not self.hidden or min(self.hidden) < 1:
-            raise ConfigError("temperature_rate must not be negative, and hidden needs at least one layer of at least one unit")
+            raise ConfigError(
+                "temperature_rate must not be negative, and hidden needs at least one layer of at least one unit"
+            )
         if self.real_share > 0 and round(self.batch * self.real_share) == 0:
-            raise ConfigError(f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise one of them, or set real_share to 0")
+            raise ConfigError(
+                f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise one of them, or set real_share to 0"
+            )
         if self.diversity < 0 or (self.diversity > 0 and self.critics < 2):
-            raise ConfigError(f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics and a weight of 0 or more")
+            raise ConfigError(
+                f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics and a weight of 0 or more"
+            )
         if self.last_step not in LAST_STEPS:
             raise ConfigError(f"last_step '{self.last_step}': choose {', '.join(LAST_STEPS)}")
         if self.targets not in TARGETS:
             raise ConfigError(f"targets '{self.targets}': choose {', '.join(TARGETS)}")
-        if not 0 <= self.real_share <= 1 or not 0 < self.discount < 1 or not 0 < self.target_rate <= 1:
-            raise ConfigError("real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]")
+        if (
+            not 0 <= self.real_share <= 1
+            or not 0 < self.discount < 1
+            or not 0 < self.target_rate <= 1
+        ):
+            raise ConfigError(
+                "real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]"
+            )
         if self.mobile < 0:
             raise ConfigError(f"mobile {self.mobile}: must not be negative")
 
 
 class ReachAware(nn.Module):
-    """Actor, critics, target critics and temperature of `seeds` independent trainings, updated together.
+    """Actor, critics, target critics and temperature of `seeds` independent trainings, updated
+    together.
 
-    `next_value(batch, next_action, values)`, where given, replaces the values (seeds, 1 or critics, batch) of the next states: the
-    hook for oracle patches. `penalty(batch)` (seeds, batch), where given, is taken off the target (MOBILE).
+    `next_value(batch, next_action, values)`, where given, replaces the values (seeds, 1 or critics,
+    batch) of the next states: the hook for oracle patches. `penalty(batch)` (seeds, batch), where
+    given, is taken off the target (MOBILE).
     """
 
     def __init__(
-        self, observation: int, low: Tensor, high: Tensor, settings: ReachAwareSettings, *, seeds: int = 1, generator: torch.Generator | None = None
+        self,
+        observation: int,
+        low: Tensor,
+        high: Tensor,
+        settings: ReachAwareSettings,
+        *,
+        seeds: int = 1,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.settings, self.seeds = settings, seeds
-        self.actor = SquashedActor(observation, low, high, settings.hidden, seeds=seeds, generator=generator)
-        self.critics = Critics(observation, len(low), settings.critics, settings.hidden, seeds=seeds, generator=generator)
+        self.actor = SquashedActor(
+            observation, low, high, settings.hidden, seeds=seeds, generator=generator
+        )
+        self.critics = Critics(
+            observation,
+            len(low),
+            settings.critics,
+            settings.hidden,
+            seeds=seeds,
+            generator=generator,
+        )
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.full((seeds,), settings.temperature).log())
-        self.target_entropy = -float(len(low)) if settings.target_entropy is None else settings.target_entropy
+        self.target_entropy = (
+            -float(len(low)) if settings.target_entropy is None else settings.target_entropy
+        )
         self._values = compiled(self.critics.forward) if settings.compile else self.critics.forward
-        self._gradients = compiled(self.critics.with_action_gradients) if settings.compile else self.critics.with_action_gradients
+        self._gradients = (
+            compiled(self.critics.with_action_gradients)
+            if settings.compile
+            else self.critics.with_action_gradients
+        )
         self.next_value: NextValue | None = None
         self.penalty: Callable[[Batch], Tensor] | None = None
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for actor, critics and temperature; elementwise, so that seeds stay independent."""
         rates = self.settings
-        parts = ((self.actor.parameters(), rates.actor_rate), (self.critics.parameters(), rates.critic_rate))
-        adams: list[torch.optim.Optimizer] = [torch.optim.Adam(list(parameters), rate, fused=True) for parameters, rate in parts]
-        return [*adams, torch.optim.Adam([self.log_temperature], rates.temperature_rate, fused=True)]
+        parts = (
+            (self.actor.parameters(), rates.actor_rate),
+            (self.critics.parameters(), rates.critic_rate),
+        )
+        adams: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(list(parameters), rate, fused=True) for parameters, rate in parts
+        ]
+        return [
+            *adams,
+            torch.optim.Adam([self.log_temperature], rates.temperature_rate, fused=True),
+        ]
 
-    def update(self, batch: Batch, optimizers: list[torch.optim.Optimizer], generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """One update of temperature, actor, critics and targets; returns figures per seed, still on the device."""
+    def update(
+        self,
+        batch: Batch,
+        optimizers: list[torch.optim.Optimizer],
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """One update of temperature, actor, critics and targets; returns figures per seed, still on
+        the device.
+        """
         actor_adam, critic_adam, temperature_adam = optimizers
         temperature = self.log_temperature.detach().exp()
         actor_loss, log_density = self.actor_loss(batch, temperature, generator)
         entropy_error = (log_density.detach() + self.target_entropy).mean(-1)
-        self.log_temperature.grad = -entropy_error  # of the loss -log alpha * (log pi + target entropy)
+        self.log_temperature.grad = (
+            -entropy_error
+        )  # of the loss -log alpha * (log pi + target entropy)
         temperature_adam.step()
         _step(actor_adam, list(self.actor.parameters()), actor_loss.sum())
         temperature = self.log_temperature.detach().exp()
@@ -145,7 +209,11 @@ class ReachAware(nn.Module):
         critic_loss, values = self.critic_loss(batch, target)
         _step(critic_adam, list(self.critics.parameters()), critic_loss.sum())
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.target_critics.parameters()), list(self.critics.parameters()), self.settings.target_rate)
+            torch._foreach_lerp_(
+                list(self.target_critics.parameters()),
+                list(self.critics.parameters()),
+                self.settings.target_rate,
+            )
         return {
             "critic_loss": critic_loss.detach(),
             "actor_loss": actor_loss.detach(),
@@ -155,14 +223,20 @@ class ReachAware(nn.Module):
             "entropy": -log_density.detach().mean(-1),
         }
 
-    def actor_loss(self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """alpha log pi(a|s) - Q(s, a) with the pessimistic Q, mean over the batch (seeds,); and log pi (seeds, batch)."""
+    def actor_loss(
+        self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """alpha log pi(a|s) - Q(s, a) with the pessimistic Q, mean over the batch (seeds,); and log
+        pi (seeds, batch).
+        """
         action, log_density = self.actor.sample(batch.observation, generator)
         value = self.pessimistic(self._values(batch.observation, action))
         return (temperature.unsqueeze(-1) * log_density - value).mean(-1), log_density
 
     @torch.no_grad()
-    def target(self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def target(
+        self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """y: (seeds, 1, batch), or (seeds, critics, batch) with independent targets."""
         settings = self.settings
         action, log_density = self.actor.sample(batch.next_observation, generator)
@@ -172,14 +246,19 @@ class ReachAware(nn.Module):
         value = value - (temperature.unsqueeze(-1) * log_density).unsqueeze(1)
         if settings.last_step == "reward_only":
             value = torch.where(self._is_last(batch), 0.0, value)
-        target = batch.reward.unsqueeze(1) + settings.discount * (1 - batch.terminated).unsqueeze(1) * value
+        target = (
+            batch.reward.unsqueeze(1)
+            + settings.discount * (1 - batch.terminated).unsqueeze(1) * value
+        )
         if self.penalty is not None:
             target = target - self.penalty(batch).unsqueeze(1)
         return target if settings.target_cap is None else target.clamp_max(settings.target_cap)
 
     def _next_values(self, values: Tensor, batch: Batch) -> Tensor:
         settings = self.settings
-        value = values if settings.targets == "independent" else self.pessimistic(values).unsqueeze(1)
+        value = (
+            values if settings.targets == "independent" else self.pessimistic(values).unsqueeze(1)
+        )
         if settings.last_step == "pessimistic":
             ceiling = _below_mean(values, settings.last_step_pessimism).unsqueeze(1)
         elif settings.last_step == "hold":
@@ -193,15 +272,24 @@ class ReachAware(nn.Module):
 
     def pessimistic(self, values: Tensor) -> Tensor:
         """One value (seeds, batch) out of those of all critics (seeds, critics, batch)."""
-        return values.amin(1) if self.settings.lower_bound is None else _below_mean(values, self.settings.lower_bound)
+        return (
+            values.amin(1)
+            if self.settings.lower_bound is None
+            else _below_mean(values, self.settings.lower_bound)
+        )
 
     def critic_loss(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared errors summed over critics plus the diversity term, (seeds,); and the values (seeds, critics, batch)."""
+        """Squared errors summed over critics plus the diversity term, (seeds,); and the values
+        (seeds, critics, batch).
+        """
         if self.settings.diversity > 0:
             values, gradients = self._gradients(batch.observation, batch.action)
             extra = self.settings.diversity * diversity_loss(gradients)
         else:
-            values, extra = self._values(batch.observation, batch.action), torch.zeros_like(self.log_temperature)
+            values, extra = (
+                self._values(batch.observation, batch.action),
+                torch.zeros_like(self.log_temperature),
+            )
         return (values - target).square().mean(-1).sum(1) + extra, values
 
 

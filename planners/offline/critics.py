@@ -1,4 +1,6 @@
-"""N critics per seed in one batched network, and the gradient of every critic by the action without a second backward pass."""
+"""N critics per seed in one batched network, and the gradient of every critic by the action without
+a second backward pass.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,20 @@ class Critics(nn.Module):
     """
 
     def __init__(
-        self, observation: int, action: int, critics: int, hidden: Sequence[int], *, seeds: int = 1, generator: torch.Generator | None = None
+        self,
+        observation: int,
+        action: int,
+        critics: int,
+        hidden: Sequence[int],
+        *,
+        seeds: int = 1,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.seeds, self.critics, self.action_size = seeds, critics, action
-        self.network = BatchedMLP(seeds * critics, (observation + action, *hidden, 1), generator=generator)
+        self.network = BatchedMLP(
+            seeds * critics, (observation + action, *hidden, 1), generator=generator
+        )
         with torch.no_grad():
             for bias in self.network.biases[:-1]:
                 bias.fill_(0.1)
@@ -35,10 +46,12 @@ class Critics(nn.Module):
         return self._evaluate(observation, action, None)
 
     def with_action_gradients(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (seeds, critics, batch) and dQ_i/da (seeds, critics, batch, action), both differentiable by the weights.
+        """Values (seeds, critics, batch) and dQ_i/da (seeds, critics, batch, action), both
+        differentiable by the weights.
 
-        A ReLU network is linear where its activation pattern is constant, so dQ/da is the last layer's weights pushed back through
-        the pattern: plain products, and the usual backward pass gives the gradient of any function of it.
+        A ReLU network is linear where its activation pattern is constant, so dQ/da is the last
+        layer's weights pushed back through the pattern: plain products, and the usual backward pass
+        gives the gradient of any function of it.
         """
         masks: list[Tensor] = []
         values = self._evaluate(observation, action, masks)
@@ -51,10 +64,16 @@ class Critics(nn.Module):
         return values, gradient.view(self.seeds, self.critics, batch, self.action_size)
 
     def _evaluate(self, observation: Tensor, action: Tensor, masks: list[Tensor] | None) -> Tensor:
-        """Values (seeds, critics, batch); the activation pattern of every hidden layer is appended to `masks`."""
+        """Values (seeds, critics, batch); the activation pattern of every hidden layer is appended
+        to `masks`.
+        """
         rows = torch.cat([observation, action], -1)
         seeds, batch, width = rows.shape
-        hidden = rows.unsqueeze(1).expand(seeds, self.critics, batch, width).reshape(seeds * self.critics, batch, width)
+        hidden = (
+            rows.unsqueeze(1)
+            .expand(seeds, self.critics, batch, width)
+            .reshape(seeds * self.critics, batch, width)
+        )
 
         def relu(raw: Tensor) -> Tensor:
             active = raw.relu()
@@ -62,14 +81,17 @@ class Critics(nn.Module):
                 masks.append((active.detach() > 0).to(active.dtype))
             return active
 
-        return propagate(hidden, self.network.weights, self.network.biases, relu).view(seeds, self.critics, batch)
+        return propagate(hidden, self.network.weights, self.network.biases, relu).view(
+            seeds, self.critics, batch
+        )
 
 
 def diversity_loss(gradients: Tensor) -> Tensor:
-    """EDAC's diversity term (An et al., 2021, eq. 5): mean cosine between action gradients of different critics, per seed.
+    """EDAC's diversity term (An et al., 2021, eq. 5): mean cosine between action gradients of
+    different critics, per seed.
 
-    gradients (seeds, critics, batch, action) -> (seeds,). With unit gradients g_i, sum_{i != j} <g_i, g_j> = |sum_i g_i|^2 - sum_i |g_i|^2.
-    Divided by N - 1 as in the published code.
+    gradients (seeds, critics, batch, action) -> (seeds,). With unit gradients g_i, sum_{i != j}
+    <g_i, g_j> = |sum_i g_i|^2 - sum_i |g_i|^2. Divided by N - 1 as in the published code.
     """
     count = gradients.shape[1]
     unit = gradients / (gradients.norm(dim=-1, keepdim=True) + _TINY)

@@ -1,4 +1,6 @@
-"""Putting the right value into a few targets: shows whether the states at the edge of reach are what goes wrong."""
+"""Putting the right value into a few targets: shows whether the states at the edge of reach are
+what goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,28 @@ PATCHES = ("none", "oracle", "random")
 
 
 class OraclePatch:
-    """Replaces next values by the oracle's: at the edge of reach ("oracle"), or at as many other rows ("random").
+    """Replaces next values by the oracle's: at the edge of reach ("oracle"), or at as many other
+    rows ("random").
 
-    `changed` and `edge` count patched targets and next states at the edge of reach, `seen` all targets: per seed, on the device.
+    `changed` and `edge` count patched targets and next states at the edge of reach, `seen` all
+    targets: per seed, on the device.
     """
 
-    def __init__(self, plane: Plane, horizon: int, discount: float, kind: str, generator: torch.Generator | None = None) -> None:
-        self.plane, self.horizon, self.discount, self.kind, self.generator = plane, horizon, discount, kind, generator
+    def __init__(
+        self,
+        plane: Plane,
+        horizon: int,
+        discount: float,
+        kind: str,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.plane, self.horizon, self.discount, self.kind, self.generator = (
+            plane,
+            horizon,
+            discount,
+            kind,
+            generator,
+        )
         self.forget()
 
     def forget(self) -> None:
@@ -40,4 +57,8 @@ class OraclePatch:
             order = luck.argsort(-1).argsort(-1)
             chosen = order < edge.sum(-1, keepdim=True)
         self.changed = self.changed + chosen.sum(-1)
-        return torch.where(chosen.unsqueeze(1), self.plane.oracle_q(batch.next_observation, action, self.discount).unsqueeze(1), value)
+        return torch.where(
+            chosen.unsqueeze(1),
+            self.plane.oracle_q(batch.next_observation, action, self.discount).unsqueeze(1),
+            value,
+        )

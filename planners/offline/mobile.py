@@ -1,4 +1,6 @@
-"""MOBILE's penalty (Sun et al., 2023): how much the members of an ensemble disagree about the value of what comes next."""
+"""MOBILE's penalty (Sun et al., 2023): how much the members of an ensemble disagree about the value
+of what comes next.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,39 @@ _SAMPLES = 10
 
 
 class MobilePenalty:
-    """beta * sample std over members of mean over samples of min_j Q_j(s'_member, a'), on model transitions; zero on rows of the dataset."""
+    """beta * sample std over members of mean over samples of min_j Q_j(s'_member, a'), on model
+    transitions; zero on rows of the dataset.
+    """
 
-    def __init__(self, agent: ReachAware, dynamics: DynamicsModel, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, agent: ReachAware, dynamics: DynamicsModel, generator: torch.Generator | None = None
+    ) -> None:
         self.agent, self.dynamics, self.generator = agent, dynamics, generator
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """(seeds, batch)."""
         seeds, count, width = batch.observation.shape
-        said = self.dynamics.step(batch.observation.flatten(0, 1), batch.action.flatten(0, 1), generator=self.generator, members=True).members
+        said = self.dynamics.step(
+            batch.observation.flatten(0, 1),
+            batch.action.flatten(0, 1),
+            generator=self.generator,
+            members=True,
+        ).members
         if said is None:  # exact dynamics: nobody disagrees
             return torch.zeros_like(batch.reward)
         mean, deviation = said.mean[..., :width], said.variance[..., :width].sqrt()
         noise = torch.randn((_SAMPLES, *mean.shape), generator=self.generator, device=mean.device)
         following = mean + deviation * noise  # (samples, members, seeds * batch, width)
         members = mean.shape[0]
-        rows = following.view(_SAMPLES * members, seeds, count, width).transpose(0, 1).reshape(seeds, -1, width)
+        rows = (
+            following.view(_SAMPLES * members, seeds, count, width)
+            .transpose(0, 1)
+            .reshape(seeds, -1, width)
+        )
         action = self.agent.actor.sample(rows, self.generator)[0]
-        value = self.agent.target_critics(rows, action).amin(1).view(seeds, _SAMPLES, members, count)
+        value = (
+            self.agent.target_critics(rows, action).amin(1).view(seeds, _SAMPLES, members, count)
+        )
         spread = value.mean(1).std(1, correction=min(1, members - 1))
         return self.agent.settings.mobile * torch.where(batch.step >= 0, spread, 0.0)

@@ -21,10 +21,13 @@ from worldplan.planners.offline.task import OfflineTask
 class ReachAwarePolicy(SingleDecisions):
     """The mean action of one actor; its value is the least among the critics.
 
-    `about` tells which environment it was trained for, `seeds` how many policies its checkpoint holds.
+    `about` tells which environment it was trained for, `seeds` how many policies its checkpoint
+    holds.
     """
 
-    def __init__(self, actor: SquashedActor, critics: Critics, about: dict[str, Any], seeds: int = 1) -> None:
+    def __init__(
+        self, actor: SquashedActor, critics: Critics, about: dict[str, Any], seeds: int = 1
+    ) -> None:
         self.actor, self.critics, self.about, self.seeds = actor, critics, about, seeds
 
     @classmethod
@@ -42,7 +45,9 @@ class ReachAwarePolicy(SingleDecisions):
     def from_record(cls, record: dict[str, Any], seed_index: int = 0) -> ReachAwarePolicy:
         """The policy of one seed out of what `policy_record` wrote."""
         if not 0 <= seed_index < record["seeds"]:
-            raise ConfigError(f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0")
+            raise ConfigError(
+                f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"
+            )
         sizes = (record["observation"], record["hidden"])
         actor = SquashedActor(sizes[0], record["low"], record["high"], sizes[1])
         critics = Critics(sizes[0], len(record["low"]), record["critics"], sizes[1])
@@ -60,23 +65,34 @@ class ReachAwarePolicy(SingleDecisions):
         began = time.perf_counter()
         rows = torch.as_tensor(np.asarray(observations, dtype=np.float32)).unsqueeze(0)
         if rows.shape[-1] != self.actor.network.sizes[0]:
-            raise ConfigError(f"observations have {rows.shape[-1]} numbers, this policy was trained on {self.actor.network.sizes[0]}")
+            raise ConfigError(
+                f"observations have {rows.shape[-1]} numbers, this policy was trained on {self.actor.network.sizes[0]}"
+            )
         action = self.actor.mean_action(rows)
         value = self.critics(rows, action)[0]
         lowest, spread = value.amin(0).tolist(), value.std(0, correction=0).tolist()
         seconds = (time.perf_counter() - began) / rows.shape[1]
         actions = action[0].numpy()
-        return [Decision(actions[i], lowest[i], None, "heuristic", seconds, {"value_std": spread[i]}) for i in range(len(actions))]
+        return [
+            Decision(actions[i], lowest[i], None, "heuristic", seconds, {"value_std": spread[i]})
+            for i in range(len(actions))
+        ]
 
 
 def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
     """Everything `ReachAwarePolicy` needs, out of tensors and plain values."""
     settings = agent.settings
     return {
-        "observation": task.observation_size, "hidden": list(settings.hidden), "critics": settings.critics, "seeds": agent.seeds,
-        "low": agent.actor.low.cpu().clone(), "high": agent.actor.high.cpu().clone(), "about": task.about,
-        "actor": _copy(agent.actor.state_dict()), "critic": _copy(agent.critics.state_dict()),
-    }  # fmt: skip
+        "observation": task.observation_size,
+        "hidden": list(settings.hidden),
+        "critics": settings.critics,
+        "seeds": agent.seeds,
+        "low": agent.actor.low.cpu().clone(),
+        "high": agent.actor.high.cpu().clone(),
+        "about": task.about,
+        "actor": _copy(agent.actor.state_dict()),
+        "critic": _copy(agent.critics.state_dict()),
+    }
 
 
 def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -85,16 +101,27 @@ def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dict[str, Tensor]:
     first = seed_index * per_seed
-    return {name: value[first : first + per_seed] if name.startswith("network.") else value for name, value in weights.items()}
+    return {
+        name: value[first : first + per_seed] if name.startswith("network.") else value
+        for name, value in weights.items()
+    }
 
 
 def _read(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     if file.is_dir():
-        file = file / "last.ckpt" if (file / "last.ckpt").exists() else file / "checkpoints" / "last.ckpt"
+        file = (
+            file / "last.ckpt"
+            if (file / "last.ckpt").exists()
+            else file / "checkpoints" / "last.ckpt"
+        )
     try:
         return dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
     except FileNotFoundError as error:
-        raise CheckpointError(f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'") from error
+        raise CheckpointError(
+            f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'"
+        ) from error
     except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again") from error
+        raise CheckpointError(
+            f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again"
+        ) from error

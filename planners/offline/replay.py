@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Transitions of every seed: observation (seeds, batch, o), action (seeds, batch, a), the others (seeds, batch).
+    """Transitions of every seed: observation (seeds, batch, o), action (seeds, batch, a), the
+    others (seeds, batch).
 
-    `step` is the position in its model rollout counted from 0, or -1 for a row of the dataset; `terminated` is 0 or 1.
+    `step` is the position in its model rollout counted from 0, or -1 for a row of the dataset;
+    `terminated` is 0 or 1.
     """
 
     observation: Tensor
@@ -25,7 +27,10 @@ class Batch:
 
 def pack(batch: Batch) -> Tensor:
     """All columns side by side: (..., 2 o + a + 3)."""
-    scalars = torch.stack([batch.reward, batch.terminated.to(batch.reward.dtype), batch.step.to(batch.reward.dtype)], -1)
+    scalars = torch.stack(
+        [batch.reward, batch.terminated.to(batch.reward.dtype), batch.step.to(batch.reward.dtype)],
+        -1,
+    )
     return torch.cat([batch.observation, batch.next_observation, batch.action, scalars], -1)
 
 
@@ -47,13 +52,17 @@ class RingBuffer(nn.Module):
     def __init__(self, seeds: int, capacity: int, width: int) -> None:
         super().__init__()
         self.capacity = capacity
-        self.register_buffer("rows", torch.zeros(seeds, capacity + 1, width))  # the last row takes what is not to be kept
+        self.register_buffer(
+            "rows", torch.zeros(seeds, capacity + 1, width)
+        )  # the last row takes what is not to be kept
         self.register_buffer("next", torch.zeros(seeds, 1, dtype=torch.long))
         self.register_buffer("filled", torch.zeros(seeds, 1, dtype=torch.long))
 
     @torch.no_grad()
     def add(self, rows: Tensor, keep: Tensor) -> None:
-        """Write those of `rows` (seeds, n, width) where `keep` (seeds, n) is true; n must not exceed the capacity."""
+        """Write those of `rows` (seeds, n, width) where `keep` (seeds, n) is true; n must not
+        exceed the capacity.
+        """
         place = (self.next + keep.long().cumsum(1) - 1) % self.capacity
         place = torch.where(keep, place, self.capacity)
         self.rows.scatter_(1, place.unsqueeze(-1).expand_as(rows), rows)
@@ -64,6 +73,8 @@ class RingBuffer(nn.Module):
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(seeds, count, width), uniform with replacement among the rows of each seed."""
         seeds = len(self.rows)
-        uniform = torch.rand((seeds, count), generator=generator, device=self.rows.device, dtype=torch.float64)
+        uniform = torch.rand(
+            (seeds, count), generator=generator, device=self.rows.device, dtype=torch.float64
+        )
         index = (uniform * self.filled).long().clamp_max(self.capacity - 1)
         return self.rows[torch.arange(seeds, device=index.device).unsqueeze(1), index]

@@ -1,4 +1,6 @@
-"""What offline model-based value learning needs of a task: data, dynamics, an environment to be judged in, and an oracle if there is one."""
+"""What offline model-based value learning needs of a task: data, dynamics, an environment to be
+judged in, and an oracle if there is one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class OfflineTask:
 
     Args:
         dynamics: what rollouts happen in.
-        rows: (n, width) dataset, packed as in `worldplan.planners.offline.replay`, with step -1; None where there are only start states.
+        rows: (n, width) dataset, packed as in `worldplan.planners.offline.replay`, with step -1;
+            None where there are only start states.
         starts: (n, observation) states that rollouts begin in.
         states: (n, state_size) simulator states of the same rows, or None.
         low, high: (action,) bounds of actions.
@@ -58,7 +61,9 @@ class OfflineTask:
     about: dict[str, Any] = field(default_factory=dict)
 
     def value_ceiling(self, discount: float) -> float | None:
-        """What a policy of score 100 is worth when its mean reward goes on for ever: a Q far above this cannot be attained."""
+        """What a policy of score 100 is worth when its mean reward goes on for ever: a Q far above
+        this cannot be attained.
+        """
         if self.reference is None or self.limit is None:
             return None
         return self.reference[1] / self.limit / (1 - discount)
@@ -72,18 +77,33 @@ class OfflineTask:
 def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineTask:
     """The two-dimensional illustration: exact dynamics, start states as the only data."""
     return OfflineTask(
-        dynamics=PlaneDynamics(plane), rows=None, starts=plane.starts(starts, torch.Generator().manual_seed(seed)), states=None,
-        low=-torch.ones(2), high=torch.ones(2), environment=lambda count: PlaneVectorEnv(count, plane), oracle=plane,
+        dynamics=PlaneDynamics(plane),
+        rows=None,
+        starts=plane.starts(starts, torch.Generator().manual_seed(seed)),
+        states=None,
+        low=-torch.ones(2),
+        high=torch.ones(2),
+        environment=lambda count: PlaneVectorEnv(count, plane),
+        oracle=plane,
         about={"environment": "edge_of_reach", "plane": vars(plane)},
-    )  # fmt: skip
+    )
 
 
 def make_environment(name: str, count: int) -> VectorEnv:
-    """`count` copies of a registered gymnasium environment ("module:Name-v0" imports the module first), which do not reset themselves."""
+    """`count` copies of a registered gymnasium environment ("module:Name-v0" imports the module
+    first), which do not reset themselves.
+    """
     try:
-        return gym.make_vec(name, num_envs=count, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED})
+        return gym.make_vec(
+            name,
+            num_envs=count,
+            vectorization_mode="sync",
+            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED},
+        )
     except (gym.error.Error, ModuleNotFoundError) as error:
-        raise ConfigError(f"environment '{name}': {error}: give a registered gymnasium id, or module:Id-v0 for your own") from error
+        raise ConfigError(
+            f"environment '{name}': {error}: give a registered gymnasium id, or module:Id-v0 for your own"
+        ) from error
 
 
 def dataset_task(
@@ -101,49 +121,94 @@ def dataset_task(
         dataset: a Minari id, a .hdf5 or .npz file, or transitions.
         environment: gymnasium id to be judged in; the dataset's own when not given.
         ensemble: checkpoint of a trained ensemble; needed unless true_share is 1.
-        true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks), between mixes their predictions.
-        termination: name of a termination function, "module:function", a function, or "learned" to train a classifier on the dataset; by
-            the environment's name when not given.
+        true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks),
+            between mixes their predictions.
+        termination: name of a termination function, "module:function", a function, or "learned" to
+            train a classifier on the dataset; by the environment's name when not given.
         threads: of the simulator.
     """
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
     name = environment or data.metadata.get("env_id")
     if not name:
-        raise ConfigError(f"{dataset}: does not say which environment it comes from: set environment")
+        raise ConfigError(
+            f"{dataset}: does not say which environment it comes from: set environment"
+        )
     if not 0 <= true_share <= 1:
-        raise ConfigError(f"true_share {true_share}: must be between 0 (learned dynamics) and 1 (true dynamics)")
+        raise ConfigError(
+            f"true_share {true_share}: must be between 0 (learned dynamics) and 1 (true dynamics)"
+        )
     probe = make_environment(name, 1)
     seen, space, spec = probe.single_observation_space, probe.single_action_space, probe.spec
     probe.close()
     if not isinstance(space, spaces.Box) or space.shape is None or len(space.shape) != 1:
-        raise ConfigError(f"{name}: its actions are {space}: only continuous action vectors can be learned here")
+        raise ConfigError(
+            f"{name}: its actions are {space}: only continuous action vectors can be learned here"
+        )
     if space.shape[0] != data.action.shape[1]:
-        raise ConfigError(f"{name} takes actions of size {space.shape[0]}, the dataset has {data.action.shape[1]}: they do not belong together")
+        raise ConfigError(
+            f"{name} takes actions of size {space.shape[0]}, the dataset has {data.action.shape[1]}: they do not belong together"
+        )
     if not isinstance(seen, spaces.Box) or seen.shape != data.observation.shape[1:]:
-        raise ConfigError(f"{name} shows {seen}, the dataset has observations of size {data.observation.shape[1]}: they do not belong together")
+        raise ConfigError(
+            f"{name} shows {seen}, the dataset has observations of size {data.observation.shape[1]}: they do not belong together"
+        )
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise ConfigError(f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or give its action space finite ones")
+        raise ConfigError(
+            f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or give its action space finite ones"
+        )
     dynamics = _dynamics(name, data, ensemble, true_share, termination, threads)
     states = None if dynamics.state_size == 0 else torch.from_numpy(data.state)
     return OfflineTask(
-        dynamics=dynamics, rows=_rows(data), starts=torch.from_numpy(data.observation), states=states,
-        low=torch.from_numpy(np.asarray(space.low)), high=torch.from_numpy(np.asarray(space.high)),
-        environment=lambda count: make_environment(name, count), reference=_references(data), limit=None if spec is None else spec.max_episode_steps,
-        about={"environment": name, "made_from": _fingerprint(data, ensemble, true_share, termination)},
-    )  # fmt: skip
+        dynamics=dynamics,
+        rows=_rows(data),
+        starts=torch.from_numpy(data.observation),
+        states=states,
+        low=torch.from_numpy(np.asarray(space.low)),
+        high=torch.from_numpy(np.asarray(space.high)),
+        environment=lambda count: make_environment(name, count),
+        reference=_references(data),
+        limit=None if spec is None else spec.max_episode_steps,
+        about={
+            "environment": name,
+            "made_from": _fingerprint(data, ensemble, true_share, termination),
+        },
+    )
 
 
 def _rows(data: Transitions) -> Tensor:
-    columns = [torch.from_numpy(np.asarray(value, np.float32)) for value in (data.reward, data.terminated)]
-    observation, action, following = (torch.from_numpy(value) for value in (data.observation, data.action, data.next_observation))
-    return pack(Batch(observation, action, columns[0], following, columns[1], torch.full_like(columns[0], -1)))
+    columns = [
+        torch.from_numpy(np.asarray(value, np.float32)) for value in (data.reward, data.terminated)
+    ]
+    observation, action, following = (
+        torch.from_numpy(value) for value in (data.observation, data.action, data.next_observation)
+    )
+    return pack(
+        Batch(
+            observation, action, columns[0], following, columns[1], torch.full_like(columns[0], -1)
+        )
+    )
 
 
-def _fingerprint(data: Transitions, ensemble: str | Path | None, true_share: float, termination: str | Termination | None) -> str:
+def _fingerprint(
+    data: Transitions,
+    ensemble: str | Path | None,
+    true_share: float,
+    termination: str | Termination | None,
+) -> str:
     """A short text that differs whenever the training would."""
-    rule = termination if isinstance(termination, str) or termination is None else getattr(termination, "__qualname__", type(termination).__name__)
+    rule = (
+        termination
+        if isinstance(termination, str) or termination is None
+        else getattr(termination, "__qualname__", type(termination).__name__)
+    )
     total = zlib.crc32(repr((true_share, rule)).encode())
-    for column in (data.observation, data.action, data.reward, data.next_observation, data.terminated):
+    for column in (
+        data.observation,
+        data.action,
+        data.reward,
+        data.next_observation,
+        data.terminated,
+    ):
         total = zlib.crc32(np.ascontiguousarray(column).data, total)
     if ensemble is not None and Path(ensemble).is_file():
         total = zlib.crc32(Path(ensemble).read_bytes(), total)
@@ -158,7 +223,12 @@ def _references(data: Transitions) -> tuple[float, float] | None:
 
 
 def _dynamics(
-    name: str, data: Transitions, ensemble: str | Path | None, true_share: float, termination: str | Termination | None, threads: int | None
+    name: str,
+    data: Transitions,
+    ensemble: str | Path | None,
+    true_share: float,
+    termination: str | Termination | None,
+    threads: int | None,
 ) -> DynamicsModel:
     if true_share < 1 and ensemble is None:
         raise ConfigError(
@@ -176,11 +246,15 @@ def _dynamics(
 def _simulator(name: str, data: Transitions, threads: int | None) -> MujocoDynamics:
     data.require_physics(name)
     if data.state is None:
-        raise ConfigError("the dataset holds no simulator states (qpos, qvel): collect one with 'worldplan data collect', or set true_share to 0")
+        raise ConfigError(
+            "the dataset holds no simulator states (qpos, qvel): collect one with 'worldplan data collect', or set true_share to 0"
+        )
     return MujocoDynamics(name, threads=threads)
 
 
-def _termination(name: str, data: Transitions, termination: str | Termination | None) -> Termination:
+def _termination(
+    name: str, data: Transitions, termination: str | Termination | None
+) -> Termination:
     if callable(termination):
         return termination
     return (

@@ -1,4 +1,6 @@
-"""The LightningModule that trains reach-aware value learning; one Lightning epoch is one round of rollouts and the updates after it."""
+"""The LightningModule that trains reach-aware value learning; one Lightning epoch is one round of
+rollouts and the updates after it.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ _SHOWN = 100  # rollouts kept for the plots of a task in the plane
 class ReachAwareModule(L.LightningModule):
     """Trains `seeds` independent policies side by side on one task.
 
-    All randomness of epoch `n` comes from a generator seeded by (seed, n), and the model transitions travel in the checkpoint, so a
-    resumed run continues exactly as the unbroken one would have (on a CPU).
+    All randomness of epoch `n` comes from a generator seeded by (seed, n), and the model
+    transitions travel in the checkpoint, so a resumed run continues exactly as the unbroken one
+    would have (on a CPU).
 
     Args:
         task: data, dynamics and environment.
@@ -44,7 +47,8 @@ class ReachAwareModule(L.LightningModule):
         seed: of everything random here.
         seeds: trainings side by side; they share the dynamics model and the dataset.
         check_episodes: episodes per seed of a periodic check.
-        patch: "none", "oracle" or "random" (see `worldplan.planners.offline.edge_of_reach`); only where an oracle exists.
+        patch: "none", "oracle" or "random" (see `worldplan.planners.offline.edge_of_reach`); only
+            where an oracle exists.
     """
 
     data: Tensor | None
@@ -63,25 +67,52 @@ class ReachAwareModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.task, self.settings, self.seed, self.seeds, self.check_episodes = task, settings or ReachAwareSettings(), seed, seeds, check_episodes
+        self.task, self.settings, self.seed, self.seeds, self.check_episodes = (
+            task,
+            settings or ReachAwareSettings(),
+            seed,
+            seeds,
+            check_episodes,
+        )
         if patch not in PATCHES or (patch != "none" and task.oracle is None):
-            raise ConfigError(f"patch '{patch}': choose {', '.join(PATCHES)}; all but none need a task with an oracle")
+            raise ConfigError(
+                f"patch '{patch}': choose {', '.join(PATCHES)}; all but none need a task with an oracle"
+            )
         if self.settings.real_share > 0 and task.rows is None:
-            raise ConfigError("real_share is above 0, but this task has start states only: set real_share to 0")
-        if self.settings.mobile > 0 and isinstance(task.dynamics, MixedDynamics) and 0 < task.dynamics.share < 1:
-            raise ConfigError("mobile needs the members' own predictions: set true_share to 0 (or to 1, where the penalty is zero)")
+            raise ConfigError(
+                "real_share is above 0, but this task has start states only: set real_share to 0"
+            )
+        if (
+            self.settings.mobile > 0
+            and isinstance(task.dynamics, MixedDynamics)
+            and 0 < task.dynamics.share < 1
+        ):
+            raise ConfigError(
+                "mobile needs the members' own predictions: set true_share to 0 (or to 1, where the penalty is zero)"
+            )
         if seed < 0 or seeds < 1 or check_episodes < 1:
-            raise ConfigError(f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others")
+            raise ConfigError(
+                f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others"
+            )
         self.patch_kind = patch
-        self.agent = ReachAware(task.observation_size, task.low, task.high, self.settings, seeds=seeds, generator=torch_generator(seed, 0))
+        self.agent = ReachAware(
+            task.observation_size,
+            task.low,
+            task.high,
+            self.settings,
+            seeds=seeds,
+            generator=torch_generator(seed, 0),
+        )
         width = 2 * task.observation_size + len(task.low) + 3
-        self.replay = RingBuffer(seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width)
+        self.replay = RingBuffer(
+            seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width
+        )
         self.register_buffer("data", task.rows, persistent=False)
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
         self.snapshots: dict[str, Tensor] = {}
 
-    # --- learning --------------------------------------------------------------------------------------------------
+    # --- learning ---------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
@@ -89,7 +120,9 @@ class ReachAwareModule(L.LightningModule):
     def train_dataloader(self) -> TRAIN_DATALOADERS:
         """Numbers of updates: the data of this training are drawn on the device."""
         total = self.settings.updates
-        return DataLoader([min(_BLOCK, total - done) for done in range(0, total, _BLOCK)], batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(
+            [min(_BLOCK, total - done) for done in range(0, total, _BLOCK)], batch_size=None
+        )  # type: ignore[arg-type]
 
     def val_dataloader(self) -> EVAL_DATALOADERS:
         return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
@@ -97,19 +130,35 @@ class ReachAwareModule(L.LightningModule):
     def on_fit_start(self) -> None:
         self.random = torch.Generator(device=self.device)
         self.task.dynamics.to(self.device)
-        if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:  # a true simulator has no members: its penalty is zero
+        if (
+            self.settings.mobile > 0 and self.task.dynamics.state_size == 0
+        ):  # a true simulator has no members: its penalty is zero
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
         if self.task.oracle is not None:
-            self.agent.next_value = OraclePatch(self.task.oracle, self.settings.horizon, self.settings.discount, self.patch_kind, self.random)
+            self.agent.next_value = OraclePatch(
+                self.task.oracle,
+                self.settings.horizon,
+                self.settings.discount,
+                self.patch_kind,
+                self.random,
+            )
 
     def on_train_epoch_start(self) -> None:
         """Roll the policy out from states of the dataset."""
         self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
         count = self.settings.starts
-        chosen = torch.randint(len(self.starts), (self.seeds, count), generator=self.random, device=self.device)
+        chosen = torch.randint(
+            len(self.starts), (self.seeds, count), generator=self.random, device=self.device
+        )
         state = None if self.states is None else self.states[chosen]
         rows, keep = roll_out(
-            self.task.dynamics, self.agent.actor, self.starts[chosen], state, self.settings.horizon, self.settings.pessimism, self.random
+            self.task.dynamics,
+            self.agent.actor,
+            self.starts[chosen],
+            state,
+            self.settings.horizon,
+            self.settings.pessimism,
+            self.random,
         )
         self.replay.add(rows, keep)
         if not bool(keep.any(1).all()):
@@ -118,7 +167,13 @@ class ReachAwareModule(L.LightningModule):
             )
         self._sums: dict[str, Tensor] = {}
         self.log_dict(
-            {"rollouts/kept": keep.float().mean(), "rollouts/reward": self._kept_reward(rows, keep)}, batch_size=1, on_step=False, on_epoch=True
+            {
+                "rollouts/kept": keep.float().mean(),
+                "rollouts/reward": self._kept_reward(rows, keep),
+            },
+            batch_size=1,
+            on_step=False,
+            on_epoch=True,
         )
 
     def _kept_reward(self, rows: Tensor, keep: Tensor) -> Tensor:
@@ -131,7 +186,9 @@ class ReachAwareModule(L.LightningModule):
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
         rows = self._draw(updates)
         for index in range(updates):
-            figures = self.agent.update(unpack(rows[index], self.task.observation_size), optimizers, self.random)
+            figures = self.agent.update(
+                unpack(rows[index], self.task.observation_size), optimizers, self.random
+            )
             for name, value in figures.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -141,7 +198,12 @@ class ReachAwareModule(L.LightningModule):
         real = round(size * self.settings.real_share)
         parts = []
         if real and self.data is not None:
-            index = torch.randint(len(self.data), (updates, self.seeds, real), generator=self.random, device=self.device)
+            index = torch.randint(
+                len(self.data),
+                (updates, self.seeds, real),
+                generator=self.random,
+                device=self.device,
+            )
             parts.append(self.data[index])
         if size > real:
             model = self.replay.draw(updates * (size - real), self.random)
@@ -170,18 +232,29 @@ class ReachAwareModule(L.LightningModule):
             self.log(f"{name}/{index}", value, batch_size=1)
 
     def _last_good(self) -> str:
-        journals = [callback for callback in self.trainer.callbacks if isinstance(callback, Journal)]  # type: ignore[attr-defined]
+        journals = [
+            callback for callback in self.trainer.callbacks if isinstance(callback, Journal)
+        ]  # type: ignore[attr-defined]
         path = journals[0].last if journals else None
-        return f"the last good checkpoint is {path}" if path is not None and path.exists() else "there is no checkpoint yet"
+        return (
+            f"the last good checkpoint is {path}"
+            if path is not None and path.exists()
+            else "there is no checkpoint yet"
+        )
 
-    # --- checks ----------------------------------------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Play episodes with each seed's policy, and look at values on model transitions."""
         environment = self.task.environment(self.check_episodes)
         record, scores = policy_record(self.agent, self.task), []
         for index in range(self.seeds):
-            result = evaluate(ReachAwarePolicy.from_record(record, index), environment, self.check_episodes, _CHECK_SEED)
+            result = evaluate(
+                ReachAwarePolicy.from_record(record, index),
+                environment,
+                self.check_episodes,
+                _CHECK_SEED,
+            )
             scores.append(float(result.episodes["return"].mean()))
         environment.close()
         self._log_seeds("check/return", torch.tensor(scores))
@@ -189,7 +262,10 @@ class ReachAwareModule(L.LightningModule):
             low, high = self.task.reference
             self._log_seeds("check/score", 100 * (torch.tensor(scores) - low) / (high - low))
         self.log("check/mean_return", float(np.mean(scores)), prog_bar=True, batch_size=1)
-        rows = unpack(self.replay.draw(2000, torch.Generator(device=self.device).manual_seed(_CHECK_SEED)), self.task.observation_size)
+        rows = unpack(
+            self.replay.draw(2000, torch.Generator(device=self.device).manual_seed(_CHECK_SEED)),
+            self.task.observation_size,
+        )
         for name, value in reach_figures(self.agent, rows, self.task.oracle).items():
             self._log_seeds(f"check/{name}", value)
         if self.task.oracle is not None:
@@ -200,9 +276,19 @@ class ReachAwareModule(L.LightningModule):
         """Model rollouts of seed 0 for a picture: (rollouts, horizon + 1, 2)."""
         random = torch.Generator(device=self.device).manual_seed(_CHECK_SEED)
         start = self.starts[:_SHOWN].expand(self.seeds, -1, -1)
-        rows, _ = roll_out(self.task.dynamics, self.agent.actor, start, None, self.settings.horizon, self.settings.pessimism, random)
+        rows, _ = roll_out(
+            self.task.dynamics,
+            self.agent.actor,
+            start,
+            None,
+            self.settings.horizon,
+            self.settings.pessimism,
+            random,
+        )
         following = unpack(rows[0], 2).next_observation.view(self.settings.horizon, -1, 2)
-        self.snapshots[str(self.current_epoch + 1)] = torch.cat([start[:1], following]).transpose(0, 1).contiguous().cpu()
+        self.snapshots[str(self.current_epoch + 1)] = (
+            torch.cat([start[:1], following]).transpose(0, 1).contiguous().cpu()
+        )
 
     def policy(self, seed_index: int = 0) -> ReachAwarePolicy:
         """The policy of one of the seeds as it stands."""
@@ -215,7 +301,15 @@ class ReachAwareModule(L.LightningModule):
 
     def made_with(self) -> str:
         """What a training depends on, to tell whether a checkpoint is one of the same training."""
-        return repr((sorted(asdict(self.settings).items()), self.seed, self.seeds, self.patch_kind, sorted(self.task.about.items())))
+        return repr(
+            (
+                sorted(asdict(self.settings).items()),
+                self.seed,
+                self.seeds,
+                self.patch_kind,
+                sorted(self.task.about.items()),
+            )
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["made_with"] != self.made_with():
@@ -237,8 +331,17 @@ def for_dataset(
     seeds: int = 1,
     check_episodes: int = 10,
 ) -> ReachAwareModule:
-    """The module for a dataset in a YAML file (`worldplan fit`); the arguments are those of `dataset_task` and `ReachAwareModule`."""
-    task = dataset_task(dataset, environment=environment, ensemble=ensemble, true_share=true_share, termination=termination, threads=threads)
+    """The module for a dataset in a YAML file (`worldplan fit`); the arguments are those of
+    `dataset_task` and `ReachAwareModule`.
+    """
+    task = dataset_task(
+        dataset,
+        environment=environment,
+        ensemble=ensemble,
+        true_share=true_share,
+        termination=termination,
+        threads=threads,
+    )
     return ReachAwareModule(task, settings, seed=seed, seeds=seeds, check_episodes=check_episodes)
 
 
@@ -251,4 +354,11 @@ def for_plane(
     patch: str = "none",
 ) -> ReachAwareModule:
     """The module for the two-dimensional illustration."""
-    return ReachAwareModule(plane_task(plane or Plane()), settings, seed=seed, seeds=seeds, check_episodes=check_episodes, patch=patch)
+    return ReachAwareModule(
+        plane_task(plane or Plane()),
+        settings,
+        seed=seed,
+        seeds=seeds,
+        check_episodes=check_episodes,
+        patch=patch,
+    )

@@ -1,4 +1,6 @@
-"""What RAMP carries from map to map: policy, experience, masks, the trajectories to imitate, and its random stream."""
+"""What RAMP carries from map to map: policy, experience, masks, the trajectories to imitate, and
+its random stream.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +30,22 @@ class Agent:
         seed: fixes everything that is random.
     """
 
-    def __init__(self, env: SymbolicEnv, vocabulary: Vocabulary, settings: RampSettings, seed: int) -> None:
+    def __init__(
+        self, env: SymbolicEnv, vocabulary: Vocabulary, settings: RampSettings, seed: int
+    ) -> None:
         self.settings = settings
         self.experience = Experience(vocabulary, settings.declarations, settings.default)
         self.masks = Masks(settings.masks, self.experience)
-        self.policy = PolicyLearner(env.observation_space, env.action_space, settings, derived_seed(seed, 0))
+        self.policy = PolicyLearner(
+            env.observation_space, env.action_space, settings, derived_seed(seed, 0)
+        )
         self.generator = np.random.default_rng([seed, 1])
         self.demonstrations: dict[int, list[Demonstration]] = {}
         self.goal_seen = False
 
-    def draw(self, observation: np.ndarray, mask: np.ndarray, views: Sequence[View], curiosity: float) -> tuple[int, float]:
+    def draw(
+        self, observation: np.ndarray, mask: np.ndarray, views: Sequence[View], curiosity: float
+    ) -> tuple[int, float]:
         """An action and the probability with which it was drawn."""
         chances = self.policy.probabilities(observation, mask)
         if curiosity:
@@ -46,7 +54,9 @@ class Agent:
         return action, float(chances[action])
 
     def _curious(self, mask: np.ndarray, views: Sequence[View]) -> np.ndarray:
-        """The least tried views: equal chances for actions, for each action's views, and for the calls that look the same."""
+        """The least tried views: equal chances for actions, for each action's views, and for the
+        calls that look the same.
+        """
         allowed = np.flatnonzero(mask).tolist()
         tries = [self.experience.tries.get(views[action], 0) for action in allowed]
         least = min(tries)
@@ -75,7 +85,10 @@ class Agent:
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors; to be asked between maps."""
         demonstrations = {
-            number: [(torch.as_tensor(one.observation), one.action, torch.as_tensor(one.mask)) for one in steps]
+            number: [
+                (torch.as_tensor(one.observation), one.action, torch.as_tensor(one.mask))
+                for one in steps
+            ]
             for number, steps in self.demonstrations.items()
         }
         return {
@@ -91,7 +104,10 @@ class Agent:
         self.policy.load_state_dict(state["policy"])
         self.experience.load_state_dict(state["experience"])
         self.demonstrations = {
-            number: [Demonstration(observation.numpy(), action, mask.numpy()) for observation, action, mask in steps]
+            number: [
+                Demonstration(observation.numpy(), action, mask.numpy())
+                for observation, action, mask in steps
+            ]
             for number, steps in state["demonstrations"].items()
         }
         self.goal_seen = state["goal_seen"]

@@ -1,4 +1,6 @@
-"""One episode of RAMP: every step, whoever chose it, is learned from; only the policy's own steps train the policy."""
+"""One episode of RAMP: every step, whoever chose it, is learned from; only the policy's own steps
+train the policy.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,23 @@ class Episode:
         options: handed to `env.reset`: they choose the map.
     """
 
-    def __init__(self, agent: Agent, env: SymbolicEnv, goal: Goal, graph: StateGraph, options: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        env: SymbolicEnv,
+        goal: Goal,
+        graph: StateGraph,
+        options: Mapping[str, Any] | None,
+    ) -> None:
         self.agent, self.env, self.goal, self.graph = agent, env, goal, graph
         self.observation, _ = env.reset(options=dict(options) if options else None)
         self.state = state_of(env)
         self.trace: list[Step] = []
         self.terminated = self.truncated = False
         self.dull = 0  # steps since the last new view
-        self.discovered = False  # whether the last step was a new try of an action that never succeeded before
+        self.discovered = (
+            False  # whether the last step was a new try of an action that never succeeded before
+        )
         self.source = ""  # of the last step
         self._look()
 
@@ -67,7 +78,9 @@ class Episode:
         self._record(observation, action, mask, chance, reward)
 
     def planned_step(self, call: Ground, source: str) -> bool:
-        """A step of a plan. False if the environment does not know the action here; that counts as its failure."""
+        """A step of a plan. False if the environment does not know the action here; that counts as
+        its failure.
+        """
         self.source = source
         try:
             action = self.env.action_of(self.agent.experience.views.calls.join(call))
@@ -89,13 +102,17 @@ class Episode:
         self.agent.policy.end(None if self.terminated else self.observation)
 
     def demonstrations(self) -> list[Demonstration]:
-        """Its steps to imitate: without those that changed nothing and without going round in circles."""
+        """Its steps to imitate: without those that changed nothing and without going round in
+        circles.
+        """
         kept: list[Step] = []
         visited = {self.trace[0].before: 0}
         for step in self.trace:
             if step.after in visited:
                 del kept[visited[step.after] :]
-                visited = {one.before: place for place, one in enumerate(kept)} | {step.after: len(kept)}
+                visited = {one.before: place for place, one in enumerate(kept)} | {
+                    step.after: len(kept)
+                }
             else:
                 kept.append(step)
                 visited[step.after] = len(kept)
@@ -117,7 +134,9 @@ class Episode:
         self._look()
         return float(reward)
 
-    def _record(self, observation: np.ndarray, action: int, mask: np.ndarray, chance: float, reward: float) -> None:
+    def _record(
+        self, observation: np.ndarray, action: int, mask: np.ndarray, chance: float, reward: float
+    ) -> None:
         policy = self.agent.policy
         policy.record(observation, action, mask, chance, reward)
         if self.over:
@@ -131,9 +150,15 @@ class Episode:
         settings, split = self.agent.settings, self.agent.experience.views.calls.split
         self.calls = self.graph.offered(self.state)
         if not self.calls:
-            self.calls = [split(self.env.call(action)) for action in range(int(self.env.action_space.n))]
+            self.calls = [
+                split(self.env.call(action)) for action in range(int(self.env.action_space.n))
+            ]
             self.graph.offer(self.state, self.calls)
         wanted = settings.curiosity or settings.optimism or settings.masks == "model"
-        self.views = [self.agent.experience.views.view(call, self.state) for call in self.calls] if wanted else []
+        self.views = (
+            [self.agent.experience.views.view(call, self.state) for call in self.calls]
+            if wanted
+            else []
+        )
         self.agent.experience.offer(self.views)
         self.mask = self.agent.masks.mask(self.state, self.views, len(self.calls))

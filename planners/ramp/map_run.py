@@ -11,7 +11,14 @@ from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.episode import Episode
 from worldplan.planners.ramp.map_planner import FoundPlan, MapPlanner
-from worldplan.world_models.numeric.domain import Goal, Ground, NumericModel, NumericProblem, State, is_valid
+from worldplan.world_models.numeric.domain import (
+    Goal,
+    Ground,
+    NumericModel,
+    NumericProblem,
+    State,
+    is_valid,
+)
 
 LONGEST_WAIT = 64  # policy steps between two looks for a plan on an unsolved map
 
@@ -24,7 +31,8 @@ class MapRecord:
         map: its number in the run.
         steps, episodes: taken; abandoned ones included.
         first_goal: steps up to and with the first time the goal was reached; None if never.
-        first_by: who took the last step to it: "policy", "plan" (safe), "path" (through observed states) or "guess".
+        first_by: who took the last step to it: "policy", "plan" (safe), "path" (through observed
+            states) or "guess".
         best: fewest steps of an episode that reached the goal.
         best_by: as `first_by`.
         best_plan: its symbolic actions, no-ops left out.
@@ -68,28 +76,49 @@ class MapRun:
         options: handed to every `env.reset`: they choose the map.
     """
 
-    def __init__(self, agent: Agent, env: SymbolicEnv, goal: Goal, number: int, steps: int, options: Mapping[str, Any] | None) -> None:
-        self.agent, self.env, self.goal, self.budget, self.options = agent, env, goal, steps, options
+    def __init__(
+        self,
+        agent: Agent,
+        env: SymbolicEnv,
+        goal: Goal,
+        number: int,
+        steps: int,
+        options: Mapping[str, Any] | None,
+    ) -> None:
+        self.agent, self.env, self.goal, self.budget, self.options = (
+            agent,
+            env,
+            goal,
+            steps,
+            options,
+        )
         self.settings, self.join = agent.settings, agent.experience.views.calls.join
         self.record = MapRecord(number)
         env.reset(options=dict(options) if options else None)
         self._start = state_of(env)
         self.planner = MapPlanner(agent.settings, goal, env.objects)
-        self._asked: tuple[int, int | None] | None = None  # experience and best plan when last asked for a plan from the start, in vain
+        self._asked: tuple[int, int | None] | None = (
+            None  # experience and best plan when last asked for a plan from the start, in vain
+        )
 
     def run(self) -> MapRecord:
         """Use up the budget, or as much of it as pays."""
         while self.record.steps < self.budget and self._episode():
             pass
         self.agent.leave_map()
-        self.record.searches, self.record.planning_seconds = self.planner.searches, self.planner.seconds
+        self.record.searches, self.record.planning_seconds = (
+            self.planner.searches,
+            self.planner.seconds,
+        )
         return self.record
 
     def begin(self) -> Episode:
         """A new episode, not counted before its first step."""
         episode = Episode(self.agent, self.env, self.goal, self.planner.graph, self.options)
         if episode.state != self._start:
-            raise ConfigError(f"map {self.record.map}: the environment was reset to another start: give options that fix the map")
+            raise ConfigError(
+                f"map {self.record.map}: the environment was reset to another start: give options that fix the map"
+            )
         return episode
 
     def going_on(self, episode: Episode) -> bool:
@@ -102,7 +131,9 @@ class MapRun:
         self.record.steps += 1
 
     def follow(self, episode: Episode, plan: FoundPlan) -> FoundPlan | None:
-        """One step of a plan; what is left of it, None if nothing is or if it went otherwise than predicted."""
+        """One step of a plan; what is left of it, None if nothing is or if it went otherwise than
+        predicted.
+        """
         known = episode.planned_step(plan.calls[0], plan.source)
         self.record.steps += known
         self.record.planned_steps += known
@@ -126,7 +157,9 @@ class MapRun:
         taken = len(episode.trace)
         if self.record.best is None or taken < self.record.best:
             self.record.best, self.record.best_by = taken, episode.source
-            self.record.best_plan = [self.join(step.call) for step in episode.trace if step.before != step.after]
+            self.record.best_plan = [
+                self.join(step.call) for step in episode.trace if step.before != step.after
+            ]
             if self.settings.plan_data == "imitation":
                 self.agent.demonstrations[self.record.map] = episode.demonstrations()
 
@@ -149,7 +182,11 @@ class MapRun:
             if plan is not None:
                 version = self.agent.experience.version
                 plan = self.follow(episode, plan)
-                if plan is None and self.going_on(episode) and self.agent.experience.version != version:
+                if (
+                    plan is None
+                    and self.going_on(episode)
+                    and self.agent.experience.version != version
+                ):
                     plan = self._plan_on_the_way(episode)
                 if plan is None and self.record.best is not None:
                     return  # there is nothing to win any more in this episode
@@ -158,14 +195,19 @@ class MapRun:
             if self.record.best is None and self.going_on(episode):
                 plan = looks.at(self.record.steps, lambda: self._plan_on_the_way(episode))
                 if plan is None and self.settings.optimism and not episode.discovered:
-                    plan = tries.at(self.record.steps, lambda: self.planner.frontier(self.agent.experience, episode.state))
+                    plan = tries.at(
+                        self.record.steps,
+                        lambda: self.planner.frontier(self.agent.experience, episode.state),
+                    )
             if plan is None and curiosity and 0 < self.settings.patience <= episode.dull:
                 return
 
     def _plan_from_start(self, state: State) -> FoundPlan | None:
         """A shorter plan than the best, unless nothing was learned since there was none."""
         asked = (self.agent.experience.version, self.record.best)
-        if asked == self._asked or (self.record.best is not None and self.record.best <= self.settings.shortest_possible):
+        if asked == self._asked or (
+            self.record.best is not None and self.record.best <= self.settings.shortest_possible
+        ):
             return None
         plan = self.planner.plan(self.agent.experience, state, self.record.best, thorough=True)
         self._asked = asked if plan is None else None
@@ -200,7 +242,8 @@ class PublishedMapRun(MapRun):
     """The published schedule (arXiv 2502.13006, as in its public code).
 
     Args:
-        true_model: plans that it does not allow are thrown away, as the published code does with a validator; None: no check.
+        true_model: plans that it does not allow are thrown away, as the published code does with a
+            validator; None: no check.
     """
 
     def __init__(self, *arguments: Any, true_model: NumericModel | None) -> None:
@@ -212,7 +255,11 @@ class PublishedMapRun(MapRun):
     def _episode(self) -> bool:
         episode = self.begin()
         best = self.record.best
-        may_plan = self.agent.goal_seen and not self._planned_last and (best is None or best > self.settings.shortest_possible)
+        may_plan = (
+            self.agent.goal_seen
+            and not self._planned_last
+            and (best is None or best > self.settings.shortest_possible)
+        )
         plan = self._published_plan(episode.state) if may_plan else None
         self._planned_last = plan is not None
         while self.going_on(episode):
@@ -226,11 +273,19 @@ class PublishedMapRun(MapRun):
         return True
 
     def _published_plan(self, state: State) -> FoundPlan | None:
-        """A shorter plan than the best one: the planner's or, if it has none, a shortened new trajectory."""
-        found = self.planner.published_plans(self.agent.experience, state, [episode.trace for episode in self._new_trajectories])
+        """A shorter plan than the best one: the planner's or, if it has none, a shortened new
+        trajectory.
+        """
+        found = self.planner.published_plans(
+            self.agent.experience, state, [episode.trace for episode in self._new_trajectories]
+        )
         self._new_trajectories.clear()
         for plan in found:
             problem = NumericProblem("map", self.planner.objects, state, self.goal)
-            if self.true_model is None or is_valid(self.true_model, problem, [self.join(call) for call in plan.calls]):
-                return plan if self.record.best is None or len(plan.calls) < self.record.best else None
+            if self.true_model is None or is_valid(
+                self.true_model, problem, [self.join(call) for call in plan.calls]
+            ):
+                return (
+                    plan if self.record.best is None or len(plan.calls) < self.record.best else None
+                )
         return None

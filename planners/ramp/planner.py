@@ -1,4 +1,6 @@
-"""What a RAMP run ends in: a planner that acts by safe plans where there are any, by guesses if allowed, and by the policy elsewhere."""
+"""What a RAMP run ends in: a planner that acts by safe plans where there are any, by guesses if
+allowed, and by the policy elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,13 @@ LONGEST_WAIT = 64  # decisions of the policy between two searches in vain
 class RampPlanner(SingleDecisions):
     """Decides for one environment, whose symbolic view it reads; it learns nothing more.
 
-    `detail` of a decision has `source` ("plan", "guess" or "policy") and, with a plan, `plan`: the symbolic actions from here on.
+    `detail` of a decision has `source` ("plan", "guess" or "policy") and, with a plan, `plan`: the
+    symbolic actions from here on.
 
     Args:
         ramp: a finished run; its environment is the one to decide for.
-        guesses: whether plans of bold guesses may be tried where there is no safe one. Where a guess changes nothing the policy takes over.
+        guesses: whether plans of bold guesses may be tried where there is no safe one. Where a
+            guess changes nothing the policy takes over.
     """
 
     def __init__(self, ramp: Ramp, *, guesses: bool = True) -> None:
@@ -34,7 +38,15 @@ class RampPlanner(SingleDecisions):
         self.reset()
 
     @classmethod
-    def load(cls, folder: str | Path, env: SymbolicEnv, vocabulary: Vocabulary, goal: Goal, *, guesses: bool = True) -> RampPlanner:
+    def load(
+        cls,
+        folder: str | Path,
+        env: SymbolicEnv,
+        vocabulary: Vocabulary,
+        goal: Goal,
+        *,
+        guesses: bool = True,
+    ) -> RampPlanner:
         """From the folder of a run. Raises CheckpointError."""
         return cls(Ramp.load(folder, env, vocabulary, goal), guesses=guesses)
 
@@ -55,10 +67,24 @@ class RampPlanner(SingleDecisions):
         found = self._plan_from(state) if state not in self._wrong else None
         self._guessed = state if found is not None and found.source == "guess" else None
         if found is None:
-            return Decision(self._policy(observation, state), None, None, "heuristic", time.perf_counter() - began, {"source": "policy"})
+            return Decision(
+                self._policy(observation, state),
+                None,
+                None,
+                "heuristic",
+                time.perf_counter() - began,
+                {"source": "policy"},
+            )
         calls = tuple(map(self.agent.experience.views.calls.join, found.calls))
         detail = {"source": found.source, "plan": calls}
-        return Decision(self.env.action_of(calls[0]), None, None, "heuristic", time.perf_counter() - began, detail)
+        return Decision(
+            self.env.action_of(calls[0]),
+            None,
+            None,
+            "heuristic",
+            time.perf_counter() - began,
+            detail,
+        )
 
     def _plan_from(self, state: State) -> FoundPlan | None:
         """A plan made before that leads through this state, or a new one."""
@@ -80,7 +106,10 @@ class RampPlanner(SingleDecisions):
     def _policy(self, observation: Any, state: State) -> int:
         """The policy's likeliest action that is not known to fail."""
         views = self.agent.experience.views
-        calls = [views.calls.split(self.env.call(action)) for action in range(int(self.env.action_space.n))]
+        calls = [
+            views.calls.split(self.env.call(action))
+            for action in range(int(self.env.action_space.n))
+        ]
         looks = [views.view(call, state) for call in calls]
         mask = self.agent.masks.mask(state, looks, len(calls))
         return int(np.argmax(self.agent.policy.probabilities(np.asarray(observation), mask)))

@@ -1,8 +1,10 @@
-"""The policy of RAMP: MaskablePPO of sb3-contrib, fed by a loop of our own, and imitation of the best known trajectories.
+"""The policy of RAMP: MaskablePPO of sb3-contrib, fed by a loop of our own, and imitation of the
+best known trajectories.
 
-The clipped ratio of PPO is only right for steps that were drawn from a known distribution, so each step comes with the probability
-with which it really was drawn. Planned steps were not drawn: they are imitated instead, by cross-entropy under their masks
-(self-imitation, Oh et al. 2018, filtered down to the one best trajectory of each map).
+The clipped ratio of PPO is only right for steps that were drawn from a known distribution, so each
+step comes with the probability with which it really was drawn. Planned steps were not drawn: they
+are imitated instead, by cross-entropy under their masks (self-imitation, Oh et al. 2018, filtered
+down to the one best trajectory of each map).
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Demonstration(NamedTuple):
 
 @dataclass
 class _Step:
-    """One step of the policy; `after` is what was observed next, where it was cut off there and not ended by the environment."""
+    """One step of the policy; `after` is what was observed next, where it was cut off there and not
+    ended by the environment.
+    """
 
     observation: np.ndarray
     action: int
@@ -65,7 +69,13 @@ class PolicyLearner:
         seed: fixes the first weights and the order of minibatches.
     """
 
-    def __init__(self, observation_space: spaces.Box, action_space: spaces.Discrete, settings: RampSettings, seed: int) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Discrete,
+        settings: RampSettings,
+        seed: int,
+    ) -> None:
         self.settings, self.seed, self.updates = settings, seed, 0
         self._steps: list[_Step] = []
         self._open = False
@@ -99,16 +109,26 @@ class PolicyLearner:
         weights = np.exp(logits - logits.max())
         return weights / weights.sum()
 
-    def record(self, observation: np.ndarray, action: int, mask: np.ndarray, probability: float, reward: float) -> None:
+    def record(
+        self,
+        observation: np.ndarray,
+        action: int,
+        mask: np.ndarray,
+        probability: float,
+        reward: float,
+    ) -> None:
         """A step that was drawn with this probability."""
-        self._steps.append(_Step(observation, action, mask, math.log(probability), reward, not self._open))
+        self._steps.append(
+            _Step(observation, action, mask, math.log(probability), reward, not self._open)
+        )
         self._open = True
 
     def end(self, after: np.ndarray | None) -> None:
         """The policy's steps are broken off here.
 
         Args:
-            after: None if the environment terminated; else the next observation, whose value stands for the rewards to come.
+            after: None if the environment terminated; else the next observation, whose value stands
+                for the rewards to come.
         """
         if self._open:
             self._steps[-1].after = after
@@ -124,25 +144,37 @@ class PolicyLearner:
             self._steps, self._open = [], False
             self._imitate(demonstrations)
         if not all(torch.isfinite(parameter).all() for parameter in self.ppo.policy.parameters()):
-            raise Diverged(f"the policy's weights are not finite after update {self.updates}: lower learning_rate")
+            raise Diverged(
+                f"the policy's weights are not finite after update {self.updates}: lower learning_rate"
+            )
         self.ppo.policy.set_training_mode(False)
 
     def _logits(self, observations: torch.Tensor) -> torch.Tensor:
         policy = self.ppo.policy
         with torch.no_grad():
             features = policy.extract_features(observations.float(), policy.pi_features_extractor)
-            assert isinstance(features, torch.Tensor)  # not shared: one extractor for the actor alone
+            assert isinstance(
+                features, torch.Tensor
+            )  # not shared: one extractor for the actor alone
             return policy.action_net(policy.mlp_extractor.forward_actor(features))
 
     @torch.no_grad()
     def _values(self, observations: Sequence[np.ndarray]) -> torch.Tensor:
-        return self.ppo.policy.predict_values(torch.as_tensor(np.stack(observations)).float()).flatten()
+        return self.ppo.policy.predict_values(
+            torch.as_tensor(np.stack(observations)).float()
+        ).flatten()
 
     def _buffer(self) -> MaskableRolloutBuffer:
         """The collected steps, the value of what follows added where they were cut off."""
         steps, ppo = self._steps, self.ppo
         buffer = MaskableRolloutBuffer(
-            len(steps), ppo.observation_space, ppo.action_space, ppo.device, gae_lambda=ppo.gae_lambda, gamma=ppo.gamma, n_envs=1
+            len(steps),
+            ppo.observation_space,
+            ppo.action_space,
+            ppo.device,
+            gae_lambda=ppo.gae_lambda,
+            gamma=ppo.gamma,
+            n_envs=1,
         )
         values = self._values([step.observation for step in steps])
         for step, value in zip(steps, values, strict=True):
@@ -164,12 +196,16 @@ class PolicyLearner:
             return
         policy = self.ppo.policy
         policy.set_training_mode(True)
-        observations = torch.as_tensor(np.stack([one.observation for one in demonstrations])).float()
+        observations = torch.as_tensor(
+            np.stack([one.observation for one in demonstrations])
+        ).float()
         actions = torch.tensor([one.action for one in demonstrations])
         masks = np.stack([one.mask for one in demonstrations])
         for _ in range(self.settings.imitation_epochs):
             for rows in torch.randperm(len(actions)).split(IMITATION_BATCH):
-                _, log_probability, _ = policy.evaluate_actions(observations[rows], actions[rows], action_masks=masks[rows.numpy()])
+                _, log_probability, _ = policy.evaluate_actions(
+                    observations[rows], actions[rows], action_masks=masks[rows.numpy()]
+                )
                 policy.optimizer.zero_grad()
                 (-self.settings.imitation_weight * log_probability.mean()).backward()
                 torch.nn.utils.clip_grad_norm_(policy.parameters(), self.settings.max_grad_norm)
@@ -178,15 +214,23 @@ class PolicyLearner:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers only. Steps that wait for an update are not part of it: update first."""
         policy = self.ppo.policy
-        return {"policy": policy.state_dict(), "optimizer": policy.optimizer.state_dict(), "updates": self.updates}
+        return {
+            "policy": policy.state_dict(),
+            "optimizer": policy.optimizer.state_dict(),
+            "updates": self.updates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave. Raises CheckpointError: it is of a policy of another size."""
+        """Take over what `state_dict` gave. Raises CheckpointError: it is of a policy of another
+        size.
+        """
         try:
             self.ppo.policy.load_state_dict(state["policy"])
             self.ppo.policy.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise CheckpointError(f"the saved policy is not for this environment and these settings: {error}") from error
+            raise CheckpointError(
+                f"the saved policy is not for this environment and these settings: {error}"
+            ) from error
         self.updates = state["updates"]
 
 

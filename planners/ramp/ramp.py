@@ -1,10 +1,12 @@
-"""RAMP: a reinforcement-learning policy, safe action-model learning and planning in one online loop over a sequence of maps.
+"""RAMP: a reinforcement-learning policy, safe action-model learning and planning in one online loop
+over a sequence of maps.
 
-After "Integrating Reinforcement Learning, Action Model Learning, and Numeric Planning for Tackling Complex Tasks" (arXiv 2502.13006),
-with these differences, each of which `RampSettings.paper()` undoes: a plan is looked for as soon as the learned model has one, and
-whenever it has changed; where no safe plan is, plans of a bold guess are tried; shortest plans come from optimal search and from
-paths over observed and predicted states; planned steps are imitated and never passed off as the policy's own; actions are masked
-wherever they look the same as where they failed.
+After "Integrating Reinforcement Learning, Action Model Learning, and Numeric Planning for Tackling
+Complex Tasks" (arXiv 2502.13006), with these differences, each of which `RampSettings.paper()`
+undoes: a plan is looked for as soon as the learned model has one, and whenever it has changed;
+where no safe plan is, plans of a bold guess are tried; shortest plans come from optimal search and
+from paths over observed and predicted states; planned steps are imitated and never passed off as
+the policy's own; actions are masked wherever they look the same as where they failed.
 """
 
 from __future__ import annotations
@@ -38,20 +40,32 @@ class Ramp:
         vocabulary: its domain without preconditions and effects.
         goal: what to reach; the environment must end the episode there.
         settings: of the run.
-        seed: the same seed gives the same run on one thread, as long as no search hits its time limit.
-        true_model: for the published schedule only, which throws away plans that are not valid in it.
+        seed: the same seed gives the same run on one thread, as long as no search hits its time
+            limit.
+        true_model: for the published schedule only, which throws away plans that are not valid in
+            it.
     """
 
     def __init__(
-        self, env: SymbolicEnv, vocabulary: Vocabulary, goal: Goal, settings: RampSettings | None = None, *, seed: int = 0,
+        self,
+        env: SymbolicEnv,
+        vocabulary: Vocabulary,
+        goal: Goal,
+        settings: RampSettings | None = None,
+        *,
+        seed: int = 0,
         true_model: NumericModel | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not callable(getattr(env, "symbolic_state", None)):
-            raise ConfigError(f"{type(env).__name__} has no symbolic view: give a SymbolicEnv (of a wrapped environment, its .unwrapped)")
+            raise ConfigError(
+                f"{type(env).__name__} has no symbolic view: give a SymbolicEnv (of a wrapped environment, its .unwrapped)"
+            )
         self.env, self.vocabulary, self.goal = env, vocabulary, goal
         self.settings, self.seed, self.true_model = settings or RampSettings(), seed, true_model
         if true_model is not None and self.settings.schedule != "published":
-            raise ConfigError("true_model: only the published schedule looks at it; the plans of a safe model need no check")
+            raise ConfigError(
+                "true_model: only the published schedule looks at it; the plans of a safe model need no check"
+            )
         self.agent = Agent(env, vocabulary, self.settings, seed)
         self.records: list[MapRecord] = []
 
@@ -60,7 +74,8 @@ class Ramp:
 
         Args:
             steps: budget.
-            options: handed to every `env.reset` on this map, which must always return to the same start (crafting: {"map": instance}).
+            options: handed to every `env.reset` on this map, which must always return to the same
+                start (crafting: {"map": instance}).
 
         Raises:
             ConfigError: no steps, or resets that do not return to the same start.
@@ -70,15 +85,23 @@ class Ramp:
             raise ConfigError(f"steps {steps}: give a map at least one")
         arguments = (self.agent, self.env, self.goal, len(self.records), steps, options)
         published = self.settings.schedule == "published"
-        run = PublishedMapRun(*arguments, true_model=self.true_model) if published else MapRun(*arguments)
+        run = (
+            PublishedMapRun(*arguments, true_model=self.true_model)
+            if published
+            else MapRun(*arguments)
+        )
         self.records.append(run.run())
         return self.records[-1]
 
     def run(
-        self, maps: Sequence[Mapping[str, Any] | None], steps: int, folder: str | Path | None = None,
+        self,
+        maps: Sequence[Mapping[str, Any] | None],
+        steps: int,
+        folder: str | Path | None = None,
         progress: Callable[[MapRecord], object] | None = None,
-    ) -> list[MapRecord]:  # fmt: skip
-        """Go through maps in order, saving after each; those that this run has already done are skipped.
+    ) -> list[MapRecord]:
+        """Go through maps in order, saving after each; those that this run has already done are
+        skipped.
 
         Args:
             maps: options of `run_map`.
@@ -95,7 +118,9 @@ class Ramp:
         return self.records
 
     def save(self, folder: str | Path) -> None:
-        """Write everything needed to go on (ramp.pt: tensors and plain values), the settings and the action model (JSON)."""
+        """Write everything needed to go on (ramp.pt: tensors and plain values), the settings and
+        the action model (JSON).
+        """
         folder = Path(folder)
         content = {
             "format": FORMAT,
@@ -111,21 +136,40 @@ class Ramp:
 
     @staticmethod
     def load(
-        folder: str | Path, env: SymbolicEnv, vocabulary: Vocabulary, goal: Goal, *, true_model: NumericModel | None = None
-    ) -> Ramp:  # fmt: skip
+        folder: str | Path,
+        env: SymbolicEnv,
+        vocabulary: Vocabulary,
+        goal: Goal,
+        *,
+        true_model: NumericModel | None = None,
+    ) -> Ramp:
         """What `save` wrote, ready to go on as if it had never stopped. Raises CheckpointError."""
         path = Path(folder) / STATE
         try:
             content = torch.load(path, weights_only=True)
             if content["format"] != FORMAT:
-                raise CheckpointError(f"{path}: has format {content['format']}, this version reads {FORMAT}: repeat the run")
-            ramp = Ramp(env, vocabulary, goal, RampSettings.from_dict(content["settings"]), seed=content["seed"], true_model=true_model)
+                raise CheckpointError(
+                    f"{path}: has format {content['format']}, this version reads {FORMAT}: repeat the run"
+                )
+            ramp = Ramp(
+                env,
+                vocabulary,
+                goal,
+                RampSettings.from_dict(content["settings"]),
+                seed=content["seed"],
+                true_model=true_model,
+            )
             ramp.agent.load_state_dict(content["agent"])
-            ramp.records = [MapRecord(**{**one, "best_plan": [tuple(call) for call in one["best_plan"]]}) for one in content["records"]]
+            ramp.records = [
+                MapRecord(**{**one, "best_plan": [tuple(call) for call in one["best_plan"]]})
+                for one in content["records"]
+            ]
         except (CheckpointError, ConfigError):
             raise
         except Exception as error:  # torch raises nearly anything for a damaged file
-            raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}): delete {folder} and run again") from error
+            raise CheckpointError(
+                f"{path}: cannot be read ({type(error).__name__}): delete {folder} and run again"
+            ) from error
         return ramp
 
 

@@ -1,11 +1,14 @@
-"""Planning by shooting: at every step, search for the best action sequence in a dynamics model and take its first action.
+"""Planning by shooting: at every step, search for the best action sequence in a dynamics model and
+take its first action.
 
     planner = ShootingPlanner(model, env.action_space, ShootingSettings(horizon=20))
     action = planner.act(observation)
 
-works with every `worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model (`encode`), a simulator. A simulator goes on from its
-own state rather than from the observation; `ShootingPlanner.for_env(env)` builds the true dynamics of a MuJoCo task and reads that state
-from the running environment. The search itself is in `worldplan.planners.shooting.search`, the roll-outs in `worldplan.planners.shooting.rollouts`.
+works with every `worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model
+(`encode`), a simulator. A simulator goes on from its own state rather than from the observation;
+`ShootingPlanner.for_env(env)` builds the true dynamics of a MuJoCo task and reads that state from
+the running environment. The search itself is in `worldplan.planners.shooting.search`, the roll-outs
+in `worldplan.planners.shooting.rollouts`.
 """
 
 from __future__ import annotations
@@ -30,7 +33,17 @@ from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
 from worldplan.planners.shooting.search import Candidates, Plan, ShootingSettings, search
 from worldplan.world_models.ensemble.uncertainty import Penalty
 
-__all__ = ["Candidates", "Plan", "Policy", "Reward", "RollOuts", "ShootingPlanner", "ShootingSettings", "Value", "search"]
+__all__ = [
+    "Candidates",
+    "Plan",
+    "Policy",
+    "Reward",
+    "RollOuts",
+    "ShootingPlanner",
+    "ShootingSettings",
+    "Value",
+    "search",
+]
 
 
 class ShootingPlanner(SingleDecisions):
@@ -43,17 +56,22 @@ class ShootingPlanner(SingleDecisions):
         policy: proposes candidates, as many as `settings.proposals` says.
         terminal_value: what lies beyond the horizon.
         reward: replaces the model's reward.
-        penalty, penalty_weight: on what an ensemble is unsure of, taken off a candidate's score; see `worldplan.world_models.ensemble.uncertainty`.
+        penalty, penalty_weight: on what an ensemble is unsure of, taken off a candidate's score;
+            see `worldplan.world_models.ensemble.uncertainty`.
         particles: roll-outs per candidate, for random models.
         discount: per step.
-        encode: batched observations -> (envs, observation of the model); by default arrays are flattened.
-        read_state: the simulator's states (envs, state) right now, for `plan` calls that do not give them.
-        noise: added to the first action, as a share of the plan's own spread there; 0 for evaluation.
+        encode: batched observations -> (envs, observation of the model); by default arrays are
+            flattened.
+        read_state: the simulator's states (envs, state) right now, for `plan` calls that do not
+            give them.
+        noise: added to the first action, as a share of the plan's own spread there; 0 for
+            evaluation.
         seed: of all draws.
         device: where the candidates are; a model is moved there.
 
-    The search begins at the last plan, one step on. `restart` forgets it where an episode begins, `reset` everywhere.
-    Raises ConfigError for a space or a size that does not fit, Diverged where no candidate can be scored.
+    The search begins at the last plan, one step on. `restart` forgets it where an episode begins,
+    `reset` everywhere. Raises ConfigError for a space or a size that does not fit, Diverged where
+    no candidate can be scored.
     """
 
     def __init__(
@@ -76,26 +94,41 @@ class ShootingPlanner(SingleDecisions):
         device: torch.device | str = "cpu",
     ) -> None:
         self.model, self.settings = model, settings or ShootingSettings()
-        self._rollouts = RollOuts(model, discount, policy, terminal_value, reward, penalty, penalty_weight, particles)
+        self._rollouts = RollOuts(
+            model, discount, policy, terminal_value, reward, penalty, penalty_weight, particles
+        )
         if self.settings.proposal_count and policy is None:
-            raise ConfigError(f"proposals: {self.settings.proposals} of the candidates are to come from a policy: pass policy, or set it to 0")
+            raise ConfigError(
+                f"proposals: {self.settings.proposals} of the candidates are to come from a policy: pass policy, or set it to 0"
+            )
         if noise < 0:
             raise ConfigError(f"noise: {noise} must not be negative")
         self._space = _bounded(action_space, model.action_size)
         self._encode, self._read_state, self._noise, self._seed = encode, read_state, noise, seed
         self.device = torch.device(device)
         model.to(self.device)
-        self._low = torch.as_tensor(self._space.low, dtype=torch.float32, device=self.device).flatten()
-        self._high = torch.as_tensor(self._space.high, dtype=torch.float32, device=self.device).flatten()
+        self._low = torch.as_tensor(
+            self._space.low, dtype=torch.float32, device=self.device
+        ).flatten()
+        self._high = torch.as_tensor(
+            self._space.high, dtype=torch.float32, device=self.device
+        ).flatten()
         self.reset(seed=seed)
 
     @classmethod
     def for_env(
-        cls, env: gym.Env[Any, Any] | VectorEnv, settings: ShootingSettings | None = None, *, threads: int | None = None, **kwargs: Any
+        cls,
+        env: gym.Env[Any, Any] | VectorEnv,
+        settings: ShootingSettings | None = None,
+        *,
+        threads: int | None = None,
+        **kwargs: Any,
     ) -> ShootingPlanner:
-        """Plans in the true dynamics of `env`, a MuJoCo task from gymnasium.make or a SyncVectorEnv of them, from its state right now.
+        """Plans in the true dynamics of `env`, a MuJoCo task from gymnasium.make or a SyncVectorEnv
+        of them, from its state right now.
 
-        The environment itself is only read: the dynamics are a copy of it, made with the same arguments and stepped by `threads` threads.
+        The environment itself is only read: the dynamics are a copy of it, made with the same
+        arguments and stepped by `threads` threads.
         """
         live = list(env.envs) if isinstance(env, SyncVectorEnv) else [env]
         bare: list[Any] = [one.unwrapped for one in live]
@@ -106,7 +139,9 @@ class ShootingPlanner(SingleDecisions):
                 "pass a model of your own to ShootingPlanner"
             )
         if live[0].action_space != bare[0].action_space:
-            raise ConfigError(f"{spec.id}: a wrapper changes its actions, so they mean something else to the simulator: plan without that wrapper")
+            raise ConfigError(
+                f"{spec.id}: a wrapper changes its actions, so they mean something else to the simulator: plan without that wrapper"
+            )
         made_with = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
         model = MujocoDynamics(spec.id, threads=threads, **made_with)
 
@@ -117,7 +152,9 @@ class ShootingPlanner(SingleDecisions):
 
     def reset(self, *, seed: int | None = None) -> None:
         """Forget all plans; the draws begin again from `seed`, or from that of the constructor."""
-        self._generator = torch.Generator(self.device).manual_seed(self._seed if seed is None else seed)
+        self._generator = torch.Generator(self.device).manual_seed(
+            self._seed if seed is None else seed
+        )
         self._last: Plan | None = None
 
     def restart(self, begun: np.ndarray) -> None:
@@ -128,11 +165,19 @@ class ShootingPlanner(SingleDecisions):
 
     def plan(self, observation: Any, *, state: np.ndarray | None = None) -> Decision:
         """One decision; `state` (state,) is the simulator's, for a model that has one."""
-        batched = {key: value[None] for key, value in observation.items()} if isinstance(observation, Mapping) else np.asarray(observation)[None]
-        return self.plan_batch(batched, states=None if state is None else np.asarray(state)[None])[0]
+        batched = (
+            {key: value[None] for key, value in observation.items()}
+            if isinstance(observation, Mapping)
+            else np.asarray(observation)[None]
+        )
+        return self.plan_batch(batched, states=None if state is None else np.asarray(state)[None])[
+            0
+        ]
 
     def plan_batch(self, observations: Any, *, states: np.ndarray | None = None) -> list[Decision]:
-        """Decisions for all environments out of one search; `states` (envs, state) are the simulator's."""
+        """Decisions for all environments out of one search; `states` (envs, state) are the
+        simulator's.
+        """
         began = time.perf_counter()
         start = self._observe(observations)
         plan = self._search(start, self._states(states, len(start)))
@@ -145,10 +190,26 @@ class ShootingPlanner(SingleDecisions):
 
     def _search(self, start: Tensor, state: Tensor | None) -> Plan:
         settings = self.settings
-        evaluate = self._rollouts.candidates(start, state, settings.proposal_count, self._low, self._high, self._generator)
+        evaluate = self._rollouts.candidates(
+            start, state, settings.proposal_count, self._low, self._high, self._generator
+        )
         last = self._last if self._last is not None and len(self._last.mean) == len(start) else None
-        mean, elites, scale = (self._centre(len(start)), None, None) if last is None else (last.mean, last.elites, last.scale)
-        return search(evaluate, settings, mean, None, self._low, self._high, self._generator, elites=elites, scale=scale)
+        mean, elites, scale = (
+            (self._centre(len(start)), None, None)
+            if last is None
+            else (last.mean, last.elites, last.scale)
+        )
+        return search(
+            evaluate,
+            settings,
+            mean,
+            None,
+            self._low,
+            self._high,
+            self._generator,
+            elites=elites,
+            scale=scale,
+        )
 
     def _centre(self, envs: int) -> Tensor:
         return ((self._low + self._high) / 2).expand(envs, self.settings.horizon, -1)
@@ -163,7 +224,9 @@ class ShootingPlanner(SingleDecisions):
         else:
             start = torch.as_tensor(np.asarray(observations)).flatten(1)
         if start.ndim != 2 or start.shape[1] != self.model.observation_size:
-            raise ConfigError(f"observations have shape {tuple(start.shape)}, the model expects (envs, {self.model.observation_size})")
+            raise ConfigError(
+                f"observations have shape {tuple(start.shape)}, the model expects (envs, {self.model.observation_size})"
+            )
         return start.to(self.device, torch.float32)
 
     def _states(self, states: np.ndarray | None, envs: int) -> Tensor | None:
@@ -177,23 +240,46 @@ class ShootingPlanner(SingleDecisions):
                 "plan_batch(), or make the planner with ShootingPlanner.for_env(env)"
             )
         if np.shape(states) != (envs, self.model.state_size):
-            raise ConfigError(f"states have shape {np.shape(states)}, expected ({envs}, {self.model.state_size}): one for each observation")
+            raise ConfigError(
+                f"states have shape {np.shape(states)}, expected ({envs}, {self.model.state_size}): one for each observation"
+            )
         return torch.as_tensor(states, dtype=torch.float64, device=self.device)
 
     def _decisions(self, action: Tensor, plan: Plan, began: float) -> list[Decision]:
-        actions = action.cpu().numpy().astype(self._space.dtype).reshape(-1, *(self._space.shape or ()))
+        actions = (
+            action.cpu().numpy().astype(self._space.dtype).reshape(-1, *(self._space.shape or ()))
+        )
         actions = np.clip(actions, self._space.low, self._space.high)  # rounding may leave the box
-        told = {name: getattr(plan, name).cpu().numpy() for name in ("mean", "std", "elites", "scores", "weights")}
+        told = {
+            name: getattr(plan, name).cpu().numpy()
+            for name in ("mean", "std", "elites", "scores", "weights")
+        }
         values = plan.value.tolist()
         seconds = (time.perf_counter() - began) / len(values)
         return [
-            Decision(actions[i], values[i], None, "heuristic", seconds, {name: value[i] for name, value in told.items()}) for i in range(len(values))
+            Decision(
+                actions[i],
+                values[i],
+                None,
+                "heuristic",
+                seconds,
+                {name: value[i] for name, value in told.items()},
+            )
+            for i in range(len(values))
         ]
 
 
 def _bounded(space: gym.Space[Any], size: int) -> spaces.Box:
-    if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating) or not space.is_bounded("both"):
-        raise ConfigError(f"shooting draws actions between bounds: the action space must be a bounded Box of real numbers, not {space}")
+    if (
+        not isinstance(space, spaces.Box)
+        or not np.issubdtype(space.dtype, np.floating)
+        or not space.is_bounded("both")
+    ):
+        raise ConfigError(
+            f"shooting draws actions between bounds: the action space must be a bounded Box of real numbers, not {space}"
+        )
     if int(np.prod(space.shape)) != size:
-        raise ConfigError(f"the action space {space} has {int(np.prod(space.shape))} numbers, the model's actions have {size}")
+        raise ConfigError(
+            f"the action space {space} has {int(np.prod(space.shape))} numbers, the model's actions have {size}"
+        )
     return space

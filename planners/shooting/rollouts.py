@@ -1,4 +1,6 @@
-"""Scores of action sequences in any dynamics model: every candidate of every environment is one row of one batch."""
+"""Scores of action sequences in any dynamics model: every candidate of every environment is one row
+of one batch.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,23 @@ Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class RollOuts:
-    """What a sequence of actions is worth: discounted reward, less the penalties on the way, plus the value of the end.
+    """What a sequence of actions is worth: discounted reward, less the penalties on the way, plus
+    the value of the end.
 
     Args:
         model: what stands for the world.
         discount: per step.
-        policy: makes the proposals, one action at a time from what the model shows; needed where proposals are asked for.
-        terminal_value: of the last observation; nothing by default. A roll-out that terminated has none.
+        policy: makes the proposals, one action at a time from what the model shows; needed where
+            proposals are asked for.
+        terminal_value: of the last observation; nothing by default. A roll-out that terminated has
+            none.
         reward: replaces the model's own.
-        penalty: of what the ensemble's members say, see `worldplan.world_models.ensemble.uncertainty`; its sum over the steps, discounted, times
-            `penalty_weight`, is taken off the score. Raises ConfigError with a model without members.
-        particles: roll-outs per candidate, averaged; more than one makes sense for a random model (Chua et al., 2018, take 20).
+        penalty: of what the ensemble's members say, see
+            `worldplan.world_models.ensemble.uncertainty`; its sum over the steps, discounted, times
+            `penalty_weight`, is taken off the score. Raises ConfigError with a model without
+            members.
+        particles: roll-outs per candidate, averaged; more than one makes sense for a random model
+            (Chua et al., 2018, take 20).
     """
 
     model: DynamicsModel
@@ -56,9 +64,16 @@ class RollOuts:
             raise ConfigError(f"particles: {self.particles} is too small: give at least 1")
 
     def candidates(
-        self, observation: Tensor, state: Tensor | None, proposals: int, low: Tensor, high: Tensor, generator: torch.Generator
+        self,
+        observation: Tensor,
+        state: Tensor | None,
+        proposals: int,
+        low: Tensor,
+        high: Tensor,
+        generator: torch.Generator,
     ) -> Candidates:
-        """The evaluator for a search that begins at `observation` (envs, observation) and, for a simulator, `state` (envs, state).
+        """The evaluator for a search that begins at `observation` (envs, observation) and, for a
+        simulator, `state` (envs, state).
 
         Every call appends `proposals` roll-outs of the policy, cut to `low` and `high` (action,).
         """
@@ -88,36 +103,69 @@ class RollOuts:
         taken = []
         for step in range(horizon):
             action = sequences[:, :, step]
-            if proposals and self.policy is not None:  # all particles of a candidate do what its first one suggests
+            if (
+                proposals and self.policy is not None
+            ):  # all particles of a candidate do what its first one suggests
                 seen = observation.view(*shape, -1)[:, drawn:, 0].flatten(0, 1)
-                action = torch.cat([action, self.policy(seen, generator).view(envs, proposals, -1).clamp(*bounds)], 1)
+                action = torch.cat(
+                    [action, self.policy(seen, generator).view(envs, proposals, -1).clamp(*bounds)],
+                    1,
+                )
             taken.append(action)
             repeated = action.unsqueeze(2).expand(*shape, -1).flatten(0, 2)
-            following, reward, terminated, state = self._step(observation, repeated, state, alive, generator)
+            following, reward, terminated, state = self._step(
+                observation, repeated, state, alive, generator
+            )
             total = total + torch.where(alive, self.discount**step * reward, 0)
             alive = alive & ~terminated
-            observation = torch.where(alive.unsqueeze(-1), following, observation)  # rows that are over stand still, unused
+            observation = torch.where(
+                alive.unsqueeze(-1), following, observation
+            )  # rows that are over stand still, unused
         if self.terminal_value is not None:
-            total = total + torch.where(alive, self.discount**horizon * self.terminal_value(observation), 0)
+            total = total + torch.where(
+                alive, self.discount**horizon * self.terminal_value(observation), 0
+            )
         return torch.stack(taken, 2), total.view(shape).mean(-1)
 
     def _step(
-        self, observation: Tensor, action: Tensor, state: Tensor | None, alive: Tensor, generator: torch.Generator
+        self,
+        observation: Tensor,
+        action: Tensor,
+        state: Tensor | None,
+        alive: Tensor,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Next observation, reward less penalty (NaN where the model left the finite numbers), termination and state."""
-        told = _ask(self.model, observation, action, state, alive, generator, self.penalty is not None)
+        """Next observation, reward less penalty (NaN where the model left the finite numbers),
+        termination and state.
+        """
+        told = _ask(
+            self.model, observation, action, state, alive, generator, self.penalty is not None
+        )
         following = told.next_observation
         reward = told.reward if self.reward is None else self.reward(observation, action, following)
         if self.penalty is not None:
             if told.members is None:
-                raise ConfigError(f"a penalty on uncertainty needs an ensemble, but {type(self.model).__name__} has no members: leave penalty out")
+                raise ConfigError(
+                    f"a penalty on uncertainty needs an ensemble, but {type(self.model).__name__} has no members: leave penalty out"
+                )
             sample = torch.cat([following, told.reward.unsqueeze(-1)], -1)
             reward = reward - self.penalty_weight * self.penalty(told.members, sample)
-        return following, torch.where(following.isfinite().all(-1), reward, torch.nan), told.terminated, told.state
+        return (
+            following,
+            torch.where(following.isfinite().all(-1), reward, torch.nan),
+            told.terminated,
+            told.state,
+        )
 
 
 def _ask(
-    model: DynamicsModel, observation: Tensor, action: Tensor, state: Tensor | None, alive: Tensor, generator: torch.Generator, members: bool
+    model: DynamicsModel,
+    observation: Tensor,
+    action: Tensor,
+    state: Tensor | None,
+    alive: Tensor,
+    generator: torch.Generator,
+    members: bool,
 ) -> Prediction:
     """One step of all rows. A simulator costs by the row, so it is asked for the living ones only."""
     if state is None or members or bool(alive.all()):
@@ -129,7 +177,12 @@ def _ask(
     following = observation.index_copy(0, index, told.next_observation)
     reward = torch.zeros_like(observation[:, 0]).index_copy(0, index, told.reward)
     terminated = torch.ones_like(alive).index_copy(0, index, told.terminated)
-    return Prediction(following, reward, terminated, state if told.state is None else state.index_copy(0, index, told.state))
+    return Prediction(
+        following,
+        reward,
+        terminated,
+        state if told.state is None else state.index_copy(0, index, told.state),
+    )
 
 
 def _rows(values: Tensor, shape: tuple[int, int, int]) -> Tensor:

@@ -1,12 +1,15 @@
 """Sampling-based search over action sequences: MPPI, CEM and iCEM, for many environments at once.
 
-One loop serves all three: draw sequences around a mean, have them scored, keep the best ("elites"), move mean and spread to them. CEM
-(Rubinstein & Kroese, 2004; Chua et al., 2018) counts all elites alike, MPPI (Williams et al., 2015) by the softmax of their scores, as in
-TD-MPC (Hansen et al., 2022); iCEM (Pinneri et al., 2020) is CEM with noise that is correlated in time, elites kept from one iteration
-and one decision to the next, a shrinking population and the mean itself as a candidate of the last iteration.
+One loop serves all three: draw sequences around a mean, have them scored, keep the best ("elites"),
+move mean and spread to them. CEM (Rubinstein & Kroese, 2004; Chua et al., 2018) counts all elites
+alike, MPPI (Williams et al., 2015) by the softmax of their scores, as in TD-MPC (Hansen et al.,
+2022); iCEM (Pinneri et al., 2020) is CEM with noise that is correlated in time, elites kept from
+one iteration and one decision to the next, a shrinking population and the mean itself as a
+candidate of the last iteration.
 
-Who scores the sequences is not known here: see `worldplan.planners.shooting.rollouts` for dynamics models. Actions are in the units of the
-environment; spreads in the settings are in units of half the range of each action, so that 1 reaches from the centre to the bounds.
+Who scores the sequences is not known here: see `worldplan.planners.shooting.rollouts` for dynamics
+models. Actions are in the units of the environment; spreads in the settings are in units of half
+the range of each action, so that 1 reaches from the centre to the bounds.
 """
 
 from __future__ import annotations
@@ -41,21 +44,31 @@ class ShootingSettings:
 
     Args:
         method: "mppi", "cem" or "icem".
-        samples: candidates per environment in the first iteration, proposals included; kept elites come on top.
+        samples: candidates per environment in the first iteration, proposals included; kept elites
+            come on top.
         elites: how many of the best candidates count.
         iterations: rounds of drawing and scoring per decision.
         horizon: steps of a sequence.
-        temperature: of MPPI's weights, exp(score / (temperature * scale)): low trusts the best, high counts all elites alike.
-        scale: what scores are divided by before: "elites", the range of the elites' scores; "running", a running mean over decisions of the
-            5 % to 95 % range of all candidates' scores (where the elites' own differences may be noise, as with a sparse reward); "none".
-        min_std, max_std: bounds of the spread, in half ranges of the action; a search without a given spread begins at max_std.
+        temperature: of MPPI's weights, exp(score / (temperature * scale)): low trusts the best,
+            high counts all elites alike.
+        scale: what scores are divided by before: "elites", the range of the elites' scores;
+            "running", a running mean over decisions of the 5 % to 95 % range of all candidates'
+            scores (where the elites' own differences may be noise, as with a sparse reward);
+            "none".
+        min_std, max_std: bounds of the spread, in half ranges of the action; a search without a
+            given spread begins at max_std.
         momentum: share of the old mean in the new one.
         proposals: share of `samples` that the evaluator proposes itself (0 to 1).
-        pick: first action: "mean" of the elites, the "best" elite's, or an elite's drawn by weight ("draw"); None: best for iCEM, else mean.
-        finest: the candidates' noise is scaled by factors from 1 down to this, so that one search looks far and near at once; 1 for none.
-        noise_exponent: the noise has the power spectrum 1 / f ** noise_exponent over the sequence; None: 2 for iCEM, else 0 (white).
-        keep: share of the elites that are candidates again in the next iteration and decision; None: 0.3 for iCEM, else 0.
-        shrink: the population is divided by this after every iteration, down to twice the elites; None: 1.25 for iCEM, else 1.
+        pick: first action: "mean" of the elites, the "best" elite's, or an elite's drawn by weight
+            ("draw"); None: best for iCEM, else mean.
+        finest: the candidates' noise is scaled by factors from 1 down to this, so that one search
+            looks far and near at once; 1 for none.
+        noise_exponent: the noise has the power spectrum 1 / f ** noise_exponent over the sequence;
+            None: 2 for iCEM, else 0 (white).
+        keep: share of the elites that are candidates again in the next iteration and decision;
+            None: 0.3 for iCEM, else 0.
+        shrink: the population is divided by this after every iteration, down to twice the elites;
+            None: 1.25 for iCEM, else 1.
 
     Raises ConfigError for a number out of range and an unknown name.
     """
@@ -80,17 +93,27 @@ class ShootingSettings:
     def __post_init__(self) -> None:
         for name, known in (("method", METHODS), ("scale", SCALES), ("pick", (*PICKS, None))):
             if getattr(self, name) not in known:
-                raise ConfigError(f"{name}: '{getattr(self, name)}' is unknown: use {', '.join(str(choice) for choice in known)}")
+                raise ConfigError(
+                    f"{name}: '{getattr(self, name)}' is unknown: use {', '.join(str(choice) for choice in known)}"
+                )
         for name in ("samples", "elites", "iterations", "horizon"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is too small: give at least 1")
         if self.elites > self.samples:
-            raise ConfigError(f"elites: {self.elites} of {self.samples} samples cannot be the best: give elites <= samples")
+            raise ConfigError(
+                f"elites: {self.elites} of {self.samples} samples cannot be the best: give elites <= samples"
+            )
         if not self.temperature > 0:
             raise ConfigError(f"temperature: {self.temperature} must be positive")
         if not 0 < self.min_std <= self.max_std:
-            raise ConfigError(f"min_std {self.min_std} and max_std {self.max_std}: both must be positive, the first not above the second")
-        for name, value in (("momentum", self.momentum), ("proposals", self.proposals), ("keep", self.kept_share)):
+            raise ConfigError(
+                f"min_std {self.min_std} and max_std {self.max_std}: both must be positive, the first not above the second"
+            )
+        for name, value in (
+            ("momentum", self.momentum),
+            ("proposals", self.proposals),
+            ("keep", self.kept_share),
+        ):
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name}: {value} is a share: give 0 to 1")
         self._check_noise()
@@ -111,7 +134,9 @@ class ShootingSettings:
     @property
     def colour(self) -> float:
         """Exponent of the noise's spectrum."""
-        return (2.0 if self.improved else 0.0) if self.noise_exponent is None else self.noise_exponent
+        return (
+            (2.0 if self.improved else 0.0) if self.noise_exponent is None else self.noise_exponent
+        )
 
     @property
     def kept_share(self) -> float:
@@ -140,7 +165,9 @@ class ShootingSettings:
 
     def drawn(self, iteration: int) -> int:
         """How many sequences iteration 0, 1, ... draws."""
-        population = max(round(self.samples / self.shrinking**iteration), min(2 * self.elites, self.samples))
+        population = max(
+            round(self.samples / self.shrinking**iteration), min(2 * self.elites, self.samples)
+        )
         return max(population - self.proposal_count, 0)
 
 
@@ -165,10 +192,14 @@ class Plan:
     value: Tensor
     scale: Tensor
 
-    def first_action(self, pick: Literal["mean", "best", "draw"], generator: torch.Generator | None = None) -> Tensor:
-        """(envs, action): the first action of the mean, of the best elite, or of one elite drawn by weight.
+    def first_action(
+        self, pick: Literal["mean", "best", "draw"], generator: torch.Generator | None = None
+    ) -> Tensor:
+        """(envs, action): the first action of the mean, of the best elite, or of one elite drawn by
+        weight.
 
-        Drawing never waits for a GPU: the largest of weight / exponential noise wins, which is the Gumbel trick.
+        Drawing never waits for a GPU: the largest of weight / exponential noise wins, which is the
+        Gumbel trick.
         """
         if pick == "mean":
             return self.mean[:, 0]
@@ -182,13 +213,25 @@ class Plan:
 
     def shifted(self) -> Plan:
         """The plan one step later: the first action is done, the last one held for one more step."""
-        return Plan(_shift(self.mean), _shift(self.std), _shift(self.elites), self.scores, self.weights, self.value, self.scale)
+        return Plan(
+            _shift(self.mean),
+            _shift(self.std),
+            _shift(self.elites),
+            self.scores,
+            self.weights,
+            self.value,
+            self.scale,
+        )
 
     def restarted(self, begun: Tensor, centre: Tensor) -> Plan:
-        """The plan with nothing to start from where `begun` (envs,) bool: `centre` (action,) in every step."""
+        """The plan with nothing to start from where `begun` (envs,) bool: `centre` (action,) in
+        every step.
+        """
         fresh = begun[:, None, None]
         mean = torch.where(fresh, centre, self.mean)
-        return replace(self, mean=mean, elites=torch.where(fresh.unsqueeze(1), mean.unsqueeze(1), self.elites))
+        return replace(
+            self, mean=mean, elites=torch.where(fresh.unsqueeze(1), mean.unsqueeze(1), self.elites)
+        )
 
 
 @torch.no_grad()
@@ -207,26 +250,39 @@ def search(
     """The best action sequences that sampling around `mean` finds.
 
     Args:
-        evaluate: scores sequences, see `Candidates`. A score that is not a finite number never wins.
+        evaluate: scores sequences, see `Candidates`. A score that is not a finite number never
+            wins.
         settings: the method and its numbers.
         mean: (envs, horizon, action), where to begin.
         std: (envs, horizon, action) in units of the environment; None begins at `settings.max_std`.
         low, high: (action,), finite bounds of the actions.
         generator: of all draws; on any device.
-        elites: (envs, k, horizon, action), the previous decision's, shifted; the first `settings.kept` are tried again.
+        elites: (envs, k, horizon, action), the previous decision's, shifted; the first
+            `settings.kept` are tried again.
         scale: (envs,), the previous decision's `Plan.scale`, for `settings.scale` "running".
 
-    Raises ConfigError for shapes that do not fit, Diverged where all candidates of an environment have no finite score.
+    Raises ConfigError for shapes that do not fit, Diverged where all candidates of an environment
+    have no finite score.
     """
     half = (high - low) / 2
     if mean.ndim != 3 or mean.shape[1:] != (settings.horizon, len(half)):
-        raise ConfigError(f"mean has shape {tuple(mean.shape)}, expected (envs, {settings.horizon}, {len(half)}): (envs, horizon, action)")
+        raise ConfigError(
+            f"mean has shape {tuple(mean.shape)}, expected (envs, {settings.horizon}, {len(half)}): (envs, horizon, action)"
+        )
     least, most = settings.min_std * half, settings.max_std * half
     std = most.expand_as(mean) if std is None else std
-    kept = mean.new_empty((len(mean), 0, *mean.shape[1:])) if elites is None else elites[:, : settings.kept]
+    kept = (
+        mean.new_empty((len(mean), 0, *mean.shape[1:]))
+        if elites is None
+        else elites[:, : settings.kept]
+    )
     for iteration in range(settings.iterations):
         drawn = _draw(settings, iteration, mean, std, generator)
-        extra = [kept, mean.unsqueeze(1)] if settings.improved and iteration == settings.iterations - 1 else [kept]
+        extra = (
+            [kept, mean.unsqueeze(1)]
+            if settings.improved and iteration == settings.iterations - 1
+            else [kept]
+        )
         sequences, scores = evaluate(torch.cat([drawn, *extra], 1).clamp(low, high))
         if sequences.shape[:2] != scores.shape or scores.shape[1] < settings.elites:
             raise ConfigError(
@@ -235,10 +291,16 @@ def search(
             )
         scores = torch.where(scores.isfinite(), scores, -torch.inf)
         best, index = scores.topk(settings.elites, 1)
-        kept_scale = scale if settings.scale == "running" and scale is not None else _scale(settings, scores, best)
+        kept_scale = (
+            scale
+            if settings.scale == "running" and scale is not None
+            else _scale(settings, scores, best)
+        )
         weights = _weights(settings, best, kept_scale)
         chosen = sequences.take_along_dim(index[..., None, None], 1)
-        chosen = torch.where(weights[..., None, None] > 0, chosen, mean.unsqueeze(1))  # a proposal may itself be no number
+        chosen = torch.where(
+            weights[..., None, None] > 0, chosen, mean.unsqueeze(1)
+        )  # a proposal may itself be no number
         mean, std = _refit(settings, mean, std, chosen, weights, least, most)
         kept = chosen[:, : settings.kept]
     if settings.scale == "running" and scale is not None:
@@ -248,31 +310,47 @@ def search(
     return Plan(mean, std, chosen, best, weights, value, kept_scale)
 
 
-def _draw(settings: ShootingSettings, iteration: int, mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
+def _draw(
+    settings: ShootingSettings,
+    iteration: int,
+    mean: Tensor,
+    std: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """Sequences (envs, n, horizon, action) around the mean, not yet cut to the bounds."""
-    noise = _normal(generator, mean.new_empty((len(mean), settings.drawn(iteration), *mean.shape[1:])))
+    noise = _normal(
+        generator, mean.new_empty((len(mean), settings.drawn(iteration), *mean.shape[1:]))
+    )
     noise = coloured(noise, settings.colour)
     if settings.finest < 1:  # evenly in the logarithm
-        factor = torch.linspace(0, math.log(settings.finest), noise.shape[1], device=noise.device, dtype=noise.dtype).exp()
+        factor = torch.linspace(
+            0, math.log(settings.finest), noise.shape[1], device=noise.device, dtype=noise.dtype
+        ).exp()
         noise = noise * factor[:, None, None]
     return mean.unsqueeze(1) + std.unsqueeze(1) * noise
 
 
 def coloured(noise: Tensor, exponent: float) -> Tensor:
-    """White noise (..., horizon, action) of unit variance filtered to the power spectrum 1 / f ** exponent, still of unit variance.
+    """White noise (..., horizon, action) of unit variance filtered to the power spectrum 1 / f **
+    exponent, still of unit variance.
 
-    The mean over the sequence (f = 0) gets the power of the lowest frequency that fits into it (Timmer & Koenig, 1995).
+    The mean over the sequence (f = 0) gets the power of the lowest frequency that fits into it
+    (Timmer & Koenig, 1995).
     """
     steps = noise.shape[-2]
     if exponent == 0 or steps == 1:
         return noise
-    amplitude = torch.fft.fftfreq(steps, device=noise.device, dtype=noise.dtype).abs().clamp_min(1 / steps) ** (-exponent / 2)
+    amplitude = torch.fft.fftfreq(steps, device=noise.device, dtype=noise.dtype).abs().clamp_min(
+        1 / steps
+    ) ** (-exponent / 2)
     amplitude = (amplitude / amplitude.square().mean().sqrt())[: steps // 2 + 1, None]
     return torch.fft.irfft(torch.fft.rfft(noise, dim=-2) * amplitude, n=steps, dim=-2)
 
 
 def _scale(settings: ShootingSettings, scores: Tensor, best: Tensor) -> Tensor:
-    """(envs,): what score differences are measured in; scores (envs, candidates), best (envs, elites) in falling order."""
+    """(envs,): what score differences are measured in; scores (envs, candidates), best (envs,
+    elites) in falling order.
+    """
     top = best[:, 0]
     if settings.scale == "none":
         return torch.ones_like(top)
@@ -281,7 +359,9 @@ def _scale(settings: ShootingSettings, scores: Tensor, best: Tensor) -> Tensor:
     if settings.scale == "elites":
         spread = top - torch.maximum(best[:, -1], lowest[:, 0])
     else:
-        low, high = torch.where(finite, scores, lowest).quantile(scores.new_tensor(PERCENTILES), dim=1)
+        low, high = torch.where(finite, scores, lowest).quantile(
+            scores.new_tensor(PERCENTILES), dim=1
+        )
         spread = high - low
     return spread.clamp_min(0) + 1e-6 * top.abs() + 1e-9  # differences below rounding are none
 
@@ -289,20 +369,32 @@ def _scale(settings: ShootingSettings, scores: Tensor, best: Tensor) -> Tensor:
 def _weights(settings: ShootingSettings, best: Tensor, scale: Tensor) -> Tensor:
     """(envs, elites), summing to 1; nothing for a score that is not finite."""
     if settings.method == "mppi":
-        return torch.softmax((best - best[:, :1]) / (settings.temperature * scale.unsqueeze(1)), 1).nan_to_num(0)
+        return torch.softmax(
+            (best - best[:, :1]) / (settings.temperature * scale.unsqueeze(1)), 1
+        ).nan_to_num(0)
     alive = best.isfinite().to(best.dtype)
     return alive / alive.sum(1, keepdim=True).clamp_min(1)
 
 
 def _refit(
-    settings: ShootingSettings, mean: Tensor, std: Tensor, elites: Tensor, weights: Tensor, least: Tensor, most: Tensor
+    settings: ShootingSettings,
+    mean: Tensor,
+    std: Tensor,
+    elites: Tensor,
+    weights: Tensor,
+    least: Tensor,
+    most: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the weighted elites; those of before for an environment without a living candidate."""
+    """Mean and spread of the weighted elites; those of before for an environment without a living
+    candidate.
+    """
     share = weights[..., None, None]
     centre = (share * elites).sum(1)
     spread = (share * (elites - centre.unsqueeze(1)).square()).sum(1).sqrt().clamp(least, most)
     alive = weights.sum(1)[:, None, None] > 0
-    return torch.where(alive, torch.lerp(centre, mean, settings.momentum), mean), torch.where(alive, spread, std)
+    return torch.where(alive, torch.lerp(centre, mean, settings.momentum), mean), torch.where(
+        alive, spread, std
+    )
 
 
 def _check_alive(best: Tensor) -> None:
@@ -321,8 +413,12 @@ def _shift(sequence: Tensor) -> Tensor:
 
 
 def _normal(generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+    return torch.randn(
+        like.shape, generator=generator, device=generator.device, dtype=like.dtype
+    ).to(like.device)
 
 
 def _uniform(generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.rand(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+    return torch.rand(
+        like.shape, generator=generator, device=generator.device, dtype=like.dtype
+    ).to(like.device)

@@ -14,8 +14,12 @@ from worldplan.envs.adroit import TASKS
 from worldplan.milp.errors import MissingExtra
 from worldplan.planners.episodes import make_environments
 
-needs_adroit = pytest.mark.skipif(importlib.util.find_spec("gymnasium_robotics") is None, reason="needs the extra adroit")
-pytestmark = pytest.mark.filterwarnings("ignore:.*reward functions were updated:UserWarning")  # of the dense rewards
+needs_adroit = pytest.mark.skipif(
+    importlib.util.find_spec("gymnasium_robotics") is None, reason="needs the extra adroit"
+)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*reward functions were updated:UserWarning"
+)  # of the dense rewards
 
 
 def named(task: str) -> str:
@@ -24,7 +28,9 @@ def named(task: str) -> str:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worldplan.envs.adroit.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"AdroitPen needs gymnasium-robotics: pip install 'worldplan\[adroit\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"AdroitPen needs gymnasium-robotics: pip install 'worldplan\[adroit\]'"
+    ):
         gym.make(named("Pen"))
 
 
@@ -57,7 +63,9 @@ def test_success_is_latched() -> None:
         _, reward, *_, info = env.step(np.zeros(28, np.float32))
         told.append((float(reward), info["is_success"]))
     assert told == [(0.0, False), (1.0, True), (0.0, True)]
-    assert not env.reset()[1]["is_success"] and not env.step(np.zeros(28, np.float32))[4]["is_success"]
+    assert (
+        not env.reset()[1]["is_success"] and not env.step(np.zeros(28, np.float32))[4]["is_success"]
+    )
     env.close()
 
 

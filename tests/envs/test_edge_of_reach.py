@@ -21,7 +21,9 @@ def test_edge_is_what_the_fastest_rollouts_reach_last():
         for step in range(1, horizon + 1):
             state = plane.move(state, 5 * state)
             assert bool(plane.is_edge(state, horizon)) == (step == horizon)
-    assert not bool(plane.is_edge(torch.tensor([12.5, 0.0]), horizon)), "beyond reach is not at its edge"
+    assert not bool(plane.is_edge(torch.tensor([12.5, 0.0]), horizon)), (
+        "beyond reach is not at its edge"
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -54,7 +56,9 @@ def _walk(plane, state, steps):
 
 
 def test_oracle_beats_dynamic_programming_on_a_grid_of_actions_never():
-    """Value iteration over integer moves: from integer states the oracle is attained, and no such policy does better."""
+    """Value iteration over integer moves: from integer states the oracle is attained, and no such
+    policy does better.
+    """
     plane, discount, size = Plane(goal=(4.0, 3.0), width=2.5, step=1.0), 0.9, 15
     axis = torch.arange(-size, size + 1, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
@@ -68,12 +72,17 @@ def test_oracle_beats_dynamic_programming_on_a_grid_of_actions_never():
             options.append(plane.reward(grid[i][:, j]) + discount * value[i][:, j])
         value = torch.stack(options).amax(0)
     inner = slice(5, -5)
-    torch.testing.assert_close(value[inner, inner], plane.oracle_value(grid, discount)[inner, inner], rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        value[inner, inner], plane.oracle_value(grid, discount)[inner, inner], rtol=1e-6, atol=1e-8
+    )
 
 
 def test_oracle_q_is_reward_plus_value():
     plane, generator = Plane(), torch.Generator().manual_seed(0)
-    state, action = plane.starts(50, generator) * 4, torch.rand((50, 2), generator=generator) * 2 - 1
+    state, action = (
+        plane.starts(50, generator) * 4,
+        torch.rand((50, 2), generator=generator) * 2 - 1,
+    )
     best = plane.oracle_q(state, plane.best_action(state), 0.99)
     torch.testing.assert_close(best, plane.oracle_value(state, 0.99))
     assert (plane.oracle_q(state, action, 0.99) <= best + 1e-6).all()
@@ -97,7 +106,9 @@ def test_environment_vector_environment_and_dynamics_agree():
         assert not ended and not endings[0] and late == lates[0] == (step == 29)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0.0}, {"goal": (1.0,)}, {"goal": (1.0, float("nan"))}, {"episode": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"width": 0.0}, {"goal": (1.0,)}, {"goal": (1.0, float("nan"))}, {"episode": 0}]
+)
 def test_wrong_settings(wrong):
     with pytest.raises(ConfigError):
         Plane(**wrong)

@@ -1,4 +1,6 @@
-"""The swing-up tasks: their physics, rewards and successes, and that planning alone stands both pendulums up."""
+"""The swing-up tasks: their physics, rewards and successes, and that planning alone stands both
+pendulums up.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,14 @@ def test_it_begins_hanging_and_rests_there_without_reward(env: Any) -> None:
 
 
 def test_one_by_one_equals_the_batch(env: Any) -> None:
-    """Observation, reward and state of `step` and of the planner's dynamics, also where the cart is at the end of its rail."""
+    """Observation, reward and state of `step` and of the planner's dynamics, also where the cart is
+    at the end of its rail.
+    """
     random = np.random.default_rng(0)
-    states, actions = random.uniform(-3, 3, (40, 4)), random.uniform(-1, 1, (40, 1)).astype(np.float32)
+    states, actions = (
+        random.uniform(-3, 3, (40, 4)),
+        random.uniform(-1, 1, (40, 1)).astype(np.float32),
+    )
     dynamics = MujocoDynamics(env.spec.id, threads=1, **env.spec.kwargs)
     assert dynamics.vectorised
     batch = dynamics.step_numpy(states, actions.astype(np.float64))
@@ -60,7 +67,9 @@ def test_one_by_one_equals_the_batch(env: Any) -> None:
         put(env, state)
         observation, reward, _, _, _ = env.step(action)
         np.testing.assert_allclose(batch.observation[index], observation, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(batch.state[index], env.unwrapped.state_vector(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            batch.state[index], env.unwrapped.state_vector(), rtol=0, atol=1e-12
+        )
         assert batch.reward[index] == pytest.approx(reward, abs=1e-12)
     assert batch.reward.std() > 0.1
     assert not batch.terminated.any()
@@ -91,7 +100,9 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 def test_the_acrobot_is_a_frictionless_double_pendulum_of_thin_rods() -> None:
-    """Its energy by hand equals the engine's and stays the same; with friction at the elbow it falls."""
+    """Its energy by hand equals the engine's and stays the same; with friction at the elbow it
+    falls.
+    """
     task = Acrobot(length=(1.0, 0.7), mass=(1.0, 0.5))
     model = mujoco.MjModel.from_xml_string(task.mjcf)
     model.opt.timestep, model.opt.integrator = 0.002, mujoco.mjtIntegrator.mjINT_RK4
@@ -118,7 +129,9 @@ def test_the_acrobot_is_a_frictionless_double_pendulum_of_thin_rods() -> None:
 
 
 def test_the_acrobots_angular_momentum_is_the_engines() -> None:
-    """The momentum that belongs to the shoulder's angle; standing still over the shoulder, though bent, is not falling."""
+    """The momentum that belongs to the shoulder's angle; standing still over the shoulder, though
+    bent, is not falling.
+    """
     task = Acrobot(length=(1.0, 0.7), mass=(1.0, 0.5))
     model = mujoco.MjModel.from_xml_string(task.mjcf)
     data = mujoco.MjData(model)
@@ -129,7 +142,9 @@ def test_the_acrobots_angular_momentum_is_the_engines() -> None:
         momentum = np.zeros(2)
         mujoco.mj_mulM(model, data, momentum, data.qvel)
         assert ours == pytest.approx(momentum[0], abs=1e-9)
-    lean = np.arctan2(0.175 * np.sin(1.0), 1.0 + 0.175 * np.cos(1.0))  # moments of mass: 1 kg m up to the elbow, 0.175 kg m past it
+    lean = np.arctan2(
+        0.175 * np.sin(1.0), 1.0 + 0.175 * np.cos(1.0)
+    )  # moments of mass: 1 kg m up to the elbow, 0.175 kg m past it
     still, turning = task.falling(np.array([[lean, -1.0, 0.0, 0.0], [lean, -1.0, 0.1, 0.0]]))
     assert still == pytest.approx(0, abs=1e-12)
     assert turning > 0.01
@@ -139,10 +154,16 @@ def by_hand(task: Acrobot, angles: np.ndarray, speeds: np.ndarray) -> float:
     """Energy (J) of the two rods, heights measured from the shoulder."""
     (upper, lower), (heavy, light) = task.length, task.mass
     first, second, turn, own = angles[0], angles.sum(), speeds[0], speeds.sum()
-    height = heavy * upper / 2 * np.cos(first) + light * (upper * np.cos(first) + lower / 2 * np.cos(second))
+    height = heavy * upper / 2 * np.cos(first) + light * (
+        upper * np.cos(first) + lower / 2 * np.cos(second)
+    )
     across = upper * turn * np.cos(first) + lower / 2 * own * np.cos(second)
     down = upper * turn * np.sin(first) + lower / 2 * own * np.sin(second)
-    kinetic = heavy * upper**2 * turn**2 / 6 + light * (across**2 + down**2) / 2 + light * lower**2 * own**2 / 24
+    kinetic = (
+        heavy * upper**2 * turn**2 / 6
+        + light * (across**2 + down**2) / 2
+        + light * lower**2 * own**2 / 24
+    )
     return float(kinetic + GRAVITY * height)
 
 

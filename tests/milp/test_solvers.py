@@ -29,10 +29,15 @@ def knapsack(g, size, rows=2, *, integer=True):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"name": "cplex"}, "solver 'cplex' is unknown"), ({"time_limit": 0}, "time_limit is 0 s"), ({"time_limit": -1}, "time_limit"),
-        ({"time_limit": float("nan")}, "time_limit"), ({"gap": 1.0}, "gap is 1"), ({"gap": -0.1}, "gap"), ({"gap": float("nan")}, "gap"),
+        ({"name": "cplex"}, "solver 'cplex' is unknown"),
+        ({"time_limit": 0}, "time_limit is 0 s"),
+        ({"time_limit": -1}, "time_limit"),
+        ({"time_limit": float("nan")}, "time_limit"),
+        ({"gap": 1.0}, "gap is 1"),
+        ({"gap": -0.1}, "gap"),
+        ({"gap": float("nan")}, "gap"),
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         SolverSettings(**wrong)
@@ -64,7 +69,10 @@ def test_a_start_is_never_lost_to_the_time_limit(name):
     limited = open_session(program, SolverSettings(name, gap=0.0, time_limit=0.15)).solve(best.x)
     assert limited.status == "time_limit"
     assert limited.x is not None and limited.value >= best.value - 1e-6
-    assert limited.bound >= limited.value and (weights @ limited.x[x] <= weights.sum(1) / 3 + 1e-6).all()
+    assert (
+        limited.bound >= limited.value
+        and (weights @ limited.x[x] <= weights.sum(1) / 3 + 1e-6).all()
+    )
 
 
 def test_infeasible(name):
@@ -86,7 +94,9 @@ def test_unbounded_is_a_failure_not_an_answer(name):
 def test_missing_gurobi_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "gurobipy", None)
     program, *_ = knapsack(np.random.default_rng(0), 3)
-    with pytest.raises(SolverUnavailable, match=r"pip install 'worldplan\[gurobi\]'.*solver.name=highs"):
+    with pytest.raises(
+        SolverUnavailable, match=r"pip install 'worldplan\[gurobi\]'.*solver.name=highs"
+    ):
         open_session(program, SolverSettings("gurobi"))
 
 
@@ -129,7 +139,9 @@ def test_linear_programs_are_solved_again_after_every_kind_of_change(name):
         assert found.bound == pytest.approx(-truth.fun, abs=1e-7)
         # strong duality: rows' prices and the columns' reduced costs explain the value
         reduced = cost - found.row_dual @ weights
-        assert found.row_dual @ upper + np.maximum(reduced, 0) @ column_upper == pytest.approx(found.value, abs=1e-6)
+        assert found.row_dual @ upper + np.maximum(reduced, 0) @ column_upper == pytest.approx(
+            found.value, abs=1e-6
+        )
 
 
 def test_integer_programs_are_solved_again_after_every_kind_of_change(name):
@@ -162,7 +174,10 @@ def test_two_sided_rows_and_equalities(name):
 
 def test_a_quick_session_finds_the_same():
     program, *_ = knapsack(np.random.default_rng(4), 30, 4)
-    values = [open_session(program, SolverSettings(gap=0.0, quick=quick)).solve().value for quick in (False, True)]
+    values = [
+        open_session(program, SolverSettings(gap=0.0, quick=quick)).solve().value
+        for quick in (False, True)
+    ]
     assert values[0] == pytest.approx(values[1])
 
 

@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all, on a disk that is really full: the system refuses to write more than some bytes per file."""
+"""Files that appear whole or not at all, on a disk that is really full: the system refuses to write
+more than some bytes per file.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ sys.exit(worldplan.cli.main(sys.argv[1:]))
 def test_a_failed_write_names_the_file_and_leaves_it_as_it_was(writer: str, tmp_path: Path) -> None:
     file = tmp_path / "deep" / "kept.npz"
     replace_file(file, lambda draft: draft.write_text("old"))
-    done = subprocess.run([sys.executable, "-c", CODE, writer, str(file)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, writer, str(file)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert done.stderr == f"worldplan: {file}: File too large: check the disk and the permissions\n"
     assert file.read_text() == "old"

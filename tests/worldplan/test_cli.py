@@ -1,4 +1,6 @@
-"""The commands, end to end on small scenarios: what they print, what they write, and that it is right."""
+"""The commands, end to end on small scenarios: what they print, what they write, and that it is
+right.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,24 @@ from worldplan.world_models.arms.programme import build
 BANDITS = ROOT / "configs" / "bandits"
 TODAY = str(BANDITS / "example_log" / "today.csv")
 SMALL: dict[str, Any] = {
-    "name": "small", "programme": {"domain": "capacity", "arms": 6, "budget": 2, "horizon": 5}, "policies": ["random", "fluid", None],
-    "seeds": "0..1", "episodes": 2,
-}  # fmt: skip
+    "name": "small",
+    "programme": {"domain": "capacity", "arms": 6, "budget": 2, "horizon": 5},
+    "policies": ["random", "fluid", None],
+    "seeds": "0..1",
+    "episodes": 2,
+}
 LEARNING = {
-    "hidden": [6, 6], "pretrain_steps": 10, "updates": 10, "solves": 2, "episodes": 4, "batch": 8, "pool": 20, "replay": 50, "check_every": 10,
+    "hidden": [6, 6],
+    "pretrain_steps": 10,
+    "updates": 10,
+    "solves": 2,
+    "episodes": 4,
+    "batch": 8,
+    "pool": 20,
+    "replay": 50,
+    "check_every": 10,
     "check_episodes": 2,
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -46,21 +59,27 @@ def only_run(root: Path) -> Path:
     return folder
 
 
-# --- help ----------------------------------------------------------------------------------------------------------
+# --- help -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "doctor --help", "report --help", "bandits --help"])
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "doctor --help", "report --help", "bandits --help"]
+)
 def test_help_is_quick(words: str) -> None:
     code = (
         f"import sys; from worldplan.cli import main; code = main({words.split()!r});"
         "heavy = [name for name in ('torch', 'lightning', 'highspy', 'pyomo') if name in sys.modules]; sys.exit(code or ', '.join(heavy) or 0)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip()
 
 
-@pytest.mark.parametrize("words", ["bandits run", "bandits decide", "bandits bound", "evaluate", "fit"])
+@pytest.mark.parametrize(
+    "words", ["bandits run", "bandits decide", "bandits bound", "evaluate", "fit"]
+)
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words.split(), "--help"]) == 0
     printed = capsys.readouterr()
@@ -68,36 +87,66 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err == ""
 
 
-def test_print_config_can_be_used_again(scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = ["--episodes", "7", "--programme.arms=9", "--solver", "gurobi", "--policies", "random,whittle"]
+def test_print_config_can_be_used_again(
+    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [
+        "--episodes",
+        "7",
+        "--programme.arms=9",
+        "--solver",
+        "gurobi",
+        "--policies",
+        "random,whittle",
+    ]
     assert main(["bandits", "run", scenario, *overrides, "--print_config"]) == 0
     text = capsys.readouterr().out
     printed = yaml.safe_load(text)
-    assert (printed["episodes"], printed["programme"]["arms"], printed["solver"]["name"]) == (7, 9, "gurobi")
+    assert (printed["episodes"], printed["programme"]["arms"], printed["solver"]["name"]) == (
+        7,
+        9,
+        "gurobi",
+    )
     assert printed["policies"] == ["random", "whittle"]
     (tmp_path / "printed.yaml").write_text(text)
     assert main(["bandits", "run", "printed.yaml", "--print_config"]) == 0
     assert capsys.readouterr().out == text
 
 
-# --- run, evaluate, report -----------------------------------------------------------------------------------------
+# --- run, evaluate, report ------------------------------------------------------------------------
 
 
 def test_a_run_leaves_everything_and_can_be_used_again(
-    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    scenario: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert main(["bandits", "run", scenario, "--jobs", "1"]) == 0
     assert "upper bound on every policy" in capsys.readouterr().out
     folder = only_run(tmp_path)
-    for name in ("config.yaml", "versions.json", "seed", "summary.csv", "episodes.csv", "steps.csv", "bound.txt", "report.html"):
+    for name in (
+        "config.yaml",
+        "versions.json",
+        "seed",
+        "summary.csv",
+        "episodes.csv",
+        "steps.csv",
+        "bound.txt",
+        "report.html",
+    ):
         assert (folder / name).is_file(), name
     for name in ("policy_comparison", "step_rewards", "episode_fluid", "first_worker_loads"):
         assert (folder / "plots" / f"{name}.png").is_file(), name
     assert not (folder / "metrics.csv").exists(), "nothing was trained"
-    summary = pd.read_csv(folder / "summary.csv", keep_default_na=False, na_values=[""]).set_index("policy")
+    summary = pd.read_csv(folder / "summary.csv", keep_default_na=False, na_values=[""]).set_index(
+        "policy"
+    )
     assert set(summary.index) == {"random", "fluid", "null"}
     assert (summary["low"] <= summary["mean"]).all() and (summary["mean"] <= summary["high"]).all()
-    assert summary["bound_share"].between(0, 1.5, inclusive="neither").all()  # the bound is on the mean, luck may exceed it
+    assert (
+        summary["bound_share"].between(0, 1.5, inclusive="neither").all()
+    )  # the bound is on the mean, luck may exceed it
     assert summary.loc["fluid", "mean"] >= summary.loc["null", "mean"]
 
     monkeypatch.chdir("/")  # a run knows where its scenario lies
@@ -111,19 +160,49 @@ def test_a_run_leaves_everything_and_can_be_used_again(
 
 def test_a_learned_policy_leaves_metrics_and_checkpoints(scenario: str, tmp_path: Path) -> None:
     more = [f"--sequoia.{name}={value}" for name, value in LEARNING.items()]
-    assert main(["bandits", "run", scenario, "--jobs", "1", "--policies", "sequoia", "--seeds", "3", *more]) == 0
+    assert (
+        main(
+            [
+                "bandits",
+                "run",
+                scenario,
+                "--jobs",
+                "1",
+                "--policies",
+                "sequoia",
+                "--seeds",
+                "3",
+                *more,
+            ]
+        )
+        == 0
+    )
     folder = only_run(tmp_path)
     assert (folder / "plots" / "learning_curve_sequoia.png").exists()
     assert pd.read_csv(folder / "metrics.csv")["val/reward"].notna().any()
     checkpoint = folder / "checkpoints" / "sequoia-seed3"
     (tmp_path / "today.csv").write_text("arm,state\n" + "".join(f"{arm},1\n" for arm in range(6)))
-    decide = ["bandits", "decide", scenario, "--state", "today.csv", "--seeds", "3", "--policy", "sequoia", "--programme.seed", "3"]
+    decide = [
+        "bandits",
+        "decide",
+        scenario,
+        "--state",
+        "today.csv",
+        "--seeds",
+        "3",
+        "--policy",
+        "sequoia",
+        "--programme.seed",
+        "3",
+    ]
     assert main([*decide, "--checkpoint", str(checkpoint)]) == 0
     assert {"arm", "state", "worker"} <= set(pd.read_csv("decision.csv").columns)
     assert main(["evaluate", str(folder), "--episodes", "2"]) == 0
 
 
-def test_an_unfinished_run_is_continued_and_a_finished_one_is_not(scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_run_is_continued_and_a_finished_one_is_not(
+    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["bandits", "run", scenario, "--jobs", "1", "--policies", "random", "--seeds", "0"]
     assert main(command) == 0
     folder = only_run(tmp_path)
@@ -140,11 +219,25 @@ def test_bound(scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "upper bound" in capsys.readouterr().out
 
 
-# --- decide --------------------------------------------------------------------------------------------------------
+# --- decide ---------------------------------------------------------------------------------------
 
 
 def decide(name: str, tmp_path: Path, *more: str) -> pd.DataFrame:
-    assert main(["bandits", "decide", str(BANDITS / name), "--state", TODAY, "--output", str(tmp_path / "decision.csv"), *more]) == 0
+    assert (
+        main(
+            [
+                "bandits",
+                "decide",
+                str(BANDITS / name),
+                "--state",
+                TODAY,
+                "--output",
+                str(tmp_path / "decision.csv"),
+                *more,
+            ]
+        )
+        == 0
+    )
     return pd.read_csv(tmp_path / "decision.csv")
 
 
@@ -156,7 +249,10 @@ def test_decide_with_workers(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     room = pd.read_csv(BANDITS / "clinic" / "workers.csv").set_index("worker")["capacity"]
     today = pd.read_csv(TODAY).set_index("arm")["state"]
     assert len(table) > 0 and table["arm"].is_unique
-    assert (table.groupby("worker")["arm"].apply(lambda arms: costs[arms].sum()) <= room.loc[sorted(set(table["worker"]))].to_numpy()).all()
+    assert (
+        table.groupby("worker")["arm"].apply(lambda arms: costs[arms].sum())
+        <= room.loc[sorted(set(table["worker"]))].to_numpy()
+    ).all()
     assert (table["state"].to_numpy() == today[table["arm"]].to_numpy()).all()
 
 
@@ -167,7 +263,9 @@ def test_decide_with_rules_of_ones_own(tmp_path: Path) -> None:
     assert 0 < action.sum() <= 6
     assert (action.reshape(4, 5).sum(1) <= 2).all()
     assert action[10:15].sum() == 0 or action[15:].sum() == 0, "one car"
-    assert PyomoSet.from_file(f"{BANDITS / 'clinic' / 'rules.py'}:build", len(names)).contains(action)
+    assert PyomoSet.from_file(f"{BANDITS / 'clinic' / 'rules.py'}:build", len(names)).contains(
+        action
+    )
 
 
 @pytest.mark.parametrize("members", ["0", "3"])
@@ -175,19 +273,41 @@ def test_decide_from_a_log(tmp_path: Path, members: str) -> None:
     assert 0 < len(decide("from_logs.yaml", tmp_path, "--programme.members", members)) <= 5
 
 
-def test_both_solvers_decide_alike(scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_solvers_decide_alike(
+    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("gurobipy")
-    (tmp_path / "today.csv").write_text("arm,state\n" + "".join(f"{arm},{arm % 4}\n" for arm in range(6)))
+    (tmp_path / "today.csv").write_text(
+        "arm,state\n" + "".join(f"{arm},{arm % 4}\n" for arm in range(6))
+    )
     values = []
     for solver in ("highs", "gurobi"):
-        assert main(["bandits", "decide", scenario, "--state", "today.csv", "--solver", solver, "--solver.gap", "0"]) == 0
+        assert (
+            main(
+                [
+                    "bandits",
+                    "decide",
+                    scenario,
+                    "--state",
+                    "today.csv",
+                    "--solver",
+                    solver,
+                    "--solver.gap",
+                    "0",
+                ]
+            )
+            == 0
+        )
         printed = capsys.readouterr().out
         values.append(float(printed.split("value ")[1].split(",")[0]))
     assert values[0] == pytest.approx(values[1], abs=1e-3)
 
 
 def test_a_decision_that_hit_the_limit_says_so(
-    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    scenario: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Slow(SingleDecisions):
         def plan(self, observation: Any) -> Decision:
@@ -201,7 +321,7 @@ def test_a_decision_that_hit_the_limit_says_so(
     assert "gap 25.000 %" in printed.replace("\n", " ")
 
 
-# --- configurations ------------------------------------------------------------------------------------------------
+# --- configurations -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", sorted(BANDITS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -218,17 +338,43 @@ def test_every_scenario_builds(path: Path) -> None:
 def test_fit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     part = "model.init_args"
-    tiny = {f"{part}.programme.arms": 6, f"{part}.programme.budget": 2, f"{part}.settings.pretrain_steps": 4, f"{part}.settings.updates": 4,
-            f"{part}.settings.pool": 20, f"{part}.settings.solves": 2, f"{part}.settings.check_episodes": 1, f"{part}.settings.batch": 8,
-            "trainer.max_steps": 8, "trainer.val_check_interval": 4, "trainer.enable_progress_bar": "false"}  # fmt: skip
+    tiny = {
+        f"{part}.programme.arms": 6,
+        f"{part}.programme.budget": 2,
+        f"{part}.settings.pretrain_steps": 4,
+        f"{part}.settings.updates": 4,
+        f"{part}.settings.pool": 20,
+        f"{part}.settings.solves": 2,
+        f"{part}.settings.check_episodes": 1,
+        f"{part}.settings.batch": 8,
+        "trainer.max_steps": 8,
+        "trainer.val_check_interval": 4,
+        "trainer.enable_progress_bar": "false",
+    }
     monkeypatch.setattr(sys, "argv", ["worldplan"])
-    assert main(["fit", "--config", str(ROOT / "configs" / "sequoia" / f"{name}.yaml"), *(f"--{key}={value}" for key, value in tiny.items())]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "--config",
+                str(ROOT / "configs" / "sequoia" / f"{name}.yaml"),
+                *(f"--{key}={value}" for key, value in tiny.items()),
+            ]
+        )
+        == 0
+    )
     folder = tmp_path / "runs" / "sequoia" / name
-    for file in ("config.yaml", "versions.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+    for file in (
+        "config.yaml",
+        "versions.json",
+        "metrics.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    ):
         assert (folder / file).is_file(), file
 
 
-# --- other people's environments and agents ------------------------------------------------------------------------
+# --- other people's environments and agents -------------------------------------------------------
 
 
 class Pushing(SingleDecisions):
@@ -253,7 +399,11 @@ def test_any_agent_plays_in_a_bandit() -> None:
     total, truncated, steps = 0.0, False, 0
     while not truncated:
         assert env.observation_space.contains(observation)
-        action = env.action_space.sample() * 0 if steps % 2 else np.eye(6, dtype=np.int8)[rng.integers(6)] * 0
+        action = (
+            env.action_space.sample() * 0
+            if steps % 2
+            else np.eye(6, dtype=np.int8)[rng.integers(6)] * 0
+        )
         observation, reward, terminated, truncated, _ = env.step(action)
         assert not terminated
         total, steps = total + reward, steps + 1

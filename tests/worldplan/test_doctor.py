@@ -17,12 +17,20 @@ def test_required_parts_work_here() -> None:
     assert [check.detail for check in found.values() if check.required and not check.works] == []
     assert "solved a linear program" in found["HiGHS"].detail
     assert all(check.detail for check in found.values())
-    assert all(check.remedy or "install" in check.detail for check in found.values() if not check.works)
+    assert all(
+        check.remedy or "install" in check.detail for check in found.values() if not check.works
+    )
 
 
 @pytest.mark.parametrize(("required", "code"), [(True, 2), (False, 0)])
-def test_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], required: bool, code: int) -> None:
-    monkeypatch.setattr(doctor, "checks", lambda: [Check("thing", False, required, "gone [bold]", "pip install 'worldplan[thing]'")])
+def test_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], required: bool, code: int
+) -> None:
+    monkeypatch.setattr(
+        doctor,
+        "checks",
+        lambda: [Check("thing", False, required, "gone [bold]", "pip install 'worldplan[thing]'")],
+    )
     assert run_doctor() == code
     printed = capsys.readouterr().out
     assert "gone [bold]" in printed
@@ -30,7 +38,16 @@ def test_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert ("broken: thing" in printed) == required
 
 
-@pytest.mark.parametrize("error", [MissingExtra("x"), ImportError("libGL.so"), SolverUnavailable("no licence"), RuntimeError("a\nb"), OSError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MissingExtra("x"),
+        ImportError("libGL.so"),
+        SolverUnavailable("no licence"),
+        RuntimeError("a\nb"),
+        OSError(),
+    ],
+)
 def test_a_probe_that_fails_is_reported(error: Exception) -> None:
     def look() -> str:
         raise error
@@ -59,7 +76,9 @@ def test_gurobi_licence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_runs_folder_without_space(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     assert "GB free" in doctor._runs_folder()
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(
+        doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})()
+    )
     with pytest.raises(OSError, match="free at"):
         doctor._runs_folder()
     (tmp_path / "runs").write_text("")
@@ -68,13 +87,16 @@ def test_a_runs_folder_without_space(monkeypatch: pytest.MonkeyPatch, tmp_path) 
 
 
 @pytest.mark.parametrize("variable", ["disable", "cinema"])
-def test_a_wrong_mujoco_gl_is_found_by_drawing_and_is_optional(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_wrong_mujoco_gl_is_found_by_drawing_and_is_optional(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     monkeypatch.setenv("MUJOCO_GL", variable)
     drawing = doctor._probe("GL", False, doctor._gl, "")
     assert drawing.verdict == "absent"
     assert f"MUJOCO_GL={variable}" in drawing.detail.replace("'", "")
     assert "libosmesa6" in drawing.detail
-    code = "from worldplan.doctor import _mujoco; print(_mujoco())"  # a process of its own: here MuJoCo is imported already
+    # a process of its own: here MuJoCo is imported already
+    code = "from worldplan.doctor import _mujoco; print(_mujoco())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "stepped Hopper-v5" in done.stdout

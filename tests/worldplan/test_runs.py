@@ -1,4 +1,6 @@
-"""Run folders: complete or absent, resumed only with the same settings, and clear about damaged files."""
+"""Run folders: complete or absent, resumed only with the same settings, and clear about damaged
+files.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,26 @@ import pytest
 
 from worldplan import runs
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import Run, config_hash, create_run, latest_run, list_runs, plain, read_config, versions, write_csv, write_text
+from worldplan.runs import (
+    Run,
+    config_hash,
+    create_run,
+    latest_run,
+    list_runs,
+    plain,
+    read_config,
+    versions,
+    write_csv,
+    write_text,
+)
 from worldplan.world_models.storage import replace_file
 
-CONFIG = {"domain": "capacity", "arms": 20, "solver": {"name": "highs", "gap": 1e-4}, "policies": ["null", "fluid"]}
+CONFIG = {
+    "domain": "capacity",
+    "arms": 20,
+    "solver": {"name": "highs", "gap": 1e-4},
+    "policies": ["null", "fluid"],
+}
 
 
 def test_a_new_run_holds_everything(tmp_path: Path) -> None:
@@ -31,7 +49,9 @@ def test_a_new_run_holds_everything(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_second_get_their_own_folders(tmp_path: Path) -> None:
-    made = [create_run(tmp_path, "capacity", {"number": number}, seed=number) for number in range(12)]
+    made = [
+        create_run(tmp_path, "capacity", {"number": number}, seed=number) for number in range(12)
+    ]
     assert len({run.path for run in made}) == 12
     assert list_runs(tmp_path, "capacity") == made
     assert latest_run(tmp_path, "capacity") == made[-1]
@@ -42,7 +62,10 @@ def test_runs_of_one_second_get_their_own_folders(tmp_path: Path) -> None:
 
 def test_a_run_is_continued_only_with_its_own_settings(tmp_path: Path) -> None:
     run = create_run(tmp_path, "capacity", CONFIG, seed=0)
-    reordered = dict(reversed(CONFIG.items())) | {"policies": ("null", "fluid"), "arms": np.int64(20)}
+    reordered = dict(reversed(CONFIG.items())) | {
+        "policies": ("null", "fluid"),
+        "arms": np.int64(20),
+    }
     assert run.matches(reordered)
     run.require(reordered, seed=0)
     changed = CONFIG | {"solver": {"name": "gurobi", "gap": 1e-4}}
@@ -57,14 +80,22 @@ def test_one_and_true_and_text_are_different_settings() -> None:
     assert len({config_hash({"x": value}) for value in (1, True, "1", 1.5, None, [1], {})}) == 7
 
 
-def test_settings_that_yaml_cannot_hold_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_settings_that_yaml_cannot_hold_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(ConfigError, match="holds a object"):
         create_run(tmp_path, "capacity", {"what": object()}, seed=0)
     assert not list(tmp_path.iterdir())
 
 
 def test_plain_values() -> None:
-    value = {"a": np.float64(0.5), "b": np.arange(3), "c": (1, Path("x/y")), 4: None, "d": np.bool_(True)}
+    value = {
+        "a": np.float64(0.5),
+        "b": np.arange(3),
+        "c": (1, Path("x/y")),
+        4: None,
+        "d": np.bool_(True),
+    }
     assert plain(value) == {"a": 0.5, "b": [0, 1, 2], "c": [1, "x/y"], 4: None, "d": True}
     assert type(plain(value)["a"]) is float
 
@@ -81,7 +112,9 @@ def test_a_place_where_no_folder_can_be_made(tmp_path: Path) -> None:
         create_run(tmp_path / "file", "capacity", {}, seed=0)
 
 
-def test_a_failure_while_making_a_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_making_a_run_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt() -> dict[str, str]:
         raise KeyboardInterrupt
 
@@ -118,12 +151,20 @@ def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
 def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
     plain_file = tmp_path / "plain"
     plain_file.write_text("")
-    assert write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]})).stat().st_mode == plain_file.stat().st_mode
+    assert (
+        write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]})).stat().st_mode
+        == plain_file.stat().st_mode
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("a: [1", "not valid YAML.*line"), ("- 1\n- 2", "holds list"), ("", "holds nothing"), ("!!python/object:os.system x", "not valid YAML")],
+    [
+        ("a: [1", "not valid YAML.*line"),
+        ("- 1\n- 2", "holds list"),
+        ("", "holds nothing"),
+        ("!!python/object:os.system x", "not valid YAML"),
+    ],
 )
 def test_bad_configuration_files_are_named(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "bad.yaml"
@@ -167,5 +208,7 @@ def test_starting_up_stays_quick() -> None:
         "import sys, worldplan.runs, worldplan.doctor, worldplan.output.report, worldplan.output.plots;"
         "sys.exit(', '.join(name for name in ('torch', 'lightning', 'highspy', 'gurobipy', 'pyomo') if name in sys.modules) or 0)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stderr

@@ -1,6 +1,8 @@
-"""Action models as JSON files: exact (a number is an int or "p/q"), versioned, and checked field by field when read.
+"""Action models as JSON files: exact (a number is an int or "p/q"), versioned, and checked field by
+field when read.
 
-A file holds the vocabulary, the known actions and, for a learned model, its LearningReport; whatever else `detail` holds is left out.
+A file holds the vocabulary, the known actions and, for a learned model, its LearningReport;
+whatever else `detail` holds is left out.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.action_model.learner import LearningReport
+from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import (
     Comparison,
@@ -22,11 +25,8 @@ from worldplan.world_models.numeric.domain import (
     Linear,
     NumericAction,
     NumericModel,
-    Point,
-    Rational,
     Region,
     Vocabulary,
-    exact,
 )
 from worldplan.world_models.numeric.s_expressions import read_text
 from worldplan.world_models.storage import replace_file
@@ -50,10 +50,17 @@ def save_model(model: NumericModel, path: str | Path) -> None:
             "name": model.vocabulary.name,
             "types": dict(model.vocabulary.types),
             "constants": dict(model.vocabulary.constants),
-            **{kind: {name: list(entries) for name, entries in getattr(model.vocabulary, kind).items()} for kind in DECLARED},
+            **{
+                kind: {
+                    name: list(entries) for name, entries in getattr(model.vocabulary, kind).items()
+                }
+                for kind in DECLARED
+            },
         },
         "actions": {name: _action_document(action) for name, action in model.actions.items()},
-        "report": None if report is None else {name: dict(getattr(report, name)) for name in REPORT},
+        "report": None
+        if report is None
+        else {name: dict(getattr(report, name)) for name in REPORT},
     }
     text = json.dumps(document, ensure_ascii=False) + "\n"
     replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
@@ -63,13 +70,16 @@ def load_model(path: str | Path) -> NumericModel:
     """Read a model; a learned one has its LearningReport as `detail["report"]`.
 
     Raises:
-        DatasetError: the file is missing, no model file, of another version, or wrong; the message names the field.
+        DatasetError: the file is missing, no model file, of another version, or wrong; the message
+            names the field.
     """
     text = read_text(path)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not a model file (not JSON: {error}): make one with `worldplan actions learn`") from error
+        raise DatasetError(
+            f"{path}: not a model file (not JSON: {error}): make one with `worldplan actions learn`"
+        ) from error
     try:
         return _model(document)
     except _Wrong as error:
@@ -80,34 +90,60 @@ DECLARED = ("predicates", "functions", "actions")
 REPORT = ("excluded", "refuted", "observations", "skipped")
 
 
-# --- writing -------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def _action_document(action: NumericAction) -> dict[str, Any]:
     return {
         "parameters": [list(entry) for entry in action.parameters],
-        **{kind: _ordered(getattr(action, kind)) for kind in ("positive", "negative", "distinct", "adds", "deletes")},
-        "comparisons": [{**_linear_document(one.expression), "relation": one.relation} for one in action.comparisons],
-        "regions": [{"fluents": [list(fluent) for fluent in region.fluents], **_shape_document(region, action.name)} for region in action.regions],
-        "effects": [{"fluent": list(fluent), **_linear_document(after)} for fluent, after in action.effects],
+        **{
+            kind: _ordered(getattr(action, kind))
+            for kind in ("positive", "negative", "distinct", "adds", "deletes")
+        },
+        "comparisons": [
+            {**_linear_document(one.expression), "relation": one.relation}
+            for one in action.comparisons
+        ],
+        "regions": [
+            {
+                "fluents": [list(fluent) for fluent in region.fluents],
+                **_shape_document(region, action.name),
+            }
+            for region in action.regions
+        ],
+        "effects": [
+            {"fluent": list(fluent), **_linear_document(after)} for fluent, after in action.effects
+        ],
     }
 
 
 def _ordered(parts: Iterable[tuple[int | str, ...]]) -> list[list[int | str]]:
-    return [list(part) for part in sorted(parts, key=lambda part: [(isinstance(term, str), term) for term in part])]
+    return [
+        list(part)
+        for part in sorted(parts, key=lambda part: [(isinstance(term, str), term) for term in part])
+    ]
 
 
 def _linear_document(linear: Linear) -> dict[str, Any]:
-    return {"terms": [[list(fluent), _written(c)] for fluent, c in linear.terms], "constant": _written(linear.constant)}
+    return {
+        "terms": [[list(fluent), _written(c)] for fluent, c in linear.terms],
+        "constant": _written(linear.constant),
+    }
 
 
 def _shape_document(region: Region, action: str) -> dict[str, Any]:
     shape = region.shape
     if isinstance(shape, Polyhedron):
-        return {"shape": "polyhedron", "points": _points_document(shape.points), "directions": list(shape.directions)}
+        return {
+            "shape": "polyhedron",
+            "points": _points_document(shape.points),
+            "directions": list(shape.directions),
+        }
     if isinstance(shape, SeenPoints):
         return {"shape": "points", "points": _points_document(sorted(shape.points))}
-    raise ConfigError(f"action '{action}': a region of shape {type(shape).__name__} cannot be saved: use a Polyhedron or SeenPoints")
+    raise ConfigError(
+        f"action '{action}': a region of shape {type(shape).__name__} cannot be saved: use a Polyhedron or SeenPoints"
+    )
 
 
 def _points_document(points: Iterable[Point]) -> list[list[int | str]]:
@@ -119,7 +155,7 @@ def _written(number: Rational) -> int | str:
     return number if isinstance(number, int) else str(number)
 
 
-# --- reading -------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 class _Wrong(Exception):
@@ -130,7 +166,9 @@ def _model(document: Any) -> NumericModel:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _Wrong("not a model file: make one with `worldplan actions learn`")
     if document.get("version") != VERSION:
-        raise _Wrong(f"version: {document.get('version')!r}, and this worldplan reads version {VERSION}: learn the model again, or update worldplan")
+        raise _Wrong(
+            f"version: {document.get('version')!r}, and this worldplan reads version {VERSION}: learn the model again, or update worldplan"
+        )
     _record(document, "the file", ("format", "version", "domain", "actions", "report"))
     vocabulary = _vocabulary(document["domain"])
     actions = {}
@@ -145,7 +183,10 @@ def _model(document: Any) -> NumericModel:
 
 def _vocabulary(document: Any) -> Vocabulary:
     _record(document, "domain", ("name", "types", "constants", *DECLARED))
-    types = {name: _text(parent, f"domain.types.{name}") for name, parent in _mapping(document["types"], "domain.types").items()}
+    types = {
+        name: _text(parent, f"domain.types.{name}")
+        for name, parent in _mapping(document["types"], "domain.types").items()
+    }
     for name in types:
         above, seen = name, {"object"}
         while above not in seen:
@@ -164,14 +205,30 @@ def _vocabulary(document: Any) -> Vocabulary:
     def kinds(section: str) -> dict[str, tuple[str, ...]]:
         where = f"domain.{section}"
         entries = _mapping(document[section], where)
-        return {name: tuple(kind(one, f"{where}.{name}") for one in _list(wanted, f"{where}.{name}")) for name, wanted in entries.items()}
+        return {
+            name: tuple(kind(one, f"{where}.{name}") for one in _list(wanted, f"{where}.{name}"))
+            for name, wanted in entries.items()
+        }
 
     actions = {}
     for name, entries in _mapping(document["actions"], "domain.actions").items():
         where = f"domain.actions.{name}"
-        actions[name] = tuple((_text(one, where), kind(wanted, where)) for one, wanted in (_pair(entry, where) for entry in _list(entries, where)))
-    constants = {name: kind(one, f"domain.constants.{name}") for name, one in _mapping(document["constants"], "domain.constants").items()}
-    return Vocabulary(_text(document["name"], "domain.name"), types, constants, kinds("predicates"), kinds("functions"), actions)
+        actions[name] = tuple(
+            (_text(one, where), kind(wanted, where))
+            for one, wanted in (_pair(entry, where) for entry in _list(entries, where))
+        )
+    constants = {
+        name: kind(one, f"domain.constants.{name}")
+        for name, one in _mapping(document["constants"], "domain.constants").items()
+    }
+    return Vocabulary(
+        _text(document["name"], "domain.name"),
+        types,
+        constants,
+        kinds("predicates"),
+        kinds("functions"),
+        actions,
+    )
 
 
 class _ActionReader:
@@ -183,22 +240,37 @@ class _ActionReader:
 
     def action(self, document: Any) -> NumericAction:
         sets = ("positive", "negative", "adds", "deletes")
-        _record(document, self.where, ("parameters", "distinct", "comparisons", "regions", "effects", *sets))
+        _record(
+            document,
+            self.where,
+            ("parameters", "distinct", "comparisons", "regions", "effects", *sets),
+        )
         if document["parameters"] != [list(entry) for entry in self.parameters]:
             raise _Wrong(f"{self.where}.parameters: not those of domain.actions.{self.name}")
         atoms = {
-            kind: frozenset(self._lifted(one, self.vocabulary.predicates, f"{self.where}.{kind}") for one in self._entries(document, kind))
+            kind: frozenset(
+                self._lifted(one, self.vocabulary.predicates, f"{self.where}.{kind}")
+                for one in self._entries(document, kind)
+            )
             for kind in sets
         }
-        effects = tuple(self._effect(one, f"{self.where}.effects") for one in self._entries(document, "effects"))
+        effects = tuple(
+            self._effect(one, f"{self.where}.effects") for one in self._entries(document, "effects")
+        )
         if len({fluent for fluent, _ in effects}) < len(effects):
             raise _Wrong(f"{self.where}.effects: a fluent comes twice")
         return NumericAction(
             self.name,
             self.parameters,
             distinct=frozenset(self._apart(one) for one in self._entries(document, "distinct")),
-            comparisons=tuple(self._comparison(one, f"{self.where}.comparisons") for one in self._entries(document, "comparisons")),
-            regions=tuple(self._region(one, f"{self.where}.regions") for one in self._entries(document, "regions")),
+            comparisons=tuple(
+                self._comparison(one, f"{self.where}.comparisons")
+                for one in self._entries(document, "comparisons")
+            ),
+            regions=tuple(
+                self._region(one, f"{self.where}.regions")
+                for one in self._entries(document, "regions")
+            ),
             effects=effects,
             **atoms,
         )
@@ -216,7 +288,9 @@ class _ActionReader:
             raise _Wrong(f"{where}: {value!r}: '{name}' takes {len(wanted)} terms")
         for term, needed in zip(entries[1:], wanted, strict=True):
             if not self.vocabulary.is_a(self._kind(term, where), needed):
-                raise _Wrong(f"{where}: {value!r}: {term!r} is of type '{self._kind(term, where)}', not '{needed}'")
+                raise _Wrong(
+                    f"{where}: {value!r}: {term!r} is of type '{self._kind(term, where)}', not '{needed}'"
+                )
         return tuple(entries)
 
     def _kind(self, term: Any, where: str) -> str:
@@ -234,8 +308,16 @@ class _ActionReader:
         return first, second
 
     def _linear(self, document: Mapping[str, Any], where: str) -> Linear:
-        terms = (_pair(entry, f"{where}.terms") for entry in _list(document["terms"], f"{where}.terms"))
-        read = tuple((self._lifted(fluent, self.vocabulary.functions, f"{where}.terms"), _number(c, f"{where}.terms")) for fluent, c in terms)
+        terms = (
+            _pair(entry, f"{where}.terms") for entry in _list(document["terms"], f"{where}.terms")
+        )
+        read = tuple(
+            (
+                self._lifted(fluent, self.vocabulary.functions, f"{where}.terms"),
+                _number(c, f"{where}.terms"),
+            )
+            for fluent, c in terms
+        )
         return Linear(read, _number(document["constant"], f"{where}.constant"))
 
     def _comparison(self, document: Any, where: str) -> Comparison:
@@ -246,27 +328,40 @@ class _ActionReader:
 
     def _effect(self, document: Any, where: str) -> tuple[Lifted, Linear]:
         _record(document, where, ("fluent", "terms", "constant"))
-        return self._lifted(document["fluent"], self.vocabulary.functions, f"{where}.fluent"), self._linear(document, where)
+        return self._lifted(
+            document["fluent"], self.vocabulary.functions, f"{where}.fluent"
+        ), self._linear(document, where)
 
     def _region(self, document: Any, where: str) -> Region:
         kind = document.get("shape") if isinstance(document, dict) else None
         if kind not in ("polyhedron", "points"):
             raise _Wrong(f"{where}.shape: {kind!r} is neither 'polyhedron' nor 'points'")
-        _record(document, where, ("fluents", "shape", "points", *(["directions"] if kind == "polyhedron" else [])))
+        _record(
+            document,
+            where,
+            ("fluents", "shape", "points", *(["directions"] if kind == "polyhedron" else [])),
+        )
         fluents = tuple(
-            self._lifted(one, self.vocabulary.functions, f"{where}.fluents") for one in _list(document["fluents"], f"{where}.fluents", some=True)
+            self._lifted(one, self.vocabulary.functions, f"{where}.fluents")
+            for one in _list(document["fluents"], f"{where}.fluents", some=True)
         )
         points = [
             tuple(_number(x, f"{where}.points") for x in _list(point, f"{where}.points"))
             for point in _list(document["points"], f"{where}.points", some=True)
         ]
         if any(len(point) != len(fluents) for point in points):
-            raise _Wrong(f"{where}.points: a point has not one number for each of the {len(fluents)} fluents")
+            raise _Wrong(
+                f"{where}.points: a point has not one number for each of the {len(fluents)} fluents"
+            )
         if kind == "points":
             return Region(fluents, SeenPoints(frozenset(points)))
         directions = _list(document["directions"], f"{where}.directions")
-        if len(directions) != len(fluents) or any(type(sign) is not int or sign not in (-1, 0, 1) for sign in directions):
-            raise _Wrong(f"{where}.directions: needs -1, 0 or 1 for each of the {len(fluents)} fluents")
+        if len(directions) != len(fluents) or any(
+            type(sign) is not int or sign not in (-1, 0, 1) for sign in directions
+        ):
+            raise _Wrong(
+                f"{where}.directions: needs -1, 0 or 1 for each of the {len(fluents)} fluents"
+            )
         return Region(fluents, Polyhedron(points, directions))
 
 
@@ -278,7 +373,9 @@ def _report(document: Any, vocabulary: Vocabulary) -> LearningReport:
         read[kind] = _mapping(document[kind], f"report.{kind}")
         for name, value in read[kind].items():
             if name not in vocabulary.actions or type(value) is not wanted:
-                raise _Wrong(f"report.{kind}.{name}: not an action of the domain with {'a reason' if wanted is str else 'a count'}")
+                raise _Wrong(
+                    f"report.{kind}.{name}: not an action of the domain with {'a reason' if wanted is str else 'a count'}"
+                )
     return LearningReport(**read)
 
 

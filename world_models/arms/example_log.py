@@ -1,4 +1,5 @@
-"""Writes a small made-up programme log: people who do better when visited, and a random record of past visits.
+"""Writes a small made-up programme log: people who do better when visited, and a random record of
+past visits.
 
 Run `python -m worldplan.world_models.arms.example_log DIRECTORY`.
 """
@@ -14,18 +15,39 @@ import pandas as pd
 from worldplan.envs.bandits.environment import ArmDynamics
 
 PEOPLE = (
-    "Amina", "Bruno", "Chloe", "Dmitri", "Elif", "Farah", "Goran", "Hana", "Ivo", "Jun",
-    "Kofi", "Leila", "Mateo", "Nadia", "Oren", "Priya", "Quinn", "Rosa", "Sami", "Tala",
-)  # fmt: skip
+    "Amina",
+    "Bruno",
+    "Chloe",
+    "Dmitri",
+    "Elif",
+    "Farah",
+    "Goran",
+    "Hana",
+    "Ivo",
+    "Jun",
+    "Kofi",
+    "Leila",
+    "Mateo",
+    "Nadia",
+    "Oren",
+    "Priya",
+    "Quinn",
+    "Rosa",
+    "Sami",
+    "Tala",
+)
 
 
 def example_dynamics(arms: int, good: int, generator: np.random.Generator) -> ArmDynamics:
-    """Four-state arms after Xu et al. (ICLR 2025): a pull moves up with probability 0.7-0.9, none with 0-0.2, else down.
+    """Four-state arms after Xu et al. (ICLR 2025): a pull moves up with probability 0.7-0.9, none
+    with 0-0.2, else down.
 
-    The first `good` arms earn 4, 5 or 6 in the top state, the others 1, 2 or 3; the states between pay the wrong way
-    round on purpose. Probabilities are rounded to two decimals.
+    The first `good` arms earn 4, 5 or 6 in the top state, the others 1, 2 or 3; the states between
+    pay the wrong way round on purpose. Probabilities are rounded to two decimals.
     """
-    up = np.stack([generator.uniform(0, 0.2, arms), generator.uniform(0.7, 0.9, arms)], axis=1).round(2)
+    up = np.stack(
+        [generator.uniform(0, 0.2, arms), generator.uniform(0.7, 0.9, arms)], axis=1
+    ).round(2)
     transition = np.zeros((arms, 2, 4, 4))
     states = np.arange(4)
     transition[:, :, states, np.minimum(states + 1, 3)] += up[:, :, None]
@@ -36,11 +58,19 @@ def example_dynamics(arms: int, good: int, generator: np.random.Generator) -> Ar
     return ArmDynamics(transition, reward)
 
 
-def write_example_log(directory: str | Path, arms: int = 20, *, weeks: int = 150, pulled: float = 0.4, term: int = 10, seed: int = 0) -> None:
+def write_example_log(
+    directory: str | Path,
+    arms: int = 20,
+    *,
+    weeks: int = 150,
+    pulled: float = 0.4,
+    term: int = 10,
+    seed: int = 0,
+) -> None:
     """Write log.csv (weeks * arms rows), rewards.csv, today.csv and the true transitions.csv.
 
-    Every week each arm is pulled with probability `pulled`; every `term` weeks all arms start from random states, so
-    that high states are seen too.
+    Every week each arm is pulled with probability `pulled`; every `term` weeks all arms start from
+    random states, so that high states are seen too.
     """
     generator = np.random.default_rng(seed)
     dynamics = example_dynamics(arms, arms // 4, generator)
@@ -53,7 +83,11 @@ def write_example_log(directory: str | Path, arms: int = 20, *, weeks: int = 150
         action = (generator.random(arms) < pulled).astype(np.int64)
         cumulative = dynamics.transition[everyone, action, state].cumsum(-1)[:, :-1]
         target = (generator.random(arms)[:, None] >= cumulative).sum(-1)
-        frames.append(pd.DataFrame({"week": week, "arm": names, "state": state, "action": action, "next_state": target}))
+        frames.append(
+            pd.DataFrame(
+                {"week": week, "arm": names, "state": state, "action": action, "next_state": target}
+            )
+        )
         state = target
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +103,13 @@ def write_tables(folder: Path, dynamics: ArmDynamics, names: np.ndarray) -> None
     rewards.to_csv(folder / "rewards.csv", index=False, float_format="%.6g")
     arm, action, state, target = np.nonzero(dynamics.transition)
     probability = dynamics.transition[arm, action, state, target]
-    columns = {"arm": names[arm], "state": state, "action": action, "next_state": target, "probability": probability}
+    columns = {
+        "arm": names[arm],
+        "state": state,
+        "action": action,
+        "next_state": target,
+        "probability": probability,
+    }
     pd.DataFrame(columns).to_csv(folder / "transitions.csv", index=False, float_format="%.10g")
 
 

@@ -10,14 +10,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from worldplan.envs.manipulation.demonstrators import DemonstratedEpisode, demonstrate, demonstrator_of
+from worldplan.envs.manipulation.demonstrators import (
+    DemonstratedEpisode,
+    demonstrate,
+    demonstrator_of,
+)
 from worldplan.envs.manipulation.environment import CAMERAS, FORCE_LIMIT, FRAMES, IMAGE_SIZE, MODES
 from worldplan.envs.manipulation.tasks import TASKS
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.training.seeds import derived_seed
 
-PATIENCE, TRIES = 20, 10  # a demonstrator is given up after so many tries, and so many more for each success
+PATIENCE, TRIES = (
+    20,
+    10,
+)  # a demonstrator is given up after so many tries, and so many more for each success
 _PACKAGES = ("worldplan", "gymnasium", "mujoco", "minari", "numpy")
 
 
@@ -32,7 +39,8 @@ class DemonstrationSettings:
         seed: of starts, noise and demonstrator.
         observation: "state" or "pixels".
         keep_failures: keep the failed episodes too.
-        image_size, cameras, frames: of the pictures, see `ManipulationEnv`; its own values when None. With "pixels" only.
+        image_size, cameras, frames: of the pictures, see `ManipulationEnv`; its own values when
+            None. With "pixels" only.
     Raises ConfigError where a value is unknown or out of range.
     """
 
@@ -60,12 +68,22 @@ class DemonstrationSettings:
             if self.observation == "pixels" and getattr(self, name) is None:
                 object.__setattr__(self, name, usual)
             elif self.observation != "pixels" and getattr(self, name) is not None:
-                raise ConfigError(f"{name} is about pictures, but observations are '{self.observation}': leave it out, or choose pixels")
+                raise ConfigError(
+                    f"{name} is about pictures, but observations are '{self.observation}': leave it out, or choose pixels"
+                )
 
     def make_environment(self) -> gym.Env:
         """The environment that is played in."""
-        pictures = {name: getattr(self, name) for name in ("image_size", "cameras", "frames") if getattr(self, name) is not None}
-        return gym.make(f"worldplan.envs.manipulation:worldplan/{self.task}-v0", observation=self.observation, **pictures)
+        pictures = {
+            name: getattr(self, name)
+            for name in ("image_size", "cameras", "frames")
+            if getattr(self, name) is not None
+        }
+        return gym.make(
+            f"worldplan.envs.manipulation:worldplan/{self.task}-v0",
+            observation=self.observation,
+            **pictures,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,10 +92,12 @@ class Collection:
 
     Args:
         episodes, seeds: what is kept, and with which seed each began.
-        infos: for each of them, rows of contact_force (N), saturation and success, the first about the reset; none where nobody measures.
-        metadata: settings, versions, and how the demonstrator did in all its tries: tries, success_rate, and where they are measured
-            largest_contact_force (N), and how many of all steps had a contact_violation (force above the limit) or saturation (an actuator at
-            its limit).
+        infos: for each of them, rows of contact_force (N), saturation and success, the first about
+            the reset; none where nobody measures.
+        metadata: settings, versions, and how the demonstrator did in all its tries: tries,
+            success_rate, and where they are measured largest_contact_force (N), and how many of all
+            steps had a contact_violation (force above the limit) or saturation (an actuator at its
+            limit).
     """
 
     episodes: list[Episode]
@@ -87,8 +107,17 @@ class Collection:
 
 
 def task_name(task: str) -> str:
-    """BinPick for worldplan/BinPick-v0, worldplan.envs.manipulation:worldplan/BinPick-v0, BinPick, bin_pick or bin-pick. Raises ConfigError."""
-    plain = task.rpartition(":")[2].removeprefix("worldplan/").removesuffix("-v0").replace("_", "").replace("-", "").lower()
+    """BinPick for worldplan/BinPick-v0, worldplan.envs.manipulation:worldplan/BinPick-v0, BinPick,
+    bin_pick or bin-pick. Raises ConfigError.
+    """
+    plain = (
+        task.rpartition(":")[2]
+        .removeprefix("worldplan/")
+        .removesuffix("-v0")
+        .replace("_", "")
+        .replace("-", "")
+        .lower()
+    )
     for name in TASKS:
         if name.lower() == plain:
             return name
@@ -96,8 +125,11 @@ def task_name(task: str) -> str:
     raise ConfigError(f"task '{task}': there are scripted demonstrators for {known}")
 
 
-def collect_demonstrations(settings: DemonstrationSettings, progress: Callable[[int, int], None] = lambda done, total: None) -> Collection:
-    """Play episodes, each with a seed of its own; `progress` is told how many are kept, and how many there will be.
+def collect_demonstrations(
+    settings: DemonstrationSettings, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Collection:
+    """Play episodes, each with a seed of its own; `progress` is told how many are kept, and how
+    many there will be.
 
     Raises DatasetError when most tries fail, so that collecting would not end.
     """
@@ -118,9 +150,16 @@ def collect_demonstrations(settings: DemonstrationSettings, progress: Callable[[
             seed = derived_seed(settings.seed, len(successes))
             played = demonstrate(env, demonstrator, settings.noise, seed)
             successes.append(played.success)
-            force, saturation = np.append(force, played.contact_force), np.append(saturation, played.saturation)
+            force, saturation = (
+                np.append(force, played.contact_force),
+                np.append(saturation, played.saturation),
+            )
             if settings.keep_failures or played.success:
-                episodes.append(Episode(played.observation, played.action, played.reward, success=played.success))
+                episodes.append(
+                    Episode(
+                        played.observation, played.action, played.reward, success=played.success
+                    )
+                )
                 seeds.append(seed)
                 infos.append(_infos(played))
             progress(len(episodes), settings.episodes)
@@ -139,12 +178,20 @@ def collect_demonstrations(settings: DemonstrationSettings, progress: Callable[[
 
 def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
     success = [False] * len(played.reward) + [played.success]
-    return {"contact_force": [0.0, *played.contact_force.tolist()], "saturation": [False, *played.saturation.tolist()], "success": success}
+    return {
+        "contact_force": [0.0, *played.contact_force.tolist()],
+        "saturation": [False, *played.saturation.tolist()],
+        "success": success,
+    }
 
 
 def _about(settings: DemonstrationSettings) -> dict[str, Any]:
     about = {"env_id": f"worldplan/{settings.task}-v0", "demonstrator": "scripted"}
-    chosen = {key: value for key, value in asdict(settings).items() if key not in ("task", "episodes") and value is not None}
+    chosen = {
+        key: value
+        for key, value in asdict(settings).items()
+        if key not in ("task", "episodes") and value is not None
+    }
     return about | chosen | versions_of(*_PACKAGES)
 
 

@@ -1,4 +1,6 @@
-"""Train a soft actor-critic agent (Haarnoja et al. 2018, stable-baselines3) while recording all it sees; a killed training goes on."""
+"""Train a soft actor-critic agent (Haarnoja et al. 2018, stable-baselines3) while recording all it
+sees; a killed training goes on.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from stable_baselines3.common.logger import Logger
 
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.world_models.collection.recording import Recorder, Recording
-from worldplan.world_models.collection.settings import Act, CollectionSettings, Progress, make_environment, mean_return, seed_of
+from worldplan.world_models.collection.settings import (
+    Act,
+    CollectionSettings,
+    Progress,
+    make_environment,
+    mean_return,
+    seed_of,
+)
 from worldplan.world_models.training.checkpoints import save_tensors
 
 
@@ -47,7 +56,9 @@ class Trained:
         return self.model.predict(observations, deterministic=True)[0]
 
     def sampling(self, done: int) -> Act:
-        """The agent's stochastic policy, with a random stream for going on after `done` steps of a roll-out."""
+        """The agent's stochastic policy, with a random stream for going on after `done` steps of a
+        roll-out.
+        """
         self.model.set_random_seed(seed_of(self.seed, self.steps + done))
         return lambda observations: self.model.predict(observations, deterministic=False)[0]
 
@@ -56,8 +67,9 @@ class Trained:
 def train(settings: CollectionSettings, folder: Path, progress: Progress) -> Iterator[Trained]:
     """Train until the mark of the settings is reached, or for all of `train_steps`.
 
-    Within the context stable-baselines3 may draw from the global random streams, the only ones it knows; they and the number
-    of threads are put back afterwards. Raises ConfigError when the mark is not reached, Diverged when the agent is no longer finite.
+    Within the context stable-baselines3 may draw from the global random streams, the only ones it
+    knows; they and the number of threads are put back afterwards. Raises ConfigError when the mark
+    is not reached, Diverged when the agent is no longer finite.
     """
     with _borrowed_globals():
         trained = _resume(settings, folder, progress)
@@ -67,7 +79,11 @@ def train(settings: CollectionSettings, folder: Path, progress: Progress) -> Ite
 
 
 def _finished(settings: CollectionSettings, trained: Trained) -> bool:
-    if settings.mark is not None and trained.evaluations and trained.evaluations[-1][1] >= settings.mark:
+    if (
+        settings.mark is not None
+        and trained.evaluations
+        and trained.evaluations[-1][1] >= settings.mark
+    ):
         return True
     if trained.steps < settings.train_steps:
         return False
@@ -83,12 +99,22 @@ def _finished(settings: CollectionSettings, trained: Trained) -> bool:
 def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path) -> None:
     """Train up to the next evaluation, evaluate, save."""
     model = trained.model
-    steps = min(settings.evaluate_every - trained.steps % settings.evaluate_every, settings.train_steps - trained.steps)
+    steps = min(
+        settings.evaluate_every - trained.steps % settings.evaluate_every,
+        settings.train_steps - trained.steps,
+    )
     model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]  # None: log nothing
     weights = torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
     if not torch.isfinite(weights).all():
-        raise Diverged(f"the agent's weights are not finite after {trained.steps} steps: the last good state is in {folder}; try another --seed")
-    mean = mean_return(settings.env_id, trained.best_guess, settings.evaluation_episodes, seed_of(settings.seed, trained.steps))
+        raise Diverged(
+            f"the agent's weights are not finite after {trained.steps} steps: the last good state is in {folder}; try another --seed"
+        )
+    mean = mean_return(
+        settings.env_id,
+        trained.best_guess,
+        settings.evaluation_episodes,
+        seed_of(settings.seed, trained.steps),
+    )
     trained.evaluations.append([trained.steps, mean])
     recorder = model.get_env().envs[0].env  # type: ignore[union-attr]  # DummyVecEnv[Monitor[Recorder]]
     trained.recording.write(trained.parts, recorder.take())
@@ -97,7 +123,9 @@ def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path
 
 
 def _save(trained: Trained, path: Path) -> None:
-    """Plain tensors and numbers only (SB3's own archive holds pickles); the recording stands in for the replay buffer."""
+    """Plain tensors and numbers only (SB3's own archive holds pickles); the recording stands in for
+    the replay buffer.
+    """
     model = trained.model
     content = {
         "parameters": model.get_parameters(),
@@ -118,7 +146,9 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
         try:
             saved = torch.load(path, weights_only=True)
         except Exception as error:  # torch raises nearly anything for a damaged file
-            raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and collect again") from error
+            raise CheckpointError(
+                f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and collect again"
+            ) from error
     columns = recording.read(saved["parts"]) if saved else None
     steps = saved["steps"] if saved else 0
     first_episode = int(columns["episode"][-1]) + 1 if columns else 0
@@ -137,7 +167,9 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
         device="cpu",
         seed=seed_of(settings.seed, steps),
     )
-    model.set_logger(Logger(folder=None, output_formats=[]))  # its own would leave a temporary folder for every interval
+    model.set_logger(
+        Logger(folder=None, output_formats=[])
+    )  # its own would leave a temporary folder for every interval
     if saved is None or columns is None:
         return Trained(model, recording, 0, [], settings.seed)
     model.set_parameters(saved["parameters"])

@@ -1,4 +1,6 @@
-"""Datasets of transitions on disk: D4RL-style HDF5, npz and Minari, read into one checked form and written from it."""
+"""Datasets of transitions on disk: D4RL-style HDF5, npz and Minari, read into one checked form and
+written from it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ _HDF5 = (".hdf5", ".h5")
 
 
 def load_transitions(source: str | Path) -> Transitions:
-    """The dataset in a `.npz` or D4RL-style `.hdf5` / `.h5` file, or the Minari dataset of that id ("minari:" may stand before it).
+    """The dataset in a `.npz` or D4RL-style `.hdf5` / `.h5` file, or the Minari dataset of that id
+    ("minari:" may stand before it).
 
-    A Minari dataset that is not on this machine is fetched from its hub. Raises DatasetError naming the source and what is wrong.
+    A Minari dataset that is not on this machine is fetched from its hub. Raises DatasetError naming
+    the source and what is wrong.
     """
     path = file_of(source)
     if path is None:
@@ -33,7 +37,9 @@ def load_transitions(source: str | Path) -> Transitions:
 
 
 def save_transitions(data: Transitions, target: str | Path) -> str:
-    """Write to a new `.npz` or `.hdf5` / `.h5` file, else to a new Minari dataset of that id; returns where it is."""
+    """Write to a new `.npz` or `.hdf5` / `.h5` file, else to a new Minari dataset of that id;
+    returns where it is.
+    """
     require_free(target)
     path = file_of(target)
     if path is None:
@@ -55,9 +61,15 @@ def require_free(target: str | Path) -> None:
 
 
 def file_of(name: str | Path) -> Path | None:
-    """The file that `name` means, or None where it means a Minari dataset ("minari:" may stand before its id)."""
+    """The file that `name` means, or None where it means a Minari dataset ("minari:" may stand
+    before its id).
+    """
     path = Path(name)
-    return path if path.suffix.lower() in (".npz", *_HDF5) and not str(name).startswith("minari:") else None
+    return (
+        path
+        if path.suffix.lower() in (".npz", *_HDF5) and not str(name).startswith("minari:")
+        else None
+    )
 
 
 def _naming(path: Path, read: Callable[[Path], Transitions]) -> Transitions:
@@ -68,34 +80,42 @@ def _naming(path: Path, read: Callable[[Path], Transitions]) -> Transitions:
         raise DatasetError(f"{path}: {error}") from error
     except READ_ERRORS as error:
         text = " ".join(str(error).split())
-        raise DatasetError(f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): fetch or make it again") from error
+        raise DatasetError(
+            f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): fetch or make it again"
+        ) from error
 
 
-# --- npz -----------------------------------------------------------------------------------------------------------
+# --- npz ------------------------------------------------------------------------------------------
 
 
 def save_npz(data: Transitions, path: str | Path) -> Path:
     """Write the fields of `Transitions` under their names, the metadata as JSON text."""
     columns = {name: getattr(data, name) for name in ARRAYS if getattr(data, name) is not None}
     text = np.array(json.dumps(data.metadata))
-    return replace_file(Path(path), lambda draft: np.savez_compressed(draft, allow_pickle=False, metadata=text, **columns))
+    return replace_file(
+        Path(path),
+        lambda draft: np.savez_compressed(draft, allow_pickle=False, metadata=text, **columns),
+    )
 
 
 def _load_npz(path: Path) -> Transitions:
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in ARRAYS if name not in file and name != "state"]
         if missing:
-            raise DatasetError(f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} (state is optional)")
+            raise DatasetError(
+                f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} (state is optional)"
+            )
         columns = {name: file[name] for name in ARRAYS if name in file}
         metadata = json.loads(str(file["metadata"])) if "metadata" in file else {}
     return Transitions(**columns, metadata=metadata)
 
 
-# --- D4RL-style HDF5 -----------------------------------------------------------------------------------------------
+# --- D4RL-style HDF5 ------------------------------------------------------------------------------
 
 
 def save_hdf5(data: Transitions, path: str | Path) -> Path:
-    """Write the names D4RL uses, with next_observations, and with infos/qpos and infos/qvel where the state is known.
+    """Write the names D4RL uses, with next_observations, and with infos/qpos and infos/qvel where
+    the state is known.
 
     The metadata go, as JSON text, to metadata/worldplan.
     """
@@ -124,20 +144,41 @@ def _load_hdf5(path: Path) -> Transitions:
     import h5py
 
     with h5py.File(path, "r") as file:
-        missing = [name for name in ("observations", "actions", "rewards", "terminals") if name not in file]
+        missing = [
+            name for name in ("observations", "actions", "rewards", "terminals") if name not in file
+        ]
         if missing:
-            raise DatasetError(f"has no {', '.join(missing)}: a D4RL-style file needs observations, actions, rewards, terminals and timeouts")
-        wanted = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations", "infos/qpos", "infos/qvel", "infos/state")
+            raise DatasetError(
+                f"has no {', '.join(missing)}: a D4RL-style file needs observations, actions, rewards, terminals and timeouts"
+            )
+        wanted = (
+            "observations",
+            "actions",
+            "rewards",
+            "terminals",
+            "timeouts",
+            "next_observations",
+            "infos/qpos",
+            "infos/qvel",
+            "infos/state",
+        )
         raw = {name.removeprefix("infos/"): file[name][()] for name in wanted if name in file}
         metadata = _hdf5_metadata(file)
     lengths = {name: len(column) for name, column in raw.items()}
     if len(set(lengths.values())) > 1:
-        raise DatasetError(f"its columns differ in length ({', '.join(f'{name} {length}' for name, length in lengths.items())}): it was cut off")
+        raise DatasetError(
+            f"its columns differ in length ({', '.join(f'{name} {length}' for name, length in lengths.items())}): it was cut off"
+        )
     if not lengths["rewards"]:
         raise DatasetError("holds no transition: collect again")
     state, about = join_state(raw)
     terminals = raw["terminals"].reshape(-1).astype(bool)
-    columns = {"observation": raw["observations"], "action": raw["actions"], "reward": raw["rewards"].reshape(-1), "state": state}
+    columns = {
+        "observation": raw["observations"],
+        "action": raw["actions"],
+        "reward": raw["rewards"].reshape(-1),
+        "state": state,
+    }
     if "next_observations" in raw:
         columns |= _with_next(raw, terminals)
     else:
@@ -146,9 +187,13 @@ def _load_hdf5(path: Path) -> Transitions:
 
 
 def _with_next(raw: Mapping[str, np.ndarray], terminals: np.ndarray) -> dict[str, np.ndarray]:
-    """Episodes of a file with next observations. Without timeouts, an episode also ends where the next row does not follow on."""
+    """Episodes of a file with next observations. Without timeouts, an episode also ends where the
+    next row does not follow on.
+    """
     following, observations = raw["next_observations"], raw["observations"]
-    follows = np.append(np.isclose(following[:-1], observations[1:], rtol=1e-5, atol=1e-5).all(1), False)
+    follows = np.append(
+        np.isclose(following[:-1], observations[1:], rtol=1e-5, atol=1e-5).all(1), False
+    )
     timeouts = raw["timeouts"].reshape(-1).astype(bool) if "timeouts" in raw else ~follows
     ends = terminals | timeouts
     ends[-1] = True
@@ -158,13 +203,24 @@ def _with_next(raw: Mapping[str, np.ndarray], terminals: np.ndarray) -> dict[str
             f"row {leaks[0]} ends an episode, but its next_observations is the first observation of the next episode "
             f"({len(leaks)} such rows): a model would learn that falls lead to resets; store the true next observations"
         )
-    return {"next_observation": following, "terminated": terminals, "truncated": ends & ~terminals, "episode": _number(ends)}
+    return {
+        "next_observation": following,
+        "terminated": terminals,
+        "truncated": ends & ~terminals,
+        "episode": _number(ends),
+    }
 
 
-def _without_next(columns: dict[str, Any], raw: Mapping[str, np.ndarray], terminals: np.ndarray) -> dict[str, Any]:
-    """Next observations from the next row of the episode; the last row of an episode, whose next one nobody knows, is left out."""
+def _without_next(
+    columns: dict[str, Any], raw: Mapping[str, np.ndarray], terminals: np.ndarray
+) -> dict[str, Any]:
+    """Next observations from the next row of the episode; the last row of an episode, whose next
+    one nobody knows, is left out.
+    """
     if "timeouts" not in raw:
-        raise DatasetError("has neither next_observations nor timeouts, so where episodes end is unknown: use a file with one of them (D4RL -v2)")
+        raise DatasetError(
+            "has neither next_observations nor timeouts, so where episodes end is unknown: use a file with one of them (D4RL -v2)"
+        )
     if terminals.any():
         raise DatasetError(
             f"has no next_observations, so what followed its {int(terminals.sum())} terminal rows (first: row {int(np.argmax(terminals))}) is "
@@ -174,7 +230,9 @@ def _without_next(columns: dict[str, Any], raw: Mapping[str, np.ndarray], termin
     ends[-1] = True
     known = np.flatnonzero(~ends)
     if not len(known):
-        raise DatasetError("has no next_observations and only episodes of a single row, so no transition is known: use a file that has them")
+        raise DatasetError(
+            "has no next_observations and only episodes of a single row, so no transition is known: use a file that has them"
+        )
     last = ends[known + 1]  # the row after is left out, so this one now ends its episode
     kept = {name: None if column is None else column[known] for name, column in columns.items()}
     return kept | {
@@ -191,7 +249,9 @@ def _number(ends: np.ndarray) -> np.ndarray:
 
 
 def _hdf5_metadata(file: Any) -> dict[str, Any]:
-    """Our own metadata, else the plain numbers and texts of the metadata group (D4RL also keeps whole networks there)."""
+    """Our own metadata, else the plain numbers and texts of the metadata group (D4RL also keeps
+    whole networks there).
+    """
     if "metadata/worldplan" in file:
         return dict(json.loads(file["metadata/worldplan"][()]))
     found: dict[str, Any] = {}

@@ -22,27 +22,38 @@ from worldplan.world_models.data.stored_columns import READ_ERRORS, join_state, 
 from worldplan.world_models.data.transitions import Transitions, plain_metadata
 
 _OURS = "worldplan"  # key of our metadata among Minari's
-_KEPT = ("ref_min_score", "ref_max_score", "algorithm_name", "author", "description", "requirements")
+_KEPT = (
+    "ref_min_score",
+    "ref_max_score",
+    "algorithm_name",
+    "author",
+    "description",
+    "requirements",
+)
 
 
 def load_minari(dataset_id: str) -> Transitions:
     """The Minari dataset of that id, fetched from its hub where it is not on this machine.
 
-    Minari stores T + 1 observations per episode, so the true next observation of the last step is there. The simulator state is
-    read from infos (qpos and qvel, or state), of T or T + 1 rows. Raises DatasetError for anything but flat observations and
-    continuous actions, for damaged data, and when the hub cannot be reached.
+    Minari stores T + 1 observations per episode, so the true next observation of the last step is
+    there. The simulator state is read from infos (qpos and qvel, or state), of T or T + 1 rows.
+    Raises DatasetError for anything but flat observations and continuous actions, for damaged data,
+    and when the hub cannot be reached.
     """
     with open_minari(dataset_id) as (dataset, raw):
         require_flat("observations", dataset.observation_space)
         require_flat("actions", dataset.action_space)
-        return _assemble(dataset.storage.get_episodes(range(dataset.total_episodes)), metadata_of(dataset, raw))
+        return _assemble(
+            dataset.storage.get_episodes(range(dataset.total_episodes)), metadata_of(dataset, raw)
+        )
 
 
 @contextmanager
 def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]]]:
     """A Minari dataset, fetched from its hub where it is not on this machine, and its raw metadata.
 
-    Whatever goes wrong while it is read, also in the block that reads it, becomes one DatasetError that names the dataset.
+    Whatever goes wrong while it is read, also in the block that reads it, becomes one DatasetError
+    that names the dataset.
     """
     _check_id(dataset_id)
     folder = get_dataset_path(dataset_id) / "data"
@@ -55,7 +66,9 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
             raise DatasetError("it does not store its spaces: write it again with Minari 0.5")
         dataset = minari.load_dataset(dataset_id)
         if not dataset.total_episodes:
-            raise DatasetError("it holds no episode: its writing was interrupted; delete the folder and make it again")
+            raise DatasetError(
+                "it holds no episode: its writing was interrupted; delete the folder and make it again"
+            )
         yield dataset, raw
     except DatasetError as error:
         raise DatasetError(f"Minari dataset {dataset_id} in {folder}: {error}") from error
@@ -67,29 +80,45 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
 
 
 def save_minari(data: Transitions, dataset_id: str) -> str:
-    """Write a new Minari dataset and return its id; infos/qpos and infos/qvel have one row per step: the state before the action.
+    """Write a new Minari dataset and return its id; infos/qpos and infos/qvel have one row per
+    step: the state before the action.
 
     Raises DatasetError when the id is malformed or taken.
     """
     spec, spaces = _environment(data)
     description = f"{data.metadata.get('policy', 'unknown')} policy; written by worldplan; infos hold the state before each action"
     algorithm = str(data.metadata.get("algorithm", ""))
-    return write_minari(dataset_id, _buffers(data), data.metadata, env=spec, algorithm_name=algorithm, description=description, **spaces)
+    return write_minari(
+        dataset_id,
+        _buffers(data),
+        data.metadata,
+        env=spec,
+        algorithm_name=algorithm,
+        description=description,
+        **spaces,
+    )
 
 
-def write_minari(dataset_id: str, episodes: Iterable[EpisodeBuffer], metadata: Mapping[str, Any], **options: Any) -> str:
-    """Write a new Minari dataset, or leave nothing behind, and return its id; `options` go to Minari.
+def write_minari(
+    dataset_id: str, episodes: Iterable[EpisodeBuffer], metadata: Mapping[str, Any], **options: Any
+) -> str:
+    """Write a new Minari dataset, or leave nothing behind, and return its id; `options` go to
+    Minari.
 
-    All metadata go under the key "worldplan"; the reference scores also where Minari looks for them. Raises DatasetError when the
-    id is malformed or taken.
+    All metadata go under the key "worldplan"; the reference scores also where Minari looks for
+    them. Raises DatasetError when the id is malformed or taken.
     """
     require_free_id(dataset_id)
     folder = get_dataset_path(dataset_id)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # one for every field of authorship that is not given
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # one for every field of authorship that is not given
             dataset = minari.create_dataset_from_buffers(dataset_id, episodes, **options)
-        scores = {key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata}
+        scores = {
+            key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata
+        }
         dataset.storage.update_metadata({_OURS: dict(metadata), **scores})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # a half-written dataset would block its id
@@ -102,7 +131,9 @@ def require_free_id(dataset_id: str) -> None:
     _check_id(dataset_id)
     folder = get_dataset_path(dataset_id)
     if folder.exists():
-        raise DatasetError(f"Minari dataset {dataset_id} exists already ({folder}): choose another id, such as one with a higher -v number")
+        raise DatasetError(
+            f"Minari dataset {dataset_id} exists already ({folder}): choose another id, such as one with a higher -v number"
+        )
 
 
 def _check_id(dataset_id: str) -> None:
@@ -128,11 +159,17 @@ def _download(dataset_id: str) -> None:
 
 
 def require_flat(name: str, space: gym.Space) -> None:
-    """Raise DatasetError for anything but vectors of real numbers; `name` is "observations" or "actions"."""
+    """Raise DatasetError for anything but vectors of real numbers; `name` is "observations" or
+    "actions".
+    """
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        raise DatasetError(f"its {name} are {space}: only continuous control is supported, choose a dataset with Box actions")
+        raise DatasetError(
+            f"its {name} are {space}: only continuous control is supported, choose a dataset with Box actions"
+        )
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
-        raise DatasetError(f"its {name} are {type(space).__name__} of shape {space.shape}: only flat vectors are supported, no images or dicts")
+        raise DatasetError(
+            f"its {name} are {type(space).__name__} of shape {space.shape}: only flat vectors are supported, no images or dicts"
+        )
 
 
 def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +184,9 @@ def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any
     return found | {"dataset_id": raw.get("dataset_id")}
 
 
-def steps_of(number: int, episode: Mapping[str, Any], observations: Mapping[str, np.ndarray]) -> int:
+def steps_of(
+    number: int, episode: Mapping[str, Any], observations: Mapping[str, np.ndarray]
+) -> int:
     """How many steps the episode has. Raises DatasetError where its columns do not fit together."""
     count = len(episode["rewards"])
     sizes = {name: len(episode[name]) for name in ("actions", "terminations", "truncations")}
@@ -167,9 +206,16 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
         count = steps_of(number, episode, {"": observations})
         if not count:
             continue
-        infos = {key: np.asarray(value)[:count] for key, value in (episode["infos"] or {}).items() if key in ("qpos", "qvel", "state")}
+        infos = {
+            key: np.asarray(value)[:count]
+            for key, value in (episode["infos"] or {}).items()
+            if key in ("qpos", "qvel", "state")
+        }
         state, about = join_state(infos)
-        terminated, truncated = np.array(episode["terminations"], dtype=bool), np.array(episode["truncations"], dtype=bool)
+        terminated, truncated = (
+            np.array(episode["terminations"], dtype=bool),
+            np.array(episode["truncations"], dtype=bool),
+        )
         truncated[-1] |= not terminated[-1]  # a recording may stop in the middle of an episode
         rows = {
             "observation": observations[:-1],
@@ -191,9 +237,14 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
 
 def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
     infos, starts = split_state(data), data.starts
-    for rows in (slice(int(first), int(end)) for first, end in zip(starts, np.append(starts[1:], len(data)), strict=True)):
+    for rows in (
+        slice(int(first), int(end))
+        for first, end in zip(starts, np.append(starts[1:], len(data)), strict=True)
+    ):
         yield EpisodeBuffer(
-            observations=np.concatenate([data.observation[rows], data.next_observation[rows.stop - 1 : rows.stop]]),
+            observations=np.concatenate(
+                [data.observation[rows], data.next_observation[rows.stop - 1 : rows.stop]]
+            ),
             actions=data.action[rows],
             rewards=data.reward[rows],
             terminations=data.terminated[rows],
@@ -207,8 +258,12 @@ def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
     metadata = plain_metadata(data.metadata)
     low, high = metadata.get("action_low", -np.inf), metadata.get("action_high", np.inf)
     spaces = {
-        "observation_space": gym.spaces.Box(-np.inf, np.inf, (data.observation.shape[1],), np.float32),
-        "action_space": gym.spaces.Box(np.float32(low), np.float32(high), (data.action.shape[1],), np.float32),
+        "observation_space": gym.spaces.Box(
+            -np.inf, np.inf, (data.observation.shape[1],), np.float32
+        ),
+        "action_space": gym.spaces.Box(
+            np.float32(low), np.float32(high), (data.action.shape[1],), np.float32
+        ),
     }
     try:
         return gym.spec(str(metadata.get("env_id", ""))), spaces

@@ -16,7 +16,10 @@ from worldplan.milp.errors import ConfigError
 
 T = TypeVar("T")
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "silu": functional.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "silu": functional.silu,
+}
 
 
 class BatchedMLP(nn.Module):
@@ -27,10 +30,18 @@ class BatchedMLP(nn.Module):
         sizes: widths from input to output, e.g. (in, 200, 200, out).
         activation: "relu" or "silu", after every layer but the last.
         generator: source of the initial weights.
-    Weights are (count, in, out), biases (count, 1, out); initial values as torch.nn.Linear draws them.
+    Weights are (count, in, out), biases (count, 1, out); initial values as torch.nn.Linear draws
+    them.
     """
 
-    def __init__(self, count: int, sizes: Sequence[int], activation: str = "relu", *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.count, self.sizes, self.activation = count, tuple(sizes), activation
         self.weights = nn.ParameterList()
@@ -46,8 +57,15 @@ class BatchedMLP(nn.Module):
         return propagate(hidden, self.weights, self.biases, ACTIVATIONS[self.activation])
 
 
-def propagate(hidden: Tensor, weights: Iterable[Tensor], biases: Iterable[Tensor], activation: Callable[[Tensor], Tensor]) -> Tensor:
-    """(count, batch, in) through layers (count, in, out) and (count, 1, out), with `activation` after every one but the last."""
+def propagate(
+    hidden: Tensor,
+    weights: Iterable[Tensor],
+    biases: Iterable[Tensor],
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """(count, batch, in) through layers (count, in, out) and (count, 1, out), with `activation`
+    after every one but the last.
+    """
     *inner, (last_weight, last_bias) = zip(weights, biases, strict=True)
     for weight, bias in inner:
         hidden = activation(torch.baddbmm(bias, hidden, weight))
@@ -61,5 +79,7 @@ def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator | 
 def compiled(function: Callable[..., T]) -> Callable[..., T]:
     """torch.compile; raises ConfigError where there is no C++ compiler."""
     if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
-        raise ConfigError("compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install one, or set compile: false")
+        raise ConfigError(
+            "compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install one, or set compile: false"
+        )
     return torch.compile(function, dynamic=False)

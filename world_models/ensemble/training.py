@@ -1,4 +1,6 @@
-"""Training of the dynamics ensemble: the LightningModule, and one call that trains into a folder and resumes there."""
+"""Training of the dynamics ensemble: the LightningModule, and one call that trains into a folder
+and resumes there.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class EnsembleSettings:
         epochs: passes over the data at most.
         patience: stop after so many epochs in which no member improved.
         improvement: relative decrease of the held-out error that counts as one.
-        power: of the variance that weights each term of the likelihood, see `GaussianEnsemble.loss`; 0 is the plain likelihood.
+        power: of the variance that weights each term of the likelihood, see
+            `GaussianEnsemble.loss`; 0 is the plain likelihood.
         compile: let torch.compile fuse the loss; needs a C++ compiler.
     """
 
@@ -66,23 +69,30 @@ class EnsembleSettings:
     def __post_init__(self) -> None:
         layers = len(self.hidden) + 1
         if len(self.weight_decay) != layers:
-            raise ConfigError(f"weight_decay has {len(self.weight_decay)} numbers, but there are {layers} layers: give one for each")
+            raise ConfigError(
+                f"weight_decay has {len(self.weight_decay)} numbers, but there are {layers} layers: give one for each"
+            )
         for name in ("members", "elites", "batch", "epochs", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.elites > self.members:
-            raise ConfigError(f"{self.elites} elites out of {self.members} members: choose at most {self.members}")
+            raise ConfigError(
+                f"{self.elites} elites out of {self.members} members: choose at most {self.members}"
+            )
         if not (self.learning_rate > 0 and 0 <= self.improvement < 1 and 0 <= self.power <= 1):
             numbers = f"{self.learning_rate}, {self.improvement} and {self.power}"
-            raise ConfigError(f"learning_rate, improvement and power are {numbers}: they must be above 0, within [0, 1) and within [0, 1]")
+            raise ConfigError(
+                f"learning_rate, improvement and power are {numbers}: they must be above 0, within [0, 1) and within [0, 1]"
+            )
 
 
 class EnsembleModule(L.LightningModule):
-    """Fits a `GaussianEnsemble`; `best` holds, for every member, the weights with its lowest held-out error.
+    """Fits a `GaussianEnsemble`; `best` holds, for every member, the weights with its lowest
+    held-out error.
 
-    The data lie on the device once; a member's bootstrap is a row of numbers into them. All randomness of epoch `n` comes
-    from a generator seeded by (seed, n), so a resumed training goes on exactly as the unbroken one would have. One
-    Lightning step makes `BLOCK` gradient steps.
+    The data lie on the device once; a member's bootstrap is a row of numbers into them. All
+    randomness of epoch `n` comes from a generator seeded by (seed, n), so a resumed training goes
+    on exactly as the unbroken one would have. One Lightning step makes `BLOCK` gradient steps.
     """
 
     train_inputs: Tensor  # (n, in) and (n, out), normalised
@@ -92,16 +102,22 @@ class EnsembleModule(L.LightningModule):
     bootstrap: Tensor  # (members, n) int32
     best_error: Tensor  # (members,)
 
-    def __init__(self, transitions: Transitions, settings: EnsembleSettings | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, transitions: Transitions, settings: EnsembleSettings | None = None, seed: int = 0
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.settings, self.seed = settings or EnsembleSettings(), seed
         self.made_with = fingerprint(transitions, self.settings, seed)
         s = self.settings
         self.ensemble = GaussianEnsemble(
-            transitions.observation.shape[1], transitions.action.shape[1],
-            members=s.members, elites=s.elites, hidden=s.hidden, generator=torch_generator(seed, 0),
-        )  # fmt: skip
+            transitions.observation.shape[1],
+            transitions.action.shape[1],
+            members=s.members,
+            elites=s.elites,
+            hidden=s.hidden,
+            generator=torch_generator(seed, 0),
+        )
         held_out = hold_out(transitions.episode, np.random.default_rng([seed, 1]))
         self._keep_data(transitions, held_out)
         self.best = copy.deepcopy(self.ensemble).requires_grad_(False)
@@ -109,35 +125,62 @@ class EnsembleModule(L.LightningModule):
         self.history: list[dict[str, float]] = []
         self.stale = 0  # epochs since a member improved
         self._order = torch.empty(0, dtype=torch.int64)
-        self._loss: Callable[..., Tensor] = compiled(self.ensemble.loss) if s.compile else self.ensemble.loss
+        self._loss: Callable[..., Tensor] = (
+            compiled(self.ensemble.loss) if s.compile else self.ensemble.loss
+        )
 
     def _keep_data(self, transitions: Transitions, held_out: np.ndarray) -> None:
         """Normalised rows as buffers that move with the module and stay out of its checkpoints."""
-        columns = (transitions.observation, transitions.action, transitions.next_observation, transitions.reward)
+        columns = (
+            transitions.observation,
+            transitions.action,
+            transitions.next_observation,
+            transitions.reward,
+        )
         observation, action, following, reward = (torch.as_tensor(column) for column in columns)
         held = torch.as_tensor(held_out)
         self.ensemble.set_statistics(
             torch.cat([observation, action], 1)[~held],
-            torch.cat([following.double() - observation.double(), reward[:, None].double()], 1)[~held],
+            torch.cat([following.double() - observation.double(), reward[:, None].double()], 1)[
+                ~held
+            ],
         )
-        inputs, targets = self.ensemble.inputs(observation, action), self.ensemble.targets(observation, following, reward)
+        inputs, targets = (
+            self.ensemble.inputs(observation, action),
+            self.ensemble.targets(observation, following, reward),
+        )
         count = int((~held).sum())
-        bootstrap = torch.randint(count, (self.settings.members, count), generator=torch_generator(self.seed, 2), dtype=torch.int32)
+        bootstrap = torch.randint(
+            count,
+            (self.settings.members, count),
+            generator=torch_generator(self.seed, 2),
+            dtype=torch.int32,
+        )
         parts = {
-            "train_inputs": inputs[~held], "train_targets": targets[~held], "bootstrap": bootstrap,
-            "held_inputs": inputs[held], "held_targets": targets[held],
-        }  # fmt: skip
+            "train_inputs": inputs[~held],
+            "train_targets": targets[~held],
+            "bootstrap": bootstrap,
+            "held_inputs": inputs[held],
+            "held_targets": targets[held],
+        }
         for name, part in parts.items():
             self.register_buffer(name, part, persistent=False)
         self.batch = min(self.settings.batch, count)
         self.steps = count // self.batch  # per epoch; the rows left over differ between epochs
 
-    # --- learning ----------------------------------------------------------------------------------------------------
+    # --- learning ---------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         ensemble, decay = self.ensemble, self.settings.weight_decay
-        groups: list[dict[str, Any]] = [{"params": [w], "weight_decay": d} for w, d in zip(ensemble.weights, decay, strict=True)]
-        groups.append({"params": [*ensemble.biases, ensemble.max_log_variance, ensemble.min_log_variance], "weight_decay": 0.0})
+        groups: list[dict[str, Any]] = [
+            {"params": [w], "weight_decay": d} for w, d in zip(ensemble.weights, decay, strict=True)
+        ]
+        groups.append(
+            {
+                "params": [*ensemble.biases, ensemble.max_log_variance, ensemble.min_log_variance],
+                "weight_decay": 0.0,
+            }
+        )
         return torch.optim.Adam(groups, lr=self.settings.learning_rate, fused=True)
 
     def train_dataloader(self) -> DataLoader:
@@ -148,7 +191,8 @@ class EnsembleModule(L.LightningModule):
         return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
 
     def on_train_start(self) -> None:
-        self._stop_where_due()  # a training that was killed right after its last epoch has nothing left to do
+        # a training that was killed right after its last epoch has nothing left to do
+        self._stop_where_due()
 
     def on_train_epoch_start(self) -> None:
         generator = torch_generator(self.seed, 3, len(self.history))
@@ -166,11 +210,15 @@ class EnsembleModule(L.LightningModule):
             self._sum += self._gradient_step(optimizer, self.bootstrap.index_select(1, columns))
         loss = float(self._sum - before) / (last - first) / self.settings.members
         if not np.isfinite(loss):
-            raise Diverged(f"the loss is {loss} in epoch {len(self.history)}: lower learning_rate; {self._last_good()}")
+            raise Diverged(
+                f"the loss is {loss} in epoch {len(self.history)}: lower learning_rate; {self._last_good()}"
+            )
         self.log("train_loss", loss, prog_bar=True, batch_size=1)
 
     def _gradient_step(self, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
-        """One step of all members, on rows (members, batch) of the training data; returns the loss, still on the device."""
+        """One step of all members, on rows (members, batch) of the training data; returns the loss,
+        still on the device.
+        """
         inputs = self.train_inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
         targets = self.train_targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
         optimizer.zero_grad()
@@ -178,41 +226,67 @@ class EnsembleModule(L.LightningModule):
         loss.backward()
         for bound in (self.ensemble.max_log_variance, self.ensemble.min_log_variance):
             assert bound.grad is not None
-            bound.grad.copy_(bound.grad.sum(0, keepdim=True))  # the copies of one bound move as one: members share it
+            bound.grad.copy_(
+                bound.grad.sum(0, keepdim=True)
+            )  # the copies of one bound move as one: members share it
         optimizer.step()
         return loss.detach()
 
     def _last_good(self) -> str:
-        folder = next((callback.folder for callback in self.trainer.checkpoint_callbacks if isinstance(callback, KeepEnsemble)), None)
+        folder = next(
+            (
+                callback.folder
+                for callback in self.trainer.checkpoint_callbacks
+                if isinstance(callback, KeepEnsemble)
+            ),
+            None,
+        )
         if folder is None or not self.history:
             return "there is no checkpoint before it"
         return f"the last good checkpoint is {folder / ENSEMBLE}"
 
-    # --- checks ------------------------------------------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """All members on the held-out rows, in one pass; while fitting, keeps what improved and adds a row to the metrics."""
+        """All members on the held-out rows, in one pass; while fitting, keeps what improved and
+        adds a row to the metrics.
+        """
         fitting = self.trainer.state.fn == "fit"
         if self.trainer.sanity_checking:
             return
         error, loss = self.held_out(self.ensemble if fitting else self.best)
-        self.log_dict({"val_mse": error.mean(), "val_nll": loss.mean()}, prog_bar=True, batch_size=1)
+        self.log_dict(
+            {"val_mse": error.mean(), "val_nll": loss.mean()}, prog_bar=True, batch_size=1
+        )
         if not fitting:
             return
         if not torch.isfinite(error).all():
-            raise Diverged(f"the held-out error is not finite in epoch {len(self.history)}: lower learning_rate; {self._last_good()}")
+            raise Diverged(
+                f"the held-out error is not finite in epoch {len(self.history)}: lower learning_rate; {self._last_good()}"
+            )
         improved = self._keep_best(error)
         self.stale = 0 if improved else self.stale + 1
-        row = {"epoch": len(self.history), "train_loss": float(self._sum) / self.steps / self.settings.members}
-        row |= {"val_mse": float(error.mean()), "val_nll": float(loss.mean()), "best_val_mse": float(self.best_error[self.best.elites].mean())}
+        row = {
+            "epoch": len(self.history),
+            "train_loss": float(self._sum) / self.steps / self.settings.members,
+        }
+        row |= {
+            "val_mse": float(error.mean()),
+            "val_nll": float(loss.mean()),
+            "best_val_mse": float(self.best_error[self.best.elites].mean()),
+        }
         self.history.append(row | {f"val_mse_{i}": value for i, value in enumerate(error.tolist())})
         self._stop_where_due()
 
     @torch.no_grad()
     def held_out(self, ensemble: GaussianEnsemble, rows: int = 2048) -> tuple[Tensor, Tensor]:
-        """Mean squared error and NLL (see `gaussian_loss`) of each member on the held-out rows, in normalised units; (members,) both."""
+        """Mean squared error and NLL (see `gaussian_loss`) of each member on the held-out rows, in
+        normalised units; (members,) both.
+        """
         error, loss = torch.zeros_like(self.best_error), torch.zeros_like(self.best_error)
-        for inputs, targets in zip(self.held_inputs.split(rows), self.held_targets.split(rows), strict=True):
+        for inputs, targets in zip(
+            self.held_inputs.split(rows), self.held_targets.split(rows), strict=True
+        ):
             mean, log_variance = ensemble.outputs(inputs)
             error += (mean - targets).square().mean((1, 2)) * len(inputs)
             loss += gaussian_loss(mean, log_variance, targets) * len(inputs)
@@ -231,23 +305,31 @@ class EnsembleModule(L.LightningModule):
         if self.stale >= self.settings.patience or len(self.history) >= self.settings.epochs:
             self.trainer.should_stop = True
 
-    # --- checkpoints -------------------------------------------------------------------------------------------------
+    # --- checkpoints ------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["ensemble"] = self.best.checkpoint()
-        checkpoint["training"] = {"history": self.history, "stale": self.stale, "made_with": self.made_with}
+        checkpoint["training"] = {
+            "history": self.history,
+            "stale": self.stale,
+            "made_with": self.made_with,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         found = checkpoint.get("training")
         if found is None or found["made_with"] != self.made_with:
-            raise CheckpointError("this checkpoint comes from other data, settings or another seed: continue with those, or train in a new folder")
+            raise CheckpointError(
+                "this checkpoint comes from other data, settings or another seed: continue with those, or train in a new folder"
+            )
         self.history, self.stale = list(found["history"]), found["stale"]
 
 
 class KeepEnsemble(Checkpoint):
-    """After every epoch: the best members so far (ensemble.ckpt), the metrics, and the whole state to go on from (last.ckpt).
+    """After every epoch: the best members so far (ensemble.ckpt), the metrics, and the whole state
+    to go on from (last.ckpt).
 
-    Each file is replaced in one move, the state last: a kill in between repeats that epoch with the same result.
+    Each file is replaced in one move, the state last: a kill in between repeats that epoch with the
+    same result.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -256,8 +338,13 @@ class KeepEnsemble(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EnsembleModule)
         replace_file(self.folder / ENSEMBLE, pl_module.best.save)
-        replace_file(self.folder / METRICS, lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False))
-        replace_file(self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
+        replace_file(
+            self.folder / METRICS,
+            lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False),
+        )
+        replace_file(
+            self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False)
+        )
 
 
 def fit_ensemble(
@@ -270,12 +357,14 @@ def fit_ensemble(
     accelerator: str = "auto",
     callbacks: list[L.Callback] | None = None,
 ) -> Path:
-    """Train until no member improves and return `folder`/ensemble.ckpt (for `worldplan.world_models.ensemble.model.load_ensemble`).
+    """Train until no member improves and return `folder`/ensemble.ckpt (for
+    `worldplan.world_models.ensemble.model.load_ensemble`).
 
-    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the same result as an
-    unbroken training (same seed, CPU). Metrics of every epoch go to `folder`/metrics.csv, in normalised units.
-    Raises CheckpointError if last.ckpt is damaged or comes from other data, settings or seed, DatasetError for too few
-    rows, and Diverged when the loss is no finite number, naming the last good checkpoint.
+    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the
+    same result as an unbroken training (same seed, CPU). Metrics of every epoch go to
+    `folder`/metrics.csv, in normalised units. Raises CheckpointError if last.ckpt is damaged or
+    comes from other data, settings or seed, DatasetError for too few rows, and Diverged when the
+    loss is no finite number, naming the last good checkpoint.
     """
     folder = Path(folder)
     module = EnsembleModule(transitions, settings, seed)
@@ -283,38 +372,57 @@ def fit_ensemble(
     if last.exists():
         if saved_entry(last, "training", "made_with") != module.made_with:
             reason = "comes from other data, settings or another seed"
-            raise CheckpointError(f"{last}: {reason}: choose another folder, or delete this one to train again")
+            raise CheckpointError(
+                f"{last}: {reason}: choose another folder, or delete this one to train again"
+            )
         if (folder / DONE).exists():
             return folder / ENSEMBLE
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     extra: list[L.Callback] = [TQDMProgressBar()] if progress else []
     trainer = L.Trainer(
-        accelerator=accelerator, devices=1, max_epochs=-1, logger=False, callbacks=[*extra, *(callbacks or []), KeepEnsemble(folder)],
-        default_root_dir=folder, num_sanity_val_steps=0, enable_progress_bar=progress, enable_model_summary=False,
-    )  # fmt: skip
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=-1,
+        logger=False,
+        callbacks=[*extra, *(callbacks or []), KeepEnsemble(folder)],
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    replace_file(folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8"))
+    replace_file(
+        folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8")
+    )
     return folder / ENSEMBLE
 
 
-def for_dataset(data: str, settings: EnsembleSettings | None = None, seed: int = 0) -> EnsembleModule:
-    """The module for a dataset named in a YAML file (`worldplan fit`): a Minari id or a file, see `worldplan.world_models.data.files`."""
+def for_dataset(
+    data: str, settings: EnsembleSettings | None = None, seed: int = 0
+) -> EnsembleModule:
+    """The module for a dataset named in a YAML file (`worldplan fit`): a Minari id or a file, see
+    `worldplan.world_models.data.files`.
+    """
     return EnsembleModule(load_transitions(data), settings, seed)
 
 
 def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(n,) bool: the rows to hold out, at most 20 % and 10,000, in whole episodes where there are enough of them.
+    """(n,) bool: the rows to hold out, at most 20 % and 10,000, in whole episodes where there are
+    enough of them.
 
-    Rows of one episode are alike: an error on rows whose neighbours were trained on would be too low.
+    Rows of one episode are alike: an error on rows whose neighbours were trained on would be too
+    low.
     """
     count = len(episode)
     wanted = min(int(HELD_OUT_SHARE * count), HELD_OUT_ROWS)
     if wanted < 1:
-        raise DatasetError(f"{count} transitions are too few to train on: at least 5 are needed to hold one out")
+        raise DatasetError(
+            f"{count} transitions are too few to train on: at least 5 are needed to hold one out"
+        )
     numbers, member, lengths = np.unique(episode, return_inverse=True, return_counts=True)
     order = generator.permutation(len(numbers))
     chosen = order[np.cumsum(lengths[order]) <= wanted]
@@ -327,7 +435,13 @@ def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def fingerprint(transitions: Transitions, settings: EnsembleSettings, seed: int) -> str:
     """A short text that differs whenever the training would: data, settings or seed."""
-    columns = (transitions.observation, transitions.action, transitions.reward, transitions.next_observation, transitions.episode)
+    columns = (
+        transitions.observation,
+        transitions.action,
+        transitions.reward,
+        transitions.next_observation,
+        transitions.episode,
+    )
     total = zlib.crc32(repr((sorted(asdict(settings).items()), seed)).encode())
     for column in columns:
         total = zlib.crc32(np.ascontiguousarray(column).data, total)

@@ -1,9 +1,10 @@
 """Penalties on a model's uncertainty, each a pure function of what the members of an ensemble say.
 
-The list is that of Lu et al. (2022), "Revisiting Design Choices in Offline Model-Based RL". Member i says N(mu_i, Sigma_i)
-with a diagonal covariance over next observation and reward, in units of the environment. Every function takes `members`
-and the drawn `sample` (batch, observation + 1), which only the last one needs, and returns (batch,) numbers >= 0.
-The order of the members does not matter. Values that are not numbers stay so.
+The list is that of Lu et al. (2022), "Revisiting Design Choices in Offline Model-Based RL". Member
+i says N(mu_i, Sigma_i) with a diagonal covariance over next observation and reward, in units of the
+environment. Every function takes `members` and the drawn `sample` (batch, observation + 1), which
+only the last one needs, and returns (batch,) numbers >= 0. The order of the members does not
+matter. Values that are not numbers stay so.
 """
 
 from __future__ import annotations
@@ -32,25 +33,33 @@ def max_pairwise_difference(members: Members, sample: Tensor | None = None) -> T
 
 
 def ensemble_variance(members: Members, sample: Tensor | None = None) -> Tensor:
-    """||Sigma*||_F of the mixture of all members (Lakshminarayanan et al. 2017): Sigma* = mean_i(Sigma_i + mu_i^2) - mu*^2."""
+    """||Sigma*||_F of the mixture of all members (Lakshminarayanan et al. 2017): Sigma* =
+    mean_i(Sigma_i + mu_i^2) - mu*^2.
+    """
     return _mixture_variance(members).norm(dim=-1)
 
 
 def ensemble_std(members: Members, sample: Tensor | None = None) -> Tensor:
-    """||sqrt(Sigma*)||_F: root of the total variance (trace) of the mixture, in the units of the outputs."""
+    """||sqrt(Sigma*)||_F: root of the total variance (trace) of the mixture, in the units of the
+    outputs.
+    """
     return _mixture_variance(members).sum(-1).sqrt()
 
 
 def leave_one_out_kl(members: Members, sample: Tensor | None = None) -> Tensor:
-    """mean_i KL(N_i || N_-i), N_-i the Gaussian with mean and (diagonal) variance of the mixture of all others.
+    """mean_i KL(N_i || N_-i), N_-i the Gaussian with mean and (diagonal) variance of the mixture of
+    all others.
 
     M2AC (Pan et al. 2020) asks this of one random member; the mean over members is its expectation.
     Raises ConfigError for a single member.
     """
     count = members.mean.shape[0]
     if count < 2:
-        raise ConfigError("leave_one_out_kl compares members, but the ensemble has a single elite: use at least 2")
-    # in double precision: the difference below may be a small variance between members that lie far apart
+        raise ConfigError(
+            "leave_one_out_kl compares members, but the ensemble has a single elite: use at least 2"
+        )
+    # in double precision: the difference below may be a small variance between members that lie far
+    # apart
     mean, variance = members.mean.double(), members.variance.double()
     mean = mean - mean.mean(0)
     others_mean = (mean.sum(0) - mean) / (count - 1)
@@ -62,26 +71,43 @@ def leave_one_out_kl(members: Members, sample: Tensor | None = None) -> Tensor:
 
 
 def log_likelihood_variance(members: Members, sample: Tensor | None = None) -> Tensor:
-    """Var_i log N(x; mu_i, Sigma_i) over members (population variance) at the drawn next observation and reward x."""
+    """Var_i log N(x; mu_i, Sigma_i) over members (population variance) at the drawn next
+    observation and reward x.
+    """
     if sample is None:
-        raise ConfigError("log_likelihood_variance needs the drawn next observation and reward: give sample (batch, observation + 1)")
-    density = -0.5 * (members.variance.log() + (sample - members.mean).square() / members.variance).sum(-1)
+        raise ConfigError(
+            "log_likelihood_variance needs the drawn next observation and reward: give sample (batch, observation + 1)"
+        )
+    density = -0.5 * (
+        members.variance.log() + (sample - members.mean).square() / members.variance
+    ).sum(-1)
     return density.var(0, correction=0)  # the constant of the density is the same for all
 
 
 def _mixture_variance(members: Members) -> Tensor:
-    """(batch, out): mean_i Sigma_i + Var_i mu_i, which is the formula above without its cancellation."""
+    """(batch, out): mean_i Sigma_i + Var_i mu_i, which is the formula above without its
+    cancellation.
+    """
     return members.variance.mean(0) + members.mean.var(0, correction=0)
 
 
 PENALTIES: dict[str, Penalty] = {
     function.__name__: function
-    for function in (max_aleatoric, max_pairwise_difference, ensemble_std, ensemble_variance, leave_one_out_kl, log_likelihood_variance)
+    for function in (
+        max_aleatoric,
+        max_pairwise_difference,
+        ensemble_std,
+        ensemble_variance,
+        leave_one_out_kl,
+        log_likelihood_variance,
+    )
 }
 
 
 def penalty(name: str) -> Penalty:
     """The penalty of that name. Raises ConfigError with the choices."""
     if name not in PENALTIES:
-        raise ConfigError(f"no uncertainty penalty is called '{name}': choose one of {', '.join(PENALTIES)}")
+        raise ConfigError(
+            f"no uncertainty penalty is called '{name}': choose one of {', '.join(PENALTIES)}"
+        )
     return PENALTIES[name]

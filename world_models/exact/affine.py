@@ -1,4 +1,6 @@
-"""Exact affine algebra by incremental elimination: which equations hold on seen points, and which affine map explains their labels."""
+"""Exact affine algebra by incremental elimination: which equations hold on seen points, and which
+affine map explains their labels.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
-from worldplan.world_models.numeric.domain import Point, Rational, exact
+from worldplan.world_models.exact.numbers import Point, Rational, exact
 
 Equation = tuple[tuple[int, ...], int]  # whole numbers a, b: a . x = b (or <= b, where so said)
 
@@ -20,11 +22,12 @@ def whole(numbers: Sequence[Rational]) -> tuple[int, ...]:
 
 
 class AffineMap:
-    """The affine maps that send each seen point x (dimension d) to its label y (dimension m), all of them at once.
+    """The affine maps that send each seen point x (dimension d) to its label y (dimension m), all
+    of them at once.
 
-    Holds the reduced row echelon form of the rows (1, x | y); the constant comes first, so that a constant label
-    is explained by the constant alone. Any affine map that agrees on points agrees on their affine hull: inside
-    it the one kept here is the true one, however few points were seen.
+    Holds the reduced row echelon form of the rows (1, x | y); the constant comes first, so that a
+    constant label is explained by the constant alone. Any affine map that agrees on points agrees
+    on their affine hull: inside it the one kept here is the true one, however few points were seen.
     """
 
     def __init__(self, dimension: int, labels: int) -> None:
@@ -34,7 +37,9 @@ class AffineMap:
         self._equations: list[Equation] | None = None
 
     def add(self, point: Point, label: Point) -> list[int]:
-        """Take in a pair. Returns the indices of labels that no affine map explains; the others stay right."""
+        """Take in a pair. Returns the indices of labels that no affine map explains; the others
+        stay right.
+        """
         row: list[Rational] = [1, *point, *label]
         for pivot, kept in self._rows.items():
             if factor := row[pivot]:
@@ -58,7 +63,9 @@ class AffineMap:
         return len(self._rows)
 
     def equations(self) -> list[Equation]:
-        """Independent equations a . x = b, in coprime whole numbers, that hold on the affine hull and nowhere else."""
+        """Independent equations a . x = b, in coprime whole numbers, that hold on the affine hull
+        and nowhere else.
+        """
         if self._equations is None:
             free = [column for column in range(self.dimension + 1) if column not in self._rows]
             self._equations = [self._equation(column) for column in free]
@@ -74,7 +81,10 @@ class AffineMap:
 
     def contains(self, point: Point) -> bool:
         """Whether a point lies in the affine hull of those seen."""
-        return bool(self._rows) and all(sum(a * x for a, x in zip(normal, point, strict=True)) == b for normal, b in self.equations())
+        return bool(self._rows) and all(
+            sum(a * x for a, x in zip(normal, point, strict=True)) == b
+            for normal, b in self.equations()
+        )
 
     def explains(self, point: Point, label: Point) -> bool:
         """Whether `add` would change and find nothing: the cheap question before it."""
@@ -82,13 +92,18 @@ class AffineMap:
             return False
         row = (1, *point)
         width = self.dimension + 1
-        return all(sum(x * kept[width + i] for x, kept in self._weighted(row)) == y for i, y in enumerate(label))
+        return all(
+            sum(x * kept[width + i] for x, kept in self._weighted(row)) == y
+            for i, y in enumerate(label)
+        )
 
     def _weighted(self, row: tuple[Rational, ...]) -> list[tuple[Rational, list[Rational]]]:
         return [(row[pivot], kept) for pivot, kept in self._rows.items()]
 
     def explanation(self, label: int) -> tuple[list[Rational], Rational]:
-        """One affine map for a label: coefficients (d) and constant. Exact on the affine hull of the seen points."""
+        """One affine map for a label: coefficients (d) and constant. Exact on the affine hull of
+        the seen points.
+        """
         coefficients: list[Rational] = [0] * (self.dimension + 1)
         for pivot, row in self._rows.items():
             coefficients[pivot] = row[self.dimension + 1 + label]

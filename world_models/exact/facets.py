@@ -1,4 +1,6 @@
-"""Points and rays to half-spaces, in whole numbers: the double description method (Motzkin et al. 1953; Fukuda and Prodon 1996)."""
+"""Points and rays to half-spaces, in whole numbers: the double description method (Motzkin et al.
+1953; Fukuda and Prodon 1996).
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,19 @@ class HalfSpaces:
 
     def contains(self, point: tuple) -> bool:
         """Exact membership."""
-        return all(_dot(a, point) == b for a, b in self.equalities) and all(_dot(a, point) <= b for a, b in self.inequalities)
+        return all(_dot(a, point) == b for a, b in self.equalities) and all(
+            _dot(a, point) <= b for a, b in self.inequalities
+        )
 
 
-def half_spaces(generators: Iterable[Vector], budget: int, *, skip: bool = True) -> HalfSpaces | None:
-    """Half-spaces of the convex hull of generators in homogeneous whole numbers: (w, w x) with w > 0 a point, (0, r) a ray.
+def half_spaces(
+    generators: Iterable[Vector], budget: int, *, skip: bool = True
+) -> HalfSpaces | None:
+    """Half-spaces of the convex hull of generators in homogeneous whole numbers: (w, w x) with w >
+    0 a point, (0, r) a ray.
 
-    A generator that would bring the number of half-spaces above `budget` is left out, which makes the set smaller,
-    never larger; with `skip` off the answer is None instead.
+    A generator that would bring the number of half-spaces above `budget` is left out, which makes
+    the set smaller, never larger; with `skip` off the answer is None instead.
     """
     cone = _DualCone()
     exact = True
@@ -72,14 +79,22 @@ class _DualCone:
         return True
 
     def _turn_line(self, chosen: int, values: list[int], generator: Vector, bit: int) -> None:
-        """One line leaves the generator's plane and becomes a ray; everything else is moved along it into that plane."""
+        """One line leaves the generator's plane and becomes a ray; everything else is moved along
+        it into that plane.
+        """
         sign = 1 if values[chosen] > 0 else -1
         leader, height = tuple(sign * a for a in self.lines[chosen]), abs(values[chosen])
 
         def into_plane(vector: Vector, value: int) -> Vector:
-            return _reduced(tuple(height * a - value * b for a, b in zip(vector, leader, strict=True)))
+            return _reduced(
+                tuple(height * a - value * b for a, b in zip(vector, leader, strict=True))
+            )
 
-        self.lines = [into_plane(line, value) for i, (line, value) in enumerate(zip(self.lines, values, strict=True)) if i != chosen]
+        self.lines = [
+            into_plane(line, value)
+            for i, (line, value) in enumerate(zip(self.lines, values, strict=True))
+            if i != chosen
+        ]
         self.rays = [into_plane(ray, _dot(ray, generator)) for ray in self.rays]
         self.tight = [mask | bit for mask in self.tight]
         self.rays.append(leader)
@@ -95,7 +110,10 @@ class _DualCone:
             for j in above:
                 common = self.tight[i] & self.tight[j]
                 if self._adjacent(common, i, j):
-                    edge = tuple(values[j] * a - values[i] * b for a, b in zip(self.rays[i], self.rays[j], strict=True))
+                    edge = tuple(
+                        values[j] * a - values[i] * b
+                        for a, b in zip(self.rays[i], self.rays[j], strict=True)
+                    )
                     new.append((_reduced(edge), common | bit))
                     if len(kept) + len(new) > budget:
                         return False
@@ -109,7 +127,9 @@ class _DualCone:
         size = len(self.rays[i]) - len(self.lines)
         if common.bit_count() < size - 2:
             return False
-        return not any(common & mask == common for k, mask in enumerate(self.tight) if k not in (i, j))
+        return not any(
+            common & mask == common for k, mask in enumerate(self.tight) if k not in (i, j)
+        )
 
 
 def _reduced(vector: Vector) -> Vector:

@@ -1,7 +1,9 @@
-"""Convex sets by their points: exact membership in conv(points) + cone(rays), without ever listing a big hull's facets.
+"""Convex sets by their points: exact membership in conv(points) + cone(rays), without ever listing
+a big hull's facets.
 
-Floating point only proposes. "Inside" is confirmed by convex weights in exact rationals, "outside" by a plane in whole
-numbers; where neither is confirmed an exact simplex method decides. So every answer is the true one.
+Floating point only proposes. "Inside" is confirmed by convex weights in exact rationals, "outside"
+by a plane in whole numbers; where neither is confirmed an exact simplex method decides. So every
+answer is the true one.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from scipy.optimize import nnls
 
 from worldplan.world_models.exact.affine import AffineMap, Equation, whole
 from worldplan.world_models.exact.facets import HalfSpaces, half_spaces
+from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.exact.simplex import nonnegative_combination, solve
-from worldplan.world_models.numeric.domain import Point, Rational
 
 SMALL = 48  # with at most so many facets they decide faster than weights do
 REMEMBERED = 200_000  # answers kept
@@ -28,7 +30,8 @@ class Polyhedron:
 
     Args:
         points: at least one; repeated ones are dropped.
-        directions: for each coordinate 1 if it may grow without end, -1 if it may fall, 0 if neither (default: all 0).
+        directions: for each coordinate 1 if it may grow without end, -1 if it may fall, 0 if
+            neither (default: all 0).
     """
 
     def __init__(self, points: Iterable[Point], directions: Sequence[int] | None = None) -> None:
@@ -39,7 +42,11 @@ class Polyhedron:
         self._cuts: list[Equation] = []
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Polyhedron) and set(self.points) == set(other.points) and self.directions == other.directions
+        return (
+            isinstance(other, Polyhedron)
+            and set(self.points) == set(other.points)
+            and self.directions == other.directions
+        )
 
     def __hash__(self) -> int:
         return hash((frozenset(self.points), self.directions))
@@ -58,7 +65,9 @@ class Polyhedron:
         return answer
 
     def half_spaces(self, budget: int) -> HalfSpaces:
-        """The set as half-spaces in whole numbers, or, if it has more than `budget`, a smaller set within it."""
+        """The set as half-spaces in whole numbers, or, if it has more than `budget`, a smaller set
+        within it.
+        """
         found = half_spaces(self._generators, budget)
         assert found is not None
         return found
@@ -85,9 +94,13 @@ class Polyhedron:
         except RuntimeError:  # too many iterations: the exact method decides
             weight, residual = np.zeros(0), 0.0
         if residual > 1e-9:
-            # the residual is normal to a plane between the point and the set; each coordinate was divided by its spread
+            # the residual is normal to a plane between the point and the set; each coordinate was
+            # divided by its spread
             steps = np.rint(_left_over(matrix, weight, target) * 2**24).astype(int).tolist()
-            if self._cut([Fraction(step) / spread for step, spread in zip(steps, self._spread, strict=True)], point):
+            if self._cut(
+                [Fraction(step) / spread for step, spread in zip(steps, self._spread, strict=True)],
+                point,
+            ):
                 return False
         else:
             support = np.flatnonzero(weight)
@@ -103,8 +116,13 @@ class Polyhedron:
         return False
 
     def _cut(self, normal: Sequence[Rational], point: Point) -> bool:
-        """Keep the plane if the point lies beyond it: normal . x <= its greatest value over the set, in whole numbers."""
-        normal = [min(a, 0) if sign > 0 else max(a, 0) if sign < 0 else a for a, sign in zip(whole(normal), self.directions, strict=True)]
+        """Keep the plane if the point lies beyond it: normal . x <= its greatest value over the
+        set, in whole numbers.
+        """
+        normal = [
+            min(a, 0) if sign > 0 else max(a, 0) if sign < 0 else a
+            for a, sign in zip(whole(normal), self.directions, strict=True)
+        ]
         greatest = max(_dot(normal, one) for one in self.points)
         if _dot(normal, point) <= greatest:
             return False
@@ -115,7 +133,10 @@ class Polyhedron:
     @cached_property
     def _bounds(self) -> list[tuple[Rational | None, Rational | None]]:
         columns = zip(*self.points, strict=True)
-        return [(None if sign < 0 else min(column), None if sign > 0 else max(column)) for column, sign in zip(columns, self.directions, strict=True)]
+        return [
+            (None if sign < 0 else min(column), None if sign > 0 else max(column))
+            for column, sign in zip(columns, self.directions, strict=True)
+        ]
 
     @cached_property
     def _spread(self) -> list[Rational]:
@@ -123,7 +144,11 @@ class Polyhedron:
 
     @cached_property
     def _rays(self) -> list[tuple[int, ...]]:
-        return [tuple(sign * int(i == j) for j in range(self.dimension)) for i, sign in enumerate(self.directions) if sign]
+        return [
+            tuple(sign * int(i == j) for j in range(self.dimension))
+            for i, sign in enumerate(self.directions)
+            if sign
+        ]
 
     @cached_property
     def _columns(self) -> list[tuple[Rational, ...]]:
@@ -131,7 +156,9 @@ class Polyhedron:
 
     @cached_property
     def _generators(self) -> list[tuple[int, ...]]:
-        """Homogeneous whole numbers, the outermost points first, so that what a facet budget leaves out is small."""
+        """Homogeneous whole numbers, the outermost points first, so that what a facet budget leaves
+        out is small.
+        """
         matrix, _, _ = self._scaled
         points = matrix[:-1, : len(self.points)].T
         order = np.argsort(-np.abs(points - points.mean(axis=0)).max(axis=1), kind="stable")
@@ -155,16 +182,24 @@ class Polyhedron:
 
     @cached_property
     def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Columns for least squares with every coordinate in 0..1, and the shift and scale that made them so."""
-        points = np.array([[float(x) for x in point] for point in self.points]).reshape(len(self.points), self.dimension)
+        """Columns for least squares with every coordinate in 0..1, and the shift and scale that
+        made them so.
+        """
+        points = np.array([[float(x) for x in point] for point in self.points]).reshape(
+            len(self.points), self.dimension
+        )
         shift, scale = points.min(axis=0), np.array([float(spread) for spread in self._spread])
         rows = np.vstack([((points - shift) / scale).T, np.ones(len(points))])
-        rays = np.array([(*ray, 0) for ray in self._rays], dtype=float).reshape(-1, self.dimension + 1)
+        rays = np.array([(*ray, 0) for ray in self._rays], dtype=float).reshape(
+            -1, self.dimension + 1
+        )
         return np.hstack([rows, rays.T]), shift, scale
 
 
 def _left_over(matrix: np.ndarray, weight: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The part of the target that least squares left over, of length at most 1, without its constant row."""
+    """The part of the target that least squares left over, of length at most 1, without its
+    constant row.
+    """
     left = target - matrix @ weight
     return left[:-1] / np.abs(left).max()
 

@@ -1,18 +1,25 @@
-"""Linear systems and non-negative combinations in exact rationals, for the few columns that floating point could not settle."""
+"""Linear systems and non-negative combinations in exact rationals, for the few columns that
+floating point could not settle.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
 
-from worldplan.world_models.numeric.domain import Rational
+from worldplan.world_models.exact.numbers import Rational
 
 Column = Sequence[Rational]
 
 
 def solve(columns: Sequence[Column], target: Column) -> list[Fraction] | None:
-    """Weights with sum of weight * column = target, of independent columns; None if there are none or they are dependent."""
-    rows = [[Fraction(column[i]) for column in columns] + [Fraction(target[i])] for i in range(len(target))]
+    """Weights with sum of weight * column = target, of independent columns; None if there are none
+    or they are dependent.
+    """
+    rows = [
+        [Fraction(column[i]) for column in columns] + [Fraction(target[i])]
+        for i in range(len(target))
+    ]
     for pivot in range(len(columns)):
         chosen = next((i for i in range(pivot, len(rows)) if rows[i][pivot]), None)
         if chosen is None:
@@ -24,33 +31,47 @@ def solve(columns: Sequence[Column], target: Column) -> list[Fraction] | None:
     return [rows[i][-1] for i in range(len(columns))]
 
 
-def nonnegative_combination(columns: Sequence[Column], target: Column) -> dict[int, Fraction] | list[Fraction]:
-    """Weights >= 0 with sum of weight * column = target, by column, or, if there are none, a vector h that shows it:
-    h . column >= 0 for every column and h . target < 0 (Farkas).
+def nonnegative_combination(
+    columns: Sequence[Column], target: Column
+) -> dict[int, Fraction] | list[Fraction]:
+    """Weights >= 0 with sum of weight * column = target, by column, or, if there are none, a vector
+    h that shows it: h . column >= 0 for every column and h . target < 0 (Farkas).
 
     The simplex method's first phase with Bland's rule, which always ends.
     """
     size = len(target)
     signs = [1 if value >= 0 else -1 for value in target]
     rows = [
-        [Fraction(signs[i] * column[i]) for column in columns] + [Fraction(int(i == j)) for j in range(size)] + [Fraction(signs[i] * target[i])]
+        [Fraction(signs[i] * column[i]) for column in columns]
+        + [Fraction(int(i == j)) for j in range(size)]
+        + [Fraction(signs[i] * target[i])]
         for i in range(size)
     ]
     basis = [len(columns) + i for i in range(size)]
     # reduced costs of minimising the sum of the artificial columns
-    cost = [-sum((row[j] for row in rows), Fraction(0)) for j in range(len(columns))] + [Fraction(0)] * size
+    cost = [-sum((row[j] for row in rows), Fraction(0)) for j in range(len(columns))] + [
+        Fraction(0)
+    ] * size
     cost.append(-sum((row[-1] for row in rows), Fraction(0)))
     rows.append(cost)
     while True:
         entering = next((j for j in range(len(columns)) if rows[-1][j] < 0), None)
         if entering is None:
             break
-        ratios = [(rows[i][-1] / rows[i][entering], basis[i], i) for i in range(size) if rows[i][entering] > 0]
+        ratios = [
+            (rows[i][-1] / rows[i][entering], basis[i], i)
+            for i in range(size)
+            if rows[i][entering] > 0
+        ]
         _, _, leaving = min(ratios)
         _eliminate(rows, leaving, entering)
         basis[leaving] = entering
     if rows[-1][-1] == 0:
-        return {column: rows[i][-1] for i, column in enumerate(basis) if column < len(columns) and rows[i][-1]}
+        return {
+            column: rows[i][-1]
+            for i, column in enumerate(basis)
+            if column < len(columns) and rows[i][-1]
+        }
     return [signs[i] * (rows[-1][len(columns) + i] - 1) for i in range(size)]
 
 

@@ -1,4 +1,6 @@
-"""The points of a hull that matter: dropping those inside the hull of the others leaves the set the same."""
+"""The points of a hull that matter: dropping those inside the hull of the others leaves the set the
+same.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,18 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import nnls
 
+from worldplan.world_models.exact.numbers import Point
 from worldplan.world_models.exact.polyhedron import Polyhedron
-from worldplan.world_models.numeric.domain import Point
 
 
 @lru_cache(maxsize=1024)
 def hull_points(shape: Polyhedron) -> tuple[Point, ...]:
-    """Points of `shape` with the same hull: all vertices and, rays and rounding aside, nothing else.
+    """Points of `shape` with the same hull: all vertices and, rays and rounding aside, nothing
+    else.
 
-    Floating point proposes (Clarkson 1994: a point outside the hull so far names a plane, and the farthest point beyond it is kept);
-    a point is dropped only after an exact test that the kept ones, and the shape's rays, hold it.
+    Floating point proposes (Clarkson 1994: a point outside the hull so far names a plane, and the
+    farthest point beyond it is kept); a point is dropped only after an exact test that the kept
+    ones, and the shape's rays, hold it.
     """
     points = sorted(shape.points)
     if len(points) <= 2:
@@ -32,7 +36,9 @@ def _proposed(points: np.ndarray, directions: tuple[int, ...]) -> set[int]:
     rows = np.hstack([scaled, np.ones((len(points), 1))])
     rays = np.diag([float(sign) for sign in (*directions, 0)])[[*map(bool, directions), False]]
     least, most = rows.argmin(axis=0), rows.argmax(axis=0)
-    kept = {int(least[i]) for i, sign in enumerate(directions) if sign >= 0} | {int(most[i]) for i, sign in enumerate(directions) if sign <= 0}
+    kept = {int(least[i]) for i, sign in enumerate(directions) if sign >= 0} | {
+        int(most[i]) for i, sign in enumerate(directions) if sign <= 0
+    }
     for i in range(len(points)):
         while i not in kept:
             columns = np.vstack([rows[sorted(kept)], rays]).T
@@ -44,6 +50,8 @@ def _proposed(points: np.ndarray, directions: tuple[int, ...]) -> set[int]:
             if residual <= 1e-9:
                 break
             beyond = np.round(rows @ (rows[i] - columns @ weights), 9)
-            farthest = int(np.argmax(beyond))  # of equals the first in order, which is a vertex of their face
+            farthest = int(
+                np.argmax(beyond)
+            )  # of equals the first in order, which is a vertex of their face
             kept.add(i if farthest in kept else farthest)
     return kept

@@ -1,6 +1,8 @@
-"""ELU and tanh by way of PyTorch's fast exponential: on a CPU, its own ELU and tanh take about twice as long, and with small networks as long as the
-matrix products between them. Values and gradients agree to 1e-6 (absolute). PyTorch's own are used on other devices, and for gradients inside
-`torch.func` transforms: a function of autograd's that they accept costs more per call than these save.
+"""ELU and tanh by way of PyTorch's fast exponential: on a CPU, its own ELU and tanh take about
+twice as long, and with small networks as long as the matrix products between them. Values and
+gradients agree to 1e-6 (absolute). PyTorch's own are used on other devices, and for gradients
+inside `torch.func` transforms: a function of autograd's that they accept costs more per call than
+these save.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class _FastElu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (outputs,) = ctx.saved_tensors
-        return torch.ops.aten.elu_backward(gradient, 1, 1, 1, True, outputs)  # from the result: no exponential
+        return torch.ops.aten.elu_backward(
+            gradient, 1, 1, 1, True, outputs
+        )  # from the result: no exponential
 
 
 class _FastTanh(torch.autograd.Function):
@@ -52,7 +56,11 @@ def elu(inputs: Tensor) -> Tensor:
         return functional.elu(inputs)
     if not torch.is_grad_enabled():
         return _elu(inputs)
-    return functional.elu(inputs) if torch._C._are_functorch_transforms_active() else _FastElu.apply(inputs)
+    return (
+        functional.elu(inputs)
+        if torch._C._are_functorch_transforms_active()
+        else _FastElu.apply(inputs)
+    )
 
 
 def tanh(inputs: Tensor) -> Tensor:
@@ -61,7 +69,11 @@ def tanh(inputs: Tensor) -> Tensor:
         return torch.tanh(inputs)
     if not torch.is_grad_enabled():
         return _tanh(inputs)
-    return torch.tanh(inputs) if torch._C._are_functorch_transforms_active() else _FastTanh.apply(inputs)
+    return (
+        torch.tanh(inputs)
+        if torch._C._are_functorch_transforms_active()
+        else _FastTanh.apply(inputs)
+    )
 
 
 class Elu(nn.Module):

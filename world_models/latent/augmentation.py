@@ -9,10 +9,12 @@ from worldplan.milp.errors import ConfigError
 
 
 def random_shift(images: Tensor, pad: int, generator: torch.Generator | None = None) -> Tensor:
-    """Shift every view of every row by its own whole number of pixels in [-pad, pad], down and across; borders are repeated.
+    """Shift every view of every row by its own whole number of pixels in [-pad, pad], down and
+    across; borders are repeated.
 
     Args:
-        images: (n, views, C, H, W), uint8 or floating point; the channels of a view (stacked frames too) move together.
+        images: (n, views, C, H, W), uint8 or floating point; the channels of a view (stacked frames
+            too) move together.
         pad: largest shift in pixels; 0 returns the images themselves.
         generator: source of the shifts, on any device.
     Returns:
@@ -21,13 +23,19 @@ def random_shift(images: Tensor, pad: int, generator: torch.Generator | None = N
         ConfigError: `images` has not five axes, or `pad` is negative.
     """
     if images.dim() != 5 or pad < 0:
-        raise ConfigError(f"random_shift takes images (n, views, C, H, W) and a pad of 0 or more, not {tuple(images.shape)} and {pad}")
+        raise ConfigError(
+            f"random_shift takes images (n, views, C, H, W) and a pad of 0 or more, not {tuple(images.shape)} and {pad}"
+        )
     if pad == 0:
         return images
     n, views, channels, height, width = images.shape
     source = images.device if generator is None else generator.device
-    shift = torch.randint(-pad, pad + 1, (2, n * views, 1), generator=generator, device=source).to(images.device)
-    row = (torch.arange(height, device=images.device) + shift[0]).clamp(0, height - 1)  # (n * views, height)
+    shift = torch.randint(-pad, pad + 1, (2, n * views, 1), generator=generator, device=source).to(
+        images.device
+    )
+    row = (torch.arange(height, device=images.device) + shift[0]).clamp(
+        0, height - 1
+    )  # (n * views, height)
     column = (torch.arange(width, device=images.device) + shift[1]).clamp(0, width - 1)
     pixel = (row.unsqueeze(2) * width + column.unsqueeze(1)).view(n * views, 1, height * width)
     flat = images.reshape(n * views, channels, height * width)

@@ -1,4 +1,6 @@
-"""The layers of a latent world model: single networks, and many of one shape as one batched network."""
+"""The layers of a latent world model: single networks, and many of one shape as one batched
+network.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,22 @@ from torch.nn import functional
 from worldplan.world_models.latent.activations import Elu, Tanh, elu, tanh
 
 Kind = Literal["elu", "norm_mish", "norm_tanh"]  # what follows a hidden layer; "norm" is LayerNorm
-ACTIVATIONS: dict[Kind, Callable[[Tensor], Tensor]] = {"elu": elu, "norm_mish": functional.mish, "norm_tanh": tanh}
-_MODULES: dict[Kind, Callable[[], nn.Module]] = {"elu": Elu, "norm_mish": nn.Mish, "norm_tanh": Tanh}
+ACTIVATIONS: dict[Kind, Callable[[Tensor], Tensor]] = {
+    "elu": elu,
+    "norm_mish": functional.mish,
+    "norm_tanh": tanh,
+}
+_MODULES: dict[Kind, Callable[[], nn.Module]] = {
+    "elu": Elu,
+    "norm_mish": nn.Mish,
+    "norm_tanh": Tanh,
+}
 
 
 class SimNorm(nn.Module):
-    """Simplicial normalisation (Lavoie et al. 2023; TD-MPC2): (..., latent) in groups of `size` numbers, a softmax over each."""
+    """Simplicial normalisation (Lavoie et al. 2023; TD-MPC2): (..., latent) in groups of `size`
+    numbers, a softmax over each.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -35,15 +47,25 @@ def linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.L
     return layer
 
 
-def mlp(sizes: Sequence[int], kinds: Sequence[Kind], generator: torch.Generator | None, *, zero_last: bool = False) -> nn.Sequential:
+def mlp(
+    sizes: Sequence[int],
+    kinds: Sequence[Kind],
+    generator: torch.Generator | None,
+    *,
+    zero_last: bool = False,
+) -> nn.Sequential:
     """One fully connected network.
 
     Args:
         sizes: widths from input to output.
         kinds: one for every hidden layer.
-        zero_last: the last layer starts at zero, so that the network says 0 (or equal logits) everywhere.
+        zero_last: the last layer starts at zero, so that the network says 0 (or equal logits)
+            everywhere.
     """
-    *hidden, last = [linear(fan_in, fan_out, generator) for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)]
+    *hidden, last = [
+        linear(fan_in, fan_out, generator)
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
     if zero_last:
         nn.init.zeros_(last.weight)
     layers: list[nn.Module] = []
@@ -56,12 +78,19 @@ def mlp(sizes: Sequence[int], kinds: Sequence[Kind], generator: torch.Generator 
 class MemberMLP(nn.Module):
     """`count` networks like those of `mlp`, without shared weights, each layer one batched product.
 
-    Unlike `BatchedMLP` it normalises layers, starts orthogonal, and can be used with its weights held fixed.
-    Weights are (count, in, out); biases, and the scales and shifts of normalised layers, (count, 1, out).
+    Unlike `BatchedMLP` it normalises layers, starts orthogonal, and can be used with its weights
+    held fixed. Weights are (count, in, out); biases, and the scales and shifts of normalised
+    layers, (count, 1, out).
     """
 
     def __init__(
-        self, count: int, sizes: Sequence[int], kinds: Sequence[Kind], generator: torch.Generator | None, *, zero_last: bool = False
+        self,
+        count: int,
+        sizes: Sequence[int],
+        kinds: Sequence[Kind],
+        generator: torch.Generator | None,
+        *,
+        zero_last: bool = False,
     ) -> None:
         super().__init__()
         self.count, self.kinds = count, tuple(kinds)
@@ -81,9 +110,12 @@ class MemberMLP(nn.Module):
             nn.init.zeros_(self.weights[-1])
 
     def forward(self, inputs: Tensor, frozen: bool = False) -> Tensor:
-        """(count, n, in) -> (count, n, out). `frozen`: gradients reach the inputs, but not the weights."""
+        """(count, n, in) -> (count, n, out). `frozen`: gradients reach the inputs, but not the
+        weights.
+        """
         weights, biases, scales, shifts = (
-            [value.detach() if frozen else value for value in values] for values in (self.weights, self.biases, self.scales, self.shifts)
+            [value.detach() if frozen else value for value in values]
+            for values in (self.weights, self.biases, self.scales, self.shifts)
         )
         norms = iter(zip(scales, shifts, strict=True))
         hidden = inputs
@@ -91,6 +123,8 @@ class MemberMLP(nn.Module):
             hidden = torch.baddbmm(bias, hidden, weight)
             if kind != "elu":
                 scale, shift = next(norms)
-                hidden = torch.addcmul(shift, functional.layer_norm(hidden, hidden.shape[-1:]), scale)
+                hidden = torch.addcmul(
+                    shift, functional.layer_norm(hidden, hidden.shape[-1:]), scale
+                )
             hidden = ACTIVATIONS[kind](hidden)
         return torch.baddbmm(biases[-1], hidden, weights[-1])

@@ -1,6 +1,8 @@
-"""Decoder-free latent world models with actor-critic ensembles: TD-MPC (Hansen et al. 2022), MoDem-V2 (Lancaster et al. 2024), TD-MPC2.
+"""Decoder-free latent world models with actor-critic ensembles: TD-MPC (Hansen et al. 2022),
+MoDem-V2 (Lancaster et al. 2024), TD-MPC2.
 
-One encoder, one dynamics and one reward network; `members` actors and twice as many critics, each as one batched network.
+One encoder, one dynamics and one reward network; `members` actors and twice as many critics, each
+as one batched network.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ from worldplan.world_models.latent.percentile_scale import PercentileScale
 from worldplan.world_models.latent.settings import LatentSettings
 from worldplan.world_models.latent.values import decode, regression_loss
 
-__all__ = ["Clone", "LatentModel", "LatentSettings", "PercentileScale", "decode", "random_shift", "regression_loss", "soft_update"]
+__all__ = [
+    "Clone",
+    "LatentModel",
+    "LatentSettings",
+    "PercentileScale",
+    "decode",
+    "random_shift",
+    "regression_loss",
+    "soft_update",
+]
 
 
 class LatentModel(nn.Module):
@@ -27,28 +38,46 @@ class LatentModel(nn.Module):
     Args:
         observation_space: Box (S,), or Dict of "image" and "proprioception" (see `Encoder`).
         action_size: numbers in an action, each in [-1, 1].
-        generator: source of the initial weights: orthogonal, zero in the last layers of reward and critics.
+        generator: source of the initial weights: orthogonal, zero in the last layers of reward and
+            critics.
     Raises:
         ConfigError: an observation space that cannot be encoded.
     """
 
     state_size = 0  # a latent is all that is needed to go on
 
-    def __init__(self, observation_space: gym.Space, action_size: int, settings: LatentSettings, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_size: int,
+        settings: LatentSettings,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.settings, self.action_size, self.observation_size = settings, action_size, settings.latent
+        self.settings, self.action_size, self.observation_size = (
+            settings,
+            action_size,
+            settings.latent,
+        )
         kinds, joint = hidden_kinds(settings), settings.latent + action_size
         self.encoder = Encoder(observation_space, settings, generator)
         network = mlp((joint, settings.hidden, settings.hidden, settings.latent), kinds, generator)
         self.dynamics = nn.Sequential(network, latent_normalisation(settings))
-        self.reward_network = mlp((joint, settings.hidden, settings.hidden, settings.bins or 1), kinds, generator, zero_last=True)
+        self.reward_network = mlp(
+            (joint, settings.hidden, settings.hidden, settings.bins or 1),
+            kinds,
+            generator,
+            zero_last=True,
+        )
         self.actors = make_actors(settings.members, action_size, settings, generator)
         self.critics = make_critics(settings.members, action_size, settings, generator)
 
-    # --- the world ---------------------------------------------------------------------------------------------------
+    # --- the world --------------------------------------------------------------------------------
 
     def encode(self, observation: Observation) -> Tensor:
-        """(batch, S), or {"image": (batch, views, C, H, W) in 0..255, "proprioception": (batch, P)} -> (batch, latent).
+        """(batch, S), or {"image": (batch, views, C, H, W) in 0..255, "proprioception": (batch, P)}
+        -> (batch, latent).
 
         Raises:
             ConfigError: a key is missing, or a shape is unlike the observation space.
@@ -73,23 +102,38 @@ class LatentModel(nn.Module):
 
     @torch.no_grad()
     def step(
-        self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        members: bool = False,
     ) -> Prediction:
-        """One step from latents (batch, latent); deterministic, never terminated, without members (only values have an ensemble)."""
+        """One step from latents (batch, latent); deterministic, never terminated, without members
+        (only values have an ensemble).
+        """
         joint = self._joint(observation, action)
         reward = self.decode(self.reward_network(joint))
         return Prediction(self.dynamics(joint), reward, torch.zeros_like(reward, dtype=torch.bool))
 
     def _joint(self, latent: Tensor, action: Tensor) -> Tensor:
-        given, wanted = (latent.shape[-1], action.shape[-1]), (self.observation_size, self.action_size)
+        given, wanted = (
+            (latent.shape[-1], action.shape[-1]),
+            (self.observation_size, self.action_size),
+        )
         if given != wanted:
-            raise ConfigError(f"latent and action have sizes {given}, but this model was made for {wanted}: use the one trained for this task")
+            raise ConfigError(
+                f"latent and action have sizes {given}, but this model was made for {wanted}: use the one trained for this task"
+            )
         return torch.cat([latent, action], -1)
 
-    # --- the ensemble ------------------------------------------------------------------------------------------------
+    # --- the ensemble -----------------------------------------------------------------------------
 
     def actor(self, latent: Tensor) -> Tensor:
-        """Means of all policies, in (-1, 1): (members, n, latent), or (n, latent) for all members -> (members, n, action)."""
+        """Means of all policies, in (-1, 1): (members, n, latent), or (n, latent) for all members
+        -> (members, n, action).
+        """
         return torch.tanh(self.actors(latent.expand(self.settings.members, -1, -1)))
 
     def critic_logits(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
@@ -98,19 +142,26 @@ class LatentModel(nn.Module):
         Args:
             latent: (members, n, latent), or (n, latent) for all members.
             action: (members, n, action), or (n, action) for all members.
-            frozen: gradients reach latents and actions, but not the critics: for the loss of the actors.
+            frozen: gradients reach latents and actions, but not the critics: for the loss of the
+                actors.
         """
-        return _critic_logits(self.critics, latent, action, frozen).unflatten(0, (self.settings.members, 2))
+        return _critic_logits(self.critics, latent, action, frozen).unflatten(
+            0, (self.settings.members, 2)
+        )
 
     def value(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
         """(members, 2, n); arguments as for `critic_logits`."""
         return self.decode(self.critic_logits(latent, action, frozen=frozen))
 
-    # --- training ----------------------------------------------------------------------------------------------------
+    # --- training ---------------------------------------------------------------------------------
 
     def model_parameters(self) -> list[nn.Parameter]:
         """Of encoder, dynamics and reward."""
-        return [parameter for part in (self.encoder, self.dynamics, self.reward_network) for parameter in part.parameters()]
+        return [
+            parameter
+            for part in (self.encoder, self.dynamics, self.reward_network)
+            for parameter in part.parameters()
+        ]
 
     def actor_parameters(self) -> list[nn.Parameter]:
         return list(self.actors.parameters())
@@ -123,7 +174,8 @@ class LatentModel(nn.Module):
         """Start from behaviour cloning: its encoder, and its actor for every member.
 
         Raises:
-            ConfigError: the clone was made for other observations, actions or sizes; nothing is changed.
+            ConfigError: the clone was made for other observations, actions or sizes; nothing is
+                changed.
         """
         mine, theirs = _signature(self), _signature(clone)
         if mine != theirs:
@@ -138,9 +190,18 @@ class LatentModel(nn.Module):
 
 
 class Clone(nn.Module):
-    """Behaviour cloning: an encoder and one actor of its own, shaped as in `LatentModel`, and two critics of what the actor does."""
+    """Behaviour cloning: an encoder and one actor of its own, shaped as in `LatentModel`, and two
+    critics of what the actor does.
+    """
 
-    def __init__(self, observation_space: gym.Space, action_size: int, settings: LatentSettings, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_size: int,
+        settings: LatentSettings,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.settings, self.action_size = settings, action_size
         self.encoder = Encoder(observation_space, settings, generator)
@@ -160,7 +221,9 @@ class Clone(nn.Module):
         return self.act(self.encode(observation))
 
     def critic_logits(self, latent: Tensor, action: Tensor) -> Tensor:
-        """(n, latent), (n, action) -> (2, n, bins or 1). No gradient reaches the encoder if `latent` comes detached."""
+        """(n, latent), (n, action) -> (2, n, bins or 1). No gradient reaches the encoder if
+        `latent` comes detached.
+        """
         return _critic_logits(self.critics, latent, action, frozen=False)
 
     def value(self, latent: Tensor, action: Tensor) -> Tensor:
@@ -180,14 +243,27 @@ def hidden_kinds(settings: LatentSettings) -> tuple[Kind, Kind]:
     return ("norm_mish", "norm_mish") if settings.normed_layers else ("elu", "elu")
 
 
-def make_actors(count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None) -> MemberMLP:
+def make_actors(
+    count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None
+) -> MemberMLP:
     """`count` policies before their tanh: (count, n, latent) -> (count, n, action)."""
-    return MemberMLP(count, (settings.latent, settings.hidden, settings.hidden, action_size), hidden_kinds(settings), generator)
+    return MemberMLP(
+        count,
+        (settings.latent, settings.hidden, settings.hidden, action_size),
+        hidden_kinds(settings),
+        generator,
+    )
 
 
-def make_critics(count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None) -> MemberMLP:
-    """Two critics for each of `count` members, those of a member side by side: (2 count, n, latent + action) -> (2 count, n, bins or 1)."""
-    kinds: tuple[Kind, Kind] = ("norm_mish", "norm_mish") if settings.normed_layers else ("norm_tanh", "elu")
+def make_critics(
+    count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None
+) -> MemberMLP:
+    """Two critics for each of `count` members, those of a member side by side: (2 count, n, latent
+    + action) -> (2 count, n, bins or 1).
+    """
+    kinds: tuple[Kind, Kind] = (
+        ("norm_mish", "norm_mish") if settings.normed_layers else ("norm_tanh", "elu")
+    )
     sizes = (settings.latent + action_size, settings.hidden, settings.hidden, settings.bins or 1)
     return MemberMLP(2 * count, sizes, kinds, generator, zero_last=True)
 
@@ -195,14 +271,23 @@ def make_critics(count: int, action_size: int, settings: LatentSettings, generat
 def _critic_logits(critics: MemberMLP, latent: Tensor, action: Tensor, frozen: bool) -> Tensor:
     """(2 members, n, bins or 1)."""
     members = critics.count // 2
-    pairs = [part.expand(members, -1, -1).unsqueeze(1).expand(-1, 2, -1, -1) for part in (latent, action)]
+    pairs = [
+        part.expand(members, -1, -1).unsqueeze(1).expand(-1, 2, -1, -1) for part in (latent, action)
+    ]
     return critics(torch.cat(pairs, -1).flatten(0, 1), frozen)  # the cat is the only copy
 
 
 def _signature(model: LatentModel | Clone) -> dict[str, tuple[int, ...]]:
-    """What must agree for one to take over the other's encoder and actors: all shapes but the number of actors, and the groups of a latent."""
-    shapes = {f"encoder.{name}": tuple(value.shape) for name, value in model.encoder.state_dict().items()}
-    shapes |= {f"actors.{name}": tuple(value.shape[1:]) for name, value in model.actors.state_dict().items()}
+    """What must agree for one to take over the other's encoder and actors: all shapes but the
+    number of actors, and the groups of a latent.
+    """
+    shapes = {
+        f"encoder.{name}": tuple(value.shape) for name, value in model.encoder.state_dict().items()
+    }
+    shapes |= {
+        f"actors.{name}": tuple(value.shape[1:])
+        for name, value in model.actors.state_dict().items()
+    }
     return shapes | {"simnorm": (model.settings.simnorm,)}
 
 

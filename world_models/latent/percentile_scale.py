@@ -1,4 +1,6 @@
-"""The typical spread of values, tracked during training (Hafner et al. 2023; Hansen et al. 2024, TD-MPC2)."""
+"""The typical spread of values, tracked during training (Hafner et al. 2023; Hansen et al. 2024,
+TD-MPC2).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ class PercentileScale(nn.Module):
 
     Args:
         rate: share of a new range in the average.
-        floor: smallest range that counts; keeps small differences small while values are still near zero.
+        floor: smallest range that counts; keeps small differences small while values are still near
+            zero.
     """
 
     value: Tensor  # the average range of at least `floor`, ()

@@ -1,4 +1,6 @@
-"""What a latent world model is made of: every ingredient of TD-MPC, MoDem-V2 and TD-MPC2 is a setting of its own."""
+"""What a latent world model is made of: every ingredient of TD-MPC, MoDem-V2 and TD-MPC2 is a
+setting of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,24 @@ from worldplan.milp.errors import ConfigError
 
 @dataclass(frozen=True)
 class LatentSettings:
-    """Sizes and ingredients. The defaults are those of MoDem-V2 (Lancaster et al. 2024): `classic()`.
+    """Sizes and ingredients. The defaults are those of MoDem-V2 (Lancaster et al. 2024):
+    `classic()`.
 
     Args:
         latent: numbers in a latent.
         hidden: width of the two hidden layers of dynamics, reward, actors and critics.
         encoder_hidden: width of the hidden layers of the encoder.
         channels: of every convolution of the image encoder.
-        keypoints: the image encoder passes on where in the picture every channel responds (a spatial softmax; Levine et al. 2016), not the last map
-            itself: much better where few demonstrations show few places of an object.
+        keypoints: the image encoder passes on where in the picture every channel responds (a
+            spatial softmax; Levine et al. 2016), not the last map itself: much better where few
+            demonstrations show few places of an object.
         members: actor-critic pairs; each has one actor and two critics.
-        simnorm: latents are cut into groups of so many numbers and each group goes through a softmax (TD-MPC2); 0 for none.
-        normed_layers: LayerNorm and Mish after every hidden layer (TD-MPC2). Without: ELU, and LayerNorm + tanh after the first layer of a critic.
-        bins: rewards and values are distributions over so many bins, evenly spaced between -10 and 10 after symlog (TD-MPC2);
-            0 for numbers fitted by squared error.
+        simnorm: latents are cut into groups of so many numbers and each group goes through a
+            softmax (TD-MPC2); 0 for none.
+        normed_layers: LayerNorm and Mish after every hidden layer (TD-MPC2). Without: ELU, and
+            LayerNorm + tanh after the first layer of a critic.
+        bins: rewards and values are distributions over so many bins, evenly spaced between -10 and
+            10 after symlog (TD-MPC2); 0 for numbers fitted by squared error.
     Raises:
         ConfigError: a size below one, groups that do not divide the latent, or a single bin.
     """
@@ -46,7 +52,9 @@ class LatentSettings:
                 f"simnorm: {self.simnorm} does not divide the latent: {self.latent} into groups of two or more numbers; 0 leaves latents as they are"
             )
         if self.bins < 0 or self.bins == 1:
-            raise ConfigError(f"bins: {self.bins} cannot describe a distribution: use 2 or more, or 0 for squared error")
+            raise ConfigError(
+                f"bins: {self.bins} cannot describe a distribution: use 2 or more, or 0 for squared error"
+            )
 
     @classmethod
     def classic(cls) -> LatentSettings:

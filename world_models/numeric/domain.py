@@ -1,46 +1,30 @@
-"""Numeric planning in exact numbers: vocabularies, states, actions, models and problems, lifted and ground.
+"""Numeric planning in exact numbers: vocabularies, states, actions, models and problems, lifted and
+ground.
 
-A number is an `int`, or a `Fraction` where it is not whole; the two compare, add and hash alike, so nothing is ever rounded.
-Ground atoms and fluents are tuples of names, `("at", "truck0", "depot1")`; in an action a parameter stands as its position,
-`("at", 0, 2)`, beside constants by name.
+A number is an `int`, or a `Fraction` where it is not whole; the two compare, add and hash alike, so
+nothing is ever rounded. Ground atoms and fluents are tuples of names, `("at", "truck0", "depot1")`;
+in an action a parameter stands as its position, `("at", 0, 2)`, beside constants by name.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.exact.numbers import Point, Rational, exact
 
-Rational = int | Fraction
 Ground = tuple[str, ...]  # (predicate or function or action, object, ...)
 Lifted = tuple[int | str, ...]  # (predicate or function, parameter position or constant, ...)
-Point = tuple[Rational, ...]
-EXPONENT = re.compile(r"[eE]([+-]?\d{1,20})$")
-
-
-def exact(number: int | float | str | Fraction) -> Rational:
-    """The number itself, as an int if whole: decimals are read as decimals ("0.1" is 1/10), floats by their shortest decimal.
-
-    Raises:
-        ValueError: not a finite number.
-    """
-    if isinstance(number, int):
-        return int(number)
-    if isinstance(number, str) and not (len(number) <= 400 and abs(int((EXPONENT.findall(number) or ["0"])[0])) <= 300):
-        raise ValueError(f"{number[:40]}... is too long or too large a number")
-    value = number if isinstance(number, Fraction) else Fraction(repr(float(number)) if isinstance(number, float) else number)
-    return value.numerator if value.denominator == 1 else value
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a partial domain declares: everything but preconditions and effects. All names are in lower case.
+    """What a partial domain declares: everything but preconditions and effects. All names are in
+    lower case.
 
     Args:
         name: the domain's name.
@@ -66,7 +50,10 @@ class Vocabulary:
 
     def bindings(self, action: str, objects: Mapping[str, str]) -> Iterator[Ground]:
         """Every tuple of objects that fits an action's parameter types, repeated objects included."""
-        fitting = [[name for name, kind in objects.items() if self.is_a(kind, wanted)] for _, wanted in self.actions[action]]
+        fitting = [
+            [name for name, kind in objects.items() if self.is_a(kind, wanted)]
+            for _, wanted in self.actions[action]
+        ]
         return product(*fitting)
 
 
@@ -83,14 +70,18 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """constant + sum of coefficient * fluent; fluents are lifted inside an action, ground inside a goal."""
+    """constant + sum of coefficient * fluent; fluents are lifted inside an action, ground inside a
+    goal.
+    """
 
     terms: tuple[tuple[Lifted, Rational], ...]
     constant: Rational = 0
 
     def value(self, binding: Ground, values: Mapping[Ground, Rational]) -> Rational:
         """Its value in a state. Raises KeyError for a fluent the state does not define."""
-        return exact(self.constant + sum(c * values[ground(fluent, binding)] for fluent, c in self.terms))
+        return exact(
+            self.constant + sum(c * values[ground(fluent, binding)] for fluent, c in self.terms)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +97,13 @@ class Comparison:
             value = self.expression.value(binding, values)
         except KeyError:
             return False
-        return value == 0 if self.relation == "=" else value > 0 if self.relation == ">" else value >= 0
+        return (
+            value == 0
+            if self.relation == "="
+            else value > 0
+            if self.relation == ">"
+            else value >= 0
+        )
 
 
 class Shape(Protocol):
@@ -145,7 +142,8 @@ class NumericAction:
         name: its name.
         parameters: (name, type) pairs.
         positive, negative: atoms that must be true, and false.
-        distinct: pairs of parameter positions (or a position and a constant) that must name different objects.
+        distinct: pairs of parameter positions (or a position and a constant) that must name
+            different objects.
         comparisons, regions: numeric preconditions.
         adds, deletes: atoms made true, and false (a both deleted and added atom is true).
         effects: each changed fluent with its next value as a function of the state before.
@@ -170,13 +168,22 @@ class NumericAction:
             and not any(ground(atom, binding) in state.atoms for atom in self.negative)
             and all(comparison.holds(binding, state.values) for comparison in self.comparisons)
             and all(region.holds(binding, state.values) for region in self.regions)
-            and all(ground(fluent, binding) in state.values for _, after in self.effects for fluent, _ in after.terms)
+            and all(
+                ground(fluent, binding) in state.values
+                for _, after in self.effects
+                for fluent, _ in after.terms
+            )
         )
 
     def successor(self, binding: Ground, state: State) -> State:
         """The state after it, preconditions unasked."""
-        atoms = (state.atoms - {ground(atom, binding) for atom in self.deletes}) | {ground(atom, binding) for atom in self.adds}
-        changed = {ground(fluent, binding): after.value(binding, state.values) for fluent, after in self.effects}
+        atoms = (state.atoms - {ground(atom, binding) for atom in self.deletes}) | {
+            ground(atom, binding) for atom in self.adds
+        }
+        changed = {
+            ground(fluent, binding): after.value(binding, state.values)
+            for fluent, after in self.effects
+        }
         return State(atoms, {**state.values, **changed} if changed else state.values)
 
 
@@ -186,7 +193,9 @@ class NumericModel:
 
     vocabulary: Vocabulary
     actions: Mapping[str, NumericAction]
-    detail: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # where it comes from
+    detail: Mapping[str, Any] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # where it comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +243,8 @@ def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground
     """Carry out a plan exactly: every state from the initial one on.
 
     Raises:
-        BrokenPlan: an unknown action, objects of the wrong number or type, or a precondition that does not hold.
+        BrokenPlan: an unknown action, objects of the wrong number or type, or a precondition that
+            does not hold.
     """
     states = [problem.initial]
     for number, (name, *binding) in enumerate(plan, 1):
@@ -247,7 +257,9 @@ def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground
             raise BrokenPlan(f"{where}: the action takes {len(action.parameters)} objects")
         for one, kind, (_, wanted) in zip(binding, kinds, action.parameters, strict=True):
             if kind is None or not model.vocabulary.is_a(kind, wanted):
-                raise BrokenPlan(f"{where}: '{one}' is {'not an object of the problem' if kind is None else f'a {kind}, not a {wanted}'}")
+                raise BrokenPlan(
+                    f"{where}: '{one}' is {'not an object of the problem' if kind is None else f'a {kind}, not a {wanted}'}"
+                )
         if not action.applicable(tuple(binding), states[-1]):
             raise BrokenPlan(f"{where}: the precondition does not hold")
         states.append(action.successor(tuple(binding), states[-1]))

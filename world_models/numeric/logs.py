@@ -1,4 +1,6 @@
-"""Logs of one's own as trajectories: a CSV table with a row per state; and the reading of whole folders of either kind."""
+"""Logs of one's own as trajectories: a CSV table with a row per state; and the reading of whole
+folders of either kind.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +11,39 @@ from pathlib import Path
 import pandas as pd
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.numeric.domain import Ground, Rational, State, Vocabulary, exact
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.s_expressions import read_text
-from worldplan.world_models.numeric.trajectories import Checker, Trajectory, read_objects, read_trajectory
+from worldplan.world_models.numeric.trajectories import (
+    Checker,
+    Trajectory,
+    read_objects,
+    read_trajectory,
+)
 
 TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
 
 
 def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> list[Trajectory]:
     """Read files (`.trajectory` or `.csv`) and whole folders of them, in the order of their names."""
-    return [trajectory for path in trajectory_files(sources) for trajectory in read_file(path, vocabulary)]
+    return [
+        trajectory
+        for path in trajectory_files(sources)
+        for trajectory in read_file(path, vocabulary)
+    ]
 
 
 def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files named, and those in the folders named. Raises DatasetError for a folder without any."""
+    """The files named, and those in the folders named. Raises DatasetError for a folder without
+    any.
+    """
     paths: list[Path] = []
     for source in map(Path, sources):
-        found = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")]) if source.is_dir() else [source]
+        found = (
+            sorted([*source.glob("*.trajectory"), *source.glob("*.csv")])
+            if source.is_dir()
+            else [source]
+        )
         if not source.exists():
             raise DatasetError(f"{source}: no such file or folder")
         if not source.is_dir() and source.suffix not in (".trajectory", ".csv"):
@@ -38,16 +56,19 @@ def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
 
 def read_file(path: Path, vocabulary: Vocabulary) -> list[Trajectory]:
     """The trajectories of one file."""
-    return read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
+    return (
+        read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
+    )
 
 
 def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
     """Read a CSV log, a row per state in the order of time.
 
-    Columns: `action`, what was done in the row's state, as `name object ...`, empty in an episode's last row; `episode` if
-    there are several; `success` (1 or 0) if actions can fail. Every other column is a ground fluent or atom by name, such as
-    `fuel truck1` or `at truck1 depot`: numbers in a fluent's (empty: not defined), 1 or 0 in an atom's. The objects' types
-    are those of the problem file of the same name beside the log, or else the narrowest that their columns ask for.
+    Columns: `action`, what was done in the row's state, as `name object ...`, empty in an episode's
+    last row; `episode` if there are several; `success` (1 or 0) if actions can fail. Every other
+    column is a ground fluent or atom by name, such as `fuel truck1` or `at truck1 depot`: numbers
+    in a fluent's (empty: not defined), 1 or 0 in an atom's. The objects' types are those of the
+    problem file of the same name beside the log, or else the narrowest that their columns ask for.
 
     Raises:
         DatasetError: names file, row and column.
@@ -55,18 +76,33 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
     path = Path(path)
     table = _read_table(path)
     if "action" not in table or table.empty:
-        raise DatasetError(f"{path}: needs a row per state and a column 'action' (what was done there; empty in the last row)")
-    facts = {str(column): tuple(str(column).split()) for column in table if column not in ("action", "episode", "success")}
+        raise DatasetError(
+            f"{path}: needs a row per state and a column 'action' (what was done there; empty in the last row)"
+        )
+    facts = {
+        str(column): tuple(str(column).split())
+        for column in table
+        if column not in ("action", "episode", "success")
+    }
     calls = [tuple(text.lower().split()) for text in table["action"]]
     problem = path.with_suffix(".pddl")
-    objects = read_objects(problem) if problem.exists() else _narrowest_types(path, vocabulary, [*facts.values(), *filter(None, calls)])
+    objects = (
+        read_objects(problem)
+        if problem.exists()
+        else _narrowest_types(path, vocabulary, [*facts.values(), *filter(None, calls)])
+    )
     log = _Log(path, Checker(vocabulary, objects), facts)
     episodes = table["episode"] if "episode" in table else pd.Series("", index=table.index)
-    return [log.trajectory(rows, [calls[i] for i in rows.index], str(name)) for name, rows in table.groupby(episodes, sort=False)]
+    return [
+        log.trajectory(rows, [calls[i] for i in rows.index], str(name))
+        for name, rows in table.groupby(episodes, sort=False)
+    ]
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """The cells as text, columns by their names in lower case with single blanks. Raises DatasetError."""
+    """The cells as text, columns by their names in lower case with single blanks. Raises
+    DatasetError.
+    """
     try:
         rows = list(csv.reader(read_text(path).splitlines(), skipinitialspace=True))
     except csv.Error as error:
@@ -78,7 +114,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DatasetError(f"{path}: column {header.index('') + 1} has no name")
     for number, row in enumerate(rows[1:], 2):
         if len(row) < len(header) or any(row[len(header) :]):
-            raise DatasetError(f"{path}, row {number}: has {len(row)} cells, the header {len(header)}")
+            raise DatasetError(
+                f"{path}, row {number}: has {len(row)} cells, the header {len(header)}"
+            )
     return pd.DataFrame([row[: len(header)] for row in rows[1:]], columns=header, dtype=str)
 
 
@@ -97,10 +135,18 @@ class _Log:
             if wrong:
                 raise DatasetError(f"{self.path}, row {index + 2}, column 'action': {wrong}")
         if calls[-1]:
-            raise DatasetError(f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds the state it ended in and no action")
+            raise DatasetError(
+                f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds the state it ended in and no action"
+            )
         states = [self._state(index, row) for index, row in rows.iterrows()]
-        done = [self._truth(index, "success", value) for index, value in rows["success"].items()] if "success" in rows else [None] * len(rows)
-        return Trajectory(self.check.objects, tuple(states), tuple(calls[:-1]), tuple(done[:-1]), where)
+        done = (
+            [self._truth(index, "success", value) for index, value in rows["success"].items()]
+            if "success" in rows
+            else [None] * len(rows)
+        )
+        return Trajectory(
+            self.check.objects, tuple(states), tuple(calls[:-1]), tuple(done[:-1]), where
+        )
 
     def _state(self, index: object, row: pd.Series) -> State:
         atoms: set[Ground] = set()
@@ -132,13 +178,19 @@ def _narrowest_types(path: Path, vocabulary: Vocabulary, facts: Sequence[Ground]
     wanted: dict[str, set[str]] = {}
     for name, *arguments in facts:
         of_action = tuple(kind for _, kind in vocabulary.actions.get(name, ()))
-        for one, kind in zip(arguments, vocabulary.functions.get(name) or vocabulary.predicates.get(name) or of_action, strict=False):
+        for one, kind in zip(
+            arguments,
+            vocabulary.functions.get(name) or vocabulary.predicates.get(name) or of_action,
+            strict=False,
+        ):
             if one not in vocabulary.constants:
                 wanted.setdefault(one, set()).add(kind)
     types: dict[str, str] = {}
     for one, kinds in wanted.items():
         lowest = [kind for kind in kinds if all(vocabulary.is_a(kind, other) for other in kinds)]
         if not lowest:
-            raise DatasetError(f"{path}: '{one}' is used as {' and as '.join(sorted(kinds))}; name its type in {path.with_suffix('.pddl').name}")
+            raise DatasetError(
+                f"{path}: '{one}' is used as {' and as '.join(sorted(kinds))}; name its type in {path.with_suffix('.pddl').name}"
+            )
         types[one] = lowest[0]
     return types

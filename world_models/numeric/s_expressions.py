@@ -1,4 +1,6 @@
-"""Nested parentheses, as PDDL and trajectory files use them, with the line of every part for error messages."""
+"""Nested parentheses, as PDDL and trajectory files use them, with the line of every part for error
+messages.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
+        raise DatasetError(
+            f"{path}: not a text file ({error.reason} at byte {error.start})"
+        ) from error
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file") from error
 
@@ -30,7 +34,8 @@ def parse(text: str, source: str) -> Expression:
     """The one expression a text holds.
 
     Raises:
-        DatasetError: names the source and the line of a missing or extra parenthesis, or of text outside.
+        DatasetError: names the source and the line of a missing or extra parenthesis, or of text
+            outside.
     """
     stack: list[Expression] = [Expression()]
     for match in TOKEN.finditer(text):
@@ -43,13 +48,19 @@ def parse(text: str, source: str) -> Expression:
         elif token == ")":
             stack.pop()
             if not stack:
-                raise DatasetError(f"{source}, line {line_of(text, match.start())}: a ')' closes nothing")
+                raise DatasetError(
+                    f"{source}, line {line_of(text, match.start())}: a ')' closes nothing"
+                )
         elif token[0] != ";":
             if len(stack) == 1:
-                raise DatasetError(f"{source}, line {line_of(text, match.start())}: '{token}' stands outside the parentheses")
+                raise DatasetError(
+                    f"{source}, line {line_of(text, match.start())}: '{token}' stands outside the parentheses"
+                )
             stack[-1].append(token.lower())
     if len(stack) > 1:
-        raise DatasetError(f"{source}, line {line_of(text, stack[-1].offset)}: the '(' here is never closed")
+        raise DatasetError(
+            f"{source}, line {line_of(text, stack[-1].offset)}: the '(' here is never closed"
+        )
     if len(stack[0]) != 1:
         raise DatasetError(f"{source}: holds {len(stack[0])} expressions instead of one")
     return stack[0][0]

@@ -1,4 +1,6 @@
-"""Trajectories of numeric planning in the public s-expression format, and the check of names and types that all sources share."""
+"""Trajectories of numeric planning in the public s-expression format, and the check of names and
+types that all sources share.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.numeric.domain import Ground, Rational, State, Vocabulary, exact
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.s_expressions import Expression, line_of, parse, read_text
 from worldplan.world_models.storage import replace_file
 
@@ -20,7 +23,8 @@ class Trajectory:
         objects: names with types, constants included.
         states: one more than there are actions.
         calls: ground actions.
-        succeeded: for each action True, False (it could not be taken), or None if the file does not say.
+        succeeded: for each action True, False (it could not be taken), or None if the file does not
+            say.
         source: where it comes from, for messages.
     """
 
@@ -32,7 +36,9 @@ class Trajectory:
 
 
 class Checker:
-    """Checks ground facts, fluents and calls against a vocabulary and a problem's objects; remembers what was right."""
+    """Checks ground facts, fluents and calls against a vocabulary and a problem's objects;
+    remembers what was right.
+    """
 
     def __init__(self, vocabulary: Vocabulary, objects: Mapping[str, str]) -> None:
         self.vocabulary = vocabulary
@@ -40,13 +46,21 @@ class Checker:
         self._right: set[tuple[str, Ground]] = set()
         for name, kind in self.objects.items():
             if kind != "object" and kind not in vocabulary.types:
-                raise DatasetError(f"object '{name}' is of type '{kind}', which the domain does not declare")
+                raise DatasetError(
+                    f"object '{name}' is of type '{kind}', which the domain does not declare"
+                )
 
     def __call__(self, kind: str, fact: Ground) -> str | None:
-        """What is wrong with a "predicate", "function" or "action" and its objects; None if nothing is."""
+        """What is wrong with a "predicate", "function" or "action" and its objects; None if nothing
+        is.
+        """
         if (kind, fact) in self._right:
             return None
-        declared = {"predicate": self.vocabulary.predicates, "function": self.vocabulary.functions, "action": self.vocabulary.actions}[kind]
+        declared = {
+            "predicate": self.vocabulary.predicates,
+            "function": self.vocabulary.functions,
+            "action": self.vocabulary.actions,
+        }[kind]
         name, *arguments = fact
         if name not in declared:
             return f"the domain declares no {kind} '{name}'"
@@ -62,11 +76,14 @@ class Checker:
         return None
 
 
-def read_trajectory(path: str | Path, vocabulary: Vocabulary, objects: Mapping[str, str] | None = None) -> Trajectory:
+def read_trajectory(
+    path: str | Path, vocabulary: Vocabulary, objects: Mapping[str, str] | None = None
+) -> Trajectory:
     """Read `((:init fact ...) (operator: (name object ...)) (:state fact ...) ...)`.
 
-    A fact is `(predicate object ...)` or `(= (function object ...) number)`; `(:transition_status success|failure)` may
-    follow an operator. Objects are those of the problem file of the same name beside it, unless given.
+    A fact is `(predicate object ...)` or `(= (function object ...) number)`; `(:transition_status
+    success|failure)` may follow an operator. Objects are those of the problem file of the same name
+    beside it, unless given.
 
     Raises:
         DatasetError: names file and line of what is malformed or undeclared.
@@ -95,13 +112,23 @@ class _Reader:
             elif head == "operator:" and len(part) == 2 and len(calls) + 1 == len(states):
                 calls.append(self._fact("action", part[1]))
                 succeeded.append(None)
-            elif head == ":transition_status" and len(part) == 2 and part[1] in ("success", "failure") and len(calls) == len(states):
+            elif (
+                head == ":transition_status"
+                and len(part) == 2
+                and part[1] in ("success", "failure")
+                and len(calls) == len(states)
+            ):
                 succeeded[-1] = part[1] == "success"
             else:
-                raise self._error(part, "expected (:init ...), then (operator: (name object ...)) and (:state ...) in turn")
+                raise self._error(
+                    part,
+                    "expected (:init ...), then (operator: (name object ...)) and (:state ...) in turn",
+                )
         if len(states) != len(calls) + 1:
             raise DatasetError(f"{self.path}: ends after an operator, or has no (:init ...)")
-        return Trajectory(self.check.objects, tuple(states), tuple(calls), tuple(succeeded), str(self.path))
+        return Trajectory(
+            self.check.objects, tuple(states), tuple(calls), tuple(succeeded), str(self.path)
+        )
 
     def _state(self, part: Expression) -> State:
         atoms: set[Ground] = set()
@@ -118,8 +145,15 @@ class _Reader:
         return State(frozenset(atoms), values)
 
     def _fact(self, kind: str, fact: object, within: Expression | None = None) -> Ground:
-        if not isinstance(fact, Expression) or not fact or not all(isinstance(name, str) for name in fact):
-            raise self._error(fact if isinstance(fact, Expression) else within, f"'{fact}' is not a {kind} with objects in parentheses")
+        if (
+            not isinstance(fact, Expression)
+            or not fact
+            or not all(isinstance(name, str) for name in fact)
+        ):
+            raise self._error(
+                fact if isinstance(fact, Expression) else within,
+                f"'{fact}' is not a {kind} with objects in parentheses",
+            )
         ground = tuple(fact)
         if wrong := self.check(kind, ground):
             raise self._error(fact, wrong)
@@ -151,7 +185,9 @@ def read_objects(path: str | Path) -> dict[str, str]:
                 if name == "-":
                     kind = next(names, "")
                     if not isinstance(kind, str) or not kind:
-                        raise DatasetError(f"{path}: a '-' in (:objects ...) is followed by no type")
+                        raise DatasetError(
+                            f"{path}: a '-' in (:objects ...) is followed by no type"
+                        )
                     objects |= dict.fromkeys(waiting, kind)
                     waiting = []
                 else:
@@ -161,14 +197,18 @@ def read_objects(path: str | Path) -> dict[str, str]:
 
 
 def write_trajectory(trajectory: Trajectory, path: str | Path) -> None:
-    """Write a trajectory in the s-expression format; numbers stay exact (a fraction is written as 1/3)."""
+    """Write a trajectory in the s-expression format; numbers stay exact (a fraction is written as
+    1/3).
+    """
     lines = []
     for number, state in enumerate(trajectory.states):
         if number:
             lines.append(f"(operator: ({' '.join(trajectory.calls[number - 1])}))")
             if (done := trajectory.succeeded[number - 1]) is not None:
                 lines.append(f"(:transition_status {'success' if done else 'failure'})")
-        facts = [f"(= ({' '.join(fluent)}) {value})" for fluent, value in sorted(state.values.items())]
+        facts = [
+            f"(= ({' '.join(fluent)}) {value})" for fluent, value in sorted(state.values.items())
+        ]
         facts += [f"({' '.join(atom)})" for atom in sorted(state.atoms)]
         lines.append(f"({':state' if number else ':init'} {' '.join(facts)})")
     text = "(" + "\n".join(lines) + "\n)\n"

@@ -1,4 +1,6 @@
-"""Expressions of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and affine sums."""
+"""Expressions of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and
+affine sums.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.affine import whole
-from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear, Rational, exact
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
 
 if TYPE_CHECKING:
     from unified_planning.model import FNode
@@ -19,19 +22,30 @@ IMPOSSIBLE = Comparison(Linear((), -1), ">=")
 
 def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
     """An affine sum in its one normal form: no zero coefficient, terms in order of their names."""
-    kept = sorted(((fluent, exact(c)) for fluent, c in terms.items() if c), key=lambda term: [str(part) for part in term[0]])
+    kept = sorted(
+        ((fluent, exact(c)) for fluent, c in terms.items() if c),
+        key=lambda term: [str(part) for part in term[0]],
+    )
     return Linear(tuple(kept), exact(constant))
 
 
 def canonical(comparison: Comparison) -> Comparison:
-    """The same condition in its one normal form: whole coprime numbers; an equation begins with a positive one."""
+    """The same condition in its one normal form: whole coprime numbers; an equation begins with a
+    positive one.
+    """
     total: dict[Lifted, Rational] = {}
     for fluent, coefficient in comparison.expression.terms:
         total[fluent] = total.get(fluent, 0) + coefficient
     ordered = linear(total, comparison.expression.constant)
     *coefficients, constant = whole([*(c for _, c in ordered.terms), ordered.constant])
-    sign = -1 if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0 else 1
-    terms = tuple((fluent, sign * c) for (fluent, _), c in zip(ordered.terms, coefficients, strict=True))
+    sign = (
+        -1
+        if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0
+        else 1
+    )
+    terms = tuple(
+        (fluent, sign * c) for (fluent, _), c in zip(ordered.terms, coefficients, strict=True)
+    )
     return Comparison(Linear(terms, sign * constant), comparison.relation)
 
 
@@ -144,12 +158,19 @@ class Expressions:
         elif node.is_equals():
             self._equality(node, into, holds)
         else:
-            raise self.refuse(node, "a disjunction" if node.is_and() or node.is_or() or node.is_implies() else "a quantifier or another condition")
+            raise self.refuse(
+                node,
+                "a disjunction"
+                if node.is_and() or node.is_or() or node.is_implies()
+                else "a quantifier or another condition",
+            )
 
     def _order(self, node: FNode, into: Conditions, holds: bool) -> None:
         low, high = (self.affine(argument) for argument in node.args)
         strict = node.is_lt() == holds  # not (a <= b) is b < a, not (a < b) is b <= a
-        into.compare(Comparison(minus(high, low) if holds else minus(low, high), ">" if strict else ">="))
+        into.compare(
+            Comparison(minus(high, low) if holds else minus(low, high), ">" if strict else ">=")
+        )
 
     def _equality(self, node: FNode, into: Conditions, holds: bool) -> None:
         left, right = node.args

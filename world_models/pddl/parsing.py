@@ -1,4 +1,6 @@
-"""PDDL text to unified-planning problems: small repairs to what its reader does not take, and one kind of error for all that fails."""
+"""PDDL text to unified-planning problems: small repairs to what its reader does not take, and one
+kind of error for all that fails.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
 SCALE = re.compile(r"\(\s*scale-(up|down)\b", re.IGNORECASE)
 INIT = re.compile(r"\(\s*:init\b", re.IGNORECASE)
 METRIC = re.compile(r"\(\s*:metric\b", re.IGNORECASE)
-OPERATOR = re.compile(r"\(\s*(not|assign|increase|decrease|scale-up|scale-down|>=|<=|=|>|<)(?=[\s()])", re.IGNORECASE)
+OPERATOR = re.compile(
+    r"\(\s*(not|assign|increase|decrease|scale-up|scale-down|>=|<=|=|>|<)(?=[\s()])", re.IGNORECASE
+)
 PARENTHESIS = re.compile(r"[()]")
 EXPRESSION = re.compile(r"\s*(\(|[^\s()]+)")
-EMPTY_SECTION = re.compile(r"\(\s*:(?:types|constants|predicates|functions|objects|requirements)\s*\)", re.IGNORECASE)
+EMPTY_SECTION = re.compile(
+    r"\(\s*:(?:types|constants|predicates|functions|objects|requirements)\s*\)", re.IGNORECASE
+)
 
 
 def read_text(path: str | Path) -> str:
@@ -37,7 +43,8 @@ def read_text(path: str | Path) -> str:
 
 
 def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
-    """The unified-planning problem that PDDL texts describe, in its global environment: its engines can work in no other.
+    """The unified-planning problem that PDDL texts describe, in its global environment: its engines
+    can work in no other.
 
     A metric is left out; `scale-up` and `scale-down` become assignments.
 
@@ -47,7 +54,8 @@ def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
         where: what errors should name.
 
     Raises:
-        DatasetError: unified-planning cannot make sense of it; the message is its own, with the line where it names one.
+        DatasetError: unified-planning cannot make sense of it; the message is its own, with the
+            line where it names one.
     """
     from unified_planning.environment import get_environment
 
@@ -57,14 +65,20 @@ def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
     environment.error_used_name = False  # a type, a predicate and an object may share a name
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*(already defined|already used)", category=UserWarning)
+            warnings.filterwarnings(
+                "ignore", message=".*(already defined|already used)", category=UserWarning
+            )
             read = _reader().parse_problem_string(texts[0], texts[1])
             for fluent, value in read.explicit_initial_values.items():
                 if not value.is_constant():  # (/ 1 3), which its engines take for no number
                     read.set_initial_value(fluent, value.simplify())
             return read
-    except Exception as error:  # it raises everything from KeyError to AssertionError for a faulty file
-        raise DatasetError(f"{where}: {_reason(error, texts[1] if texts[1] is not None else texts[0] or '')}") from error
+    except (
+        Exception
+    ) as error:  # it raises everything from KeyError to AssertionError for a faulty file
+        raise DatasetError(
+            f"{where}: {_reason(error, texts[1] if texts[1] is not None else texts[0] or '')}"
+        ) from error
     finally:
         environment.error_used_name = strict
 
@@ -78,10 +92,12 @@ def _reader() -> PDDLReader:
 
 
 def repaired(text: str, where: str | Path) -> str:
-    """Text without comments, metric and empty sections, and with `(scale-up f e)` as `(assign f (* f e))`; lines keep their numbers.
+    """Text without comments, metric and empty sections, and with `(scale-up f e)` as `(assign f (*
+    f e))`; lines keep their numbers.
 
     Raises:
-        DatasetError: an operator with the wrong number of arguments (the reader would pass over what is too much).
+        DatasetError: an operator with the wrong number of arguments (the reader would pass over
+            what is too much).
     """
     text = re.sub(r";[^\n]*", "", text)
     text = EMPTY_SECTION.sub(lambda match: "\n" * match[0].count("\n"), text)
@@ -91,7 +107,9 @@ def repaired(text: str, where: str | Path) -> str:
     for match in OPERATOR.finditer(text):
         found, wanted = len(_arguments(text, match, where)), 1 if match[1].lower() == "not" else 2
         if found != wanted:
-            raise DatasetError(f"{where}: line {_line(text, match.start())}: '{match[1].lower()}' takes {wanted} arguments, not {found}")
+            raise DatasetError(
+                f"{where}: line {_line(text, match.start())}: '{match[1].lower()}' takes {wanted} arguments, not {found}"
+            )
     while match := SCALE.search(text):
         fluent, factor = _arguments(text, match, where)
         scaled = f"(assign {' '.join(fluent.split())} ({'*' if match[1].lower() == 'up' else '/'} {fluent} {factor}))"
@@ -108,10 +126,16 @@ def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
     text = re.sub(r";[^\n]*", "", text)
     init = INIT.search(text)
     for entry in _arguments(text, init, where) if init else []:
-        equation, name = re.findall(r"^\(\s*(?:not\s*\(\s*)?(=\s*\(?)?\s*([^\s()]*)", entry)[0] if entry[0] == "(" else ("", entry)
+        equation, name = (
+            re.findall(r"^\(\s*(?:not\s*\(\s*)?(=\s*\(?)?\s*([^\s()]*)", entry)[0]
+            if entry[0] == "("
+            else ("", entry)
+        )
         if name.lower() in (vocabulary.predicates if equation else vocabulary.functions):
             kinds = ("predicate", "function") if equation else ("function", "predicate")
-            raise DatasetError(f"{where}: initial state, {' '.join(entry.split())}: '{name.lower()}' is a {kinds[0]}, not a {kinds[1]}")
+            raise DatasetError(
+                f"{where}: initial state, {' '.join(entry.split())}: '{name.lower()}' is a {kinds[0]}, not a {kinds[1]}"
+            )
 
 
 def _closing(text: str, start: int, where: str | Path) -> int:
@@ -121,7 +145,9 @@ def _closing(text: str, start: int, where: str | Path) -> int:
         depth += 1 if match[0] == "(" else -1
         if depth == 0:
             return match.end()
-    raise DatasetError(f"{where}: the parenthesis opened in line {_line(text, start)} is never closed")
+    raise DatasetError(
+        f"{where}: the parenthesis opened in line {_line(text, start)} is never closed"
+    )
 
 
 def _arguments(text: str, operator: re.Match[str], where: str | Path) -> list[str]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from unified_planning.model import Problem
     from unified_planning.plans import ActionInstance
 
-STEP = re.compile(r"(?:\d+(?:\.\d*)?\s*:)?\s*\(\s*([^\s():;]+(?:\s+[^\s():;]+)*)\s*\)\s*(?:\[[^\]]*\])?")
+STEP = re.compile(
+    r"(?:\d+(?:\.\d*)?\s*:)?\s*\(\s*([^\s():;]+(?:\s+[^\s():;]+)*)\s*\)\s*(?:\[[^\]]*\])?"
+)
 
 
 class Validation(NamedTuple):
@@ -28,7 +30,8 @@ class Validation(NamedTuple):
 
 
 def read_plan(path: str | Path) -> tuple[Ground, ...]:
-    """The actions of a plan file: one `(action object ...)` a line, in any case, perhaps with a time before it and a duration behind.
+    """The actions of a plan file: one `(action object ...)` a line, in any case, perhaps with a
+    time before it and a duration behind.
 
     Raises:
         DatasetError: the file cannot be read, or a line is no action.
@@ -40,7 +43,9 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
             continue
         match = STEP.fullmatch(line)
         if match is None:
-            raise DatasetError(f"{path}: line {number}: '{line}' is not of the form (action object ...)")
+            raise DatasetError(
+                f"{path}: line {number}: '{line}' is not of the form (action object ...)"
+            )
         steps.append(tuple(match[1].lower().split()))
     return tuple(steps)
 
@@ -51,8 +56,11 @@ def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
     replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
-def validate_with_unified_planning(domain: str | Path, problem: str | Path, plan: Sequence[Ground]) -> Validation:
-    """Whether a plan solves a problem file in a domain file, in unified-planning's exact arithmetic. Metrics are not looked at.
+def validate_with_unified_planning(
+    domain: str | Path, problem: str | Path, plan: Sequence[Ground]
+) -> Validation:
+    """Whether a plan solves a problem file in a domain file, in unified-planning's exact
+    arithmetic. Metrics are not looked at.
 
     Raises:
         DatasetError: a file is missing or malformed, or the validator cannot treat it.
@@ -74,7 +82,9 @@ def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validat
     from unified_planning.plans import SequentialPlan
 
     validator = SequentialPlanValidator(environment=task.environment)
-    validator.skip_checks = True  # it says no to fluents without an initial value, which it can treat
+    validator.skip_checks = (
+        True  # it says no to fluents without an initial value, which it can treat
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -82,7 +92,9 @@ def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validat
     except UPUsageError as error:  # the goal asks for a fluent that has no value
         return Validation(False, str(error))
     except Exception as error:  # of many kinds
-        raise DatasetError(f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}") from error
+        raise DatasetError(
+            f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}"
+        ) from error
     if result.status is ValidationResultStatus.VALID:
         return Validation(True)
     return Validation(False, "; ".join(message.message for message in result.log_messages or ()))

@@ -1,7 +1,7 @@
 """Reads PDDL 2.1 (level 2) files through unified-planning into exact numeric models and problems.
 
-A metric is left out: the cost of a plan is its length. What has no exact counterpart (disjunctions, quantifiers,
-conditional effects, products of fluents, time) is refused by name, never simplified.
+A metric is left out: the cost of a plan is its length. What has no exact counterpart (disjunctions,
+quantifiers, conditional effects, products of fluents, time) is refused by name, never simplified.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Goal,
     Ground,
@@ -20,7 +21,6 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Rational,
     State,
     Vocabulary,
 )
@@ -44,24 +44,27 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
 def read_model(path: str | Path) -> NumericModel:
     """A whole domain file as a model.
 
-    Two numeric effects of one action on the same function would meet if it were called with the same object twice
-    (PDDL adds the changes up or forbids the call, a model here knows one value after): such calls are left out,
-    by a pair in `distinct`.
+    Two numeric effects of one action on the same function would meet if it were called with the
+    same object twice (PDDL adds the changes up or forbids the call, a model here knows one value
+    after): such calls are left out, by a pair in `distinct`.
 
     Raises:
-        DatasetError: the file is missing or malformed, or an action (named) is beyond exact linear planning.
+        DatasetError: the file is missing or malformed, or an action (named) is beyond exact linear
+            planning.
     """
     return _model(parse(read_text(path), None, path), str(path), {})
 
 
 def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericProblem:
-    """A problem file, given the vocabulary of its domain (read once for many problems) or the domain file.
+    """A problem file, given the vocabulary of its domain (read once for many problems) or the
+    domain file.
 
     Fluents without an initial value stay undefined.
 
     Raises:
-        DatasetError: the file is missing or malformed, names something the domain does not declare, or uses it with
-            the wrong number or type of arguments; or the goal is beyond conjunctions of literals and linear comparisons.
+        DatasetError: the file is missing or malformed, names something the domain does not declare,
+            or uses it with the wrong number or type of arguments; or the goal is beyond
+            conjunctions of literals and linear comparisons.
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
     text = read_text(path)
@@ -70,7 +73,8 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
 
 
 def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProblem]:
-    """A unified-planning problem as a model and a problem. Its quality metrics are left out: plan length is the cost.
+    """A unified-planning problem as a model and a problem. Its quality metrics are left out: plan
+    length is the cost.
 
     Raises:
         DatasetError: something in it is beyond exact linear planning.
@@ -87,22 +91,39 @@ def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProble
 
 def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
     """What a unified-planning problem declares; its objects count as constants."""
-    types = {str(kind.name): str(kind.father.name) if kind.father else "object" for kind in problem.user_types if kind.name != "object"}
+    types = {
+        str(kind.name): str(kind.father.name) if kind.father else "object"
+        for kind in problem.user_types
+        if kind.name != "object"
+    }
     predicates, functions = {}, {}
     for fluent in problem.fluents:
-        kinds = tuple(_kind(parameter.type, f"{where}: {fluent.name}") for parameter in fluent.signature)
+        kinds = tuple(
+            _kind(parameter.type, f"{where}: {fluent.name}") for parameter in fluent.signature
+        )
         if fluent.type.is_bool_type():
             predicates[str(fluent.name)] = kinds
-        elif fluent.type.is_user_type() or fluent.type.lower_bound is not None or fluent.type.upper_bound is not None:
-            raise DatasetError(f"{where}: fluent '{fluent.name}' has type {fluent.type}; only truth values and numbers without bounds are taken")
+        elif (
+            fluent.type.is_user_type()
+            or fluent.type.lower_bound is not None
+            or fluent.type.upper_bound is not None
+        ):
+            raise DatasetError(
+                f"{where}: fluent '{fluent.name}' has type {fluent.type}; only truth values and numbers without bounds are taken"
+            )
         else:
             functions[str(fluent.name)] = kinds
     actions = {
-        str(action.name): tuple((str(p.name), _kind(p.type, f"{where}: action '{action.name}'")) for p in action.parameters)
+        str(action.name): tuple(
+            (str(p.name), _kind(p.type, f"{where}: action '{action.name}'"))
+            for p in action.parameters
+        )
         for action in problem.actions
     }
     constants = {str(one.name): str(one.type.name) for one in problem.all_objects}
-    return Vocabulary(str(problem.name or "domain"), types, constants, predicates, functions, actions)
+    return Vocabulary(
+        str(problem.name or "domain"), types, constants, predicates, functions, actions
+    )
 
 
 def _kind(kind: object, where: str) -> str:
@@ -115,20 +136,32 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
     from unified_planning.model import InstantaneousAction
 
     vocabulary = vocabulary_of(problem, where)
-    for beyond, what in ((problem.processes, "processes"), (problem.events, "events"), (problem.trajectory_constraints, "constraints")):
+    for beyond, what in (
+        (problem.processes, "processes"),
+        (problem.events, "events"),
+        (problem.trajectory_constraints, "constraints"),
+    ):
         if beyond:
             raise DatasetError(f"{where}: {what} are beyond the exact models here")
     actions = {}
     for action in problem.actions:
         if type(action) is not InstantaneousAction:
-            raise DatasetError(f"{where}: action '{action.name}' is a {type(action).__name__}; only instantaneous actions are taken")
-        actions[str(action.name)] = _action(action, vocabulary, f"{where}: action '{action.name}'", mentioned)
+            raise DatasetError(
+                f"{where}: action '{action.name}' is a {type(action).__name__}; only instantaneous actions are taken"
+            )
+        actions[str(action.name)] = _action(
+            action, vocabulary, f"{where}: action '{action.name}'", mentioned
+        )
     return NumericModel(vocabulary, actions, {"source": where})
 
 
-def _action(action: InstantaneousAction, vocabulary: Vocabulary, where: str, mentioned: dict[str, None]) -> NumericAction:
+def _action(
+    action: InstantaneousAction, vocabulary: Vocabulary, where: str, mentioned: dict[str, None]
+) -> NumericAction:
     parameters = vocabulary.actions[str(action.name)]
-    read = Expressions(where, {name: position for position, (name, _) in enumerate(parameters)}, mentioned)
+    read = Expressions(
+        where, {name: position for position, (name, _) in enumerate(parameters)}, mentioned
+    )
     needs = Conditions()
     for condition in action.preconditions:
         read.conditions(condition, needs)
@@ -156,7 +189,9 @@ def _action(action: InstantaneousAction, vocabulary: Vocabulary, where: str, men
         parameters,
         positive=frozenset(needs.positive),
         negative=frozenset(needs.negative),
-        distinct=frozenset(needs.distinct | set(_meetings(list(effects), parameters, needs.distinct, vocabulary))),
+        distinct=frozenset(
+            needs.distinct | set(_meetings(list(effects), parameters, needs.distinct, vocabulary))
+        ),
         comparisons=tuple(needs.comparisons),
         adds=frozenset(adds),
         deletes=frozenset(deletes),
@@ -172,18 +207,28 @@ def _plus(a: Linear, b: Linear, sign: int) -> Linear:
 
 
 def _meetings(
-    changed: list[Lifted], parameters: tuple[tuple[str, str], ...], distinct: set[tuple[int | str, int | str]], vocabulary: Vocabulary
+    changed: list[Lifted],
+    parameters: tuple[tuple[str, str], ...],
+    distinct: set[tuple[int | str, int | str]],
+    vocabulary: Vocabulary,
 ) -> Iterator[tuple[int | str, int | str]]:
     """Pairs of terms to keep apart so that no two changed fluents can be the same one."""
 
     def may_meet(a: int | str, b: int | str) -> bool:
         if isinstance(a, str) and isinstance(b, str):
             return a == b
-        first, second = (parameters[term][1] if isinstance(term, int) else vocabulary.constants.get(term, "object") for term in (a, b))
+        first, second = (
+            parameters[term][1]
+            if isinstance(term, int)
+            else vocabulary.constants.get(term, "object")
+            for term in (a, b)
+        )
         return vocabulary.is_a(first, second) or vocabulary.is_a(second, first)
 
     for one, other in combinations(changed, 2):
-        if one[0] != other[0] or not all(may_meet(a, b) for a, b in zip(one[1:], other[1:], strict=True)):
+        if one[0] != other[0] or not all(
+            may_meet(a, b) for a, b in zip(one[1:], other[1:], strict=True)
+        ):
             continue
         apart = [pair(a, b) for a, b in zip(one[1:], other[1:], strict=True) if a != b]
         if not distinct & set(apart):
@@ -193,13 +238,20 @@ def _meetings(
 def _problem(problem: Problem, where: str) -> NumericProblem:
     objects = {str(one.name): str(one.type.name) for one in problem.all_objects}
     if problem.timed_effects or problem.timed_goals or problem.trajectory_constraints:
-        raise DatasetError(f"{where}: timed effects, timed goals and constraints are beyond the exact models here")
+        raise DatasetError(
+            f"{where}: timed effects, timed goals and constraints are beyond the exact models here"
+        )
     needs = Conditions()
     read = Expressions(f"{where}: goal", {})
     for goal in _without_quantifiers(problem):
         read.conditions(goal, needs)
     positive, negative = _atoms(needs.positive), _atoms(needs.negative)
-    return NumericProblem(str(problem.name), objects, _initial(problem, where), Goal(positive, negative, tuple(needs.comparisons)))
+    return NumericProblem(
+        str(problem.name),
+        objects,
+        _initial(problem, where),
+        Goal(positive, negative, tuple(needs.comparisons)),
+    )
 
 
 def _atoms(lifted: set[Lifted]) -> frozenset[Ground]:
@@ -207,7 +259,9 @@ def _atoms(lifted: set[Lifted]) -> frozenset[Ground]:
 
 
 def _without_quantifiers(problem: Problem) -> list:
-    """The goals, quantifiers written out over the problem's objects (in a goal, unlike in an action, they are known)."""
+    """The goals, quantifiers written out over the problem's objects (in a goal, unlike in an
+    action, they are known).
+    """
     from unified_planning.model.walkers import ExpressionQuantifiersRemover
 
     remover = ExpressionQuantifiersRemover(problem.environment)
@@ -237,5 +291,7 @@ def _initial(problem: Problem, where: str) -> State:
 
 
 def _groundings(problem: Problem, fluent: Fluent) -> Iterator:
-    for arguments in product(*(list(problem.objects(parameter.type)) for parameter in fluent.signature)):
+    for arguments in product(
+        *(list(problem.objects(parameter.type)) for parameter in fluent.signature)
+    ):
         yield fluent(*arguments)

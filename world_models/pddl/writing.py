@@ -1,7 +1,8 @@
 """Writes exact numeric models and problems as PDDL 2.1 (level 2).
 
-The text is made here and not by unified-planning's writer, because that one rounds every fraction to ten digits and
-renames things. Here a number is a whole number, an exact decimal, or a quotient of whole numbers.
+The text is made here and not by unified-planning's writer, because that one rounds every fraction
+to ten digits and renames things. Here a number is a whole number, an exact decimal, or a quotient
+of whole numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.exact.facets import HalfSpaces
+from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Lifted,
@@ -22,8 +24,6 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Point,
-    Rational,
     Region,
     Vocabulary,
 )
@@ -33,18 +33,45 @@ from worldplan.world_models.pddl.parsing import parse
 if TYPE_CHECKING:
     from unified_planning.model import Problem
 
-FACET_BUDGET = 200  # comparisons that one region may become: planners ground each of them for every binding
+FACET_BUDGET = (
+    200  # comparisons that one region may become: planners ground each of them for every binding
+)
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED = frozenset(
-    ("and", "or", "not", "imply", "forall", "exists", "when", "either", "object", "number", "total-time")
-    + ("assign", "increase", "decrease", "scale-up", "scale-down", "always", "sometime", "at-most-once", "sometime-before", "sometime-after")
+    (
+        "and",
+        "or",
+        "not",
+        "imply",
+        "forall",
+        "exists",
+        "when",
+        "either",
+        "object",
+        "number",
+        "total-time",
+    )
+    + (
+        "assign",
+        "increase",
+        "decrease",
+        "scale-up",
+        "scale-down",
+        "always",
+        "sometime",
+        "at-most-once",
+        "sometime-before",
+        "sometime-after",
+    )
 )
 REQUIREMENTS = "(:requirements :strips :typing :negative-preconditions :disjunctive-preconditions :equality :fluents)"
 
 
 @runtime_checkable
 class ConvexShape(Protocol):
-    """A shape that can be written as half-spaces, or, past the budget, as half-spaces of a smaller set inside it."""
+    """A shape that can be written as half-spaces, or, past the budget, as half-spaces of a smaller
+    set inside it.
+    """
 
     def half_spaces(self, budget: int) -> HalfSpaces:
         """At most `budget` of them."""
@@ -52,20 +79,24 @@ class ConvexShape(Protocol):
 
 
 class DomainText(NamedTuple):
-    """A domain in PDDL, and the actions of which some region had to be replaced by a smaller one inside it."""
+    """A domain in PDDL, and the actions of which some region had to be replaced by a smaller one
+    inside it.
+    """
 
     text: str
     narrowed: frozenset[str]
 
 
-def write_domain(model: NumericModel, path: str | Path, *, facet_budget: int = FACET_BUDGET) -> frozenset[str]:
+def write_domain(
+    model: NumericModel, path: str | Path, *, facet_budget: int = FACET_BUDGET
+) -> frozenset[str]:
     """Write a model as a PDDL domain.
 
     Args:
         model: its actions are written; names that the vocabulary has beyond them are not.
         path: where to.
-        facet_budget: comparisons that one region may become; a bigger one is replaced by a smaller region inside it,
-            which is safe: no state is accepted that the model does not accept.
+        facet_budget: comparisons that one region may become; a bigger one is replaced by a smaller
+            region inside it, which is safe: no state is accepted that the model does not accept.
 
     Returns:
         Names of the actions with such a replaced region.
@@ -87,7 +118,9 @@ def write_problem(problem: NumericProblem, vocabulary: Vocabulary, path: str | P
     Path(path).write_text(problem_text(problem, vocabulary), encoding="utf-8")
 
 
-def to_unified_planning(model: NumericModel, problem: NumericProblem | None = None, *, facet_budget: int = FACET_BUDGET) -> Problem:
+def to_unified_planning(
+    model: NumericModel, problem: NumericProblem | None = None, *, facet_budget: int = FACET_BUDGET
+) -> Problem:
     """A model, and a problem in it, as a unified-planning problem; every number exact.
 
     Args:
@@ -99,7 +132,11 @@ def to_unified_planning(model: NumericModel, problem: NumericProblem | None = No
         ConfigError: as for `write_domain`.
     """
     problem_pddl = None if problem is None else problem_text(problem, model.vocabulary)
-    return parse(domain_text(model, facet_budget=facet_budget).text, problem_pddl, f"model '{model.vocabulary.name}'")
+    return parse(
+        domain_text(model, facet_budget=facet_budget).text,
+        problem_pddl,
+        f"model '{model.vocabulary.name}'",
+    )
 
 
 def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
@@ -107,12 +144,30 @@ def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
     _check_names(vocabulary)
     lines = [f"(define (domain {vocabulary.name})", REQUIREMENTS]
     if vocabulary.types:
-        lines += ["(:types", *(f"  {kind} - {parent}" for kind, parent in vocabulary.types.items()), ")"]
+        lines += [
+            "(:types",
+            *(f"  {kind} - {parent}" for kind, parent in vocabulary.types.items()),
+            ")",
+        ]
     if vocabulary.constants:
-        lines += ["(:constants", *(f"  {name} - {kind}" for name, kind in vocabulary.constants.items()), ")"]
-    for section, declared in ((":predicates", vocabulary.predicates), (":functions", vocabulary.functions)):
+        lines += [
+            "(:constants",
+            *(f"  {name} - {kind}" for name, kind in vocabulary.constants.items()),
+            ")",
+        ]
+    for section, declared in (
+        (":predicates", vocabulary.predicates),
+        (":functions", vocabulary.functions),
+    ):
         if declared:
-            lines += [f"({section}", *(f"  ({' '.join([name, *_typed(enumerate(kinds))])})" for name, kinds in declared.items()), ")"]
+            lines += [
+                f"({section}",
+                *(
+                    f"  ({' '.join([name, *_typed(enumerate(kinds))])})"
+                    for name, kinds in declared.items()
+                ),
+                ")",
+            ]
     return "\n".join([*lines, *actions, ")", ""])
 
 
@@ -140,10 +195,17 @@ def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
         [
             f"(define (problem {problem.name})",
             f"(:domain {vocabulary.name})",
-            *(["(:objects", *(f"  {name} - {kind}" for name, kind in own.items()), ")"] if own else []),
+            *(
+                ["(:objects", *(f"  {name} - {kind}" for name, kind in own.items()), ")"]
+                if own
+                else []
+            ),
             "(:init",
             *(f"  ({' '.join(atom)})" for atom in sorted(problem.initial.atoms)),
-            *(f"  (= ({' '.join(fluent)}) {_number(value)})" for fluent, value in sorted(problem.initial.values.items())),
+            *(
+                f"  (= ({' '.join(fluent)}) {_number(value)})"
+                for fluent, value in sorted(problem.initial.values.items())
+            ),
             ")",
             "(:goal (and",
             *(f"  {condition}" for condition in conditions),
@@ -176,11 +238,15 @@ def _check_names(vocabulary: Vocabulary) -> None:
         for name, _ in parameters:
             check_name(name, f"action '{action}': parameter")
     if both := vocabulary.predicates.keys() & vocabulary.functions.keys():
-        raise ConfigError(f"domain '{vocabulary.name}': both a predicate and a function is named '{min(both)}'; PDDL planners take one for the other")
+        raise ConfigError(
+            f"domain '{vocabulary.name}': both a predicate and a function is named '{min(both)}'; PDDL planners take one for the other"
+        )
 
 
 def _typed(parameters: Iterable[tuple[object, str]]) -> list[str]:
-    return [f"?{name if isinstance(name, str) else f'x{name}'} - {kind}" for name, kind in parameters]
+    return [
+        f"?{name if isinstance(name, str) else f'x{name}'} - {kind}" for name, kind in parameters
+    ]
 
 
 def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
@@ -188,7 +254,9 @@ def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
     names = tuple(f"?{name}" for name, _ in action.parameters)
     conditions = [_lifted_text(atom, names) for atom in _sorted(action.positive)]
     conditions += [f"(not {_lifted_text(atom, names)})" for atom in _sorted(action.negative)]
-    conditions += [f"(not (= {_term(a, names)} {_term(b, names)}))" for a, b in _sorted(action.distinct)]
+    conditions += [
+        f"(not (= {_term(a, names)} {_term(b, names)}))" for a, b in _sorted(action.distinct)
+    ]
     conditions += [_comparison_text(comparison, names) for comparison in action.comparisons]
     whole_regions = True
     for region in action.regions:
@@ -199,13 +267,17 @@ def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
     effects += [_lifted_text(atom, names) for atom in _sorted(action.adds)]
     effects += [_effect_text(fluent, after, names) for fluent, after in action.effects]
     lines = [f"(:action {action.name}", f"  :parameters ({' '.join(_typed(action.parameters))})"]
-    lines += ["  ; a region was replaced by a smaller one inside it, within the facet budget"] * (not whole_regions)
+    lines += ["  ; a region was replaced by a smaller one inside it, within the facet budget"] * (
+        not whole_regions
+    )
     lines += [f"  :precondition (and\n    {_indented(conditions)})"] * bool(conditions)
     lines += [f"  :effect (and\n    {_indented(effects)})"] * bool(effects)
     return "\n".join([*lines, ")"]), whole_regions
 
 
-def _region_texts(region: Region, names: Sequence[str], budget: int, action: str) -> tuple[list[str], bool]:
+def _region_texts(
+    region: Region, names: Sequence[str], budget: int, action: str
+) -> tuple[list[str], bool]:
     """A region as conditions that all must hold, and whether they say the whole of it."""
     shape = region.shape
     if isinstance(shape, ConvexShape):
@@ -216,28 +288,48 @@ def _region_texts(region: Region, names: Sequence[str], budget: int, action: str
     if isinstance(shape, SeenPoints):
         kept = sorted(shape.points)[: max(1, budget // max(1, len(region.fluents)))]
         return [_one_of(region.fluents, kept, names)], len(kept) == len(shape.points)
-    raise ConfigError(f"action '{action}': its region of shape {type(shape).__name__} has neither half-spaces nor points to write in PDDL")
+    raise ConfigError(
+        f"action '{action}': its region of shape {type(shape).__name__} has neither half-spaces nor points to write in PDDL"
+    )
 
 
-def _hyperplane(fluents: Sequence[Lifted], a: Sequence[Rational], b: Rational, relation: str) -> Comparison:
+def _hyperplane(
+    fluents: Sequence[Lifted], a: Sequence[Rational], b: Rational, relation: str
+) -> Comparison:
     """a . fluents <= b as b - a . fluents >= 0 (or the same with "=")."""
-    return Comparison(Linear(tuple((fluent, -c) for fluent, c in zip(fluents, a, strict=True)), b), relation)
+    return Comparison(
+        Linear(tuple((fluent, -c) for fluent, c in zip(fluents, a, strict=True)), b), relation
+    )
 
 
 def _one_of(fluents: Sequence[Lifted], points: Sequence[Point], names: Sequence[str]) -> str:
     equations = [
-        [_comparison_text(Comparison(Linear(((fluent, 1),), -x), "="), names) for fluent, x in zip(fluents, point, strict=True)] for point in points
+        [
+            _comparison_text(Comparison(Linear(((fluent, 1),), -x), "="), names)
+            for fluent, x in zip(fluents, point, strict=True)
+        ]
+        for point in points
     ]
     alternatives = [f"(and {' '.join(one)})" if len(one) != 1 else one[0] for one in equations]
     return alternatives[0] if len(alternatives) == 1 else f"(or {' '.join(alternatives)})"
 
 
 def _comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
-    """In whole numbers, fluents left and the constant right; mostly negative coefficients are turned round."""
+    """In whole numbers, fluents left and the constant right; mostly negative coefficients are
+    turned round.
+    """
     comparison = canonical(comparison)
-    terms, constant, relation = comparison.expression.terms, comparison.expression.constant, comparison.relation
+    terms, constant, relation = (
+        comparison.expression.terms,
+        comparison.expression.constant,
+        comparison.relation,
+    )
     if relation != "=" and sum(c < 0 for _, c in terms) > len(terms) / 2:
-        terms, constant, relation = tuple((fluent, -c) for fluent, c in terms), -constant, "<=" if relation == ">=" else "<"
+        terms, constant, relation = (
+            tuple((fluent, -c) for fluent, c in terms),
+            -constant,
+            "<=" if relation == ">=" else "<",
+        )
     right, *others = _pieces(-int(constant))
     return f"({relation} {_whole_sum(terms, [-piece for piece in others], names)} {right})"
 
@@ -254,17 +346,25 @@ def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
 
 
 def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Sequence[str]) -> str:
-    """An affine sum over one common divisor: whole numbers only, and one rounding at most in a planner that computes in floats."""
+    """An affine sum over one common divisor: whole numbers only, and one rounding at most in a
+    planner that computes in floats.
+    """
     divisor = lcm(*(number.denominator for number in (*(c for _, c in terms), constant)))
-    text = _whole_sum([(fluent, c * divisor) for fluent, c in terms], _pieces(int(constant * divisor)), names)
+    text = _whole_sum(
+        [(fluent, c * divisor) for fluent, c in terms], _pieces(int(constant * divisor)), names
+    )
     return text if divisor == 1 else f"(/ {text} {divisor})"
 
 
-def _whole_sum(terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int], names: Sequence[str]) -> str:
+def _whole_sum(
+    terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int], names: Sequence[str]
+) -> str:
     parts = [str(constant) for constant in constants if constant]
     for fluent, coefficient in terms:
         text = _lifted_text(fluent, names)
-        parts += [text if piece == 1 else f"(* {piece} {text})" for piece in _pieces(int(coefficient))]
+        parts += [
+            text if piece == 1 else f"(* {piece} {text})" for piece in _pieces(int(coefficient))
+        ]
     text = parts[-1] if parts else "0"
     for part in reversed(parts[:-1]):  # sums of two: not every planner takes longer ones
         text = f"(+ {part} {text})"
@@ -272,7 +372,9 @@ def _whole_sum(terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int
 
 
 def _pieces(number: int) -> list[int]:
-    """Whole numbers with this sum and at most 24 binary digits each: ENHSP reads a number as a 32-bit float, but adds as 64-bit ones."""
+    """Whole numbers with this sum and at most 24 binary digits each: ENHSP reads a number as a
+    32-bit float, but adds as 64-bit ones.
+    """
     pieces = []
     while abs(number) >= 1 << 24:
         low = abs(number).bit_length() - 24
@@ -282,7 +384,9 @@ def _pieces(number: int) -> list[int]:
 
 
 def _number(value: Rational) -> str:
-    """A whole number, a decimal where that is exact, else a quotient (initial values: planners expect one number there)."""
+    """A whole number, a decimal where that is exact, else a quotient (initial values: planners
+    expect one number there).
+    """
     numerator, denominator = value.numerator, value.denominator
     places = next((k for k in range(denominator.bit_length()) if 10**k % denominator == 0), None)
     if denominator == 1 or places is None:

@@ -37,35 +37,57 @@ def fit_resumably(
     accelerator: str = "cpu",
     progress: bool = False,
 ) -> Path:
-    """Train for `epochs` epochs, or until the module itself stops (-1), and return `folder`/last.ckpt.
+    """Train for `epochs` epochs, or until the module itself stops (-1), and return
+    `folder`/last.ckpt.
 
-    Finished work is not repeated, and interrupted work continues from the last saved epoch with the same result as an unbroken run
-    (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises CheckpointError if last.ckpt is damaged or of another training,
-    Diverged on a loss that is not finite.
+    Finished work is not repeated, and interrupted work continues from the last saved epoch with the
+    same result as an unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises
+    CheckpointError if last.ckpt is damaged or of another training, Diverged on a loss that is not
+    finite.
     """
     journal = Journal(folder, save_every)
     if epochs < 1 and epochs != -1:
-        raise ConfigError(f"epochs {epochs}: must be at least 1, or -1 for a training that ends by itself")
+        raise ConfigError(
+            f"epochs {epochs}: must be at least 1, or -1 for a training that ends by itself"
+        )
     resumed = journal.last.exists()
     if resumed:
         if saved_entry(journal.last, "made_with") != module.made_with():
             reason = "comes from another task, other settings or another seed"
-            raise CheckpointError(f"{journal.last}: {reason}: choose another folder, or delete this one to train again")
+            raise CheckpointError(
+                f"{journal.last}: {reason}: choose another folder, or delete this one to train again"
+            )
         if _finished(folder, epochs):
             return journal.last
     folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    callbacks: list[L.Callback] = [journal, *([TQDMProgressBar(refresh_rate=5)] if progress else [])]
+    callbacks: list[L.Callback] = [
+        journal,
+        *([TQDMProgressBar(refresh_rate=5)] if progress else []),
+    ]
     trainer = L.Trainer(
-        accelerator=accelerator, devices=1, max_epochs=epochs, logger=False, callbacks=callbacks,
-        check_val_every_n_epoch=check_every, num_sanity_val_steps=0, enable_progress_bar=progress, enable_model_summary=False,
-    )  # fmt: skip
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=epochs,
+        logger=False,
+        callbacks=callbacks,
+        check_val_every_n_epoch=check_every,
+        num_sanity_val_steps=0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         handler = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(cast(L.LightningModule, module), ckpt_path=str(journal.last) if resumed else None, weights_only=True)
-        except SystemExit as stopped:  # what Lightning makes of Ctrl-C, which it ignores from then on
+            trainer.fit(
+                cast(L.LightningModule, module),
+                ckpt_path=str(journal.last) if resumed else None,
+                weights_only=True,
+            )
+        except (
+            SystemExit
+        ) as stopped:  # what Lightning makes of Ctrl-C, which it ignores from then on
             if not trainer.interrupted:
                 raise
             if threading.current_thread() is threading.main_thread():

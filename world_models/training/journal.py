@@ -1,4 +1,6 @@
-"""Keeps a training's metrics and state together, so that an interrupted one goes on as if nothing had happened."""
+"""Keeps a training's metrics and state together, so that an interrupted one goes on as if nothing
+had happened.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from worldplan.world_models.storage import replace_file
 
 
 class Journal(Checkpoint):
-    """At every `every`-th epoch's end: one row into metrics.csv, then the whole state into last.ckpt, each replaced in one move.
+    """At every `every`-th epoch's end: one row into metrics.csv, then the whole state into
+    last.ckpt, each replaced in one move.
 
-    The rows are part of the checkpoint: a killed run has the table of an unbroken one. A `Checkpoint` comes after all other callbacks.
-    Without `folder` the trainer's default_root_dir is taken.
+    The rows are part of the checkpoint: a killed run has the table of an unbroken one. A
+    `Checkpoint` comes after all other callbacks. Without `folder` the trainer's default_root_dir is
+    taken.
     """
 
     def __init__(self, folder: str | Path | None = None, every: int = 1) -> None:
@@ -54,7 +58,9 @@ class Journal(Checkpoint):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do not replace an unfinished training by a new one."""
         if self.last.exists() and trainer.ckpt_path is None:
-            raise CheckpointError(f"{self.last} exists: continue it with --ckpt_path {self.last}, or delete it, or choose another folder")
+            raise CheckpointError(
+                f"{self.last} exists: continue it with --ckpt_path {self.last}, or delete it, or choose another folder"
+            )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Figures of an earlier check are not those of this epoch."""
@@ -63,8 +69,16 @@ class Journal(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After validation and logging."""
         epoch = trainer.current_epoch + 1
-        self.rows.append({"epoch": epoch, **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())}})
+        self.rows.append(
+            {
+                "epoch": epoch,
+                **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
+            }
+        )
         if epoch % self.every and epoch != trainer.max_epochs and not trainer.should_stop:
             return
-        replace_file(self.folder / "metrics.csv", lambda draft: pd.DataFrame(self.rows).to_csv(draft, index=False))
+        replace_file(
+            self.folder / "metrics.csv",
+            lambda draft: pd.DataFrame(self.rows).to_csv(draft, index=False),
+        )
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))

@@ -34,7 +34,9 @@ NUMERIC = ("mean", "low", "high", "bound_share", "decision_ms", "episodes")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready to print: headings, rows of texts, which columns are numbers, and the rows to stress."""
+    """A table ready to print: headings, rows of texts, which columns are numbers, and the rows to
+    stress.
+    """
 
     headings: list[str]
     rows: list[list[str]]
@@ -68,27 +70,37 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
     """Write the report of one or several run folders and return its path.
 
     Args:
-        paths: run folders. Each may hold summary.csv (policy, mean, low, high, bound_share, decision_ms, episodes,
-            note), plots/*.png and notes.txt; what is missing is left out.
-        output: the HTML file; otherwise report.html in the run folder, or comparison.html in the folder that all the
-            runs lie in.
+        paths: run folders. Each may hold summary.csv (policy, mean, low, high, bound_share,
+            decision_ms, episodes, note), plots/*.png and notes.txt; what is missing is left out.
+        output: the HTML file; otherwise report.html in the run folder, or comparison.html in the
+            folder that all the runs lie in.
 
     Raises ConfigError for a folder that is no run, DatasetError for a damaged table.
     """
     if not paths:
-        raise ConfigError("a report needs at least one run folder: give one like runs/<name>/<time>")
+        raise ConfigError(
+            "a report needs at least one run folder: give one like runs/<name>/<time>"
+        )
     runs = [Run.open(path) for path in paths]
     summaries = [_summary(run) for run in runs]
     target = Path(output) if output is not None else _default_output(runs)
     if target.is_dir():
         raise ConfigError(f"{target}: is a folder: give the name of an HTML file")
     sections = [_section(run, summary) for run, summary in zip(runs, summaries, strict=True)]
-    template = resources.files("worldplan.output").joinpath("report_template.html").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    template = (
+        resources.files("worldplan.output")
+        .joinpath("report_template.html")
+        .read_text(encoding="utf-8")
+    )
+    page = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(template)
     text = page.render(
         title=sections[0].title if len(sections) == 1 else f"{len(sections)} runs compared",
         sections=sections,
-        comparison=_comparison([section.title for section in sections], summaries) if len(sections) > 1 else None,
+        comparison=_comparison([section.title for section in sections], summaries)
+        if len(sections) > 1
+        else None,
         written=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
     return write_text(target, text)
@@ -100,7 +112,7 @@ def _default_output(runs: list[Run]) -> Path:
     return Path(os.path.commonpath([run.path.resolve().parent for run in runs])) / "comparison.html"
 
 
-# --- tables --------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def _summary(run: Run) -> pd.DataFrame | None:
@@ -110,24 +122,34 @@ def _summary(run: Run) -> pd.DataFrame | None:
         return None
     missing = [column for column in ("policy", "mean") if column not in table]
     if missing:
-        raise DatasetError(f"{run.path / SUMMARY}: column '{missing[0]}' is missing: run `worldplan bandits run` again to write this table anew")
+        raise DatasetError(
+            f"{run.path / SUMMARY}: column '{missing[0]}' is missing: run `worldplan bandits run` again to write this table anew"
+        )
     for column in NUMERIC:
         if column not in table:
             table[column] = float("nan")
         elif not pd.api.types.is_numeric_dtype(table[column]):
-            raise DatasetError(f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: write this table anew")
+            raise DatasetError(
+                f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: write this table anew"
+            )
     table["note"] = table["note"].astype(object).fillna("") if "note" in table else ""
     return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _policy_table(summary: pd.DataFrame) -> Table:
-    """One run's policies; columns without any entry are left out. Policies whose interval holds the best mean are stressed."""
+    """One run's policies; columns without any entry are left out. Policies whose interval holds the
+    best mean are stressed.
+    """
     texts = {
         "policy": [str(policy) for policy in summary["policy"]],
         "mean": [_number(value) for value in summary["mean"]],
-        "interval": [_interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)],
+        "interval": [
+            _interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)
+        ],
         "bound_share": [_percent(value) for value in summary["bound_share"]],
-        "decision_ms": ["" if math.isnan(value) else f"{value:.3g}" for value in summary["decision_ms"]],
+        "decision_ms": [
+            "" if math.isnan(value) else f"{value:.3g}" for value in summary["decision_ms"]
+        ],
         "episodes": ["" if math.isnan(value) else f"{value:.0f}" for value in summary["episodes"]],
         "note": [str(note) for note in summary["note"]],
     }
@@ -137,23 +159,43 @@ def _policy_table(summary: pd.DataFrame) -> Table:
         headings=[HEADINGS[column] for column in shown],
         rows=[list(row) for row in zip(*(texts[column] for column in shown), strict=True)],
         numeric=[column not in ("policy", "note") for column in shown],
-        best=[bool(row["mean"] == best or row["high"] >= best) for row in summary.to_dict("records")],
+        best=[
+            bool(row["mean"] == best or row["high"] >= best) for row in summary.to_dict("records")
+        ],
     )
 
 
 def _comparison(titles: list[str], summaries: list[pd.DataFrame | None]) -> Table | None:
-    """Mean return of every policy (rows) in every run (columns), with interval and share of the bound."""
-    present = [(title, summary) for title, summary in zip(titles, summaries, strict=True) if summary is not None]
+    """Mean return of every policy (rows) in every run (columns), with interval and share of the
+    bound.
+    """
+    present = [
+        (title, summary)
+        for title, summary in zip(titles, summaries, strict=True)
+        if summary is not None
+    ]
     if not present:
         return None
-    policies = list(dict.fromkeys(str(policy) for _, summary in present for policy in summary["policy"]))
-    columns = [{str(row["policy"]): _cell(row) for row in summary.to_dict("records")} for _, summary in present]
+    policies = list(
+        dict.fromkeys(str(policy) for _, summary in present for policy in summary["policy"])
+    )
+    columns = [
+        {str(row["policy"]): _cell(row) for row in summary.to_dict("records")}
+        for _, summary in present
+    ]
     rows = [[policy, *(column.get(policy, "–") for column in columns)] for policy in policies]
-    return Table(["policy", *(title for title, _ in present)], rows, [False] + [True] * len(present), [False] * len(rows))
+    return Table(
+        ["policy", *(title for title, _ in present)],
+        rows,
+        [False] + [True] * len(present),
+        [False] * len(rows),
+    )
 
 
 def _cell(row: dict[Any, Any]) -> str:
-    figure = " ".join(part for part in (_number(row["mean"]), _interval(row["low"], row["high"])) if part)
+    figure = " ".join(
+        part for part in (_number(row["mean"]), _interval(row["low"], row["high"])) if part
+    )
     return ", ".join(part for part in (figure, _percent(row["bound_share"])) if part)
 
 
@@ -171,7 +213,7 @@ def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
-# --- everything else in a section ----------------------------------------------------------------------------------
+# --- everything else in a section -----------------------------------------------------------------
 
 
 def _section(run: Run, summary: pd.DataFrame | None) -> Section:
@@ -183,7 +225,9 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
         seed=run.seed,
         table=None if summary is None else _policy_table(summary),
         pictures=[_picture(path) for path in _plots(run)],
-        notes=notes.read_text(encoding="utf-8", errors="replace").strip() if notes.is_file() else "",
+        notes=notes.read_text(encoding="utf-8", errors="replace").strip()
+        if notes.is_file()
+        else "",
         config=config_text(run.config),
         versions=[(str(name), str(version)) for name, version in versions.items()],
     )
@@ -192,7 +236,12 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
 def _plots(run: Run) -> list[Path]:
     """The run's plots, the overview first; hidden files are drafts of an unfinished run."""
     found = sorted(path for path in run.plots.glob("*.png") if not path.name.startswith("."))
-    return sorted(found, key=lambda path: next((n for n, name in enumerate(PLOT_ORDER) if path.stem.startswith(name)), len(PLOT_ORDER)))
+    return sorted(
+        found,
+        key=lambda path: next(
+            (n for n, name in enumerate(PLOT_ORDER) if path.stem.startswith(name)), len(PLOT_ORDER)
+        ),
+    )
 
 
 def _picture(path: Path) -> Picture:

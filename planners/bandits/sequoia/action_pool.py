@@ -1,4 +1,6 @@
-"""Batched, approximate argmax for training: a pool of feasible actions, ranked linearly, then by the network."""
+"""Batched, approximate argmax for training: a pool of feasible actions, ranked linearly, then by
+the network.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,17 @@ _SHORTLIST = 48
 
 
 class ActionPool:
-    """Feasible actions to choose from: random maximal ones and, when weights are given, ones filled by weight."""
+    """Feasible actions to choose from: random maximal ones and, when weights are given, ones filled
+    by weight.
+    """
 
-    def __init__(self, actions: ActionSet, size: int, rng: np.random.Generator, weights: Callable[[], np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        actions: ActionSet,
+        size: int,
+        rng: np.random.Generator,
+        weights: Callable[[], np.ndarray] | None = None,
+    ) -> None:
         drawn: list[Action] = [actions.default()]
         for number in range(size):
             if weights is not None and number % 2:
@@ -27,8 +37,16 @@ class ActionPool:
         self.actions = torch.as_tensor(np.unique(np.stack(drawn), axis=0), dtype=torch.float32)
 
     @torch.no_grad()
-    def shortlist(self, network: QNetwork, state: Tensor, left: Tensor, count: int = _SHORTLIST, noise: float = 0.0) -> Tensor:
-        """The most promising actions of the pool per state, (b, count, components), by their components' own gains.
+    def shortlist(
+        self,
+        network: QNetwork,
+        state: Tensor,
+        left: Tensor,
+        count: int = _SHORTLIST,
+        noise: float = 0.0,
+    ) -> Tensor:
+        """The most promising actions of the pool per state, (b, count, components), by their
+        components' own gains.
 
         `noise` perturbs the ranking by that many standard deviations, to see a wider choice.
         """
@@ -54,7 +72,9 @@ def pick(candidates: Tensor, index: Tensor) -> Tensor:
 
 @torch.no_grad()
 def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tensor) -> Tensor:
-    """Greedy actions, (b, components): per state, add the component that helps most while the action stays feasible."""
+    """Greedy actions, (b, components): per state, add the component that helps most while the
+    action stays feasible.
+    """
     weight, bias, skip, _ = network.given(state, left)
     chosen = torch.zeros(len(state), actions.size)
     open_ = torch.as_tensor(actions.selectable).repeat(len(state), 1)
@@ -62,7 +82,11 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
     value = network.tail(bias)[:, 0]
     while open_.any():
         first = (chosen[:, None] @ weight.transpose(1, 2))[:, 0] + bias
-        after = network.tail(first[:, None] + weight.transpose(1, 2))[..., 0] + (chosen * skip).sum(1, keepdim=True) + skip
+        after = (
+            network.tail(first[:, None] + weight.transpose(1, 2))[..., 0]
+            + (chosen * skip).sum(1, keepdim=True)
+            + skip
+        )
         best, component = after.masked_fill(~open_, -torch.inf).max(1)
         open_ &= (((best > value) | (count < actions.least)) & (count < actions.most))[:, None]
         for row in torch.nonzero(open_.any(1))[:, 0].tolist():

@@ -24,12 +24,19 @@ DONE = "done"
 
 
 def fit_sequoia(
-    instance: BanditInstance, settings: SequoiaSettings, folder: Path, *, seed: int = 0, solver: SolverSettings | None = None, progress: bool = False
+    instance: BanditInstance,
+    settings: SequoiaSettings,
+    folder: Path,
+    *,
+    seed: int = 0,
+    solver: SolverSettings | None = None,
+    progress: bool = False,
 ) -> Path:
     """Train until done and return `folder`/best.ckpt, the weights with the best check.
 
-    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the same result as an
-    unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises CheckpointError if last.ckpt is damaged.
+    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the
+    same result as an unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises
+    CheckpointError if last.ckpt is damaged.
     """
     best, last = folder / "best.ckpt", folder / "last.ckpt"
     if (folder / DONE).exists() and best.exists():
@@ -56,29 +63,60 @@ def make_trainer(settings: SequoiaSettings, folder: Path, *, progress: bool) -> 
     """A CPU trainer that checks every `check_every` steps and keeps the best and the last state."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     total = settings.pretrain_steps + settings.updates
-    keep = ModelCheckpoint(dirpath=folder, filename="best", monitor="val/reward", mode="max", save_top_k=1, enable_version_counter=False)
-    callbacks: list[L.Callback] = [keep, SaveLast(folder / "last.ckpt", min(250, settings.check_every))]
+    keep = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="val/reward",
+        mode="max",
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    callbacks: list[L.Callback] = [
+        keep,
+        SaveLast(folder / "last.ckpt", min(250, settings.check_every)),
+    ]
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     return L.Trainer(
-        accelerator="cpu", devices=1, max_steps=total, logger=CSVLogger(folder.parent, name=folder.name, version="", flush_logs_every_n_steps=100),
-        callbacks=callbacks, plugins=[_WholeFiles()], val_check_interval=min(settings.check_every, total), check_val_every_n_epoch=None,
-        num_sanity_val_steps=0, enable_progress_bar=progress, enable_model_summary=False, log_every_n_steps=50, gradient_clip_val=5.0,
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=1,
+        max_steps=total,
+        logger=CSVLogger(folder.parent, name=folder.name, version="", flush_logs_every_n_steps=100),
+        callbacks=callbacks,
+        plugins=[_WholeFiles()],
+        val_check_interval=min(settings.check_every, total),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        log_every_n_steps=50,
+        gradient_clip_val=5.0,
+    )
 
 
 class SaveLast(Checkpoint):
-    """Saves the state every so many steps; where a check is due, after the check, which a resumed training would else leave out.
+    """Saves the state every so many steps; where a check is due, after the check, which a resumed
+    training would else leave out.
 
-    A `Checkpoint` comes after all other callbacks, and after the checkpoints listed before it: the best score is up to date.
+    A `Checkpoint` comes after all other callbacks, and after the checkpoints listed before it: the
+    best score is up to date.
     """
 
     def __init__(self, path: str | Path, every: int = 250) -> None:
         self.path, self.every = Path(path), every
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         check = trainer.val_check_batch
-        if trainer.global_step % self.every == 0 and (not check or trainer.global_step % check != 0):
+        if trainer.global_step % self.every == 0 and (
+            not check or trainer.global_step % check != 0
+        ):
             trainer.save_checkpoint(self.path)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -89,7 +127,9 @@ class SaveLast(Checkpoint):
 class _WholeFiles(TorchCheckpointIO):
     """A checkpoint is replaced in one move: a kill while it is written leaves the one before."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
         save_tensors(checkpoint, path)
 
 
@@ -105,7 +145,11 @@ def _join_metrics(folder: Path) -> None:
     parts = sorted(folder.glob("metrics.*.part"))
     if parts:
         tables = [pd.read_csv(path, dtype=str) for path in [*parts, folder / "metrics.csv"]]
-        whole = pd.concat(tables).drop_duplicates().sort_values("step", key=pd.to_numeric, kind="stable")
+        whole = (
+            pd.concat(tables)
+            .drop_duplicates()
+            .sort_values("step", key=pd.to_numeric, kind="stable")
+        )
         whole.to_csv(folder / "metrics.csv.part", index=False)
         (folder / "metrics.csv.part").replace(folder / "metrics.csv")
         for path in parts:

@@ -1,4 +1,6 @@
-"""Action-value networks of a restless bandit whose dependence on the action is a ReLU network for any fixed state."""
+"""Action-value networks of a restless bandit whose dependence on the action is a ReLU network for
+any fixed state.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ from worldplan.milp.networks.relu import ReluNetwork
 class QNetwork(nn.Module):
     """What the planner and the trainer need of an action-value network.
 
-    `given(state, left)` returns, for a batch of states (b, arms) and steps to go (b,), the first layer as a function
-    of the action: weight (b, width, components), bias (b, width), the direct path (b, components) and the constant
-    (b,). The later layers, `tail`, do not depend on the state.
+    `given(state, left)` returns, for a batch of states (b, arms) and steps to go (b,), the first
+    layer as a function of the action: weight (b, width, components), bias (b, width), the direct
+    path (b, components) and the constant (b,). The later layers, `tail`, do not depend on the
+    state.
     """
 
     tail: nn.Sequential
@@ -39,7 +42,12 @@ class QNetwork(nn.Module):
         linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
         weights = tuple(layer.weight.double().cpu().numpy() for layer in linear)
         biases = [layer.bias.double().cpu().numpy() for layer in linear]
-        return [ReluNetwork((weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]) for i in range(len(weight))]
+        return [
+            ReluNetwork(
+                (weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]
+            )
+            for i in range(len(weight))
+        ]
 
 
 def _tail(hidden: tuple[int, ...]) -> nn.Sequential:
@@ -52,7 +60,9 @@ def _tail(hidden: tuple[int, ...]) -> nn.Sequential:
 class PlainQNetwork(QNetwork):
     """The paper's network: an MLP on [action; state numbers], without time."""
 
-    def __init__(self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)) -> None:
+    def __init__(
+        self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)
+    ) -> None:
         super().__init__()
         self.action = nn.Linear(dynamics.components, hidden[0], bias=False)
         self.state = nn.Linear(dynamics.arms, hidden[0])
@@ -61,23 +71,35 @@ class PlainQNetwork(QNetwork):
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         bias = self.state(state.to(self.state.weight.dtype))
         weight = self.action.weight.expand(len(state), -1, -1)
-        return weight, bias, weight.new_zeros(len(state), weight.shape[-1]), weight.new_zeros(len(state))
+        return (
+            weight,
+            bias,
+            weight.new_zeros(len(state), weight.shape[-1]),
+            weight.new_zeros(len(state)),
+        )
 
 
 class StateQNetwork(QNetwork):
     """Weights of the action that depend on each arm's state and on the steps to go.
 
-    What a pull is worth depends on the state of the arm pulled: a lookup per (arm, state) gives each action component
-    its own first-layer weights, and a table per (steps to go, arm, state) its own direct weight. The state is fixed
-    when a decision is made, so the function of the action stays a small ReLU network.
+    What a pull is worth depends on the state of the arm pulled: a lookup per (arm, state) gives
+    each action component its own first-layer weights, and a table per (steps to go, arm, state) its
+    own direct weight. The state is fixed when a decision is made, so the function of the action
+    stays a small ReLU network.
     """
 
     effect: Tensor
 
-    def __init__(self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)) -> None:
+    def __init__(
+        self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)
+    ) -> None:
         super().__init__()
         arms, states, width = dynamics.arms, dynamics.states, hidden[0]
-        effect = np.eye(arms) if dynamics.effect is None else dynamics.effect / dynamics.effect.sum(1).max()
+        effect = (
+            np.eye(arms)
+            if dynamics.effect is None
+            else dynamics.effect / dynamics.effect.sum(1).max()
+        )
         self.register_buffer("effect", torch.as_tensor(effect, dtype=torch.float32))
         self.horizon = horizon
         self.pull = nn.Parameter(torch.randn(arms, states, width) / np.sqrt(max(arms / 4, 1)))
@@ -99,7 +121,9 @@ class StateQNetwork(QNetwork):
 
     @torch.no_grad()
     def start_from(self, base: np.ndarray, direct: np.ndarray) -> None:
-        """Begin at a separable value: base and gain of the strongest level, both (horizon + 1, arms, states)."""
+        """Begin at a separable value: base and gain of the strongest level, both (horizon + 1,
+        arms, states).
+        """
         self.base.copy_(torch.as_tensor(base))
         strongest = self.effect.sum(1).clamp(min=1e-6)
         self.direct.copy_(torch.as_tensor(direct) / strongest[None, :, None])

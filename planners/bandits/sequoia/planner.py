@@ -1,10 +1,13 @@
-"""SEQUOIA: Q-learning whose argmax over a coupled action set is a MILP (Xu, Wilder, Khalil, Tambe, ICLR 2025).
+"""SEQUOIA: Q-learning whose argmax over a coupled action set is a MILP (Xu, Wilder, Khalil, Tambe,
+ICLR 2025).
 
 Where this departs from the published code, with the reason:
-* values of the fluid relaxation, not one-step rewards, start the learning (they see the whole horizon);
+* values of the fluid relaxation, not one-step rewards, start the learning (they see the whole
+  horizon);
 * states are drawn from the whole state space and from played episodes, not from {0, 1};
 * the target network moves, and only as it should (Polyak averaging);
-* during training the argmax is searched over a pool of feasible actions, for a whole batch at once; decisions and the
+* during training the argmax is searched over a pool of feasible actions, for a whole batch at once;
+  decisions and the
   periodic checks use the exact MILP.
 `SequoiaSettings.paper()` follows the publication instead.
 """
@@ -34,7 +37,8 @@ class SequoiaSettings:
     """Every number of the learning.
 
     Args:
-        network: "state" (action weights looked up by arm state and steps to go) or "plain" (the paper's MLP).
+        network: "state" (action weights looked up by arm state and steps to go) or "plain" (the
+            paper's MLP).
         hidden: widths of the ReLU layers.
         pretrain: targets of the first phase: "fluid", "myopic" (one-step reward) or "none".
         pretrain_steps: gradient steps of the first phase.
@@ -45,14 +49,19 @@ class SequoiaSettings:
         replay: transitions kept.
         batch: states per gradient step.
         learning_rate: of the first phase; `fine_learning_rate` is that of Q-learning.
-        rate_decay: factor on the learning rate of Q-learning after each `horizon` updates; 1 declines it linearly instead.
-        coverage: states of the first phase and of new episodes: "all" (the whole state space) or "start" (the start law).
-        discount: 1 with a known end of the episode ("state" networks see the steps to go), below 1 without.
+        rate_decay: factor on the learning rate of Q-learning after each `horizon` updates; 1
+            declines it linearly instead.
+        coverage: states of the first phase and of new episodes: "all" (the whole state space) or
+            "start" (the start law).
+        discount: 1 with a known end of the episode ("state" networks see the steps to go), below 1
+            without.
         target_rate: share of the online weights that moves into the target network per update.
         explore: share of exploring actions at the start and at the end, falling exponentially.
-        argmax: "pool" (batched search), "milp" (exact, as published) or "greedy" (component by component).
+        argmax: "pool" (batched search), "milp" (exact, as published) or "greedy" (component by
+            component).
         pool: feasible actions in the pool.
-        check_every: gradient steps between checks by exact MILP decisions; `check_episodes` episodes each.
+        check_every: gradient steps between checks by exact MILP decisions; `check_episodes`
+            episodes each.
     """
 
     network: str = "state"
@@ -79,75 +88,142 @@ class SequoiaSettings:
 
     def __post_init__(self) -> None:
         choices = {
-            "network": tuple(NETWORKS), "pretrain": ("fluid", "myopic", "none"), "argmax": ("pool", "milp", "greedy"), "coverage": ("all", "start"),
-        }  # fmt: skip
+            "network": tuple(NETWORKS),
+            "pretrain": ("fluid", "myopic", "none"),
+            "argmax": ("pool", "milp", "greedy"),
+            "coverage": ("all", "start"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}")
+                raise ConfigError(
+                    f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}"
+                )
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
-            raise ConfigError(f"sequoia.discount is {self.discount}: a plain network, which does not see the steps to go, needs a discount below 1")
+            raise ConfigError(
+                f"sequoia.discount is {self.discount}: a plain network, which does not see the steps to go, needs a discount below 1"
+            )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        for name in ("solves", "updates_per_step", "episodes", "batch", "pool", "check_every", "check_episodes"):
+        for name in (
+            "solves",
+            "updates_per_step",
+            "episodes",
+            "batch",
+            "pool",
+            "check_every",
+            "check_episodes",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sequoia.{name} is {getattr(self, name)}: give at least 1")
         if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"sequoia.hidden is {list(self.hidden)}: give the width of at least one layer, each at least 1")
+            raise ConfigError(
+                f"sequoia.hidden is {list(self.hidden)}: give the width of at least one layer, each at least 1"
+            )
         if min(self.pretrain_steps, self.updates) < 0 or self.pretrain_steps + self.updates < 1:
-            raise ConfigError(f"sequoia.pretrain_steps is {self.pretrain_steps} and updates {self.updates}: give 0 or more, and not 0 for both")
+            raise ConfigError(
+                f"sequoia.pretrain_steps is {self.pretrain_steps} and updates {self.updates}: give 0 or more, and not 0 for both"
+            )
         if self.replay < self.episodes:
-            raise ConfigError(f"sequoia.replay is {self.replay}: it must hold one step of all {self.episodes} episodes at least")
+            raise ConfigError(
+                f"sequoia.replay is {self.replay}: it must hold one step of all {self.episodes} episodes at least"
+            )
         for name in ("learning_rate", "fine_learning_rate"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"sequoia.{name} is {getattr(self, name)}: give a positive number")
+                raise ConfigError(
+                    f"sequoia.{name} is {getattr(self, name)}: give a positive number"
+                )
         if not 0 < self.target_rate <= 1:
-            raise ConfigError(f"sequoia.target_rate is {self.target_rate}: give a share above 0, at most 1")
+            raise ConfigError(
+                f"sequoia.target_rate is {self.target_rate}: give a share above 0, at most 1"
+            )
         if not all(0 <= share <= 1 for share in self.explore):
-            raise ConfigError(f"sequoia.explore is {list(self.explore)}: give two shares between 0 and 1")
+            raise ConfigError(
+                f"sequoia.explore is {list(self.explore)}: give two shares between 0 and 1"
+            )
 
     @staticmethod
     def paper() -> SequoiaSettings:
-        """The publication and its code: plain network, myopic pre-training, DQN with an exact argmax for every target.
+        """The publication and its code: plain network, myopic pre-training, DQN with an exact
+        argmax for every target.
 
-        Its target network moves by 1e-6 per update and its learning rate falls tenfold every 22 episodes, so that it
-        ends close to a one-step lookahead on a myopic model, trained on start states. Kept for comparison, as published.
+        Its target network moves by 1e-6 per update and its learning rate falls tenfold every 22
+        episodes, so that it ends close to a one-step lookahead on a myopic model, trained on start
+        states. Kept for comparison, as published.
         """
         return SequoiaSettings(
-            network="plain", pretrain="myopic", pretrain_steps=3000, updates=2000, updates_per_step=1, episodes=1, replay=10_000, batch=32,
-            learning_rate=1e-3, fine_learning_rate=2.5e-4, rate_decay=0.9, discount=0.99, target_rate=1e-6, explore=(0.9, 0.05), argmax="milp",
-            coverage="start", check_every=1000,
-        )  # fmt: skip
+            network="plain",
+            pretrain="myopic",
+            pretrain_steps=3000,
+            updates=2000,
+            updates_per_step=1,
+            episodes=1,
+            replay=10_000,
+            batch=32,
+            learning_rate=1e-3,
+            fine_learning_rate=2.5e-4,
+            rate_decay=0.9,
+            discount=0.99,
+            target_rate=1e-6,
+            explore=(0.9, 0.05),
+            argmax="milp",
+            coverage="start",
+            check_every=1000,
+        )
 
     @staticmethod
     def greedy() -> SequoiaSettings:
-        """The iterative DQN baseline as published: the same learner, its argmax component by component instead of by MILP."""
+        """The iterative DQN baseline as published: the same learner, its argmax component by
+        component instead of by MILP.
+        """
         return replace(SequoiaSettings.paper(), argmax="greedy")
 
     @staticmethod
     def repaired_greedy() -> SequoiaSettings:
-        """Iterative DQN with a moving target, a lasting learning rate and full state coverage: a far stronger baseline."""
-        return replace(SequoiaSettings.greedy(), target_rate=0.005, rate_decay=1.0, fine_learning_rate=1e-3, coverage="all")
+        """Iterative DQN with a moving target, a lasting learning rate and full state coverage: a
+        far stronger baseline.
+        """
+        return replace(
+            SequoiaSettings.greedy(),
+            target_rate=0.005,
+            rate_decay=1.0,
+            fine_learning_rate=1e-3,
+            coverage="all",
+        )
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
     """A fresh network for an instance; the global random state is left as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return NETWORKS[settings.network](instance.dynamics, instance.horizon, tuple(settings.hidden))
+        return NETWORKS[settings.network](
+            instance.dynamics, instance.horizon, tuple(settings.hidden)
+        )
 
 
 def shape_of(instance: BanditInstance) -> dict[str, int]:
     """What must agree between a checkpoint and the instance it decides for."""
     model = instance.dynamics
-    return {"arms": model.arms, "states": model.states, "components": model.components, "horizon": instance.horizon}
+    return {
+        "arms": model.arms,
+        "states": model.states,
+        "components": model.components,
+        "horizon": instance.horizon,
+    }
 
 
 class SequoiaPlanner(SingleDecisions):
-    """Decides with the exact MILP over a trained network, or over the minimum of several (pessimistic) ones."""
+    """Decides with the exact MILP over a trained network, or over the minimum of several
+    (pessimistic) ones.
+    """
 
     def __init__(
-        self, instance: BanditInstance, networks: QNetwork | Sequence[QNetwork], settings: SolverSettings | None = None, *, bounds: str = "linear"
+        self,
+        instance: BanditInstance,
+        networks: QNetwork | Sequence[QNetwork],
+        settings: SolverSettings | None = None,
+        *,
+        bounds: str = "linear",
     ) -> None:
         self.instance = instance
         self.networks = [networks] if isinstance(networks, QNetwork) else list(networks)
@@ -156,8 +232,15 @@ class SequoiaPlanner(SingleDecisions):
         self._argmax: NetworkArgmax | None = None
 
     @classmethod
-    def load(cls, path: str | Path | Sequence[str | Path], instance: BanditInstance, settings: SolverSettings | None = None) -> SequoiaPlanner:
-        """From one checkpoint file, training folder or run, or several for their minimum. Raises CheckpointError naming the file."""
+    def load(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        instance: BanditInstance,
+        settings: SolverSettings | None = None,
+    ) -> SequoiaPlanner:
+        """From one checkpoint file, training folder or run, or several for their minimum. Raises
+        CheckpointError naming the file.
+        """
         paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
         paths = [file for p in paths for file in (best_checkpoints(p) if p.is_dir() else [p])]
         return cls(instance, [load_network(p, instance) for p in paths], settings)
@@ -175,56 +258,87 @@ class SequoiaPlanner(SingleDecisions):
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}."""
         left = observation.get("steps_left", self.instance.horizon)
-        return self.plan_batch({"state": np.asarray(observation["state"])[None], "steps_left": np.asarray(left)[None]})[0]
+        return self.plan_batch(
+            {"state": np.asarray(observation["state"])[None], "steps_left": np.asarray(left)[None]}
+        )[0]
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         began = time.perf_counter()
         if self._argmax is None:
-            self._argmax = NetworkArgmax(networks, self.instance.actions, self.settings, bounds=self._bounds)
+            self._argmax = NetworkArgmax(
+                networks, self.instance.actions, self.settings, bounds=self._bounds
+            )
         found = self._argmax.maximise(networks)
-        return Decision(found.action, found.value, found.bound, found.status, time.perf_counter() - began)
+        return Decision(
+            found.action, found.value, found.bound, found.status, time.perf_counter() - began
+        )
 
 
-def save_network(network: QNetwork, instance: BanditInstance, settings: SequoiaSettings) -> dict[str, Any]:
+def save_network(
+    network: QNetwork, instance: BanditInstance, settings: SequoiaSettings
+) -> dict[str, Any]:
     """What a checkpoint needs to restore the network: plain numbers, texts and tensors."""
     numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
     return {"shape": shape_of(instance), "settings": numbers, "weights": network.state_dict()}
 
 
 def load_network(path: Path, instance: BanditInstance) -> QNetwork:
-    """Restore a network. Raises CheckpointError for a missing or damaged file, or one made for another size."""
+    """Restore a network. Raises CheckpointError for a missing or damaged file, or one made for
+    another size.
+    """
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
-        numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()}
+        numbers: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()
+        }
         settings = SequoiaSettings(**numbers)
         shape = saved["shape"]
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)") from None
+        raise CheckpointError(
+            f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)"
+        ) from None
     except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): train again or restore a copy") from error
+        raise CheckpointError(
+            f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): train again or restore a copy"
+        ) from error
     if shape != shape_of(instance):
-        raise CheckpointError(f"{path}: trained for {_words(shape)}, but this programme has {_words(shape_of(instance))}: train for it")
+        raise CheckpointError(
+            f"{path}: trained for {_words(shape)}, but this programme has {_words(shape_of(instance))}: train for it"
+        )
     network = build_network(instance, settings)
     try:
         network.load_state_dict(saved["weights"])
     except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: its weights do not fit its own settings: train again or restore a copy") from error
+        raise CheckpointError(
+            f"{path}: its weights do not fit its own settings: train again or restore a copy"
+        ) from error
     return network.eval()
 
 
 def _words(shape: dict[str, int]) -> str:
-    return ", ".join(f"{value} {name}" if name != "horizon" else f"horizon {value}" for name, value in shape.items())
+    return ", ".join(
+        f"{value} {name}" if name != "horizon" else f"horizon {value}"
+        for name, value in shape.items()
+    )
 
 
 def best_checkpoints(folder: Path) -> list[Path]:
-    """The `best.ckpt` files of one training: of a checkpoint folder, or of a run that trained "sequoia" on one seed.
+    """The `best.ckpt` files of one training: of a checkpoint folder, or of a run that trained
+    "sequoia" on one seed.
 
     Several come back where an ensemble was trained. Raises CheckpointError.
     """
-    found = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(folder.rglob("best.ckpt"))
-    trainings = {path.parent.parent if path.parent.name.startswith("member") else path.parent for path in found}
+    found = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(
+        folder.rglob("best.ckpt")
+    )
+    trainings = {
+        path.parent.parent if path.parent.name.startswith("member") else path.parent
+        for path in found
+    }
     if len(trainings) != 1:
         names = ", ".join(str(path.relative_to(folder)) for path in sorted(trainings)[:3])
         what = "no best.ckpt" if not found else f"{len(trainings)} trainings ({names}, ...)"
-        raise CheckpointError(f"{folder}: {what}: name the folder or the checkpoint file of one training")
+        raise CheckpointError(
+            f"{folder}: {what}: name the folder or the checkpoint file of one training"
+        )
     return found

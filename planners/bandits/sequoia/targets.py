@@ -1,4 +1,6 @@
-"""Action values from the fluid relaxation: r(s, a) + min_k E[V_k(s')], for whole batches, from a few dozen solves."""
+"""Action values from the fluid relaxation: r(s, a) + min_k E[V_k(s')], for whole batches, from a
+few dozen solves.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +16,46 @@ from worldplan.planners.bandits.fluid import FluidProgram, one_hot
 class FluidTargets:
     """Upper bounds of the optimal action value, tight near the states they were solved at.
 
-    Each of `solves` linear programs from a random start gives one separable bound of the value with n steps to go
-    (`ValueTables`); their minimum is a concave, piecewise linear approximation of it. Start states are drawn from
-    the instance's own law and, half of the time, uniformly, so that all states are covered.
+    Each of `solves` linear programs from a random start gives one separable bound of the value with
+    n steps to go (`ValueTables`); their minimum is a concave, piecewise linear approximation of it.
+    Start states are drawn from the instance's own law and, half of the time, uniformly, so that all
+    states are covered.
     """
 
-    def __init__(self, instance: BanditInstance, solves: int, rng: np.random.Generator, settings: SolverSettings | None = None) -> None:
+    def __init__(
+        self,
+        instance: BanditInstance,
+        solves: int,
+        rng: np.random.Generator,
+        settings: SolverSettings | None = None,
+    ) -> None:
         model, horizon = instance.dynamics, instance.horizon
         program = FluidProgram([model], instance.actions, horizon, settings or SolverSettings())
         tables, constants = [], []
         for number in range(solves):
-            law = instance.initial if number % 2 else np.full_like(instance.initial, 1.0 / model.states)
+            law = (
+                instance.initial
+                if number % 2
+                else np.full_like(instance.initial, 1.0 / model.states)
+            )
             state = draw(law, rng.random(model.arms))
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)
             constants.append(values.constant)
-        # value of being in (arm, state) at a level with n steps to go: what is earned now and expected after
+        # value of being in (arm, state) at a level with n steps to go: what is earned now and
+        # expected after
         after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
         now = model.one_step().transpose(0, 2, 1)
-        self.level_value = torch.as_tensor(after + now, dtype=torch.float32)  # (solves, horizon, arms, states, levels), entry n-1: n to go
+        self.level_value = torch.as_tensor(
+            after + now, dtype=torch.float32
+        )  # (solves, horizon, arms, states, levels), entry n-1: n to go
         self.constant = torch.as_tensor(np.stack(constants)[:, :-1], dtype=torch.float32)
         self._model = model
 
     def separable(self) -> tuple[Floats, Floats]:
-        """Mean base value and gain of the strongest level, (horizon + 1, arms, states) each: a start for training."""
+        """Mean base value and gain of the strongest level, (horizon + 1, arms, states) each: a
+        start for training.
+        """
         mean = self.level_value.mean(0).numpy()
         base, gain = mean[..., 0], mean[..., -1] - mean[..., 0]
         base = base + self.constant.mean(0).numpy()[:, None, None] / base.shape[1]
@@ -61,4 +79,6 @@ class FluidTargets:
 
 def expected_reward(model: ArmDynamics, state: Tensor, action: Tensor) -> Tensor:
     """Expected reward of one joint step, (b,), as float32."""
-    return torch.as_tensor(model.expected_reward(state.numpy(), action.numpy()), dtype=torch.float32)
+    return torch.as_tensor(
+        model.expected_reward(state.numpy(), action.numpy()), dtype=torch.float32
+    )

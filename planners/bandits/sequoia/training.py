@@ -1,4 +1,6 @@
-"""The LightningModule that trains SEQUOIA's Q-network: fluid (or myopic) regression, then Q-learning in simulation."""
+"""The LightningModule that trains SEQUOIA's Q-network: fluid (or myopic) regression, then
+Q-learning in simulation.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
 from worldplan.planners.bandits.sequoia.action_pool import ActionPool, greedy_best
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
-from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, SequoiaSettings, build_network, save_network
+from worldplan.planners.bandits.sequoia.planner import (
+    SequoiaPlanner,
+    SequoiaSettings,
+    build_network,
+    save_network,
+)
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, expected_reward
 from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build
@@ -30,12 +37,16 @@ _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evalu
 class SequoiaModule(L.LightningModule):
     """Learns Q(s, a) for one instance.
 
-    All randomness of gradient step `n` comes from generators seeded by (seed, n), and the replay travels in the
-    checkpoint, so a resumed run continues exactly as the unbroken one would have.
+    All randomness of gradient step `n` comes from generators seeded by (seed, n), and the replay
+    travels in the checkpoint, so a resumed run continues exactly as the unbroken one would have.
     """
 
     def __init__(
-        self, instance: BanditInstance, settings: SequoiaSettings | None = None, seed: int = 0, solver: SolverSettings | None = None
+        self,
+        instance: BanditInstance,
+        settings: SequoiaSettings | None = None,
+        seed: int = 0,
+        solver: SolverSettings | None = None,
     ) -> None:
         super().__init__()
         self.instance, self.settings, self.seed = instance, settings or SequoiaSettings(), seed
@@ -47,17 +58,21 @@ class SequoiaModule(L.LightningModule):
         self._replay: dict[str, Tensor] = {}
         self._written = 0
 
-    # --- set-up ----------------------------------------------------------------------------------------------------
+    # --- set-up -----------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Solve the fluid programs and draw the action pool (both repeat exactly when a run resumes)."""
+        """Solve the fluid programs and draw the action pool (both repeat exactly when a run
+        resumes).
+        """
         rng = np.random.default_rng([self.seed, 1])
         if self.settings.pretrain == "fluid" and self._targets is None:
             self._targets = FluidTargets(self.instance, self.settings.solves, rng)
             if self.trainer.ckpt_path is None and isinstance(self.network, StateQNetwork):
                 self.network.start_from(*self._targets.separable())
                 self.target.load_state_dict(self.network.state_dict())
-        self.pool = ActionPool(self.instance.actions, self.settings.pool, rng, self._fill_weights(rng))
+        self.pool = ActionPool(
+            self.instance.actions, self.settings.pool, rng, self._fill_weights(rng)
+        )
 
     def _fill_weights(self, rng: np.random.Generator) -> Any:
         if self._targets is None:
@@ -67,14 +82,20 @@ class SequoiaModule(L.LightningModule):
         effect = np.eye(model.arms) if model.effect is None else model.effect
 
         def weights() -> np.ndarray:
-            row = gain[rng.integers(1, len(gain)), np.arange(model.arms), rng.integers(model.states, size=model.arms)]
+            row = gain[
+                rng.integers(1, len(gain)),
+                np.arange(model.arms),
+                rng.integers(model.states, size=model.arms),
+            ]
             return (row * rng.uniform(0.7, 1.3, model.arms)) @ effect
 
         return weights
 
     def configure_optimizers(self) -> Any:
         s = self.settings
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=1.0, amsgrad=True, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=1.0, amsgrad=True, weight_decay=1e-4
+        )
 
         def rate(step: int) -> float:
             if step < s.pretrain_steps:
@@ -94,7 +115,7 @@ class SequoiaModule(L.LightningModule):
     def val_dataloader(self) -> DataLoader:
         return DataLoader(torch.zeros(1))  # type: ignore[arg-type]
 
-    # --- learning --------------------------------------------------------------------------------------------------
+    # --- learning ---------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self.global_step
@@ -106,19 +127,25 @@ class SequoiaModule(L.LightningModule):
             else:
                 loss = self._learning_loss(step - self.settings.pretrain_steps, rng)
         if not torch.isfinite(loss):
-            raise SolverFailed(f"the loss is not finite at step {step}: lower sequoia.learning_rate; the last good checkpoint is kept")
+            raise SolverFailed(
+                f"the loss is not finite at step {step}: lower sequoia.learning_rate; the last good checkpoint is kept"
+            )
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        rate = 1.0 if self.global_step <= self.settings.pretrain_steps else self.settings.target_rate
+        rate = (
+            1.0 if self.global_step <= self.settings.pretrain_steps else self.settings.target_rate
+        )
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, rate)
 
     def _draw_states(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Half uniform over all joint states, half with a common law: both crowds and mixtures occur."""
+        """Half uniform over all joint states, half with a common law: both crowds and mixtures
+        occur.
+        """
         model = self.instance.dynamics
         left = torch.as_tensor(rng.integers(1, self.instance.horizon + 1, count))
         if self.settings.coverage == "start":
@@ -169,7 +196,9 @@ class SequoiaModule(L.LightningModule):
         if self.global_step % 250 == 0:
             self._memo.clear()
         keys = [row.tobytes() for row in torch.cat([state, left[:, None]], 1).numpy()]
-        new = sorted({key: place for place, key in enumerate(keys) if key not in self._memo}.values())
+        new = sorted(
+            {key: place for place, key in enumerate(keys) if key not in self._memo}.values()
+        )
         if new:
             find = self._greedy if self.settings.argmax == "greedy" else self._exact
             for place, action in zip(new, find(state[new], left[new]), strict=True):
@@ -194,18 +223,28 @@ class SequoiaModule(L.LightningModule):
         first, last = s.explore
         share = last + (first - last) * np.exp(-3.0 * update / max(s.updates, 1))
         explore = torch.as_tensor(rng.random(len(state)) < share)
-        action[explore] = self.pool.actions[rng.integers(len(self.pool.actions), size=int(explore.sum()))]
+        action[explore] = self.pool.actions[
+            rng.integers(len(self.pool.actions), size=int(explore.sum()))
+        ]
         reward = expected_reward(model, state, action)
         after = torch.as_tensor(model.sample_next(state.numpy(), action.numpy(), rng))
         place = (self._written + torch.arange(len(state))) % s.replay
-        for name, value in {"state": state, "left": left, "action": action, "reward": reward, "next": after}.items():
+        for name, value in {
+            "state": state,
+            "left": left,
+            "action": action,
+            "reward": reward,
+            "next": after,
+        }.items():
             self._replay[name][place] = value
         self._written += len(state)
         left = left - 1
         fresh, steps = self._draw_states(rng, len(state))
         starts = torch.as_tensor(self.instance.draw_start(rng, len(state)))
         over = left <= 0
-        wide = torch.as_tensor(rng.random(len(state)) < 0.5)  # half of the new episodes start anywhere, at any time
+        wide = torch.as_tensor(
+            rng.random(len(state)) < 0.5
+        )  # half of the new episodes start anywhere, at any time
         fresh = torch.where(wide[:, None], fresh, starts)
         steps = torch.where(wide, steps, torch.full_like(steps, self.instance.horizon))
         self._replay["_state"] = torch.where(over[:, None], fresh, after)
@@ -216,14 +255,21 @@ class SequoiaModule(L.LightningModule):
         state, left = self._draw_states(rng, s.episodes)
         whole = lambda *shape: torch.zeros(s.replay, *shape, dtype=torch.int64)  # noqa: E731
         self._replay = {
-            "state": whole(model.arms), "next": whole(model.arms), "left": whole(), "_state": state, "_left": left,
-            "action": torch.zeros(s.replay, model.components), "reward": torch.zeros(s.replay),
-        }  # fmt: skip
+            "state": whole(model.arms),
+            "next": whole(model.arms),
+            "left": whole(),
+            "_state": state,
+            "_left": left,
+            "action": torch.zeros(s.replay, model.components),
+            "reward": torch.zeros(s.replay),
+        }
 
-    # --- checks and checkpoints ------------------------------------------------------------------------------------
+    # --- checks and checkpoints -------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Play whole episodes with the decisions a user would get; "val/reward" is the mean reward per step."""
+        """Play whole episodes with the decisions a user would get; "val/reward" is the mean reward
+        per step.
+        """
         env = BanditVectorEnv(self.instance, self.settings.check_episodes)
         result = evaluate(self.planner(), env, self.settings.check_episodes, _CHECK_SEED)
         reward = float(result.episodes["return"].mean()) / self.instance.horizon
@@ -232,22 +278,38 @@ class SequoiaModule(L.LightningModule):
     def planner(self) -> SequoiaPlanner | IterativeQPolicy:
         """The planner of the network as it stands: exact, or greedy for the greedy baseline."""
         network = copy.deepcopy(self.network).eval()
-        return greedy_planner(self.instance, network) if self.settings.argmax == "greedy" else SequoiaPlanner(self.instance, network, self.solver)
+        return (
+            greedy_planner(self.instance, network)
+            if self.settings.argmax == "greedy"
+            else SequoiaPlanner(self.instance, network, self.solver)
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["sequoia"] = save_network(self.network, self.instance, self.settings)
         checkpoint["replay"] = {"stores": dict(self._replay), "written": self._written}
-        checkpoint["memo"] = [(torch.as_tensor(np.frombuffer(k, np.int64).copy()), torch.as_tensor(v)) for k, v in self._memo.items()]
+        checkpoint["memo"] = [
+            (torch.as_tensor(np.frombuffer(k, np.int64).copy()), torch.as_tensor(v))
+            for k, v in self._memo.items()
+        ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._replay, self._written = dict(checkpoint["replay"]["stores"]), checkpoint["replay"]["written"]
+        self._replay, self._written = (
+            dict(checkpoint["replay"]["stores"]),
+            checkpoint["replay"]["written"],
+        )
         self._memo = {k.numpy().tobytes(): v.numpy() for k, v in checkpoint["memo"]}
 
 
 def for_programme(
-    programme: Programme, settings: SequoiaSettings | None = None, seed: int = 0, solver: SolverSettings | None = None, base: str = "."
+    programme: Programme,
+    settings: SequoiaSettings | None = None,
+    seed: int = 0,
+    solver: SolverSettings | None = None,
+    base: str = ".",
 ) -> SequoiaModule:
-    """The module for a programme in a YAML file (`worldplan fit`); file names in it are relative to `base`."""
+    """The module for a programme in a YAML file (`worldplan fit`); file names in it are relative to
+    `base`.
+    """
     return SequoiaModule(build(programme, base).instance, settings, seed, solver)
 
 
@@ -258,14 +320,25 @@ def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPol
         state = torch.as_tensor(np.asarray(observation["state"])[None])
         left = torch.as_tensor(np.asarray(observation["steps_left"])[None])
         with torch.no_grad():
-            return network(state, left, torch.as_tensor(np.asarray(actions, dtype=np.float32))[None])[0].numpy().astype(float)
+            return (
+                network(state, left, torch.as_tensor(np.asarray(actions, dtype=np.float32))[None])[
+                    0
+                ]
+                .numpy()
+                .astype(float)
+            )
 
     return IterativeQPolicy(instance, value)
 
 
 def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:
-    """Nothing, and a single component: they anchor the function even where the set does not allow them."""
-    zero, one = np.zeros((count, 1, size), np.float32), np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))]
+    """Nothing, and a single component: they anchor the function even where the set does not allow
+    them.
+    """
+    zero, one = (
+        np.zeros((count, 1, size), np.float32),
+        np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))],
+    )
     return torch.as_tensor(np.concatenate([zero, one], axis=1))
 
 

@@ -1,13 +1,18 @@
-"""Plans of a fixed number of steps as a mixed-integer programme: in every step the union of what the ground actions do, exactly.
+"""Plans of a fixed number of steps as a mixed-integer programme: in every step the union of what
+the ground actions do, exactly.
 
-A step is a disjunction: one ground action a is taken, for which the states before and after it lie in a polyhedron P_a. The union of
-such sets has an exact linear description by one scaled copy of the state for each action, y_a binary (Balas 1979; Jeroslow and
-Lowe 1984): y_a = 1 leaves exactly P_a, y_a = 0 forces the copy to zero, the state is the sum of the copies, and the relaxation
-0 <= y <= 1 is the convex hull of the union. No row is switched off by a large constant.
+A step is a disjunction: one ground action a is taken, for which the states before and after it lie
+in a polyhedron P_a. The union of such sets has an exact linear description by one scaled copy of
+the state for each action, y_a binary (Balas 1979; Jeroslow and Lowe 1984): y_a = 1 leaves exactly
+P_a, y_a = 0 forces the copy to zero, the state is the sum of the copies, and the relaxation 0 <= y
+<= 1 is the convex hull of the union. No row is switched off by a large constant.
 
-* What no region bounds lies in the layer's box, l y_a <= copy <= u y_a. The box is no guess: it holds every state that so many
-  steps can lead to (`numeric_layers`). P_a within the box is a polyhedron again, so this is still the hull of the union.
-* Of a fluent that several actions of a step neither read nor change only the sum of those copies matters (they meet nothing else),
+* What no region bounds lies in the layer's box, l y_a <= copy <= u y_a. The box is no guess: it
+  holds every state that so many
+  steps can lead to (`numeric_layers`). P_a within the box is a polyhedron again, so this is still
+      the hull of the union.
+* Of a fluent that several actions of a step neither read nor change only the sum of those copies
+  matters (they meet nothing else),
   so the sum is one variable; likewise where actions overwrite it unread.
 * Atoms are fluents with values 0 and 1; where the y are whole, so are they.
 """
@@ -27,7 +32,9 @@ from worldplan.planners.numeric.milp.layers import Layer
 
 @dataclass(frozen=True)
 class _Bounded:
-    """least * (constant + scale) <= expression <= greatest * (constant + scale), with a variable's least and greatest in the box."""
+    """least * (constant + scale) <= expression <= greatest * (constant + scale), with a variable's
+    least and greatest in the box.
+    """
 
     variable: int
     expression: Expression
@@ -51,7 +58,9 @@ class Step:
         self._bounded: list[_Bounded] = []
         before: list[Expression] = [{} for _ in range(variables.count)]
         after: list[Expression] = [{} for _ in range(variables.count)]
-        mentions: list[Expression] = [{} for _ in range(variables.count)]  # the actions that read or change a variable
+        mentions: list[Expression] = [
+            {} for _ in range(variables.count)
+        ]  # the actions that read or change a variable
         unread: list[Expression] = [{} for _ in range(variables.count)]  # those that only change it
         for y, number in enumerate(self.actions):
             copy = variables.copy(number)
@@ -76,22 +85,37 @@ class Step:
         index = np.empty(len(self._columns), dtype=np.int64)
         for integer in (True, False):
             chosen = [i for i, column in enumerate(self._columns) if column.integer == integer]
-            least, most = ([getattr(self._columns[i], name) for i in chosen] for name in ("least", "most"))
+            least, most = (
+                [getattr(self._columns[i], name) for i in chosen] for name in ("least", "most")
+            )
             index[chosen] = program.add_columns(len(chosen), least, most, integer=integer)
         return index
 
     def add_rows(self, program: Program, index: Indices) -> None:
         """One action is taken, and every copy is in its action's set."""
-        program.add_rows((index[: len(self.actions)], np.ones((1, len(self.actions)))), lower=1.0, upper=1.0)
+        program.add_rows(
+            (index[: len(self.actions)], np.ones((1, len(self.actions)))), lower=1.0, upper=1.0
+        )
         if self._rows:
-            program.add_rows((index, self._matrix([row for row, _ in self._rows])), lower=0.0, upper=[most for _, most in self._rows])
+            program.add_rows(
+                (index, self._matrix([row for row, _ in self._rows])),
+                lower=0.0,
+                upper=[most for _, most in self._rows],
+            )
         if self._bounded:
-            copies, scales = self._matrix([one.expression for one in self._bounded]), self._matrix([one.scale for one in self._bounded])
+            copies, scales = (
+                self._matrix([one.expression for one in self._bounded]),
+                self._matrix([one.scale for one in self._bounded]),
+            )
             constant = np.array([one.constant for one in self._bounded])
             variable = [one.variable for one in self._bounded]
             low, high = self._low[variable], self._high[variable]
-            program.add_rows((index, copies - sparse.diags_array(low) @ scales), lower=low * constant)
-            program.add_rows((index, copies - sparse.diags_array(high) @ scales), upper=high * constant)
+            program.add_rows(
+                (index, copies - sparse.diags_array(low) @ scales), lower=low * constant
+            )
+            program.add_rows(
+                (index, copies - sparse.diags_array(high) @ scales), upper=high * constant
+            )
 
     def _place(self, y: int, copy: Copy) -> Callable[[Expression], Expression]:
         """Take in a copy's columns and rows; answers what moves its expressions here."""
@@ -102,7 +126,10 @@ class Step:
             return {place[column]: coefficient for column, coefficient in expression.items()}
 
         self._rows += [(moved(row), most) for row, most in copy.rows]
-        self._bounded += [_Bounded(variable, moved(expression), {y: 1}, 0.0) for variable, expression in copy.boxed]
+        self._bounded += [
+            _Bounded(variable, moved(expression), {y: 1}, 0.0)
+            for variable, expression in copy.boxed
+        ]
         return moved
 
     def _together(self, variable: int, scale: Expression, constant: float) -> int:
@@ -126,11 +153,18 @@ class Formulation:
 
     def plan(self, point: Floats) -> list[int]:
         """The numbers of the actions that a solution takes."""
-        return [step.actions[int(np.argmax(point[index[: len(step.actions)]]))] for step, index in zip(self.steps, self.index, strict=True)]
+        return [
+            step.actions[int(np.argmax(point[index[: len(step.actions)]]))]
+            for step, index in zip(self.steps, self.index, strict=True)
+        ]
 
 
-def formulate(variables: StateVariables, steps: Sequence[Step], forbidden: Sequence[Sequence[int]] = ()) -> Formulation:
-    """The programme whose solutions are the plans with one action of each step in turn, but for the forbidden ones."""
+def formulate(
+    variables: StateVariables, steps: Sequence[Step], forbidden: Sequence[Sequence[int]] = ()
+) -> Formulation:
+    """The programme whose solutions are the plans with one action of each step in turn, but for the
+    forbidden ones.
+    """
     program = Program()
     index = [step.add_columns(program) for step in steps]
     for step, columns in zip(steps, index, strict=True):
@@ -138,18 +172,36 @@ def formulate(variables: StateVariables, steps: Sequence[Step], forbidden: Seque
     initial = variables.initial()
     program.add_rows((index[0], steps[0].before), lower=initial, upper=initial)
     for t in range(1, len(steps)):
-        program.add_rows((index[t - 1], steps[t - 1].after), (index[t], -steps[t].before), lower=0.0, upper=0.0)
+        program.add_rows(
+            (index[t - 1], steps[t - 1].after), (index[t], -steps[t].before), lower=0.0, upper=0.0
+        )
     goal = variables.goal()
     wanted = matrix([expression for expression, _, _ in goal], variables.count)
-    program.add_rows((index[-1], wanted @ steps[-1].after), lower=[least for _, least, _ in goal], upper=[most for _, _, most in goal])
+    program.add_rows(
+        (index[-1], wanted @ steps[-1].after),
+        lower=[least for _, least, _ in goal],
+        upper=[most for _, _, most in goal],
+    )
     for plan in forbidden:
-        chosen = np.array([columns[step.actions.index(number)] for step, columns, number in zip(steps, index, plan, strict=True)])
+        chosen = np.array(
+            [
+                columns[step.actions.index(number)]
+                for step, columns, number in zip(steps, index, plan, strict=True)
+            ]
+        )
         program.add_rows((chosen, np.ones((1, len(plan)))), upper=len(plan) - 1.0)
     return Formulation(program, steps, index)
 
 
 def matrix(rows: Sequence[Expression], columns: int) -> sparse.csr_array:
     """Expressions as a sparse matrix (rows, columns)."""
-    entries = [(i, column, float(coefficient)) for i, row in enumerate(rows) for column, coefficient in row.items()]
+    entries = [
+        (i, column, float(coefficient))
+        for i, row in enumerate(rows)
+        for column, coefficient in row.items()
+    ]
     i, j, value = zip(*entries, strict=True) if entries else ((), (), ())
-    return sparse.csr_array((np.array(value, dtype=float), (np.array(i, dtype=int), np.array(j, dtype=int))), shape=(len(rows), columns))
+    return sparse.csr_array(
+        (np.array(value, dtype=float), (np.array(i, dtype=int), np.array(j, dtype=int))),
+        shape=(len(rows), columns),
+    )

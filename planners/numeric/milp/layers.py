@@ -1,7 +1,8 @@
-"""What may be true after exactly t steps: intervals of the fluents and possible truth values of the atoms, step by step.
+"""What may be true after exactly t steps: intervals of the fluents and possible truth values of the
+atoms, step by step.
 
-An outer bound of the states that plans of t steps lead to (conditions are looked at one by one, fluents apart), so what a layer
-rules out is ruled out for certain.
+An outer bound of the states that plans of t steps lead to (conditions are looked at one by one,
+fluents apart), so what a layer rules out is ruled out for certain.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from worldplan.planners.numeric.task.task import Condition, GroundAction, Ground
 
 @dataclass(frozen=True)
 class Layer:
-    """Bits of the atoms that may be true, and of those that may be false; an interval for each fluent; the actions that may be taken."""
+    """Bits of the atoms that may be true, and of those that may be false; an interval for each
+    fluent; the actions that may be taken.
+    """
 
     true: int
     false: int
@@ -48,12 +51,17 @@ def next_layer(task: GroundTask, layer: Layer) -> Layer:
         for place, (least, most) in enumerate(box):
             low[place].append(least)
             high[place].append(most)
-    return _with_actions(task, true, false, tuple((min(a), max(b)) for a, b in zip(low, high, strict=True) if a))
+    return _with_actions(
+        task, true, false, tuple((min(a), max(b)) for a, b in zip(low, high, strict=True) if a)
+    )
 
 
 def may_be_goal(task: GroundTask, layer: Layer) -> bool:
     """Whether the layer leaves room for a goal state."""
-    return _may_hold(layer, task.goal_positive, task.goal_negative, task.goal_conditions) and not task.unreachable
+    return (
+        _may_hold(layer, task.goal_positive, task.goal_negative, task.goal_conditions)
+        and not task.unreachable
+    )
 
 
 def conditions(action: GroundAction) -> tuple[Condition, ...]:
@@ -63,11 +71,19 @@ def conditions(action: GroundAction) -> tuple[Condition, ...]:
 
 def _with_actions(task: GroundTask, true: int, false: int, box: tuple[Interval, ...]) -> Layer:
     bare = Layer(true, false, box, ())
-    found = (n for n, one in enumerate(task.actions) if _may_hold(bare, one.positive, one.negative, conditions(one)))
+    found = (
+        n
+        for n, one in enumerate(task.actions)
+        if _may_hold(bare, one.positive, one.negative, conditions(one))
+    )
     return Layer(true, false, box, tuple(found))
 
 
 def _may_hold(layer: Layer, positive: int, negative: int, numeric: Iterable[Condition]) -> bool:
     """Whether conditions may hold together as far as the layer tells."""
     wanted: Sequence[Condition] = tuple(numeric)
-    return not positive & ~layer.true and not negative & ~layer.false and contract(wanted, layer.box) is not None
+    return (
+        not positive & ~layer.true
+        and not negative & ~layer.false
+        and contract(wanted, layer.box) is not None
+    )

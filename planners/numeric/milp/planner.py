@@ -1,8 +1,11 @@
-"""Shortest plans by mixed-integer programming: one horizon after another, each ruled out or planned in.
+"""Shortest plans by mixed-integer programming: one horizon after another, each ruled out or planned
+in.
 
-For models whose regions are given by their points, as learned ones are. A horizon that the solver finds infeasible has no plan, so the
-first plan found has the fewest actions. That verdict is the solver's, in floating point (feasible to 1e-7); the plan itself is checked
-exactly. Needs no states to be searched, but a copy of the state for every ground action and step: for problems with few of them.
+For models whose regions are given by their points, as learned ones are. A horizon that the solver
+finds infeasible has no plan, so the first plan found has the fewest actions. That verdict is the
+solver's, in floating point (feasible to 1e-7); the plan itself is checked exactly. Needs no states
+to be searched, but a copy of the state for every ground action and step: for problems with few of
+them.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericP
 
 MOST_ENTRIES = 3_000_000  # coefficients of one programme: a few GB in a solver
 MOST_INVALID = 20  # plans of one horizon that may fail the exact check
-SMALLEST, LARGEST = 1e-6, 1e7  # absolute coefficients between which a tolerance of 1e-7 means something
+SMALLEST, LARGEST = (
+    1e-6,
+    1e7,
+)  # absolute coefficients between which a tolerance of 1e-7 means something
 
 
 def milp_plan(
@@ -40,12 +46,14 @@ def milp_plan(
 ) -> PlanResult:
     """A plan with the fewest actions, or why there is none.
 
-    `detail` has `proven_horizon` (no plan has so many actions or fewer; -1: nothing is known), `horizons` (one entry for each programme:
-    outcome, columns, rows and seconds), the solver's name and, without a plan, `reason`.
+    `detail` has `proven_horizon` (no plan has so many actions or fewer; -1: nothing is known),
+    `horizons` (one entry for each programme: outcome, columns, rows and seconds), the solver's name
+    and, without a plan, `reason`.
 
     Args:
-        model: what it says about numbers must be regions given by points, or comparisons. A strict comparison of numbers that are not
-            all whole lets invalid plans through, which are forbidden one by one.
+        model: what it says about numbers must be regions given by points, or comparisons. A strict
+            comparison of numbers that are not all whole lets invalid plans through, which are
+            forbidden one by one.
         problem: every fluent that matters needs an initial value.
         time_limit: seconds in all.
         memory_limit_mb: resident memory of the whole process, looked at between programmes.
@@ -53,12 +61,17 @@ def milp_plan(
         solver: which solver, its threads and seed; its time limit and `quick` are set here.
 
     Raises:
-        ConfigError: a region or undefined fluent that has no formulation (names it), or a limit out of range.
+        ConfigError: a region or undefined fluent that has no formulation (names it), or a limit out
+            of range.
         SolverUnavailable, SolverFailed: as in `worldplan.milp.solvers`.
     """
     if not time_limit > 0 or max_horizon < 0:
-        raise ConfigError(f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time and at least 0 steps")
-    run = _Run(model, problem, Budget(time_limit, memory_limit_mb), solver or SolverSettings(), time_limit)
+        raise ConfigError(
+            f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time and at least 0 steps"
+        )
+    run = _Run(
+        model, problem, Budget(time_limit, memory_limit_mb), solver or SolverSettings(), time_limit
+    )
     plan, status, reason = None, "optimal", ""
     try:
         plan = run.shortest(max_horizon)
@@ -66,7 +79,9 @@ def milp_plan(
         status, reason = stop.status, str(stop)
     except LimitReached as stop:
         status, reason = stop.status, f"the time is over; no plan has {run.proven} actions or fewer"
-    detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | ({"reason": reason} if reason else {})
+    detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
+        {"reason": reason} if reason else {}
+    )
     return PlanResult(plan, status, "milp", run.budget.spent(), detail=detail)
 
 
@@ -81,8 +96,21 @@ class _Stopped(Exception):
 class _Run:
     """The search for one problem; `proven` and `horizons` as in `milp_plan`."""
 
-    def __init__(self, model: NumericModel, problem: NumericProblem, budget: Budget, solver: SolverSettings, time_limit: float) -> None:
-        self.model, self.problem, self.budget, self.solver, self.time_limit = model, problem, budget, solver, time_limit
+    def __init__(
+        self,
+        model: NumericModel,
+        problem: NumericProblem,
+        budget: Budget,
+        solver: SolverSettings,
+        time_limit: float,
+    ) -> None:
+        self.model, self.problem, self.budget, self.solver, self.time_limit = (
+            model,
+            problem,
+            budget,
+            solver,
+            time_limit,
+        )
         self.proven = -1
         self.horizons: list[dict[str, Any]] = []
 
@@ -108,13 +136,22 @@ class _Run:
                     raise _Stopped("no_plan_found", f"{reason}: use planner='search'")
             steps.append(Step(variables, layer))
             layer = next_layer(task, layer)
-            if may_be_goal(task, layer) and (plan := self._plan_of(variables, steps, task)) is not None:
+            if (
+                may_be_goal(task, layer)
+                and (plan := self._plan_of(variables, steps, task)) is not None
+            ):
                 return plan
         self.proven = max_horizon
-        raise _Stopped("no_plan_found", f"no plan has {max_horizon} actions or fewer: raise max_horizon")
+        raise _Stopped(
+            "no_plan_found", f"no plan has {max_horizon} actions or fewer: raise max_horizon"
+        )
 
-    def _plan_of(self, variables: StateVariables, steps: Sequence[Step], task: GroundTask) -> tuple[Ground, ...] | None:
-        """A valid plan with one action in each of these steps; None if there is none. Raises _Stopped and LimitReached."""
+    def _plan_of(
+        self, variables: StateVariables, steps: Sequence[Step], task: GroundTask
+    ) -> tuple[Ground, ...] | None:
+        """A valid plan with one action in each of these steps; None if there is none. Raises
+        _Stopped and LimitReached.
+        """
         invalid: list[list[int]] = []
         while len(invalid) < MOST_INVALID:
             numbers = self._solve(variables, steps, invalid)
@@ -125,15 +162,31 @@ class _Run:
                 return plan
             self.horizons[-1]["outcome"] = "plan fails the exact check"
             invalid.append(numbers)
-        raise _Stopped("no_plan_found", f"{MOST_INVALID} plans of {len(steps)} actions fail the exact check: use planner='search'")
+        raise _Stopped(
+            "no_plan_found",
+            f"{MOST_INVALID} plans of {len(steps)} actions fail the exact check: use planner='search'",
+        )
 
-    def _solve(self, variables: StateVariables, steps: Sequence[Step], invalid: Sequence[Sequence[int]]) -> list[int] | None:
+    def _solve(
+        self, variables: StateVariables, steps: Sequence[Step], invalid: Sequence[Sequence[int]]
+    ) -> list[int] | None:
         began = time.perf_counter()
         formulation = formulate(variables, steps, invalid)
-        # quick: HiGHS's presolve calls some feasible programmes infeasible (its issues 3090 and 3296), and that verdict must be right
-        session = open_session(formulation.program, replace(self.solver, time_limit=max(1e-3, self.time_limit - self.budget.spent()), quick=True))
+        # quick: HiGHS's presolve calls some feasible programmes infeasible (its issues 3090 and
+        # 3296), and that verdict must be right
+        session = open_session(
+            formulation.program,
+            replace(
+                self.solver, time_limit=max(1e-3, self.time_limit - self.budget.spent()), quick=True
+            ),
+        )
         self._check_sizes(session.m.value, len(steps))
-        entry = {"horizon": len(steps), "outcome": "no plan", "columns": formulation.program.columns, "rows": formulation.program.rows}
+        entry = {
+            "horizon": len(steps),
+            "outcome": "no plan",
+            "columns": formulation.program.columns,
+            "rows": formulation.program.rows,
+        }
         self.horizons.append(entry)
         try:
             point = session.solve().x
@@ -149,7 +202,9 @@ class _Run:
     def _check_defined(self, task: GroundTask) -> None:
         for fluent, place in task.fluents.items():
             if task.initial[1][place] is None:
-                raise ConfigError(f"problem '{self.problem.name}': ({' '.join(fluent)}) has no initial value: use planner='search'")
+                raise ConfigError(
+                    f"problem '{self.problem.name}': ({' '.join(fluent)}) has no initial value: use planner='search'"
+                )
 
     def _check_sizes(self, coefficients: np.ndarray, horizon: int) -> None:
         sizes = np.abs(coefficients[coefficients != 0])

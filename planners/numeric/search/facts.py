@@ -1,16 +1,18 @@
 """The relaxation the heuristic works in: facts, and what makes each of them true.
 
-A fact is an atom, a negated atom, or a numeric condition `form >= 0` (or `> 0`). An action needs all facts of its precondition.
-It achieves an atom in one go. It achieves a numeric condition by raising its form:
+A fact is an atom, a negated atom, or a numeric condition `form >= 0` (or `> 0`). An action needs
+all facts of its precondition. It achieves an atom in one go. It achieves a numeric condition by
+raising its form:
 
 * by a constant step: so often until the gap is closed;
 * by setting it: once, where its form with the next values put in holds (that is a fact of its own);
-* by a step that depends on the state: at several step lengths, each a fact of its own ("the step is at least 4") to be had first,
+* by a step that depends on the state: at several step lengths, each a fact of its own ("the step is
+  at least 4") to be had first,
   and at any length above zero.
 
-Nothing is ever made false. A condition that becomes true along a real plan was raised by the action before, which had its
-precondition and a positive step there; so every condition that some plan reaches is reached here (facts that bounds valid in all
-reachable states rule out are left out).
+Nothing is ever made false. A condition that becomes true along a real plan was raised by the action
+before, which had its precondition and a positive step there; so every condition that some plan
+reaches is reached here (facts that bounds valid in all reachable states rule out are left out).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from worldplan.planners.numeric.search.goal_point import are_coupled
 from worldplan.planners.numeric.task.intervals import Bound, Interval, form_interval, reachable_box
 from worldplan.planners.numeric.task.rules import Form
 from worldplan.planners.numeric.task.task import Condition, GroundAction, GroundTask, bit_numbers
-from worldplan.world_models.numeric.domain import Rational
+from worldplan.world_models.exact.numbers import Rational
 
 NumericFact = tuple[Form, bool]  # the form; True: must be above zero, not zero
 LEVELS = 4  # step lengths tried, each half the one before
@@ -41,7 +43,8 @@ class Achiever:
         fact, action: what it makes true, and by which action.
         extra: fact needed besides the action's precondition, or -1.
         step: how much one application raises the form at least; None: one application does.
-        growth: the form whose value in the state is the step if it is larger than `step`; None: the step is constant.
+        growth: the form whose value in the state is the step if it is larger than `step`; None: the
+            step is constant.
     """
 
     fact: int
@@ -53,12 +56,14 @@ class Achiever:
 
 @dataclass
 class FactTable:
-    """Facts and achievers of a task. Facts are numbered in this order: atoms, negated atoms, moves, numeric facts.
+    """Facts and achievers of a task. Facts are numbered in this order: atoms, negated atoms, moves,
+    numeric facts.
 
     Attributes:
         positive, negative: fact number of each needed atom bit.
-        moves: fact number of each (place, +1 or -1): that a goal's fluent has risen, or fallen, as far as the goals, taken together,
-            ask for. There are none where no goals share fluents. Moves are no part of `goal`.
+        moves: fact number of each (place, +1 or -1): that a goal's fluent has risen, or fallen, as
+            far as the goals, taken together, ask for. There are none where no goals share fluents.
+            Moves are no part of `goal`.
         numeric: fact number of each numeric fact.
         preconditions: fact numbers of each action; None where an action can never be taken.
         goal: fact numbers; None where the goal can never hold.
@@ -118,16 +123,29 @@ class _Compiler:
             table.negative[bit] = len(table.positive) + len(table.negative)
         if are_coupled(task.goal_conditions):
             places = sorted({place for (terms, _), _ in task.goal_conditions for place, _ in terms})
-            for number, move in enumerate(((place, sign) for place in places for sign in (1, -1)), len(table.positive) + len(table.negative)):
+            for number, move in enumerate(
+                ((place, sign) for place in places for sign in (1, -1)),
+                len(table.positive) + len(table.negative),
+            ):
                 table.moves[move] = number
         for action in task.actions:
             self.check()
-            table.preconditions.append(self._facts(action.positive, action.negative, action.conditions + action.boxes))
-        table.goal = self._facts(task.goal_positive, task.goal_negative, tuple(task.goal_conditions))
+            table.preconditions.append(
+                self._facts(action.positive, action.negative, action.conditions + action.boxes)
+            )
+        table.goal = self._facts(
+            task.goal_positive, task.goal_negative, tuple(task.goal_conditions)
+        )
         for number, action in enumerate(task.actions):
             if table.preconditions[number] is not None:
-                table.achievers += [Achiever(table.positive[bit], number) for bit in bit_numbers(action.adds & needed_positive)]
-                table.achievers += [Achiever(table.negative[bit], number) for bit in bit_numbers(action.deletes & needed_negative)]
+                table.achievers += [
+                    Achiever(table.positive[bit], number)
+                    for bit in bit_numbers(action.adds & needed_positive)
+                ]
+                table.achievers += [
+                    Achiever(table.negative[bit], number)
+                    for bit in bit_numbers(action.deletes & needed_negative)
+                ]
         for (place, sign), number in table.moves.items():
             self.depth[number] = 0
             table.achievers += self._raising(((((place, sign),), 0), False), number, is_move=True)
@@ -139,10 +157,18 @@ class _Compiler:
             waiting += list(table.numeric)[before:]
         return table
 
-    def _facts(self, positive: int, negative: int, conditions: tuple[Condition, ...]) -> list[int] | None:
-        facts = [self.table.positive[bit] for bit in bit_numbers(positive)] + [self.table.negative[bit] for bit in bit_numbers(negative)]
+    def _facts(
+        self, positive: int, negative: int, conditions: tuple[Condition, ...]
+    ) -> list[int] | None:
+        facts = [self.table.positive[bit] for bit in bit_numbers(positive)] + [
+            self.table.negative[bit] for bit in bit_numbers(negative)
+        ]
         for form, relation in conditions:
-            halves = [(form, False), (_negated(form), False)] if relation == "=" else [(form, relation == ">")]
+            halves = (
+                [(form, False), (_negated(form), False)]
+                if relation == "="
+                else [(form, relation == ">")]
+            )
             for half in halves:
                 number = self._numeric(half, 0)
                 if number is None:
@@ -155,7 +181,9 @@ class _Compiler:
         """Its number; -1 if it always holds (or is assumed to), None if it never does."""
         form, strict = self._normal(fact)
         low, high = form_interval(form, self.box)
-        if not self.undefined.intersection(place for place, _ in form[0]) and (low > 0 or (low == 0 and not strict)):
+        if not self.undefined.intersection(place for place, _ in form[0]) and (
+            low > 0 or (low == 0 and not strict)
+        ):
             return -1
         if high < 0 or (high == 0 and strict):
             return None
@@ -170,7 +198,9 @@ class _Compiler:
         return number
 
     def _normal(self, fact: NumericFact) -> NumericFact:
-        """One form for all multiples; in a task of whole numbers, whole coefficients without common divisor, and `>= 1` for `> 0`."""
+        """One form for all multiples; in a task of whole numbers, whole coefficients without common
+        divisor, and `>= 1` for `> 0`.
+        """
         (terms, constant), strict = fact
         numbers = [Fraction(coefficient) for _, coefficient in terms if coefficient]
         if not numbers:
@@ -183,14 +213,23 @@ class _Compiler:
         if self.whole:
             offset = Fraction(math.ceil(offset) - 1 if strict else math.floor(offset))
             strict = False
-        return (tuple((place, _plain(coefficient * scale)) for place, coefficient in terms if coefficient), _plain(offset)), strict
+        return (
+            tuple(
+                (place, _plain(coefficient * scale)) for place, coefficient in terms if coefficient
+            ),
+            _plain(offset),
+        ), strict
 
     def _raising(self, fact: NumericFact, number: int, is_move: bool = False) -> Iterator[Achiever]:
-        """Achievers of a numeric fact, or of a move, whose form is to rise, to where depends on the state."""
+        """Achievers of a numeric fact, or of a move, whose form is to rise, to where depends on the
+        state.
+        """
         form, strict = fact
         depth = self.depth[number] + 1
         unsure = bool(self.undefined.intersection(place for place, _ in form[0]))
-        for action in sorted({action for place, _ in form[0] for action in self.changing.get(place, ())}):
+        for action in sorted(
+            {action for place, _ in form[0] for action in self.changing.get(place, ())}
+        ):
             if self.table.preconditions[action] is None:
                 continue
             if unsure:  # the fluent may only get its first value: steps mean nothing
@@ -213,10 +252,14 @@ class _Compiler:
     def _growing(self, number: int, action: int, step: Form, depth: int) -> Iterator[Achiever]:
         most = form_interval(step, self.box)[1]
         for least in self._levels(most):
-            wanted: NumericFact = (step, True) if least is None else ((step[0], step[1] - least), False)
+            wanted: NumericFact = (
+                (step, True) if least is None else ((step[0], step[1] - least), False)
+            )
             extra = self._numeric(wanted, depth)
             if extra is not None:
-                yield Achiever(number, action, extra, least or (1 if self.whole else Fraction(1, 16)), step)
+                yield Achiever(
+                    number, action, extra, least or (1 if self.whole else Fraction(1, 16)), step
+                )
 
     def _levels(self, most: Bound) -> list[Rational | None]:
         """Step lengths to consider, the first being any above zero."""
@@ -233,7 +276,9 @@ class _Compiler:
 
 
 def _after(form: Form, action: GroundAction) -> tuple[Form, bool]:
-    """The form with next values put in, and whether none of the changed fluents' present values is left in it."""
+    """The form with next values put in, and whether none of the changed fluents' present values is
+    left in it.
+    """
     next_forms = dict(action.effects)
     terms: dict[int, Rational] = {}
     constant = form[1]
@@ -242,7 +287,9 @@ def _after(form: Form, action: GroundAction) -> tuple[Form, bool]:
         constant += coefficient * inner[1]
         for other, weight in inner[0]:
             terms[other] = terms.get(other, 0) + coefficient * weight
-    kept = tuple(sorted((place, coefficient) for place, coefficient in terms.items() if coefficient))
+    kept = tuple(
+        sorted((place, coefficient) for place, coefficient in terms.items() if coefficient)
+    )
     touched = {place for place, _ in form[0]} & next_forms.keys()
     return (kept, constant), not touched.intersection(place for place, _ in kept)
 
@@ -251,7 +298,9 @@ def _difference(first: Form, second: Form) -> Form:
     terms = dict(first[0])
     for place, coefficient in second[0]:
         terms[place] = terms.get(place, 0) - coefficient
-    return tuple(sorted((place, coefficient) for place, coefficient in terms.items() if coefficient)), first[1] - second[1]
+    return tuple(
+        sorted((place, coefficient) for place, coefficient in terms.items() if coefficient)
+    ), first[1] - second[1]
 
 
 def _negated(form: Form) -> Form:

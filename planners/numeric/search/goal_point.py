@@ -1,7 +1,8 @@
 """Numeric goals taken together: the nearest values, in steps, at which all of them hold at once.
 
-Goals that share fluents (an order of counters, a sum to keep) cannot be estimated one by one: closing one gap opens the next. A
-linear program, the same for every state but for its right-hand sides, tells how far each fluent has to move.
+Goals that share fluents (an order of counters, a sum to keep) cannot be estimated one by one:
+closing one gap opens the next. A linear program, the same for every state but for its right-hand
+sides, tells how far each fluent has to move.
 """
 
 from __future__ import annotations
@@ -35,8 +36,16 @@ class GoalPoint:
         up, down: the fluents that actions can raise, and lower.
     """
 
-    def __init__(self, conditions: Sequence[Condition], box: Sequence[Interval], up: Collection[int], down: Collection[int]) -> None:
-        self.places = np.array(sorted({place for (terms, _), _ in conditions for place, _ in terms}), dtype=np.intp)
+    def __init__(
+        self,
+        conditions: Sequence[Condition],
+        box: Sequence[Interval],
+        up: Collection[int],
+        down: Collection[int],
+    ) -> None:
+        self.places = np.array(
+            sorted({place for (terms, _), _ in conditions for place, _ in terms}), dtype=np.intp
+        )
         columns = {int(place): column for column, place in enumerate(self.places)}
         count = len(columns)
         self._weights = np.zeros((len(conditions), count))
@@ -57,11 +66,16 @@ class GoalPoint:
         program.num_col_, program.num_row_ = 2 * count, len(conditions)
         program.col_cost_ = np.ones(2 * count)
         program.col_lower_, program.col_upper_ = np.zeros(2 * count), np.zeros(2 * count)
-        program.row_lower_, program.row_upper_ = np.zeros(len(conditions)), np.full(len(conditions), highspy.kHighsInf)
+        program.row_lower_, program.row_upper_ = (
+            np.zeros(len(conditions)),
+            np.full(len(conditions), highspy.kHighsInf),
+        )
         matrix = np.hstack([self._weights, -self._weights])
         rows, cols = np.nonzero(matrix)
         program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        program.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(conditions)))])
+        program.a_matrix_.start_ = np.concatenate(
+            [[0], np.cumsum(np.bincount(rows, minlength=len(conditions)))]
+        )
         program.a_matrix_.index_ = cols
         program.a_matrix_.value_ = matrix[rows, cols]
         self._solver.passModel(program)
@@ -69,13 +83,17 @@ class GoalPoint:
         self._row_numbers = np.arange(len(conditions), dtype=np.int32)
 
     def __call__(self, x: np.ndarray) -> np.ndarray | None:
-        """Signed distance of each of `places` from the nearest point, (places,); None where the program finds none."""
+        """Signed distance of each of `places` from the nearest point, (places,); None where the
+        program finds none.
+        """
         now = x[self.places]
         gap = -(self._weights @ now + self._constants)
         rise = np.where(self._can_rise, np.maximum(self._high - now, 0.0), 0.0)
         fall = np.where(self._can_fall, np.maximum(now - self._low, 0.0), 0.0)
         count = len(self.places)
-        self._solver.changeColsBounds(2 * count, self._column_numbers, np.zeros(2 * count), np.concatenate([rise, fall]))
+        self._solver.changeColsBounds(
+            2 * count, self._column_numbers, np.zeros(2 * count), np.concatenate([rise, fall])
+        )
         for row, (least, equal) in enumerate(zip(gap.tolist(), self._equal.tolist(), strict=True)):
             self._solver.changeRowBounds(row, least, least if equal else highspy.kHighsInf)
         self._solver.run()

@@ -1,8 +1,10 @@
-"""How far is the goal? Additive costs of facts in the delete relaxation, and a relaxed plan read off from them.
+"""How far is the goal? Additive costs of facts in the delete relaxation, and a relaxed plan read
+off from them.
 
-Sources: h_add of Bonet and Geffner (Artificial Intelligence 2001), the relaxed plan of FF (Hoffmann and Nebel, JAIR 2001) with the
-best supporters of h_add, and, for numeric conditions, the count of repeated actions after Scala et al. (subgoaling, JAIR 2020).
-Numeric goals that share fluents are replaced by the moves to their nearest joint solution (`numeric_goal_point`).
+Sources: h_add of Bonet and Geffner (Artificial Intelligence 2001), the relaxed plan of FF (Hoffmann
+and Nebel, JAIR 2001) with the best supporters of h_add, and, for numeric conditions, the count of
+repeated actions after Scala et al. (subgoaling, JAIR 2020). Numeric goals that share fluents are
+replaced by the moves to their nearest joint solution (`numeric_goal_point`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from worldplan.planners.numeric.search.facts import FactTable, fact_table
 from worldplan.planners.numeric.search.goal_point import GoalPoint
 from worldplan.planners.numeric.task.rules import Form, Value, form_value, holds
 from worldplan.planners.numeric.task.task import GroundTask, Node
-from worldplan.world_models.numeric.domain import Rational
+from worldplan.world_models.exact.numbers import Rational
 
 ROUNDING = 1e-9  # relative; closer to zero than this, the sign of a form is settled exactly
 EXACT_FLOATS = 2.0**52  # whole numbers up to here are exact as floats
@@ -27,7 +29,9 @@ HUGE = 1e300  # larger values are cut down to this in estimates
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The length of a relaxed plan (infinite: the goal is out of reach, for sure), and those of its actions that need nothing first."""
+    """The length of a relaxed plan (infinite: the goal is out of reach, for sure), and those of its
+    actions that need nothing first.
+    """
 
     cost: float
     preferred: frozenset[int]
@@ -44,7 +48,11 @@ class RelaxedPlanHeuristic:
     def __init__(self, task: GroundTask, check: Callable[[], None] = lambda: None) -> None:
         table = fact_table(task, check)
         self._bytes = max(1, -(-len(task.atoms) // 8))
-        self._facts, self._first_number, self._move_count = table.count, table.first_number, len(table.moves)
+        self._facts, self._first_number, self._move_count = (
+            table.count,
+            table.first_number,
+            len(table.moves),
+        )
         self._positive = np.array(list(table.positive), dtype=np.intp)
         self._negative = np.array(list(table.negative), dtype=np.intp)
         self._numeric = _NumericFacts(task, table)
@@ -55,49 +63,75 @@ class RelaxedPlanHeuristic:
             movable = {move for move, number in table.moves.items() if number in heads}
             up, down = ({place for place, sign in movable if sign == wanted} for wanted in (1, -1))
             self._goal_point = GoalPoint(task.goal_conditions, table.box, up, down)
-            self._joint_goal = [fact for fact in table.goal if fact < self._first_number] + list(table.moves.values())
+            self._joint_goal = [fact for fact in table.goal if fact < self._first_number] + list(
+                table.moves.values()
+            )
         self._preconditions = [facts or [] for facts in table.preconditions]
         starts = np.cumsum([0, *map(len, self._preconditions)])
         needed = np.array([fact for facts in self._preconditions for fact in facts], dtype=np.intp)
-        self._needs = csr_matrix((np.ones(len(needed)), needed, starts), shape=(len(self._preconditions), self._facts + 1))
+        self._needs = csr_matrix(
+            (np.ones(len(needed)), needed, starts),
+            shape=(len(self._preconditions), self._facts + 1),
+        )
         self._set_achievers(table)
 
     def _set_achievers(self, table: FactTable) -> None:
-        """Arrays over achievers, sorted by the fact they make true. Fact number `_facts` stands for "nothing": it costs 0."""
+        """Arrays over achievers, sorted by the fact they make true. Fact number `_facts` stands for
+        "nothing": it costs 0.
+        """
         achievers = sorted(table.achievers, key=lambda one: one.fact)
         self._fact_of = np.array([one.fact for one in achievers], dtype=np.intp)
         self._heads, self._starts = np.unique(self._fact_of, return_index=True)
         self._lengths = np.diff([*self._starts, len(achievers)])
         self._action_list = [one.action for one in achievers]
         self._extra_list = [one.extra if one.extra >= 0 else self._facts for one in achievers]
-        self._actions, self._extras = np.array(self._action_list, dtype=np.intp), np.array(self._extra_list, dtype=np.intp)
+        self._actions, self._extras = (
+            np.array(self._action_list, dtype=np.intp),
+            np.array(self._extra_list, dtype=np.intp),
+        )
         self._has_extras = bool((self._extras < self._facts).any())
-        self._stepped = np.array([number for number, one in enumerate(achievers) if one.step is not None], dtype=np.intp)
+        self._stepped = np.array(
+            [number for number, one in enumerate(achievers) if one.step is not None], dtype=np.intp
+        )
         self._stepped_row = self._fact_of[self._stepped] - self._first_number
         self._steps = np.array([float(achievers[number].step or 0) for number in self._stepped])
-        growths = [(at, growth) for at, number in enumerate(self._stepped) if (growth := achievers[number].growth) is not None]
+        growths = [
+            (at, growth)
+            for at, number in enumerate(self._stepped)
+            if (growth := achievers[number].growth) is not None
+        ]
         self._growing = np.array([at for at, _ in growths], dtype=np.intp)
-        self._growth, self._growth_constant = _matrix([growth for _, growth in growths], self._numeric.width)
+        self._growth, self._growth_constant = _matrix(
+            [growth for _, growth in growths], self._numeric.width
+        )
 
     def __call__(self, node: Node) -> Estimate:
         """The estimate of a reachable state."""
         if self._goal is None:
             return Estimate(math.inf, frozenset())
-        with np.errstate(over="ignore", invalid="ignore"):  # values too large for floats are looked at exactly
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # values too large for floats are looked at exactly
             cost, times, joint = self._start(node)
         offer, action_cost = self._relax(cost, times)
         if np.isinf(cost[self._goal]).any():
             return Estimate(math.inf, frozenset())
         # moves may be out of reach here although the goal is not: another joint solution may do
         joint = joint and bool(np.isfinite(cost[self._joint_goal]).all())
-        return self._relaxed_plan(self._joint_goal if joint else self._goal, cost, times, offer, action_cost)
+        return self._relaxed_plan(
+            self._joint_goal if joint else self._goal, cost, times, offer, action_cost
+        )
 
     def _start(self, node: Node) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Costs of the facts (0 or infinite), how often each achiever has to act, and whether moves are set."""
+        """Costs of the facts (0 or infinite), how often each achiever has to act, and whether moves
+        are set.
+        """
         bits, values = node
         cost = np.full(self._facts + 1, math.inf)
         cost[-1] = 0.0
-        true = np.unpackbits(np.frombuffer(bits.to_bytes(self._bytes, "little"), dtype=np.uint8), bitorder="little")
+        true = np.unpackbits(
+            np.frombuffer(bits.to_bytes(self._bytes, "little"), dtype=np.uint8), bitorder="little"
+        )
         positive = len(self._positive)
         cost[:positive][true[self._positive] == 1] = 0.0
         cost[positive : self._first_number][true[self._negative] == 0] = 0.0
@@ -108,7 +142,9 @@ class RelaxedPlanHeuristic:
         level, holding = self._numeric.levels(values, x)
         distance = self._goal_point(x) if self._goal_point is not None else None
         if distance is not None:
-            moves = np.column_stack([distance, -distance]).ravel()  # in the order of FactTable.moves: up, down, up, ...
+            moves = np.column_stack(
+                [distance, -distance]
+            ).ravel()  # in the order of FactTable.moves: up, down, up, ...
             level = np.concatenate([-np.maximum(moves, 0.0), level])
             holding = np.concatenate([moves <= ROUNDING, holding])
         elif self._move_count:
@@ -119,12 +155,18 @@ class RelaxedPlanHeuristic:
             steps = self._steps
             if len(self._growing):
                 steps = steps.copy()
-                steps[self._growing] = np.fmax(steps[self._growing], self._growth @ x + self._growth_constant)
-            times[self._stepped] = np.fmax(1.0, np.ceil(-level[self._stepped_row] / steps - ROUNDING))
+                steps[self._growing] = np.fmax(
+                    steps[self._growing], self._growth @ x + self._growth_constant
+                )
+            times[self._stepped] = np.fmax(
+                1.0, np.ceil(-level[self._stepped_row] / steps - ROUNDING)
+            )
         return cost, times, distance is not None
 
     def _relax(self, cost: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lower the costs of facts to the fixpoint, in place; returns what each achiever then costs and each action's precondition."""
+        """Lower the costs of facts to the fixpoint, in place; returns what each achiever then costs
+        and each action's precondition.
+        """
         while True:
             action_cost = self._needs @ cost
             offer = action_cost[self._actions] + times
@@ -137,8 +179,17 @@ class RelaxedPlanHeuristic:
                 return offer, action_cost
             cost[self._heads] = np.minimum(least, now)
 
-    def _relaxed_plan(self, goal: list[int], cost: np.ndarray, times: np.ndarray, offer: np.ndarray, action_cost: np.ndarray) -> Estimate:
-        """Collect the cheapest achievers of the goal and of what they need; an action counts as often as its most demanding use."""
+    def _relaxed_plan(
+        self,
+        goal: list[int],
+        cost: np.ndarray,
+        times: np.ndarray,
+        offer: np.ndarray,
+        action_cost: np.ndarray,
+    ) -> Estimate:
+        """Collect the cheapest achievers of the goal and of what they need; an action counts as
+        often as its most demanding use.
+        """
         costs = cost.tolist()
         cheapest = np.flatnonzero(offer == np.repeat(cost[self._heads], self._lengths))
         supporter = dict(zip(self._fact_of[cheapest].tolist(), cheapest.tolist(), strict=True))
@@ -154,7 +205,10 @@ class RelaxedPlanHeuristic:
                 if need not in seen and costs[need] > 0:
                     seen.add(need)
                     waiting.append(need)
-        return Estimate(float(sum(used.values())), frozenset(action for action in used if action_cost[action] == 0))
+        return Estimate(
+            float(sum(used.values())),
+            frozenset(action for action in used if action_cost[action] == 0),
+        )
 
 
 class _NumericFacts:
@@ -167,14 +221,20 @@ class _NumericFacts:
         self._strict = np.array([strict for _, strict in self._facts], dtype=bool)
         self._norms, self._offsets = np.abs(self._weights).sum(axis=1), np.abs(self._constants)
         whole = table.whole and all(isinstance(form[1], int) for form, _ in self._facts)
-        self._safe = (EXACT_FLOATS - self._offsets.max(initial=0.0)) / max(1.0, self._norms.max(initial=0.0)) if whole else -1.0
+        self._safe = (
+            (EXACT_FLOATS - self._offsets.max(initial=0.0)) / max(1.0, self._norms.max(initial=0.0))
+            if whole
+            else -1.0
+        )
 
     def floats(self, values: tuple[Value, ...]) -> np.ndarray:
         """The values as floats, (fluents,); 0 where undefined."""
         try:
             x = np.array(values or (0.0,), dtype=float)
         except OverflowError:
-            x = np.array([None if value is None else _float(value) for value in values], dtype=float)
+            x = np.array(
+                [None if value is None else _float(value) for value in values], dtype=float
+            )
         return np.nan_to_num(x)
 
     def levels(self, values: tuple[Value, ...], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,8 +246,12 @@ class _NumericFacts:
             clear = np.abs(level) > ROUNDING * (self._norms * largest + self._offsets)
             for row in np.flatnonzero(~clear).tolist():
                 form, strict = self._facts[row]
-                point = {place: value for place, _ in form[0] if (value := values[place]) is not None}
-                holding[row] = len(point) == len(form[0]) and holds(form_value(form, point), ">" if strict else ">=")
+                point = {
+                    place: value for place, _ in form[0] if (value := values[place]) is not None
+                }
+                holding[row] = len(point) == len(form[0]) and holds(
+                    form_value(form, point), ">" if strict else ">="
+                )
         if None in values:
             undefined = np.array([value is None for value in values])
             holding &= ~((self._weights != 0) @ undefined)

@@ -1,8 +1,10 @@
-"""Numeric planning by search in the state space: breadth first (shortest plans, proofs) and greedy best first (large problems).
+"""Numeric planning by search in the state space: breadth first (shortest plans, proofs) and greedy
+best first (large problems).
 
-The greedy search is lazy: a state waits under its parent's estimate and is estimated when it is taken out. Two queues take turns,
-one with all states and one with those that a preferred action leads to; the latter gets more turns whenever the estimate drops
-(alternation and boosting after Richter and Helmert, ICAPS 2009).
+The greedy search is lazy: a state waits under its parent's estimate and is estimated when it is
+taken out. Two queues take turns, one with all states and one with those that a preferred action
+leads to; the latter gets more turns whenever the estimate drops (alternation and boosting after
+Richter and Helmert, ICAPS 2009).
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ from worldplan.world_models.numeric.domain import NumericModel, NumericProblem, 
 
 METHODS = ("auto", "breadth_first", "greedy")
 BOOST = 1000  # turns the queue of preferred actions gets for a new least estimate
-FIRST_SECONDS, FIRST_SHARE = 1.0, 0.1  # breadth first in "auto": this long, or this share of the time
+FIRST_SECONDS, FIRST_SHARE = (
+    1.0,
+    0.1,
+)  # breadth first in "auto": this long, or this share of the time
 SHORTENING_SECONDS = 5.0  # at most, within the limit
 
 Progress = Callable[[int, float], None]  # states expanded, least estimate so far
@@ -53,7 +58,9 @@ class _Run:
 
     def result(self, plan: tuple[tuple[str, ...], ...] | None, status: str) -> PlanResult:
         detail = {**self.detail, "evaluated": self.evaluated}
-        return PlanResult(plan, status, f"search ({self.used})", self.budget.spent(), self.expanded, detail)
+        return PlanResult(
+            plan, status, f"search ({self.used})", self.budget.spent(), self.expanded, detail
+        )
 
 
 def search(
@@ -69,8 +76,9 @@ def search(
 
     Args:
         model, problem: where to plan; the model may be given or learned.
-        method: "breadth_first" (fewest actions; an exhausted space proves that there is no plan), "greedy", or "auto": a short
-            breadth-first search and, if that ends without an answer, the greedy one.
+        method: "breadth_first" (fewest actions; an exhausted space proves that there is no plan),
+            "greedy", or "auto": a short breadth-first search and, if that ends without an answer,
+            the greedy one.
         time_limit: seconds in all, grounding included.
         memory_limit_mb: resident memory of the whole process.
         progress: told the states expanded and the least estimate whenever that drops.
@@ -84,7 +92,12 @@ def search(
     run = _Run(Budget(time_limit, memory_limit_mb), progress)
     try:
         task = GroundTask(model, problem, run.budget.check)
-        run.detail.update(ground_actions=len(task.actions), atoms=len(task.atoms), fluents=len(task.fluents), grounding_seconds=run.budget.spent())
+        run.detail.update(
+            ground_actions=len(task.actions),
+            atoms=len(task.atoms),
+            fluents=len(task.fluents),
+            grounding_seconds=run.budget.spent(),
+        )
         if task.unreachable:
             run.detail["reason"] = task.unreachable
             return run.result(None, "unsolvable")
@@ -95,7 +108,9 @@ def search(
         return run.result(None, "unsolvable")
     calls = tuple(task.actions[number].name for number in plan)
     if not is_valid(model, problem, calls):
-        raise AssertionError(f"search found a plan that fails its own check: a fault of the planner, please report it: {calls}")
+        raise AssertionError(
+            f"search found a plan that fails its own check: a fault of the planner, please report it: {calls}"
+        )
     return run.result(calls, "optimal" if run.used == "breadth_first" else "satisficing")
 
 
@@ -105,7 +120,11 @@ def _find(task: GroundTask, run: _Run, method: str, time_limit: float) -> list[i
         run.used = "breadth_first"
         try:
             return _breadth_first(
-                task, run, run.budget if method == "breadth_first" else run.budget.part(min(FIRST_SECONDS, FIRST_SHARE * time_limit))
+                task,
+                run,
+                run.budget
+                if method == "breadth_first"
+                else run.budget.part(min(FIRST_SECONDS, FIRST_SHARE * time_limit)),
             )
         except LimitReached as limit:
             if method == "breadth_first" or limit.status != "time_limit":
@@ -137,11 +156,15 @@ def _breadth_first(task: GroundTask, run: _Run, budget: Budget) -> list[int] | N
     return None
 
 
-Waiting = tuple[float, int, Node, int, Node]  # the parent's estimate, order of making, parent, action, state
+Waiting = tuple[
+    float, int, Node, int, Node
+]  # the parent's estimate, order of making, parent, action, state
 
 
 def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
-    """Numbers of the actions of some plan; None: there is no plan (all states but dead ends were seen). Raises LimitReached."""
+    """Numbers of the actions of some plan; None: there is no plan (all states but dead ends were
+    seen). Raises LimitReached.
+    """
     heuristic = RelaxedPlanHeuristic(task, run.budget.check)
     came: dict[Node, tuple[Node, int] | None] = {}
     everything: list[Waiting] = [(0.0, 0, task.initial, -1, task.initial)]

@@ -1,4 +1,5 @@
-"""Make a found plan shorter without searching anew: cut across its own states, then leave out what it does not need.
+"""Make a found plan shorter without searching anew: cut across its own states, then leave out what
+it does not need.
 
 Source of the second: greedy action elimination (Nakhost and Müller, ICAPS 2010).
 """
@@ -12,7 +13,9 @@ from worldplan.planners.numeric.task.task import GroundTask, Node
 
 
 def shorten(task: GroundTask, plan: Sequence[int], budget: Budget) -> list[int]:
-    """A valid plan no longer than `plan` (numbers of actions); what it has so far when the budget is spent."""
+    """A valid plan no longer than `plan` (numbers of actions); what it has so far when the budget
+    is spent.
+    """
     best = list(plan)
     try:
         while True:
@@ -34,7 +37,9 @@ def path_to(node: Node, came: dict[Node, tuple[Node, int] | None]) -> list[int]:
 
 
 def _across(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
-    """The shortest way from the first to the last state over states of the plan, by any actions: without loops and detours."""
+    """The shortest way from the first to the last state over states of the plan, by any actions:
+    without loops and detours.
+    """
     last = task.initial
     states = {last}
     for number in plan:
@@ -55,7 +60,9 @@ def _across(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
 
 
 def _without_needless(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
-    """Leave out each action in turn, with those that then cannot be taken, wherever the goal is still reached."""
+    """Leave out each action in turn, with those that then cannot be taken, wherever the goal is
+    still reached.
+    """
     place, before = 0, task.initial
     while place < len(plan):
         node, rest = before, []
@@ -76,5 +83,7 @@ def _without_needless(task: GroundTask, plan: list[int], budget: Budget) -> list
 def _step(task: GroundTask, number: int, node: Node) -> Node:
     after = task.apply(number, node)
     if after is None:
-        raise AssertionError(f"{task.actions[number].name} cannot be taken where a plan takes it: a fault of the planner, please report it")
+        raise AssertionError(
+            f"{task.actions[number].name} cannot be taken where a plan takes it: a fault of the planner, please report it"
+        )
     return after

@@ -13,7 +13,9 @@ _MEMORY_EVERY = 0.1  # seconds between two looks at the memory
 
 
 class LimitReached(Exception):
-    """Stops a search from within; `status` is "time_limit" or "memory_limit". Never leaves `search`."""
+    """Stops a search from within; `status` is "time_limit" or "memory_limit". Never leaves
+    `search`.
+    """
 
     def __init__(self, status: str) -> None:
         super().__init__(status)

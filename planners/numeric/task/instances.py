@@ -1,11 +1,22 @@
-"""Ground actions on the way to their compiled form: which can ever be taken, and which fluents matter."""
+"""Ground actions on the way to their compiled form: which can ever be taken, and which fluents
+matter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worldplan.world_models.numeric.domain import Comparison, Ground, Lifted, NumericAction, NumericProblem, Region, State, ground
+from worldplan.world_models.numeric.domain import (
+    Comparison,
+    Ground,
+    Lifted,
+    NumericAction,
+    NumericProblem,
+    Region,
+    State,
+    ground,
+)
 
 
 @dataclass
@@ -19,13 +30,17 @@ class Instance:
     adds: set[Ground]
     deletes: set[Ground]
     fluents: list[Ground]  # those its numbers read, in the order of ActionNumbers.fluents
-    effects: list[tuple[Ground, int]]  # target and number of the effect; the last one of a target wins
+    effects: list[
+        tuple[Ground, int]
+    ]  # target and number of the effect; the last one of a target wins
 
     @classmethod
     def of(cls, action: NumericAction, binding: Ground, fluents: Iterable[Lifted]) -> Instance:
         """A lifted action with objects for parameters."""
         adds = {ground(atom, binding) for atom in action.adds}
-        targets = {ground(target, binding): number for number, (target, _) in enumerate(action.effects)}
+        targets = {
+            ground(target, binding): number for number, (target, _) in enumerate(action.effects)
+        }
         return cls(
             action,
             binding,
@@ -39,7 +54,9 @@ class Instance:
 
 
 def prune(instances: list[Instance], initial: State) -> list[Instance]:
-    """Drop those that can never be taken because of what no remaining instance changes, until none is left to drop."""
+    """Drop those that can never be taken because of what no remaining instance changes, until none
+    is left to drop.
+    """
     while True:
         deleted = {atom for one in instances for atom in one.deletes}
         added = {atom for one in instances for atom in one.adds}
@@ -49,7 +66,10 @@ def prune(instances: list[Instance], initial: State) -> list[Instance]:
         kept = [
             one
             for one in instances
-            if not one.negative & lasting and not one.positive & one.negative and one.positive <= possible and _may_hold(one, changed, initial)
+            if not one.negative & lasting
+            and not one.positive & one.negative
+            and one.positive <= possible
+            and _may_hold(one, changed, initial)
         ]
         if len(kept) == len(instances):
             for one in kept:
@@ -60,12 +80,16 @@ def prune(instances: list[Instance], initial: State) -> list[Instance]:
 
 
 def _may_hold(one: Instance, changed: set[Ground], initial: State) -> bool:
-    """Whether its numeric conditions can hold as far as unchanging fluents tell, and those it reads can be defined."""
+    """Whether its numeric conditions can hold as far as unchanging fluents tell, and those it reads
+    can be defined.
+    """
     values = initial.values
     if any(fluent not in values and fluent not in changed for fluent in one.fluents):
         return False
     for comparison in one.action.comparisons:
-        if not changed.intersection(fluents_of(comparison, one.binding)) and not comparison.holds(one.binding, values):
+        if not changed.intersection(fluents_of(comparison, one.binding)) and not comparison.holds(
+            one.binding, values
+        ):
             return False
     for region in one.action.regions:
         fluents = [ground(fluent, one.binding) for fluent in region.fluents]
@@ -73,7 +97,11 @@ def _may_hold(one: Instance, changed: set[Ground], initial: State) -> bool:
             if not region.holds(one.binding, values):
                 return False
         elif any(
-            fluent not in changed and ((low is not None and values[fluent] < low) or (high is not None and values[fluent] > high))
+            fluent not in changed
+            and (
+                (low is not None and values[fluent] < low)
+                or (high is not None and values[fluent] > high)
+            )
             for fluent, (low, high) in zip(fluents, region.shape.bounds(), strict=True)
         ):
             return False
@@ -102,17 +130,22 @@ def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
 def relevant_fluents(instances: list[Instance], problem: NumericProblem) -> set[Ground]:
     """The changing fluents that a condition or the goal depends on, through effects too.
 
-    An effect that reads a fluent undefined at first may bar its action, so its target and what it reads count as well.
+    An effect that reads a fluent undefined at first may bar its action, so its target and what it
+    reads count as well.
     """
     changed = changed_fluents(instances)
-    relevant = {fluent for comparison in problem.goal.comparisons for fluent in fluents_of(comparison, ())} & changed
+    relevant = {
+        fluent for comparison in problem.goal.comparisons for fluent in fluents_of(comparison, ())
+    } & changed
     readers: dict[Ground, set[Ground]] = {}  # target -> what its next value is computed from
     for one in instances:
         conditions: list[Comparison | Region] = [*one.action.comparisons, *one.action.regions]
         for condition in conditions:
             relevant |= changed.intersection(fluents_of(condition, one.binding))
         for target, number in one.effects:
-            reads = {ground(fluent, one.binding) for fluent, _ in one.action.effects[number][1].terms}
+            reads = {
+                ground(fluent, one.binding) for fluent, _ in one.action.effects[number][1].terms
+            }
             readers.setdefault(target, set()).update(reads & changed)
             if any(fluent not in problem.initial.values for fluent in reads):
                 relevant.add(target)
@@ -131,5 +164,9 @@ def changed_fluents(instances: list[Instance]) -> set[Ground]:
 
 def fluents_of(condition: Comparison | Region, binding: Ground) -> set[Ground]:
     """The ground fluents a condition names."""
-    lifted = [fluent for fluent, _ in condition.expression.terms] if isinstance(condition, Comparison) else condition.fluents
+    lifted = (
+        [fluent for fluent, _ in condition.expression.terms]
+        if isinstance(condition, Comparison)
+        else condition.fluents
+    )
     return {ground(fluent, binding) for fluent in lifted}

@@ -1,7 +1,9 @@
-"""Bounds that hold in every reachable state: intervals grown over all ground actions until nothing is new.
+"""Bounds that hold in every reachable state: intervals grown over all ground actions until nothing
+is new.
 
-An action's conditions first narrow the intervals, then its effects widen them. After some rounds a bound that still moves is set to
-infinity (widening); a few rounds of recomputing then take back what that gave away (narrowing): each holds all reachable states.
+An action's conditions first narrow the intervals, then its effects widen them. After some rounds a
+bound that still moves is set to infinity (widening); a few rounds of recomputing then take back
+what that gave away (narrowing): each holds all reachable states.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from fractions import Fraction
 
 from worldplan.planners.numeric.task.rules import Form
 from worldplan.planners.numeric.task.task import Condition, GroundAction, GroundTask
-from worldplan.world_models.numeric.domain import Rational
+from worldplan.world_models.exact.numbers import Rational
 
 Bound = Rational | float  # a float is an infinity
 Interval = tuple[Bound, Bound]
@@ -29,21 +31,37 @@ def form_interval(form: Form, box: Box) -> Interval:
     for place, coefficient in terms:
         if coefficient:
             first, second = _times(coefficient, box[place][0]), _times(coefficient, box[place][1])
-            low, high = (_plus(low, first), _plus(high, second)) if coefficient > 0 else (_plus(low, second), _plus(high, first))
+            low, high = (
+                (_plus(low, first), _plus(high, second))
+                if coefficient > 0
+                else (_plus(low, second), _plus(high, first))
+            )
     return low, high
 
 
 def reachable_box(task: GroundTask) -> list[Interval]:
-    """An interval for each fluent of a task that holds its value in every reachable state (everything where it may be undefined)."""
-    start: list[Interval] = [EVERYTHING if value is None else (value, value) for value in task.initial[1]]
-    kinds = {(action.conditions, action.boxes, action.effects): action for action in task.actions if action.effects}
+    """An interval for each fluent of a task that holds its value in every reachable state
+    (everything where it may be undefined).
+    """
+    start: list[Interval] = [
+        EVERYTHING if value is None else (value, value) for value in task.initial[1]
+    ]
+    kinds = {
+        (action.conditions, action.boxes, action.effects): action
+        for action in task.actions
+        if action.effects
+    }
     actions = list(kinds.values())
     box, rounds = start, 0
     while (grown := _grow(actions, box, box)) != box:
         rounds += 1
         if rounds > WIDEN_AFTER:
             grown = [
-                (old[0] if new[0] == old[0] else -math.inf, old[1] if new[1] == old[1] else math.inf) for old, new in zip(box, grown, strict=True)
+                (
+                    old[0] if new[0] == old[0] else -math.inf,
+                    old[1] if new[1] == old[1] else math.inf,
+                )
+                for old, new in zip(box, grown, strict=True)
             ]
         box = grown
     for _ in range(NARROW_ROUNDS):
@@ -63,7 +81,8 @@ def _grow(actions: Sequence[GroundAction], box: Box, start: Box) -> list[Interva
             low, high = form_interval(form, inside)
             for bound_low, bound_high in (_bounds_by(condition, form) for condition in conditions):
                 low, high = max(low, bound_low), min(high, bound_high)
-            # an action that can only raise a fluent never gives it a new least value, and the other way round
+            # an action that can only raise a fluent never gives it a new least value, and the other
+            # way round
             least, most = form_interval(_change(target, form), inside)
             answer[target] = (
                 min(answer[target][0], low) if least < 0 else answer[target][0],
@@ -76,15 +95,22 @@ def _change(target: int, form: Form) -> Form:
     """Next value less value now."""
     terms = dict(form[0])
     terms[target] = terms.get(target, 0) - 1
-    return tuple((place, coefficient) for place, coefficient in terms.items() if coefficient), form[1]
+    return tuple((place, coefficient) for place, coefficient in terms.items() if coefficient), form[
+        1
+    ]
 
 
 def contract(conditions: Sequence[Condition], box: Box) -> list[Interval] | None:
-    """The box less values that no point satisfying the conditions has; None if no such point is left."""
+    """The box less values that no point satisfying the conditions has; None if no such point is
+    left.
+    """
     inside = list(box)
     for (terms, constant), relation in conditions:
         for sign in (1, -1) if relation == "=" else (1,):
-            signed: Form = (tuple((place, sign * coefficient) for place, coefficient in terms), sign * constant)
+            signed: Form = (
+                tuple((place, sign * coefficient) for place, coefficient in terms),
+                sign * constant,
+            )
             if form_interval(signed, inside)[1] < 0:
                 return None
             for number, (place, coefficient) in enumerate(signed[0]):
@@ -92,7 +118,9 @@ def contract(conditions: Sequence[Condition], box: Box) -> list[Interval] | None
                 rest = form_interval((others, signed[1]), inside)[1]  # coefficient * value >= -rest
                 if coefficient and rest < math.inf:
                     limit, (low, high) = _divide(-rest, coefficient), inside[place]
-                    inside[place] = (max(low, limit), high) if coefficient > 0 else (low, min(high, limit))
+                    inside[place] = (
+                        (max(low, limit), high) if coefficient > 0 else (low, min(high, limit))
+                    )
     return None if any(low > high for low, high in inside) else inside
 
 
@@ -103,14 +131,25 @@ def _bounds_by(condition: Condition, form: Form) -> Interval:
     if len(terms) != len(wanted) or not terms or not terms[0][1] or not wanted[0][1]:
         return EVERYTHING
     factor = _divide(wanted[0][1], terms[0][1])
-    if any(place != other or factor * coefficient != weight for (place, coefficient), (other, weight) in zip(terms, wanted, strict=True)):
+    if any(
+        place != other or factor * coefficient != weight
+        for (place, coefficient), (other, weight) in zip(terms, wanted, strict=True)
+    ):
         return EVERYTHING
     limit = offset - factor * constant  # terms + constant >= 0, and form = factor * terms + offset
-    return (limit, limit) if relation == "=" else (limit, math.inf) if factor > 0 else (-math.inf, limit)
+    return (
+        (limit, limit)
+        if relation == "="
+        else (limit, math.inf)
+        if factor > 0
+        else (-math.inf, limit)
+    )
 
 
 def _plus(bound: Bound, more: Bound) -> Bound:
-    """Their sum (infinities that meet have the same sign); finite numbers stay exact, however large."""
+    """Their sum (infinities that meet have the same sign); finite numbers stay exact, however
+    large.
+    """
     return more if isinstance(more, float) else bound if isinstance(bound, float) else bound + more
 
 

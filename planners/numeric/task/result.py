@@ -18,8 +18,9 @@ class PlanResult:
 
     Args:
         plan: the actions in order, already checked exactly in the model; None without a plan.
-        status: "optimal" (no plan has fewer actions), "satisficing", "unsolvable" (proven: this model has no plan),
-            "no_plan_found" (gave up, nothing proven), "time_limit" or "memory_limit".
+        status: "optimal" (no plan has fewer actions), "satisficing", "unsolvable" (proven: this
+            model has no plan), "no_plan_found" (gave up, nothing proven), "time_limit" or
+            "memory_limit".
         planner: which method answered.
         seconds: wall-clock time it took.
         expanded: states expanded (0 where a planner does not expand states).
@@ -35,4 +36,6 @@ class PlanResult:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES or (self.plan is not None) != (self.status in STATUSES[:2]):
-            raise ValueError(f"PlanResult: status '{self.status}' does not go with {'a' if self.plan is not None else 'no'} plan")
+            raise ValueError(
+                f"PlanResult: status '{self.status}' does not go with {'a' if self.plan is not None else 'no'} plan"
+            )

@@ -1,8 +1,10 @@
-"""A numeric problem compiled for search: atoms are bits of an int, fluents places of a tuple, ground actions a few masks.
+"""A numeric problem compiled for search: atoms are bits of an int, fluents places of a tuple,
+ground actions a few masks.
 
-Kept is only what matters: atoms and fluents that no action changes are evaluated while grounding, and those on which neither the
-goal nor any condition depends (a cost that is only counted, say) are left out, so that states which differ in nothing else are one.
-Plans are the same: an action left out could never be taken or changes nothing that is kept.
+Kept is only what matters: atoms and fluents that no action changes are evaluated while grounding,
+and those on which neither the goal nor any condition depends (a cost that is only counted, say) are
+left out, so that states which differ in nothing else are one. Plans are the same: an action left
+out could never be taken or changes nothing that is kept.
 """
 
 from __future__ import annotations
@@ -15,9 +17,31 @@ from functools import cached_property
 from operator import itemgetter
 
 from worldplan.planners.numeric.task.grounding import reachable_bindings
-from worldplan.planners.numeric.task.instances import Instance, goal_unreachable, prune, relevant_fluents
-from worldplan.planners.numeric.task.rules import ActionNumbers, Form, Rule, Value, form_value, holds
-from worldplan.world_models.numeric.domain import Comparison, Ground, Linear, NumericModel, NumericProblem, Rational, Region, State, ground
+from worldplan.planners.numeric.task.instances import (
+    Instance,
+    goal_unreachable,
+    prune,
+    relevant_fluents,
+)
+from worldplan.planners.numeric.task.rules import (
+    ActionNumbers,
+    Form,
+    Rule,
+    Value,
+    form_value,
+    holds,
+)
+from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.numeric.domain import (
+    Comparison,
+    Ground,
+    Linear,
+    NumericModel,
+    NumericProblem,
+    Region,
+    State,
+    ground,
+)
 
 Node = tuple[int, tuple[Value, ...]]  # a state: bits of the true atoms, values of the fluents
 Condition = tuple[Form, str]  # a form over fluent places, and its relation to 0
@@ -48,8 +72,11 @@ class GroundAction:
 
 Reader = Callable[[tuple[Value, ...]], tuple[Value, ...]]
 Entry = tuple[int, int, int, Reader, Rule | None, tuple[int, ...], int]
-# (bits that must be clear, bits kept, bits added, reader of the rule's key, rule, changed places, number of the action)
-Branch = tuple[list[Entry], list[tuple[int, "Branch"]]]  # entries whose atoms are all true here; (bit, what else needs it)
+# (bits that must be clear, bits kept, bits added, reader of the rule's key, rule, changed places,
+# number of the action)
+Branch = tuple[
+    list[Entry], list[tuple[int, "Branch"]]
+]  # entries whose atoms are all true here; (bit, what else needs it)
 
 
 class GroundTask:
@@ -64,7 +91,9 @@ class GroundTask:
         unreachable: why no state can satisfy the goal, where grounding has shown that; else "".
     """
 
-    def __init__(self, model: NumericModel, problem: NumericProblem, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, model: NumericModel, problem: NumericProblem, check: Callable[[], None] = lambda: None
+    ) -> None:
         """Ground a problem.
 
         Args:
@@ -91,7 +120,9 @@ class GroundTask:
         self.goal_positive = self._mask(problem.goal.positive)
         self.goal_negative = self._mask(problem.goal.negative)
         comparisons = () if self.unreachable else problem.goal.comparisons
-        self.goal_conditions = [condition for c in comparisons if (condition := self._condition(c, ()))[0][0]]
+        self.goal_conditions = [
+            condition for c in comparisons if (condition := self._condition(c, ()))[0][0]
+        ]
         self.actions: list[GroundAction] = []
         entries: list[tuple[int, Entry]] = []
         rules: dict[tuple[object, ...], Rule] = {}
@@ -102,7 +133,20 @@ class GroundTask:
                 continue
             possible, read, rule, targets = self._numbers_of(one, rules)
             if possible:
-                entries.append((compiled.positive, (compiled.negative, ~compiled.deletes, compiled.adds, read, rule, targets, len(self.actions))))
+                entries.append(
+                    (
+                        compiled.positive,
+                        (
+                            compiled.negative,
+                            ~compiled.deletes,
+                            compiled.adds,
+                            read,
+                            rule,
+                            targets,
+                            len(self.actions),
+                        ),
+                    )
+                )
                 self.actions.append(compiled)
         self._entries = [entry for _, entry in entries]
         self._root = _branch(entries)
@@ -114,7 +158,11 @@ class GroundTask:
     def is_goal(self, node: Node) -> bool:
         """Whether a state satisfies the goal (False throughout where the goal is `unreachable`)."""
         bits, values = node
-        if bits & self.goal_positive != self.goal_positive or bits & self.goal_negative or self.unreachable:
+        if (
+            bits & self.goal_positive != self.goal_positive
+            or bits & self.goal_negative
+            or self.unreachable
+        ):
             return False
         for form, relation in self.goal_conditions:
             point = {place: value for place, _ in form[0] if (value := values[place]) is not None}
@@ -124,7 +172,9 @@ class GroundTask:
 
     @cached_property
     def whole(self) -> bool:
-        """Whether every kept fluent is a whole number in every reachable state (and defined in the first)."""
+        """Whether every kept fluent is a whole number in every reachable state (and defined in the
+        first).
+        """
         numbers = list(self.initial[1])
         for action in self.actions:
             for _, (terms, constant) in action.effects:
@@ -167,7 +217,9 @@ class GroundTask:
         return bits & kept | added, _replaced(values, targets, new) if targets else values
 
     def _compile(self, one: Instance) -> GroundAction:
-        conditions = [self._condition(comparison, one.binding) for comparison in one.action.comparisons]
+        conditions = [
+            self._condition(comparison, one.binding) for comparison in one.action.comparisons
+        ]
         boxes = [box for region in one.action.regions for box in self._boxes(region, one.binding)]
         return GroundAction(
             (one.action.name, *one.binding),
@@ -177,11 +229,19 @@ class GroundTask:
             self._mask(one.deletes),
             tuple(condition for condition in conditions if condition[0][0]),
             tuple(boxes),
-            tuple((self.fluents[t], self._form(one.action.effects[number][1], one.binding)) for t, number in one.effects if t in self.fluents),
+            tuple(
+                (self.fluents[t], self._form(one.action.effects[number][1], one.binding))
+                for t, number in one.effects
+                if t in self.fluents
+            ),
         )
 
-    def _numbers_of(self, one: Instance, rules: dict[tuple[object, ...], Rule]) -> tuple[bool, Reader, Rule | None, tuple[int, ...]]:
-        """(whether it can ever be taken, reader of its rule's key, its rule, the places it changes)."""
+    def _numbers_of(
+        self, one: Instance, rules: dict[tuple[object, ...], Rule]
+    ) -> tuple[bool, Reader, Rule | None, tuple[int, ...]]:
+        """(whether it can ever be taken, reader of its rule's key, its rule, the places it
+        changes).
+        """
         numbers, values = self.numbers[one.action.name], self.problem.initial.values
         if not one.fluents and not one.effects:
             return True, _reader(()), None, ()
@@ -189,7 +249,10 @@ class GroundTask:
         targets = tuple(self.fluents[target] for target, _ in one.effects if target in self.fluents)
         read = numbers.reads(kept)
         changing = tuple(place for place in read if one.fluents[place] in self.fluents)
-        fixed = [values[fluent] if place in read and place not in changing else 0 for place, fluent in enumerate(one.fluents)]
+        fixed = [
+            values[fluent] if place in read and place not in changing else 0
+            for place, fluent in enumerate(one.fluents)
+        ]
         key = (one.action.name, changing, *fixed, *kept)
         if key not in rules:
             rules[key] = Rule(numbers, fixed, changing, kept)
@@ -197,7 +260,12 @@ class GroundTask:
         possible = bool(changing) or rules[key][()] is not None
         if not changing and not kept:
             rule = None
-        return possible, _reader([self.fluents[one.fluents[place]] for place in changing]), rule, targets
+        return (
+            possible,
+            _reader([self.fluents[one.fluents[place]] for place in changing]),
+            rule,
+            targets,
+        )
 
     def _mask(self, atoms: Iterable[Ground]) -> int:
         return sum(1 << self.atoms[atom] for atom in set(atoms) if atom in self.atoms)
@@ -231,7 +299,9 @@ class GroundTask:
         return answer
 
 
-def _replaced(values: tuple[Value, ...], places: tuple[int, ...], new: tuple[Rational, ...]) -> tuple[Value, ...]:
+def _replaced(
+    values: tuple[Value, ...], places: tuple[int, ...], new: tuple[Rational, ...]
+) -> tuple[Value, ...]:
     changed: list[Value] = list(values)
     for place, value in zip(places, new, strict=True):
         changed[place] = value
@@ -249,7 +319,9 @@ def _reader(places: Sequence[int]) -> Reader:
 
 
 def _branch(entries: list[tuple[int, Entry]]) -> Branch:
-    """A prefix tree over needed bits, the bits that most actions need first, so that one look rules out many actions."""
+    """A prefix tree over needed bits, the bits that most actions need first, so that one look rules
+    out many actions.
+    """
     frequency: Counter[int] = Counter()
     for needed, _ in entries:
         frequency.update(bit_numbers(needed))

@@ -1,8 +1,10 @@
-"""Actions called with a constant as actions of their own: "teleport from the table" beside "teleport from anywhere else".
+"""Actions called with a constant as actions of their own: "teleport from the table" beside
+"teleport from anywhere else".
 
-What is seen of (tp_to table cell3) does not tell whether the place left or the table stops being the position, and where an agent
-that is not at the table is never seen to be at the table as well, it never will; so a safe learner has to give the whole action
-up. Taken apart there is no doubt, and nothing is assumed: a true action with constants put in for parameters is a true action.
+What is seen of (tp_to table cell3) does not tell whether the place left or the table stops being
+the position, and where an agent that is not at the table is never seen to be at the table as well,
+it never will; so a safe learner has to give the whole action up. Taken apart there is no doubt, and
+nothing is assumed: a true action with constants put in for parameters is a true action.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ class ConstantCalls:
     def __init__(self, original: Vocabulary) -> None:
         self.original = original
         self.vocabulary = replace(original, actions={})  # with the actions found so far
-        self._patterns: dict[str, tuple[str, tuple[str | None, ...]]] = {}  # a new action's old name and arguments; None: a parameter that is left
+        self._patterns: dict[
+            str, tuple[str, tuple[str | None, ...]]
+        ] = {}  # a new action's old name and arguments; None: a parameter that is left
 
     def split(self, call: Ground) -> Ground:
         """A call in the new actions. Raises ConfigError: a new name is taken."""
@@ -34,10 +38,18 @@ class ConstantCalls:
         name = "-".join((base, *(one or "any" for one in pattern))) if any(pattern) else base
         if name not in self._patterns:
             if name != base and name in self.original.actions:
-                raise ConfigError(f"domain '{self.original.name}': action '{name}' has a name that is needed for calls of '{base}': rename it")
+                raise ConfigError(
+                    f"domain '{self.original.name}': action '{name}' has a name that is needed for calls of '{base}': rename it"
+                )
             self._patterns[name] = (base, pattern)
-            left = tuple(one for one, fixed in zip(self.original.actions[base], pattern, strict=True) if fixed is None)
-            self.vocabulary = replace(self.vocabulary, actions={**self.vocabulary.actions, name: left})
+            left = tuple(
+                one
+                for one, fixed in zip(self.original.actions[base], pattern, strict=True)
+                if fixed is None
+            )
+            self.vocabulary = replace(
+                self.vocabulary, actions={**self.vocabulary.actions, name: left}
+            )
         return (name, *(one for one in arguments if one not in constants)) if any(pattern) else call
 
     def join(self, call: Ground) -> Ground:
@@ -51,7 +63,9 @@ class ConstantCalls:
         return self._patterns[name][0]
 
     def apart(self, action: NumericAction) -> NumericAction:
-        """A new action as it was learned, kept from being called with the constants that other new actions are for."""
+        """A new action as it was learned, kept from being called with the constants that other new
+        actions are for.
+        """
         constants, parameters = self.original.constants, action.parameters
         fitting = {
             (place, constant)
@@ -64,7 +78,11 @@ class ConstantCalls:
     def declared(self, name: str, declaration: Declaration) -> Declaration:
         """What is declared of an original action, in the words of a new one."""
         base, pattern = self._patterns[name]
-        fixed = {f"?{parameter}": constant for (parameter, _), constant in zip(self.original.actions[base], pattern, strict=True) if constant}
+        fixed = {
+            f"?{parameter}": constant
+            for (parameter, _), constant in zip(self.original.actions[base], pattern, strict=True)
+            if constant
+        }
 
         def text(fluent: str) -> str:
             return " ".join(fixed.get(word, word) for word in fluent.split())
@@ -78,9 +96,14 @@ class ConstantCalls:
             directions={text(fluent): sign for fluent, sign in declaration.directions.items()},
             groups=tuple(tuple(map(text, group)) for group in declaration.groups),
             precondition_fluents=texts(declaration.precondition_fluents),
-            effect_fluents=None if effects is None else {text(fluent): tuple(map(text, on)) for fluent, on in effects.items()},
+            effect_fluents=None
+            if effects is None
+            else {text(fluent): tuple(map(text, on)) for fluent, on in effects.items()},
         )
 
     def patterns(self) -> list[Ground]:
         """Calls that name every new action, for `split` to find them again in the same order."""
-        return [(base, *(fixed or f"?{place}" for place, fixed in enumerate(pattern))) for base, pattern in self._patterns.values()]
+        return [
+            (base, *(fixed or f"?{place}" for place, fixed in enumerate(pattern)))
+            for base, pattern in self._patterns.values()
+        ]

@@ -1,8 +1,10 @@
-"""All that RAMP has tried so far, on all maps: what it teaches about the actions, and what is known to fail.
+"""All that RAMP has tried so far, on all maps: what it teaches about the actions, and what is known
+to fail.
 
-A step that the learned model already predicts teaches nothing (its numbers lie in the learned set, its effect is the learned one),
-so it is not given to the learner. That keeps the learned sets small without changing them. Should a declared class be refuted,
-those steps matter after all, and are handed in.
+A step that the learned model already predicts teaches nothing (its numbers lie in the learned set,
+its effect is the learned one), so it is not given to the learner. That keeps the learned sets small
+without changing them. Should a declared class be refuted, those steps matter after all, and are
+handed in.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from typing import Any
 from worldplan.planners.ramp.knowledge.views import LiftedViews, View
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, fluent_text
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
-from worldplan.world_models.numeric.domain import Ground, NumericAction, NumericModel, Rational, State, Vocabulary, exact
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import (
+    Ground,
+    NumericAction,
+    NumericModel,
+    State,
+    Vocabulary,
+)
 
 Outcome = tuple[View, View | None]  # an action's view before and after it; None: it failed
 
@@ -29,13 +38,17 @@ class Experience:
         default: the declaration of all other actions.
     """
 
-    def __init__(self, vocabulary: Vocabulary, declarations: Mapping[str, Declaration], default: Declaration) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, declarations: Mapping[str, Declaration], default: Declaration
+    ) -> None:
         self.views = LiftedViews(vocabulary)
         self._declarations = {name: declarations.get(name, default) for name in vocabulary.actions}
         self.tries: dict[View, int] = {}
         self.outcomes: dict[Outcome, bool] = {}  # whether the learner was given it
         self.failed: dict[Ground, dict[frozenset[Ground], set[tuple[Rational | None, ...]]]] = {}
-        self.offered: dict[tuple[Ground, frozenset[Ground]], None] = {}  # calls and atoms of all views in the states visited
+        self.offered: dict[
+            tuple[Ground, frozenset[Ground]], None
+        ] = {}  # calls and atoms of all views in the states visited
         self.succeeded: set[str] = set()  # original actions that did, with whatever objects
         self.version = 0  # grows with every outcome that the model did not predict
         self._learners: dict[str, ActionModelLearner] = {}  # by split action
@@ -47,7 +60,8 @@ class Experience:
         self.offered.update(dict.fromkeys([(view.call, view.atoms) for view in views]))
 
     def add(self, call: Ground, before: State, after: State) -> bool:
-        """Take in a step; one that left the state as it was has failed. Returns whether its view was new.
+        """Take in a step; one that left the state as it was has failed. Returns whether its view
+        was new.
 
         Args:
             call: split (`ConstantCalls.split`).
@@ -72,7 +86,9 @@ class Experience:
         return times == 1
 
     def add_failure(self, call: Ground, state: State) -> None:
-        """An action that a model foresaw and that the environment does not even offer in this state."""
+        """An action that a model foresaw and that the environment does not even offer in this
+        state.
+        """
         self.add(call, state, state)
 
     def unknown_actions(self) -> list[str]:
@@ -91,8 +107,9 @@ class Experience:
         return self._model
 
     def known_to_fail(self, view: View) -> bool:
-        """Whether an action is sure to fail: it failed where it looked the same or, where all its numbers are declared to be
-        resources, with no less of anything."""
+        """Whether an action is sure to fail: it failed where it looked the same or, where all its
+        numbers are declared to be resources, with no less of anything.
+        """
         failed = self.failed.get(view.call, {}).get(view.atoms)
         if not failed:
             return False
@@ -102,12 +119,21 @@ class Experience:
         return signs is not None and any(_no_better(view.values, one, signs) for one in failed)
 
     def _signs(self, action: str) -> tuple[int, ...] | None:
-        """The declared direction of each fluent of a monotone action that the data have not refuted."""
+        """The declared direction of each fluent of a monotone action that the data have not
+        refuted.
+        """
         declaration = self._declaration(action)
-        if declaration.preconditions != "monotone" or declaration.precondition_fluents is not None or action in self._refuted():
+        if (
+            declaration.preconditions != "monotone"
+            or declaration.precondition_fluents is not None
+            or action in self._refuted()
+        ):
             return None
         parameters = self.views.calls.vocabulary.actions[action]
-        return tuple(declaration.directions.get(fluent_text(fluent, parameters), 1) for fluent in self.views.fluents(action))
+        return tuple(
+            declaration.directions.get(fluent_text(fluent, parameters), 1)
+            for fluent in self.views.fluents(action)
+        )
 
     def _declaration(self, action: str) -> Declaration:
         return self.views.calls.declared(action, self._declarations[self.views.calls.base(action)])
@@ -124,12 +150,21 @@ class Experience:
         reports = []
         for learner in self._learners.values():
             model = learner.model()
-            actions |= {name: self.views.calls.apart(action) for name, action in model.actions.items()}
+            actions |= {
+                name: self.views.calls.apart(action) for name, action in model.actions.items()
+            }
             reports.append(model.detail["report"])
         merged = {
-            one.name: {name: value for report in reports for name, value in getattr(report, one.name).items()} for one in fields(LearningReport)
+            one.name: {
+                name: value
+                for report in reports
+                for name, value in getattr(report, one.name).items()
+            }
+            for one in fields(LearningReport)
         }
-        return NumericModel(self.views.calls.vocabulary, actions, {"report": LearningReport(**merged)})
+        return NumericModel(
+            self.views.calls.vocabulary, actions, {"report": LearningReport(**merged)}
+        )
 
     def _refuted(self) -> Mapping[str, str]:
         return {} if self._model is None else self._model.detail["report"].refuted
@@ -137,7 +172,11 @@ class Experience:
     def _predicted(self, call: Ground, before: State, after: State, changed: bool) -> bool:
         """Whether the last model knows a success already; failures are always news."""
         action = None if self._model is None or not changed else self._model.actions.get(call[0])
-        return action is not None and action.applicable(call[1:], before) and action.successor(call[1:], before) == after
+        return (
+            action is not None
+            and action.applicable(call[1:], before)
+            and action.successor(call[1:], before) == after
+        )
 
     def _hand_in(self) -> bool:
         """Give the learner all successes that had seemed to teach nothing."""
@@ -150,13 +189,23 @@ class Experience:
     def _give(self, outcome: Outcome) -> None:
         before, after = outcome
         state = self.views.state(before)
-        self._learner(before.call[0]).observe_transition(state, before.call, state if after is None else self.views.state(after), after is not None)
+        self._learner(before.call[0]).observe_transition(
+            state,
+            before.call,
+            state if after is None else self.views.state(after),
+            after is not None,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers, from which `load_state_dict` makes an equal experience."""
-        outcomes = [(_plain(before), after and _plain(after), given) for (before, after), given in self.outcomes.items()]
+        outcomes = [
+            (_plain(before), after and _plain(after), given)
+            for (before, after), given in self.outcomes.items()
+        ]
         patterns = [list(call) for call in self.views.calls.patterns()]
-        offered = [(list(call), [list(atom) for atom in sorted(atoms)]) for call, atoms in self.offered]
+        offered = [
+            (list(call), [list(atom) for atom in sorted(atoms)]) for call, atoms in self.offered
+        ]
         return {
             "offered": offered,
             "patterns": patterns,
@@ -176,16 +225,24 @@ class Experience:
             if outcome[1] is not None:
                 self.succeeded.add(self.views.calls.base(before.call[0]))
             else:
-                self.failed.setdefault(before.call, {}).setdefault(before.atoms, set()).add(before.values)
+                self.failed.setdefault(before.call, {}).setdefault(before.atoms, set()).add(
+                    before.values
+                )
             if given:
                 self._give(outcome)
-        self.offered = {(tuple(call), frozenset(map(tuple, atoms))): None for call, atoms in state["offered"]}
+        self.offered = {
+            (tuple(call), frozenset(map(tuple, atoms))): None for call, atoms in state["offered"]
+        }
         self.tries = {_view(view): count for view, count in state["tries"]}
         self.version = state["version"]
 
 
-def _no_better(values: tuple[Rational | None, ...], than: tuple[Rational | None, ...], signs: tuple[int, ...]) -> bool:
-    """Whether a point lies on the worse side of another in every declared direction, and is equal where none is declared."""
+def _no_better(
+    values: tuple[Rational | None, ...], than: tuple[Rational | None, ...], signs: tuple[int, ...]
+) -> bool:
+    """Whether a point lies on the worse side of another in every declared direction, and is equal
+    where none is declared.
+    """
     return all(
         a is not None and b is not None and (a <= b if sign > 0 else a >= b if sign < 0 else a == b)
         for a, b, sign in zip(values, than, signs, strict=True)
@@ -193,10 +250,17 @@ def _no_better(values: tuple[Rational | None, ...], than: tuple[Rational | None,
 
 
 def _plain(view: View) -> list[Any]:
-    values = [f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else value for value in view.values]
+    values = [
+        f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else value
+        for value in view.values
+    ]
     return [list(view.call), [list(atom) for atom in sorted(view.atoms)], values]
 
 
 def _view(plain: Any) -> View:
     call, atoms, values = plain
-    return View(tuple(call), frozenset(map(tuple, atoms)), tuple(exact(value) if isinstance(value, str) else value for value in values))
+    return View(
+        tuple(call),
+        frozenset(map(tuple, atoms)),
+        tuple(exact(value) if isinstance(value, str) else value for value in values),
+    )

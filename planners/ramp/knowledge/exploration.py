@@ -1,7 +1,9 @@
-"""Exploration with a model: the nearest state in which something can be tried that was never tried where it looked the same.
+"""Exploration with a model: the nearest state in which something can be tried that was never tried
+where it looked the same.
 
-Sought are untried views of the actions that never succeeded: they are what a plan still lacks. Reaching them is planned in a model,
-as in R-max (Brafman and Tennenholtz 2002), with lifted views for the unknown, so that one try settles all that look alike.
+Sought are untried views of the actions that never succeeded: they are what a plan still lacks.
+Reaching them is planned in a model, as in R-max (Brafman and Tennenholtz 2002), with lifted views
+for the unknown, so that one try settles all that look alike.
 """
 
 from __future__ import annotations
@@ -11,13 +13,22 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from worldplan.planners.ramp.knowledge.experience import Experience
-from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, State, Vocabulary
+from worldplan.world_models.numeric.domain import (
+    Ground,
+    NumericModel,
+    NumericProblem,
+    State,
+    Vocabulary,
+)
 
 EXPANDED = 3000  # states looked at
 
 
-def nearest_untried(experience: Experience, model: NumericModel, problem: NumericProblem, time_limit: float) -> tuple[Ground, ...] | None:
-    """The shortest way, by a model, to an untried view of an action that never succeeded, and the try itself.
+def nearest_untried(
+    experience: Experience, model: NumericModel, problem: NumericProblem, time_limit: float
+) -> tuple[Ground, ...] | None:
+    """The shortest way, by a model, to an untried view of an action that never succeeded, and the
+    try itself.
 
     Args:
         experience: what was tried and what succeeded.
@@ -26,12 +37,21 @@ def nearest_untried(experience: Experience, model: NumericModel, problem: Numeri
         time_limit: seconds.
 
     Returns:
-        The calls, the last of which is the try; None if there is no such way or the limits were reached.
+        The calls, the last of which is the try; None if there is no such way or the limits were
+        reached.
     """
     end = time.monotonic() + time_limit
     words = experience.views.calls.vocabulary
-    tries = [(name, *binding) for name in experience.unknown_actions() for binding in _bindings(words, words.actions[name], problem)]
-    moves = [(action, binding) for action in model.actions.values() for binding in _bindings(words, action.parameters, problem)]
+    tries = [
+        (name, *binding)
+        for name in experience.unknown_actions()
+        for binding in _bindings(words, words.actions[name], problem)
+    ]
+    moves = [
+        (action, binding)
+        for action in model.actions.values()
+        for binding in _bindings(words, action.parameters, problem)
+    ]
     came: dict[State, tuple[State, Ground] | None] = {problem.initial: None}
     waiting = deque([problem.initial])
     for _ in range(EXPANDED if tries else 0):
@@ -49,10 +69,16 @@ def nearest_untried(experience: Experience, model: NumericModel, problem: Numeri
     return None
 
 
-def _bindings(vocabulary: Vocabulary, parameters: Sequence[tuple[str, str]], problem: NumericProblem) -> Iterator[Ground]:
+def _bindings(
+    vocabulary: Vocabulary, parameters: Sequence[tuple[str, str]], problem: NumericProblem
+) -> Iterator[Ground]:
     """Different objects, constants aside, that fit an action's parameters."""
-    objects = [(one, kind) for one, kind in problem.objects.items() if one not in vocabulary.constants]
-    fitting = [[one for one, kind in objects if vocabulary.is_a(kind, wanted)] for _, wanted in parameters]
+    objects = [
+        (one, kind) for one, kind in problem.objects.items() if one not in vocabulary.constants
+    ]
+    fitting = [
+        [one for one, kind in objects if vocabulary.is_a(kind, wanted)] for _, wanted in parameters
+    ]
 
     def choose(chosen: Ground, left: Sequence[Sequence[str]]) -> Iterator[Ground]:
         if not left:
@@ -69,12 +95,18 @@ def _untried(experience: Experience, state: State, tries: Sequence[Ground]) -> G
     for call in tries:
         view = experience.views.view(call, state)
         # what the environment never offered anywhere, it will not offer here
-        if view not in experience.tries and (view.call, view.atoms) in experience.offered and not experience.known_to_fail(view):
+        if (
+            view not in experience.tries
+            and (view.call, view.atoms) in experience.offered
+            and not experience.known_to_fail(view)
+        ):
             return call
     return None
 
 
-def _way(came: dict[State, tuple[State, Ground] | None], state: State, last: Ground) -> tuple[Ground, ...]:
+def _way(
+    came: dict[State, tuple[State, Ground] | None], state: State, last: Ground
+) -> tuple[Ground, ...]:
     calls = [last]
     while (step := came[state]) is not None:
         state, call = step

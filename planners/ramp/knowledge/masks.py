@@ -13,7 +13,8 @@ from worldplan.world_models.numeric.domain import State
 
 
 class Masks:
-    """Masks learned from failures; what the model says is applicable is never among them, as it never failed.
+    """Masks learned from failures; what the model says is applicable is never among them, as it
+    never failed.
 
     Args:
         rule: "none", "failed" or "model", as in `RampSettings.masks`.
@@ -25,12 +26,16 @@ class Masks:
         self._failed: dict[State, set[int]] = {}
 
     def mask(self, state: State, views: Sequence[View], actions: int) -> np.ndarray:
-        """(actions,) bool; `views` are those of every action in this state, looked at by the rule "model" only."""
+        """(actions,) bool; `views` are those of every action in this state, looked at by the rule
+        "model" only.
+        """
         mask = np.ones(actions, bool)
         if self.rule == "failed":
             mask[list(self._failed.get(state, ()))] = False
         elif self.rule == "model":
-            mask[[number for number, view in enumerate(views) if self.experience.known_to_fail(view)]] = False
+            mask[
+                [number for number, view in enumerate(views) if self.experience.known_to_fail(view)]
+            ] = False
         return mask if mask.any() else np.ones(actions, bool)
 
     def failed(self, state: State, action: int) -> None:

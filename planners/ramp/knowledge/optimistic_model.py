@@ -1,8 +1,10 @@
-"""Bold guesses at what each action needs, that fit all its successes and failures: for deciding what to try.
+"""Bold guesses at what each action needs, that fit all its successes and failures: for deciding
+what to try.
 
-A safe model allows only what was as good as seen. A guess allows everything except for what failures speak against
-(`threshold_rules`). Where several rules would do, each becomes a variant of the action, and the planner may use them all. Trying a
-plan of guesses therefore either reaches the goal or yields a failure that rules some of them out: optimism in the face of uncertainty.
+A safe model allows only what was as good as seen. A guess allows everything except for what
+failures speak against (`threshold_rules`). Where several rules would do, each becomes a variant of
+the action, and the planner may use them all. Trying a plan of guesses therefore either reaches the
+goal or yields a failure that rules some of them out: optimism in the face of uncertainty.
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ from dataclasses import dataclass, replace
 from worldplan.planners.ramp.knowledge.experience import Experience
 from worldplan.planners.ramp.knowledge.failure_rules import Condition, Failure, boldest_rules
 from worldplan.planners.ramp.knowledge.views import View
-from worldplan.world_models.numeric.domain import Comparison, Ground, Lifted, Linear, NumericAction, NumericModel, Point, Rational, Region, ground
+from worldplan.world_models.exact.numbers import Point, Rational
+from worldplan.world_models.numeric.domain import (
+    Comparison,
+    Ground,
+    Lifted,
+    Linear,
+    NumericAction,
+    NumericModel,
+    Region,
+    ground,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,9 @@ Offer = tuple[Ground, frozenset[Ground]]
 
 
 def optimistic_model(experience: Experience) -> NumericModel:
-    """Guesses at every action whose effects are known; they do what the action of the safe model does. For names, see `certain`."""
+    """Guesses at every action whose effects are known; they do what the action of the safe model
+    does. For names, see `certain`.
+    """
     safe = experience.model()
     successes: dict[str, list[View]] = {name: [] for name in safe.actions}
     failures: dict[str, list[View]] = {name: [] for name in safe.actions}
@@ -51,9 +65,13 @@ def optimistic_model(experience: Experience) -> NumericModel:
     actions = {
         guess.name: guess
         for name, action in safe.actions.items()
-        for guess in _guesses(action, experience.views.fluents(name), successes[name], failures[name], offers[name])
+        for guess in _guesses(
+            action, experience.views.fluents(name), successes[name], failures[name], offers[name]
+        )
     }
-    words = replace(safe.vocabulary, actions={name: action.parameters for name, action in actions.items()})
+    words = replace(
+        safe.vocabulary, actions={name: action.parameters for name, action in actions.items()}
+    )
     return NumericModel(words, actions)
 
 
@@ -63,10 +81,20 @@ def certain(call: Ground) -> Ground:
 
 
 def _guesses(
-    action: NumericAction, fluents: Sequence[Lifted], successes: list[View], failures: list[View], offers: list[Offer]
-) -> list[NumericAction]:  # fmt: skip
-    literals = [Condition(atom, 1) for atom in sorted(action.positive, key=str)] + [Condition(atom, -1) for atom in sorted(action.negative, key=str)]
-    failed = [(_truth(action, view.call, view.atoms), view.values) for view in failures if _injective(view.call)]
+    action: NumericAction,
+    fluents: Sequence[Lifted],
+    successes: list[View],
+    failures: list[View],
+    offers: list[Offer],
+) -> list[NumericAction]:
+    literals = [Condition(atom, 1) for atom in sorted(action.positive, key=str)] + [
+        Condition(atom, -1) for atom in sorted(action.negative, key=str)
+    ]
+    failed = [
+        (_truth(action, view.call, view.atoms), view.values)
+        for view in failures
+        if _injective(view.call)
+    ]
     # a condition that holds wherever the environment offers the action is part of how to call it
     truths = [_truth(action, call, atoms) for call, atoms in offers if _injective(call)]
     needed = [one for one in literals if not any(one.excludes(truth, ()) for truth in truths)]
@@ -77,18 +105,27 @@ def _guesses(
             ends += [Condition(None, 1, i, min(seen)), Condition(None, -1, i, max(seen))]
     rules, unexplained = boldest_rules([*ends, *literals], failed, VARIANTS)
     regions = _exceptions(fluents, successes, unexplained)
-    return [_variant(action, number, fluents, [*needed, *rule], regions) for number, rule in enumerate(rules)]
+    return [
+        _variant(action, number, fluents, [*needed, *rule], regions)
+        for number, rule in enumerate(rules)
+    ]
 
 
 def _variant(
-    action: NumericAction, number: int, fluents: Sequence[Lifted], conditions: Sequence[Condition], regions: tuple[Region, ...]
-) -> NumericAction:  # fmt: skip
+    action: NumericAction,
+    number: int,
+    fluents: Sequence[Lifted],
+    conditions: Sequence[Condition],
+    regions: tuple[Region, ...],
+) -> NumericAction:
     return replace(
         action,
         name=f"{action.name}{VARIANT}{number}",
         positive=frozenset(one.atom for one in conditions if one.atom is not None and one.sign > 0),
         negative=frozenset(one.atom for one in conditions if one.atom is not None and one.sign < 0),
-        comparisons=tuple(_comparison(fluents[one.fluent], one) for one in conditions if one.fluent is not None),
+        comparisons=tuple(
+            _comparison(fluents[one.fluent], one) for one in conditions if one.fluent is not None
+        ),
         regions=regions,
     )
 
@@ -98,15 +135,23 @@ def _injective(call: Ground) -> bool:
 
 
 def _truth(action: NumericAction, call: Ground, atoms: frozenset[Ground]) -> frozenset[Lifted]:
-    return frozenset(atom for atom in action.positive | action.negative if ground(atom, call[1:]) in atoms)
+    return frozenset(
+        atom for atom in action.positive | action.negative if ground(atom, call[1:]) in atoms
+    )
 
 
 def _comparison(fluent: Lifted, one: Condition) -> Comparison:
-    return Comparison(Linear(((fluent, one.sign),), -one.sign * one.end), ">" if one.strict else ">=")
+    return Comparison(
+        Linear(((fluent, one.sign),), -one.sign * one.end), ">" if one.strict else ">="
+    )
 
 
-def _exceptions(fluents: Sequence[Lifted], successes: list[View], unexplained: list[Failure]) -> tuple[Region, ...]:
+def _exceptions(
+    fluents: Sequence[Lifted], successes: list[View], unexplained: list[Failure]
+) -> tuple[Region, ...]:
     """Numbers at which it failed for no simple reason, unless it succeeded with the same ones too."""
-    defined = {values for _, values in unexplained if None not in values} - {view.values for view in successes}
+    defined = {values for _, values in unexplained if None not in values} - {
+        view.values for view in successes
+    }
     points = frozenset(tuple(value for value in values if value is not None) for values in defined)
     return (Region(tuple(fluents), AllBut(points, len(fluents))),) if points else ()

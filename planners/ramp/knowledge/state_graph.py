@@ -1,4 +1,6 @@
-"""The states met on one map and the steps between them: observed ones, and those that a model predicts."""
+"""The states met on one map and the steps between them: observed ones, and those that a model
+predicts.
+"""
 
 from __future__ import annotations
 
@@ -57,19 +59,28 @@ class StateGraph:
         return self._calls.get(state, ())
 
     def shortest(
-        self, start: State, goal: Goal, model: NumericModel | None = None, *, below: int | None = None, time_limit: float = 5.0
+        self,
+        start: State,
+        goal: Goal,
+        model: NumericModel | None = None,
+        *,
+        below: int | None = None,
+        time_limit: float = 5.0,
     ) -> tuple[tuple[Ground, ...], tuple[State, ...]] | None:
-        """A path with the fewest steps, over observed edges and, with a model, all predicted ones between states that were met.
+        """A path with the fewest steps, over observed edges and, with a model, all predicted ones
+        between states that were met.
 
         Args:
             start: a state of the graph.
             goal: where to.
-            model: adds every offered action that the model thinks applicable and that leads to a state of the graph.
+            model: adds every offered action that the model thinks applicable and that leads to a
+                state of the graph.
             below: only paths with fewer steps than this.
             time_limit: seconds, after which the search gives up.
 
         Returns:
-            The actions in order and the state after each; None if there is no such path or the time is over.
+            The actions in order and the state after each; None if there is no such path or the time
+            is over.
         """
         end = time.monotonic() + time_limit
         came: dict[State, tuple[State, Ground] | None] = {start: None}
@@ -95,9 +106,13 @@ class StateGraph:
         edges = self._edges.get(state, {})
         yield from edges.items()
         if model is not None:
-            yield from self._predicted(state, model, [call for call in self.offered(state) if call not in edges])
+            yield from self._predicted(
+                state, model, [call for call in self.offered(state) if call not in edges]
+            )
 
-    def _predicted(self, state: State, model: NumericModel, calls: Iterable[Ground]) -> Iterator[tuple[Ground, State]]:
+    def _predicted(
+        self, state: State, model: NumericModel, calls: Iterable[Ground]
+    ) -> Iterator[tuple[Ground, State]]:
         for call in calls:
             action = model.actions.get(call[0])
             if action is not None and action.applicable(call[1:], state):
@@ -106,7 +121,9 @@ class StateGraph:
                     yield call, after
 
     @staticmethod
-    def _path(came: dict[State, tuple[State, Ground] | None], state: State) -> tuple[tuple[Ground, ...], tuple[State, ...]]:
+    def _path(
+        came: dict[State, tuple[State, Ground] | None], state: State
+    ) -> tuple[tuple[Ground, ...], tuple[State, ...]]:
         calls: list[Ground] = []
         states: list[State] = []
         while (step := came[state]) is not None:

@@ -1,4 +1,6 @@
-"""The offline crafting comparison: experts, actions split by constants, the grid for networks, learners, outcomes and tables."""
+"""The offline crafting comparison: experts, actions split by constants, the grid for networks,
+learners, outcomes and tables.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,27 @@ from hypothesis import strategies as st
 
 from benchmarks.crafting import networks as crafting_networks
 from benchmarks.crafting import offline as crafting_offline
-from benchmarks.crafting.experts import Expert, carried_out, declarations, problem_of, split, symbolic, vocabulary
-from benchmarks.crafting.networks import BEDROCK, GRID, LEARNERS, Transitions, into_grid, observed, offline_dqn, onto_map, steps_to_goal, transitions
+from benchmarks.crafting.experts import (
+    Expert,
+    carried_out,
+    declarations,
+    problem_of,
+    split,
+    symbolic,
+    vocabulary,
+)
+from benchmarks.crafting.networks import (
+    BEDROCK,
+    GRID,
+    LEARNERS,
+    Transitions,
+    into_grid,
+    observed,
+    offline_dqn,
+    onto_map,
+    steps_to_goal,
+    transitions,
+)
 from benchmarks.crafting.report import draw, enough, report, success
 from worldplan.envs.crafting.dynamics import dynamics_of
 from worldplan.envs.crafting.generator import generate
@@ -25,13 +46,18 @@ from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
 from worldplan.world_models.action_model.learner import learn
 
 KNOWLEDGE = ("nothing", "relevant", "resources")
-SWORD = CraftingMap("wooden_sword", 6, frozenset({8, 14}), table=20, agent=9, inventory=(0, 2, 1))  # craft at once
+SWORD = CraftingMap(
+    "wooden_sword", 6, frozenset({8, 14}), table=20, agent=9, inventory=(0, 2, 1)
+)  # craft at once
 
 
 @pytest.fixture(scope="module")
 def experts():
     """30 of each task."""
-    return {task: [Expert.on(one) for one in generate(task, 6, 30, np.random.default_rng(3))] for task in TASKS}
+    return {
+        task: [Expert.on(one) for one in generate(task, 6, 30, np.random.default_rng(3))]
+        for task in TASKS
+    }
 
 
 def learned(task, experts, knowledge):
@@ -56,7 +82,9 @@ def test_no_call_is_left_with_a_constant(experts):
     calls = ConstantCalls(vocabulary("pogo_stick"))
     before = [expert.trajectory() for expert in experts["pogo_stick"]]
     after = split(before, calls)
-    assert [calls.join(call) for one in after for call in one.calls] == [call for one in before for call in one.calls]
+    assert [calls.join(call) for one in after for call in one.calls] == [
+        call for one in before for call in one.calls
+    ]
     assert any("crafting_table" in call for one in before for call in one.calls)
     assert not any("crafting_table" in call[1:] for one in after for call in one.calls)
     assert [one.states for one in after] == [one.states for one in before]
@@ -65,7 +93,9 @@ def test_no_call_is_left_with_a_constant(experts):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("knowledge", KNOWLEDGE)
 def test_what_a_learned_model_allows_is_allowed_and_does_the_same(experts, task, knowledge):
-    """On random walks of other maps of two sizes; and each expert's own steps are allowed, bar excluded actions."""
+    """On random walks of other maps of two sizes; and each expert's own steps are allowed, bar
+    excluded actions.
+    """
     model, calls = learned(task, experts[task], knowledge)
     taken, generator = 0, np.random.default_rng(0)
     for size in (6, 7):
@@ -80,8 +110,12 @@ def test_what_a_learned_model_allows_is_allowed_and_does_the_same(experts, task,
                             taken += 1
                             number = dynamics.action_of(state, calls.join((action.name, *binding)))
                             assert dynamics.applicable(state, number)
-                            assert action.successor(binding, before) == symbolic(dynamics, dynamics.successor(state, number))
-                state = dynamics.successor(state, int(generator.choice(np.flatnonzero(dynamics.mask(state)))))
+                            assert action.successor(binding, before) == symbolic(
+                                dynamics, dynamics.successor(state, number)
+                            )
+                state = dynamics.successor(
+                    state, int(generator.choice(np.flatnonzero(dynamics.mask(state))))
+                )
                 if state.reached:
                     break
     assert taken > 10
@@ -96,7 +130,10 @@ def test_relevant_items_are_those_of_the_recipes(experts):
     _, calls = learned("pogo_stick", experts["pogo_stick"], "nothing")
     found = declarations("relevant", "pogo_stick", calls)
     assert found["tp_to-crafting_table-any"].precondition_fluents == ()
-    assert found["craft_tree_tap"].precondition_fluents == ("count_planks_in_inventory", "count_stick_in_inventory")
+    assert found["craft_tree_tap"].precondition_fluents == (
+        "count_planks_in_inventory",
+        "count_stick_in_inventory",
+    )
     assert declarations("resources", "pogo_stick", calls)["break"].effects == "increment"
 
 
@@ -115,7 +152,11 @@ def test_a_map_lies_in_the_corner_of_the_grid(seed, size):
     seen, plain = observed(dynamics, dynamics.start), dynamics.observe(dynamics.start)
     grid = seen[1 : 1 + GRID**2].reshape(GRID, GRID)
     np.testing.assert_array_equal(grid[:size, :size].ravel(), plain[1 : 1 + size**2])
-    assert (grid[size:] == BEDROCK).all() and (grid[:, size:] == BEDROCK).all() and (grid[:size, :size] < BEDROCK).all()
+    assert (
+        (grid[size:] == BEDROCK).all()
+        and (grid[:, size:] == BEDROCK).all()
+        and (grid[:size, :size] < BEDROCK).all()
+    )
     assert grid.ravel()[int(seen[-1])] == plain[0] and len(seen) == 3 + GRID**2 + 3
     if size == GRID:
         np.testing.assert_array_equal(seen, plain)
@@ -165,18 +206,24 @@ class Always(torch.nn.Module):
         self.action = action
 
     def forward(self, rows):
-        return torch.nn.functional.one_hot(torch.full((len(rows),), self.action), GRID**2 + 6).float()
+        return torch.nn.functional.one_hot(
+            torch.full((len(rows),), self.action), GRID**2 + 6
+        ).float()
 
 
 def test_steps_are_counted_and_bedrock_is_no_way_out():
     craft = into_grid(36 + 3, 6)
     assert steps_to_goal(Always(craft), [SWORD], 32) == [1]
     assert steps_to_goal(Always(GRID**2 - 1), [SWORD], 32) == [None]
-    assert steps_to_goal(Always(into_grid(36, 6)), [SWORD], 32) == [None]  # there is no tree to break
+    assert steps_to_goal(Always(into_grid(36, 6)), [SWORD], 32) == [
+        None
+    ]  # there is no tree to break
 
 
 def outcome(monkeypatch, plan, status="satisficing"):
-    monkeypatch.setattr(crafting_offline, "search", lambda *_, **__: PlanResult(plan, status, "search", 0.5))
+    monkeypatch.setattr(
+        crafting_offline, "search", lambda *_, **__: PlanResult(plan, status, "search", 0.5)
+    )
     model, calls = learned("wooden_sword", [Expert.on(SWORD)], "nothing")
     calls.split(("tp_to", "cell9", "cell1"))
     return crafting_offline.plan_and_play(model, calls, SWORD, 1.0)[:2]
@@ -199,11 +246,27 @@ def test_outcomes_of_planning(monkeypatch):
 def table_of(solved):
     """One method, 10 maps a seed; `solved` by (seed, trajectories)."""
     rows = [
-        {"task": "wooden_sword", "method": "nsam", "seed": seed, "trajectories": count, "size": 6, "maps": 10, "updates": 0, "solved": number,
-         "no_plan": 10 - number, "time_limit": 0, "too_long": 0, "false_plan": 0, "mean_ratio": 1.0, "worst_ratio": 1.5, "learn_seconds": 1.0,
-         "plan_seconds": 0.1, "slowest_plan": 0.2}
+        {
+            "task": "wooden_sword",
+            "method": "nsam",
+            "seed": seed,
+            "trajectories": count,
+            "size": 6,
+            "maps": 10,
+            "updates": 0,
+            "solved": number,
+            "no_plan": 10 - number,
+            "time_limit": 0,
+            "too_long": 0,
+            "false_plan": 0,
+            "mean_ratio": 1.0,
+            "worst_ratio": 1.5,
+            "learn_seconds": 1.0,
+            "plan_seconds": 0.1,
+            "slowest_plan": 0.2,
+        }
         for (seed, count), number in solved.items()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -218,17 +281,38 @@ def test_report_and_plot(tmp_path):
     found = success(table[table["trajectories"] == 1])
     assert found["mean"] == pytest.approx(60) and found["low"] < 60 < found["high"]
     text = report(table, 32)
-    assert "| Wooden Sword | NSAM + search | 5 |" in text and "| NSAM + search | 6 x 6 | 60.0 (" in text and "false plans: 0." in text
+    assert (
+        "| Wooden Sword | NSAM + search | 5 |" in text
+        and "| NSAM + search | 6 x 6 | 60.0 (" in text
+        and "false plans: 0." in text
+    )
     draw(table, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_rows_that_are_done_are_not_run_again():
-    options = argparse.Namespace(tasks=["wooden_sword"], counts=[1, 3], seeds=1, maps=3, methods=["nsam_resources"], time_limit=5.0, updates=1)
+    options = argparse.Namespace(
+        tasks=["wooden_sword"],
+        counts=[1, 3],
+        seeds=1,
+        maps=3,
+        methods=["nsam_resources"],
+        time_limit=5.0,
+        updates=1,
+    )
     rows = list(crafting_offline.missing(options, set()))
-    assert [(row["trajectories"], row["size"]) for row in rows] == [(count, size) for count in (1, 3) for size in (6, 10, 15)]
+    assert [(row["trajectories"], row["size"]) for row in rows] == [
+        (count, size) for count in (1, 3) for size in (6, 10, 15)
+    ]
     for row in rows:
-        assert sum(row[name] for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan")) == 3 and row["false_plan"] == 0
+        assert (
+            sum(row[name] for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan"))
+            == 3
+            and row["false_plan"] == 0
+        )
     done = {crafting_offline.key_of(row) for row in rows}
     assert list(crafting_offline.missing(options, done)) == []
-    assert [row["size"] for row in crafting_offline.missing(options, done - {crafting_offline.key_of(rows[1])})] == [10]
+    assert [
+        row["size"]
+        for row in crafting_offline.missing(options, done - {crafting_offline.key_of(rows[1])})
+    ] == [10]

@@ -1,4 +1,6 @@
-"""The loop-per-member peer of the benchmarks does the same work as the fused code: same candidates and scores, same losses and new weights."""
+"""The loop-per-member peer of the benchmarks does the same work as the fused code: same candidates
+and scores, same losses and new weights.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.modem.reference import LoopLearner, LoopPlanner, Networks, PlanningNoise, UpdateNoise
+from benchmarks.modem.reference import (
+    LoopLearner,
+    LoopPlanner,
+    Networks,
+    PlanningNoise,
+    UpdateNoise,
+)
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.replay import EpisodeReplay, Segment
@@ -20,18 +28,39 @@ from worldplan.world_models.latent.settings import LatentSettings
 
 SPACE = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
 PIXELS = gym.spaces.Dict(
-    {"image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8), "proprioception": gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)}
+    {
+        "image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8),
+        "proprioception": gym.spaces.Box(-np.inf, np.inf, (3,), np.float32),
+    }
 )
-SEARCH = ShootingSettings(samples=12, elites=4, iterations=1, horizon=3, temperature=2.0, scale="none", min_std=0.1, proposals=1.0, pick="best")
+SEARCH = ShootingSettings(
+    samples=12,
+    elites=4,
+    iterations=1,
+    horizon=3,
+    temperature=2.0,
+    scale="none",
+    min_std=0.1,
+    proposals=1.0,
+    pick="best",
+)
 SETTINGS = ModemSettings(
     latent=LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, members=3),
-    planning=PlanningSettings(search=SEARCH, terminal="max_other"), handover=HandoverSettings(clone_samples=4),
-    segment=3, batch=24, encoder_rate=1.0, imitation=0.0, percentile_scale=False, shift=0,
-)  # fmt: skip
+    planning=PlanningSettings(search=SEARCH, terminal="max_other"),
+    handover=HandoverSettings(clone_samples=4),
+    segment=3,
+    batch=24,
+    encoder_rate=1.0,
+    imitation=0.0,
+    percentile_scale=False,
+    shift=0,
+)
 
 
 def agent_of(settings: ModemSettings = SETTINGS, space: gym.Space = SPACE) -> Modem:
-    """An agent whose heads, zero at first, and layer norms say something, and whose slow copies are not its weights."""
+    """An agent whose heads, zero at first, and layer norms say something, and whose slow copies are
+    not its weights.
+    """
     agent = Modem(space, 2, settings, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -47,11 +76,23 @@ def segment_of(space: gym.Space) -> Segment:
     random, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
     replay = EpisodeReplay(space, 2, 200, 3)
     for terminated in (True, False):
-        observation: np.ndarray | dict[str, np.ndarray] = random.normal(size=(13, 5)).astype(np.float32)
+        observation: np.ndarray | dict[str, np.ndarray] = random.normal(size=(13, 5)).astype(
+            np.float32
+        )
         if isinstance(space, gym.spaces.Dict):
             image = random.integers(0, 256, (13, 2, 3, 64, 64), dtype=np.uint8)
-            observation = {"image": image, "proprioception": random.normal(size=(13, 3)).astype(np.float32)}
-        replay.add(Episode(observation, random.uniform(-1, 1, (12, 2)), random.normal(size=12), terminated=terminated))
+            observation = {
+                "image": image,
+                "proprioception": random.normal(size=(13, 3)).astype(np.float32),
+            }
+        replay.add(
+            Episode(
+                observation,
+                random.uniform(-1, 1, (12, 2)),
+                random.normal(size=12),
+                terminated=terminated,
+            )
+        )
     replay.prioritise(replay.draw(64, generator).index, torch.rand(64, generator=generator))
     segment = replay.draw(24, generator)
     assert segment.terminated.any() and len(segment.weight.unique()) > 3
@@ -68,7 +109,13 @@ def test_same_candidates_scores_and_decision(members: int) -> None:
         noise = PlanningNoise.draw(agent, torch.Generator().manual_seed(seed))
         action, candidates, scores = planner.decide(observation, noise)
         fused = LatentRollout(
-            agent.model, agent.model.encode(observation), 12, 3, agent.settings.discount, agent.settings.planning, torch.Generator().manual_seed(seed)
+            agent.model,
+            agent.model.encode(observation),
+            12,
+            3,
+            agent.settings.discount,
+            agent.settings.planning,
+            torch.Generator().manual_seed(seed),
         )
         actions, expected = fused(torch.zeros(1, 0, 3, 2))
         torch.testing.assert_close(candidates, actions[0])
@@ -77,8 +124,13 @@ def test_same_candidates_scores_and_decision(members: int) -> None:
         ours = ModemPlanner(agent)
         ours.reset(seed=seed)
         ours.generator = torch.Generator().manual_seed(seed)
-        ours.planned, ours.step = torch.ones(1, dtype=torch.bool), 1  # who acts is settled: all draws are the plan's
-        torch.testing.assert_close(torch.from_numpy(ours.plan_batch(observation.numpy())[0].action), action)
+        ours.planned, ours.step = (
+            torch.ones(1, dtype=torch.bool),
+            1,
+        )  # who acts is settled: all draws are the plan's
+        torch.testing.assert_close(
+            torch.from_numpy(ours.plan_batch(observation.numpy())[0].action), action
+        )
 
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
@@ -89,13 +141,22 @@ def test_same_losses_priorities_and_weights(space: gym.Space) -> None:
     for seed in range(2):
         noise = UpdateNoise.draw(agent, segment, torch.Generator().manual_seed(seed))
         figures, priority = learner.update(segment, noise, torch.Generator())
-        expected, expected_priority = agent.update(segment, optimizers, torch.Generator().manual_seed(seed))
+        expected, expected_priority = agent.update(
+            segment, optimizers, torch.Generator().manual_seed(seed)
+        )
         for name in ("consistency", "reward", "value", "loss"):
             assert figures[name] == pytest.approx(float(expected[name]), rel=1e-4)
             assert figures[name] > 1e-3
         torch.testing.assert_close(priority, expected_priority, rtol=1e-4, atol=1e-5)
     for mine, source in (
-        (learner.online, agent.model), (learner.slow, agent.target), (learner.clone, agent.clone), (learner.slow_clone, agent.clone_target)
-    ):  # fmt: skip
-        for (name, value), wanted in zip(mine.named_parameters(), Networks(source).parameters(), strict=True):
-            torch.testing.assert_close(value, wanted, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}")
+        (learner.online, agent.model),
+        (learner.slow, agent.target),
+        (learner.clone, agent.clone),
+        (learner.slow_clone, agent.clone_target),
+    ):
+        for (name, value), wanted in zip(
+            mine.named_parameters(), Networks(source).parameters(), strict=True
+        ):
+            torch.testing.assert_close(
+                value, wanted, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+            )

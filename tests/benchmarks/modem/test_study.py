@@ -15,7 +15,9 @@ from worldplan.milp.errors import CheckpointError
 ONE = Demonstrations(1, 0.05, 10_000)
 
 
-@pytest.mark.parametrize(("method", "count"), [("v2", 1), ("v1", 1), ("no_cloning", 1), ("no_demos", 0)])
+@pytest.mark.parametrize(
+    ("method", "count"), [("v2", 1), ("v1", 1), ("no_cloning", 1), ("no_demos", 0)]
+)
 def test_who_sees_demonstrations(method: str, count: int) -> None:
     assert len(task_of(Job("baselines", "PlanarPush", method, 0), {}, ONE).demonstrations) == count
 
@@ -29,7 +31,9 @@ def test_every_job_appears_once() -> None:
 def test_a_finished_run_is_read_unless_its_settings_were_others(tmp_path: Path) -> None:
     job, settings = Job("main", "PlanarPush", "v2", 0), method_settings("v2", 10_000)
     job.folder(tmp_path).mkdir(parents=True)
-    (job.folder(tmp_path) / "row.json").write_text(json.dumps({"settings": repr(settings), "figures": {"planner_success": 0.5}}))
+    (job.folder(tmp_path) / "row.json").write_text(
+        json.dumps({"settings": repr(settings), "figures": {"planner_success": 0.5}})
+    )
 
     def make() -> None:
         raise AssertionError("nothing is to be trained")
@@ -51,4 +55,8 @@ def test_ablation_switches_what_its_name_says(on: str) -> None:
 def test_baselines_neither_imitate_nor_draw_correlated_noise() -> None:
     for method in ("v1", "no_demos", "no_cloning"):
         settings = method_settings(method, 30_000)
-        assert (settings.imitation, settings.planning.correlation, settings.latent.members) == (0, 0, 1)
+        assert (settings.imitation, settings.planning.correlation, settings.latent.members) == (
+            0,
+            0,
+            1,
+        )

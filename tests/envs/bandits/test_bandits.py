@@ -12,7 +12,12 @@ from gymnasium.utils.env_checker import check_env
 
 from tests.places import SHARED_DATA
 from worldplan.envs.bandits.domains import DOMAINS, generate
-from worldplan.envs.bandits.environment import ArmDynamics, BanditEnv, BanditInstance, BanditVectorEnv
+from worldplan.envs.bandits.environment import (
+    ArmDynamics,
+    BanditEnv,
+    BanditInstance,
+    BanditVectorEnv,
+)
 from worldplan.envs.bandits.graphs import connected_piece, read_graph
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction, InfeasibleActionSet
 from worldplan.milp.sets.base import MEMORY, ActionSet, Budget
@@ -27,8 +32,12 @@ TUBE = SHARED_DATA / "tube"
 
 def small(arms: int = 3, states: int = 3) -> BanditInstance:
     generator = np.random.default_rng(1)
-    dynamics = ArmDynamics(generator.dirichlet(np.ones(states), (arms, 2, states)), generator.random((arms, states)))
-    return BanditInstance(dynamics, Budget(arms, arms), 5, generator.dirichlet(np.ones(states), arms))
+    dynamics = ArmDynamics(
+        generator.dirichlet(np.ones(states), (arms, 2, states)), generator.random((arms, states))
+    )
+    return BanditInstance(
+        dynamics, Budget(arms, arms), 5, generator.dirichlet(np.ones(states), arms)
+    )
 
 
 def test_transition_frequencies_follow_the_tables() -> None:
@@ -44,7 +53,10 @@ def test_transition_frequencies_follow_the_tables() -> None:
         actions = generator.integers(0, 2, (4000, 3))
         observation, reward, _, _, info = env.step(actions)
         np.add.at(counts, (arms, actions, before, observation["state"]), 1)
-        expected = [instance.dynamics.expected_reward(s, a) for s, a in zip(before[:5], actions[:5], strict=True)]
+        expected = [
+            instance.dynamics.expected_reward(s, a)
+            for s, a in zip(before[:5], actions[:5], strict=True)
+        ]
         np.testing.assert_allclose(reward[:5], expected)
         assert reward.mean() == pytest.approx(info["sampled_reward"].mean(), abs=0.05)
     seen = counts.sum(-1, keepdims=True)
@@ -66,8 +78,11 @@ def test_same_seed_same_luck_for_any_batch_and_policy(domain: str) -> None:
     whole = evaluate(NullPolicy(instance), BanditVectorEnv(instance, 4), 4, seed=7).step_reward
     for episode in range(4):
         env = BanditVectorEnv(instance, 1, first_episode=episode)
-        np.testing.assert_array_equal(evaluate(NullPolicy(instance), env, 1, seed=7).step_reward[0], whole[episode])
-    # another policy before or beside leaves the luck alone: the uniform draws do not depend on the actions
+        np.testing.assert_array_equal(
+            evaluate(NullPolicy(instance), env, 1, seed=7).step_reward[0], whole[episode]
+        )
+    # another policy before or beside leaves the luck alone: the uniform draws do not depend on the
+    # actions
     env = BanditVectorEnv(instance, 4)
     evaluate(RandomPolicy(instance), env, 4, seed=7)
     np.testing.assert_array_equal(evaluate(NullPolicy(instance), env, 4, seed=7).step_reward, whole)
@@ -107,7 +122,9 @@ def test_an_infeasible_action_is_refused() -> None:
         env.step(np.full((2, 10), 2))
 
 
-def test_checks_of_many_actions_agree_with_one_by_one_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_of_many_actions_agree_with_one_by_one_and_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     generator = np.random.default_rng(0)
     rows = generator.integers(0, 2, (200, 8))
     for actions in (Budget(8, 3), Budget(8, 3, exactly=True), Capacity(np.arange(2, 10), [6, 5])):
@@ -123,11 +140,21 @@ def test_checks_of_many_actions_agree_with_one_by_one_and_memory_is_bounded(monk
 
 
 def test_the_papers_constants() -> None:
-    kinds: dict[str, type[ActionSet]] = {"capacity": Capacity, "schedule": Schedule, "path": Path, "interventions": Budget, "budget": Budget}
+    kinds: dict[str, type[ActionSet]] = {
+        "capacity": Capacity,
+        "schedule": Schedule,
+        "path": Path,
+        "interventions": Budget,
+        "budget": Budget,
+    }
     for domain, kind in kinds.items():
         instance = generate(domain, 20, 5, seed=0)
         model = instance.dynamics
-        assert isinstance(instance.actions, kind) and instance.horizon == 20 and (model.arms, model.states) == (20, 4)
+        assert (
+            isinstance(instance.actions, kind)
+            and instance.horizon == 20
+            and (model.arms, model.states) == (20, 4)
+        )
         assert (instance.initial[:, 1] == 0.2).all() and (instance.initial[:, 0] == 0.8).all()
         good, bad = model.reward[:5], model.reward[5:]
         assert (good[:, :3] == (0.2, 0.15, 0.1)).all() and set(good[:, 3]) <= {4, 5, 6}
@@ -137,13 +164,22 @@ def test_the_papers_constants() -> None:
         np.testing.assert_allclose(model.transition[:, :, 3, 3], up)
         np.testing.assert_allclose(model.transition[:, :, 0, 0], 1 - up)
         if domain == "interventions":
-            assert instance.actions.size == 10 and instance.actions.least == instance.actions.most == 5
+            assert (
+                instance.actions.size == 10 and instance.actions.least == instance.actions.most == 5
+            )
             assert set(np.unique(model.effect)) == {0.0, 3.0}
             np.testing.assert_allclose(up[:, 0], 0.01)
             assert (np.diff(up, axis=1) >= 0).all() and up[0, 3] > 0.15 > 0.1 > up[0, 1]
         else:
-            assert (up[:, 0] >= 0).all() and (up[:, 0] <= 0.2).all() and (up[:, 1] >= 0.7).all() and (up[:, 1] <= 0.9).all()
-    capacity, schedule, path = (generate(domain, 20, 5, seed=0).actions for domain in ("capacity", "schedule", "path"))
+            assert (
+                (up[:, 0] >= 0).all()
+                and (up[:, 0] <= 0.2).all()
+                and (up[:, 1] >= 0.7).all()
+                and (up[:, 1] <= 0.9).all()
+            )
+    capacity, schedule, path = (
+        generate(domain, 20, 5, seed=0).actions for domain in ("capacity", "schedule", "path")
+    )
     assert (
         isinstance(capacity, Capacity)
         and set(np.asarray(capacity.costs)) <= set(range(2, 7))
@@ -154,13 +190,18 @@ def test_the_papers_constants() -> None:
     assert generate("budget", 6, 2, states=7).dynamics.states == 7
 
 
-@pytest.mark.parametrize(("domain", "arms", "budget"), [("knapsack", 5, 2), ("budget", 5, 6), ("budget", 0, 1), ("budget", 5, 0)])
+@pytest.mark.parametrize(
+    ("domain", "arms", "budget"),
+    [("knapsack", 5, 2), ("budget", 5, 6), ("budget", 0, 1), ("budget", 5, 0)],
+)
 def test_bad_domain_or_size(domain: str, arms: int, budget: int) -> None:
     with pytest.raises(ConfigError):
         generate(domain, arms, budget)
 
 
-@pytest.mark.parametrize(("law", "message"), [([0.5, 0.6], "sum to 1"), ([1.5, -0.5], ">= 0"), ([np.nan, 1.0], "NaN")])
+@pytest.mark.parametrize(
+    ("law", "message"), [([0.5, 0.6], "sum to 1"), ([1.5, -0.5], ">= 0"), ([np.nan, 1.0], "NaN")]
+)
 def test_bad_laws_are_refused(law: list[float], message: str) -> None:
     transition = np.full((2, 2, 2, 2), 0.5)
     transition[1, 0, 1] = law
@@ -171,8 +212,19 @@ def test_bad_laws_are_refused(law: list[float], message: str) -> None:
 @pytest.mark.skipif(not TUBE.is_dir(), reason="the London Underground data are not here")
 @pytest.mark.parametrize("nodes", [20, 100])
 def test_the_real_network(nodes: int) -> None:
-    instance = generate("path", nodes, 5, connections=str(TUBE / "london_connections.csv"), stations=str(TUBE / "london_stations.csv"), horizon=2)
-    assert isinstance(instance.actions, Path) and nx.is_connected(instance.actions.graph) and len(instance.arm_names) == nodes
+    instance = generate(
+        "path",
+        nodes,
+        5,
+        connections=str(TUBE / "london_connections.csv"),
+        stations=str(TUBE / "london_stations.csv"),
+        horizon=2,
+    )
+    assert (
+        isinstance(instance.actions, Path)
+        and nx.is_connected(instance.actions.graph)
+        and len(instance.arm_names) == nodes
+    )
     action = RandomPolicy(instance).act({})
     assert instance.actions.contains(action) and action.any()
 
@@ -191,7 +243,11 @@ def test_graphs_from_csv_and_what_is_wrong_with_them(tmp_path: File) -> None:
         Path(graph, "2", 4, 2)
     with pytest.raises(DatasetError, match="no such file"):
         read_graph(tmp_path / "none.csv")
-    for content, message in (("", "readable"), ("a\n1\n", "two columns"), ("a,b\n1,2\n3,\n", "line 3")):
+    for content, message in (
+        ("", "readable"),
+        ("a\n1\n", "two columns"),
+        ("a,b\n1,2\n3,\n", "line 3"),
+    ):
         links.write_text(content)
         with pytest.raises(DatasetError, match=message):
             read_graph(links)
@@ -207,4 +263,6 @@ def test_graphs_from_csv_and_what_is_wrong_with_them(tmp_path: File) -> None:
 
 def test_spaces_are_gymnasium_spaces() -> None:
     env = BanditEnv(small())
-    assert isinstance(env.observation_space, gym.spaces.Dict) and isinstance(env.action_space, gym.spaces.MultiBinary)
+    assert isinstance(env.observation_space, gym.spaces.Dict) and isinstance(
+        env.action_space, gym.spaces.MultiBinary
+    )

@@ -1,4 +1,6 @@
-"""The crafting tasks: against rules written out by hand, a PDDL simulator, published data and plain search."""
+"""The crafting tasks: against rules written out by hand, a PDDL simulator, published data and plain
+search.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,14 @@ from worldplan.envs.crafting.rules import GOAL, ITEMS, TASKS, CraftingCounts, Cr
 from worldplan.milp.errors import ConfigError, InfeasibleAction
 
 NAMES = {"wooden_sword": "WoodenSword", "pogo_stick": "PogoStick"}
-IDS = [f"worldplan/{NAMES[task]}{kind}-v0" for task in TASKS for kind in ("Basic", *(f"Map{size}" for size in SIZES))]
-SETTINGS = [(task, variant, False) for task in TASKS for variant in ("basic", "map")] + [("pogo_stick", "basic", True)]
+IDS = [
+    f"worldplan/{NAMES[task]}{kind}-v0"
+    for task in TASKS
+    for kind in ("Basic", *(f"Map{size}" for size in SIZES))
+]
+SETTINGS = [(task, variant, False) for task in TASKS for variant in ("basic", "map")] + [
+    ("pogo_stick", "basic", True)
+]
 DATA = TRAJECTORIES / "minecraft"
 MAP = CraftingMap("pogo_stick", 4, frozenset({1, 5}), table=10, agent=3, inventory=(1, 6, 2, 0, 0))
 SWORD = CraftingMap("wooden_sword", 4, frozenset({5}), table=6, agent=6, inventory=(0, 4, 0))
@@ -43,18 +51,31 @@ def instances(draw, task, variant, sizes=(2, 4), most=9):
     size = draw(st.integers(*sizes))
     cell = st.integers(0, size**2 - 1)
     table = draw(cell)
-    return CraftingMap(task, size, frozenset(draw(st.sets(cell, max_size=size**2)) - {table}), table, draw(cell), inventory)
+    return CraftingMap(
+        task,
+        size,
+        frozenset(draw(st.sets(cell, max_size=size**2)) - {table}),
+        table,
+        draw(cell),
+        inventory,
+    )
 
 
 def by_hand(symbols, call, tap_consumed):
-    """The rules once more, written out action by action after the paper's domains: the next (atoms, fluents), or None."""
+    """The rules once more, written out action by action after the paper's domains: the next (atoms,
+    fluents), or None.
+    """
     (atoms, fluents), (name, *cells) = symbols, call
     on_map = ("trees_in_map",) not in fluents
     held = {item: fluents.get((f"count_{item}_in_inventory",), 0) for item in ITEMS["pogo_stick"]}
     log, planks, stick, sack, tap = held.values()
     if cells and ("position", cells[0]) not in atoms:
         return None
-    tree = ("tree_cell", cells[0]) in atoms if on_map and cells else fluents.get(("trees_in_map",), 0) >= 1
+    tree = (
+        ("tree_cell", cells[0]) in atoms
+        if on_map and cells
+        else fluents.get(("trees_in_map",), 0) >= 1
+    )
     away = not on_map or ("position", "crafting_table") not in atoms
     possible, more = {
         "tp_to": (cells[0] != cells[1] if len(cells) == 2 else False, {}),
@@ -63,21 +84,37 @@ def by_hand(symbols, call, tap_consumed):
         "craft_plank": (log >= 1, {"log": -1, "planks": 4}),
         "craft_stick": (planks >= 2, {"planks": -2, "stick": 4}),
         "craft_wooden_sword": (away and planks >= 2 and stick >= 1, {"planks": -2, "stick": -1}),
-        "craft_tree_tap": (away and planks >= 5 and stick >= 1, {"planks": -5, "stick": -1, "tree_tap": 1}),
-        "place_tree_tap": (tree and tap >= 1, {"sack_polyisoprene_pellets": 1, "tree_tap": -1 if tap_consumed else 0}),
-        "craft_wooden_pogo": (away and planks >= 2 and stick >= 4 and sack >= 1, {"planks": -2, "stick": -4, "sack_polyisoprene_pellets": -1}),
+        "craft_tree_tap": (
+            away and planks >= 5 and stick >= 1,
+            {"planks": -5, "stick": -1, "tree_tap": 1},
+        ),
+        "place_tree_tap": (
+            tree and tap >= 1,
+            {"sack_polyisoprene_pellets": 1, "tree_tap": -1 if tap_consumed else 0},
+        ),
+        "craft_wooden_pogo": (
+            away and planks >= 2 and stick >= 4 and sack >= 1,
+            {"planks": -2, "stick": -4, "sack_polyisoprene_pellets": -1},
+        ),
     }[name]
     if not possible:
         return None
     after = set(atoms)
-    if name == "tp_to" or (on_map and name in ("craft_wooden_sword", "craft_tree_tap", "craft_wooden_pogo")):
-        after = after - {("position", cells[0])} | {("position", cells[1] if name == "tp_to" else "crafting_table")}
+    if name == "tp_to" or (
+        on_map and name in ("craft_wooden_sword", "craft_tree_tap", "craft_wooden_pogo")
+    ):
+        after = after - {("position", cells[0])} | {
+            ("position", cells[1] if name == "tp_to" else "crafting_table")
+        }
     if name == "break":
         after = after - {("tree_cell", cells[0])} | {("air_cell", cells[0])}
     if name in ("craft_wooden_sword", "craft_wooden_pogo"):
         after.add(("have_wooden_sword",) if name == "craft_wooden_sword" else ("have_pogo_stick",))
     keys = {"trees": ("trees_in_map",)} | {item: (f"count_{item}_in_inventory",) for item in held}
-    return frozenset(after), {**fluents, **{keys[item]: fluents[keys[item]] + by for item, by in more.items() if by}}
+    return frozenset(after), {
+        **fluents,
+        **{keys[item]: fluents[keys[item]] + by for item, by in more.items() if by},
+    }
 
 
 @pytest.mark.parametrize(("task", "variant", "tap_consumed"), SETTINGS)
@@ -89,7 +126,9 @@ def test_a_random_walk_follows_the_rules_written_out_by_hand(task, variant, tap_
     rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
     for _ in range(25):
         symbols = env.symbolic_state()
-        expected = [by_hand(symbols, env.call(action), tap_consumed) for action in range(env.action_space.n)]
+        expected = [
+            by_hand(symbols, env.call(action), tap_consumed) for action in range(env.action_space.n)
+        ]
         assert info["action_mask"].dtype == np.bool_
         np.testing.assert_array_equal(info["action_mask"], [one is not None for one in expected])
         if info["action_mask"].any() and rng.random() < 0.75:
@@ -107,7 +146,9 @@ def test_a_random_walk_follows_the_rules_written_out_by_hand(task, variant, tap_
 
 
 class PlanningProblem:
-    """An exported domain and problem in unified_planning, an implementation of PDDL that knows nothing of ours."""
+    """An exported domain and problem in unified_planning, an implementation of PDDL that knows
+    nothing of ours.
+    """
 
     def __init__(self, domain, problem):
         from unified_planning.engines.sequential_simulator import UPSequentialSimulator
@@ -132,7 +173,10 @@ class PlanningProblem:
 
     def apply(self, call):
         """Carries an action out if it is applicable, and says whether it was."""
-        action, objects = self.problem.action(call[0]), [self.problem.object(name) for name in call[1:]]
+        action, objects = (
+            self.problem.action(call[0]),
+            [self.problem.object(name) for name in call[1:]],
+        )
         possible = self.simulator.is_applicable(self.state, action, objects)
         if possible:
             self.state = self.simulator.apply(self.state, action, objects)
@@ -145,9 +189,18 @@ class PlanningProblem:
 @pytest.mark.parametrize(("task", "variant", "tap_consumed"), SETTINGS)
 def test_the_exported_pddl_and_the_environment_agree(task, variant, tap_consumed):
     rng = np.random.default_rng(3)
-    drawn = generate(task, 5, 3, rng) if variant == "map" else generate_counts(task, 6, 3, rng, tap_consumed)
+    drawn = (
+        generate(task, 5, 3, rng)
+        if variant == "map"
+        else generate_counts(task, 6, 3, rng, tap_consumed)
+    )
     full = (8, 9, 9, 0, 0)[: len(ITEMS[task])]
-    drawn = [*drawn, CraftingMap(task, 3, frozenset({0, 7}), 4, 4, full) if variant == "map" else CraftingCounts(task, 2, full)]
+    drawn = [
+        *drawn,
+        CraftingMap(task, 3, frozenset({0, 7}), 4, 4, full)
+        if variant == "map"
+        else CraftingCounts(task, 2, full),
+    ]
     applied = won = 0
     for instance in drawn:
         env = CraftingEnv(task, variant, instance, tap_consumed=tap_consumed)
@@ -159,8 +212,14 @@ def test_the_exported_pddl_and_the_environment_agree(task, variant, tap_consumed
         for step in range(40):
             if step < 20:  # first wander, then solve it from where that led, if it can be solved
                 mask = env.action_masks()
-                often = np.flatnonzero(mask) if mask.any() and rng.random() < 0.6 else np.arange(len(mask))
-                action = int(rng.choice(often[-8:] if rng.random() < 0.7 else often))  # recipes come last
+                often = (
+                    np.flatnonzero(mask)
+                    if mask.any() and rng.random() < 0.6
+                    else np.arange(len(mask))
+                )
+                action = int(
+                    rng.choice(often[-8:] if rng.random() < 0.7 else often)
+                )  # recipes come last
             elif not plan:
                 break
             else:
@@ -185,7 +244,9 @@ def _from_here(env):
     state = env.state
     if env.variant == "basic":
         return CraftingCounts(env.task, state.trees, state.inventory)
-    return CraftingMap(env.task, env.size, state.trees, env.instance.table, state.position, state.inventory)
+    return CraftingMap(
+        env.task, env.size, state.trees, env.instance.table, state.position, state.inventory
+    )
 
 
 def test_no_teleport_from_elsewhere_in_pddl_and_no_gym_action_for_it():
@@ -194,14 +255,23 @@ def test_no_teleport_from_elsewhere_in_pddl_and_no_gym_action_for_it():
     planning = PlanningProblem(domain_pddl("pogo_stick", "map"), problem_pddl(MAP))
     for start, end in itertools.product(env.objects, repeat=2):
         assert planning.simulator.is_applicable(
-            planning.state, planning.problem.action("tp_to"), [planning.problem.object(start), planning.problem.object(end)]
+            planning.state,
+            planning.problem.action("tp_to"),
+            [planning.problem.object(start), planning.problem.object(end)],
         ) == (start == "cell3" != end)
         if start == "cell3":
             assert env.call(env.action_of(("tp_to", start, end))) == ("tp_to", start, end)
         else:
             with pytest.raises(InfeasibleAction, match="stands on cell3"):
                 env.action_of(("tp_to", start, end))
-    for call in (("break", "cell1"), ("tp_to", "cell3"), ("fly",), ("tp_to", "cell3", "cell99"), ("craft_plank", "cell3"), ("break",)):
+    for call in (
+        ("break", "cell1"),
+        ("tp_to", "cell3"),
+        ("fly",),
+        ("tp_to", "cell3", "cell99"),
+        ("craft_plank", "cell3"),
+        ("break",),
+    ):
         with pytest.raises(InfeasibleAction):
             env.action_of(call)
 
@@ -234,9 +304,16 @@ def test_the_dataset_replays_with_a_consumed_tap_and_no_plan_in_it_beats_the_ora
     assert len(files) > 50
     for file in files:
         states = re.findall(r"\(:(?:init|state) .*", file.read_text())
-        calls = [tuple(call.split()) for call in re.findall(r"\(operator: \((.*?)\)\)", file.read_text())]
+        calls = [
+            tuple(call.split()) for call in re.findall(r"\(operator: \((.*?)\)\)", file.read_text())
+        ]
         trees, *inventory = read(states[0])
-        env = CraftingEnv("pogo_stick", "basic", CraftingCounts("pogo_stick", trees, tuple(inventory)), tap_consumed=True)
+        env = CraftingEnv(
+            "pogo_stick",
+            "basic",
+            CraftingCounts("pogo_stick", trees, tuple(inventory)),
+            tap_consumed=True,
+        )
         observation, _ = env.reset(seed=0)
         for call, state in zip(calls, states[1:], strict=True):
             observation, _, terminated, _, info = env.step(env.action_of(call))
@@ -247,7 +324,9 @@ def test_the_dataset_replays_with_a_consumed_tap_and_no_plan_in_it_beats_the_ora
 
 
 def plain_search(dynamics):
-    """Length of a shortest plan by breadth-first search on full states. A second sack is never needed, so more of them are cut."""
+    """Length of a shortest plan by breadth-first search on full states. A second sack is never
+    needed, so more of them are cut.
+    """
     most_sacks = max((2, *dynamics.start.inventory[3:4]))
     frontier, seen, length = [dynamics.start], {dynamics.start}, 0
     while frontier:
@@ -268,11 +347,15 @@ def plain_search(dynamics):
 def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
     found = []
 
-    @settings(max_examples=25 if variant == "map" else 60, deadline=None, derandomize=True, database=None)
+    @settings(
+        max_examples=25 if variant == "map" else 60, deadline=None, derandomize=True, database=None
+    )
     @given(instances(task, variant, sizes=(2, 2) if task == "pogo_stick" else (2, 3), most=5))
     def compare(instance):
         plan = shortest_plan(instance, tap_consumed)
-        assert (None if plan is None else len(plan)) == plain_search(dynamics_of(instance, tap_consumed))
+        assert (None if plan is None else len(plan)) == plain_search(
+            dynamics_of(instance, tap_consumed)
+        )
         found.append(plan)
         if plan is None:
             return
@@ -280,7 +363,9 @@ def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
         env.reset(seed=0)
         steps = [env.step(action) for action in plan]
         assert all(info["applied"] for *_, info in steps)
-        assert [terminated for _, _, terminated, _, _ in steps] == [False] * (len(plan) - 1) + [True]
+        assert [terminated for _, _, terminated, _, _ in steps] == [False] * (len(plan) - 1) + [
+            True
+        ]
 
     compare()
     assert None in found
@@ -288,19 +373,33 @@ def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
 
 
 def test_known_optima():
-    """From nothing, with five trees, the basic pogo stick takes 11 actions; standing at the table the sword needs a step away first."""
+    """From nothing, with five trees, the basic pogo stick takes 11 actions; standing at the table
+    the sword needs a step away first.
+    """
     for tap_consumed in (False, True):
         assert len(shortest_plan(CraftingCounts("pogo_stick", 5, (0,) * 5), tap_consumed)) == 11
     assert len(shortest_plan(SWORD)) == 3
     assert len(shortest_plan(CraftingMap("wooden_sword", 4, frozenset({5}), 6, 7, (0, 4, 0)))) == 2
     assert shortest_plan(CraftingMap("wooden_sword", 4, frozenset(), 6, 7, (0, 3, 0))) is None
-    assert shortest_plan(CraftingCounts("pogo_stick", 0, (5 * 10**5, 5 * 10**5, 5 * 10**5, 0, 5 * 10**5))) is None
-    assert len(shortest_plan(CraftingMap("pogo_stick", 2, frozenset({0, 1, 2}), 3, 3, (0, 9, 0, 0, 1)))) == 4, "no air: a tree is away too"
+    assert (
+        shortest_plan(
+            CraftingCounts("pogo_stick", 0, (5 * 10**5, 5 * 10**5, 5 * 10**5, 0, 5 * 10**5))
+        )
+        is None
+    )
+    assert (
+        len(
+            shortest_plan(CraftingMap("pogo_stick", 2, frozenset({0, 1, 2}), 3, 3, (0, 9, 0, 0, 1)))
+        )
+        == 4
+    ), "no air: a tree is away too"
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_generated_maps_look_like_the_papers(size):
-    """Their instances: trees 2.9 / 12.1 / 29.6 on average, at most 4 / 21 / 49; shortest plans 6.4 / 6.8 / 6.7 (pogo) and 2.5 (sword)."""
+    """Their instances: trees 2.9 / 12.1 / 29.6 on average, at most 4 / 21 / 49; shortest plans 6.4
+    / 6.8 / 6.7 (pogo) and 2.5 (sword).
+    """
     pogo = generate("pogo_stick", size, 100, np.random.default_rng(1))
     sword = generate("wooden_sword", size, 100, np.random.default_rng(2))
     assert len(set(pogo)) == len(set(sword)) == 100
@@ -313,8 +412,13 @@ def test_generated_maps_look_like_the_papers(size):
     assert statistics.mean(plans) == pytest.approx(2.5, abs=0.25)
     assert set(plans) <= {2, 3, 4, 5}
     for one in pogo + sword:
-        in_front = [cell + row * size for cell in one.trees for row in range(3)] + [one.table, one.table + size]
-        assert len(in_front) == len(set(in_front)), "what is in front of a tree or the table is free"
+        in_front = [cell + row * size for cell in one.trees for row in range(3)] + [
+            one.table,
+            one.table + size,
+        ]
+        assert len(in_front) == len(set(in_front)), (
+            "what is in front of a tree or the table is free"
+        )
         assert one.agent not in {*one.trees, one.table}
         for cell in (*one.trees, one.table, one.agent):
             assert 1 <= cell % size <= size - 2 and 1 <= cell // size <= size - 3
@@ -323,12 +427,18 @@ def test_generated_maps_look_like_the_papers(size):
 
 
 def test_generation_repeats_and_knows_when_there_are_no_more():
-    assert generate("pogo_stick", 6, 5, np.random.default_rng(7)) == generate("pogo_stick", 6, 5, np.random.default_rng(7))
-    assert generate("pogo_stick", 6, 5, np.random.default_rng(7)) != generate("pogo_stick", 6, 5, np.random.default_rng(8))
+    assert generate("pogo_stick", 6, 5, np.random.default_rng(7)) == generate(
+        "pogo_stick", 6, 5, np.random.default_rng(7)
+    )
+    assert generate("pogo_stick", 6, 5, np.random.default_rng(7)) != generate(
+        "pogo_stick", 6, 5, np.random.default_rng(8)
+    )
     counts = generate_counts("wooden_sword", 5, 100, np.random.default_rng(0))
     assert len(set(counts)) == 100
     with pytest.raises(ConfigError, match="different solvable instances"):
-        generate_counts("wooden_sword", 5, 400, np.random.default_rng(0))  # 9 x 9 inventories, up to 3 trees
+        generate_counts(
+            "wooden_sword", 5, 400, np.random.default_rng(0)
+        )  # 9 x 9 inventories, up to 3 trees
     with pytest.raises(ConfigError, match="5 x 5"):
         generate("pogo_stick", 4, 1, np.random.default_rng(0))
 
@@ -345,14 +455,18 @@ def test_gymnasium_and_stable_baselines_accept_every_registered_environment(name
         env.reset(seed=4)
         for _ in range(30):  # through the passive checker
             mask = env.get_wrapper_attr("action_masks")()
-            _, _, terminated, truncated, _ = env.step(env.action_space.sample(mask=mask.astype(np.int8)))
+            _, _, terminated, truncated, _ = env.step(
+                env.action_space.sample(mask=mask.astype(np.int8))
+            )
             if terminated or truncated:
                 env.reset()
         assert isinstance(env.render(), str)
     size = {"Map6": 36, "Map10": 100, "Map15": 225}.get(re.search(r"(Map\d+|Basic)", name)[1])
     pogo = "Pogo" in name
     assert env.action_space.n == ((6 if pogo else 4) if size is None else size + (6 if pogo else 4))
-    assert env.observation_space.shape == ((7 if pogo else 5) if size is None else size + (8 if pogo else 6),)
+    assert env.observation_space.shape == (
+        (7 if pogo else 5) if size is None else size + (8 if pogo else 6),
+    )
 
 
 def test_rendering_passes_the_checker_too():
@@ -406,8 +520,14 @@ def test_an_inapplicable_action_only_costs_a_step_and_the_limit_truncates():
 def test_the_goal_terminates_and_is_no_truncation():
     env = CraftingEnv("wooden_sword", "map", SWORD, max_steps=3)
     env.reset(seed=0)
-    results = [env.step(action) for action in (TP + 2, 0, TP + 3)]  # sticks, step away, sword: the last step is also the limit
-    assert [result[1:4] for result in results] == [(0.0, False, False), (0.0, False, False), (1.0, True, False)]
+    results = [
+        env.step(action) for action in (TP + 2, 0, TP + 3)
+    ]  # sticks, step away, sword: the last step is also the limit
+    assert [result[1:4] for result in results] == [
+        (0.0, False, False),
+        (0.0, False, False),
+        (1.0, True, False),
+    ]
     assert results[-1][4]["is_success"] and not results[0][4]["is_success"]
     assert ("position", "crafting_table") in env.symbolic_state()[0]
     with pytest.raises(gym.error.ResetNeeded):
@@ -462,7 +582,12 @@ def test_bad_reset_options_and_actions_are_told():
     env = CraftingEnv("pogo_stick", "map", MAP)
     with pytest.raises(gym.error.ResetNeeded):
         env.action_masks()
-    for options in ({"maps": MAP}, {"map": SWORD}, {"map": None}, {"map": generate("pogo_stick", 6, 1, np.random.default_rng(0))[0]}):
+    for options in (
+        {"maps": MAP},
+        {"map": SWORD},
+        {"map": None},
+        {"map": generate("pogo_stick", 6, 1, np.random.default_rng(0))[0]},
+    ):
         with pytest.raises(ConfigError):
             env.reset(options=options)
     env.reset(seed=0)
@@ -487,7 +612,14 @@ def test_bad_reset_options_and_actions_are_told():
     ],
 )
 def test_bad_maps_are_told(change):
-    good = {"task": "pogo_stick", "size": 4, "trees": [1, 5], "table": 10, "agent": np.int64(3), "inventory": [1, 6, 2, 0, 0]}
+    good = {
+        "task": "pogo_stick",
+        "size": 4,
+        "trees": [1, 5],
+        "table": 10,
+        "agent": np.int64(3),
+        "inventory": [1, 6, 2, 0, 0],
+    }
     assert CraftingMap(**good) == MAP, "lists and numpy numbers will do"
     with pytest.raises(ConfigError):
         CraftingMap(**{**good, **change})
@@ -506,14 +638,22 @@ def test_pictures_show_the_state():
     np.testing.assert_array_equal(first[24:48, 24:48], first[:24, 24:48], "trees look alike")
     env.step(5)
     moved = env.render()
-    changed = {(row // 24, column // 24) for row, column in zip(*np.nonzero((first != moved).any(-1)), strict=True)}
+    changed = {
+        (row // 24, column // 24)
+        for row, column in zip(*np.nonzero((first != moved).any(-1)), strict=True)
+    }
     assert changed == {(0, 3), (1, 1)}, "the agent left one cell and came to another"
     env.step(BREAK)
     assert (env.render()[24 * 4 :] != moved[24 * 4 :]).any(), "one log more"
     basic = CraftingEnv("pogo_stick", "basic", MAP.counted(), render_mode="rgb_array")
     basic.reset(seed=0)
     assert basic.render().shape == (2 * 24, 4 * 48, 3)
-    large = CraftingEnv("wooden_sword", "basic", CraftingCounts("wooden_sword", 10**5, (0, 0, 0)), render_mode="rgb_array")
+    large = CraftingEnv(
+        "wooden_sword",
+        "basic",
+        CraftingCounts("wooden_sword", 10**5, (0, 0, 0)),
+        render_mode="rgb_array",
+    )
     large.reset(seed=0)
     assert large.render().shape == (2 * 24, 4 * 48, 3)
 

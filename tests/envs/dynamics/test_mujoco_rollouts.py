@@ -22,16 +22,31 @@ from worldplan.envs.dynamics.mujoco import MujocoDynamics, Step
 from worldplan.envs.dynamics.mujoco_tasks import Layout
 from worldplan.milp.errors import ConfigError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning", "ignore:.*out of date.*:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*is out of date:DeprecationWarning", "ignore:.*out of date.*:UserWarning"
+)
 
-FORMULAS = ("Hopper", "HalfCheetah", "Walker2d", "Swimmer", "InvertedPendulum", "InvertedDoublePendulum")
+FORMULAS = (
+    "Hopper",
+    "HalfCheetah",
+    "Walker2d",
+    "Swimmer",
+    "InvertedPendulum",
+    "InvertedDoublePendulum",
+)
 OWN_CODE = ("Ant", "Humanoid", "HumanoidStandup")
-TASKS = [f"{name}-{version}" for name in FORMULAS + OWN_CODE for version in ("v4", "v5")] + ["Reacher-v4", "Reacher-v5", "Pusher-v5"]
+TASKS = [f"{name}-{version}" for name in FORMULAS + OWN_CODE for version in ("v4", "v5")] + [
+    "Reacher-v4",
+    "Reacher-v5",
+    "Pusher-v5",
+]
 ENDING = ("Hopper", "Walker2d", "Inverted", "Ant", "Humanoid-")
 
 
 class LazyHopper(HopperEnv):
-    """A user's own task: paid for standing high, shown its height twice, ends when it leaves the start."""
+    """A user's own task: paid for standing high, shown its height twice, ends when it leaves the
+    start.
+    """
 
     def _get_obs(self) -> Any:
         return np.concatenate((super()._get_obs(), self.data.qpos[1:2] ** 2))
@@ -39,7 +54,13 @@ class LazyHopper(HopperEnv):
     def step(self, action: Any) -> Any:
         _, reward, _, _, info = super().step(action)
         tip = self.data.geom("foot_geom").xpos[0]  # as the engine left it
-        return self._get_obs(), 0.5 * reward + tip + self.data.qpos[1], bool(abs(self.data.qpos[0]) > 0.002), False, info
+        return (
+            self._get_obs(),
+            0.5 * reward + tip + self.data.qpos[1],
+            bool(abs(self.data.qpos[0]) > 0.002),
+            False,
+            info,
+        )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,7 +85,9 @@ def dynamics(task: str, threads: int = 1) -> MujocoDynamics:
 
 
 def visited(task: str, count: int, **kwargs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """An environment, states that a random policy meets in it (also fallen ones), and actions up to half past their limits."""
+    """An environment, states that a random policy meets in it (also fallen ones), and actions up to
+    half past their limits.
+    """
     env: Any = gym.make(task, **kwargs).unwrapped
     generator = np.random.default_rng(1)
     states, actions = [], []
@@ -86,7 +109,9 @@ def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> Step:
         env.set_state(state[: env.model.nq], state[env.model.nq :])
         env.data.qacc_warmstart[:] = 0
         observation, reward, terminated, _, _ = env.step(action)
-        rows.append((observation, reward, terminated, np.concatenate((env.data.qpos, env.data.qvel))))
+        rows.append(
+            (observation, reward, terminated, np.concatenate((env.data.qpos, env.data.qvel)))
+        )
     observations, rewards, ends, following = (np.array(part) for part in zip(*rows, strict=True))
     return Step(observations, rewards, ends, following)
 
@@ -98,13 +123,16 @@ def assert_equal(found: Step, expected: Step, tolerance: float = 1e-10) -> None:
     np.testing.assert_array_equal(found.terminated, expected.terminated)
 
 
-# --- equality with the environment ---------------------------------------------------------------------------------
+# --- equality with the environment ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_step_is_the_environments_step(task: str) -> None:
     env, states, actions = visited(task, 30)
-    for precise in (actions, actions.astype(np.float32)):  # the reward depends on the precision of the action
+    for precise in (
+        actions,
+        actions.astype(np.float32),
+    ):  # the reward depends on the precision of the action
         expected = one_by_one(env, states, precise)
         assert_equal(dynamics(task).step_numpy(states, precise), expected)
     if task.startswith(ENDING):
@@ -113,16 +141,49 @@ def test_a_step_is_the_environments_step(task: str) -> None:
 
 
 KWARGS: list[tuple[str, dict[str, Any]]] = [
-    ("Hopper-v5", {"forward_reward_weight": 2.0, "ctrl_cost_weight": 0.3, "healthy_reward": 5.0, "healthy_state_range": (-100.0, 1.0)}),
-    ("Hopper-v5", {"terminate_when_unhealthy": False, "healthy_state_range": (-1.0, 100.0), "frame_skip": 2}),
-    ("Hopper-v4", {"terminate_when_unhealthy": False, "exclude_current_positions_from_observation": False}),
-    ("Walker2d-v5", {"healthy_z_range": (1.1, 1.3), "exclude_current_positions_from_observation": False}),
-    ("HalfCheetah-v5", {"frame_skip": 1, "ctrl_cost_weight": 0.7, "exclude_current_positions_from_observation": False}),
-    ("Swimmer-v5", {"exclude_current_positions_from_observation": False, "forward_reward_weight": 3.0}),
+    (
+        "Hopper-v5",
+        {
+            "forward_reward_weight": 2.0,
+            "ctrl_cost_weight": 0.3,
+            "healthy_reward": 5.0,
+            "healthy_state_range": (-100.0, 1.0),
+        },
+    ),
+    (
+        "Hopper-v5",
+        {"terminate_when_unhealthy": False, "healthy_state_range": (-1.0, 100.0), "frame_skip": 2},
+    ),
+    (
+        "Hopper-v4",
+        {"terminate_when_unhealthy": False, "exclude_current_positions_from_observation": False},
+    ),
+    (
+        "Walker2d-v5",
+        {"healthy_z_range": (1.1, 1.3), "exclude_current_positions_from_observation": False},
+    ),
+    (
+        "HalfCheetah-v5",
+        {
+            "frame_skip": 1,
+            "ctrl_cost_weight": 0.7,
+            "exclude_current_positions_from_observation": False,
+        },
+    ),
+    (
+        "Swimmer-v5",
+        {"exclude_current_positions_from_observation": False, "forward_reward_weight": 3.0},
+    ),
     ("InvertedDoublePendulum-v5", {"healthy_reward": 3.0}),
     ("Reacher-v5", {"reward_dist_weight": 2.0, "reward_control_weight": 0.1}),
-    ("Pusher-v5", {"reward_near_weight": 2.0, "reward_dist_weight": 3.0, "reward_control_weight": 0.5}),
-    ("Ant-v5", {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.1, "main_body": 3}),
+    (
+        "Pusher-v5",
+        {"reward_near_weight": 2.0, "reward_dist_weight": 3.0, "reward_control_weight": 0.5},
+    ),
+    (
+        "Ant-v5",
+        {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.1, "main_body": 3},
+    ),
 ]
 
 
@@ -132,7 +193,11 @@ def test_keyword_arguments_of_the_environment_count(task: str, kwargs: dict[str,
     expected = one_by_one(env, states, actions)
     assert_equal(MujocoDynamics(task, threads=1, **kwargs).step_numpy(states, actions), expected)
     plain = one_by_one(visited(task, 1)[0], states, actions)
-    assert plain.reward.shape != expected.reward.shape or np.abs(plain.reward - expected.reward).max() > 1e-3 or "exclude" in str(kwargs)
+    assert (
+        plain.reward.shape != expected.reward.shape
+        or np.abs(plain.reward - expected.reward).max() > 1e-3
+        or "exclude" in str(kwargs)
+    )
 
 
 @pytest.mark.parametrize("task", ["LazyHopper-v0", "PaidHopper-v0"])
@@ -142,7 +207,9 @@ def test_a_users_own_class_runs_its_own_code(task: str) -> None:
     found = dynamics(task, 2).step_numpy(states, actions)
     assert_equal(found, expected)
     assert not dynamics(task).vectorised
-    assert np.abs(found.reward - dynamics("Hopper-v5").step_numpy(states, actions).reward).min() > 1e-3
+    assert (
+        np.abs(found.reward - dynamics("Hopper-v5").step_numpy(states, actions).reward).min() > 1e-3
+    )
 
 
 def test_constraint_forces_of_the_double_pendulum_are_the_engines() -> None:
@@ -161,7 +228,16 @@ def test_results_depend_neither_on_threads_nor_on_the_order_of_rows(task: str) -
     assert_equal(two, alone, tolerance=0)
     order = np.random.default_rng(0).permutation(21)
     mixed = dynamics(task, 2).step_numpy(states[order], actions[order])
-    assert_equal(mixed, Step(alone.observation[order], alone.reward[order], alone.terminated[order], alone.state[order]), tolerance=0)
+    assert_equal(
+        mixed,
+        Step(
+            alone.observation[order],
+            alone.reward[order],
+            alone.terminated[order],
+            alone.state[order],
+        ),
+        tolerance=0,
+    )
 
 
 @pytest.mark.parametrize("task", ["Walker2d-v5", "Ant-v5"])
@@ -169,7 +245,10 @@ def test_a_batch_may_be_empty_or_smaller_than_the_threads(task: str) -> None:
     _, states, actions = visited(task, 1)
     for count in (0, 1):
         step = dynamics(task, 2).step_numpy(states[:count], actions[:count])
-        assert step.observation.shape == (count, dynamics(task).observation_size) and step.state.shape == (count, dynamics(task).state_size)
+        assert step.observation.shape == (
+            count,
+            dynamics(task).observation_size,
+        ) and step.state.shape == (count, dynamics(task).state_size)
 
 
 def test_long_batches_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +263,9 @@ def test_a_trajectory_carries_the_state() -> None:
     model, env = dynamics("Walker2d-v5"), gym.make("Walker2d-v5").unwrapped
     _, state = model.reset(1, torch.Generator().manual_seed(3))
     env.reset(seed=0)
-    actions = torch.rand((30, 1, model.action_size), generator=torch.Generator().manual_seed(4)) * 2 - 1
+    actions = (
+        torch.rand((30, 1, model.action_size), generator=torch.Generator().manual_seed(4)) * 2 - 1
+    )
     expected = state.numpy()
     for action in actions:
         prediction = model.step(torch.zeros(1, model.observation_size), action, state=state)
@@ -198,25 +279,36 @@ def test_predictions_have_the_types_of_the_interface() -> None:
     model = dynamics("Hopper-v5")
     _, states, actions = visited("Hopper-v5", 6)
     exact = model.step_numpy(states, actions)
-    found = model.step(torch.empty(6, 11), torch.from_numpy(actions), state=torch.from_numpy(states), members=True)
+    found = model.step(
+        torch.empty(6, 11), torch.from_numpy(actions), state=torch.from_numpy(states), members=True
+    )
     assert isinstance(model, DynamicsModel)
-    assert (model.observation_size, model.action_size, model.state_size, model.env_id) == (11, 3, 12, "Hopper-v5")
+    assert (model.observation_size, model.action_size, model.state_size, model.env_id) == (
+        11,
+        3,
+        12,
+        "Hopper-v5",
+    )
     assert found.members is None and found.state is not None
-    assert [found.next_observation.dtype, found.reward.dtype, found.terminated.dtype, found.state.dtype] == [
-        torch.float32,
-        torch.float32,
-        torch.bool,
-        torch.float64,
-    ]
-    np.testing.assert_array_equal(found.next_observation.numpy(), exact.observation.astype(np.float32))
+    assert [
+        found.next_observation.dtype,
+        found.reward.dtype,
+        found.terminated.dtype,
+        found.state.dtype,
+    ] == [torch.float32, torch.float32, torch.bool, torch.float64]
+    np.testing.assert_array_equal(
+        found.next_observation.numpy(), exact.observation.astype(np.float32)
+    )
     np.testing.assert_array_equal(found.reward.numpy(), exact.reward.astype(np.float32))
 
 
-# --- numbers that blow up ------------------------------------------------------------------------------------------
+# --- numbers that blow up -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", ["HalfCheetah-v5", "Reacher-v5", "Ant-v5"])
-def test_a_row_that_blows_up_ends_and_shows_it(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_blows_up_ends_and_shows_it(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # the engine writes its log where it runs
     _, states, actions = visited(task, 6)
     clean = dynamics(task).step_numpy(states, actions)
@@ -226,12 +318,16 @@ def test_a_row_that_blows_up_ends_and_shows_it(task: str, tmp_path: Path, monkey
     found = dynamics(task).step_numpy(states, actions)
     lost = np.array([False, True, False, True, True, False])
     assert found.terminated[lost].all()
-    for part, whole in ((found.observation, clean.observation), (found.reward[:, None], clean.reward[:, None]), (found.state, clean.state)):
+    for part, whole in (
+        (found.observation, clean.observation),
+        (found.reward[:, None], clean.reward[:, None]),
+        (found.state, clean.state),
+    ):
         assert np.isnan(part[lost]).all()
         np.testing.assert_array_equal(part[~lost], whole[~lost])
 
 
-# --- observations, start states ------------------------------------------------------------------------------------
+# --- observations, start states -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -242,7 +338,9 @@ def test_start_states_and_what_is_seen_of_them(task: str) -> None:
     again = model.reset(40, torch.Generator().manual_seed(0))
     torch.testing.assert_close((observation, state), again, rtol=0, atol=0)
     assert not torch.equal(state, model.reset(40)[1])
-    model.step(observation, torch.ones(40, model.action_size), state=state)  # leaves forces behind, which must not show
+    model.step(
+        observation, torch.ones(40, model.action_size), state=state
+    )  # leaves forces behind, which must not show
     np.testing.assert_array_equal(model.observe(state).numpy(), observation.numpy())
     for row in range(3):
         env.reset(seed=0)
@@ -250,7 +348,9 @@ def test_start_states_and_what_is_seen_of_them(task: str) -> None:
         np.testing.assert_allclose(observation[row].numpy(), env._get_obs(), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if not task.startswith((*OWN_CODE, "Reacher-v4"))])
+@pytest.mark.parametrize(
+    "task", [task for task in TASKS if not task.startswith((*OWN_CODE, "Reacher-v4"))]
+)
 def test_start_states_are_drawn_as_the_environment_draws_them(task: str) -> None:
     env: Any = gym.make(task).unwrapped
     env.reset(seed=0)
@@ -258,19 +358,28 @@ def test_start_states_are_drawn_as_the_environment_draws_them(task: str) -> None
     for _ in range(300):
         env.reset()
         drawn.append(np.concatenate((env.data.qpos, env.data.qvel)))
-    expected, found = np.array(drawn), dynamics(task).reset(3000, torch.Generator().manual_seed(1))[1].numpy()
+    expected, found = (
+        np.array(drawn),
+        dynamics(task).reset(3000, torch.Generator().manual_seed(1))[1].numpy(),
+    )
     spread = expected.std(axis=0)
-    assert (np.abs(found.mean(axis=0) - expected.mean(axis=0)) <= 5 * spread / np.sqrt(300) + 1e-12).all()
+    assert (
+        np.abs(found.mean(axis=0) - expected.mean(axis=0)) <= 5 * spread / np.sqrt(300) + 1e-12
+    ).all()
     np.testing.assert_allclose(found.std(axis=0), spread, rtol=0.13, atol=1e-12)
     # uniform noise is bounded at 1.73 standard deviations, normal noise is not
     peaks = np.abs(found - found.mean(axis=0)).max(axis=0) > 2.5 * spread + 1e-12
-    np.testing.assert_array_equal(peaks, np.abs(expected - expected.mean(axis=0)).max(axis=0) > 2.2 * spread + 1e-12)
+    np.testing.assert_array_equal(
+        peaks, np.abs(expected - expected.mean(axis=0)).max(axis=0) > 2.2 * spread + 1e-12
+    )
 
 
-# --- from observations to states -----------------------------------------------------------------------------------
+# --- from observations to states ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if not task.startswith("Pusher")] + ["PaidHopper-v0"])
+@pytest.mark.parametrize(
+    "task", [task for task in TASKS if not task.startswith("Pusher")] + ["PaidHopper-v0"]
+)
 def test_an_observation_gives_its_state_back(task: str) -> None:
     model = dynamics(task)
     _, states, _ = visited(task, 20)
@@ -286,16 +395,25 @@ def test_an_observation_gives_its_state_back(task: str) -> None:
     other=arrays(np.float64, (4, 9), elements=st.floats(-30, 30)),
     skip=st.integers(0, 2),
 )
-def test_what_is_seen_comes_from_the_observation_and_the_rest_from_like(state: np.ndarray, other: np.ndarray, skip: int) -> None:
+def test_what_is_seen_comes_from_the_observation_and_the_rest_from_like(
+    state: np.ndarray, other: np.ndarray, skip: int
+) -> None:
     layout = Layout(nq=5, nv=4, skip=skip, clip=10.0)
     np.testing.assert_array_equal(layout.state_of(layout.observe(state), state), state)
-    alone, helped = layout.state_of(layout.observe(state), None), layout.state_of(layout.observe(state), other)
+    alone, helped = (
+        layout.state_of(layout.observe(state), None),
+        layout.state_of(layout.observe(state), other),
+    )
     np.testing.assert_array_equal(alone[:, :skip], 0)
     np.testing.assert_array_equal(helped[:, :skip], other[:, :skip])
     np.testing.assert_array_equal(helped[:, skip:5], state[:, skip:5])
     np.testing.assert_array_equal(alone[:, 5:], state[:, 5:].clip(-10, 10))
-    for seen, hint, taken in zip(alone[:, 5:].flat, other[:, 5:].flat, helped[:, 5:].flat, strict=True):
-        assert taken == (hint if (seen == 10 and hint >= 10) or (seen == -10 and hint <= -10) else seen)
+    for seen, hint, taken in zip(
+        alone[:, 5:].flat, other[:, 5:].flat, helped[:, 5:].flat, strict=True
+    ):
+        assert taken == (
+            hint if (seen == 10 and hint >= 10) or (seen == -10 and hint <= -10) else seen
+        )
 
 
 def test_a_clipped_velocity_is_lost_without_like() -> None:
@@ -304,7 +422,10 @@ def test_a_clipped_velocity_is_lost_without_like() -> None:
     assert (np.abs(states[:, 9:]) > 10).any()
     state, action = torch.from_numpy(states), torch.from_numpy(actions)
     seen = model.observe(state)
-    truth, rebuilt, blind = (model.step(seen, action, state=s).reward for s in (state, model.state_of(seen, state), model.state_of(seen)))
+    truth, rebuilt, blind = (
+        model.step(seen, action, state=s).reward
+        for s in (state, model.state_of(seen, state), model.state_of(seen))
+    )
     assert (truth - rebuilt).abs().median() < 1e-5 and (truth - blind).abs().max() > 0.01
 
 
@@ -314,16 +435,25 @@ def test_a_task_that_hides_its_state_says_so(task: str) -> None:
         dynamics(task).state_of(torch.zeros(2, dynamics(task).observation_size))
 
 
-# --- misuse --------------------------------------------------------------------------------------------------------
+# --- misuse ---------------------------------------------------------------------------------------
 
 
 def test_misuse_is_named_in_one_line() -> None:
     model = dynamics("Hopper-v5")
     good = torch.zeros(2, 12, dtype=torch.float64)
     for call, words in (
-        (lambda: model.step(torch.zeros(2, 11), torch.zeros(2, 3)), "need the simulator state.*state_of"),
-        (lambda: model.step(torch.zeros(2, 11), torch.zeros(2, 3), state=good[:, :11]), r"states have shape \(2, 11\)"),
-        (lambda: model.step(torch.zeros(2, 11), torch.zeros(3, 3), state=good), r"actions have shape \(3, 3\)"),
+        (
+            lambda: model.step(torch.zeros(2, 11), torch.zeros(2, 3)),
+            "need the simulator state.*state_of",
+        ),
+        (
+            lambda: model.step(torch.zeros(2, 11), torch.zeros(2, 3), state=good[:, :11]),
+            r"states have shape \(2, 11\)",
+        ),
+        (
+            lambda: model.step(torch.zeros(2, 11), torch.zeros(3, 3), state=good),
+            r"actions have shape \(3, 3\)",
+        ),
         (lambda: model.observe(good[0]), "states have shape"),
         (lambda: model.state_of(torch.zeros(2, 12)), "observations have shape"),
         (lambda: MujocoDynamics("Hopper-v5", threads=0), "threads = 0"),
@@ -337,7 +467,7 @@ def test_misuse_is_named_in_one_line() -> None:
         assert "\n" not in str(caught.value)
 
 
-# --- between learned and true --------------------------------------------------------------------------------------
+# --- between learned and true ---------------------------------------------------------------------
 
 
 class Guess:
@@ -346,11 +476,22 @@ class Guess:
     observation_size, action_size, state_size = 11, 3, 0
 
     def step(
-        self, observation: Tensor, action: Tensor, *, state: Tensor | None = None, generator: torch.Generator | None = None, members: bool = False
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        members: bool = False,
     ) -> Prediction:
-        said = Members(torch.randn((3, len(action), 12), generator=generator), torch.rand((3, len(action), 12), generator=generator))
+        said = Members(
+            torch.randn((3, len(action), 12), generator=generator),
+            torch.rand((3, len(action), 12), generator=generator),
+        )
         following = observation + 0.1 * said.mean[0, :, :11] + action.sum(dim=1, keepdim=True)
-        return Prediction(following, said.mean[0, :, 11], following[:, 0] > 1.3, None, said if members else None)
+        return Prediction(
+            following, said.mean[0, :, 11], following[:, 0] > 1.3, None, said if members else None
+        )
 
 
 def ends_high(observation: Tensor, action: Tensor, following: Tensor) -> Tensor:
@@ -358,11 +499,26 @@ def ends_high(observation: Tensor, action: Tensor, following: Tensor) -> Tensor:
 
 
 def mixed_step(share: float) -> tuple[Prediction, Prediction, Prediction]:
-    """What the mixture, the learned and the true model make of the same rows and the same random numbers."""
+    """What the mixture, the learned and the true model make of the same rows and the same random
+    numbers.
+    """
     _, states, actions = visited("Hopper-v5", 12)
-    true, state, action = dynamics("Hopper-v5"), torch.from_numpy(states), torch.from_numpy(actions.astype(np.float32))
+    true, state, action = (
+        dynamics("Hopper-v5"),
+        torch.from_numpy(states),
+        torch.from_numpy(actions.astype(np.float32)),
+    )
     models: list[DynamicsModel] = [MixedDynamics(Guess(), true, share, ends_high), Guess(), true]
-    found = [model.step(true.observe(state), action, state=state, generator=torch.Generator().manual_seed(5), members=True) for model in models]
+    found = [
+        model.step(
+            true.observe(state),
+            action,
+            state=state,
+            generator=torch.Generator().manual_seed(5),
+            members=True,
+        )
+        for model in models
+    ]
     return found[0], found[1], found[2]
 
 
@@ -382,7 +538,12 @@ def test_the_ends_of_the_mixture_are_the_models_themselves(share: float) -> None
 
 def test_between_the_ends_everything_is_on_the_line() -> None:
     found, learned, true = mixed_step(0.25)
-    assert found.state is not None and true.state is not None and found.members is not None and learned.members is not None
+    assert (
+        found.state is not None
+        and true.state is not None
+        and found.members is not None
+        and learned.members is not None
+    )
     line = 0.75 * learned.next_observation + 0.25 * true.next_observation
     torch.testing.assert_close(found.next_observation, line)
     torch.testing.assert_close(found.reward, 0.75 * learned.reward + 0.25 * true.reward)
@@ -392,33 +553,51 @@ def test_between_the_ends_everything_is_on_the_line() -> None:
     assert torch.equal(found.state[:, 0], true.state[:, 0])
     torch.testing.assert_close(found.state[:, 1:6], line[:, :5].double(), rtol=1e-5, atol=1e-5)
     free = line[:, 5:].abs() < 10
-    torch.testing.assert_close(found.state[:, 6:][free], line[:, 5:][free].double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found.state[:, 6:][free], line[:, 5:][free].double(), rtol=1e-5, atol=1e-5
+    )
     disagreement, before = (members.mean.std(dim=0) for members in (found.members, learned.members))
     torch.testing.assert_close(disagreement, 0.75 * before)
     torch.testing.assert_close(found.members.variance, 0.75**2 * learned.members.variance)
     torch.testing.assert_close(
-        found.members.mean.mean(0), 0.75 * learned.members.mean.mean(0) + 0.25 * torch.cat((true.next_observation, true.reward[:, None]), 1)
+        found.members.mean.mean(0),
+        0.75 * learned.members.mean.mean(0)
+        + 0.25 * torch.cat((true.next_observation, true.reward[:, None]), 1),
     )
 
 
-def test_a_simulator_that_blows_up_ends_the_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulator_that_blows_up_ends_the_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     true = dynamics("Hopper-v5")
     observation, state = true.reset(3)
     state[1, 8:] = 5e9
-    found = MixedDynamics(Guess(), true, 0.5, ends_high).step(observation, torch.full((3, 3), -1.0), state=state)
-    assert found.terminated.tolist() == [False, True, False] and not found.next_observation[1].isfinite().any()
+    found = MixedDynamics(Guess(), true, 0.5, ends_high).step(
+        observation, torch.full((3, 3), -1.0), state=state
+    )
+    assert (
+        found.terminated.tolist() == [False, True, False]
+        and not found.next_observation[1].isfinite().any()
+    )
 
 
 def test_settings_of_the_mixture_are_checked() -> None:
     true = dynamics("Hopper-v5")
-    assert [MixedDynamics(Guess(), true, share, ends_high).state_size for share in (0, 0.5, 1)] == [0, 12, 12]
+    assert [MixedDynamics(Guess(), true, share, ends_high).state_size for share in (0, 0.5, 1)] == [
+        0,
+        12,
+        12,
+    ]
     for call, words in (
         (lambda: MixedDynamics(Guess(), true, 1.5), "share = 1.5"),
         (lambda: MixedDynamics(Guess(), true, 0.5), "termination function"),
         (lambda: MixedDynamics(Guess(), dynamics("Walker2d-v5"), 1), "sizes"),
         (lambda: MixedDynamics(true, true, 0.5, ends_high), "state of its own"),
-        (lambda: MixedDynamics(Guess(), true, 1).step(torch.zeros(1, 11), torch.zeros(1, 3)), "simulator state"),
+        (
+            lambda: MixedDynamics(Guess(), true, 1).step(torch.zeros(1, 11), torch.zeros(1, 3)),
+            "simulator state",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             call()

@@ -1,4 +1,6 @@
-"""Environments in another interpreter: the same numbers as in this one, one line for every failure, no process left over."""
+"""Environments in another interpreter: the same numbers as in this one, one line for every failure,
+no process left over.
+"""
 
 from __future__ import annotations
 
@@ -127,17 +129,23 @@ def assert_same(found: Any, wanted: Any) -> None:
         assert found == wanted and isinstance(found, bool) == isinstance(wanted, bool | np.bool_)
 
 
-# --- the same as here ----------------------------------------------------------------------------------------------
+# --- the same as here -----------------------------------------------------------------------------
 
 
 def test_equal_to_the_environment_in_this_process(factory: str) -> None:
     options = {"start": np.array([1.0, -2.0, 0.5]), "render_mode": "rgb_array"}
     there, here = IsolatedEnv(sys.executable, factory, options), find(factory)(**options)
-    assert there.observation_space == here.observation_space and there.action_space == here.action_space
+    assert (
+        there.observation_space == here.observation_space
+        and there.action_space == here.action_space
+    )
     assert there.render_mode == here.render_mode and there.metadata == here.metadata
     generator = np.random.default_rng(0)
     for seed, shift in ((3, None), (None, {"shift": np.ones(3)}), (3, {"shift": 2.0})):
-        found, wanted = there.reset(seed=seed or 9, options=shift), here.reset(seed=seed or 9, options=shift)
+        found, wanted = (
+            there.reset(seed=seed or 9, options=shift),
+            here.reset(seed=seed or 9, options=shift),
+        )
         assert_same(found[0], wanted[0])
         over = False
         while not over:
@@ -153,7 +161,10 @@ def test_equal_to_the_environment_in_this_process(factory: str) -> None:
 
 
 def test_equal_for_a_registered_environment() -> None:
-    there, here = IsolatedEnv(sys.executable, "gymnasium:make", {"id": "Pendulum-v1", "g": 5.0}), gym.make("Pendulum-v1", g=5.0)
+    there, here = (
+        IsolatedEnv(sys.executable, "gymnasium:make", {"id": "Pendulum-v1", "g": 5.0}),
+        gym.make("Pendulum-v1", g=5.0),
+    )
     assert_same(there.reset(seed=1)[0], here.reset(seed=1)[0])
     for action in np.linspace(-2, 2, 20, dtype=np.float32)[:, None]:
         found, wanted = there.step(action), here.step(action)
@@ -196,7 +207,7 @@ def test_actions_that_do_not_fit(factory: str) -> None:
     env.close()
 
 
-# --- failures ------------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------
 
 
 def test_an_error_there_is_one_line_here_and_does_no_harm(factory: str) -> None:
@@ -214,7 +225,9 @@ def test_death(lonely: str, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"step: its process died \(exit status 7\)"):
         env.step(DIE)
     for dead in (env, sibling):
-        with pytest.raises(EnvironmentFailed, match="reset: its process has ended: make a new environment"):
+        with pytest.raises(
+            EnvironmentFailed, match="reset: its process has ended: make a new environment"
+        ):
             dead.reset(seed=0)
         dead.close()
     new = IsolatedEnv(sys.executable, lonely)
@@ -229,14 +242,18 @@ def test_hang(lonely: str) -> None:
     pid = env.call("pid")
     env.reset(seed=0)
     env._timeout = 0.5
-    with pytest.raises(EnvironmentFailed, match=r"step: no answer within 0.5 s, its process was ended"):
+    with pytest.raises(
+        EnvironmentFailed, match=r"step: no answer within 0.5 s, its process was ended"
+    ):
         env.step(HANG)
     assert gone(pid)
     with pytest.raises(EnvironmentFailed, match="has ended"):
         env.step(CALM)
 
 
-def test_an_interrupted_request_ends_the_child(lonely: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_request_ends_the_child(
+    lonely: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = IsolatedEnv(sys.executable, lonely)
     pid = env.call("pid")
     env.reset(seed=0)
@@ -269,10 +286,16 @@ def test_ctrl_c_is_left_to_this_process(factory: str) -> None:
         ("no/such/file.py:Example", {}, "FileNotFoundError: .*no/such/file.py"),
         (None, {"fake": 1}, "TypeError: .* unexpected keyword argument 'fake'"),
         (None, {"start": object()}, "object cannot be passed between processes"),
-        ("gymnasium:make", {"id": "CartPole-v1"}, r"TypeError: space Discrete\(2\) cannot be passed"),
+        (
+            "gymnasium:make",
+            {"id": "CartPole-v1"},
+            r"TypeError: space Discrete\(2\) cannot be passed",
+        ),
     ],
 )
-def test_what_cannot_be_made(factory: str, named: str | None, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_made(
+    factory: str, named: str | None, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         IsolatedEnv(sys.executable, named or factory, options)
     assert "\n" not in str(caught.value)
@@ -283,11 +306,13 @@ def test_interpreters_that_are_none(factory: str, tmp_path: Path) -> None:
         IsolatedEnv(tmp_path / "python9", factory)
     false = shutil.which("false")
     assert false is not None
-    with pytest.raises(ConfigError, match=r"its process died \(exit status 1\).* interpreter .*false"):
+    with pytest.raises(
+        ConfigError, match=r"its process died \(exit status 1\).* interpreter .*false"
+    ):
         IsolatedEnv(false, factory)
 
 
-# --- nothing is left -----------------------------------------------------------------------------------------------
+# --- nothing is left ------------------------------------------------------------------------------
 
 
 def test_the_last_one_ends_the_child(lonely: str) -> None:
@@ -321,16 +346,22 @@ def test_the_child_ends_with_its_parent(lonely: str, end: str) -> None:
         "import os, sys\nfrom worldplan.envs.isolated.client import IsolatedEnv\n"
         f"env = IsolatedEnv(sys.executable, {lonely!r})\nprint(env.call('pid'), flush=True)\n{end}\n"
     )
-    parent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    parent = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert gone(int(parent.stdout))
 
 
-# --- messages ------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 def test_messages_hold_numbers_only() -> None:
     codec = Codec()
-    message = {"a": np.zeros((0, 3)), "b": [np.array(True), np.int64(3), float("nan")], "c": np.arange(6, dtype=">i2").reshape(2, 3).T}
+    message = {
+        "a": np.zeros((0, 3)),
+        "b": [np.array(True), np.int64(3), float("nan")],
+        "c": np.arange(6, dtype=">i2").reshape(2, 3).T,
+    }
     sent = codec.encode(message)
     length, _ = PREFIX.unpack_from(sent)
     found = codec.decode(sent[PREFIX.size : PREFIX.size + length], sent[PREFIX.size + length :])
@@ -348,15 +379,29 @@ def test_messages_hold_numbers_only() -> None:
 
 
 def test_the_server_needs_little_and_nobody_pickles() -> None:
-    for path, allowed in ((Path(worldplan.envs.isolated.client.__file__), {"worldplan"}), (Path(find.__code__.co_filename), set())):
+    for path, allowed in (
+        (Path(worldplan.envs.isolated.client.__file__), {"worldplan"}),
+        (Path(find.__code__.co_filename), set()),
+    ):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        names |= {
+            str(node.module).split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        }
         assert names <= set(sys.stdlib_module_names) | {"gymnasium", "numpy"} | allowed
         assert not names & {"pickle", "marshal", "shelve", "multiprocessing", "copyreg"}
 
 
-def test_search_paths_of_this_process_do_not_reach_the_child(lonely: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_paths_of_this_process_do_not_reach_the_child(
+    lonely: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "numpy.py").write_text("raise RuntimeError('the wrong one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     IsolatedEnv(sys.executable, lonely).close()

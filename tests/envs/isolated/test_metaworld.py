@@ -1,4 +1,6 @@
-"""Meta-World in an interpreter of its own; most tests need one: make metaworld, then set WORLDPLAN_METAWORLD_PYTHON."""
+"""Meta-World in an interpreter of its own; most tests need one: make metaworld, then set
+WORLDPLAN_METAWORLD_PYTHON.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def env() -> Iterator[gym.Env]:
     made.close()
 
 
-def played(env: gym.Env, seed: int, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[bool]]:
+def played(
+    env: gym.Env, seed: int, actions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[bool]]:
     """Observations, rewards, infos and ends of one episode of given actions."""
     observation, info = env.reset(seed=seed)
     observations, rewards, infos, ends = [observation], [], [info], []
@@ -53,7 +57,9 @@ def test_without_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
         gym.make(NAME)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("metaworld") is not None, reason="this interpreter has Meta-World")
+@pytest.mark.skipif(
+    importlib.util.find_spec("metaworld") is not None, reason="this interpreter has Meta-World"
+)
 def test_interpreter_without_metaworld() -> None:
     with pytest.raises(ConfigError, match="No module named 'metaworld'"):
         metaworld(python=sys.executable)
@@ -61,15 +67,23 @@ def test_interpreter_without_metaworld() -> None:
 
 @needs_metaworld
 def test_unknown_task() -> None:
-    with pytest.raises(ConfigError, match="task 'fly-v3' is not in Meta-World; choose one of assembly-v3, "):
+    with pytest.raises(
+        ConfigError, match="task 'fly-v3' is not in Meta-World; choose one of assembly-v3, "
+    ):
         gym.make(NAME, task="fly-v3")
 
 
 @needs_metaworld
 def test_an_episode(env: gym.Env) -> None:
-    """Of the scripted policy: fixed length, reward 1 while solved, success latched, and the same again in a used and in a new environment."""
+    """Of the scripted policy: fixed length, reward 1 while solved, success latched, and the same
+    again in a used and in a new environment.
+    """
     found = env.unwrapped.call("demonstrate", seed=7, noise=0.1)  # type: ignore[attr-defined]
-    assert found["success"] and found["observation"].shape == (101, 39) and found["action"].shape == (100, 4)
+    assert (
+        found["success"]
+        and found["observation"].shape == (101, 39)
+        and found["action"].shape == (100, 4)
+    )
     assert found["observation"].dtype == np.float32 and np.abs(found["action"]).max() <= 1
     new = gym.make(NAME, task="push-v3")
     for other in (env, new):
@@ -79,7 +93,10 @@ def test_an_episode(env: gym.Env) -> None:
         assert ends == [False] * 99 + [True] and set(rewards) == {0.0, 1.0}
         solved = np.array([info["solved"] for info in infos[1:]])
         np.testing.assert_array_equal(solved, rewards == 1)
-        np.testing.assert_array_equal([info["is_success"] for info in infos], np.append(False, np.logical_or.accumulate(solved)))
+        np.testing.assert_array_equal(
+            [info["is_success"] for info in infos],
+            np.append(False, np.logical_or.accumulate(solved)),
+        )
         assert observations[0] in other.observation_space
     new.close()
 
@@ -110,8 +127,13 @@ def test_demonstrations(env: gym.Env) -> None:
     found = collect_metaworld_demonstrations("push-v3", 2, noise=0.1, seed=3).episodes
     again = collect_metaworld_demonstrations("push-v3", 1, noise=0.1, seed=3).episodes
     np.testing.assert_array_equal(found[0].action, again[0].action)
-    assert all(episode.success and len(episode) == 100 and episode.reward.max() == 1 for episode in found)
-    tries = [env.unwrapped.call("demonstrate", seed=derived_seed(3, trial) % 2**31, noise=0.1) for trial in range(10)]  # type: ignore[attr-defined]
+    assert all(
+        episode.success and len(episode) == 100 and episode.reward.max() == 1 for episode in found
+    )
+    tries = [
+        env.unwrapped.call("demonstrate", seed=derived_seed(3, trial) % 2**31, noise=0.1)
+        for trial in range(10)
+    ]  # type: ignore[attr-defined]
     kept = [one["action"] for one in tries if one["success"]][:2]
     np.testing.assert_array_equal(np.stack([episode.action for episode in found]), np.stack(kept))
 
@@ -120,17 +142,40 @@ def test_demonstrations(env: gym.Env) -> None:
 def test_collected_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a training reads them, unless it is of another task."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    assert main(["data", "collect", "MetaWorld/push-v3", "--demonstrator", "scripted", "--episodes", "1", "--seed", "3"]) == 0
-    (found,) = modem_task(NAME, {"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0").demonstrations
+    assert (
+        main(
+            [
+                "data",
+                "collect",
+                "MetaWorld/push-v3",
+                "--demonstrator",
+                "scripted",
+                "--episodes",
+                "1",
+                "--seed",
+                "3",
+            ]
+        )
+        == 0
+    )
+    (found,) = modem_task(
+        NAME, {"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0"
+    ).demonstrations
     (same,) = collect_metaworld_demonstrations("push-v3", 1, seed=3).episodes
     np.testing.assert_array_equal(found.action, same.action)
-    with pytest.raises(DatasetError, match="collected with task push-v3, but the task has assembly-v3"):
+    with pytest.raises(
+        DatasetError, match="collected with task push-v3, but the task has assembly-v3"
+    ):
         modem_task(NAME, {"task": "assembly-v3"}, "worldplan/metaworld-push-v3-scripted-v0")
 
 
-@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"noise": -0.1}, {"noise": float("nan")}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"episodes": 0}, {"noise": -0.1}, {"noise": float("nan")}, {"seed": -1}]
+)
 def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="give at least 1 episode, and noise and seed of 0 or more"):
+    with pytest.raises(
+        ConfigError, match="give at least 1 episode, and noise and seed of 0 or more"
+    ):
         collect_metaworld_demonstrations("push-v3", **({"episodes": 1} | wrong))
 
 
@@ -143,7 +188,12 @@ class Clumsy:
     def call(self, name: str, seed: int, noise: float) -> dict[str, Any]:
         self.calls += 1
         success = self.calls % self.every == 0
-        return {"observation": np.zeros((3, 1)), "action": np.full((2, 1), self.calls), "reward": np.zeros(2), "success": success}
+        return {
+            "observation": np.zeros((3, 1)),
+            "action": np.full((2, 1), self.calls),
+            "reward": np.zeros(2),
+            "success": success,
+        }
 
     def close(self) -> None:
         self.closed = True
@@ -152,9 +202,14 @@ class Clumsy:
 def test_failures_are_left_out_and_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     player = Clumsy(every=4)
     monkeypatch.setattr(metaworld_demonstrations, "metaworld", lambda task, python: player)
-    assert [episode.action[0, 0] for episode in collect_metaworld_demonstrations("push-v3", 3).episodes] == [4, 8, 12]
+    assert [
+        episode.action[0, 0] for episode in collect_metaworld_demonstrations("push-v3", 3).episodes
+    ] == [4, 8, 12]
     assert player.closed
     player.every, player.closed = 1000, False
-    with pytest.raises(DatasetError, match="push-v3: only 0 of 20 tries with noise 0.5 were successes: lower the noise"):
+    with pytest.raises(
+        DatasetError,
+        match="push-v3: only 0 of 20 tries with noise 0.5 were successes: lower the noise",
+    ):
         collect_metaworld_demonstrations("push-v3", 3, noise=0.5)
     assert player.closed

@@ -1,4 +1,6 @@
-"""Manipulation: the interface, the action pipeline, counting, forces, the two push tasks and their demonstrators, pictures, errors."""
+"""Manipulation: the interface, the action pipeline, counting, forces, the two push tasks and their
+demonstrators, pictures, errors.
+"""
 
 import os
 import subprocess
@@ -46,17 +48,34 @@ def play(env: gymnasium.Env, actions: np.ndarray, seed: int) -> tuple[np.ndarray
 
 
 def noise(env: gymnasium.Env, steps: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (steps, *env.action_space.shape)).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .uniform(-1, 1, (steps, *env.action_space.shape))
+        .astype(np.float32)
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space")  # velocities have no bound
-@pytest.mark.parametrize(("task", "size", "steps"), [("PlanarPush", 5, 50), ("InclinePush", 3, 50), ("BinPick", 6, 100), ("UprightPivot", 6, 120)])
+@pytest.mark.parametrize(
+    ("task", "size", "steps"),
+    [("PlanarPush", 5, 50), ("InclinePush", 3, 50), ("BinPick", 6, 100), ("UprightPivot", 6, 120)],
+)
 def test_interface(task: str, size: int, steps: int) -> None:
     env = make(task, observation="state")
-    assert env.action_space.shape == (size,) and env.spec is not None and env.spec.max_episode_steps == steps
+    assert (
+        env.action_space.shape == (size,)
+        and env.spec is not None
+        and env.spec.max_episode_steps == steps
+    )
     check_env(env.unwrapped, skip_render_check=True)
     _, info = env.reset(seed=0)
-    assert info == {"is_success": False, "solved": False, "contact_force": 0.0, "contact_violation": False, "saturation": False}
+    assert info == {
+        "is_success": False,
+        "solved": False,
+        "contact_force": 0.0,
+        "contact_violation": False,
+        "saturation": False,
+    }
     ends = [env.unwrapped.step(action)[2:4] for action in noise(env, steps)]
     assert ends == [(False, False)] * (steps - 1) + [(False, True)]
 
@@ -77,7 +96,9 @@ def test_vectorised_environments_play_like_single_ones(task: str) -> None:
     actions = noise(single, 10)
     for action in actions:
         observation, _, _, _, infos = vector.step(np.stack([action, action]))
-    assert np.array_equal(play(single, actions, 6)[0][-1], observation[1]) and infos["contact_force"].shape == (2,)
+    assert np.array_equal(play(single, actions, 6)[0][-1], observation[1]) and infos[
+        "contact_force"
+    ].shape == (2,)
 
 
 def test_reward_is_not_latched_and_success_needs_five_solved_steps() -> None:
@@ -99,9 +120,17 @@ def test_incline_is_solved_on_the_disc_only() -> None:
     env = make("InclinePush").unwrapped
     env.reset(seed=0)
     goal = env.thing.goal
-    for across, up, solved in ((0.0, 0.0, True), (0.035, 0.03, True), (0.045, 0.03, False), (0.0, -0.055, False)):
+    for across, up, solved in (
+        (0.0, 0.0, True),
+        (0.035, 0.03, True),
+        (0.045, 0.03, False),
+        (0.0, -0.055, False),
+    ):
         env.thing.place(
-            goal + [across, up * np.cos(0.4), up * np.sin(0.4)] + 0.03 * np.array([0, -np.sin(0.4), np.cos(0.4)]), np.array([1.0, 0, 0, 0])
+            goal
+            + [across, up * np.cos(0.4), up * np.sin(0.4)]
+            + 0.03 * np.array([0, -np.sin(0.4), np.cos(0.4)]),
+            np.array([1.0, 0, 0, 0]),
         )
         assert env.solved is solved
 
@@ -115,11 +144,18 @@ def test_action_pipeline() -> None:
     before, step = hand.position.copy(), CONTROL_DT * VELOCITY_LIMIT
     near = before + [0.02, -0.01, 0.03]
     hand.apply(hand.action_for(near, yaw=0.3))
-    assert np.allclose(hand.command[:3], before + NEW_SHARE * (near - before)) and np.isclose(hand.command[3], NEW_SHARE * 0.3)
+    assert np.allclose(hand.command[:3], before + NEW_SHARE * (near - before)) and np.isclose(
+        hand.command[3], NEW_SHARE * 0.3
+    )
     assert np.allclose(env.data.ctrl[:4], hand.command)
     hand.place(before)
-    hand.apply(np.array([1.0, -1.0, 0.0, 0.0, 1.0]))  # corners of the box are too far for one step, a quarter turn, too
-    assert np.allclose(hand.command, [*(before + NEW_SHARE * np.array([step, -step, 0.0])), NEW_SHARE * CONTROL_DT * 6.0])
+    hand.apply(
+        np.array([1.0, -1.0, 0.0, 0.0, 1.0])
+    )  # corners of the box are too far for one step, a quarter turn, too
+    assert np.allclose(
+        hand.command,
+        [*(before + NEW_SHARE * np.array([step, -step, 0.0])), NEW_SHARE * CONTROL_DT * 6.0],
+    )
     hand.place(before, yaw=1.7)
     hand.apply(np.array([0.0, 0.0, 0.0, -1.0, 0.0]))  # half a turn is cut to the wrist's range
     assert np.isclose(hand.command[3], NEW_SHARE * YAW_RANGE + (1 - NEW_SHARE) * 1.7)
@@ -132,7 +168,10 @@ def test_free_motion_reaches_the_target_without_saturation() -> None:
     target = np.array([0.10, 0.15, 0.30])
     infos = [env.step(env.hand.action_for(target))[-1] for _ in range(40)]
     assert np.allclose(env.hand.position, target, atol=2e-3)
-    assert not any(info["saturation"] for info in infos) and max(info["contact_force"] for info in infos) == 0.0
+    assert (
+        not any(info["saturation"] for info in infos)
+        and max(info["contact_force"] for info in infos) == 0.0
+    )
 
 
 def test_the_force_on_the_fingers_is_what_the_servo_pushes_with() -> None:
@@ -148,7 +187,9 @@ def test_the_force_on_the_fingers_is_what_the_servo_pushes_with() -> None:
 
 def test_forces_are_those_of_mujoco() -> None:
     env = make("InclinePush").unwrapped
-    play(env, demonstrate(env, demonstrator_of("InclinePush"), 0.0, 1).action[:28], 1)  # fingers on the capsule
+    play(
+        env, demonstrate(env, demonstrator_of("InclinePush"), 0.0, 1).action[:28], 1
+    )  # fingers on the capsule
     meter, wrench, seen = ContactMeter(env.model, env.data), np.zeros(6), []
     for _ in range(30):
         mujoco.mj_step(env.model, env.data)
@@ -205,14 +246,20 @@ def test_demonstrators_solve_their_tasks_gently(task: str) -> None:
     env, demonstrator = make(task), demonstrator_of(f"worldplan/{task}-v0")
     episodes = [demonstrate(env, demonstrator, noise=0.05, seed=seed) for seed in range(5)]
     assert sum(episode.success for episode in episodes) >= 4
-    assert max(episode.contact_force.max() for episode in episodes) < 60.0 and not any(episode.saturation.any() for episode in episodes)
+    assert max(episode.contact_force.max() for episode in episodes) < 60.0 and not any(
+        episode.saturation.any() for episode in episodes
+    )
     assert all(episode.success == (episode.reward.sum() >= 5) for episode in episodes)
 
 
 def test_a_demonstration_records_what_was_executed() -> None:
     env = make("PlanarPush")
     episode = demonstrate(env, demonstrator_of("PlanarPush"), noise=0.1, seed=7)
-    assert episode.action.shape == (50, 5) and episode.observation.shape == (51, 38) and np.abs(episode.action).max() <= 1.0
+    assert (
+        episode.action.shape == (50, 5)
+        and episode.observation.shape == (51, 38)
+        and np.abs(episode.action).max() <= 1.0
+    )
     assert np.array_equal(play(env, episode.action, 7)[0], episode.observation)
     again = demonstrate(env, demonstrator_of("PlanarPush"), noise=0.1, seed=7)
     assert np.array_equal(again.action, episode.action)
@@ -239,7 +286,14 @@ def test_a_restored_state_goes_on_exactly(task: str) -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_pixels() -> None:
-    env = make("PlanarPush", observation="pixels", image_size=48, frames=3, render_mode="rgb_array", render_size=100)
+    env = make(
+        "PlanarPush",
+        observation="pixels",
+        image_size=48,
+        frames=3,
+        render_mode="rgb_array",
+        render_size=100,
+    )
     first, _ = env.reset(seed=0)
     assert first["image"].shape == (2, 9, 48, 48) and first in env.observation_space
     assert np.array_equal(first["image"][:, :3], first["image"][:, 6:])
@@ -256,9 +310,22 @@ def test_pixels() -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_pictures_show_the_moment_of_the_other_senses() -> None:
-    """Not that of the last substep's start: a restored state looks the same, and the physics do not notice that they were drawn."""
-    looks = {"observation": "pixels", "frames": 1, "image_size": 128, "render_mode": "rgb_array", "render_size": 128, "render_camera": "left"}
-    env, other, blind = make("PlanarPush", **looks).unwrapped, make("PlanarPush", **looks).unwrapped, make("PlanarPush").unwrapped
+    """Not that of the last substep's start: a restored state looks the same, and the physics do not
+    notice that they were drawn.
+    """
+    looks = {
+        "observation": "pixels",
+        "frames": 1,
+        "image_size": 128,
+        "render_mode": "rgb_array",
+        "render_size": 128,
+        "render_camera": "left",
+    }
+    env, other, blind = (
+        make("PlanarPush", **looks).unwrapped,
+        make("PlanarPush", **looks).unwrapped,
+        make("PlanarPush").unwrapped,
+    )
     actions = demonstrate(blind, demonstrator_of("PlanarPush"), 0.0, 1).action[:30]
     states, _ = play(blind, actions, 1)
     env.reset(seed=1)
@@ -275,16 +342,24 @@ def test_pictures_show_the_moment_of_the_other_senses() -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_pictures_show_the_object_and_survive_other_environments() -> None:
-    env, other = (make("InclinePush", observation="pixels", frames=1, cameras=("right",)).unwrapped for _ in range(2))
+    env, other = (
+        make("InclinePush", observation="pixels", frames=1, cameras=("right",)).unwrapped
+        for _ in range(2)
+    )
     before = env.reset(seed=0)[0]["image"][0]
     assert np.array_equal(other.reset(seed=0)[0]["image"][0], before)
     other.close()
     assert np.array_equal(env.reset(seed=0)[0]["image"][0], before)
     env.thing.place(env.thing.goal + [0.0, 0.0, 0.05], np.array([1.0, 0, 0, 0]))
     moved = env.step(np.zeros(3))[0]["image"][0]
-    orange = [(picture[0] > 150) & (picture[2] < 60) for picture in (before.astype(int), moved.astype(int))]
+    orange = [
+        (picture[0] > 150) & (picture[2] < 60)
+        for picture in (before.astype(int), moved.astype(int))
+    ]
     assert min(mask.sum() for mask in orange) > 20
-    assert np.argwhere(orange[1])[:, 0].mean() < np.argwhere(orange[0])[:, 0].mean() - 5  # higher up in the picture
+    assert (
+        np.argwhere(orange[1])[:, 0].mean() < np.argwhere(orange[0])[:, 0].mean() - 5
+    )  # higher up in the picture
     env.close()
 
 
@@ -298,14 +373,21 @@ def test_an_environment_that_nobody_closes_ends_quietly() -> None:
 def test_scenes_are_cheap_to_draw() -> None:
     for task in PUSHES:
         model = make(task).unwrapped.model
-        assert not model.light_castshadow.any() and model.nmesh == 0 and model.vis.quality.offsamples == 0
+        assert (
+            not model.light_castshadow.any()
+            and model.nmesh == 0
+            and model.vis.quality.offsamples == 0
+        )
         assert model.opt.timestep * 20 == pytest.approx(CONTROL_DT)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"cameras": ("left", "above")}, "camera 'above' does not exist in PlanarPush; choose among left, right, video"),
+        (
+            {"cameras": ("left", "above")},
+            "camera 'above' does not exist in PlanarPush; choose among left, right, video",
+        ),
         ({"cameras": "left"}, r"cameras 'left': give a list of names, \[left\] for one camera"),
         ({"image_size": 0}, "image_size is 0"),
         ({"frames": 0}, "frames is 0"),
@@ -338,15 +420,25 @@ def test_bad_use() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one way to render")
 @pytest.mark.parametrize(
-    ("variable", "words"), [("", "neither libEGL nor libOSMesa"), ("osmesa", "libOSMesa.so.8"), ("egl", "libEGL.so.1"), ("off", "forbids")]
+    ("variable", "words"),
+    [
+        ("", "neither libEGL nor libOSMesa"),
+        ("osmesa", "libOSMesa.so.8"),
+        ("egl", "libEGL.so.1"),
+        ("off", "forbids"),
+    ],
 )
-def test_without_opengl_pictures_fail_in_plain_words_and_states_work(monkeypatch: pytest.MonkeyPatch, variable: str, words: str) -> None:
+def test_without_opengl_pictures_fail_in_plain_words_and_states_work(
+    monkeypatch: pytest.MonkeyPatch, variable: str, words: str
+) -> None:
     monkeypatch.setenv("MUJOCO_GL", variable)
     monkeypatch.setattr(rendering, "loadable", lambda names: False)
     make("PlanarPush").reset(seed=0)
     with pytest.raises(RenderingUnavailable, match=words) as caught:
         make("PlanarPush", observation="pixels").unwrapped.reset(seed=0)
-    assert all(part in str(caught.value) for part in ("libosmesa6", "libegl1", "libgl1", "MUJOCO_GL"))
+    assert all(
+        part in str(caught.value) for part in ("libosmesa6", "libegl1", "libgl1", "MUJOCO_GL")
+    )
 
 
 def test_a_wrong_mujoco_gl_is_told_at_import() -> None:

@@ -1,4 +1,6 @@
-"""Bin pick and upright pivot: what counts as solved, how episodes start, and that their demonstrators solve them gently."""
+"""Bin pick and upright pivot: what counts as solved, how episodes start, and that their
+demonstrators solve them gently.
+"""
 
 import gymnasium as gym
 import numpy as np
@@ -6,12 +8,18 @@ import pytest
 
 from worldplan.envs.manipulation.demonstrator import Demonstrator
 from worldplan.envs.manipulation.demonstrators import demonstrate
-from worldplan.envs.manipulation.demonstrators_grasp import BinPickDemonstrator, UprightPivotDemonstrator
+from worldplan.envs.manipulation.demonstrators_grasp import (
+    BinPickDemonstrator,
+    UprightPivotDemonstrator,
+)
 from worldplan.envs.manipulation.environment import ManipulationEnv
 from worldplan.envs.manipulation.task import upright
 from worldplan.envs.manipulation.upright_pivot import BASE, RADIUS
 
-DEMONSTRATORS: dict[str, type[Demonstrator]] = {"BinPick": BinPickDemonstrator, "UprightPivot": UprightPivotDemonstrator}
+DEMONSTRATORS: dict[str, type[Demonstrator]] = {
+    "BinPick": BinPickDemonstrator,
+    "UprightPivot": UprightPivotDemonstrator,
+}
 
 
 @pytest.fixture(params=list(DEMONSTRATORS))
@@ -20,7 +28,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def make(name: str) -> ManipulationEnv:
-    env = gym.make(f"worldplan.envs.manipulation:worldplan/{name}-v0", observation="state").unwrapped
+    env = gym.make(
+        f"worldplan.envs.manipulation:worldplan/{name}-v0", observation="state"
+    ).unwrapped
     assert isinstance(env, ManipulationEnv)
     return env
 
@@ -45,15 +55,23 @@ def test_demonstrators_succeed_without_force(name: str, noise: float) -> None:
 
 
 def test_demonstrations_repeat_with_their_seed(name: str) -> None:
-    first, again, other = (demonstrate(make(name), DEMONSTRATORS[name](), 0.1, seed) for seed in (7, 7, 8))
-    assert isinstance(first.observation, np.ndarray) and isinstance(again.observation, np.ndarray) and isinstance(other.observation, np.ndarray)
+    first, again, other = (
+        demonstrate(make(name), DEMONSTRATORS[name](), 0.1, seed) for seed in (7, 7, 8)
+    )
+    assert (
+        isinstance(first.observation, np.ndarray)
+        and isinstance(again.observation, np.ndarray)
+        and isinstance(other.observation, np.ndarray)
+    )
     np.testing.assert_array_equal(first.observation, again.observation)
     np.testing.assert_array_equal(first.action, again.action)
     assert np.abs(first.observation[0] - other.observation[0]).max() > 0.01
 
 
 def test_demonstrators_decide_from_the_state_alone(name: str) -> None:
-    """A fresh demonstrator in a copy of any state of an episode does what the one that played it does."""
+    """A fresh demonstrator in a copy of any state of an episode does what the one that played it
+    does.
+    """
     env, copy, demonstrator = make(name), make(name), DEMONSTRATORS[name]()
     env.reset(seed=3)
     copy.reset(seed=4)
@@ -84,7 +102,9 @@ def test_block_starts_anywhere_in_the_bin() -> None:
         assert not env.solved
     most = np.array([0.10, 0.07, 1.2])
     assert (np.abs(starts) <= most).all()
-    assert (np.max(starts, axis=0) > 0.8 * most).all() and (np.min(starts, axis=0) < -0.8 * most).all()
+    assert (np.max(starts, axis=0) > 0.8 * most).all() and (
+        np.min(starts, axis=0) < -0.8 * most
+    ).all()
 
 
 def test_bottle_starts_lying_anywhere() -> None:
@@ -98,7 +118,9 @@ def test_bottle_starts_lying_anywhere() -> None:
         assert env.hand.position[2] > 0.19 and not env.solved
     most = np.array([0.08, 0.08, 1.0])
     assert (np.abs(starts) <= most).all()
-    assert (np.max(starts, axis=0) > 0.8 * most).all() and (np.min(starts, axis=0) < -0.8 * most).all()
+    assert (np.max(starts, axis=0) > 0.8 * most).all() and (
+        np.min(starts, axis=0) < -0.8 * most
+    ).all()
 
 
 def test_objects_rest_until_they_are_touched(name: str) -> None:
@@ -113,9 +135,17 @@ def test_objects_rest_until_they_are_touched(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("position", "solved"),
-    [((0.0, 0.0, 0.30), True), ((0.05, 0.05, 0.30), True), ((0.0, 0.0, 0.38), False), ((0.0, 0.0, 0.22), False), ((0.08, 0.0, 0.30), False)],
+    [
+        ((0.0, 0.0, 0.30), True),
+        ((0.05, 0.05, 0.30), True),
+        ((0.0, 0.0, 0.38), False),
+        ((0.0, 0.0, 0.22), False),
+        ((0.08, 0.0, 0.30), False),
+    ],
 )
-def test_block_counts_only_within_the_ball_around_the_goal(position: tuple[float, float, float], solved: bool) -> None:
+def test_block_counts_only_within_the_ball_around_the_goal(
+    position: tuple[float, float, float], solved: bool
+) -> None:
     env = make("BinPick")
     env.reset(seed=0)
     env.thing.place(np.array(position), upright(0.3))
@@ -126,7 +156,10 @@ def test_held_block_earns_at_the_goal_and_nowhere_else() -> None:
     env = make("BinPick")
     env.reset(seed=5)
     play(env, BinPickDemonstrator(), 1.0)
-    rewards = [env.step(env.hand.action_for(np.array([0.15, 0.10, 0.30]), closed=True))[1] for _ in range(15)]
+    rewards = [
+        env.step(env.hand.action_for(np.array([0.15, 0.10, 0.30]), closed=True))[1]
+        for _ in range(15)
+    ]
     assert env.thing.position[2] > 0.25  # still held, at the same height
     assert rewards[-1] == 0.0
     back = [env.step(env.hand.action_for(env.thing.goal, closed=True))[1] for _ in range(15)]
@@ -161,7 +194,9 @@ def place_bottle(env: ManipulationEnv, tilt: float = 0.0, height: float = 0.0) -
     """Stand the bottle in the middle, `tilt` rad from upright, its base's middle at `height`."""
     angle = tilt - np.pi / 2
     axis = np.array([np.sin(tilt), 0.0, np.cos(tilt)])
-    env.thing.place(BASE * axis + [0.0, 0.0, height], np.array([np.cos(angle / 2), 0.0, np.sin(angle / 2), 0.0]))
+    env.thing.place(
+        BASE * axis + [0.0, 0.0, height], np.array([np.cos(angle / 2), 0.0, np.sin(angle / 2), 0.0])
+    )
 
 
 def test_bottle_must_stand_alone_and_still() -> None:
@@ -182,7 +217,9 @@ def test_bottle_must_stand_alone_and_still() -> None:
     assert not solved(far, tilt=np.pi / 2)
     assert not solved(far, height=0.01)
     assert not solved(far, speed=0.1)
-    np.testing.assert_allclose(env.thing.rotation[:, 0], [0.0, 0.0, 1.0], atol=1e-9)  # it was upright above, and not by accident
+    np.testing.assert_allclose(
+        env.thing.rotation[:, 0], [0.0, 0.0, 1.0], atol=1e-9
+    )  # it was upright above, and not by accident
 
 
 def test_standing_bottle_earns_when_the_hand_has_left() -> None:
@@ -192,8 +229,12 @@ def test_standing_bottle_earns_when_the_hand_has_left() -> None:
     while not (env.thing.rotation[2, 0] > 0.999 and env.hand.opening > 0.03):
         assert env.step(demonstrator.act(env))[1] == 0.0
     beside = env.thing.position
-    rewards = [env.step(env.hand.action_for(beside + [0.0, 0.0, 0.1], env.hand.yaw))[1] for _ in range(20)]
-    assert env.thing.rotation[2, 0] > 0.999 and sum(rewards) == 0.0  # it stands, but the hand is there
+    rewards = [
+        env.step(env.hand.action_for(beside + [0.0, 0.0, 0.1], env.hand.yaw))[1] for _ in range(20)
+    ]
+    assert (
+        env.thing.rotation[2, 0] > 0.999 and sum(rewards) == 0.0
+    )  # it stands, but the hand is there
     assert play(env, demonstrator, 1.0) < 20
 
 

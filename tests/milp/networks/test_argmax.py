@@ -1,4 +1,6 @@
-"""The MILP's action against brute force, HiGHS against Gurobi, and both against OMLT and gurobi-machinelearning."""
+"""The MILP's action against brute force, HiGHS against Gurobi, and both against OMLT and
+gurobi-machinelearning.
+"""
 
 from collections import Counter
 from itertools import product
@@ -46,14 +48,25 @@ def draw_set(kind, g, size):
         return Budget(size, int(g.integers(1, size)), exactly=True)
     if kind == "path":
         graph = nx.Graph([(k, int(g.integers(k))) for k in range(1, size)])
-        graph.add_edges_from(g.choice(size, 2, replace=False).tolist() for _ in range(int(g.integers(0, 5))))
-        return Path(graph, int(g.integers(size)), int(g.integers(2, 10)), int(g.integers(1, size + 1)))
+        graph.add_edges_from(
+            g.choice(size, 2, replace=False).tolist() for _ in range(int(g.integers(0, 5)))
+        )
+        return Path(
+            graph, int(g.integers(size)), int(g.integers(2, 10)), int(g.integers(1, size + 1))
+        )
     if kind == "schedule":
         slots = int(g.integers(1, 4))
-        return Schedule(g.random((size, slots)) < 0.6, g.random((int(g.integers(1, 5)), slots)) < 0.6, int(g.integers(1, 3)))
+        return Schedule(
+            g.random((size, slots)) < 0.6,
+            g.random((int(g.integers(1, 5)), slots)) < 0.6,
+            int(g.integers(1, 3)),
+        )
     if kind == "capacity":
         costs = g.integers(2, 7, size)
-        return Capacity(costs + g.random(size).round(2) if g.random() < 0.3 else costs, g.integers(2, 8, int(g.integers(1, 4))))
+        return Capacity(
+            costs + g.random(size).round(2) if g.random() < 0.3 else costs,
+            g.integers(2, 8, int(g.integers(1, 4))),
+        )
     picked = g.integers(-2, 3, (2, size)).tolist()
 
     def build(block):
@@ -63,27 +76,44 @@ def draw_set(kind, g, size):
         for row, weights in enumerate(picked):
             if any(weights):
                 term = sum(w * block.a[j] for j, w in enumerate(weights))
-                block.add_component(f"row{row}", pyo.Constraint(expr=term - block.extra * (1 - row) <= 1))
+                block.add_component(
+                    f"row{row}", pyo.Constraint(expr=term - block.extra * (1 - row) <= 1)
+                )
         block.some = pyo.Constraint(expr=sum(block.a[j] for j in block.arms) >= 1)
 
     return PyomoSet(build, size)
 
 
 def feasible_actions(actions):
-    return np.array([a for a in product((0, 1), repeat=actions.size) if actions.contains(np.array(a))], np.int8)
+    return np.array(
+        [a for a in product((0, 1), repeat=actions.size) if actions.contains(np.array(a))], np.int8
+    )
 
 
 def some_network(g, size, hidden, *, skip):
-    """In an interventions set the first layer may come through an effect matrix; here any matrix stands for it."""
+    """In an interventions set the first layer may come through an effect matrix; here any matrix
+    stands for it.
+    """
     widths = [size, *hidden, 1]
-    weights = tuple(g.normal(size=(out, into)) * (g.random((out, into)) < 0.9) for into, out in zip(widths, widths[1:], strict=False))
-    return ReluNetwork(weights, tuple(g.normal(size=out) for out in widths[1:]), g.normal(size=size) if skip else None)
+    weights = tuple(
+        g.normal(size=(out, into)) * (g.random((out, into)) < 0.9)
+        for into, out in zip(widths, widths[1:], strict=False)
+    )
+    return ReluNetwork(
+        weights,
+        tuple(g.normal(size=out) for out in widths[1:]),
+        g.normal(size=size) if skip else None,
+    )
 
 
 def other_state(g, network, *, skip):
     """What a new state changes: first layer, biases, skip."""
     weights = (g.normal(size=network.weights[0].shape), *network.weights[1:])
-    return ReluNetwork(weights, tuple(g.normal(size=len(b)) for b in network.biases), g.normal(size=network.weights[0].shape[1]) if skip else None)
+    return ReluNetwork(
+        weights,
+        tuple(g.normal(size=len(b)) for b in network.biases),
+        g.normal(size=network.weights[0].shape[1]) if skip else None,
+    )
 
 
 def no_search(networks, actions, starts, **_):
@@ -109,7 +139,13 @@ def test_every_set_against_brute_force_on_both_solvers():
     count = Counter()
 
     def check_kind(kind):
-        @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+        @settings(
+            max_examples=20,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )
         @given(st.integers(0, 10**6))
         def check(seed):
             g = np.random.default_rng([seed, KINDS.index(kind)])
@@ -119,18 +155,30 @@ def test_every_set_against_brute_force_on_both_solvers():
             if g.random() < 0.5:
                 members = 1
             skips = g.random(3) < 0.5
-            first = [some_network(g, actions.size, hidden, skip=bool(skips[0])) for _ in range(members)]
-            states = [first, *([other_state(g, network, skip=bool(skip)) for network in first] for skip in skips[1:])]
+            first = [
+                some_network(g, actions.size, hidden, skip=bool(skips[0])) for _ in range(members)
+            ]
+            states = [
+                first,
+                *(
+                    [other_state(g, network, skip=bool(skip)) for network in first]
+                    for skip in skips[1:]
+                ),
+            ]
             method = METHODS[g.integers(len(METHODS))]
             search = worldplan.milp.networks.argmax.local_search if g.random() < 0.3 else no_search
             with (
                 patch.object(worldplan.milp.networks.argmax, "local_search", search),
-                patch.object(worldplan.milp.networks.argmax.NetworkArgmax, "_relax", lambda *_: (np.inf, [])),
+                patch.object(
+                    worldplan.milp.networks.argmax.NetworkArgmax, "_relax", lambda *_: (np.inf, [])
+                ),
             ):
                 for name in EXACT:
                     solver = NetworkArgmax(first, actions, EXACT[name], bounds=method)
                     for step, networks in enumerate(states):
-                        check_case((kind, seed, method, name, step), networks, actions, feasible, solver)
+                        check_case(
+                            (kind, seed, method, name, step), networks, actions, feasible, solver
+                        )
                         count[kind] += name == "highs"
 
         check()
@@ -147,7 +195,10 @@ def test_the_whole_chain_of_proofs_within_the_gap(kind):
     for trial in range(12):
         actions = some_set(kind, g)
         feasible = feasible_actions(actions)
-        networks = [some_network(g, actions.size, (6, 5), skip=bool(trial % 2)) for _ in range(1 + trial % 3)]
+        networks = [
+            some_network(g, actions.size, (6, 5), skip=bool(trial % 2))
+            for _ in range(1 + trial % 3)
+        ]
         gap = (0.0, 0.01, 0.2)[trial % 3]
         solver = NetworkArgmax(networks, actions, SolverSettings(gap=gap))
         for _ in range(3):
@@ -165,7 +216,9 @@ def rows_of(actions):
     columns = program.add_columns(actions.size, 0.0, 1.0, integer=True)
     actions.add_constraints(program, columns)
     m = program.matrices()
-    return m, sparse.csr_matrix((m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost)))
+    return m, sparse.csr_matrix(
+        (m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost))
+    )
 
 
 def by_omlt(network, actions):
@@ -180,7 +233,9 @@ def by_omlt(network, actions):
     definition.add_layer(before)
     for depth, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         kind = "linear" if depth == len(network.weights) - 1 else "relu"
-        layer = DenseLayer([weight.shape[1]], [weight.shape[0]], activation=kind, weights=weight.T, biases=bias)
+        layer = DenseLayer(
+            [weight.shape[1]], [weight.shape[0]], activation=kind, weights=weight.T, biases=bias
+        )
         definition.add_layer(layer)
         definition.add_edge(before, layer)
         before = layer
@@ -194,7 +249,9 @@ def by_omlt(network, actions):
     model.rows = pyo.ConstraintList()
     for row, (lower, upper) in enumerate(zip(m.row_lower, m.row_upper, strict=True)):
         part = matrix[row].tocoo()
-        expression = sum(float(v) * model.x[int(k)] for k, v in zip(part.col, part.data, strict=True))
+        expression = sum(
+            float(v) * model.x[int(k)] for k, v in zip(part.col, part.data, strict=True)
+        )
         if np.isfinite(lower):
             model.rows.add(expression >= float(lower))
         if np.isfinite(upper):
@@ -202,7 +259,11 @@ def by_omlt(network, actions):
     model.q = OmltBlock()
     model.q.build_formulation(ReluBigMFormulation(definition))
     model.link = pyo.Constraint(range(size), rule=lambda m, j: m.q.inputs[j] == m.x[j])
-    direct = 0 if network.skip is None else sum(float(w) * model.x[j] for j, w in enumerate(network.skip))
+    direct = (
+        0
+        if network.skip is None
+        else sum(float(w) * model.x[j] for j, w in enumerate(network.skip))
+    )
     model.objective = pyo.Objective(expr=model.q.outputs[0] + direct, sense=pyo.maximize)
     solver = pyo.SolverFactory("appsi_highs")
     solver.config.mip_gap = 0.0
@@ -221,14 +282,19 @@ def by_gurobi_ml(network, actions):
         linear.weight.data, linear.bias.data = torch.as_tensor(weight), torch.as_tensor(bias)
         layers += [linear, torch.nn.ReLU()]
     m, matrix = rows_of(actions)
-    with gurobipy.Env(params={"OutputFlag": 0}) as environment, gurobipy.Model(env=environment) as model:
+    with (
+        gurobipy.Env(params={"OutputFlag": 0}) as environment,
+        gurobipy.Model(env=environment) as model,
+    ):
         model.Params.MIPGap, model.Params.Threads = 0.0, 1
         x = model.addMVar(len(m.cost), lb=m.lower, ub=m.upper, vtype=np.where(m.integer, "I", "C"))
         low, high = np.isfinite(m.row_lower), np.isfinite(m.row_upper)
         model.addConstr(matrix[low] @ x >= m.row_lower[low])
         model.addConstr(matrix[high] @ x <= m.row_upper[high])
         output = model.addMVar((1, 1), lb=-gurobipy.GRB.INFINITY)
-        add_predictor_constr(model, torch.nn.Sequential(*layers[:-1]), x[: actions.size].reshape((1, -1)), output)
+        add_predictor_constr(
+            model, torch.nn.Sequential(*layers[:-1]), x[: actions.size].reshape((1, -1)), output
+        )
         model.setObjective(output[0, 0], gurobipy.GRB.MAXIMIZE)
         model.optimize()
         return model.ObjVal
@@ -241,7 +307,9 @@ def test_omlt_agrees(kind):
     for trial in range(6):
         actions = some_set(kind, g)
         network = some_network(g, actions.size, SHAPES[trial % 4], skip=bool(trial % 2))
-        assert NetworkArgmax(network, actions, EXACT["highs"]).maximise().value == pytest.approx(by_omlt(network, actions), abs=1e-4)
+        assert NetworkArgmax(network, actions, EXACT["highs"]).maximise().value == pytest.approx(
+            by_omlt(network, actions), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -251,7 +319,9 @@ def test_gurobi_machinelearning_agrees(kind):
     for trial in range(6):
         actions = some_set(kind, g)
         network = some_network(g, actions.size, SHAPES[trial % 4], skip=False)
-        assert NetworkArgmax(network, actions, EXACT["highs"]).maximise().value == pytest.approx(by_gurobi_ml(network, actions), abs=1e-4)
+        assert NetworkArgmax(network, actions, EXACT["highs"]).maximise().value == pytest.approx(
+            by_gurobi_ml(network, actions), abs=1e-4
+        )
 
 
 def test_new_hidden_weights_shapes_and_ensembles_build_the_model_anew():
@@ -273,7 +343,9 @@ def test_time_limit_returns_the_best_action_and_its_proven_gap(name):
     network = some_network(g, 60, (48, 48), skip=True)
     starts = [actions.sample(g) for _ in range(200)]
     start = max(starts, key=lambda a: float(network(a)))
-    result = NetworkArgmax(network, actions, SolverSettings(name, gap=0.0, time_limit=0.2)).maximise(start=start)
+    result = NetworkArgmax(
+        network, actions, SolverSettings(name, gap=0.0, time_limit=0.2)
+    ).maximise(start=start)
     assert result.status == "time_limit" and actions.contains(result.action)
     assert result.value == pytest.approx(float(network(result.action)))
     assert result.value >= float(network(start))
@@ -285,13 +357,17 @@ def test_an_infeasible_start_is_ignored():
     g = np.random.default_rng(6)
     network = some_network(g, 6, (5, 4), skip=False)
     solver = NetworkArgmax(network, Budget(6, 2), EXACT["highs"])
-    assert solver.maximise(start=np.ones(6, np.int8)).value == pytest.approx(solver.maximise().value)
+    assert solver.maximise(start=np.ones(6, np.int8)).value == pytest.approx(
+        solver.maximise().value
+    )
 
 
 def test_an_action_that_contradicts_the_proven_bound_is_reported():
     g = np.random.default_rng(7)
     solver = NetworkArgmax(some_network(g, 6, (5, 4), skip=False), Budget(6, 2), EXACT["highs"])
-    too_low = patch.object(worldplan.milp.networks.argmax, "output_plane", lambda *_: (np.zeros(6), -1e3))
+    too_low = patch.object(
+        worldplan.milp.networks.argmax, "output_plane", lambda *_: (np.zeros(6), -1e3)
+    )
     with too_low, pytest.raises(SolverFailed, match="exceeds the proven bound -1000"):
         solver.maximise()
 

@@ -26,19 +26,31 @@ def some_set(g):
     if kind == 2:
         return Capacity(np.append(g.integers(2, 7, size - 1), 2), g.integers(2, 8, 2))
     if kind == 3:
-        return Schedule(np.vstack([g.random((size - 1, 3)) < 0.6, np.ones((1, 3))]), np.ones((2, 3)))
+        return Schedule(
+            np.vstack([g.random((size - 1, 3)) < 0.6, np.ones((1, 3))]), np.ones((2, 3))
+        )
     graph = nx.Graph([(k, int(g.integers(k))) for k in range(1, size)])
     return Path(graph, 0, int(g.integers(2, 8)), int(g.integers(1, size + 1)))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 @given(st.integers(0, 10**6))
 def test_bounds_hold_and_nest(seed):
     g = np.random.default_rng(seed)
     actions = some_set(g)
-    feasible = np.array([a for a in product((0, 1), repeat=actions.size) if actions.contains(np.array(a))])
+    feasible = np.array(
+        [a for a in product((0, 1), repeat=actions.size) if actions.contains(np.array(a))]
+    )
     widths = [actions.size, *g.integers(2, 6, int(g.integers(1, 4))).tolist(), 1]
-    weights = tuple(g.normal(size=(out, into)) for into, out in zip(widths, widths[1:], strict=False))
+    weights = tuple(
+        g.normal(size=(out, into)) for into, out in zip(widths, widths[1:], strict=False)
+    )
     skip = g.normal(size=actions.size) if g.random() < 0.5 else None
     network = ReluNetwork(weights, tuple(g.normal(size=out) for out in widths[1:]), skip)
     found = {method: neuron_bounds(network, actions, method) for method in METHODS}

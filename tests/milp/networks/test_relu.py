@@ -15,13 +15,25 @@ from worldplan.milp.solvers import SolverSettings, open_session
 
 
 def some_network(g, widths, *, skip=False):
-    weights = tuple(g.normal(size=(out, into)) for into, out in zip(widths, widths[1:], strict=False))
-    return ReluNetwork(weights, tuple(g.normal(size=out) for out in widths[1:]), g.normal(size=widths[0]) if skip else None)
+    weights = tuple(
+        g.normal(size=(out, into)) for into, out in zip(widths, widths[1:], strict=False)
+    )
+    return ReluNetwork(
+        weights,
+        tuple(g.normal(size=out) for out in widths[1:]),
+        g.normal(size=widths[0]) if skip else None,
+    )
 
 
 def test_a_torch_sequential_keeps_its_values():
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)).double()
+    module = torch.nn.Sequential(
+        torch.nn.Linear(6, 5),
+        torch.nn.ReLU(),
+        torch.nn.Linear(5, 3),
+        torch.nn.ReLU(),
+        torch.nn.Linear(3, 1),
+    ).double()
     network = ReluNetwork.from_sequential(module)
     x = torch.rand(4, 7, 6, dtype=torch.float64)
     assert np.allclose(network(x.numpy()), module(x)[..., 0].detach().numpy())
@@ -32,7 +44,11 @@ def test_a_torch_sequential_keeps_its_values():
 
 @pytest.mark.parametrize(
     "layers",
-    [[torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)], [torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)], [torch.nn.ReLU()]],
+    [
+        [torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)],
+        [torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)],
+        [torch.nn.ReLU()],
+    ],
 )
 def test_other_layers_are_refused(layers):
     with pytest.raises(ConfigError, match="only Linear and ReLU"):
@@ -63,7 +79,9 @@ def test_every_action_has_its_value_and_its_point(widths, method):
     a = program.add_columns(size, 0.0, 1.0, integer=True)
     block = embed(program, network, a)
     session = open_session(program, SolverSettings(gap=0.0))
-    for layer, (lower, upper) in zip(block.layers, neuron_bounds(network, actions, method), strict=True):
+    for layer, (lower, upper) in zip(
+        block.layers, neuron_bounds(network, actions, method), strict=True
+    ):
         tighten(session, layer, lower, upper)
     session.set_cost(*block.output)
     assert sorted(np.concatenate([a, block.columns])) == list(range(program.columns))
@@ -76,13 +94,17 @@ def test_every_action_has_its_value_and_its_point(widths, method):
         x = np.zeros(program.columns)
         x[a] = action
         block.point(network, np.array(action), x)
-        activity = np.array([m.value[i:j] @ x[m.column[i:j]] for i, j in zip(m.starts, m.starts[1:], strict=False)])
+        activity = np.array(
+            [m.value[i:j] @ x[m.column[i:j]] for i, j in zip(m.starts, m.starts[1:], strict=False)]
+        )
         assert (activity >= m.row_lower - 1e-8).all() and (activity <= m.row_upper + 1e-8).all()
         assert (x >= m.lower - 1e-8).all() and (x <= m.upper + 1e-8).all()
 
 
 def test_neurons_that_a_maximiser_pushes_down_need_no_binary():
-    network = ReluNetwork((np.ones((3, 2)), np.array([[1.0, -1.0, 0.0]])), (np.zeros(3), np.zeros(1)))
+    network = ReluNetwork(
+        (np.ones((3, 2)), np.array([[1.0, -1.0, 0.0]])), (np.zeros(3), np.zeros(1))
+    )
     program = Program()
     block = embed(program, network, program.add_columns(2, 0.0, 1.0, integer=True))
     assert block.layers[0].switched.tolist() == [0] and len(block.layers[0].z) == 1

@@ -1,4 +1,6 @@
-"""Every feasible set against brute force written from its definition: all 2^J actions of small random instances."""
+"""Every feasible set against brute force written from its definition: all 2^J actions of small
+random instances.
+"""
 
 import pickle
 from itertools import product
@@ -18,7 +20,9 @@ from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
 
-few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 # ---- the definitions, written plainly
@@ -28,7 +32,11 @@ def packable(costs, capacities):
     """Try every worker for the first arm, then the rest."""
     if not costs:
         return True
-    tried = (capacities[:i] + [free - costs[0]] + capacities[i + 1 :] for i, free in enumerate(capacities) if free >= costs[0])
+    tried = (
+        capacities[:i] + [free - costs[0]] + capacities[i + 1 :]
+        for i, free in enumerate(capacities)
+        if free >= costs[0]
+    )
     return any(packable(costs[1:], left) for left in tried)
 
 
@@ -51,7 +59,9 @@ def walkable(graph, source, moves):
     everything = set(states)
     closed = {seen for node, seen in states if node == source}
     for _ in range(moves):
-        states = {(after, seen | {after}) for node, seen in states for after in graph[node]} - everything
+        states = {
+            (after, seen | {after}) for node, seen in states for after in graph[node]
+        } - everything
         everything |= states
         closed |= {seen for node, seen in states if node == source}
     return closed
@@ -77,13 +87,25 @@ def check(actions, truth, generator):
         if not expected:
             assert not actions.probably_contains(a)
             continue
-        assert actions.least <= a.sum() <= actions.most and not (a.astype(bool) & ~actions.selectable).any()
+        assert (
+            actions.least <= a.sum() <= actions.most
+            and not (a.astype(bool) & ~actions.selectable).any()
+        )
         x = np.concatenate([a, actions.witness(a)])
-        activity = np.array([numbers.value[i:j] @ x[numbers.column[i:j]] for i, j in zip(numbers.starts, numbers.starts[1:], strict=False)])
-        assert (activity >= numbers.row_lower - 1e-6).all() and (activity <= numbers.row_upper + 1e-6).all()
+        activity = np.array(
+            [
+                numbers.value[i:j] @ x[numbers.column[i:j]]
+                for i, j in zip(numbers.starts, numbers.starts[1:], strict=False)
+            ]
+        )
+        assert (activity >= numbers.row_lower - 1e-6).all() and (
+            activity <= numbers.row_upper + 1e-6
+        ).all()
         assert (x >= numbers.lower - 1e-6).all() and (x <= numbers.upper + 1e-6).all()
         assert np.allclose(x[numbers.integer], np.rint(x[numbers.integer]))
-    assert all(actions.selectable == np.any(feasible, axis=0)) or isinstance(actions, (Path, Schedule, Capacity))
+    assert all(actions.selectable == np.any(feasible, axis=0)) or isinstance(
+        actions, (Path, Schedule, Capacity)
+    )
     for weights in generator.standard_normal((3, actions.size)) + generator.integers(0, 2):
         best = max(float(weights @ a) for a in feasible)
         solution = exact.solve(weights)
@@ -92,7 +114,12 @@ def check(actions, truth, generator):
         assert relaxed.solve(weights).value >= best - 1e-6
         assert actions.support(weights) >= best - 1e-9
     copy = pickle.loads(pickle.dumps(actions))
-    for one in (actions.default(), actions.sample(generator), copy.sample(generator), copy.fill(generator.permutation(actions.size))):
+    for one in (
+        actions.default(),
+        actions.sample(generator),
+        copy.sample(generator),
+        copy.fill(generator.permutation(actions.size)),
+    ):
         assert truth(tuple(one.tolist()))
         assert copy.contains(one)
     return feasible
@@ -114,7 +141,9 @@ def test_capacity(seed):
     actions = Capacity(costs, room, budget, worker_names=[f"w{i}" for i in range(workers)])
 
     def truth(a):
-        return (budget is None or sum(a) <= budget) and packable([c for c, taken in zip(costs.tolist(), a, strict=True) if taken], room.tolist())
+        return (budget is None or sum(a) <= budget) and packable(
+            [c for c, taken in zip(costs.tolist(), a, strict=True) if taken], room.tolist()
+        )
 
     feasible = check(actions, truth, g)
     actions._patterns = None  # the assignment model of the same set
@@ -146,13 +175,19 @@ def test_schedule(seed):
         return
 
     def truth(a):
-        return sum(a) <= workers and schedulable([row for row, taken in zip(arms.tolist(), a, strict=True) if taken], duty.tolist(), visits)
+        return sum(a) <= workers and schedulable(
+            [row for row, taken in zip(arms.tolist(), a, strict=True) if taken],
+            duty.tolist(),
+            visits,
+        )
 
     for a in check(actions, truth, g):
         rows = actions.explain(a)
         cells = [(row["worker"], row["slot"]) for row in rows]
         assert len(set(cells)) == len(cells) == visits * a.sum()
-        assert all(duty[b, s] for b, s in cells) and all(arms[row["arm"], row["slot"]] for row in rows)
+        assert all(duty[b, s] for b, s in cells) and all(
+            arms[row["arm"], row["slot"]] for row in rows
+        )
 
 
 @few
@@ -167,7 +202,11 @@ def test_path(seed):
         graph.add_edge(labels[k], labels[int(g.integers(k))])
     for _ in range(int(g.integers(0, 5))):
         graph.add_edge(*(labels[k] for k in g.choice(size, 2, replace=False)))
-    source, moves, budget = str(g.choice(labels)), int(g.integers(0, 10)), int(g.integers(1, size + 1))
+    source, moves, budget = (
+        str(g.choice(labels)),
+        int(g.integers(0, 10)),
+        int(g.integers(1, size + 1)),
+    )
     actions = Path(graph, source, moves, budget)
     reach = walkable(graph, source, moves)
 
@@ -242,14 +281,26 @@ def test_budget():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: Capacity([], [3]), lambda: Capacity([2], []), lambda: Capacity([2, float("nan")], [3]), lambda: Capacity([0], [3]),
-        lambda: Capacity([8, 9], [7]), lambda: Capacity([2], [3], budget=-1), lambda: Capacity([2], [3], arm_names=["a", "b"]),
-        lambda: Schedule([[1, 0]], [[0, 1]]), lambda: Schedule([[1, 0]], [[1]]), lambda: Schedule([[1]], [[1]], visits=0), lambda: Schedule([], []),
+        lambda: Capacity([], [3]),
+        lambda: Capacity([2], []),
+        lambda: Capacity([2, float("nan")], [3]),
+        lambda: Capacity([0], [3]),
+        lambda: Capacity([8, 9], [7]),
+        lambda: Capacity([2], [3], budget=-1),
+        lambda: Capacity([2], [3], arm_names=["a", "b"]),
+        lambda: Schedule([[1, 0]], [[0, 1]]),
+        lambda: Schedule([[1, 0]], [[1]]),
+        lambda: Schedule([[1]], [[1]], visits=0),
+        lambda: Schedule([], []),
         lambda: Schedule([[0.5]], [[1]]),
-        lambda: Path(nx.path_graph(3), 9, 4, 2), lambda: Path(nx.path_graph(3), 0, -1, 2), lambda: Path(nx.empty_graph(2), 0, 4, 2),
-        lambda: Path(nx.Graph([(0, 1), (2, 3)]), 0, 4, 2), lambda: Path(nx.Graph(), 0, 4, 2), lambda: Path(nx.DiGraph([(0, 1)]), 0, 4, 2),
+        lambda: Path(nx.path_graph(3), 9, 4, 2),
+        lambda: Path(nx.path_graph(3), 0, -1, 2),
+        lambda: Path(nx.empty_graph(2), 0, 4, 2),
+        lambda: Path(nx.Graph([(0, 1), (2, 3)]), 0, 4, 2),
+        lambda: Path(nx.Graph(), 0, 4, 2),
+        lambda: Path(nx.DiGraph([(0, 1)]), 0, 4, 2),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused(build):
     with pytest.raises(InfeasibleActionSet):
         build()

@@ -1,4 +1,6 @@
-"""The fluid bound, its value tables and every planner against exact dynamic programming on tiny instances of every action set."""
+"""The fluid bound, its value tables and every planner against exact dynamic programming on tiny
+instances of every action set.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.baselines import IterativeMyopicPolicy, MyopicPolicy, NullPolicy, RandomPolicy, SamplingPolicy
+from worldplan.planners.bandits.baselines import (
+    IterativeMyopicPolicy,
+    MyopicPolicy,
+    NullPolicy,
+    RandomPolicy,
+    SamplingPolicy,
+)
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner, FluidProgram, one_hot
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.whittle import WhittlePolicy
@@ -32,16 +40,25 @@ EXACT = SolverSettings(gap=0.0)
 
 
 class Exact:
-    """Everything about a tiny instance by enumeration: all joint states, all feasible actions, optimal values."""
+    """Everything about a tiny instance by enumeration: all joint states, all feasible actions,
+    optimal values.
+    """
 
     def __init__(self, instance: BanditInstance) -> None:
         model = instance.dynamics
         self.instance, self.horizon = instance, instance.horizon
         self.states = np.array(list(itertools.product(range(model.states), repeat=model.arms)))
-        everything = np.array(list(itertools.product((0, 1), repeat=instance.actions.size)), dtype=np.int8)
+        everything = np.array(
+            list(itertools.product((0, 1), repeat=instance.actions.size)), dtype=np.int8
+        )
         self.actions = everything[instance.actions.contains_batch(everything)]
         self.law = np.stack([self._joint(model, action) for action in self.actions])
-        self.reward = np.stack([model.expected_reward(self.states, np.broadcast_to(a, (len(self.states), len(a)))) for a in self.actions])
+        self.reward = np.stack(
+            [
+                model.expected_reward(self.states, np.broadcast_to(a, (len(self.states), len(a))))
+                for a in self.actions
+            ]
+        )
         self.value = [np.zeros(len(self.states))]  # by steps to go
         self.action_value = [np.zeros((len(self.actions), len(self.states)))]
         for _ in range(self.horizon):
@@ -56,17 +73,25 @@ class Exact:
         return law
 
     def value_of(self, choose: Callable[[NDArray, int], NDArray]) -> Floats:
-        """Exact expected return from every state of a policy that is a function of (state, steps left)."""
+        """Exact expected return from every state of a policy that is a function of (state, steps
+        left).
+        """
         place = {action.tobytes(): number for number, action in enumerate(self.actions)}
         value, index = np.zeros(len(self.states)), np.arange(len(self.states))
         for left in range(1, self.horizon + 1):
-            chosen = np.array([place[np.asarray(choose(state, left), np.int8).tobytes()] for state in self.states])
+            chosen = np.array(
+                [place[np.asarray(choose(state, left), np.int8).tobytes()] for state in self.states]
+            )
             value = self.reward[chosen, index] + (self.law[chosen, index] * value).sum(-1)
         return value
 
 
-def link_arms(generator: np.random.Generator, arms: int, states: int, effect: Floats, reward: Floats) -> ArmDynamics:
-    """Arms that move up with a probability that is a sigmoid of their strength, for every strength that can occur."""
+def link_arms(
+    generator: np.random.Generator, arms: int, states: int, effect: Floats, reward: Floats
+) -> ArmDynamics:
+    """Arms that move up with a probability that is a sigmoid of their strength, for every strength
+    that can occur.
+    """
     everything = np.array(list(itertools.product((0, 1), repeat=effect.shape[1])))
     reachable = [np.unique((row @ everything.T).round(9)) for row in effect]
     levels = max(map(len, reachable))
@@ -84,7 +109,11 @@ def tiny(kind: str, seed: int) -> BanditInstance:
     generator = np.random.default_rng([KINDS.index(kind), seed])
     arms, states = [(3, 3), (4, 2), (2, 4)][seed % 3]
     horizon = int(generator.integers(3, 6))
-    reward = np.sort(generator.random((arms, states)), axis=1) if seed % 2 else generator.normal(size=(arms, states))
+    reward = (
+        np.sort(generator.random((arms, states)), axis=1)
+        if seed % 2
+        else generator.normal(size=(arms, states))
+    )
     actions: ActionSet
     if kind == "groups":  # all three interventions of a group hit the same arms
         effect = np.zeros((arms, 4))
@@ -110,7 +139,9 @@ def coupled(kind: str, arms: int, generator: np.random.Generator) -> ActionSet:
             open_[0], duty[0] = True, True
             return Schedule(open_, duty, 2)
     if kind == "path":
-        graph = nx.cycle_graph(arms) if generator.random() < 0.5 and arms > 2 else nx.path_graph(arms)
+        graph = (
+            nx.cycle_graph(arms) if generator.random() < 0.5 and arms > 2 else nx.path_graph(arms)
+        )
         return Path(graph, 0, int(generator.integers(2, 5)), 2)
     return Budget(arms, int(generator.integers(1, arms)), exactly=kind == "exactly")
 
@@ -133,9 +164,13 @@ def test_the_bound_holds_for_every_start_and_number_of_steps(kind: str, seed: in
 
 
 @pytest.mark.parametrize(("kind", "seed"), CASES)
-def test_value_tables_bound_the_value_everywhere_and_are_tight_where_solved(kind: str, seed: int) -> None:
+def test_value_tables_bound_the_value_everywhere_and_are_tight_where_solved(
+    kind: str, seed: int
+) -> None:
     exact = solved(kind, seed)
-    program = FluidProgram([exact.instance.dynamics], exact.instance.actions, exact.horizon, SolverSettings())
+    program = FluidProgram(
+        [exact.instance.dynamics], exact.instance.actions, exact.horizon, SolverSettings()
+    )
     generator, arms = np.random.default_rng(seed), np.arange(exact.instance.dynamics.arms)
     for left in (exact.horizon, exact.horizon - 1):
         state = exact.states[generator.integers(len(exact.states))]
@@ -144,7 +179,9 @@ def test_value_tables_bound_the_value_everywhere_and_are_tight_where_solved(kind
         for steps in range(left + 1):
             bound = tables.constant[steps] + tables.table[steps, arms, exact.states].sum(-1)
             assert (bound >= exact.value[steps] - 1e-6).all()
-        assert tables.constant[left] + tables.table[left, arms, state].sum() == pytest.approx(solution.value, abs=1e-6)
+        assert tables.constant[left] + tables.table[left, arms, state].sum() == pytest.approx(
+            solution.value, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize(("kind", "seed"), FEW)
@@ -162,7 +199,10 @@ def test_fluid_targets_bound_every_action_value(kind: str, seed: int) -> None:
 
 
 def planners(instance: BanditInstance) -> dict[str, Planner]:
-    found: dict[str, Planner] = {f"fluid {window}": FluidPlanner(instance, window, settings=EXACT) for window in (1, 2, instance.horizon)}
+    found: dict[str, Planner] = {
+        f"fluid {window}": FluidPlanner(instance, window, settings=EXACT)
+        for window in (1, 2, instance.horizon)
+    }
     found |= {
         "null": NullPolicy(instance),
         "random": RandomPolicy(instance),
@@ -189,12 +229,22 @@ def test_no_planner_beats_the_optimum_and_the_fluid_planner_comes_close() -> Non
     for kind, seed in itertools.product(KINDS, (2,)):
         exact = solved(kind, seed)
         best = exact.value[exact.horizon]
-        worst = exact.value_of(lambda state, left, exact=exact: exact.actions[exact.action_value[left][:, _place(exact, state)].argmin()])
+        worst = exact.value_of(
+            lambda state, left, exact=exact: exact.actions[
+                exact.action_value[left][:, _place(exact, state)].argmin()
+            ]
+        )
         for name, planner in planners(exact.instance).items():
-            value = exact.value_of(lambda state, left, planner=planner: decide(planner, state, left))
+            value = exact.value_of(
+                lambda state, left, planner=planner: decide(planner, state, left)
+            )
             assert (value <= best + 1e-6).all(), (name, kind, seed)
-            if (best - worst).mean() > 1e-6:  # where the choice matters: 0 is the worst choice at each step, 1 the optimum
-                share.setdefault(name, []).append(float((value - worst).mean() / (best - worst).mean()))
+            if (
+                (best - worst).mean() > 1e-6
+            ):  # where the choice matters: 0 is the worst choice at each step, 1 the optimum
+                share.setdefault(name, []).append(
+                    float((value - worst).mean() / (best - worst).mean())
+                )
     print({name: f"{np.mean(values):.4f}" for name, values in share.items()})  # noqa: T201
     for window in (1, 2):
         assert np.mean(share[f"fluid {window}"]) >= 0.97
@@ -206,7 +256,10 @@ def _place(exact: Exact, state: NDArray) -> int:
 
 def test_an_ensemble_of_equal_members_decides_like_one() -> None:
     instance = tiny("capacity", 1)
-    one, three = FluidPlanner(instance, 3, settings=EXACT), FluidPlanner(instance, 3, [instance.dynamics] * 3, settings=EXACT)
+    one, three = (
+        FluidPlanner(instance, 3, settings=EXACT),
+        FluidPlanner(instance, 3, [instance.dynamics] * 3, settings=EXACT),
+    )
     for state in solved("capacity", 1).states[::5]:
         observation = {"state": state, "steps_left": instance.horizon}
         assert three.plan(observation).value == pytest.approx(one.plan(observation).value, abs=1e-6)
@@ -222,7 +275,9 @@ def test_lagrangian_and_fluid_bound_agree_on_tiny_instances(kind: str, seed: int
         value = fluid.from_state(state)
         assert priced.from_state(state) == pytest.approx(value, rel=1e-6, abs=1e-6)
         assert priced.from_state(state) >= exact.value[exact.horizon][place] - 1e-9
-        assert priced.from_state(state, 2) == pytest.approx(fluid.from_state(state, 2), rel=1e-6, abs=1e-6)
+        assert priced.from_state(state, 2) == pytest.approx(
+            fluid.from_state(state, 2), rel=1e-6, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("kind", ["capacity", "path", "groups"])

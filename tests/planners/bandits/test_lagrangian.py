@@ -1,4 +1,6 @@
-"""The priced bound equals the linear program's, and its planner is feasible and near the bound with many arms."""
+"""The priced bound equals the linear program's, and its planner is feasible and near the bound with
+many arms.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,21 @@ def test_bound_equals_the_fluid_bound(arms: int, budget: int, states: int) -> No
     generator = np.random.default_rng(0)
     for left in (8, 8, 3):  # the second solve starts from what the first found
         state = generator.integers(0, states, arms)
-        assert priced.from_state(state, left) == pytest.approx(fluid.from_state(state, left), rel=1e-6)
-    assert priced.from_law(instance.initial) == pytest.approx(fluid.from_law(instance.initial), rel=1e-6)
+        assert priced.from_state(state, left) == pytest.approx(
+            fluid.from_state(state, left), rel=1e-6
+        )
+    assert priced.from_law(instance.initial) == pytest.approx(
+        fluid.from_law(instance.initial), rel=1e-6
+    )
 
 
 def test_any_prices_give_a_valid_bound() -> None:
     instance = generate("budget", 20, 5, seed=1, horizon=8)
     state = np.ones(20, np.int64)
-    assert LagrangianBound(instance, gap=0.5).from_state(state) >= FluidBound(instance).from_state(state) - 1e-6
+    assert (
+        LagrangianBound(instance, gap=0.5).from_state(state)
+        >= FluidBound(instance).from_state(state) - 1e-6
+    )
 
 
 def test_planner_with_many_arms() -> None:

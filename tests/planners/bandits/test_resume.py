@@ -1,4 +1,6 @@
-"""A run that is killed ends, when repeated, with the numbers of an unbroken run; nothing half-written stays behind."""
+"""A run that is killed ends, when repeated, with the numbers of an unbroken run; nothing
+half-written stays behind.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,19 @@ from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.world_models.training.checkpoints import save_tensors
 
 SETTINGS = SequoiaSettings(
-    hidden=(6, 6), pretrain_steps=20, updates=40, solves=4, episodes=8, batch=16, pool=60, replay=100, check_every=10, check_episodes=4,
-    learning_rate=0.02, fine_learning_rate=0.01,
-)  # fmt: skip
+    hidden=(6, 6),
+    pretrain_steps=20,
+    updates=40,
+    solves=4,
+    episodes=8,
+    batch=16,
+    pool=60,
+    replay=100,
+    check_every=10,
+    check_episodes=4,
+    learning_rate=0.02,
+    fine_learning_rate=0.01,
+)
 INSTANCE = generate("path", 8, 3, seed=1, horizon=6)
 
 
@@ -63,10 +75,21 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("method", "step"),
-    [("training_step", 7), ("training_step", 10), ("validation_step", 20), ("training_step", 33), ("validation_step", 40), ("validation_step", 60)],
+    [
+        ("training_step", 7),
+        ("training_step", 10),
+        ("validation_step", 20),
+        ("training_step", 33),
+        ("validation_step", 40),
+        ("validation_step", 60),
+    ],
 )
-def test_training_resumes_to_the_same_bits(method: str, step: int, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped before the first checkpoint, at a checkpoint, within a check, in the learning phase, within the last check."""
+def test_training_resumes_to_the_same_bits(
+    method: str, step: int, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before the first checkpoint, at a checkpoint, within a check, in the learning phase,
+    within the last check.
+    """
     with monkeypatch.context() as patch:
         stopping(patch, method, step)
         with pytest.raises(Stop):
@@ -75,14 +98,21 @@ def test_training_resumes_to_the_same_bits(method: str, step: int, unbroken: Pat
     fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
     for name in ("best.ckpt", "last.ckpt"):
         assert_same(weights(tmp_path / name), weights(unbroken / name))
-    checks = [pd.read_csv(folder / "metrics.csv")[["step", "val/reward"]].dropna().reset_index(drop=True) for folder in (tmp_path, unbroken)]
+    checks = [
+        pd.read_csv(folder / "metrics.csv")[["step", "val/reward"]].dropna().reset_index(drop=True)
+        for folder in (tmp_path, unbroken)
+    ]
     pd.testing.assert_frame_equal(*checks, check_exact=True)
     assert checks[0]["step"].tolist() == [9, 19, 29, 39, 49, 59]
-    assert checks[0]["val/reward"].nunique() > 1, "the choice of the best network must mean something"
+    assert checks[0]["val/reward"].nunique() > 1, (
+        "the choice of the best network must mean something"
+    )
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_cut_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_while_a_checkpoint_is_written_leaves_the_one_before(
+    tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps, real = [], Path.write_bytes
 
     def save(content: Any, path: Any) -> None:
@@ -116,7 +146,7 @@ def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
         fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
 
 
-# --- the whole command, killed -------------------------------------------------------------------------------------
+# --- the whole command, killed --------------------------------------------------------------------
 
 SCENARIO = {
     "name": "small",
@@ -124,20 +154,49 @@ SCENARIO = {
     "policies": ["random", "sequoia", "fluid"],
     "seeds": "0..1",
     "episodes": 6,
-    "solver": {"gap": 0.0},  # within a gap, a solver may stop at another action when the process did other things before
+    "solver": {
+        "gap": 0.0
+    },  # within a gap, a solver may stop at another action when the process did other things before
     "sequoia": {
-        "hidden": [6, 6], "pretrain_steps": 100, "updates": 60, "solves": 4, "episodes": 8, "batch": 32, "pool": 100, "replay": 200,
-        "check_every": 20, "check_episodes": 4,
+        "hidden": [6, 6],
+        "pretrain_steps": 100,
+        "updates": 60,
+        "solves": 4,
+        "episodes": 8,
+        "batch": 32,
+        "pool": 100,
+        "replay": 200,
+        "check_every": 20,
+        "check_episodes": 4,
     },
-}  # fmt: skip
+}
 
 
 def start(folder: Path, root: str, jobs: int = 1) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "worldplan.cli", "bandits", "run", "small.yaml", "--runs", root, "--jobs", str(jobs)]
-    return subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "worldplan.cli",
+        "bandits",
+        "run",
+        "small.yaml",
+        "--runs",
+        root,
+        "--jobs",
+        str(jobs),
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def wait_for(
+    condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120
+) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the run ended before it could be killed: give it more work"
@@ -165,13 +224,21 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
 
     training = start(tmp_path, "broken")
     root = tmp_path / "broken" / "small"
-    wait_for(lambda: bool(list(root.glob("*/checkpoints/*/last.ckpt"))) and not list(root.glob("*/checkpoints/*/done")), training)
+    wait_for(
+        lambda: (
+            bool(list(root.glob("*/checkpoints/*/last.ckpt")))
+            and not list(root.glob("*/checkpoints/*/done"))
+        ),
+        training,
+    )
     os.killpg(training.pid, signal.SIGKILL)
     training.wait()
     assert not list(root.glob("*/jobs/*.csv"))
 
     evaluating = start(tmp_path, "broken", jobs=2)
-    wait_for(lambda: any("steps" not in path.name for path in root.glob("*/jobs/*.csv")), evaluating)
+    wait_for(
+        lambda: any("steps" not in path.name for path in root.glob("*/jobs/*.csv")), evaluating
+    )
     os.kill(evaluating.pid, signal.SIGKILL)  # its workers are left behind, and must notice
     evaluating.wait()
     assert not list(root.glob("*/summary.csv"))
@@ -184,11 +251,24 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
     last = start(tmp_path, "broken")
     assert last.wait(timeout=200) == 0
     (broken,), (whole,) = root.iterdir(), (tmp_path / "unbroken" / "small").iterdir()
-    for name, ignored in (("summary.csv", "decision_ms"), ("episodes.csv", "decision_seconds"), ("steps.csv", None), ("bound.txt", None)):
-        tables = [pd.read_csv(folder / name, keep_default_na=False).drop(columns=ignored or []) for folder in (broken, whole)]
+    for name, ignored in (
+        ("summary.csv", "decision_ms"),
+        ("episodes.csv", "decision_seconds"),
+        ("steps.csv", None),
+        ("bound.txt", None),
+    ):
+        tables = [
+            pd.read_csv(folder / name, keep_default_na=False).drop(columns=ignored or [])
+            for folder in (broken, whole)
+        ]
         pd.testing.assert_frame_equal(*tables, check_exact=True)
     for path in whole.glob("checkpoints/*/best.ckpt"):
         assert_same(weights(path), weights(broken / path.relative_to(whole)))
-    metrics = [pd.read_csv(folder / "metrics.csv").dropna(subset=["val/reward"]).drop(columns="train/loss") for folder in (broken, whole)]
-    pd.testing.assert_frame_equal(*(table.reset_index(drop=True) for table in metrics), check_exact=True)
+    metrics = [
+        pd.read_csv(folder / "metrics.csv").dropna(subset=["val/reward"]).drop(columns="train/loss")
+        for folder in (broken, whole)
+    ]
+    pd.testing.assert_frame_equal(
+        *(table.reset_index(drop=True) for table in metrics), check_exact=True
+    )
     assert (broken / "report.html").exists()

@@ -19,7 +19,10 @@ from worldplan.planners.modem.sum_tree import SumTree
 from worldplan.world_models.data.episodes import Episode, load_episode, save_episode
 
 SPACE = gym.spaces.Dict(
-    {"image": gym.spaces.Box(0, 255, (1, 3, 4, 4), np.uint8), "proprioception": gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)}
+    {
+        "image": gym.spaces.Box(0, 255, (1, 3, 4, 4), np.uint8),
+        "proprioception": gym.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+    }
 )
 
 
@@ -27,8 +30,12 @@ def episode_of(number: int, steps: int, *, terminated: bool = False) -> Episode:
     """Observations, actions and rewards that tell episode and step."""
     time = np.arange(steps + 1, dtype=np.float32)
     vector = np.stack([np.full(steps + 1, number, np.float32), time], 1)
-    image = np.broadcast_to((10 * number + time).astype(np.uint8)[:, None, None, None, None], (steps + 1, 1, 3, 4, 4))
-    return Episode({"image": image, "proprioception": vector}, vector[:-1] / 100, time[:-1], terminated)
+    image = np.broadcast_to(
+        (10 * number + time).astype(np.uint8)[:, None, None, None, None], (steps + 1, 1, 3, 4, 4)
+    )
+    return Episode(
+        {"image": image, "proprioception": vector}, vector[:-1] / 100, time[:-1], terminated
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -50,7 +57,9 @@ def test_the_tree_draws_in_proportion() -> None:
     tree = SumTree(7)
     tree.set(torch.arange(7), priorities)
     generator = torch.Generator().manual_seed(0)
-    counts = sum(torch.bincount(tree.draw(100, generator), minlength=7) for _ in range(200)).double()  # type: ignore[union-attr]
+    counts = sum(
+        torch.bincount(tree.draw(100, generator), minlength=7) for _ in range(200)
+    ).double()  # type: ignore[union-attr]
     expected = 20_000 * priorities.double() / priorities.sum()
     alive = priorities > 0
     assert counts[~alive].sum() == 0
@@ -59,7 +68,9 @@ def test_the_tree_draws_in_proportion() -> None:
 
 @pytest.mark.parametrize("lengths", [[6, 9, 5], [6, 9, 5, 12, 7, 8, 11]])
 def test_segments_lie_within_one_episode(lengths: list[int]) -> None:
-    """Also where the oldest episodes have been overwritten, in the middle of one and around the end of the ring."""
+    """Also where the oldest episodes have been overwritten, in the middle of one and around the end
+    of the ring.
+    """
     replay = EpisodeReplay(SPACE, 2, 31, 4)
     for number, steps in enumerate(lengths):
         replay.add(episode_of(number, steps, terminated=number % 2 == 1))
@@ -104,7 +115,10 @@ def test_every_segment_can_be_drawn_and_no_other() -> None:
     replay.add(episode_of(0, 3))
     replay.add(episode_of(1, 7))
     drawn = replay.draw(400, torch.Generator().manual_seed(1)).observation["proprioception"][0]
-    assert {tuple(row) for row in drawn.tolist()} == {(0.0, 0.0), *((1.0, float(step)) for step in range(5))}
+    assert {tuple(row) for row in drawn.tolist()} == {
+        (0.0, 0.0),
+        *((1.0, float(step)) for step in range(5)),
+    }
 
 
 def test_only_steps_of_successes_are_imitated() -> None:
@@ -114,11 +128,18 @@ def test_only_steps_of_successes_are_imitated() -> None:
     replay.add(replace(episode_of(1, 7), success=True))
     replay.add(episode_of(2, 5))
     steps, action = replay.draw_successful(400, torch.Generator().manual_seed(1))
-    assert {tuple(row) for row in steps["proprioception"].tolist()} == {(1.0, float(t)) for t in range(7)}
+    assert {tuple(row) for row in steps["proprioception"].tolist()} == {
+        (1.0, float(t)) for t in range(7)
+    }
     torch.testing.assert_close(action, steps["proprioception"] / 100)
     replay.add(episode_of(3, 9))  # fills the ring up to where the success begins
     replay.add(episode_of(4, 3))  # overwrites its first four slots
-    left = {tuple(row) for row in replay.draw_successful(400, torch.Generator().manual_seed(1))[0]["proprioception"].tolist()}
+    left = {
+        tuple(row)
+        for row in replay.draw_successful(400, torch.Generator().manual_seed(1))[0][
+            "proprioception"
+        ].tolist()
+    }
     assert left == {(1.0, float(t)) for t in range(4, 7)}
 
 

@@ -16,21 +16,47 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.modem.agent import Modem, noisy
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.replay import EpisodeReplay
-from worldplan.planners.modem.settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
+from worldplan.planners.modem.settings import (
+    HandoverSettings,
+    ModemSettings,
+    PlanningSettings,
+    Schedule,
+)
 from worldplan.planners.shooting.search import ShootingSettings, search
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.latent.settings import LatentSettings
 
 SPACE = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
 PIXELS = gym.spaces.Dict(
-    {"image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8), "proprioception": gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)}
+    {
+        "image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8),
+        "proprioception": gym.spaces.Box(-np.inf, np.inf, (3,), np.float32),
+    }
 )
 LATENT = LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, members=3)
-SEARCH = ShootingSettings(samples=12, elites=4, iterations=1, horizon=3, temperature=0.5, min_std=0.1, proposals=1.0, pick="draw")
-SETTINGS = ModemSettings(latent=LATENT, planning=PlanningSettings(search=SEARCH), segment=3, batch=16, encoder_rate=1.0, target_every=2)
+SEARCH = ShootingSettings(
+    samples=12,
+    elites=4,
+    iterations=1,
+    horizon=3,
+    temperature=0.5,
+    min_std=0.1,
+    proposals=1.0,
+    pick="draw",
+)
+SETTINGS = ModemSettings(
+    latent=LATENT,
+    planning=PlanningSettings(search=SEARCH),
+    segment=3,
+    batch=16,
+    encoder_rate=1.0,
+    target_every=2,
+)
 
 
-def agent_of(settings: ModemSettings = SETTINGS, space: gym.Space = SPACE, *, random_heads: bool = True) -> Modem:
+def agent_of(
+    settings: ModemSettings = SETTINGS, space: gym.Space = SPACE, *, random_heads: bool = True
+) -> Modem:
     """An agent whose reward and critics, zero at first, say something."""
     agent = Modem(space, 2, settings, generator=torch.Generator().manual_seed(0))
     if random_heads:
@@ -49,12 +75,19 @@ def episodes_of(space: gym.Space, steps: int = 20) -> list[Episode]:
         observation: Any
         if isinstance(space, gym.spaces.Dict):
             image = random.integers(0, 256, (steps + 1, 2, 3, 64, 64), dtype=np.uint8)
-            observation = {"image": image, "proprioception": random.normal(size=(steps + 1, 3)).astype(np.float32)}
+            observation = {
+                "image": image,
+                "proprioception": random.normal(size=(steps + 1, 3)).astype(np.float32),
+            }
         else:
             observation = random.normal(size=(steps + 1, 5)).astype(np.float32)
         vector = observation["proprioception"] if isinstance(observation, dict) else observation
         action = np.tanh(vector[:-1, :2])  # what is to be cloned depends on what is seen
-        found.append(Episode(observation, action, (np.arange(steps) > 12).astype(np.float32), success=success))
+        found.append(
+            Episode(
+                observation, action, (np.arange(steps) > 12).astype(np.float32), success=success
+            )
+        )
     return found
 
 
@@ -76,9 +109,16 @@ def changed(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_the_clone_learns_its_demonstrations_and_hands_them_on(space: gym.Space) -> None:
     """The loss falls, and every actor then begins as the clone."""
-    agent, replay, generator = agent_of(replace(SETTINGS, clone_rate=3e-3), space), replay_of(space), torch.Generator().manual_seed(0)
+    agent, replay, generator = (
+        agent_of(replace(SETTINGS, clone_rate=3e-3), space),
+        replay_of(space),
+        torch.Generator().manual_seed(0),
+    )
     optimizer = agent.optimizers()[0]
-    losses = [float(agent.clone_update(*replay.draw_successful(32, generator), optimizer, generator)) for _ in range(60)]
+    losses = [
+        float(agent.clone_update(*replay.draw_successful(32, generator), optimizer, generator))
+        for _ in range(60)
+    ]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     agent.start_from_clone()
     observation, _ = replay.draw_successful(4, generator)
@@ -89,74 +129,123 @@ def test_the_clone_learns_its_demonstrations_and_hands_them_on(space: gym.Space)
 
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
-@pytest.mark.parametrize("latent", [LATENT, replace(LATENT, simnorm=4, normed_layers=True, bins=21)])
+@pytest.mark.parametrize(
+    "latent", [LATENT, replace(LATENT, simnorm=4, normed_layers=True, bins=21)]
+)
 def test_an_update_moves_what_it_should(space: gym.Space, latent: LatentSettings) -> None:
-    agent, replay, generator = agent_of(replace(SETTINGS, latent=latent), space), replay_of(space), torch.Generator().manual_seed(0)
+    agent, replay, generator = (
+        agent_of(replace(SETTINGS, latent=latent), space),
+        replay_of(space),
+        torch.Generator().manual_seed(0),
+    )
     optimizers = agent.optimizers()
-    model, clone, target = weights_of(agent.model), weights_of(agent.clone), weights_of(agent.target)
-    figures, priority = agent.update(replay.draw(16, generator), optimizers, generator, pretraining=True)
+    model, clone, target = (
+        weights_of(agent.model),
+        weights_of(agent.clone),
+        weights_of(agent.target),
+    )
+    figures, priority = agent.update(
+        replay.draw(16, generator), optimizers, generator, pretraining=True
+    )
     assert priority.shape == (16,)
     assert (priority >= 0).all()
     assert all(torch.isfinite(value) for value in figures.values())
     encoder = {name for name in model if name.startswith(("encoder.", "actors."))}
     now = agent.model.state_dict()
     assert all(torch.equal(model[name], now[name]) for name in encoder)
-    assert all(not torch.equal(model[name], now[name]) for name in model if name.startswith(("dynamics.", "reward_network.")) and "weight" in name)
+    assert all(
+        not torch.equal(model[name], now[name])
+        for name in model
+        if name.startswith(("dynamics.", "reward_network.")) and "weight" in name
+    )
     assert not changed(target, agent.target)  # every second update
     agent.update(replay.draw(16, generator), optimizers, generator)
     now = agent.model.state_dict()
-    assert not all(torch.equal(model[name], now[name]) for name in encoder if name.startswith("encoder."))
-    assert not all(torch.equal(model[name], now[name]) for name in encoder if name.startswith("actors."))
+    assert not all(
+        torch.equal(model[name], now[name]) for name in encoder if name.startswith("encoder.")
+    )
+    assert not all(
+        torch.equal(model[name], now[name]) for name in encoder if name.startswith("actors.")
+    )
     assert changed(target, agent.target)
     assert not changed(clone, agent.clone)
 
 
 def test_the_actors_imitate_what_is_shown() -> None:
-    """Critics without an opinion (zero heads): imitation alone moves actors and encoder; without examples, the actors stay."""
+    """Critics without an opinion (zero heads): imitation alone moves actors and encoder; without
+    examples, the actors stay.
+    """
     settings = replace(SETTINGS, imitation=10.0, learning_rate=3e-3)
-    agent, replay, generator = agent_of(settings, random_heads=False), replay_of(), torch.Generator().manual_seed(0)
+    agent, replay, generator = (
+        agent_of(settings, random_heads=False),
+        replay_of(),
+        torch.Generator().manual_seed(0),
+    )
     optimizers, latents = agent.optimizers(), torch.zeros(4, 16, 8)
     before = weights_of(agent.model)
     agent._climb(latents, None, optimizers[2], generator)
     assert not changed(before, agent.model)
     observation, action = replay.draw_successful(64, generator)
     example = (agent.model.encode(observation).detach(), action)
-    distances = [float(agent._climb(latents, example, optimizers[2], generator)["imitation"]) for _ in range(150)]
+    distances = [
+        float(agent._climb(latents, example, optimizers[2], generator)["imitation"])
+        for _ in range(150)
+    ]
     assert distances[-1] < 0.5 * distances[0]
     for rate in (1.0, 0.1):
-        agent = agent_of(replace(settings, encoder_rate=rate, consistency=0.0, reward=0.0, value=0.0))
+        agent = agent_of(
+            replace(settings, encoder_rate=rate, consistency=0.0, reward=0.0, value=0.0)
+        )
         encoder = weights_of(agent.model.encoder)
-        agent.update(replay.draw(16, generator), agent.optimizers(), generator, shown=(observation, action))
+        agent.update(
+            replay.draw(16, generator), agent.optimizers(), generator, shown=(observation, action)
+        )
         assert changed(encoder, agent.model.encoder)
 
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None:
-    """While encoders stay, an update from stored latents is one from observations; the encoder does not move."""
+    """While encoders stay, an update from stored latents is one from observations; the encoder does
+    not move.
+    """
     settings = replace(SETTINGS, shift=0, imitation=0.0, handover=HandoverSettings(clone_samples=4))
-    looking, frozen = agent_of(settings, space), agent_of(replace(settings, encoder_rate=0.0), space)
+    looking, frozen = (
+        agent_of(settings, space),
+        agent_of(replace(settings, encoder_rate=0.0), space),
+    )
     for agent in (looking, frozen):
         agent.start_from_clone()
     replay, stored = replay_of(space), EpisodeReplay(space, 2, 200, 3)
     first, second = episodes_of(space)
     stored.add(first)
-    stored.encode_with(frozen.model.encode, frozen.settings.latent.latent)  # what is there, and what comes
+    stored.encode_with(
+        frozen.model.encode, frozen.settings.latent.latent
+    )  # what is there, and what comes
     stored.add(second)
     encoder = weights_of(frozen.model.encoder)
     found = []
     for agent, source in ((looking, replay), (frozen, stored)):
         generator = torch.Generator().manual_seed(5)
-        figures, priority = agent.update(source.draw(16, generator), agent.optimizers(), generator, pretraining=True)
+        figures, priority = agent.update(
+            source.draw(16, generator), agent.optimizers(), generator, pretraining=True
+        )
         found.append((figures, priority))
     torch.testing.assert_close(found[0], found[1])
     generator = torch.Generator().manual_seed(6)
-    frozen.update(stored.draw(16, generator), frozen.optimizers(), generator, shown=stored.draw_successful(8, generator))
+    frozen.update(
+        stored.draw(16, generator),
+        frozen.optimizers(),
+        generator,
+        shown=stored.draw_successful(8, generator),
+    )
     assert not changed(encoder, frozen.model.encoder)
 
 
 def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
     """Cloning ends at zero, learning at its last rate; the encoder's is a share of it throughout."""
-    settings = replace(SETTINGS, clone_rate=4e-3, learning_rate=2e-3, last_rate=1e-3, encoder_rate=0.1)
+    settings = replace(
+        SETTINGS, clone_rate=4e-3, learning_rate=2e-3, last_rate=1e-3, encoder_rate=0.1
+    )
     agent = agent_of(settings)
     optimizers = agent.optimizers()
     encoder = set(optimizers[1].param_groups[0]["params"])
@@ -174,16 +263,35 @@ def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
 @torch.no_grad()
 def _value(agent: Modem, observation: Tensor, action: Tensor) -> tuple[float, float, float]:
     latent, clone_latent = agent.model.encode(observation), agent.clone.encode(observation)
-    values = agent.model.value(latent, action), agent.model.reward(latent, action), agent.clone.value(clone_latent, action)
+    values = (
+        agent.model.value(latent, action),
+        agent.model.reward(latent, action),
+        agent.clone.value(clone_latent, action),
+    )
     return tuple(float(value.mean()) for value in values)  # type: ignore[return-value]
 
 
 def test_values_come_near_the_truth_on_a_known_chain() -> None:
-    """Reward 1 in every step: the value is 1 / (1 - gamma), from every state, for clone and members alike."""
-    settings = replace(SETTINGS, discount=0.5, learning_rate=3e-3, target_rate=0.1, target_every=1, handover=HandoverSettings(clone_samples=4))
+    """Reward 1 in every step: the value is 1 / (1 - gamma), from every state, for clone and members
+    alike.
+    """
+    settings = replace(
+        SETTINGS,
+        discount=0.5,
+        learning_rate=3e-3,
+        target_rate=0.1,
+        target_every=1,
+        handover=HandoverSettings(clone_samples=4),
+    )
     agent, generator = agent_of(settings), torch.Generator().manual_seed(0)
     replay, random = EpisodeReplay(SPACE, 2, 200, 3), np.random.default_rng(0)
-    replay.add(Episode(random.normal(size=(41, 5)).astype(np.float32), random.uniform(-1, 1, (40, 2)), np.ones(40)))
+    replay.add(
+        Episode(
+            random.normal(size=(41, 5)).astype(np.float32),
+            random.uniform(-1, 1, (40, 2)),
+            np.ones(40),
+        )
+    )
     optimizers = agent.optimizers()
     for _ in range(400):
         segment = replay.draw(32, generator)
@@ -194,7 +302,9 @@ def test_values_come_near_the_truth_on_a_known_chain() -> None:
     assert clone_value == pytest.approx(2.0, abs=0.25)
 
 
-def slow_score(agent: Modem, latent: Tensor, actions: Tensor, horizon: int, terminal: str) -> Tensor:
+def slow_score(
+    agent: Modem, latent: Tensor, actions: Tensor, horizon: int, terminal: str
+) -> Tensor:
     """One candidate of one environment, critic by critic; without noise on the last action."""
     settings, model, discount = agent.settings.planning, agent.model, agent.settings.discount
     reward = torch.zeros(())
@@ -205,9 +315,16 @@ def slow_score(agent: Modem, latent: Tensor, actions: Tensor, horizon: int, term
     action = model.actor(latent)
     returns = []
     for member in range(members):
-        others = {"own": [member], "other": [(member - 1) % members], "max_other": [i for i in range(members) if i != member]}[terminal]
+        others = {
+            "own": [member],
+            "other": [(member - 1) % members],
+            "max_other": [i for i in range(members) if i != member],
+        }[terminal]
         for critic in range(2):
-            best = max(float(model.value(latent, action[other].expand(members, 1, 2))[member, critic, 0]) for other in others)
+            best = max(
+                float(model.value(latent, action[other].expand(members, 1, 2))[member, critic, 0])
+                for other in others
+            )
             returns.append(float(reward) + discount**horizon * best)
     found = torch.tensor(returns)
     return found.mean() - settings.pessimism * found.std(correction=0)
@@ -222,19 +339,29 @@ def test_the_fused_rollout_equals_a_slow_one(terminal: str) -> None:
     agent.settings = replace(SETTINGS, planning=planning)
     latent = agent.model.encode(torch.randn(2, 5, generator=torch.Generator().manual_seed(3)))
     given = torch.rand(2, 4, 3, 2, generator=torch.Generator().manual_seed(4)) * 2 - 1
-    rollout = LatentRollout(agent.model, latent, 6, 3, 0.95, planning, torch.Generator().manual_seed(0))
+    rollout = LatentRollout(
+        agent.model, latent, 6, 3, 0.95, planning, torch.Generator().manual_seed(0)
+    )
     actions, scores = rollout(given)
     assert actions.shape == (2, 10, 3, 2)
     torch.testing.assert_close(actions[:, :4], given)
     for env in range(2):
         for candidate in range(10):
-            expected = slow_score(agent, latent[env : env + 1], actions[env, candidate], 3, terminal)
+            expected = slow_score(
+                agent, latent[env : env + 1], actions[env, candidate], 3, terminal
+            )
             torch.testing.assert_close(scores[env, candidate], expected, rtol=1e-4, atol=1e-5)
         for member in range(3):  # two roll-outs of each actor
             first = agent.model.actor(latent[env : env + 1])[member, 0]
             torch.testing.assert_close(actions[env, 4 + 2 * member, 0], first)
     again, scored = rollout(given[:, :1])  # proposals are made and scored once, and stay candidates
-    torch.testing.assert_close((again, scored), (torch.cat([given[:, :1], actions[:, 4:]], 1), torch.cat([scores[:, :1], scores[:, 4:]], 1)))
+    torch.testing.assert_close(
+        (again, scored),
+        (
+            torch.cat([given[:, :1], actions[:, 4:]], 1),
+            torch.cat([scores[:, :1], scores[:, 4:]], 1),
+        ),
+    )
 
 
 def test_noise_is_cut_and_lets_gradients_through() -> None:
@@ -250,18 +377,35 @@ def test_noise_is_cut_and_lets_gradients_through() -> None:
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_decisions_are_valid_and_repeat_with_the_seed(space: gym.Space, centred: bool) -> None:
-    planning = SETTINGS.planning if centred else replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, iterations=3))
+    planning = (
+        SETTINGS.planning
+        if centred
+        else replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, iterations=3))
+    )
     agent = agent_of(replace(SETTINGS, planning=planning), space)
-    observation = np.stack([space.sample()] * 3) if isinstance(space, gym.spaces.Box) else {k: np.stack([v] * 3) for k, v in space.sample().items()}
+    observation = (
+        np.stack([space.sample()] * 3)
+        if isinstance(space, gym.spaces.Box)
+        else {k: np.stack([v] * 3) for k, v in space.sample().items()}
+    )
     planner = ModemPlanner(agent, explore=True)
     runs = []
     for _ in range(2):
         planner.reset(seed=5)
-        runs.append([np.stack([decision.action for decision in planner.plan_batch(observation)]) for _ in range(4)])
+        runs.append(
+            [
+                np.stack([decision.action for decision in planner.plan_batch(observation)])
+                for _ in range(4)
+            ]
+        )
     np.testing.assert_array_equal(np.array(runs[0]), np.array(runs[1]))
     assert np.array(runs[0]).shape == (4, 3, 2)
     assert np.abs(np.array(runs[0])).max() <= 1
-    single = planner.plan({key: value[0] for key, value in observation.items()} if isinstance(observation, dict) else observation[0])
+    single = planner.plan(
+        {key: value[0] for key, value in observation.items()}
+        if isinstance(observation, dict)
+        else observation[0]
+    )
     assert single.action.shape == (2,)
     assert single.value is not None
 
@@ -269,24 +413,42 @@ def test_decisions_are_valid_and_repeat_with_the_seed(space: gym.Space, centred:
 @pytest.mark.parametrize(("share", "correlation"), [(0.0, 0.0), (0.0, 0.8), (1.0, 0.8)])
 def test_exploration_noise_has_its_size_and_its_memory(share: float, correlation: float) -> None:
     """Of clone and planner alike; the mean action of a fixed observation is the same in every step."""
-    planning = replace(SETTINGS.planning, correlation=correlation, noise=1e-6, search=replace(SEARCH, pick="mean", min_std=0.1))
-    agent = agent_of(replace(SETTINGS, planning=replace(planning, noise=0.1) if share == 0 else planning))
-    planner, observation = ModemPlanner(agent, share=share, explore=True), np.zeros((200, 5), np.float32)
-    actions = np.array([[decision.action for decision in planner.plan_batch(observation)] for _ in range(40)])[..., 0]  # (steps, environments)
+    planning = replace(
+        SETTINGS.planning,
+        correlation=correlation,
+        noise=1e-6,
+        search=replace(SEARCH, pick="mean", min_std=0.1),
+    )
+    agent = agent_of(
+        replace(SETTINGS, planning=replace(planning, noise=0.1) if share == 0 else planning)
+    )
+    planner, observation = (
+        ModemPlanner(agent, share=share, explore=True),
+        np.zeros((200, 5), np.float32),
+    )
+    actions = np.array(
+        [[decision.action for decision in planner.plan_batch(observation)] for _ in range(40)]
+    )[..., 0]  # (steps, environments)
     noise = actions - actions.mean()
     assert noise.std() == pytest.approx(0.1, rel=0.05)
     assert (noise[1:] * noise[:-1]).mean() / noise.var() == pytest.approx(correlation, abs=0.05)
 
 
 def test_centred_candidates_stay_near_the_actors() -> None:
-    """Exploration centring: what is done is an actor's action plus noise, cut at three deviations; a Gaussian search goes anywhere."""
+    """Exploration centring: what is done is an actor's action plus noise, cut at three deviations;
+    a Gaussian search goes anywhere.
+    """
     agent = agent_of()
     observation = np.zeros((40, 5), np.float32)
-    actors = agent.model.actor(agent.model.encode(torch.as_tensor(observation)))[:, 0].detach().numpy()
+    actors = (
+        agent.model.actor(agent.model.encode(torch.as_tensor(observation)))[:, 0].detach().numpy()
+    )
     chosen = np.stack([decision.action for decision in ModemPlanner(agent).plan_batch(observation)])
     near = np.abs(chosen[:, None] - actors[None]).max(-1).min(1)
     assert near.max() <= 0.3 + 1e-6
-    free = replace(SETTINGS, planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.0)))
+    free = replace(
+        SETTINGS, planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.0))
+    )
     agent.settings = free
     chosen = np.stack([decision.action for decision in ModemPlanner(agent).plan_batch(observation)])
     assert np.abs(chosen[:, None] - actors[None]).max(-1).min(1).max() > 0.5
@@ -298,22 +460,36 @@ def test_the_handover_switches_whole_segments() -> None:
     planner = ModemPlanner(agent, share=0.4)
     planner.reset(seed=1)
     observation = np.zeros((30, 5), np.float32)
-    planned = np.array([[decision.detail["planned"] for decision in planner.plan_batch(observation)] for _ in range(40)])
+    planned = np.array(
+        [
+            [decision.detail["planned"] for decision in planner.plan_batch(observation)]
+            for _ in range(40)
+        ]
+    )
     segments = planned.reshape(8, 5, 30)
     assert (segments == segments[:, :1]).all()
     assert planned.mean() == pytest.approx(0.4, abs=0.1)
     clone = agent.clone(torch.zeros(1, 5)).detach().numpy()[0]
-    actions = np.stack([decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)])
+    actions = np.stack(
+        [decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)]
+    )
     np.testing.assert_allclose(actions, np.broadcast_to(clone, actions.shape), atol=1e-6)
 
 
 def test_uncertainty_decides_who_acts() -> None:
-    """With agreeing critics the planner acts everywhere, with quarrelling ones nowhere; nor where they agree since they have seen nothing."""
+    """With agreeing critics the planner acts everywhere, with quarrelling ones nowhere; nor where
+    they agree since they have seen nothing.
+    """
     observation = np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32)
     for limit, seen, expected in ((1e9, 1.0, True), (0.0, 1.0, False), (1e9, 0.0, False)):
-        agent = agent_of(replace(SETTINGS, handover=HandoverSettings(kind="uncertainty", limit=limit)))
+        agent = agent_of(
+            replace(SETTINGS, handover=HandoverSettings(kind="uncertainty", limit=limit))
+        )
         agent.scale.update(torch.linspace(0, seen, 50))
-        planned = [decision.detail["planned"] for decision in ModemPlanner(agent, share=None).plan_batch(observation)]
+        planned = [
+            decision.detail["planned"]
+            for decision in ModemPlanner(agent, share=None).plan_batch(observation)
+        ]
         assert planned == [expected] * 10
 
 
@@ -322,9 +498,15 @@ def test_the_clone_picks_by_its_critic() -> None:
     agent = agent_of(replace(SETTINGS, handover=HandoverSettings(clone_samples=200)))
     observation = np.zeros((6, 5), np.float32)
     latent = agent.clone.encode(torch.as_tensor(observation))
-    chosen = torch.as_tensor(np.stack([decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)]))
+    chosen = torch.as_tensor(
+        np.stack(
+            [decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)]
+        )
+    )
     plain = agent.clone.act(latent)
-    assert (agent.clone.value(latent, chosen).amin(0) > agent.clone.value(latent, plain).amin(0)).all()
+    assert (
+        agent.clone.value(latent, chosen).amin(0) > agent.clone.value(latent, plain).amin(0)
+    ).all()
 
 
 def test_a_schedule_is_a_straight_line() -> None:
@@ -334,7 +516,13 @@ def test_a_schedule_is_a_straight_line() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"segment": 0}, {"discount": 1.0}, {"handover": HandoverSettings(kind="never")}, {"planning": PlanningSettings(terminal="mine")}, {"batch": -1}],
+    [
+        {"segment": 0},
+        {"discount": 1.0},
+        {"handover": HandoverSettings(kind="never")},
+        {"planning": PlanningSettings(terminal="mine")},
+        {"batch": -1},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -352,7 +540,10 @@ def test_the_slow_copy_is_a_copy() -> None:
 
 def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
     """Otherwise the search would begin at what never happened."""
-    settings = replace(SETTINGS, planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, max_std=0.2)))
+    settings = replace(
+        SETTINGS,
+        planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, max_std=0.2)),
+    )
     agent = agent_of(settings)
     observation = np.zeros((2, 5), np.float32)
     planner = ModemPlanner(agent, share=1.0)
@@ -377,7 +568,13 @@ def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
 
 
 def test_the_clone_stays_itself_where_its_critics_have_no_opinion() -> None:
-    agent = agent_of(replace(SETTINGS, handover=HandoverSettings(clone_samples=8)), random_heads=False)
+    agent = agent_of(
+        replace(SETTINGS, handover=HandoverSettings(clone_samples=8)), random_heads=False
+    )
     observation = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    actions = np.stack([decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)])
-    np.testing.assert_allclose(actions, agent.clone(torch.as_tensor(observation)).detach().numpy(), atol=1e-6)
+    actions = np.stack(
+        [decision.action for decision in ModemPlanner(agent, share=0.0).plan_batch(observation)]
+    )
+    np.testing.assert_allclose(
+        actions, agent.clone(torch.as_tensor(observation)).detach().numpy(), atol=1e-6
+    )

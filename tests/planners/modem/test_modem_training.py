@@ -1,4 +1,6 @@
-"""Training MoDem from end to end on a small sparse task: order of the phases, resume, checkpoints, errors."""
+"""Training MoDem from end to end on a small sparse task: order of the phases, resume, checkpoints,
+errors.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ from worldplan.planners.episodes import make_environments, play
 from worldplan.planners.modem.planner import UniformPlanner
 from worldplan.planners.modem.policy import load_policy, settings_of
 from worldplan.planners.modem.replay import EpisodeReplay
-from worldplan.planners.modem.settings import HandoverSettings, ModemSettings, PlanningSettings, Schedule
+from worldplan.planners.modem.settings import (
+    HandoverSettings,
+    ModemSettings,
+    PlanningSettings,
+    Schedule,
+)
 from worldplan.planners.modem.task import ModemTask
 from worldplan.planners.modem.training import ModemModule, figures_of
 from worldplan.planners.shooting.search import ShootingSettings
@@ -35,7 +42,9 @@ STEPS = 12
 
 
 class Reach(gym.Env):
-    """A point moves by at most 0.2 a step; 1 while it is near the goal. Contacts: "violations" where it leaves the unit square."""
+    """A point moves by at most 0.2 a step; 1 while it is near the goal. Contacts: "violations"
+    where it leaves the unit square.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
@@ -44,7 +53,9 @@ class Reach(gym.Env):
         self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
         self.render_mode = render_mode
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.place = self.np_random.uniform(-0.8, 0, 2).astype(np.float32)
         self.elapsed = self.solved = 0
@@ -68,7 +79,12 @@ class Reach(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         outside = float(np.abs(self.place).max())
-        return {"is_success": self.solved >= 2, "contact_force": 100 * outside, "contact_violation": outside > 1, "saturation": False}
+        return {
+            "is_success": self.solved >= 2,
+            "contact_force": 100 * outside,
+            "contact_violation": outside > 1,
+            "saturation": False,
+        }
 
 
 class ReachInPictures(gym.ObservationWrapper):
@@ -77,7 +93,9 @@ class ReachInPictures(gym.ObservationWrapper):
     def __init__(self) -> None:
         super().__init__(Reach(render_mode="rgb_array"))
         picture = gym.spaces.Box(0, 255, (1, 3, 32, 32), np.uint8)
-        self.observation_space = gym.spaces.Dict({"image": picture, "proprioception": self.env.observation_space})
+        self.observation_space = gym.spaces.Dict(
+            {"image": picture, "proprioception": self.env.observation_space}
+        )
 
     def observation(self, observation: np.ndarray) -> dict[str, np.ndarray]:
         return {"image": self.env.render().transpose(2, 0, 1)[None], "proprioception": observation}
@@ -102,30 +120,50 @@ def demonstrations(count: int = 3, environment: str = ID) -> list[Episode]:
         observation, _ = env.reset(seed=seed)
         observations, actions, rewards = [observation], [], []
         for _ in range(STEPS):
-            action = np.clip(5 * columns_of(observation).get("proprioception", observation)[2:], -1, 1).astype(np.float32)
+            action = np.clip(
+                5 * columns_of(observation).get("proprioception", observation)[2:], -1, 1
+            ).astype(np.float32)
             observation, reward, *_ = env.step(action)
             observations.append(observation)
             actions.append(action)
             rewards.append(reward)
         columns = [columns_of(one) for one in observations]
-        seen = observation_of({name: np.array([one[name] for one in columns]) for name in columns[0]})
+        seen = observation_of(
+            {name: np.array([one[name] for one in columns]) for name in columns[0]}
+        )
         found.append(Episode(seen, np.array(actions), np.array(rewards), success=True))
     return found
 
 
 SETTINGS = ModemSettings(
     latent=LatentSettings(latent=8, hidden=32, encoder_hidden=32, members=2),
-    planning=PlanningSettings(search=ShootingSettings(samples=16, elites=4, iterations=1, horizon=2, min_std=0.1, proposals=1.0, pick="draw")),
+    planning=PlanningSettings(
+        search=ShootingSettings(
+            samples=16, elites=4, iterations=1, horizon=2, min_std=0.1, proposals=1.0, pick="draw"
+        )
+    ),
     handover=HandoverSettings(end=192, segment=3),
     demonstration_share=Schedule(0.75, 0.25, 0, 200),
-    segment=2, batch=16, clone_updates=150, clone_batch=32, clone_rate=2e-3, learning_rate=2e-3, seed_steps=48, seed_updates=20, updates_per_step=0.5,
-    steps=240, environments=4, capacity=400,
-)  # fmt: skip
+    segment=2,
+    batch=16,
+    clone_updates=150,
+    clone_batch=32,
+    clone_rate=2e-3,
+    learning_rate=2e-3,
+    seed_steps=48,
+    seed_updates=20,
+    updates_per_step=0.5,
+    steps=240,
+    environments=4,
+    capacity=400,
+)
 
 
 def task_of(count: int = 3, environment: str = ID) -> ModemTask:
     found = demonstrations(count, environment) if count else []
-    return ModemTask(environment, {}, found, {"environment": environment, "options": {}, "episodes": count})
+    return ModemTask(
+        environment, {}, found, {"environment": environment, "options": {}, "episodes": count}
+    )
 
 
 def module_of(settings: ModemSettings = SETTINGS, seed: int = 0, count: int = 3) -> ModemModule:
@@ -133,7 +171,9 @@ def module_of(settings: ModemSettings = SETTINGS, seed: int = 0, count: int = 3)
 
 
 def same_weights(first: Path, second: Path) -> bool:
-    left, right = (torch.load(file, weights_only=True)["modem"]["weights"] for file in (first, second))
+    left, right = (
+        torch.load(file, weights_only=True)["modem"]["weights"] for file in (first, second)
+    )
     return set(left) == set(right) and all(torch.equal(left[name], right[name]) for name in left)
 
 
@@ -148,7 +188,9 @@ def test_the_phases_come_in_order(whole: Path) -> None:
     assert table["step"].tolist() == [0, 48, 96, 144, 192, 240]
     assert table["train/clone"].notna().tolist() == [True] + [False] * 5
     assert table["train/consistency"].isna().tolist() == [True] + [False] * 5
-    assert table["train/actor_value"].notna().tolist() == [False, False] + [True] * 4  # actors rest while the model is pre-trained
+    assert (
+        table["train/actor_value"].notna().tolist() == [False, False] + [True] * 4
+    )  # actors rest while the model is pre-trained
     planned = table["train/planned"]
     assert planned[1] == 0
     assert planned.iloc[-1] > 0.3
@@ -163,7 +205,9 @@ def test_the_policy_comes_back(whole: Path) -> None:
     planner, about = load_policy(whole)
     again, _ = load_policy(whole.parent)
     observation = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    for first, second in zip(planner.plan_batch(observation), again.plan_batch(observation), strict=True):
+    for first, second in zip(
+        planner.plan_batch(observation), again.plan_batch(observation), strict=True
+    ):
         np.testing.assert_array_equal(first.action, second.action)
     assert about["environment"] == ID
     assert planner.agent.settings == SETTINGS
@@ -171,7 +215,12 @@ def test_the_policy_comes_back(whole: Path) -> None:
     clone = play(load_policy(whole, share=0.0)[0], environments, 5)
     random = play(UniformPlanner(2), environments, 5)
     environments.close()
-    assert np.mean([one.episode.success for one in clone]) >= 0.6 > 0.3 >= np.mean([one.episode.success for one in random])
+    assert (
+        np.mean([one.episode.success for one in clone])
+        >= 0.6
+        > 0.3
+        >= np.mean([one.episode.success for one in random])
+    )
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Path) -> None:
@@ -187,11 +236,15 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Pat
         "module = Killed(t.task_of(), t.SETTINGS, seed=0, check_episodes=4)\n"
         "t.fit_resumably(module, Path(sys.argv[1]), check_every=2, save_every=1)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
     assert killed.returncode == -9, killed.stderr
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3
     continued = fit_resumably(module_of(), tmp_path, check_every=2, save_every=1)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "metrics.csv"), pd.read_csv(whole.parent / "metrics.csv"))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "metrics.csv"), pd.read_csv(whole.parent / "metrics.csv")
+    )
     assert same_weights(continued, whole)
 
 
@@ -221,7 +274,9 @@ def test_without_demonstrations_it_begins_at_random(tmp_path: Path) -> None:
 
 
 def test_cloning_alone_ends_after_cloning(tmp_path: Path) -> None:
-    path = fit_resumably(module_of(replace(SETTINGS, steps=0)), tmp_path, check_every=1, save_every=1)
+    path = fit_resumably(
+        module_of(replace(SETTINGS, steps=0)), tmp_path, check_every=1, save_every=1
+    )
     table = pd.read_csv(path.parent / "metrics.csv")
     assert len(table) == 1
     assert table["check/clone_success"].notna().all()
@@ -229,7 +284,9 @@ def test_cloning_alone_ends_after_cloning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [0, 96])
 def test_a_finished_run_that_is_continued_stays_as_it_is(steps: int, tmp_path: Path) -> None:
-    """As after a kill between the last checkpoint and the end, or `fit --ckpt_path` on a finished run."""
+    """As after a kill between the last checkpoint and the end, or `fit --ckpt_path` on a finished
+    run.
+    """
     path = fit_resumably(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
     (tmp_path / "done").unlink()
     state, table = path.read_bytes(), (tmp_path / "metrics.csv").read_text()
@@ -239,20 +296,28 @@ def test_a_finished_run_that_is_continued_stays_as_it_is(steps: int, tmp_path: P
 
 
 def test_the_clone_and_the_end_are_always_checked(tmp_path: Path) -> None:
-    path = fit_resumably(module_of(replace(SETTINGS, steps=144)), tmp_path, check_every=100, save_every=1)
+    path = fit_resumably(
+        module_of(replace(SETTINGS, steps=144)), tmp_path, check_every=100, save_every=1
+    )
     table = pd.read_csv(path.parent / "metrics.csv")
     assert table["check/clone_success"].notna().tolist() == [True, False, False, False]
     assert table["check/planner_success"].notna().tolist() == [False, False, False, True]
 
 
 def test_other_demonstrations_are_another_training(whole: Path) -> None:
-    other = ModemTask(ID, {}, demonstrations(3)[::-1], {"environment": ID, "options": {}, "episodes": 3})
+    other = ModemTask(
+        ID, {}, demonstrations(3)[::-1], {"environment": ID, "options": {}, "episodes": 3}
+    )
     with pytest.raises(CheckpointError, match="another task"):
         fit_resumably(ModemModule(other, SETTINGS, check_episodes=4), whole.parent)
 
 
-def test_handover_by_success_follows_the_planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It grows while the planner is as good as the clone was, and falls where it is worse; a planner that never succeeds gets nothing."""
+def test_handover_by_success_follows_the_planner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows while the planner is as good as the clone was, and falls where it is worse; a
+    planner that never succeeds gets nothing.
+    """
     shares: dict[str, list[float]] = {"good": [], "bad": []}
     for name, successes in (("good", [0.5, 0.5, 1.0, 0.2]), ("bad", [0.0, 0.0, 0.0, 0.0])):
         module = module_of(replace(SETTINGS, handover=HandoverSettings(kind="success", stride=0.4)))
@@ -260,7 +325,10 @@ def test_handover_by_success_follows_the_planner(tmp_path: Path, monkeypatch: py
         module.counts["step"] = 48
         monkeypatch.setattr(ModemModule, "_log", lambda self, figures: None)
         for success in successes:
-            monkeypatch.setattr("worldplan.planners.modem.training.figures_of", lambda played, success=success: {"success": success})
+            monkeypatch.setattr(
+                "worldplan.planners.modem.training.figures_of",
+                lambda played, success=success: {"success": success},
+            )
             module.validation_step(0, 0)
             shares[name].append(round(module.share_by_success, 3))
     assert shares == {"good": [0.4, 0.8, 1.0, 0.6], "bad": [0.0] * 4}
@@ -276,14 +344,24 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     assert module.replay.filled == STEPS + 1
 
 
-@pytest.mark.parametrize(("environment", "encoder_rate", "epoch"), [(ID, 0.5, 3), (PICTURES, 0.0, 3), (PICTURES, 0.0, 1)])
-def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate: float, epoch: int, tmp_path: Path) -> None:
-    """The same weights, unbroken and stopped in the middle: with an encoder that goes on learning, and with shifted copies of pictures.
+@pytest.mark.parametrize(
+    ("environment", "encoder_rate", "epoch"), [(ID, 0.5, 3), (PICTURES, 0.0, 3), (PICTURES, 0.0, 1)]
+)
+def test_whatever_is_encoded_when_resumes_as_well(
+    environment: str, encoder_rate: float, epoch: int, tmp_path: Path
+) -> None:
+    """The same weights, unbroken and stopped in the middle: with an encoder that goes on learning,
+    and with shifted copies of pictures.
 
     The clone keeps its own encoder.
     """
-    settings, task = replace(SETTINGS, steps=192, encoder_rate=encoder_rate, clone_updates=30), task_of(3, environment)
-    whole = fit_resumably(ModemModule(task, settings, check_episodes=4), tmp_path / "whole", save_every=1)
+    settings, task = (
+        replace(SETTINGS, steps=192, encoder_rate=encoder_rate, clone_updates=30),
+        task_of(3, environment),
+    )
+    whole = fit_resumably(
+        ModemModule(task, settings, check_episodes=4), tmp_path / "whole", save_every=1
+    )
 
     class Stopped(ModemModule):
         def on_train_epoch_start(self) -> None:
@@ -293,7 +371,9 @@ def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate
 
     with pytest.raises(KeyboardInterrupt):
         fit_resumably(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
-    continued = fit_resumably(ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
+    continued = fit_resumably(
+        ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1
+    )
     assert same_weights(whole, continued)
     agent = load_policy(whole)[0].agent
     clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
@@ -302,7 +382,9 @@ def test_whatever_is_encoded_when_resumes_as_well(environment: str, encoder_rate
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])
 def test_the_measured_handovers_run(kind: str, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, handover=HandoverSettings(kind=kind, segment=3, stride=0.5, limit=0.5), steps=144)
+    settings = replace(
+        SETTINGS, handover=HandoverSettings(kind=kind, segment=3, stride=0.5, limit=0.5), steps=144
+    )
     path = fit_resumably(module_of(settings), tmp_path, check_every=1, save_every=1)
     planned = pd.read_csv(path.parent / "metrics.csv")["train/planned"].tolist()[2:]
     assert all(0 <= share <= 1 for share in planned)
@@ -317,7 +399,11 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
     def broken(*arguments: Any, **options: Any) -> Any:
         figures, priority = update(*arguments, **options)
-        return (figures | {"loss": figures["loss"] * float("nan")}, priority) if module.current_epoch == 3 else (figures, priority)
+        return (
+            (figures | {"loss": figures["loss"] * float("nan")}, priority)
+            if module.current_epoch == 3
+            else (figures, priority)
+        )
 
     module.agent.update = broken  # type: ignore[method-assign]
     with pytest.raises(Diverged, match=r"loss is not a finite number in epoch 3.*last\.ckpt"):
@@ -327,16 +413,24 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["clone_rate", "learning_rate"])
-def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(setting: str, tmp_path: Path) -> None:
+def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(
+    setting: str, tmp_path: Path
+) -> None:
     """In an epoch that is checked as well: no episode is played with them, nothing is saved."""
-    with pytest.raises(Diverged, match=r"is not a finite number in epoch \d.*(last\.ckpt|no checkpoint yet)"):
-        fit_resumably(module_of(replace(SETTINGS, **{setting: 1e30})), tmp_path, check_every=1, save_every=1)  # type: ignore[arg-type]
+    with pytest.raises(
+        Diverged, match=r"is not a finite number in epoch \d.*(last\.ckpt|no checkpoint yet)"
+    ):
+        fit_resumably(
+            module_of(replace(SETTINGS, **{setting: 1e30})), tmp_path, check_every=1, save_every=1
+        )  # type: ignore[arg-type]
     if (tmp_path / "last.ckpt").exists():
         planner, _ = load_policy(tmp_path)
         assert all(bool(value.isfinite().all()) for value in planner.agent.parameters())
 
 
-def test_a_full_disk_leaves_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error of the file system comes through; afterwards the run goes on."""
     import worldplan.planners.modem.training as training
 
@@ -379,12 +473,23 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": -1}, {"clone_batch": 0}, {"seed_updates": -1}, {"updates_per_step": -0.5}, {"learning_rate": float("nan")}, {"target_rate": 5.0},
-        {"demonstration_share": Schedule(1.5, 0.5)}, {"planning": PlanningSettings(correlation=1.5)}, {"planning": PlanningSettings(noise=-0.1)},
-        {"handover": HandoverSettings(begin=5, end=1)}, {"handover": HandoverSettings(kind="uncertainty"), "percentile_scale": False},
-        {"capacity": 0}, {"discount": 1.0}, {"clone_updates": 0}, {"handover": HandoverSettings(kind="never")},
+        {"steps": -1},
+        {"clone_batch": 0},
+        {"seed_updates": -1},
+        {"updates_per_step": -0.5},
+        {"learning_rate": float("nan")},
+        {"target_rate": 5.0},
+        {"demonstration_share": Schedule(1.5, 0.5)},
+        {"planning": PlanningSettings(correlation=1.5)},
+        {"planning": PlanningSettings(noise=-0.1)},
+        {"handover": HandoverSettings(begin=5, end=1)},
+        {"handover": HandoverSettings(kind="uncertainty"), "percentile_scale": False},
+        {"capacity": 0},
+        {"discount": 1.0},
+        {"clone_updates": 0},
+        {"handover": HandoverSettings(kind="never")},
     ],
-)  # fmt: skip
+)
 def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="|".join([*change, "correlation", "noise", "kind"])):
         replace(SETTINGS, **change)
@@ -406,18 +511,32 @@ def test_running_counts_of_what_nobody_measures_are_unknown(tmp_path: Path) -> N
 
 def test_validation_alone_plays_the_planner_too(whole: Path) -> None:
     """Lightning restores no epoch there."""
-    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=whole.parent)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=whole.parent,
+    )
     (figures,) = trainer.validate(module_of(), ckpt_path=whole, verbose=False, weights_only=True)
     assert {"check/planner_success", "check/behaviour_success"} <= set(figures)
 
 
 @pytest.mark.parametrize(("journal", "named"), [(False, "Journal"), (True, "default_root_dir")])
-def test_going_on_without_the_episodes_says_where_they_are(whole: Path, tmp_path: Path, journal: bool, named: str) -> None:
+def test_going_on_without_the_episodes_says_where_they_are(
+    whole: Path, tmp_path: Path, journal: bool, named: str
+) -> None:
     callbacks: list[L.Callback] = [Journal(tmp_path)] if journal else []
     trainer = L.Trainer(
-        accelerator="cpu", logger=False, callbacks=callbacks, max_epochs=-1, enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=journal, default_root_dir=tmp_path,
-    )  # fmt: skip
+        accelerator="cpu",
+        logger=False,
+        callbacks=callbacks,
+        max_epochs=-1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=journal,
+        default_root_dir=tmp_path,
+    )
     with pytest.raises(ConfigError, match=named):
         trainer.fit(module_of(), ckpt_path=whole, weights_only=True)
 
@@ -428,7 +547,9 @@ def test_safety_is_counted() -> None:
     class Straight(UniformPlanner):
         def plan_batch(self, observations: Any) -> Any:
             decisions = super().plan_batch(observations)
-            return [replace(decision, action=np.array([-1, -1], np.float32)) for decision in decisions]
+            return [
+                replace(decision, action=np.array([-1, -1], np.float32)) for decision in decisions
+            ]
 
     environments = make_environments(ID, 3)
     played = play(Straight(2), environments, 0)

@@ -1,4 +1,6 @@
-"""Measures of a learned action model against the true one: counted by hand, by brute force, and never wrong for a safe learner."""
+"""Measures of a learned action model against the true one: counted by hand, by brute force, and
+never wrong for a safe learner.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,27 @@ from worldplan.planners.numeric.model_scores import (
 )
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.action_model.learner import learn
-from worldplan.world_models.numeric.domain import Comparison, Goal, Linear, NumericAction, NumericModel, NumericProblem, State, Vocabulary
+from worldplan.world_models.numeric.domain import (
+    Comparison,
+    Goal,
+    Linear,
+    NumericAction,
+    NumericModel,
+    NumericProblem,
+    State,
+    Vocabulary,
+)
 from worldplan.world_models.numeric.trajectories import Trajectory
 
 V = ("v", 0)
-VOCABULARY = Vocabulary("cups", {"cup": "object"}, {}, {"full": ("cup",)}, {"v": ("cup",)}, dict.fromkeys(("pour", "empty"), (("c", "cup"),)))
+VOCABULARY = Vocabulary(
+    "cups",
+    {"cup": "object"},
+    {},
+    {"full": ("cup",)},
+    {"v": ("cup",)},
+    dict.fromkeys(("pour", "empty"), (("c", "cup"),)),
+)
 POUR = NumericAction(
     "pour",
     VOCABULARY.actions["pour"],
@@ -38,7 +56,11 @@ POUR = NumericAction(
     effects=((V, Linear(((V, 1),), Fraction(1, 2))),),
 )
 EMPTY = NumericAction(
-    "empty", VOCABULARY.actions["empty"], positive=frozenset({("full", 0)}), deletes=frozenset({("full", 0)}), effects=((V, Linear(())),)
+    "empty",
+    VOCABULARY.actions["empty"],
+    positive=frozenset({("full", 0)}),
+    deletes=frozenset({("full", 0)}),
+    effects=((V, Linear(())),),
 )
 TRUE = NumericModel(VOCABULARY, {"pour": POUR, "empty": EMPTY})
 
@@ -48,33 +70,62 @@ def cups(*levels: tuple[Fraction | int, bool]) -> State:
     return State(atoms, {("v", f"c{i}"): value for i, (value, _) in enumerate(levels)})
 
 
-EXAMPLES = [(cups((v, full)), (name, "c0")) for v, full, name in product(range(6), (False, True), ("pour", "empty"))]
+EXAMPLES = [
+    (cups((v, full)), (name, "c0"))
+    for v, full, name in product(range(6), (False, True), ("pour", "empty"))
+]
 
 
 def test_preconditions_are_counted() -> None:
-    low = replace(POUR, comparisons=(Comparison(Linear(((V, -1),), 1), ">="),))  # v <= 1: 2 of the 4 true states
+    low = replace(
+        POUR, comparisons=(Comparison(Linear(((V, -1),), 1), ">="),)
+    )  # v <= 1: 2 of the 4 true states
     wide = replace(EMPTY, positive=frozenset())  # accepts 6 true states and 6 wrong ones
-    found = precondition_agreement(TRUE, NumericModel(VOCABULARY, {"pour": low, "empty": wide}), EXAMPLES)
+    found = precondition_agreement(
+        TRUE, NumericModel(VOCABULARY, {"pour": low, "empty": wide}), EXAMPLES
+    )
     assert found == {"pour": Agreement(2, 0, 2), "empty": Agreement(6, 6, 0)}
-    assert (found["pour"].precision, found["pour"].recall, found["empty"].precision, found["empty"].recall) == (1, 0.5, 0.5, 1)
+    assert (
+        found["pour"].precision,
+        found["pour"].recall,
+        found["empty"].precision,
+        found["empty"].recall,
+    ) == (1, 0.5, 0.5, 1)
     assert mean_precision(found) == 0.75 and mean_recall(found) == 0.75
 
 
 def test_an_action_that_was_not_learned_is_never_taken() -> None:
     found = precondition_agreement(TRUE, NumericModel(VOCABULARY, {"pour": POUR}), EXAMPLES)
-    assert found["empty"] == Agreement(0, 0, 6) and found["empty"].precision == 1 and found["empty"].recall == 0
+    assert (
+        found["empty"] == Agreement(0, 0, 6)
+        and found["empty"].precision == 1
+        and found["empty"].recall == 0
+    )
     assert math.isnan(Agreement().recall) and Agreement().precision == 1
-    assert math.isnan(mean_recall({"a": Agreement()})) and mean_recall({"a": Agreement(), "b": Agreement(1, 0, 1)}) == 0.5
+    assert (
+        math.isnan(mean_recall({"a": Agreement()}))
+        and mean_recall({"a": Agreement(), "b": Agreement(1, 0, 1)}) == 0.5
+    )
 
 
 def test_effects_are_counted_change_by_change() -> None:
-    # pour: a value that is off by 1/1000, and an atom that does not change; empty: forgets that the cup is no longer full
-    off = replace(POUR, adds=frozenset({("full", 0)}), effects=((V, Linear(((V, 1),), Fraction(501, 1000))),))
+    # pour: a value that is off by 1/1000, and an atom that does not change; empty: forgets that the
+    # cup is no longer full
+    off = replace(
+        POUR, adds=frozenset({("full", 0)}), effects=((V, Linear(((V, 1),), Fraction(501, 1000))),)
+    )
     forgets = replace(EMPTY, deletes=frozenset())
-    found = effect_agreement(TRUE, NumericModel(VOCABULARY, {"pour": off, "empty": forgets}), EXAMPLES)
+    found = effect_agreement(
+        TRUE, NumericModel(VOCABULARY, {"pour": off, "empty": forgets}), EXAMPLES
+    )
     assert found["pour"] == Agreement(0, 8, 4)  # 4 states, each a wrong atom and a wrong value
-    assert found["empty"] == Agreement(5, 0, 6)  # 6 states; in one of them the value is 0 before and so does not change
-    assert effect_agreement(TRUE, TRUE, EXAMPLES) == {"pour": Agreement(4, 0, 0), "empty": Agreement(11, 0, 0)}
+    assert found["empty"] == Agreement(
+        5, 0, 6
+    )  # 6 states; in one of them the value is 0 before and so does not change
+    assert effect_agreement(TRUE, TRUE, EXAMPLES) == {
+        "pour": Agreement(4, 0, 0),
+        "empty": Agreement(11, 0, 0),
+    }
     narrow = NumericModel(VOCABULARY, {"empty": EMPTY})
     assert effect_agreement(TRUE, narrow, EXAMPLES)["pour"] == Agreement()
 
@@ -82,7 +133,12 @@ def test_effects_are_counted_change_by_change() -> None:
 def test_changes_know_new_fluents_and_exact_values() -> None:
     before = State(frozenset({("a",), ("b",)}), {("x",): 1, ("y",): Fraction(1, 3)})
     after = State(frozenset({("b",), ("c",)}), {("x",): 1, ("y",): Fraction(2, 3), ("z",): 0})
-    assert changes(before, after) == {(("a",), False), (("c",), True), (("y",), Fraction(2, 3)), (("z",), 0)}
+    assert changes(before, after) == {
+        (("a",), False),
+        (("c",), True),
+        (("y",), Fraction(2, 3)),
+        (("z",), 0),
+    }
 
 
 def problem(*levels: tuple[int, bool]) -> NumericProblem:
@@ -92,7 +148,11 @@ def problem(*levels: tuple[int, bool]) -> NumericProblem:
 def test_a_walk_follows_the_true_model() -> None:
     start = problem((0, False), (1, True), (3, False))
     walk = random_walk(TRUE, start, 200, np.random.default_rng(3))
-    assert walk == random_walk(TRUE, start, 200, np.random.default_rng(3)) != random_walk(TRUE, start, 200, np.random.default_rng(4))
+    assert (
+        walk
+        == random_walk(TRUE, start, 200, np.random.default_rng(3))
+        != random_walk(TRUE, start, 200, np.random.default_rng(4))
+    )
     state, wrong = start.initial, 0
     for before, (name, *binding) in walk:
         assert before == state
@@ -100,13 +160,20 @@ def test_a_walk_follows_the_true_model() -> None:
             state = TRUE.actions[name].successor(tuple(binding), state)
         else:
             wrong += 1
-    assert 0 < wrong < len(walk) / 2 and len(walk) < 200  # it ends: the cups cannot be filled for ever
-    assert not any(TRUE.actions[name].applicable((cup,), state) for name in TRUE.actions for cup in start.objects)
+    assert (
+        0 < wrong < len(walk) / 2 and len(walk) < 200
+    )  # it ends: the cups cannot be filled for ever
+    assert not any(
+        TRUE.actions[name].applicable((cup,), state)
+        for name in TRUE.actions
+        for cup in start.objects
+    )
 
 
 def test_a_walk_without_wrong_steps_and_without_anything_to_do() -> None:
     assert all(
-        TRUE.actions[name].applicable(tuple(b), s) for s, (name, *b) in random_walk(TRUE, problem((0, True)), 9, np.random.default_rng(0), 0.0)
+        TRUE.actions[name].applicable(tuple(b), s)
+        for s, (name, *b) in random_walk(TRUE, problem((0, True)), 9, np.random.default_rng(0), 0.0)
     )
     assert random_walk(TRUE, problem((9, False)), 9, np.random.default_rng(0), 0.0) == []
     always = NumericModel(VOCABULARY, {"pour": replace(POUR, comparisons=(), negative=frozenset())})
@@ -114,39 +181,75 @@ def test_a_walk_without_wrong_steps_and_without_anything_to_do() -> None:
     assert 10 < len(walk) < 40  # a step for which there is no inapplicable action is left out
 
 
-def trajectory(calls: list[tuple[str, str]], start: State, succeeded: list[bool | None] | None = None) -> Trajectory:
+def trajectory(
+    calls: list[tuple[str, str]], start: State, succeeded: list[bool | None] | None = None
+) -> Trajectory:
     states, done = [start], succeeded or []
     for name, cup in calls:
         action = TRUE.actions[name]
         right = action.applicable((cup,), states[-1])
         states.append(action.successor((cup,), states[-1]) if right else states[-1])
         done += [] if succeeded else [right]
-    return Trajectory({f"c{i}": "cup" for i in range(len(start.values))}, tuple(states), tuple(calls), tuple(done))
+    return Trajectory(
+        {f"c{i}": "cup" for i in range(len(start.values))}, tuple(states), tuple(calls), tuple(done)
+    )
 
 
 def test_self_consistency() -> None:
-    seen = trajectory([("pour", "c0"), ("empty", "c0"), ("empty", "c1"), ("pour", "c0")], cups((0, False), (2, True)))
+    seen = trajectory(
+        [("pour", "c0"), ("empty", "c0"), ("empty", "c1"), ("pour", "c0")],
+        cups((0, False), (2, True)),
+    )
     assert reproduced(TRUE, [seen, seen]) == 6  # (empty c0) failed and is not counted
     off = replace(POUR, effects=((V, Linear(((V, 1),), Fraction(1, 3))),))
     assert reproduced(NumericModel(VOCABULARY, {"pour": off, "empty": EMPTY}), [seen]) == 1
-    assert reproduced(NumericModel(VOCABULARY, {"pour": replace(POUR, positive=frozenset({("full", 0)}))}), [seen]) == 0
-    idle = trajectory([("empty", "c0")], cups((0, False)), [None])  # nothing changed, and nobody says whether it was possible
-    everything = NumericModel(VOCABULARY, {"empty": NumericAction("empty", VOCABULARY.actions["empty"])})
-    assert reproduced(everything, [idle]) == 0 and reproduced(everything, [replace(idle, succeeded=(True,))]) == 1
+    assert (
+        reproduced(
+            NumericModel(VOCABULARY, {"pour": replace(POUR, positive=frozenset({("full", 0)}))}),
+            [seen],
+        )
+        == 0
+    )
+    idle = trajectory(
+        [("empty", "c0")], cups((0, False)), [None]
+    )  # nothing changed, and nobody says whether it was possible
+    everything = NumericModel(
+        VOCABULARY, {"empty": NumericAction("empty", VOCABULARY.actions["empty"])}
+    )
+    assert (
+        reproduced(everything, [idle]) == 0
+        and reproduced(everything, [replace(idle, succeeded=(True,))]) == 1
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.lists(st.tuples(st.sampled_from(("pour", "empty")), st.sampled_from(("c0", "c1"))), max_size=8), min_size=1, max_size=4),
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(("pour", "empty")), st.sampled_from(("c0", "c1"))), max_size=8
+        ),
+        min_size=1,
+        max_size=4,
+    ),
     st.sampled_from(("convex", "monotone", "juntas", "finite")),
     st.integers(0, 99),
 )
-def test_a_safe_learner_is_never_wrong(plans: list[list[tuple[str, str]]], preconditions: str, seed: int) -> None:
-    seen = [trajectory(calls, cups((number, False), (1, True))) for number, calls in enumerate(plans)]
-    declaration = Declaration(preconditions, directions={"v ?c": -1} if preconditions == "monotone" else {})
+def test_a_safe_learner_is_never_wrong(
+    plans: list[list[tuple[str, str]]], preconditions: str, seed: int
+) -> None:
+    seen = [
+        trajectory(calls, cups((number, False), (1, True))) for number, calls in enumerate(plans)
+    ]
+    declaration = Declaration(
+        preconditions, directions={"v ?c": -1} if preconditions == "monotone" else {}
+    )
     learned = learn(VOCABULARY, seen, default=declaration)
     assert reproduced(learned, seen) == sum(learned.detail["report"].observations.values())
-    examples = transition_examples(seen) + random_walk(TRUE, problem((0, False), (2, True)), 60, np.random.default_rng(seed)) + EXAMPLES
+    examples = (
+        transition_examples(seen)
+        + random_walk(TRUE, problem((0, False), (2, True)), 60, np.random.default_rng(seed))
+        + EXAMPLES
+    )
     assert len(transition_examples(seen)) == sum(map(len, plans))
     for one in precondition_agreement(TRUE, learned, examples).values():
         assert one.precision == 1
@@ -156,6 +259,10 @@ def test_a_safe_learner_is_never_wrong(plans: list[list[tuple[str, str]]], preco
 
 def test_a_wrong_declaration_shows() -> None:
     seen = [trajectory([("pour", "c0")], cups((2, False)))]
-    learned = learn(VOCABULARY, seen, default=Declaration("monotone", directions={"v ?c": 1}, effects="increment"))  # the more the better: false
+    learned = learn(
+        VOCABULARY,
+        seen,
+        default=Declaration("monotone", directions={"v ?c": 1}, effects="increment"),
+    )  # the more the better: false
     found = precondition_agreement(TRUE, learned, EXAMPLES)["pour"]
     assert found == Agreement(2, 2, 2) and found.precision == pytest.approx(0.5)

@@ -1,4 +1,6 @@
-"""ENHSP: found plans are exactly valid, nothing of it outlives a call, and what it cannot do is said."""
+"""ENHSP: found plans are exactly valid, nothing of it outlives a call, and what it cannot do is
+said.
+"""
 
 import os
 import subprocess
@@ -30,7 +32,9 @@ from worldplan.world_models.numeric.domain import (
 from worldplan.world_models.pddl.expressions import linear
 
 X, Y = ("x",), ("y",)
-WORDS = Vocabulary("pour it", {"tank": "object"}, {}, {"done": (), "wet": ("tank",)}, {"x": (), "y": ()}, {})
+WORDS = Vocabulary(
+    "pour it", {"tank": "object"}, {}, {"done": (), "wet": ("tank",)}, {"x": (), "y": ()}, {}
+)
 
 
 def increase(name, fluent, amount):
@@ -42,13 +46,17 @@ def finish(**needs):
 
 
 def model_of(*actions):
-    words = replace(WORDS, name="pour", actions={action.name: action.parameters for action in actions})
+    words = replace(
+        WORDS, name="pour", actions={action.name: action.parameters for action in actions}
+    )
     return NumericModel(words, {action.name: action for action in actions})
 
 
 def task(x=0, y=0, **goal):
     goal = Goal(**(goal or {"positive": frozenset({("done",)})}))
-    return NumericProblem("A task, 1", {"t1": "tank", "t2": "tank"}, State(frozenset(), {X: x, Y: y}), goal)
+    return NumericProblem(
+        "A task, 1", {"t1": "tank", "t2": "tank"}, State(frozenset(), {X: x, Y: y}), goal
+    )
 
 
 def reach(fluent, least):
@@ -72,22 +80,44 @@ def processes(monkeypatch):
 def test_plans_without_any_java_on_the_path(monkeypatch, tmp_path, capfd, processes):
     monkeypatch.setenv("PATH", str(tmp_path))
     before = dict(os.environ)
-    wet = NumericAction("soak", (("a", "tank"), ("b", "tank")), distinct=frozenset({(0, 1)}), adds=frozenset({("wet", 0)}))
-    model = model_of(increase("grow", X, Fraction(1, 2)), wet, finish(comparisons=reach(X, 2), positive=frozenset({("wet", "t1")})))
+    wet = NumericAction(
+        "soak",
+        (("a", "tank"), ("b", "tank")),
+        distinct=frozenset({(0, 1)}),
+        adds=frozenset({("wet", 0)}),
+    )
+    model = model_of(
+        increase("grow", X, Fraction(1, 2)),
+        wet,
+        finish(comparisons=reach(X, 2), positive=frozenset({("wet", "t1")})),
+    )
     result = enhsp(model, task())
-    assert result.status == "satisficing" and result.planner == "enhsp sat-hmrphj" and result.expanded > 0 and result.seconds > 0
-    assert sorted(result.plan) == [("finish",), *[("grow",)] * 4, ("soak", "t1", "t2")] and is_valid(model, task(), result.plan)
+    assert (
+        result.status == "satisficing"
+        and result.planner == "enhsp sat-hmrphj"
+        and result.expanded > 0
+        and result.seconds > 0
+    )
+    assert sorted(result.plan) == [
+        ("finish",),
+        *[("grow",)] * 4,
+        ("soak", "t1", "t2"),
+    ] and is_valid(model, task(), result.plan)
     assert dict(os.environ) == before and capfd.readouterr() == ("", "")
     assert len(processes) == 1 and processes[0][1].returncode == 0
 
 
 def test_learned_regions_and_large_numbers_are_kept_exactly(processes):
-    big = 2**24  # above it not every whole number is a 32-bit float: 2**24 + 3 would be read as 2**24 + 4
+    big = (
+        2**24
+    )  # above it not every whole number is a 32-bit float: 2**24 + 3 would be read as 2**24 + 4
     hull = Polyhedron([(big + 3, 0), (big + 50, 0), (big + 3, 9), (big + 70, 7)])
     regions = (Region((X, Y), hull), Region((Y,), SeenPoints(frozenset({(2,), (5,)}))))
     model = model_of(increase("grow", X, 1), increase("turn", Y, 1), finish(regions=regions))
     result = enhsp(model, task(x=big))
-    assert sorted(result.plan) == [("finish",), *[("grow",)] * 3, *[("turn",)] * 2] and is_valid(model, task(x=big), result.plan)
+    assert sorted(result.plan) == [("finish",), *[("grow",)] * 3, *[("turn",)] * 2] and is_valid(
+        model, task(x=big), result.plan
+    )
     assert "narrowed" not in result.detail and "naive" in processes[0][0]
 
 
@@ -95,14 +125,19 @@ def test_a_region_above_the_budget_is_narrowed_and_named():
     circle = [(x, y) for x in range(-5, 6) for y in range(-5, 6) if x * x + y * y == 25]
     model = model_of(increase("grow", X, 1), finish(regions=(Region((X, Y), Polyhedron(circle)),)))
     result = enhsp(model, task(x=-9), facet_budget=4)
-    assert result.detail["narrowed"] == ("finish",) and (result.plan is None or is_valid(model, task(x=-9), result.plan))
+    assert result.detail["narrowed"] == ("finish",) and (
+        result.plan is None or is_valid(model, task(x=-9), result.plan)
+    )
 
 
 def test_a_plan_valid_only_within_its_tolerance_is_rejected():
     model = model_of(increase("grow", X, Fraction(1, 200_000)), finish(comparisons=reach(X, 1)))
     start = task(x=Fraction(999_995, 10**6))
     result = enhsp(model, start)
-    assert result.detail["runs"][0].startswith("sat-hmrphj: invalid") and "step 1, (finish)" in result.detail["runs"][0]
+    assert (
+        result.detail["runs"][0].startswith("sat-hmrphj: invalid")
+        and "step 1, (finish)" in result.detail["runs"][0]
+    )
     assert result.planner == "enhsp sat-hmrphj -tolerance 0" and is_valid(model, start, result.plan)
 
 
@@ -113,14 +148,21 @@ def test_nothing_found_proves_nothing():
 
 
 def test_time_limit_kills_the_machine(processes):
-    model = model_of(increase("grow", X, 1), increase("shrink", X, -1), increase("turn", Y, 1), finish(comparisons=parity()))
+    model = model_of(
+        increase("grow", X, 1),
+        increase("shrink", X, -1),
+        increase("turn", Y, 1),
+        finish(comparisons=parity()),
+    )
     result = enhsp(model, task(), time_limit=3)
     assert result.status == "time_limit" and result.plan is None and 2.9 < result.seconds < 6
     assert processes and all(process.poll() is not None for _, process in processes)
 
 
 def test_no_time_is_a_time_limit(processes):
-    assert enhsp(model_of(finish()), task(), time_limit=1e-9).status == "time_limit" and not processes
+    assert (
+        enhsp(model_of(finish()), task(), time_limit=1e-9).status == "time_limit" and not processes
+    )
 
 
 def parity():
@@ -139,7 +181,12 @@ def test_an_interrupted_call_leaves_no_process(processes, monkeypatch):
 
 
 def test_memory_limit():
-    model = model_of(increase("grow", X, 1), increase("shrink", X, -1), increase("turn", Y, 1), finish(comparisons=parity()))
+    model = model_of(
+        increase("grow", X, 1),
+        increase("shrink", X, -1),
+        increase("turn", Y, 1),
+        finish(comparisons=parity()),
+    )
     result = enhsp(model, task(), memory_limit_mb=4)
     assert result.status == "memory_limit" and result.plan is None
 
@@ -153,7 +200,9 @@ def test_values_without_a_decimal_are_planned_from_nearby():
     model = model_of(increase("grow", X, Fraction(1, 3)), finish(comparisons=reach(X, 1)))
     start = task(x=Fraction(1, 3))
     result = enhsp(model, start)
-    assert result.plan == (("grow",), ("grow",), ("finish",)) and is_valid(model, start, result.plan)
+    assert result.plan == (("grow",), ("grow",), ("finish",)) and is_valid(
+        model, start, result.plan
+    )
 
 
 def test_wrong_use_is_said():
@@ -178,14 +227,20 @@ RICH = """(define (domain rich) (:requirements :adl :fluents) (:predicates (p) (
 (:action double :parameters () :precondition (or (q) (>= (g) 2)) :effect (and (assign (f) (* (f) (g))) (when (q) (p))))
 (:action light :parameters () :effect (q)))
 """
-TASK = "(define (problem r) (:domain rich) (:init (= (f) 3) (= (g) 2)) (:goal (and (p) (= (f) 12))))"
+TASK = (
+    "(define (problem r) (:domain rich) (:init (= (f) 3) (= (g) 2)) (:goal (and (p) (= (f) 12))))"
+)
 
 
 def test_files_beyond_the_exact_models(tmp_path):
     (tmp_path / "d.pddl").write_text(RICH, encoding="utf-8")
     (tmp_path / "p.pddl").write_text(TASK, encoding="utf-8")
     result = solve_files(tmp_path / "d.pddl", tmp_path / "p.pddl")
-    assert result.status == "satisficing" and sorted(result.plan) == [("double",), ("double",), ("light",)]
+    assert result.status == "satisficing" and sorted(result.plan) == [
+        ("double",),
+        ("double",),
+        ("light",),
+    ]
     (tmp_path / "p.pddl").write_text(TASK.replace("(p) (= (f) 12)", "(= (f) 3)"), encoding="utf-8")
     assert solve_files(tmp_path / "d.pddl", tmp_path / "p.pddl").plan == ()
     with pytest.raises(DatasetError, match="none.pddl"):

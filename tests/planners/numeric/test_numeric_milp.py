@@ -1,4 +1,6 @@
-"""The MILP planner against brute force over exact states, and its formulation against the hull it claims to be."""
+"""The MILP planner against brute force over exact states, and its formulation against the hull it
+claims to be.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.action_model.learner import learn
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.exact.vertices import hull_points
 from worldplan.world_models.numeric.domain import (
@@ -33,7 +36,6 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Rational,
     Region,
     Shape,
     State,
@@ -46,7 +48,9 @@ from worldplan.world_models.pddl.reading import read_problem, read_vocabulary
 DEPTH = 4
 
 
-def successors(model: NumericModel, problem: NumericProblem, state: State) -> Iterator[tuple[Ground, State]]:
+def successors(
+    model: NumericModel, problem: NumericProblem, state: State
+) -> Iterator[tuple[Ground, State]]:
     for name, action in model.actions.items():
         for binding in model.vocabulary.bindings(name, problem.objects):
             if action.applicable(binding, state):
@@ -59,7 +63,9 @@ def shortest(model: NumericModel, problem: NumericProblem, depth: int) -> int | 
     for length in range(depth + 1):
         if any(problem.goal.holds(state) for state in frontier):
             return length
-        frontier = {after for state in frontier for _, after in successors(model, problem, state)} - seen
+        frontier = {
+            after for state in frontier for _, after in successors(model, problem, state)
+        } - seen
         seen = seen | frontier
     return None
 
@@ -85,15 +91,23 @@ def some(rng: Rng, items: Sequence, most: int) -> list:
 
 def random_form(rng: Rng, fluents: Sequence) -> Linear:
     factors = (1, 1, -1, 2, Fraction(1, 2))
-    return Linear(tuple((fluent, factors[rng.integers(5)]) for fluent in some(rng, fluents, 2)), int(rng.integers(-2, 3)))
+    return Linear(
+        tuple((fluent, factors[rng.integers(5)]) for fluent in some(rng, fluents, 2)),
+        int(rng.integers(-2, 3)),
+    )
 
 
 def random_shape(rng: Rng, dimension: int) -> Shape:
-    points = [tuple(number(rng) for _ in range(dimension)) for _ in range(rng.integers(1, 4 + 3 * dimension))]
+    points = [
+        tuple(number(rng) for _ in range(dimension))
+        for _ in range(rng.integers(1, 4 + 3 * dimension))
+    ]
     kind = rng.choice(["hull", "rays", "finite"], p=[0.6, 0.2, 0.2])
     if kind == "finite":
         return SeenPoints(frozenset(points))
-    return Polyhedron(points, tuple(map(int, rng.integers(-1, 2, dimension))) if kind == "rays" else None)
+    return Polyhedron(
+        points, tuple(map(int, rng.integers(-1, 2, dimension))) if kind == "rays" else None
+    )
 
 
 def random_action(rng: Rng, name: str) -> NumericAction:
@@ -107,7 +121,10 @@ def random_action(rng: Rng, name: str) -> NumericAction:
         regions.append(Region(tuple(chosen), random_shape(rng, len(chosen))))
     literals = {atom: bool(rng.random() < 0.5) for atom in some(rng, atoms, 1)}
     changed = {atom: bool(rng.random() < 0.6) for atom in some(rng, atoms, 2)}
-    comparisons = [Comparison(random_form(rng, fluents), rng.choice([">=", ">=", ">", "="])) for _ in range(rng.choice(2, p=[0.7, 0.3]))]
+    comparisons = [
+        Comparison(random_form(rng, fluents), rng.choice([">=", ">=", ">", "="]))
+        for _ in range(rng.choice(2, p=[0.7, 0.3]))
+    ]
     effects = []
     for target in some(rng, fluents, 2):
         step = Linear(((target, 1),), int(rng.choice([-1, 1, 1, 2])))
@@ -117,7 +134,9 @@ def random_action(rng: Rng, name: str) -> NumericAction:
         parameters,
         frozenset(atom for atom, value in literals.items() if value),
         frozenset(atom for atom, value in literals.items() if not value),
-        frozenset({(0, 1)}) if len(parameters) == 2 else frozenset(),  # or one target twice would leave its value open
+        frozenset({(0, 1)})
+        if len(parameters) == 2
+        else frozenset(),  # or one target twice would leave its value open
         tuple(comparisons),
         tuple(regions),
         frozenset(atom for atom, value in changed.items() if value),
@@ -144,10 +163,15 @@ def random_task(seed: int) -> tuple[NumericModel, NumericProblem]:
         Comparison(Linear(((fluent, 1),), -state.values[fluent] - miss), rng.choice([">=", "="]))
         if rng.random() < 0.8
         else Comparison(Linear(((fluent, 2),), 1 - 2 * state.values[fluent] - miss), ">")
-        for fluent in [*[fluent for fluent in fluents if state.values[fluent] != initial.values[fluent]][:1], *some(rng, fluents, 2)]
+        for fluent in [
+            *[fluent for fluent in fluents if state.values[fluent] != initial.values[fluent]][:1],
+            *some(rng, fluents, 2),
+        ]
     ]
     wanted = some(rng, atoms, 2)
-    goal = Goal(frozenset(wanted) & state.atoms, frozenset(wanted) - state.atoms, tuple(comparisons))
+    goal = Goal(
+        frozenset(wanted) & state.atoms, frozenset(wanted) - state.atoms, tuple(comparisons)
+    )
     return model, NumericProblem("small", rooms, initial, goal)
 
 
@@ -184,8 +208,12 @@ def test_layers_hold_every_state_and_action(seed: int) -> None:
         for bits, values in nodes:
             assert bits & ~layer.true == 0
             assert ~bits & ((1 << len(compiled.atoms)) - 1) & ~layer.false == 0
-            assert all(low <= value <= high for value, (low, high) in zip(values, layer.box, strict=True))
-            assert {number for number, _ in compiled.successors((bits, values))} <= set(layer.actions)
+            assert all(
+                low <= value <= high for value, (low, high) in zip(values, layer.box, strict=True)
+            )
+            assert {number for number, _ in compiled.successors((bits, values))} <= set(
+                layer.actions
+            )
             assert may_be_goal(compiled, layer) or not compiled.is_goal((bits, values))
         if not layer.actions:
             return
@@ -196,7 +224,10 @@ def test_layers_hold_every_state_and_action(seed: int) -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(1, 3).flatmap(
-        lambda d: st.tuples(st.lists(st.tuples(*[st.integers(0, 4)] * d), min_size=1, max_size=12), st.tuples(*[st.sampled_from([-1, 0, 0, 1])] * d))
+        lambda d: st.tuples(
+            st.lists(st.tuples(*[st.integers(0, 4)] * d), min_size=1, max_size=12),
+            st.tuples(*[st.sampled_from([-1, 0, 0, 1])] * d),
+        )
     )
 )
 def test_hull_points_keep_the_hull(given_: tuple[list[tuple[int, ...]], tuple[int, ...]]) -> None:
@@ -220,12 +251,19 @@ def test_hull_points_of_a_grid_are_its_corners() -> None:
     assert hull_points(Polyhedron([(3,), (1,), (2,), (9,)], (1,))) == ((1,),)
 
 
-def counting(actions: dict[str, NumericAction], fluents: tuple[str, ...] = ("x", "y")) -> NumericModel:
-    return NumericModel(Vocabulary("counting", {}, {}, {}, dict.fromkeys(fluents, ()), dict.fromkeys(actions, ())), actions)
+def counting(
+    actions: dict[str, NumericAction], fluents: tuple[str, ...] = ("x", "y")
+) -> NumericModel:
+    return NumericModel(
+        Vocabulary("counting", {}, {}, {}, dict.fromkeys(fluents, ()), dict.fromkeys(actions, ())),
+        actions,
+    )
 
 
 def start(goal: Goal, **values: int | Fraction) -> NumericProblem:
-    return NumericProblem("start", {}, State(frozenset(), {(name,): value for name, value in values.items()}), goal)
+    return NumericProblem(
+        "start", {}, State(frozenset(), {(name,): value for name, value in values.items()}), goal
+    )
 
 
 def at_least(fluent: str, least: int | Fraction) -> Goal:
@@ -233,7 +271,9 @@ def at_least(fluent: str, least: int | Fraction) -> Goal:
 
 
 def test_the_relaxation_is_the_hull_of_the_union() -> None:
-    """Over one step with y in 0..1 instead of whole, the greatest value of any direction is that of the best action's best vertex."""
+    """Over one step with y in 0..1 instead of whole, the greatest value of any direction is that of
+    the best action's best vertex.
+    """
     rng = np.random.default_rng(5)
     x, y = ("x",), ("y",)
     for _ in range(20):
@@ -243,11 +283,21 @@ def test_the_relaxation_is_the_hull_of_the_union() -> None:
         ray = (Region((x,), Polyhedron([(low,), (high,)], (1,))),)
         add = Linear(((x, 1), (y, 1)), 1)
         actions = {
-            "all_read": NumericAction("all_read", regions=(Region((x, y), Polyhedron(corners)),), effects=((x, add), (y, Linear(((x, -1),), 2)))),
+            "all_read": NumericAction(
+                "all_read",
+                regions=(Region((x, y), Polyhedron(corners)),),
+                effects=((x, add), (y, Linear(((x, -1),), 2))),
+            ),
             "y_set": NumericAction("y_set", regions=segment, effects=((y, Linear((), 3)),)),
             "x_open": NumericAction("x_open", regions=ray, effects=((x, Linear(((y, 2),), 0)),)),
-            "half": NumericAction("half", comparisons=(Comparison(Linear(((x, 1), (y, -1))), ">="),), effects=((x, add),)),
-            "y_kept": NumericAction("y_kept", regions=segment, effects=((x, Linear(((x, 1),), 1)),)),
+            "half": NumericAction(
+                "half",
+                comparisons=(Comparison(Linear(((x, 1), (y, -1))), ">="),),
+                effects=((x, add),),
+            ),
+            "y_kept": NumericAction(
+                "y_kept", regions=segment, effects=((x, Linear(((x, 1),), 1)),)
+            ),
         }
         vertices = {
             "all_read": corners,
@@ -257,14 +307,24 @@ def test_the_relaxation_is_the_hull_of_the_union() -> None:
             "y_kept": list(product((low, high), (0, 5))),
         }
         model = counting(actions)
-        task = GroundTask(model, start(Goal(comparisons=(Comparison(Linear(((x, 1), (y, 1)), -1), ">"),)), x=0, y=0))
+        task = GroundTask(
+            model,
+            start(Goal(comparisons=(Comparison(Linear(((x, 1), (y, 1)), -1), ">"),)), x=0, y=0),
+        )
         assert {action.name[0] for action in task.actions} == set(actions)
-        step = Step(StateVariables(model, task), Layer(0, 0, ((0, 5), (0, 5)), tuple(range(len(task.actions)))))
+        step = Step(
+            StateVariables(model, task),
+            Layer(0, 0, ((0, 5), (0, 5)), tuple(range(len(task.actions)))),
+        )
         before, after = rng.normal(size=2), rng.normal(size=2)
         values = []
         for name, points in vertices.items():
             for point in points:
-                new = actions[name].successor((), State(frozenset(), dict(zip((x, y), point, strict=True)))).values
+                new = (
+                    actions[name]
+                    .successor((), State(frozenset(), dict(zip((x, y), point, strict=True))))
+                    .values
+                )
                 values.append(float(before @ point + after @ [float(new[x]), float(new[y])]))
         program = Program()
         index = step.add_columns(program)
@@ -277,39 +337,82 @@ def test_the_relaxation_is_the_hull_of_the_union() -> None:
 
 
 def test_plans_that_only_a_tolerance_allows_are_forbidden_one_by_one() -> None:
-    half = counting({"half": NumericAction("half", effects=((("x",), Linear(((("x",), 1),), Fraction(1, 2))),))}, ("x",))
-    result = milp_plan(half, start(Goal(comparisons=(Comparison(Linear(((("x",), 1),), -1), ">"),)), x=0))
+    half = counting(
+        {
+            "half": NumericAction(
+                "half", effects=((("x",), Linear(((("x",), 1),), Fraction(1, 2))),)
+            )
+        },
+        ("x",),
+    )
+    result = milp_plan(
+        half, start(Goal(comparisons=(Comparison(Linear(((("x",), 1),), -1), ">"),)), x=0)
+    )
     assert result.plan == (("half",),) * 3
     assert result.status == "optimal"
-    assert [(one["horizon"], one["outcome"]) for one in result.detail["horizons"]] == [(2, "plan fails the exact check"), (2, "no plan"), (3, "plan")]
+    assert [(one["horizon"], one["outcome"]) for one in result.detail["horizons"]] == [
+        (2, "plan fails the exact check"),
+        (2, "no plan"),
+        (3, "plan"),
+    ]
 
 
 def test_too_many_invalid_plans_end_without_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worldplan.planners.numeric.milp.planner, "MOST_INVALID", 2)
-    steps = {f"s{i}": NumericAction(f"s{i}", effects=((("x",), Linear(((("x",), 1),), Fraction(1, 2))),)) for i in range(4)}
-    result = milp_plan(counting(steps, ("x",)), start(Goal(comparisons=(Comparison(Linear(((("x",), 1),), -1), ">"),)), x=0))
-    assert (result.plan, result.status, result.detail["proven_horizon"]) == (None, "no_plan_found", 1)
+    steps = {
+        f"s{i}": NumericAction(f"s{i}", effects=((("x",), Linear(((("x",), 1),), Fraction(1, 2))),))
+        for i in range(4)
+    }
+    result = milp_plan(
+        counting(steps, ("x",)),
+        start(Goal(comparisons=(Comparison(Linear(((("x",), 1),), -1), ">"),)), x=0),
+    )
+    assert (result.plan, result.status, result.detail["proven_horizon"]) == (
+        None,
+        "no_plan_found",
+        1,
+    )
     assert "exact check" in result.detail["reason"]
 
 
 def test_strict_comparisons_of_whole_numbers_need_no_check() -> None:
-    thirds = counting({"up": NumericAction("up", effects=((("x",), Linear(((("x",), 1),), 1)),))}, ("x",))
-    result = milp_plan(thirds, start(Goal(comparisons=(Comparison(Linear(((("x",), Fraction(1, 3)),), -1), ">"),)), x=0))
+    thirds = counting(
+        {"up": NumericAction("up", effects=((("x",), Linear(((("x",), 1),), 1)),))}, ("x",)
+    )
+    result = milp_plan(
+        thirds,
+        start(Goal(comparisons=(Comparison(Linear(((("x",), Fraction(1, 3)),), -1), ">"),)), x=0),
+    )
     assert result.plan == (("up",),) * 4
-    assert "plan fails the exact check" not in [entry["outcome"] for entry in result.detail["horizons"]]
+    assert "plan fails the exact check" not in [
+        entry["outcome"] for entry in result.detail["horizons"]
+    ]
 
 
 def test_a_finite_region_is_not_taken_for_its_hull() -> None:
-    seen = NumericAction("seen", regions=(Region((("x",),), SeenPoints(frozenset({(0,), (4,)}))),), effects=((("y",), Linear((), 1)),))
+    seen = NumericAction(
+        "seen",
+        regions=(Region((("x",),), SeenPoints(frozenset({(0,), (4,)}))),),
+        effects=((("y",), Linear((), 1)),),
+    )
     at_two = Comparison(Linear(((("x",), 1),), -2), "=")
-    result = milp_plan(counting({"seen": seen, "up": UP}), start(Goal(comparisons=(at_two, *at_least("y", 1).comparisons)), x=0, y=0))
+    result = milp_plan(
+        counting({"seen": seen, "up": UP}),
+        start(Goal(comparisons=(at_two, *at_least("y", 1).comparisons)), x=0, y=0),
+    )
     assert result.plan == (("seen",), ("up",), ("up",))
     late = milp_plan(counting({"seen": seen, "up": UP}), start(at_least("y", 1), x=2, y=0))
     assert late.plan == (("up",), ("up",), ("seen",))
-    assert "plan fails the exact check" not in [entry["outcome"] for entry in late.detail["horizons"]]
+    assert "plan fails the exact check" not in [
+        entry["outcome"] for entry in late.detail["horizons"]
+    ]
 
 
-UP = NumericAction("up", regions=(Region((("x",),), Polyhedron([(0,), (9,)])),), effects=((("x",), Linear(((("x",), 1),), 1)),))
+UP = NumericAction(
+    "up",
+    regions=(Region((("x",),), Polyhedron([(0,), (9,)])),),
+    effects=((("x",), Linear(((("x",), 1),), 1)),),
+)
 
 
 def test_horizon_and_time_limits_claim_no_more_than_was_proven() -> None:
@@ -324,16 +427,24 @@ def test_horizon_and_time_limits_claim_no_more_than_was_proven() -> None:
 
 
 def test_nothing_left_to_do_is_proof() -> None:
-    down = NumericAction("down", regions=(Region((("x",),), Polyhedron([(1,), (2,)])),), effects=((("x",), Linear(((("x",), 1),), -1)),))
+    down = NumericAction(
+        "down",
+        regions=(Region((("x",),), Polyhedron([(1,), (2,)])),),
+        effects=((("x",), Linear(((("x",), 1),), -1)),),
+    )
     model = counting({"down": down}, ("x",))
-    result = milp_plan(model, start(Goal(comparisons=(Comparison(Linear(((("x",), -1),), -1), ">="),)), x=2))
+    result = milp_plan(
+        model, start(Goal(comparisons=(Comparison(Linear(((("x",), -1),), -1), ">="),)), x=2)
+    )
     assert result.status == "unsolvable"
     assert "after 2 actions" in result.detail["reason"]
 
 
 def test_models_too_large_or_too_wide_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     model = counting({"up": UP}, ("x",))
-    wide = counting({"up": NumericAction("up", effects=((("x",), Linear(((("x",), 10**5),), 1)),))}, ("x",))
+    wide = counting(
+        {"up": NumericAction("up", effects=((("x",), Linear(((("x",), 10**5),), 1)),))}, ("x",)
+    )
     result = milp_plan(wide, start(at_least("x", 10**12), x=1))
     assert result.status == "no_plan_found"
     assert "tolerance" in result.detail["reason"]
@@ -352,10 +463,15 @@ def test_what_has_no_formulation_is_refused_by_name() -> None:
         def bounds(self) -> list:
             return [(-2, 2)]
 
-    round_ = counting({"up": NumericAction("up", regions=(Region((("x",),), Disc()),), effects=UP.effects)}, ("x",))
+    round_ = counting(
+        {"up": NumericAction("up", regions=(Region((("x",),), Disc()),), effects=UP.effects)},
+        ("x",),
+    )
     with pytest.raises(ConfigError, match="'up'.*Disc.*search"):
         milp_plan(round_, start(at_least("x", 3), x=0))
-    open_ = counting({"up": UP, "set": NumericAction("set", effects=((("x",), Linear((), 1)),))}, ("x",))
+    open_ = counting(
+        {"up": UP, "set": NumericAction("set", effects=((("x",), Linear((), 1)),))}, ("x",)
+    )
     with pytest.raises(ConfigError, match=r"\(x\) has no initial value"):
         milp_plan(open_, start(at_least("x", 3)))
     with pytest.raises(ConfigError, match="time_limit"):
@@ -367,13 +483,18 @@ def test_gurobi_agrees() -> None:
     model = counting(
         {
             "gather": NumericAction("gather", effects=((("x",), Linear(((("x",), 1),), 2)),)),
-            "make": NumericAction("make", regions=(Region((("x",), ("y",)), Polyhedron([(3, 0), (9, 0), (3, 9), (9, 9)])),), effects=(
-                (("x",), Linear(((("x",), 1),), -3)), (("y",), Linear(((("y",), 1),), 1)),
-            )),
+            "make": NumericAction(
+                "make",
+                regions=(Region((("x",), ("y",)), Polyhedron([(3, 0), (9, 0), (3, 9), (9, 9)])),),
+                effects=((("x",), Linear(((("x",), 1),), -3)), (("y",), Linear(((("y",), 1),), 1))),
+            ),
         }
-    )  # fmt: skip
+    )
     problem = start(at_least("y", 2), x=0, y=0)
-    lengths = [len(milp_plan(model, problem, solver=SolverSettings(name)).plan or ()) for name in ("highs", "gurobi")]
+    lengths = [
+        len(milp_plan(model, problem, solver=SolverSettings(name)).plan or ())
+        for name in ("highs", "gurobi")
+    ]
     assert lengths == [5, 5] == [shortest(model, problem, 6)] * 2
 
 
@@ -382,7 +503,12 @@ def test_held_out_minecraft_problems_are_solved_as_short_as_breadth_first_search
     folder = TRAJECTORIES / "minecraft"
     vocabulary = read_vocabulary(next(folder.glob("*domain*.pddl")))
     stems = sorted(path.with_suffix("") for path in folder.glob("*.trajectory"))
-    trajectories = [read_trajectory(stem.with_suffix(".trajectory"), vocabulary, read_objects(stem.with_suffix(".pddl"))) for stem in stems[:40]]
+    trajectories = [
+        read_trajectory(
+            stem.with_suffix(".trajectory"), vocabulary, read_objects(stem.with_suffix(".pddl"))
+        )
+        for stem in stems[:40]
+    ]
     model = learn(vocabulary, trajectories)
     lengths = set()
     for stem in stems[40:52]:

@@ -1,4 +1,6 @@
-"""Grounding, heuristic and search against plain breadth-first search over `NumericAction.applicable` and `.successor`."""
+"""Grounding, heuristic and search against plain breadth-first search over
+`NumericAction.applicable` and `.successor`.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from worldplan.planners.numeric.task.budget import Budget
 from worldplan.planners.numeric.task.intervals import reachable_box
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
+from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Goal,
@@ -29,8 +32,6 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Point,
-    Rational,
     Region,
     State,
     Vocabulary,
@@ -57,7 +58,10 @@ class Box:
     hole: Point
 
     def contains(self, point: Point) -> bool:
-        inside = all((low is None or value >= low) and (high is None or value <= high) for value, (low, high) in zip(point, self.sides, strict=True))
+        inside = all(
+            (low is None or value >= low) and (high is None or value <= high)
+            for value, (low, high) in zip(point, self.sides, strict=True)
+        )
         return inside and point != self.hole
 
     def bounds(self) -> list[tuple[Rational | None, Rational | None]]:
@@ -86,16 +90,31 @@ def actions(draw: st.DrawFn, name: str) -> NumericAction:
         effects.append((target, draw(st.one_of(st.just(grows), st.just(grows), linear))))
     regions = ()
     if draw(st.integers(0, 2)) == 0:
-        inside = tuple(draw(st.lists(st.sampled_from(fluents), min_size=1, max_size=2, unique=True)))
-        sides = tuple(draw(st.tuples(st.sampled_from([None, -2, 0]), st.sampled_from([None, 2, 4]))) for _ in inside)
+        inside = tuple(
+            draw(st.lists(st.sampled_from(fluents), min_size=1, max_size=2, unique=True))
+        )
+        sides = tuple(
+            draw(st.tuples(st.sampled_from([None, -2, 0]), st.sampled_from([None, 2, 4])))
+            for _ in inside
+        )
         regions = (Region(inside, Box(sides, tuple(draw(NUMBERS) for _ in inside))),)
     return NumericAction(
         name,
-        tuple((f"?{number}", draw(st.sampled_from(["kind", "kind", "special"]))) for number in range(arity)),
+        tuple(
+            (f"?{number}", draw(st.sampled_from(["kind", "kind", "special"])))
+            for number in range(arity)
+        ),
         positive=draw(some),
         negative=draw(some),
         distinct=frozenset([(0, 1)]) if arity == 2 and draw(st.booleans()) else frozenset(),
-        comparisons=tuple(draw(st.lists(st.builds(Comparison, linear, st.sampled_from([">=", ">=", ">", "="])), max_size=1))),
+        comparisons=tuple(
+            draw(
+                st.lists(
+                    st.builds(Comparison, linear, st.sampled_from([">=", ">=", ">", "="])),
+                    max_size=1,
+                )
+            )
+        ),
         regions=regions,
         adds=draw(some),
         deletes=draw(some),
@@ -108,22 +127,37 @@ def tasks(draw: st.DrawFn) -> tuple[NumericModel, NumericProblem]:
     model = NumericModel(WORDS, {name: draw(actions(name)) for name in ("one", "two", "three")})
     every = [("r",), *(("p", x) for x in OBJECTS), *(("q", x, y) for x in OBJECTS for y in OBJECTS)]
     fluents = [("g",), ("h",), *(("f", x) for x in OBJECTS)]
-    values = {fluent: draw(NUMBERS) for fluent in fluents if fluent != ("h",) or draw(st.integers(0, 3))}
+    values = {
+        fluent: draw(NUMBERS) for fluent in fluents if fluent != ("h",) or draw(st.integers(0, 3))
+    }
     initial = State(draw(st.frozensets(st.sampled_from(every), max_size=6)), values)
-    wanted = Linear(tuple(draw(st.dictionaries(st.sampled_from(fluents), st.sampled_from([-1, 1, 2]), max_size=2)).items()), draw(NUMBERS))
-    more = Linear(((draw(st.sampled_from(fluents)), draw(st.sampled_from([-1, 1]))),), draw(NUMBERS))
+    wanted = Linear(
+        tuple(
+            draw(
+                st.dictionaries(st.sampled_from(fluents), st.sampled_from([-1, 1, 2]), max_size=2)
+            ).items()
+        ),
+        draw(NUMBERS),
+    )
+    more = Linear(
+        ((draw(st.sampled_from(fluents)), draw(st.sampled_from([-1, 1]))),), draw(NUMBERS)
+    )
     goal = Goal(
         draw(st.frozensets(st.sampled_from(every), max_size=2)),
         draw(st.frozensets(st.sampled_from(every), max_size=1)),
         tuple(
             Comparison(one, relation)
-            for one, relation in ((wanted, ">="), (more, draw(st.sampled_from([">=", ">", "="]))))[: draw(st.integers(0, 2))]
+            for one, relation in ((wanted, ">="), (more, draw(st.sampled_from([">=", ">", "="]))))[
+                : draw(st.integers(0, 2))
+            ]
         ),
     )
     return model, NumericProblem("random", OBJECTS, initial, goal)
 
 
-def plain_successors(model: NumericModel, problem: NumericProblem, state: State) -> dict[Ground, State]:
+def plain_successors(
+    model: NumericModel, problem: NumericProblem, state: State
+) -> dict[Ground, State]:
     """Every applicable ground action with the state after it, from the definition."""
     answer = {}
     for action in model.actions.values():
@@ -139,7 +173,9 @@ def plain_successors(model: NumericModel, problem: NumericProblem, state: State)
 
 @dataclass
 class Plain:
-    """What plain breadth-first search sees: depth and successors of each state, and whether that is all there is."""
+    """What plain breadth-first search sees: depth and successors of each state, and whether that is
+    all there is.
+    """
 
     depth: dict[State, int]
     edges: dict[State, list[State]]
@@ -175,12 +211,18 @@ class Plain:
         return found
 
 
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+RANDOM = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @RANDOM
 @given(tasks(), st.integers(0, 10**6))
-def test_the_ground_task_allows_what_the_definition_allows_along_random_walks(task: tuple[NumericModel, NumericProblem], seed: int) -> None:
+def test_the_ground_task_allows_what_the_definition_allows_along_random_walks(
+    task: tuple[NumericModel, NumericProblem], seed: int
+) -> None:
     model, problem = task
     ground = GroundTask(model, problem)
     state, chooser = problem.initial, random.Random(seed)
@@ -190,7 +232,9 @@ def test_the_ground_task_allows_what_the_definition_allows_along_random_walks(ta
         truth = plain_successors(model, problem, state)
         assert ours == {name: ground.encode(after) for name, after in truth.items() if name in ours}
         # what is left out changes nothing that is kept
-        assert all(ground.encode(after) == node for name, after in truth.items() if name not in ours)
+        assert all(
+            ground.encode(after) == node for name, after in truth.items() if name not in ours
+        )
         for number, action in enumerate(ground.actions):
             assert ground.apply(number, node) == ours.get(action.name)
         assert ground.is_goal(node) == problem.goal.holds(state)
@@ -201,26 +245,41 @@ def test_the_ground_task_allows_what_the_definition_allows_along_random_walks(ta
 
 @RANDOM
 @given(tasks())
-def test_searches_agree_with_plain_breadth_first_search(task: tuple[NumericModel, NumericProblem]) -> None:
+def test_searches_agree_with_plain_breadth_first_search(
+    task: tuple[NumericModel, NumericProblem],
+) -> None:
     model, problem = task
     plain = Plain(model, problem)
     goals = [depth for state, depth in plain.depth.items() if problem.goal.holds(state)]
     assume(goals or plain.complete)
-    shortest, greedy = (search(model, problem, method=method, time_limit=20) for method in ("breadth_first", "greedy"))
+    shortest, greedy = (
+        search(model, problem, method=method, time_limit=20)
+        for method in ("breadth_first", "greedy")
+    )
     if not goals:
         assert (shortest.status, greedy.status) == ("unsolvable", "unsolvable")
         return
-    assert shortest.status == "optimal" and shortest.plan is not None and len(shortest.plan) == min(goals)
+    assert (
+        shortest.status == "optimal"
+        and shortest.plan is not None
+        and len(shortest.plan) == min(goals)
+    )
     assert is_valid(model, problem, shortest.plan)
     assert greedy.status != "unsolvable"
     if plain.complete:
-        assert greedy.status == "satisficing" and greedy.plan is not None and is_valid(model, problem, greedy.plan)
+        assert (
+            greedy.status == "satisficing"
+            and greedy.plan is not None
+            and is_valid(model, problem, greedy.plan)
+        )
         assert len(greedy.plan) >= min(goals)
 
 
 @RANDOM
 @given(tasks())
-def test_the_estimate_is_finite_wherever_a_plan_exists_and_bounds_hold(task: tuple[NumericModel, NumericProblem]) -> None:
+def test_the_estimate_is_finite_wherever_a_plan_exists_and_bounds_hold(
+    task: tuple[NumericModel, NumericProblem],
+) -> None:
     model, problem = task
     plain, ground = Plain(model, problem), GroundTask(model, problem)
     reaching = plain.reaching(problem.goal)
@@ -228,7 +287,10 @@ def test_the_estimate_is_finite_wherever_a_plan_exists_and_bounds_hold(task: tup
     box = reachable_box(ground)
     for state in plain.depth:
         values = ground.encode(state)[1]
-        assert all(value is None or low <= value <= high for value, (low, high) in zip(values, box, strict=True))
+        assert all(
+            value is None or low <= value <= high
+            for value, (low, high) in zip(values, box, strict=True)
+        )
     if not ground.unreachable:
         heuristic = RelaxedPlanHeuristic(ground)
         for state in plain.depth:
@@ -246,11 +308,17 @@ def raised(fluent: Ground, step: Rational) -> tuple[Ground, Linear]:
     return fluent, Linear(((fluent, 1),), step)
 
 
-def counting(goal: Comparison, *moves: NumericAction, **start: Rational) -> tuple[NumericModel, NumericProblem]:
+def counting(
+    goal: Comparison, *moves: NumericAction, **start: Rational
+) -> tuple[NumericModel, NumericProblem]:
     """A task over functions without arguments."""
-    words = Vocabulary("counting", {}, {}, {}, dict.fromkeys(start, ()), {move.name: () for move in moves})
+    words = Vocabulary(
+        "counting", {}, {}, {}, dict.fromkeys(start, ()), {move.name: () for move in moves}
+    )
     initial = State(frozenset(), {(name,): value for name, value in start.items()})
-    return NumericModel(words, {move.name: move for move in moves}), NumericProblem("count", {}, initial, Goal(comparisons=(goal,)))
+    return NumericModel(words, {move.name: move for move in moves}), NumericProblem(
+        "count", {}, initial, Goal(comparisons=(goal,))
+    )
 
 
 def test_fractions_stay_exact() -> None:
@@ -281,9 +349,14 @@ def test_a_constant_set_in_one_go_counts_once_and_a_slow_rise_many_times() -> No
 
 
 def test_goals_that_share_fluents_are_estimated_together() -> None:
-    """Raising y to make room for x < y breaks y < z: one by one the gaps cost 2, together they cost 4."""
+    """Raising y to make room for x < y breaks y < z: one by one the gaps cost 2, together they cost
+    4.
+    """
     moves = [NumericAction(f"raise-{name}", effects=(raised((name,), 1),)) for name in "yz"]
-    chain = [Comparison(Linear((((high,), 1), ((low,), -1)), -1), ">=") for low, high in (("x", "y"), ("y", "z"))]
+    chain = [
+        Comparison(Linear((((high,), 1), ((low,), -1)), -1), ">=")
+        for low, high in (("x", "y"), ("y", "z"))
+    ]
     model, problem = counting(chain[0], *moves, x=1, y=0, z=1)
     problem = NumericProblem("chain", {}, problem.initial, Goal(comparisons=tuple(chain)))
     task = GroundTask(model, problem)
@@ -292,7 +365,11 @@ def test_goals_that_share_fluents_are_estimated_together() -> None:
 
 
 def test_a_step_that_depends_on_a_fluent_is_worked_up_first() -> None:
-    faster = NumericAction("faster", comparisons=(Comparison(Linear(((("rate",), -1),), 9), ">="),), effects=(raised(("rate",), 1),))
+    faster = NumericAction(
+        "faster",
+        comparisons=(Comparison(Linear(((("rate",), -1),), 9), ">="),),
+        effects=(raised(("rate",), 1),),
+    )
     advance = NumericAction("advance", effects=((("x",), Linear(((("x",), 1), (("rate",), 1)))),))
     model, problem = counting(at_least(("x",), 100), faster, advance, x=0, rate=0)
     estimate = RelaxedPlanHeuristic(GroundTask(model, problem))(GroundTask(model, problem).initial)
@@ -314,14 +391,22 @@ def test_an_idle_effect_that_reads_an_undefined_fluent_bars_its_action() -> None
     define = NumericAction("define", effects=((("u",), Linear((), 1)),))
     copy = NumericAction("copy", effects=((("idle",), Linear(((("u",), 1),))), raised(("x",), 1)))
     model, problem = counting(at_least(("x",), 1), define, copy, u=0, idle=0, x=0)
-    problem = NumericProblem("undefined", {}, State(frozenset(), {("idle",): 0, ("x",): 0}), problem.goal)
+    problem = NumericProblem(
+        "undefined", {}, State(frozenset(), {("idle",): 0, ("x",): 0}), problem.goal
+    )
     for method in ("breadth_first", "greedy"):
         assert search(model, problem, method=method).plan == (("define",), ("copy",))
 
 
 def test_dead_ends_are_proven_although_the_space_is_endless() -> None:
-    spend = NumericAction("spend", comparisons=(at_least(("money",), 1),), effects=(raised(("money",), -1), raised(("goods",), 2)))
-    idle = NumericAction("idle", comparisons=(at_least(("days",), 0),), effects=(raised(("days",), 1),))
+    spend = NumericAction(
+        "spend",
+        comparisons=(at_least(("money",), 1),),
+        effects=(raised(("money",), -1), raised(("goods",), 2)),
+    )
+    idle = NumericAction(
+        "idle", comparisons=(at_least(("days",), 0),), effects=(raised(("days",), 1),)
+    )
     model, problem = counting(at_least(("goods",), 9), spend, idle, money=0, goods=0, days=0)
     assert search(model, problem, method="greedy").status == "unsolvable"
     assert search(model, problem, time_limit=5).status == "unsolvable"
@@ -347,15 +432,24 @@ def test_four_parameters_are_joined_not_multiplied_and_idle_counters_left_out() 
         deletes=frozenset({("at", 0)}),
         effects=(raised(("cost",), 10),),
     )
-    atoms = {("road", one, other) for one, other in zip(places, places[1:], strict=False)} | {("at", places[0])}
-    problem = NumericProblem("line", dict.fromkeys(places, "object"), State(frozenset(atoms), {("cost",): 0}), Goal(frozenset({("at", places[57])})))
+    atoms = {("road", one, other) for one, other in zip(places, places[1:], strict=False)} | {
+        ("at", places[0])
+    }
+    problem = NumericProblem(
+        "line",
+        dict.fromkeys(places, "object"),
+        State(frozenset(atoms), {("cost",): 0}),
+        Goal(frozenset({("at", places[57])})),
+    )
     calls = [0]
 
     def count() -> None:
         calls[0] += 1
 
     task = GroundTask(NumericModel(ROADS, {"trip": trip}), problem, count)
-    assert [action.name[1] for action in task.actions] == places[:57:3]  # only from where one can be; 60**4 bindings fit the types
+    assert [action.name[1] for action in task.actions] == places[
+        :57:3
+    ]  # only from where one can be; 60**4 bindings fit the types
     assert calls[0] < 1000
     assert not task.fluents and set(task.atoms) == {("at", place) for place in places[:58:3]}
     assert len(search(NumericModel(ROADS, {"trip": trip}), problem).plan or ()) == 19
@@ -371,12 +465,25 @@ def test_joins_respect_types_repeated_parameters_constants_and_static_conditions
         comparisons=(at_least(("f", 1), 1),),  # type: ignore[arg-type]
         adds=frozenset({("r",)}),
     )
-    atoms = {("q", x, x) for x in "ac"} | {("q", x, "a") for x in "bcd"} | {("q", "b", "c"), *(("p", x) for x in "abcd")}
+    atoms = (
+        {("q", x, x) for x in "ac"}
+        | {("q", x, "a") for x in "bcd"}
+        | {("q", "b", "c"), *(("p", x) for x in "abcd")}
+    )
     objects = {"a": "kind", "b": "kind", "c": "special", "d": "kind"}
-    problem = NumericProblem("types", objects, State(frozenset(atoms), {("f", x): n for n, x in enumerate("dab")}), Goal(frozenset({("r",)})))
+    problem = NumericProblem(
+        "types",
+        objects,
+        State(frozenset(atoms), {("f", x): n for n, x in enumerate("dab")}),
+        Goal(frozenset({("r",)})),
+    )
     model = NumericModel(WORDS, {"one": mark})
     task = GroundTask(model, problem)
-    assert [action.name for action in task.actions] == [("one", "c", "b")] == list(plain_successors(model, problem, problem.initial))
+    assert (
+        [action.name for action in task.actions]
+        == [("one", "c", "b")]
+        == list(plain_successors(model, problem, problem.initial))
+    )
 
 
 @pytest.mark.parametrize(
@@ -392,15 +499,30 @@ def test_joins_respect_types_repeated_parameters_constants_and_static_conditions
     ],
 )
 def test_unknown_names_are_named(change: dict[str, object], name: str) -> None:
-    given_parts = {"objects": {"x": "object"}, "initial": State(frozenset({("at", "x")}), {("cost",): 0}), "goal": Goal(), **change}
+    given_parts = {
+        "objects": {"x": "object"},
+        "initial": State(frozenset({("at", "x")}), {("cost",): 0}),
+        "goal": Goal(),
+        **change,
+    }
     with pytest.raises(DatasetError, match=name):
         search(NumericModel(ROADS, {}), NumericProblem("odd", **given_parts))  # type: ignore[arg-type]
 
 
 def endless() -> tuple[NumericModel, NumericProblem]:
-    """No plan, which neither search can prove: two counters grow together and the goal wants them apart."""
-    both = [NumericAction(f"by-{n}", effects=(raised(("x",), n), raised(("y",), n))) for n in (1, 2, 3)]
-    return counting(Comparison(Linear(((("x",), 1), (("y",), -1)), -1), ">="), *both, NumericAction("y", effects=(raised(("y",), 1),)), x=0, y=0)
+    """No plan, which neither search can prove: two counters grow together and the goal wants them
+    apart.
+    """
+    both = [
+        NumericAction(f"by-{n}", effects=(raised(("x",), n), raised(("y",), n))) for n in (1, 2, 3)
+    ]
+    return counting(
+        Comparison(Linear(((("x",), 1), (("y",), -1)), -1), ">="),
+        *both,
+        NumericAction("y", effects=(raised(("y",), 1),)),
+        x=0,
+        y=0,
+    )
 
 
 @pytest.mark.parametrize("method", ["auto", "breadth_first", "greedy"])
@@ -419,7 +541,12 @@ def test_limits_give_marked_results(method: str) -> None:
 def test_a_breadth_first_search_out_of_time_says_so() -> None:
     model, problem = endless()
     result = search(model, problem, method="breadth_first", time_limit=0.3)
-    assert result.status == "time_limit" and result.plan is None and result.expanded > 0 and result.seconds < 3
+    assert (
+        result.status == "time_limit"
+        and result.plan is None
+        and result.expanded > 0
+        and result.seconds < 3
+    )
 
 
 def test_an_unknown_method_and_a_contradictory_result_are_refused() -> None:
@@ -434,14 +561,18 @@ def test_an_unknown_method_and_a_contradictory_result_are_refused() -> None:
 
 def test_progress_is_told_ever_lower_estimates() -> None:
     told: list[float] = []
-    model, problem = counting(at_least(("x",), 5), NumericAction("rise", effects=(raised(("x",), 1),)), x=0)
+    model, problem = counting(
+        at_least(("x",), 5), NumericAction("rise", effects=(raised(("x",), 1),)), x=0
+    )
     search(model, problem, method="greedy", progress=lambda _, estimate: told.append(estimate))
     assert told[0] == 5 and told == sorted(told, reverse=True) and len(set(told)) == len(told) > 1
 
 
 @RANDOM
 @given(tasks(), st.integers(0, 10**6))
-def test_shortened_walks_are_still_plans(task: tuple[NumericModel, NumericProblem], seed: int) -> None:
+def test_shortened_walks_are_still_plans(
+    task: tuple[NumericModel, NumericProblem], seed: int
+) -> None:
     model, problem = task
     state, chooser, calls = problem.initial, random.Random(seed), []
     for _ in range(12):
@@ -451,29 +582,45 @@ def test_shortened_walks_are_still_plans(task: tuple[NumericModel, NumericProble
         call = chooser.choice(sorted(following))
         state = following[call]
         calls.append(call)
-    wanted = Goal(frozenset(sorted(state.atoms)[:3]), comparisons=(Comparison(Linear(((("g",), 1),), -state.values[("g",)]), "="),))
+    wanted = Goal(
+        frozenset(sorted(state.atoms)[:3]),
+        comparisons=(Comparison(Linear(((("g",), 1),), -state.values[("g",)]), "="),),
+    )
     problem = NumericProblem("there", problem.objects, problem.initial, wanted)
     ground = GroundTask(model, problem)
     numbers = {action.name: number for number, action in enumerate(ground.actions)}
-    walk = [numbers[call] for call in calls if call in numbers]  # the others change nothing that matters
+    walk = [
+        numbers[call] for call in calls if call in numbers
+    ]  # the others change nothing that matters
     short = shorten(ground, walk, Budget(10, 10**6))
-    assert len(short) <= len(walk) and is_valid(model, problem, [ground.actions[number].name for number in short])
+    assert len(short) <= len(walk) and is_valid(
+        model, problem, [ground.actions[number].name for number in short]
+    )
 
 
 def test_a_detour_and_a_needless_action_are_cut() -> None:
     up = NumericAction("up", effects=(raised(("x",), 1),))
     down = NumericAction("down", effects=(raised(("x",), -1),))
-    aside = NumericAction("aside", comparisons=(at_least(("y",), -9),), effects=(raised(("y",), 1),))
+    aside = NumericAction(
+        "aside", comparisons=(at_least(("y",), -9),), effects=(raised(("y",), 1),)
+    )
     task = GroundTask(*counting(at_least(("x",), 2), up, down, aside, x=0, y=0))
     number = {action.name[0]: place for place, action in enumerate(task.actions)}
     walk = [number[name] for name in ("up", "aside", "down", "up", "aside", "up")]
     assert shorten(task, walk, Budget(10, 10**6)) == [number["up"]] * 2
 
 
-@pytest.mark.skipif(not TRAJECTORIES.is_dir(), reason="the issue's data folder is not beside this checkout")
+@pytest.mark.skipif(
+    not TRAJECTORIES.is_dir(), reason="the issue's data folder is not beside this checkout"
+)
 @pytest.mark.parametrize(
     ("domain", "name", "length"),
-    [("minecraft", "basic_map_instance_917", 11), ("depots", "pfile141", None), ("counters", "pfile7_36", None), ("counters", "pfile2_9", 11)],
+    [
+        ("minecraft", "basic_map_instance_917", 11),
+        ("depots", "pfile141", None),
+        ("counters", "pfile7_36", None),
+        ("counters", "pfile2_9", 11),
+    ],
 )
 def test_problems_of_the_data_folder_are_solved(domain: str, name: str, length: int | None) -> None:
     from worldplan.world_models.pddl.reading import read_model, read_problem

@@ -1,4 +1,6 @@
-"""The closed-form action gradient, the diversity term, the actor's density and the ring buffer against direct computations."""
+"""The closed-form action gradient, the diversity term, the actor's density and the ring buffer
+against direct computations.
+"""
 
 import numpy as np
 import torch
@@ -11,10 +13,17 @@ from worldplan.planners.offline.replay import Batch, RingBuffer, pack, unpack
 
 
 def _critics(seeds, critics, hidden, seed=0, dtype=torch.float64):
-    network = Critics(4, 3, critics, hidden, seeds=seeds, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    network = Critics(
+        4, 3, critics, hidden, seeds=seeds, generator=torch.Generator().manual_seed(seed)
+    ).to(dtype)
     with torch.no_grad():  # away from the near-zero initial values
         for parameter in network.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=dtype))
+            parameter.add_(
+                0.3
+                * torch.randn(
+                    parameter.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=dtype
+                )
+            )
     return network
 
 
@@ -30,7 +39,12 @@ def _pairwise(gradients):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 3), st.integers(2, 5), st.sampled_from([(8,), (8, 6), (7, 8, 5)]), st.integers(0, 10**6))
+@given(
+    st.integers(1, 3),
+    st.integers(2, 5),
+    st.sampled_from([(8,), (8, 6), (7, 8, 5)]),
+    st.integers(0, 10**6),
+)
 def test_gradients_and_diversity_equal_double_backward(seeds, count, hidden, seed):
     critics = _critics(seeds, count, hidden, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -38,7 +52,9 @@ def test_gradients_and_diversity_equal_double_backward(seeds, count, hidden, see
     action = torch.rand((seeds, 6, 3), generator=generator, dtype=torch.float64) * 2 - 1
 
     values, gradients = critics.with_action_gradients(observation, action)
-    ours = torch.autograd.grad(diversity_loss(gradients).sum() + values.square().sum(), list(critics.parameters()))
+    ours = torch.autograd.grad(
+        diversity_loss(gradients).sum() + values.square().sum(), list(critics.parameters())
+    )
 
     parts = []
     again = []
@@ -52,19 +68,26 @@ def test_gradients_and_diversity_equal_double_backward(seeds, count, hidden, see
     loss = _pairwise(direct).sum() + torch.stack(again, 1).square().sum()
     reference = torch.autograd.grad(loss, list(critics.parameters()), allow_unused=True)
     for mine, other in zip(ours, reference, strict=True):
-        torch.testing.assert_close(mine, torch.zeros_like(mine) if other is None else other, rtol=1e-7, atol=1e-6)
+        torch.testing.assert_close(
+            mine, torch.zeros_like(mine) if other is None else other, rtol=1e-7, atol=1e-6
+        )
 
 
 def test_diversity_is_bounded_and_highest_for_equal_gradients():
     same = torch.ones(1, 5, 3, 2)
-    assert torch.allclose(diversity_loss(same), torch.tensor([5.0]))  # N (N - 1) pairs of cosine 1, over N - 1
+    assert torch.allclose(
+        diversity_loss(same), torch.tensor([5.0])
+    )  # N (N - 1) pairs of cosine 1, over N - 1
     opposite = torch.stack([torch.ones(3, 2), -torch.ones(3, 2)])[None]
     assert torch.allclose(diversity_loss(opposite), torch.tensor([-2.0]))
 
 
 def test_seeds_do_not_touch_each_other():
     both, generator = _critics(2, 3, (8, 8)), torch.Generator().manual_seed(0)
-    observation, action = torch.randn((2, 5, 4), generator=generator).double(), torch.rand((2, 5, 3), generator=generator).double()
+    observation, action = (
+        torch.randn((2, 5, 4), generator=generator).double(),
+        torch.rand((2, 5, 3), generator=generator).double(),
+    )
     before = both(observation, action)
     with torch.no_grad():
         for parameter in both.parameters():
@@ -76,30 +99,41 @@ def test_seeds_do_not_touch_each_other():
 
 def test_actor_density_equals_the_change_of_variables():
     generator = torch.Generator().manual_seed(0)
-    actor = SquashedActor(3, torch.tensor([-2.0, 0.0]), torch.tensor([2.0, 1.0]), (16,), generator=generator).double()
+    actor = SquashedActor(
+        3, torch.tensor([-2.0, 0.0]), torch.tensor([2.0, 1.0]), (16,), generator=generator
+    ).double()
     observation = torch.randn((1, 400, 3), generator=generator, dtype=torch.float64)
     action, density = actor.sample(observation, generator)
     assert (action >= actor.low).all() and (action <= actor.high).all()
     mean, log_std = actor(observation)
     unit = ((action - actor.low) / (actor.high - actor.low) * 2 - 1).clamp(-1 + 1e-12, 1 - 1e-12)
     normal = torch.distributions.Normal(mean, log_std.exp())
-    law = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform(cache_size=1))
+    law = torch.distributions.TransformedDistribution(
+        normal, torch.distributions.TanhTransform(cache_size=1)
+    )
     torch.testing.assert_close(density, law.log_prob(unit).sum(-1), rtol=1e-6, atol=1e-6)
 
 
 def test_pack_and_unpack():
     generator = torch.Generator().manual_seed(0)
     batch = Batch(
-        torch.randn((2, 5, 4), generator=generator), torch.randn((2, 5, 3), generator=generator), torch.randn((2, 5), generator=generator),
-        torch.randn((2, 5, 4), generator=generator), torch.tensor([[0, 1, 0, 0, 1.0]] * 2), torch.arange(10.0).view(2, 5),
-    )  # fmt: skip
+        torch.randn((2, 5, 4), generator=generator),
+        torch.randn((2, 5, 3), generator=generator),
+        torch.randn((2, 5), generator=generator),
+        torch.randn((2, 5, 4), generator=generator),
+        torch.tensor([[0, 1, 0, 0, 1.0]] * 2),
+        torch.arange(10.0).view(2, 5),
+    )
     back = unpack(pack(batch), 4)
     for name in Batch.__dataclass_fields__:
         torch.testing.assert_close(getattr(back, name), getattr(batch, name))
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=7), min_size=1, max_size=8), st.integers(7, 12))
+@given(
+    st.lists(st.lists(st.booleans(), min_size=1, max_size=7), min_size=1, max_size=8),
+    st.integers(7, 12),
+)
 def test_ring_buffer_keeps_the_newest_rows(blocks, capacity):
     """Against a Python list per seed; the second seed keeps what the first drops."""
     buffer, kept, number = RingBuffer(2, capacity, 1), [[], []], 0
@@ -118,7 +152,9 @@ def test_ring_buffer_keeps_the_newest_rows(blocks, capacity):
 
 def test_ring_buffer_draws_every_row_equally_often():
     buffer = RingBuffer(2, 10, 1)
-    buffer.add(torch.arange(8.0).view(2, 4, 1), torch.tensor([[True] * 4, [True, False, True, False]]))
+    buffer.add(
+        torch.arange(8.0).view(2, 4, 1), torch.tensor([[True] * 4, [True, False, True, False]])
+    )
     drawn = buffer.draw(8000, torch.Generator().manual_seed(0))[..., 0]
     counts = np.bincount(drawn[0].long().numpy(), minlength=4)
     assert (abs(counts - 2000) < 200).all()

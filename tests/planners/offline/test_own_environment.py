@@ -31,7 +31,9 @@ class Cart(gym.Env[np.ndarray, np.ndarray]):
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = gym.spaces.Box(-2.0, 2.0, (1,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.state = self.np_random.uniform(-1.0, 1.0, 2)
         return self.state.astype(np.float32), {}
@@ -49,7 +51,9 @@ class Cart(gym.Env[np.ndarray, np.ndarray]):
 gym.register(NAME, entry_point=Cart, max_episode_steps=50)
 
 
-def over_the_end(observation: torch.Tensor, action: torch.Tensor, next_observation: torch.Tensor) -> torch.Tensor:
+def over_the_end(
+    observation: torch.Tensor, action: torch.Tensor, next_observation: torch.Tensor
+) -> torch.Tensor:
     """The termination function a user would write."""
     return next_observation[:, 0].abs() > LIMIT
 
@@ -74,30 +78,52 @@ def files(tmp_path_factory):
     """The dataset as a file, and an ensemble trained on it."""
     folder = tmp_path_factory.mktemp("cart")
     save_npz(random_data(), folder / "cart.npz")
-    settings = EnsembleSettings(members=4, elites=3, hidden=(32, 32), weight_decay=(1e-5, 1e-5, 1e-5), epochs=25)
-    return folder / "cart.npz", fit_ensemble(load_transitions(folder / "cart.npz"), settings, folder / "ensemble", accelerator="cpu")
+    settings = EnsembleSettings(
+        members=4, elites=3, hidden=(32, 32), weight_decay=(1e-5, 1e-5, 1e-5), epochs=25
+    )
+    return folder / "cart.npz", fit_ensemble(
+        load_transitions(folder / "cart.npz"), settings, folder / "ensemble", accelerator="cpu"
+    )
 
 
 SETTINGS = ReachAwareSettings(
-    critics=4, diversity=0.1, hidden=(32, 32), batch=64, actor_rate=1e-3, critic_rate=1e-3, temperature_rate=1e-3, temperature=0.2, target_rate=0.02,
-    discount=0.97, horizon=4, starts=200, updates=100, real_share=0.25,
-)  # fmt: skip
+    critics=4,
+    diversity=0.1,
+    hidden=(32, 32),
+    batch=64,
+    actor_rate=1e-3,
+    critic_rate=1e-3,
+    temperature_rate=1e-3,
+    temperature=0.2,
+    target_rate=0.02,
+    discount=0.97,
+    horizon=4,
+    starts=200,
+    updates=100,
+    real_share=0.25,
+)
 
 
-@pytest.mark.parametrize("termination", [over_the_end, "learned", "test_own_environment:over_the_end"])
+@pytest.mark.parametrize(
+    "termination", [over_the_end, "learned", "test_own_environment:over_the_end"]
+)
 def test_from_data_to_an_evaluated_policy(files, tmp_path, termination, monkeypatch):
     """Trained on random data alone, the policy holds the cart; random pushing does not."""
     monkeypatch.syspath_prepend(str(__import__("pathlib").Path(__file__).parent))
     data, ensemble = files
     task = dataset_task(data, ensemble=ensemble, termination=termination)
     epochs = 15 if termination is over_the_end else 1
-    checkpoint = fit_resumably(ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5)
+    checkpoint = fit_resumably(
+        ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5
+    )
     policy = ReachAwarePolicy.load(checkpoint)
     episodes = evaluate(policy, gym.make(NAME), 20, seed=1000).episodes
     assert policy.about["environment"] == NAME
     if termination is over_the_end:
         by_chance = load_transitions(data).returns().mean()
-        assert episodes["return"].mean() > max(35.0, by_chance + 5), f"random data had {by_chance:.1f} of at most 50"
+        assert episodes["return"].mean() > max(35.0, by_chance + 5), (
+            f"random data had {by_chance:.1f} of at most 50"
+        )
 
 
 def test_learned_termination_knows_the_ends(files):
@@ -123,7 +149,12 @@ def test_what_is_missing_is_said(files, tmp_path):
     with pytest.raises(ConfigError, match="takes actions of size 3"):
         dataset_task(data, environment="Hopper-v5", ensemble=ensemble)
     with pytest.raises(ConfigError, match="observations of size 2"):
-        dataset_task(data, environment="InvertedDoublePendulum-v5", ensemble=ensemble, termination=over_the_end)
+        dataset_task(
+            data,
+            environment="InvertedDoublePendulum-v5",
+            ensemble=ensemble,
+            termination=over_the_end,
+        )
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         dataset_task(data, ensemble=tmp_path / "none.ckpt", termination=over_the_end)
 
@@ -133,10 +164,14 @@ def test_evaluation_counts_one_episode_of_each_copy():
 
     class Pusher(SingleDecisions):
         def plan(self, observation: Any) -> Decision:
-            return Decision(np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0)
+            return Decision(
+                np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0
+            )
 
     together = evaluate(Pusher(), make_environment(NAME, 6), 6, seed=5).episodes
-    alone = [evaluate(Pusher(), gym.make(NAME), 1, seed=5 + index).episodes.iloc[0] for index in range(6)]
+    alone = [
+        evaluate(Pusher(), gym.make(NAME), 1, seed=5 + index).episodes.iloc[0] for index in range(6)
+    ]
     assert together["length"].nunique() > 1
     assert together["length"].tolist() == [row["length"] for row in alone]
     np.testing.assert_allclose(together["return"], [row["return"] for row in alone])

@@ -1,4 +1,6 @@
-"""Reach-aware value learning: targets and rollouts against direct computations, training and resume on small tasks."""
+"""Reach-aware value learning: targets and rollouts against direct computations, training and resume
+on small tasks.
+"""
 
 import copy
 import shutil
@@ -27,25 +29,52 @@ from worldplan.planners.offline.task import OfflineTask, make_environment, plane
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.fit import fit_resumably
 
-SMALL = ReachAwareSettings(critics=3, diversity=0.5, hidden=(16, 16), batch=32, horizon=4, starts=20, retain=3, updates=12, real_share=0.0)
+SMALL = ReachAwareSettings(
+    critics=3,
+    diversity=0.5,
+    hidden=(16, 16),
+    batch=32,
+    horizon=4,
+    starts=20,
+    retain=3,
+    updates=12,
+    real_share=0.0,
+)
 
 
 def agent_of(settings=SMALL, seeds=2, seed=0):
-    return ReachAware(2, -torch.ones(2), torch.ones(2), settings, seeds=seeds, generator=torch.Generator().manual_seed(seed))
+    return ReachAware(
+        2,
+        -torch.ones(2),
+        torch.ones(2),
+        settings,
+        seeds=seeds,
+        generator=torch.Generator().manual_seed(seed),
+    )
 
 
 def batch_of(seeds=2, rows=16, horizon=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     normal = lambda *size: torch.randn((seeds, rows, *size), generator=generator)  # noqa: E731
     step = torch.arange(rows).remainder(horizon + 1).sub(1).float().expand(seeds, rows)
-    return Batch(3 * normal(2), torch.tanh(normal(2)), normal(), 3 * normal(2), (normal() > 1).float(), step)
+    return Batch(
+        3 * normal(2), torch.tanh(normal(2)), normal(), 3 * normal(2), (normal() > 1).float(), step
+    )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lower_bound": 2.0}, {"last_step": "reward_only"}, {"last_step": "hold"}, {"last_step": "pessimistic", "last_step_pessimism": 3.0},
-     {"target_cap": 0.1}, {"targets": "independent"}, {"targets": "independent", "last_step": "pessimistic"}],
-)  # fmt: skip
+    [
+        {},
+        {"lower_bound": 2.0},
+        {"last_step": "reward_only"},
+        {"last_step": "hold"},
+        {"last_step": "pessimistic", "last_step_pessimism": 3.0},
+        {"target_cap": 0.1},
+        {"targets": "independent"},
+        {"targets": "independent", "last_step": "pessimistic"},
+    ],
+)
 def test_targets_row_by_row(changes):
     """Every setting of the target against plain arithmetic on single rows."""
     settings = replace(SMALL, **changes)
@@ -58,7 +87,9 @@ def test_targets_row_by_row(changes):
         for b in range(16):
             of_all = values[s, :, b].tolist()
             mean, std = float(np.mean(of_all)), float(np.std(of_all))
-            value = min(of_all) if settings.lower_bound is None else mean - settings.lower_bound * std
+            value = (
+                min(of_all) if settings.lower_bound is None else mean - settings.lower_bound * std
+            )
             column = of_all if settings.targets == "independent" else [value]
             last = int(batch.step[s, b]) == settings.horizon - 1
             reward, alive = float(batch.reward[s, b]), 1 - float(batch.terminated[s, b])
@@ -83,7 +114,11 @@ def test_actor_gradient_equals_plain_backward_and_leaves_critics_alone():
     generator = torch.Generator().manual_seed(1)
     loss, _ = plain.actor_loss(batch, temperature, generator)
     loss.sum().backward()
-    agent.update(batch, [torch.optim.SGD(part, 0.0) for part in _parts(agent)], torch.Generator().manual_seed(1))
+    agent.update(
+        batch,
+        [torch.optim.SGD(part, 0.0) for part in _parts(agent)],
+        torch.Generator().manual_seed(1),
+    )
     for mine, other in zip(agent.actor.parameters(), plain.actor.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad)
     plain.zero_grad()
@@ -106,7 +141,12 @@ def test_seeds_side_by_side_equal_one_alone():
         optimizers = agent.optimizers()
         for number, batch in enumerate(batches):
             if other:
-                batch = Batch(*(torch.cat([getattr(batch, name)[:1] * 2, getattr(batch, name)[1:]]) for name in Batch.__dataclass_fields__))
+                batch = Batch(
+                    *(
+                        torch.cat([getattr(batch, name)[:1] * 2, getattr(batch, name)[1:]])
+                        for name in Batch.__dataclass_fields__
+                    )
+                )
             agent.update(batch, optimizers, torch.Generator().manual_seed(number))
         results.append(agent.actor.network.weights[0].detach().clone())
     assert not torch.equal(results[0][0], results[1][0])
@@ -140,13 +180,19 @@ def test_rollouts_follow_the_dynamics_and_stop_where_they_end():
     class Wall(PlaneDynamics):
         def step(self, observation, action, **kwargs):
             told = super().step(observation, action, **kwargs)
-            return Prediction(told.next_observation, told.reward, told.next_observation[:, 0] > 0.05)
+            return Prediction(
+                told.next_observation, told.reward, told.next_observation[:, 0] > 0.05
+            )
 
     actor = agent_of().actor
     start = Plane().starts(60, torch.Generator().manual_seed(0)).view(2, 30, 2)
-    rows, keep = roll_out(Wall(), actor, start, None, 4, Pessimism(), torch.Generator().manual_seed(1))
+    rows, keep = roll_out(
+        Wall(), actor, start, None, 4, Pessimism(), torch.Generator().manual_seed(1)
+    )
     batch = unpack(rows, 2)
-    torch.testing.assert_close(batch.next_observation, Plane().move(batch.observation, batch.action))
+    torch.testing.assert_close(
+        batch.next_observation, Plane().move(batch.observation, batch.action)
+    )
     alive = torch.ones(2, 30, dtype=torch.bool)
     for step in range(4):
         part = slice(30 * step, 30 * (step + 1))
@@ -162,7 +208,15 @@ def test_rollouts_drop_what_is_not_finite():
             told.next_observation[0] = torch.nan
             return told
 
-    rows, keep = roll_out(Broken(), agent_of(seeds=1).actor, torch.zeros(1, 5, 2), None, 3, Pessimism(), torch.Generator().manual_seed(0))
+    rows, keep = roll_out(
+        Broken(),
+        agent_of(seeds=1).actor,
+        torch.zeros(1, 5, 2),
+        None,
+        3,
+        Pessimism(),
+        torch.Generator().manual_seed(0),
+    )
     assert not keep[0, [0, 5, 10]].any() and rows[keep].isfinite().all() and int(keep.sum()) == 12
 
 
@@ -170,13 +224,17 @@ def test_penalties_on_rewards_and_halting():
     mean = torch.zeros(2, 3, 3)
     mean[1, 1] = 4.0
     members = Members(mean, torch.full((2, 3, 3), 0.25))
-    told = Prediction(torch.zeros(3, 2), torch.ones(3), torch.zeros(3, dtype=torch.bool), members=members)
+    told = Prediction(
+        torch.zeros(3, 2), torch.ones(3), torch.zeros(3, dtype=torch.bool), members=members
+    )
     reward, _ = Pessimism("max_aleatoric", 2.0).apply(told)
     torch.testing.assert_close(reward, 1 - 2.0 * torch.full((3,), 0.25 * 3**0.5))
     reward, ended = Pessimism(halt_above=1.0, halt_reward=-9.0).apply(told)
     assert ended.tolist() == [False, True, False] and reward.tolist() == [1.0, -9.0, 1.0]
     exact = Prediction(torch.zeros(3, 2), torch.ones(3), torch.zeros(3, dtype=torch.bool))
-    assert Pessimism("ensemble_std", 5.0).apply(exact)[0].tolist() == [1.0, 1.0, 1.0], "exact dynamics have no penalty"
+    assert Pessimism("ensemble_std", 5.0).apply(exact)[0].tolist() == [1.0, 1.0, 1.0], (
+        "exact dynamics have no penalty"
+    )
     with pytest.raises(ConfigError, match="choose none"):
         Pessimism("nonsense")
 
@@ -185,20 +243,37 @@ def test_mobile_penalty_is_the_spread_of_member_values():
     class Two(PlaneDynamics):
         def step(self, observation, action, *, members=False, **kwargs):
             told = super().step(observation, action)
-            mean = torch.stack([torch.cat([told.next_observation + d, told.reward[:, None]], 1) for d in (0.0, 1.5)])
-            return Prediction(told.next_observation, told.reward, told.terminated, members=Members(mean, torch.zeros_like(mean)))
+            mean = torch.stack(
+                [
+                    torch.cat([told.next_observation + d, told.reward[:, None]], 1)
+                    for d in (0.0, 1.5)
+                ]
+            )
+            return Prediction(
+                told.next_observation,
+                told.reward,
+                told.terminated,
+                members=Members(mean, torch.zeros_like(mean)),
+            )
 
     agent, batch = agent_of(replace(SMALL, mobile=2.0)), batch_of()
-    with torch.no_grad():  # values that differ, and a deterministic policy, so that only the members do
+    with (
+        torch.no_grad()
+    ):  # values that differ, and a deterministic policy, so that only the members do
         for weight in agent.target_critics.network.weights:
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
         agent.actor.network.biases[-1][..., 2:] = -50.0
     found = MobilePenalty(agent, Two(), torch.Generator().manual_seed(0))(batch)
     following = Plane().move(batch.observation, batch.action)
-    value = [agent.target_critics(following + d, agent.actor.mean_action(following + d)).amin(1) for d in (0.0, 1.5)]
+    value = [
+        agent.target_critics(following + d, agent.actor.mean_action(following + d)).amin(1)
+        for d in (0.0, 1.5)
+    ]
     wanted = 2.0 * torch.stack(value).std(0, correction=1) * (batch.step >= 0)
     assert wanted.max() > 1
-    torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.05)  # the policy keeps a standard deviation of exp(-5)
+    torch.testing.assert_close(
+        found, wanted, rtol=0.02, atol=0.05
+    )  # the policy keeps a standard deviation of exp(-5)
 
 
 def test_patches_change_only_their_rows():
@@ -210,18 +285,26 @@ def test_patches_change_only_their_rows():
     oracle = OraclePatch(plane, 4, 0.99, "oracle")
     patched = oracle(batch, action, values)[:, 0]
     assert torch.equal(patched != -7.0, edge)
-    torch.testing.assert_close(patched[edge], plane.oracle_q(batch.next_observation, action, 0.99)[edge])
+    torch.testing.assert_close(
+        patched[edge], plane.oracle_q(batch.next_observation, action, 0.99)[edge]
+    )
     random = OraclePatch(plane, 4, 0.99, "random", torch.Generator().manual_seed(0))
     changed = random(batch, action, values)[:, 0] != -7.0
     assert torch.equal(changed.sum(-1), edge.sum(-1)) and not (changed & edge).any()
     assert torch.equal(torch.as_tensor(oracle.edge), edge.sum(-1)) and oracle.seen == 200
 
 
-# --- training ------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def module_of(seed=0, **changes):
-    return ReachAwareModule(plane_task(Plane(), starts=200), replace(SMALL, **changes), seed=seed, seeds=2, check_episodes=2)
+    return ReachAwareModule(
+        plane_task(Plane(), starts=200),
+        replace(SMALL, **changes),
+        seed=seed,
+        seeds=2,
+        check_episodes=2,
+    )
 
 
 def test_same_seed_same_training_and_other_seed_another(tmp_path):
@@ -235,7 +318,9 @@ def test_same_seed_same_training_and_other_seed_another(tmp_path):
 @pytest.mark.parametrize("interrupted_after", [1, 2, 3])
 def test_interrupted_training_continues_to_the_same_metrics(tmp_path, interrupted_after):
     fit_resumably(module_of(), tmp_path / "whole", epochs=4, check_every=2, save_every=1)
-    fit_resumably(module_of(), tmp_path / "parts", epochs=interrupted_after, check_every=2, save_every=1)
+    fit_resumably(
+        module_of(), tmp_path / "parts", epochs=interrupted_after, check_every=2, save_every=1
+    )
     (tmp_path / "parts" / "done").unlink()
     fit_resumably(module_of(), tmp_path / "parts", epochs=4, check_every=2, save_every=1)
     whole, parts = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "parts"))
@@ -257,9 +342,18 @@ def test_killed_training_continues_to_the_same_metrics(tmp_path):
 
     fit_resumably(module_of(), tmp_path / "whole", epochs=6, check_every=2, save_every=1)
     script = _SCRIPT.format(folder=str(tmp_path / "killed"))
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (tmp_path / "killed" / "last.ckpt").exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -274,12 +368,20 @@ def test_policy_is_restored_and_decides_in_bounds(tmp_path):
     observations = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     for index in range(2):
         restored, direct = ReachAwarePolicy.load(path, index), module.policy(index)
-        for mine, other in zip(restored.plan_batch(observations), direct.plan_batch(observations), strict=True):
+        for mine, other in zip(
+            restored.plan_batch(observations), direct.plan_batch(observations), strict=True
+        ):
             np.testing.assert_array_equal(mine.action, other.action)
             assert mine.value == other.value and (np.abs(mine.action) <= 1).all()
         with torch.no_grad():  # one seed of the batched networks, by hand
-            wanted = module.agent.actor.mean_action(torch.as_tensor(observations).expand(2, -1, -1))[index]
-        np.testing.assert_allclose(np.stack([d.action for d in restored.plan_batch(observations)]), wanted.numpy(), atol=1e-6)
+            wanted = module.agent.actor.mean_action(
+                torch.as_tensor(observations).expand(2, -1, -1)
+            )[index]
+        np.testing.assert_allclose(
+            np.stack([d.action for d in restored.plan_batch(observations)]),
+            wanted.numpy(),
+            atol=1e-6,
+        )
         np.testing.assert_allclose(restored.act(observations[0]), wanted[0].numpy(), atol=1e-6)
     with pytest.raises(ConfigError, match="2 policies"):
         ReachAwarePolicy.load(path, 2)
@@ -291,12 +393,19 @@ def test_divergence_names_the_last_good_checkpoint(tmp_path):
     fit_resumably(module_of(), tmp_path, epochs=1, check_every=5, save_every=1)
     (tmp_path / "done").unlink()
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    saved["state_dict"]["agent.critics.network.weights.0"][3:] = torch.nan  # the second seed's critics
+    saved["state_dict"]["agent.critics.network.weights.0"][3:] = (
+        torch.nan
+    )  # the second seed's critics
     torch.save(saved, tmp_path / "last.ckpt")
     written = (tmp_path / "last.ckpt").stat().st_mtime_ns
-    with pytest.raises(Diverged, match=r"not a finite number in epoch 1 \(seed 1 of 2\).*last good checkpoint is .*last\.ckpt"):
+    with pytest.raises(
+        Diverged,
+        match=r"not a finite number in epoch 1 \(seed 1 of 2\).*last good checkpoint is .*last\.ckpt",
+    ):
         fit_resumably(module_of(), tmp_path, epochs=3, check_every=5, save_every=1)
-    assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, "the state of a diverged training must not replace the last good one"
+    assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, (
+        "the state of a diverged training must not replace the last good one"
+    )
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
@@ -320,7 +429,11 @@ def test_a_model_that_gives_nothing_stops_the_training(tmp_path):
         def step(self, observation, action, **kwargs):
             self.calls += 1
             told = super().step(observation, action, **kwargs)
-            return told if self.calls <= SMALL.horizon else Prediction(told.next_observation * torch.nan, told.reward, told.terminated)
+            return (
+                told
+                if self.calls <= SMALL.horizon
+                else Prediction(told.next_observation * torch.nan, told.reward, told.terminated)
+            )
 
     module = ReachAwareModule(replace(plane_task(Plane()), dynamics=Failing()), SMALL)
     with pytest.raises(Diverged, match="no finite transition in epoch 1"):
@@ -338,11 +451,18 @@ def test_simulator_rows_that_ended_are_not_stepped():
             assert torch.equal(state.float(), observation)
             self.rows += len(observation)
             told = super().step(observation, action)
-            return Prediction(told.next_observation, told.reward, told.next_observation[:, 0] > 0.05, told.next_observation.double())
+            return Prediction(
+                told.next_observation,
+                told.reward,
+                told.next_observation[:, 0] > 0.05,
+                told.next_observation.double(),
+            )
 
     actor, simulator = agent_of().actor, Simulator()
     start = Plane().starts(60, torch.Generator().manual_seed(0)).view(2, 30, 2)
-    rows, keep = roll_out(simulator, actor, start, start.double(), 4, Pessimism(), torch.Generator().manual_seed(1))
+    rows, keep = roll_out(
+        simulator, actor, start, start.double(), 4, Pessimism(), torch.Generator().manual_seed(1)
+    )
     assert simulator.rows == int(keep.sum()) < keep.numel()
     batch = unpack(rows, 2)
     moved = Plane().move(batch.observation, batch.action)
@@ -362,7 +482,13 @@ def _pendulum():
     dynamics = MujocoDynamics("InvertedPendulum-v5", threads=1)
     observation, state = dynamics.reset(30, torch.Generator().manual_seed(0))
     return OfflineTask(
-        dynamics, None, observation, state, -3 * torch.ones(1), 3 * torch.ones(1), lambda count: make_environment("InvertedPendulum-v5", count)
+        dynamics,
+        None,
+        observation,
+        state,
+        -3 * torch.ones(1),
+        3 * torch.ones(1),
+        lambda count: make_environment("InvertedPendulum-v5", count),
     )
 
 
@@ -378,10 +504,20 @@ def test_damaged_and_missing_checkpoints(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
-    [({"critics": 1}, "at least 2 critics"), ({"temperature": 0.0}, "temperature"), ({"hidden": ()}, "hidden"), ({"actor_rate": -1.0}, "actor_rate"),
-     ({"real_share": 0.001}, "no row at all"), ({"last_step": "x"}, "last_step"), ({"targets": "x"}, "targets"), ({"batch": 0}, "batch"),
-     ({"real_share": 1.5}, "real_share"), ({"discount": 1.0}, "discount"), ({"mobile": -1.0}, "mobile")],
-)  # fmt: skip
+    [
+        ({"critics": 1}, "at least 2 critics"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"hidden": ()}, "hidden"),
+        ({"actor_rate": -1.0}, "actor_rate"),
+        ({"real_share": 0.001}, "no row at all"),
+        ({"last_step": "x"}, "last_step"),
+        ({"targets": "x"}, "targets"),
+        ({"batch": 0}, "batch"),
+        ({"real_share": 1.5}, "real_share"),
+        ({"discount": 1.0}, "discount"),
+        ({"mobile": -1.0}, "mobile"),
+    ],
+)
 def test_wrong_settings(wrong, match):
     with pytest.raises(ConfigError, match=match):
         replace(SMALL, **wrong)

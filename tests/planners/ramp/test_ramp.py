@@ -37,7 +37,15 @@ from worldplan.planners.ramp.ramp import Ramp
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.action_model.files import load_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
-from worldplan.world_models.numeric.domain import Goal, NumericAction, NumericModel, NumericProblem, State, Vocabulary, is_valid
+from worldplan.world_models.numeric.domain import (
+    Goal,
+    NumericAction,
+    NumericModel,
+    NumericProblem,
+    State,
+    Vocabulary,
+    is_valid,
+)
 from worldplan.world_models.pddl.reading import read_model
 
 SMALL = RampSettings(net=(8,), rollout=64, epochs=2, imitation_epochs=2)
@@ -93,14 +101,27 @@ def test_calls_with_constants_are_actions_of_their_own() -> None:
 
 
 def test_declarations_follow_into_calls_with_constants() -> None:
-    words = Vocabulary("d", {"t": "object"}, {"c": "t"}, {}, {"f": ("t",)}, {"a": (("x", "t"), ("y", "t"))})
+    words = Vocabulary(
+        "d", {"t": "object"}, {"c": "t"}, {}, {"f": ("t",)}, {"a": (("x", "t"), ("y", "t"))}
+    )
     calls = ConstantCalls(words)
     name = calls.split(("a", "c", "o"))[0]
-    given_ = Declaration("monotone", {"f ?x": -1}, precondition_fluents=("f ?x", "f ?y"), effect_fluents={"f ?x": ("f ?y",)})
+    given_ = Declaration(
+        "monotone",
+        {"f ?x": -1},
+        precondition_fluents=("f ?x", "f ?y"),
+        effect_fluents={"f ?x": ("f ?y",)},
+    )
     found = calls.declared(name, given_)
-    assert found.directions == {"f c": -1} and found.precondition_fluents == ("f c", "f ?y") and found.effect_fluents == {"f c": ("f ?y",)}
+    assert (
+        found.directions == {"f c": -1}
+        and found.precondition_fluents == ("f c", "f ?y")
+        and found.effect_fluents == {"f c": ("f ?y",)}
+    )
     with pytest.raises(ConfigError, match="a-c-any"):
-        ConstantCalls(replace(words, actions={**words.actions, "a-c-any": ()})).split(("a", "c", "o"))
+        ConstantCalls(replace(words, actions={**words.actions, "a-c-any": ()})).split(
+            ("a", "c", "o")
+        )
 
 
 @settings(max_examples=15, deadline=None)
@@ -128,7 +149,9 @@ def test_equal_views_have_equal_outcomes(seed: int) -> None:
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
 def test_masks_never_hide_an_applicable_action(seed: int, resources: bool) -> None:
-    """Random play on one map, then every mask along random play on another one against the environment's own."""
+    """Random play on one map, then every mask along random play on another one against the
+    environment's own.
+    """
     masks_hold(seed, resources)
 
 
@@ -147,7 +170,10 @@ def masks_hold(seed: int, resources: bool) -> int:
     generator, hidden = np.random.default_rng(seed), 0
     for _ in range(40):
         state = state_of(env)
-        views = [agent.experience.views.view(agent.experience.views.calls.split(env.call(a)), state) for a in range(env.action_space.n)]
+        views = [
+            agent.experience.views.view(agent.experience.views.calls.split(env.call(a)), state)
+            for a in range(env.action_space.n)
+        ]
         mask, truth = agent.masks.mask(state, views, len(views)), env.action_masks()
         assert mask[truth].all()
         hidden += int((~mask).sum())
@@ -168,10 +194,15 @@ def test_resources_mask_what_is_worse_than_a_failure() -> None:
 
 
 def test_steps_that_the_model_predicts_change_nothing() -> None:
-    """A learner that is given everything and one that is given only the news accept the same states."""
+    """A learner that is given everything and one that is given only the news accept the same
+    states.
+    """
     env, _ = sword(1, 3)
     vocabulary, _ = crafting_task(env)
-    sparing, greedy = Experience(vocabulary, {}, Declaration()), Experience(vocabulary, {}, Declaration())
+    sparing, greedy = (
+        Experience(vocabulary, {}, Declaration()),
+        Experience(vocabulary, {}, Declaration()),
+    )
     for round_ in range(4):
         for one in (sparing, greedy):
             walk(env, 120, round_, one)
@@ -183,13 +214,19 @@ def test_steps_that_the_model_predicts_change_nothing() -> None:
         for name, *objects in [before.call]:
             if name in greedy.model().actions:
                 first, second = (one.model().actions[name] for one in (sparing, greedy))
-                assert first.applicable(tuple(objects), state) == second.applicable(tuple(objects), state)
+                assert first.applicable(tuple(objects), state) == second.applicable(
+                    tuple(objects), state
+                )
                 if first.applicable(tuple(objects), state):
-                    assert first.successor(tuple(objects), state) == second.successor(tuple(objects), state)
+                    assert first.successor(tuple(objects), state) == second.successor(
+                        tuple(objects), state
+                    )
 
 
 def test_a_refuted_class_gets_the_steps_back() -> None:
-    """Sets are declared monotone; when a failure shows they are not, points inside the wrong set must not be lost."""
+    """Sets are declared monotone; when a failure shows they are not, points inside the wrong set
+    must not be lost.
+    """
     words = Vocabulary("d", {}, {}, {}, {"x": ()}, {"a": ()})
     experience = Experience(words, {}, Declaration("monotone", effects="increment"))
 
@@ -203,18 +240,33 @@ def test_a_refuted_class_gets_the_steps_back() -> None:
     assert list(experience.outcomes.values()) == [True, False]
     experience.add(("a",), at(9), at(9))
     action = experience.model().actions["a"]
-    assert action.applicable((), at(7)) and action.applicable((), at(5)) and not action.applicable((), at(9))
+    assert (
+        action.applicable((), at(7))
+        and action.applicable((), at(5))
+        and not action.applicable((), at(9))
+    )
     copy = Experience(words, {}, Declaration("monotone", effects="increment"))
     copy.load_state_dict(experience.state_dict())
-    assert copy.model().actions == experience.model().actions and copy.tries == experience.tries and copy.failed == experience.failed
+    assert (
+        copy.model().actions == experience.model().actions
+        and copy.tries == experience.tries
+        and copy.failed == experience.failed
+    )
 
 
 # ---- guesses
 
 
-def conjunctions(points: Sequence[tuple[int, ...]], bad: Sequence[tuple[int, ...]], most: int) -> set[frozenset]:
-    """By brute force: all sets of at most `most` bounds that hold for `points`, exclude `bad`, and imply no other such set."""
-    low, high = [min(column) for column in zip(*points, strict=True)], [max(column) for column in zip(*points, strict=True)]
+def conjunctions(
+    points: Sequence[tuple[int, ...]], bad: Sequence[tuple[int, ...]], most: int
+) -> set[frozenset]:
+    """By brute force: all sets of at most `most` bounds that hold for `points`, exclude `bad`, and
+    imply no other such set.
+    """
+    low, high = (
+        [min(column) for column in zip(*points, strict=True)],
+        [max(column) for column in zip(*points, strict=True)],
+    )
     values = sorted({value for one in bad for value in one})
     options = []
     for i in range(len(low)):
@@ -227,12 +279,18 @@ def conjunctions(points: Sequence[tuple[int, ...]], bad: Sequence[tuple[int, ...
         return any(sign * one[i] <= sign * value for i, sign, value in rule)
 
     def implies(rule: frozenset, other: frozenset) -> bool:
-        return all(any(i == j and s == t and s * v >= t * w for i, s, v in rule) for j, t, w in other)
+        return all(
+            any(i == j and s == t and s * v >= t * w for i, s, v in rule) for j, t, w in other
+        )
 
     fitting = {rule for rule in every if all(excludes(rule, one) for one in bad)}
     short = min(len(rule) for rule in fitting)
     kept = {rule for rule in fitting if len(rule) <= min(short + 1, most)}
-    return {rule for rule in kept if not any(other != rule and implies(rule, other) for other in fitting)}
+    return {
+        rule
+        for rule in kept
+        if not any(other != rule and implies(rule, other) for other in fitting)
+    }
 
 
 @settings(max_examples=300, deadline=None)
@@ -240,19 +298,32 @@ def conjunctions(points: Sequence[tuple[int, ...]], bad: Sequence[tuple[int, ...
 def test_boldest_rules_are_those_of_brute_force(data: st.DataObject) -> None:
     point = st.tuples(*[st.integers(0, 4)] * 2)
     good = data.draw(st.lists(point, min_size=1, max_size=4))
-    low, high = [min(column) for column in zip(*good, strict=True)], [max(column) for column in zip(*good, strict=True)]
-    outside = point.filter(lambda one: any(not a <= x <= b for x, a, b in zip(one, low, high, strict=True)))
+    low, high = (
+        [min(column) for column in zip(*good, strict=True)],
+        [max(column) for column in zip(*good, strict=True)],
+    )
+    outside = point.filter(
+        lambda one: any(not a <= x <= b for x, a, b in zip(one, low, high, strict=True))
+    )
     bad = data.draw(st.lists(outside, max_size=5))
-    ends = [Condition(None, sign, i, end) for i in range(2) for sign, end in ((1, low[i]), (-1, high[i]))]
+    ends = [
+        Condition(None, sign, i, end)
+        for i in range(2)
+        for sign, end in ((1, low[i]), (-1, high[i]))
+    ]
     rules, unexplained = boldest_rules(ends, [(frozenset(), one) for one in bad], 1000)
     assert not unexplained
-    assert {frozenset((one.fluent, one.sign, one.end) for one in rule) for rule in rules} == conjunctions(good, bad, 4)
+    assert {
+        frozenset((one.fluent, one.sign, one.end) for one in rule) for rule in rules
+    } == conjunctions(good, bad, 4)
     assert all(one.strict for rule in rules for one in rule)
 
 
 def test_failures_without_a_simple_reason_are_told() -> None:
     inside = (frozenset(), (1,))
-    rules, unexplained = boldest_rules([Condition(None, 1, 0, 0), Condition(None, -1, 0, 2)], [inside], 5)
+    rules, unexplained = boldest_rules(
+        [Condition(None, 1, 0, 0), Condition(None, -1, 0, 2)], [inside], 5
+    )
     assert rules == [()] and unexplained == [inside]
 
 
@@ -268,7 +339,9 @@ def test_guesses_allow_what_succeeded_and_forbid_what_failed(task: str) -> None:
     for before, after in experience.outcomes:
         name, *objects = before.call
         variants = [one for key, one in guess.actions.items() if certain((key,))[0] == name]
-        allowed = [one.applicable(tuple(objects), experience.views.state(before)) for one in variants]
+        allowed = [
+            one.applicable(tuple(objects), experience.views.state(before)) for one in variants
+        ]
         if after is not None:
             assert all(allowed)
         elif variants and len(set(objects)) == len(objects):
@@ -293,9 +366,15 @@ def test_a_few_objects_of_each_kind_do(task: str, tmp_path) -> None:
         env.reset()
         whole = problem_of(env, crafting_task(env)[1])
         part = with_representatives(model.vocabulary, whole, 4)
-        assert len(part.objects) < len(whole.objects) / 2 and part.initial.atoms < whole.initial.atoms
+        assert (
+            len(part.objects) < len(whole.objects) / 2 and part.initial.atoms < whole.initial.atoms
+        )
         plan = search(model, part, method="breadth_first").plan
-        assert plan is not None and is_valid(model, whole, plan) and len(plan) == len(shortest_plan(instance) or ())
+        assert (
+            plan is not None
+            and is_valid(model, whole, plan)
+            and len(plan) == len(shortest_plan(instance) or ())
+        )
 
 
 def test_objects_that_differ_are_kept() -> None:
@@ -305,21 +384,33 @@ def test_objects_that_differ_are_kept() -> None:
     values = {("f", one): 2 if one == "b" else 1 for one in objects}
     problem = NumericProblem("p", objects, State(atoms, values), Goal(frozenset({("p", "g")})))
     kept = with_representatives(words, problem, 1)
-    assert set(kept.objects) == set("abcdeg"), "only f is like another one, which is a; g is in the goal"
-    assert kept.initial == State(atoms, {fluent: value for fluent, value in values.items() if fluent[1] != "f"})
+    assert set(kept.objects) == set("abcdeg"), (
+        "only f is like another one, which is a; g is in the goal"
+    )
+    assert kept.initial == State(
+        atoms, {fluent: value for fluent, value in values.items() if fluent[1] != "f"}
+    )
     assert with_representatives(words, problem, 2) is problem
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=25), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=10))
-def test_shortest_paths_over_observed_and_predicted_edges(observed: list[tuple[int, int]], predicted: list[tuple[int, int]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=25),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=10),
+)
+def test_shortest_paths_over_observed_and_predicted_edges(
+    observed: list[tuple[int, int]], predicted: list[tuple[int, int]]
+) -> None:
     def state(i: int) -> State:
         return State(frozenset({("at", f"n{i}")}), {})
 
     words = Vocabulary("d", {}, {}, {"at": ("object",)}, {}, {})
     actions = {
         f"jump{a}-{b}": NumericAction(
-            f"jump{a}-{b}", positive=frozenset({("at", f"n{a}")}), deletes=frozenset({("at", f"n{a}")}), adds=frozenset({("at", f"n{b}")})
+            f"jump{a}-{b}",
+            positive=frozenset({("at", f"n{a}")}),
+            deletes=frozenset({("at", f"n{a}")}),
+            adds=frozenset({("at", f"n{b}")}),
         )
         for a, b in predicted
         if a != b
@@ -334,7 +425,9 @@ def test_shortest_paths_over_observed_and_predicted_edges(observed: list[tuple[i
             truth.add_edge(a, b)
     for node in range(8):
         graph.offer(state(node), [(name,) for name in actions])
-    truth.add_edges_from((a, b) for a, b in predicted if a != b and state(a) in graph and state(b) in graph)
+    truth.add_edges_from(
+        (a, b) for a, b in predicted if a != b and state(a) in graph and state(b) in graph
+    )
     goal = Goal(frozenset({("at", "n7")}))
     found = graph.shortest(state(0), goal, NumericModel(words, actions))
     length = nx.shortest_path_length(truth, 0, 7) if nx.has_path(truth, 0, 7) else None
@@ -342,7 +435,9 @@ def test_shortest_paths_over_observed_and_predicted_edges(observed: list[tuple[i
     if found is not None and length is not None:
         assert len(found[1]) == length and found[1][-1] == state(7)
         assert graph.shortest(state(0), goal, NumericModel(words, actions), below=length) is None
-        assert graph.shortest(state(0), goal, NumericModel(words, actions), below=length + 1) == found
+        assert (
+            graph.shortest(state(0), goal, NumericModel(words, actions), below=length + 1) == found
+        )
 
 
 # ---- the policy
@@ -373,12 +468,16 @@ def test_probabilities_are_those_ppo_computes() -> None:
         assert learner.probabilities(step.observation, step.mask)[~step.mask].sum() == 0
         with torch.no_grad():
             arguments = torch.as_tensor(step.observation[None]), torch.tensor([step.action])
-            _, log_probability, _ = learner.ppo.policy.evaluate_actions(*arguments, action_masks=step.mask[None])
+            _, log_probability, _ = learner.ppo.policy.evaluate_actions(
+                *arguments, action_masks=step.mask[None]
+            )
         assert float(log_probability) == pytest.approx(step.log_probability, abs=1e-5)
 
 
 def test_advantages_are_those_of_the_definition() -> None:
-    """Every piece of an episode on its own: terminated ones end in 0, broken off ones in the value of what follows."""
+    """Every piece of an episode on its own: terminated ones end in 0, broken off ones in the value
+    of what follows.
+    """
     learner, _ = filled()
     buffer = learner._buffer()
     steps, gamma, decay = learner._steps, SMALL.gamma, SMALL.gae_lambda
@@ -388,7 +487,11 @@ def test_advantages_are_those_of_the_definition() -> None:
         for i in range(start, len(steps)):
             last = i + 1 == len(steps) or steps[i + 1].first
             cut = steps[i].after
-            following = (0.0 if cut is None else float(learner._values([cut])[0])) if last else values[i + 1]
+            following = (
+                (0.0 if cut is None else float(learner._values([cut])[0]))
+                if last
+                else values[i + 1]
+            )
             advantage += weight * (steps[i].reward + gamma * following - values[i])
             weight *= gamma * decay
             if last:
@@ -398,14 +501,18 @@ def test_advantages_are_those_of_the_definition() -> None:
 
 def test_imitation_makes_a_demonstration_likelier() -> None:
     env, _ = sword(1)
-    learner = PolicyLearner(env.observation_space, env.action_space, replace(SMALL, imitation_epochs=200), 0)
+    learner = PolicyLearner(
+        env.observation_space, env.action_space, replace(SMALL, imitation_epochs=200), 0
+    )
     observation, _ = env.reset()
     mask = env.action_masks()
     shown = int(np.flatnonzero(mask)[-1])
     before = learner.probabilities(observation, mask)[shown]
     learner.update([Demonstration(observation, shown, mask)])
     assert learner.probabilities(observation, mask)[shown] > before + 0.05
-    other = PolicyLearner(env.observation_space, env.action_space, replace(SMALL, imitation_weight=0.0), 0)
+    other = PolicyLearner(
+        env.observation_space, env.action_space, replace(SMALL, imitation_weight=0.0), 0
+    )
     other.update([Demonstration(observation, shown, mask)])
     assert other.probabilities(observation, mask)[shown] == before
 
@@ -423,7 +530,9 @@ def test_draws_follow_the_mixture_they_are_recorded_with() -> None:
     assert np.abs(counts / 1500 - chances).max() < 0.05
     curious = agent._curious(episode.mask, episode.views)
     cells = env.size**2
-    assert curious[:cells].sum() == pytest.approx(1 / 5), "teleports are one of five actions, however many targets there are"
+    assert curious[:cells].sum() == pytest.approx(1 / 5), (
+        "teleports are one of five actions, however many targets there are"
+    )
 
 
 # ---- whole runs
@@ -435,7 +544,9 @@ def test_a_run_solves_every_map_shortest() -> None:
     records = ramp.run([{"map": one} for one in maps], 400)
     assert [one.best for one in records] == [len(shortest_plan(one) or ()) for one in maps]
     assert all(one.broken_plans == 0 and one.settled and one.steps < 400 for one in records)
-    assert all(one.first_goal is not None and one.first_goal < 15 for one in records[1:]), "what one map taught serves on the next"
+    assert all(one.first_goal is not None and one.first_goal < 15 for one in records[1:]), (
+        "what one map taught serves on the next"
+    )
     for record, instance in zip(records, maps, strict=True):
         env.reset(options={"map": instance})
         for call in record.best_plan:
@@ -446,8 +557,12 @@ def test_a_run_solves_every_map_shortest() -> None:
 
 
 def test_a_map_of_scarce_resources_is_solved() -> None:
-    """Two trees and one log: nearly every sequence of actions wastes something, and random play does not get there in 6000 steps."""
-    env = CraftingEnv("pogo_stick", maps=CraftingMap("pogo_stick", 6, frozenset({7, 14}), 15, 22, (1, 0, 0, 0, 0)))
+    """Two trees and one log: nearly every sequence of actions wastes something, and random play
+    does not get there in 6000 steps.
+    """
+    env = CraftingEnv(
+        "pogo_stick", maps=CraftingMap("pogo_stick", 6, frozenset({7, 14}), 15, 22, (1, 0, 0, 0, 0))
+    )
     record = ramp_on(env).run_map(2000)
     assert record.best == 12 and record.settled
 
@@ -469,7 +584,9 @@ def test_the_frontier_is_the_nearest_untried_look() -> None:
     for call in way:
         experience.succeeded.add(experience.views.calls.base(certain(call)[0]))
     experience.succeeded.update(experience.views.calls.base(name) for name in unknown)
-    assert nearest_untried(experience, optimistic_model(experience), problem, 10.0) is None, "nothing is unknown any more"
+    assert nearest_untried(experience, optimistic_model(experience), problem, 10.0) is None, (
+        "nothing is unknown any more"
+    )
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -479,7 +596,10 @@ def test_the_same_seed_gives_the_same_run() -> None:
         ramp.run([{"map": one} for one in maps], 90)
     first, second, third = map(timeless, runs)
     assert first == second and first != third
-    weights = [torch.nn.utils.parameters_to_vector(ramp.agent.policy.ppo.policy.parameters()) for ramp in runs]
+    weights = [
+        torch.nn.utils.parameters_to_vector(ramp.agent.policy.ppo.policy.parameters())
+        for ramp in runs
+    ]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
@@ -497,9 +617,14 @@ def test_a_saved_run_goes_on_as_if_it_had_never_stopped(tmp_path) -> None:
     assert [{**one.to_dict(), "planning_seconds": 0} for one in resumed.records] == [
         {**one.to_dict(), "planning_seconds": 0} for one in whole.records
     ]
-    first, second = (torch.nn.utils.parameters_to_vector(one.agent.policy.ppo.policy.parameters()) for one in (whole, resumed))
+    first, second = (
+        torch.nn.utils.parameters_to_vector(one.agent.policy.ppo.policy.parameters())
+        for one in (whole, resumed)
+    )
     assert torch.equal(first, second)
-    assert load_model(tmp_path / "action_model.json").actions == whole.agent.experience.model().actions
+    assert (
+        load_model(tmp_path / "action_model.json").actions == whole.agent.experience.model().actions
+    )
 
 
 def test_a_damaged_run_is_refused(tmp_path) -> None:
@@ -520,7 +645,11 @@ class Counting(PolicyLearner):
 @pytest.mark.parametrize("published", [False, True])
 def test_planned_steps_train_the_policy_only_in_the_published_setting(published: bool) -> None:
     env, maps = sword(3, 1)
-    chosen = RampSettings.paper(net=(8,), rollout=64, epochs=2, time_limit=5.0, shortest_possible=2) if published else SMALL
+    chosen = (
+        RampSettings.paper(net=(8,), rollout=64, epochs=2, time_limit=5.0, shortest_possible=2)
+        if published
+        else SMALL
+    )
     ramp = ramp_on(env, chosen)
     ramp.agent.policy = Counting(env.observation_space, env.action_space, chosen, 0)
     records = ramp.run([{"map": one} for one in maps], 130)
@@ -542,7 +671,10 @@ def test_the_published_setting_waits_for_the_first_success_and_takes_turns(tmp_p
     assert [one.steps for one in records] == [130] * 3 and not any(one.settled for one in records)
     first = next(one for one in records if one.first_goal is not None)
     assert first.first_by == "policy"
-    assert sum(one.planned_steps for one in records) > 0 and sum(one.broken_plans for one in records) == 0
+    assert (
+        sum(one.planned_steps for one in records) > 0
+        and sum(one.broken_plans for one in records) == 0
+    )
 
 
 class Lying(CraftingEnv):
@@ -553,7 +685,13 @@ class Lying(CraftingEnv):
     def step(self, action):  # type: ignore[no-untyped-def]
         if self.dearer and self.call(action)[0] == "craft_plank" and self.state.inventory[0] < 2:
             self._steps += 1
-            return self._dynamics.observe(self._state), 0.0, False, self._steps >= self.max_steps, {"applied": False}
+            return (
+                self._dynamics.observe(self._state),
+                0.0,
+                False,
+                self._steps >= self.max_steps,
+                {"applied": False},
+            )
         return super().step(action)
 
 
@@ -565,7 +703,10 @@ def test_a_safe_plan_that_breaks_is_counted_and_not_repeated() -> None:
     env.dearer = True
     record = ramp.run_map(400)
     assert record.broken_plans == 1
-    assert "craft_plank" in ramp.agent.experience.model().detail["report"].excluded or record.best is not None
+    assert (
+        "craft_plank" in ramp.agent.experience.model().detail["report"].excluded
+        or record.best is not None
+    )
 
 
 def test_a_map_that_changes_between_episodes_is_refused() -> None:
@@ -576,7 +717,9 @@ def test_a_map_that_changes_between_episodes_is_refused() -> None:
 
 
 def test_settings_are_checked_and_survive_a_file() -> None:
-    chosen = RampSettings.paper(default=Declaration("monotone", {"f": 1}), declarations={"a": Declaration("juntas", size=1)})
+    chosen = RampSettings.paper(
+        default=Declaration("monotone", {"f": 1}), declarations={"a": Declaration("juntas", size=1)}
+    )
     import json
 
     assert RampSettings.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
@@ -606,9 +749,14 @@ def test_the_finished_run_is_a_planner(tmp_path) -> None:
     env.reset(options={"map": maps[2]})
     planner = RampPlanner.load(tmp_path, env, *crafting_task(env))
     table = evaluate(planner, wrapped, 2, seed=0).episodes
-    assert list(table["success"]) == [1, 1] and list(table["length"]) == [len(shortest_plan(maps[2]) or ())] * 2
+    assert (
+        list(table["success"]) == [1, 1]
+        and list(table["length"]) == [len(shortest_plan(maps[2]) or ())] * 2
+    )
     decision = planner.plan(env.reset()[0])
-    assert decision.detail["source"] == "plan" and decision.action == env.action_of(decision.detail["plan"][0])
+    assert decision.detail["source"] == "plan" and decision.action == env.action_of(
+        decision.detail["plan"][0]
+    )
 
 
 def test_without_a_plan_the_policy_decides() -> None:

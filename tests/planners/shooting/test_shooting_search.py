@@ -30,8 +30,19 @@ def bowl(sequences: Tensor) -> tuple[Tensor, Tensor]:
     return sequences, -(sequences - TARGET.unsqueeze(1)).square().sum((-1, -2))
 
 
-def searched(evaluate: Any = bowl, settings: ShootingSettings = SMALL, seed: int = 0, **more: Any) -> Any:
-    return search(evaluate, settings, torch.zeros(2, settings.horizon, 2), None, LOW, HIGH, torch.Generator().manual_seed(seed), **more)
+def searched(
+    evaluate: Any = bowl, settings: ShootingSettings = SMALL, seed: int = 0, **more: Any
+) -> Any:
+    return search(
+        evaluate,
+        settings,
+        torch.zeros(2, settings.horizon, 2),
+        None,
+        LOW,
+        HIGH,
+        torch.Generator().manual_seed(seed),
+        **more,
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -62,7 +73,9 @@ def test_a_score_that_is_no_number_never_wins() -> None:
     assert (plan.elites[..., 0, 0][alive] > 0).all()
     assert plan.mean.isfinite().all()
     with pytest.raises(Diverged, match="environment 1"):
-        searched(lambda sequences: (sequences, bowl(sequences)[1] * torch.tensor([[1.0], [torch.nan]])))
+        searched(
+            lambda sequences: (sequences, bowl(sequences)[1] * torch.tensor([[1.0], [torch.nan]]))
+        )
 
 
 def test_a_plan_moves_on_by_one_step() -> None:
@@ -113,15 +126,27 @@ class Linear:
     A, B = np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.0], [0.2]])
     observation_size, action_size, state_size = 2, 1, 0
 
-    def step(self, observation: Tensor, action: Tensor, *, state: Any = None, generator: Any = None, members: bool = False) -> Prediction:
-        following = observation @ torch.tensor(self.A.T, dtype=torch.float32) + action @ torch.tensor(self.B.T, dtype=torch.float32)
+    def step(
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Any = None,
+        generator: Any = None,
+        members: bool = False,
+    ) -> Prediction:
+        following = observation @ torch.tensor(
+            self.A.T, dtype=torch.float32
+        ) + action @ torch.tensor(self.B.T, dtype=torch.float32)
         reward = -(observation.square().sum(1) + 0.1 * action.square().sum(1))
         said = None
         if members:  # two members that disagree the more, the larger the action
             mean = torch.stack([torch.cat([following, reward[:, None]], 1)] * 2)
             mean[1, :, 0] += action[:, 0].abs()
             said = Members(mean, torch.zeros_like(mean))
-        return Prediction(following, reward, torch.zeros(len(reward), dtype=torch.bool), members=said)
+        return Prediction(
+            following, reward, torch.zeros(len(reward), dtype=torch.bool), members=said
+        )
 
     def to(self, device: Any) -> None:
         """Nothing to move."""
@@ -140,14 +165,29 @@ def optimal_gain() -> np.ndarray:
 def test_it_comes_near_the_riccati_optimum(method: str) -> None:
     """Closed-loop cost within 10 % of the optimal controller's, from two starts in one batch."""
     planner = ShootingPlanner(
-        Linear(), BOX, ShootingSettings(method=method, samples=300, elites=20, iterations=8, horizon=12, max_std=0.4, min_std=0.01), discount=1.0
+        Linear(),
+        BOX,
+        ShootingSettings(
+            method=method,
+            samples=300,
+            elites=20,
+            iterations=8,
+            horizon=12,
+            max_std=0.4,
+            min_std=0.01,
+        ),
+        discount=1.0,
     )
     starts = np.array([[1.0, 0.0], [-0.5, 1.0]], np.float32)
     gain, costs = optimal_gain(), []
     for control in ("planned", "optimal"):
         x, cost = starts.astype(float), np.zeros(2)
         for _ in range(25):
-            u = np.stack([d.action for d in planner.plan_batch(x.astype(np.float32))]) if control == "planned" else -(x @ gain.T)
+            u = (
+                np.stack([d.action for d in planner.plan_batch(x.astype(np.float32))])
+                if control == "planned"
+                else -(x @ gain.T)
+            )
             cost += (x**2).sum(1) + 0.1 * (u**2).sum(1)
             x = x @ Linear.A.T + u @ Linear.B.T
         costs.append(cost)
@@ -156,20 +196,35 @@ def test_it_comes_near_the_riccati_optimum(method: str) -> None:
 
 def test_doubt_makes_it_careful() -> None:
     """A penalty on the members' disagreement, which grows with the action, shrinks the action."""
-    settings, start = ShootingSettings(samples=200, elites=20, iterations=4, horizon=8), np.array([2.0, 0.0], np.float32)
+    settings, start = (
+        ShootingSettings(samples=200, elites=20, iterations=4, horizon=8),
+        np.array([2.0, 0.0], np.float32),
+    )
     bold = ShootingPlanner(Linear(), BOX, settings).act(start)
     assert abs(float(bold[0])) > 1
-    careful = ShootingPlanner(Linear(), BOX, settings, penalty=max_pairwise_difference, penalty_weight=100.0).act(start)
+    careful = ShootingPlanner(
+        Linear(), BOX, settings, penalty=max_pairwise_difference, penalty_weight=100.0
+    ).act(start)
     assert abs(float(careful[0])) < 0.3 * abs(float(bold[0]))
 
 
 class Cliff(Linear):
-    """Ends as soon as x leaves [-1, 1]; until then a reward of 1, with noise of unit variance on top."""
+    """Ends as soon as x leaves [-1, 1]; until then a reward of 1, with noise of unit variance on
+    top.
+    """
 
     def __init__(self, noise: float = 0.0) -> None:
         self.noise = noise
 
-    def step(self, observation: Tensor, action: Tensor, *, state: Any = None, generator: Any = None, members: bool = False) -> Prediction:
+    def step(
+        self,
+        observation: Tensor,
+        action: Tensor,
+        *,
+        state: Any = None,
+        generator: Any = None,
+        members: bool = False,
+    ) -> Prediction:
         following = observation + torch.cat([action, torch.zeros_like(action)], 1)
         reward = 1 + self.noise * torch.randn(len(observation), generator=generator)
         return Prediction(following, reward, following[:, 0].abs() > 1)
@@ -177,19 +232,30 @@ class Cliff(Linear):
 
 def scores_of(rollouts: RollOuts, sequences: Tensor) -> Tensor:
     start, generator = torch.zeros(1, 2), torch.Generator().manual_seed(0)
-    return rollouts.candidates(start, None, 0, torch.tensor([-5.0]), torch.tensor([5.0]), generator)(sequences)[1]
+    return rollouts.candidates(
+        start, None, 0, torch.tensor([-5.0]), torch.tensor([5.0]), generator
+    )(sequences)[1]
 
 
 def test_nothing_is_earned_after_the_end() -> None:
-    """By hand: a roll-out that ends in its second step has two rewards and no value at the end; one that stays has four and the value."""
-    sequences = torch.tensor([[[0.8], [0.8], [-0.8], [0.0]], [[0.1], [0.1], [0.1], [0.1]]]).unsqueeze(0)
-    scores = scores_of(RollOuts(Cliff(), 0.5, terminal_value=lambda observation: 10 + observation[:, 0]), sequences)
+    """By hand: a roll-out that ends in its second step has two rewards and no value at the end; one
+    that stays has four and the value.
+    """
+    sequences = torch.tensor(
+        [[[0.8], [0.8], [-0.8], [0.0]], [[0.1], [0.1], [0.1], [0.1]]]
+    ).unsqueeze(0)
+    scores = scores_of(
+        RollOuts(Cliff(), 0.5, terminal_value=lambda observation: 10 + observation[:, 0]), sequences
+    )
     torch.testing.assert_close(scores, torch.tensor([[1.5, 1.875 + 0.5**4 * 10.4]]))
 
 
 def test_particles_average_a_random_model() -> None:
     sequences = torch.zeros(1, 400, 1, 1)
-    spreads = [float(scores_of(RollOuts(Cliff(noise=1.0), particles=count), sequences).std()) for count in (1, 25)]
+    spreads = [
+        float(scores_of(RollOuts(Cliff(noise=1.0), particles=count), sequences).std())
+        for count in (1, 25)
+    ]
     assert spreads[0] == pytest.approx(1.0, abs=0.15)
     assert spreads[1] == pytest.approx(0.2, abs=0.04)
 
@@ -200,14 +266,33 @@ def test_a_running_scale_moves_slowly() -> None:
     second = searched(settings=settings, scale=torch.full((2,), 100.0))
     assert (first.scale < 20).all()
     assert ((second.scale > 90) & (second.scale < 100)).all()
-    assert (second.weights.amax(1) < first.weights.amax(1)).all()  # so large a unit makes all elites alike
+    assert (
+        second.weights.amax(1) < first.weights.amax(1)
+    ).all()  # so large a unit makes all elites alike
 
 
 def test_a_policy_proposes_and_an_episodes_plan_is_forgotten() -> None:
-    """The proposals of a perfect policy are found at once; `restart` forgets the plan of one environment, not of the other."""
+    """The proposals of a perfect policy are found at once; `restart` forgets the plan of one
+    environment, not of the other.
+    """
     gain = torch.tensor(optimal_gain(), dtype=torch.float32)
-    settings = ShootingSettings(samples=20, elites=1, iterations=1, horizon=8, proposals=0.5, pick="best", max_std=5.0, min_std=0.01)
-    planner = ShootingPlanner(Linear(), BOX, settings, policy=lambda observation, generator: -observation @ gain.T, discount=1.0)
+    settings = ShootingSettings(
+        samples=20,
+        elites=1,
+        iterations=1,
+        horizon=8,
+        proposals=0.5,
+        pick="best",
+        max_std=5.0,
+        min_std=0.01,
+    )
+    planner = ShootingPlanner(
+        Linear(),
+        BOX,
+        settings,
+        policy=lambda observation, generator: -observation @ gain.T,
+        discount=1.0,
+    )
     starts = np.array([[1.0, 0.0], [-0.5, 1.0]], np.float32)
     found = np.stack([decision.action for decision in planner.plan_batch(starts)])
     np.testing.assert_allclose(found, -starts @ gain.numpy().T, atol=1e-5)
@@ -227,7 +312,9 @@ def test_an_evaluation_begins_every_episode_without_a_plan() -> None:
             super().restart(begun_now)
 
     env = gym.make("InvertedPendulum-v5", max_episode_steps=3)
-    planner = Watched.for_env(env, ShootingSettings(samples=8, elites=2, horizon=3, iterations=1), threads=1)
+    planner = Watched.for_env(
+        env, ShootingSettings(samples=8, elites=2, horizon=3, iterations=1), threads=1
+    )
     evaluate(planner, env, 3, seed=0)
     env.close()
     assert begun == [[True]] * 3
@@ -247,7 +334,9 @@ def test_wrong_use_is_refused() -> None:
 def test_true_dynamics_hold_a_pendulum_up() -> None:
     """With the simulator's own state, read from the running environment."""
     env = gym.make("InvertedPendulum-v5")
-    planner = ShootingPlanner.for_env(env, ShootingSettings(samples=64, elites=8, horizon=20, iterations=3), threads=1)
+    planner = ShootingPlanner.for_env(
+        env, ShootingSettings(samples=64, elites=8, horizon=20, iterations=3), threads=1
+    )
     observation, _ = env.reset(seed=0)
     for _ in range(40):
         observation, _, terminated, _, _ = env.step(planner.act(observation))

@@ -1,4 +1,6 @@
-"""Arm dynamics from tables and logs: the estimates are right, and every bad file is refused with file and line."""
+"""Arm dynamics from tables and logs: the estimates are right, and every bad file is refused with
+file and line.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,24 @@ from scipy import stats
 from tests.places import ROOT
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.arms.dynamics import ArmLog, read_log, read_states, read_tables
-from worldplan.world_models.arms.example_log import example_dynamics, write_example_log, write_tables
+from worldplan.world_models.arms.example_log import (
+    example_dynamics,
+    write_example_log,
+    write_tables,
+)
 
 REWARDS = "arm,state,reward\nb,0,0\nb,1,1\na,1,2\na,0,0.5\n"
-LAWS = "".join(f"{arm},{state},{action},{target},0.5\n" for arm in "ab" for state in (0, 1) for action in (0, 1) for target in (0, 1))
+LAWS = "".join(
+    f"{arm},{state},{action},{target},0.5\n"
+    for arm in "ab"
+    for state in (0, 1)
+    for action in (0, 1)
+    for target in (0, 1)
+)
 TRANSITIONS = "arm,state,action,next_state,probability\n" + LAWS
-ONE_ACTION = "arm,state,action,next_state,probability\n" + "".join(f"{arm},{state},0,0,1\n" for arm in "ab" for state in (0, 1))
+ONE_ACTION = "arm,state,action,next_state,probability\n" + "".join(
+    f"{arm},{state},0,0,1\n" for arm in "ab" for state in (0, 1)
+)
 LOG = "arm,state,action,next_state\na,0,1,1\nb,1,0,0\nb,1,0,0\n"
 TODAY = "arm,state\na,1\nb,0\n"
 
@@ -60,7 +74,11 @@ def test_order_of_the_rewards_file_is_the_order_of_the_arms(tmp_path: Path) -> N
 
 def test_ids_stay_text_and_blank_lines_do_not_shift_line_numbers(tmp_path: Path) -> None:
     files = put(tmp_path, rewards="arm,state,reward\n\n007,0,1\n\n")
-    log = put(tmp_path, log="arm, state ,action,next_state\n007,0,0,0\n\n007,0,0,5\n", rewards=files["rewards"].read_text())["log"]
+    log = put(
+        tmp_path,
+        log="arm, state ,action,next_state\n007,0,0,0\n\n007,0,0,5\n",
+        rewards=files["rewards"].read_text(),
+    )["log"]
     with pytest.raises(DatasetError, match=r"log.csv, line 4: next_state 5 is out of range"):
         read_log(log, files["rewards"])
 
@@ -72,37 +90,103 @@ def replaced(text: str, line: int, row: str) -> str:
 
 BAD = {
     "column": ({"rewards": "arm,state\nb,0\n"}, "rewards.csv, line 1: column 'reward' is missing"),
-    "log column": ({"log": "arm,state,action\na,0,1\n"}, "log.csv, line 1: column 'next_state' is missing"),
+    "log column": (
+        {"log": "arm,state,action\na,0,1\n"},
+        "log.csv, line 1: column 'next_state' is missing",
+    ),
     "no rows": ({"today": "arm,state\n"}, "today.csv: the file has no rows"),
     "empty file": ({"log": ""}, "log.csv: the file is empty"),
     "too many cells": ({"today": "arm,state\na,1\nb,0,3\n"}, "today.csv, line 3: more cells"),
     "too many cells everywhere": ({"today": "arm,state\na,1,2\nb,0,3\n"}, "today.csv"),
-    "too few cells": ({"log": replaced(LOG, 3, "b,1")}, "log.csv, line 3: column 'action' is empty"),
-    "NaN": ({"rewards": replaced(REWARDS, 3, "b,1,NaN")}, "rewards.csv, line 3: column 'reward' is empty or NaN"),
-    "infinite": ({"rewards": replaced(REWARDS, 3, "b,1,inf")}, "rewards.csv, line 3: reward 'inf' is not a finite number"),
-    "empty cell": ({"transitions": replaced(TRANSITIONS, 4, "a,0,,0,0.5")}, "transitions.csv, line 4: column 'action' is empty"),
+    "too few cells": (
+        {"log": replaced(LOG, 3, "b,1")},
+        "log.csv, line 3: column 'action' is empty",
+    ),
+    "NaN": (
+        {"rewards": replaced(REWARDS, 3, "b,1,NaN")},
+        "rewards.csv, line 3: column 'reward' is empty or NaN",
+    ),
+    "infinite": (
+        {"rewards": replaced(REWARDS, 3, "b,1,inf")},
+        "rewards.csv, line 3: reward 'inf' is not a finite number",
+    ),
+    "empty cell": (
+        {"transitions": replaced(TRANSITIONS, 4, "a,0,,0,0.5")},
+        "transitions.csv, line 4: column 'action' is empty",
+    ),
     "empty arm": ({"today": replaced(TODAY, 2, ",1")}, "today.csv, line 2: column 'arm' is empty"),
-    "fraction": ({"log": replaced(LOG, 2, "a,0.5,1,1")}, "log.csv, line 2: state '0.5' is not an integer"),
-    "word": ({"today": replaced(TODAY, 3, "b,low")}, "today.csv, line 3: state 'low' is not an integer"),
-    "negative": ({"transitions": replaced(TRANSITIONS, 5, "a,0,1,1,-0.5")}, "transitions.csv, line 5: probability -0.5 is negative"),
-    "sum": ({"transitions": replaced(TRANSITIONS, 5, "a,0,1,1,0.4")}, "csv, line 4: arm 'a', state 0, action 1: probabilities sum to 0.9"),
-    "no law": ({"transitions": TRANSITIONS.replace("b,1,1,0,0.5\nb,1,1,1,0.5\n", "")}, "transitions.csv: arm 'b', state 1, action 1 has no rows"),
-    "one action": ({"transitions": ONE_ACTION}, "transitions.csv: arm 'b', state 0, action 1 has no rows"),
-    "unknown arm": ({"transitions": replaced(TRANSITIONS, 2, "z,0,0,0,0.5")}, "transitions.csv, line 2: unknown arm 'z'"),
-    "unknown arm in log": ({"log": replaced(LOG, 4, "z,0,0,0")}, "log.csv, line 4: unknown arm 'z'"),
-    "unknown arm today": ({"today": replaced(TODAY, 3, "z,0")}, "today.csv, line 3: unknown arm 'z'"),
-    "repeat": ({"transitions": TRANSITIONS + "a,0,0,1,0.5\n"}, "transitions.csv, line 18: .* already appeared on line 3"),
-    "repeat reward": ({"rewards": REWARDS + "b,1,1\n"}, "rewards.csv, line 6: .* already appeared on line 3"),
-    "repeat today": ({"today": TODAY + "a,1\n"}, "today.csv, line 4: this arm already appeared on line 2"),
+    "fraction": (
+        {"log": replaced(LOG, 2, "a,0.5,1,1")},
+        "log.csv, line 2: state '0.5' is not an integer",
+    ),
+    "word": (
+        {"today": replaced(TODAY, 3, "b,low")},
+        "today.csv, line 3: state 'low' is not an integer",
+    ),
+    "negative": (
+        {"transitions": replaced(TRANSITIONS, 5, "a,0,1,1,-0.5")},
+        "transitions.csv, line 5: probability -0.5 is negative",
+    ),
+    "sum": (
+        {"transitions": replaced(TRANSITIONS, 5, "a,0,1,1,0.4")},
+        "csv, line 4: arm 'a', state 0, action 1: probabilities sum to 0.9",
+    ),
+    "no law": (
+        {"transitions": TRANSITIONS.replace("b,1,1,0,0.5\nb,1,1,1,0.5\n", "")},
+        "transitions.csv: arm 'b', state 1, action 1 has no rows",
+    ),
+    "one action": (
+        {"transitions": ONE_ACTION},
+        "transitions.csv: arm 'b', state 0, action 1 has no rows",
+    ),
+    "unknown arm": (
+        {"transitions": replaced(TRANSITIONS, 2, "z,0,0,0,0.5")},
+        "transitions.csv, line 2: unknown arm 'z'",
+    ),
+    "unknown arm in log": (
+        {"log": replaced(LOG, 4, "z,0,0,0")},
+        "log.csv, line 4: unknown arm 'z'",
+    ),
+    "unknown arm today": (
+        {"today": replaced(TODAY, 3, "z,0")},
+        "today.csv, line 3: unknown arm 'z'",
+    ),
+    "repeat": (
+        {"transitions": TRANSITIONS + "a,0,0,1,0.5\n"},
+        "transitions.csv, line 18: .* already appeared on line 3",
+    ),
+    "repeat reward": (
+        {"rewards": REWARDS + "b,1,1\n"},
+        "rewards.csv, line 6: .* already appeared on line 3",
+    ),
+    "repeat today": (
+        {"today": TODAY + "a,1\n"},
+        "today.csv, line 4: this arm already appeared on line 2",
+    ),
     "state": ({"today": replaced(TODAY, 3, "b,2")}, "today.csv, line 3: state 2 is out of range"),
-    "negative state": ({"log": replaced(LOG, 2, "a,-1,0,0")}, "log.csv, line 2: state -1 is out of range"),
-    "huge state": ({"rewards": REWARDS + "b,99999999999,1\n"}, "rewards.csv, line 6: state 99999999999 is out of range"),
+    "negative state": (
+        {"log": replaced(LOG, 2, "a,-1,0,0")},
+        "log.csv, line 2: state -1 is out of range",
+    ),
+    "huge state": (
+        {"rewards": REWARDS + "b,99999999999,1\n"},
+        "rewards.csv, line 6: state 99999999999 is out of range",
+    ),
     "action": ({"log": replaced(LOG, 2, "a,0,2,1")}, "log.csv, line 2: action 2 is out of range"),
-    "target": ({"transitions": TRANSITIONS + "a,0,0,2,0\n"}, "transitions.csv, line 18: next_state 2 is out of range"),
-    "reward missing": ({"rewards": REWARDS.replace("a,0,0.5\n", "")}, "rewards.csv: arm 'a' has no reward for state 0"),
-    "reward gap": ({"rewards": REWARDS + "a,9999,0\n"}, "rewards.csv: arm 'b' has no reward for state 2"),
+    "target": (
+        {"transitions": TRANSITIONS + "a,0,0,2,0\n"},
+        "transitions.csv, line 18: next_state 2 is out of range",
+    ),
+    "reward missing": (
+        {"rewards": REWARDS.replace("a,0,0.5\n", "")},
+        "rewards.csv: arm 'a' has no reward for state 0",
+    ),
+    "reward gap": (
+        {"rewards": REWARDS + "a,9999,0\n"},
+        "rewards.csv: arm 'b' has no reward for state 2",
+    ),
     "arm missing": ({"today": "arm,state\na,1\n"}, "today.csv: arm 'b' has no row"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -165,17 +249,25 @@ def test_posterior_recovers_the_truth_as_data_grow() -> None:
 def test_posterior_samples_follow_the_posterior() -> None:
     log, _ = small_log(20)
     posterior = log.posterior(concentration=np.full(3, 0.5))
-    draws = np.stack([member.transition for member in posterior.sample(4_000, np.random.default_rng(1))])
+    draws = np.stack(
+        [member.transition for member in posterior.sample(4_000, np.random.default_rng(1))]
+    )
     low, high = posterior.interval()
     np.testing.assert_allclose(draws.mean(0), posterior.mean().transition, atol=0.01)
     assert ((draws >= low) & (draws <= high)).mean() == pytest.approx(0.95, abs=0.01)
     again = posterior.sample(1, np.random.default_rng(1))[0].transition
-    np.testing.assert_array_equal(again, posterior.sample(1, np.random.default_rng(1))[0].transition)
+    np.testing.assert_array_equal(
+        again, posterior.sample(1, np.random.default_rng(1))[0].transition
+    )
 
 
 def test_bad_priors_and_levels() -> None:
     log, _ = small_log(5)
-    for setting in ({"prior_strength": 0.0}, {"prior_strength": np.nan}, {"concentration": np.zeros(3)}):
+    for setting in (
+        {"prior_strength": 0.0},
+        {"prior_strength": np.nan},
+        {"concentration": np.zeros(3)},
+    ):
         with pytest.raises(ConfigError):
             log.posterior(**setting)
     with pytest.raises(ConfigError):
@@ -184,7 +276,11 @@ def test_bad_priors_and_levels() -> None:
 
 def test_example_log_is_readable_and_repeatable(tmp_path: Path) -> None:
     write_example_log(tmp_path / "one", arms=23, weeks=400)
-    subprocess.run([sys.executable, "-m", "worldplan.world_models.arms.example_log", str(tmp_path / "two")], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "worldplan.world_models.arms.example_log", str(tmp_path / "two")],
+        check=True,
+        cwd=ROOT,
+    )
     tables = read_tables(tmp_path / "one" / "transitions.csv", tmp_path / "one" / "rewards.csv")
     log = read_log(tmp_path / "one" / "log.csv", tmp_path / "one" / "rewards.csv")
     assert log.arm_names == tables.arm_names

@@ -17,11 +17,22 @@ from worldplan.world_models.collection import collect as data_collection
 from worldplan.world_models.collection import sac as sac_training
 from worldplan.world_models.collection.collect import collect, uniform
 from worldplan.world_models.collection.recording import Recorder, Recording
-from worldplan.world_models.collection.settings import CollectionSettings, action_limits, make_environment, mean_return
+from worldplan.world_models.collection.settings import (
+    CollectionSettings,
+    action_limits,
+    make_environment,
+    mean_return,
+)
 
 RANDOM = CollectionSettings("InvertedDoublePendulum-v5", "random", steps=80, evaluation_episodes=2)
 AGENT = CollectionSettings(
-    "InvertedPendulum-v5", "medium-replay", hidden=(8,), train_steps=90, stop_return=-1e9, evaluate_every=30, evaluation_episodes=2
+    "InvertedPendulum-v5",
+    "medium-replay",
+    hidden=(8,),
+    train_steps=90,
+    stop_return=-1e9,
+    evaluate_every=30,
+    evaluation_episodes=2,
 )
 
 
@@ -33,7 +44,9 @@ def never(settings: CollectionSettings) -> CollectionSettings:
 @pytest.mark.parametrize("env_id", ["InvertedDoublePendulum-v5", "Hopper-v5"])
 def test_every_row_is_a_step_of_the_simulator(env_id: str, tmp_path: Path) -> None:
     data = collect(replace(RANDOM, env_id=env_id), tmp_path)
-    assert len(data) == 80 and data.state is not None and data.terminated.sum() > 2  # ends included: their s' is the true one
+    assert (
+        len(data) == 80 and data.state is not None and data.terminated.sum() > 2
+    )  # ends included: their s' is the true one
     env: Any = gym.make(env_id).unwrapped
     env.reset()
     size = data.metadata["qpos_size"]
@@ -41,7 +54,10 @@ def test_every_row_is_a_step_of_the_simulator(env_id: str, tmp_path: Path) -> No
         env.set_state(data.state[row, :size], data.state[row, size:])
         following, reward, terminated, _, _ = env.step(data.action[row])
         np.testing.assert_allclose(following, data.next_observation[row], atol=1e-4)
-        assert reward == pytest.approx(data.reward[row], abs=1e-4) and terminated == data.terminated[row]
+        assert (
+            reward == pytest.approx(data.reward[row], abs=1e-4)
+            and terminated == data.terminated[row]
+        )
     assert data.truncated.tolist() == [False] * 79 + [not data.terminated[-1]]
     assert data.require_physics(env_id) == ()
 
@@ -49,8 +65,13 @@ def test_every_row_is_a_step_of_the_simulator(env_id: str, tmp_path: Path) -> No
 def test_environment_without_simulator(tmp_path: Path) -> None:
     data = collect(replace(RANDOM, env_id="Pendulum-v1", steps=210), tmp_path)
     assert data.state is None and "mujoco_version" not in data.metadata
-    assert np.flatnonzero(data.truncated).tolist() == [199, 209] and not data.terminated.any()  # a time limit is no termination
-    assert data.metadata["ref_min_source"] == "uniform policy, 10 episodes" and "ref_max_score" not in data.metadata
+    assert (
+        np.flatnonzero(data.truncated).tolist() == [199, 209] and not data.terminated.any()
+    )  # a time limit is no termination
+    assert (
+        data.metadata["ref_min_source"] == "uniform policy, 10 episodes"
+        and "ref_max_score" not in data.metadata
+    )
     low, high = -2.0, 2.0
     assert low <= data.action.min() < -1.8 and 1.8 < data.action.max() <= high
 
@@ -58,7 +79,9 @@ def test_environment_without_simulator(tmp_path: Path) -> None:
 def test_seed_decides_the_data(tmp_path: Path) -> None:
     one, again = collect(RANDOM, tmp_path / "a"), collect(RANDOM, tmp_path / "b")
     np.testing.assert_array_equal(one.observation, again.observation)
-    assert not np.array_equal(one.observation, collect(replace(RANDOM, seed=1), tmp_path / "c").observation)
+    assert not np.array_equal(
+        one.observation, collect(replace(RANDOM, seed=1), tmp_path / "c").observation
+    )
 
 
 def test_killed_roll_out_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +94,16 @@ def test_killed_roll_out_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         collect(RANDOM, tmp_path, kill)
     whole = collect(RANDOM, tmp_path)
-    assert len(whole) == 80 and whole.last[49]  # 50 rows were saved; the episode that was open then is cut
-    np.testing.assert_array_equal(whole.observation[:25], collect(RANDOM, tmp_path / "other").observation[:25])
+    assert (
+        len(whole) == 80 and whole.last[49]
+    )  # 50 rows were saved; the episode that was open then is cut
+    np.testing.assert_array_equal(
+        whole.observation[:25], collect(RANDOM, tmp_path / "other").observation[:25]
+    )
     assert not np.array_equal(whole.action[50:60], whole.action[:10])  # the luck is new
-    np.testing.assert_array_equal(collect(RANDOM, tmp_path).observation, whole.observation)  # finished: nothing is done again
+    np.testing.assert_array_equal(
+        collect(RANDOM, tmp_path).observation, whole.observation
+    )  # finished: nothing is done again
 
 
 def test_mean_return_is_that_of_a_plain_loop() -> None:
@@ -92,17 +121,21 @@ def test_mean_return_is_that_of_a_plain_loop() -> None:
     assert mean_return("InvertedPendulum-v5", act, 3, 7) == pytest.approx(total / 3)
 
 
-# --- agents ----------------------------------------------------------------------------------------------------------
+# --- agents ---------------------------------------------------------------------------------------
 
 
 def test_medium_replay_is_all_the_agent_saw(tmp_path: Path) -> None:
     before = (random.getstate()[1], np.random.get_state()[1].tolist(), torch.get_rng_state())  # noqa: NPY002
     data = collect(AGENT, tmp_path)
-    assert len(data) == 30 and data.metadata["trained_steps"] == 30  # any evaluation reaches this mark
+    assert (
+        len(data) == 30 and data.metadata["trained_steps"] == 30
+    )  # any evaluation reaches this mark
     assert data.metadata["ref_max_score"] == data.metadata["evaluations"][0][1]
     after = (random.getstate()[1], np.random.get_state()[1].tolist(), torch.get_rng_state())  # noqa: NPY002
     assert before[:2] == after[:2] and torch.equal(before[2], after[2])
-    medium = collect(replace(AGENT, policy="medium", steps=40), tmp_path)  # the same agent, not trained again
+    medium = collect(
+        replace(AGENT, policy="medium", steps=40), tmp_path
+    )  # the same agent, not trained again
     assert len(medium) == 40 and medium.metadata["evaluations"] == data.metadata["evaluations"]
 
 
@@ -111,18 +144,33 @@ def test_recording_and_replay_buffer_agree(tmp_path: Path) -> None:
     with sac_training.train(settings, tmp_path, lambda *about: None) as trained:
         buffer = trained.model.replay_buffer
         columns = trained.recording.read(trained.parts)
-        with sac_training.train(settings, tmp_path, lambda *about: None) as loaded:  # nothing left to train
+        with sac_training.train(
+            settings, tmp_path, lambda *about: None
+        ) as loaded:  # nothing left to train
             rebuilt = loaded.model.replay_buffer
-            assert loaded.steps == trained.steps == 90 and loaded.model._n_updates == trained.model._n_updates == 60
-            for one, other in zip(trained.model.policy.parameters(), loaded.model.policy.parameters(), strict=True):
+            assert (
+                loaded.steps == trained.steps == 90
+                and loaded.model._n_updates == trained.model._n_updates == 60
+            )
+            for one, other in zip(
+                trained.model.policy.parameters(), loaded.model.policy.parameters(), strict=True
+            ):
                 assert torch.equal(one, other)
             assert torch.equal(trained.model.log_ent_coef, loaded.model.log_ent_coef)
-            moments = [model.critic.optimizer.state_dict()["state"][0]["exp_avg"] for model in (trained.model, loaded.model)]
+            moments = [
+                model.critic.optimizer.state_dict()["state"][0]["exp_avg"]
+                for model in (trained.model, loaded.model)
+            ]
             assert torch.equal(*moments)
     assert len(columns["reward"]) == 90 and buffer is not None and rebuilt is not None
     for name in ("observations", "next_observations", "actions", "rewards"):
-        np.testing.assert_allclose(getattr(buffer, name)[:90], getattr(rebuilt, name)[:90], atol=1e-6)
-    np.testing.assert_array_equal(buffer.dones[:89] * (1 - buffer.timeouts[:89]), rebuilt.dones[:89] * (1 - rebuilt.timeouts[:89]))
+        np.testing.assert_allclose(
+            getattr(buffer, name)[:90], getattr(rebuilt, name)[:90], atol=1e-6
+        )
+    np.testing.assert_array_equal(
+        buffer.dones[:89] * (1 - buffer.timeouts[:89]),
+        rebuilt.dones[:89] * (1 - rebuilt.timeouts[:89]),
+    )
     assert (rebuilt.pos, rebuilt.full) == (buffer.pos, buffer.full)
 
 
@@ -136,17 +184,28 @@ def test_killed_training_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         collect(replace(settings, steps=20), tmp_path, kill)
     reached: list[int] = []
-    data = collect(replace(settings, steps=20), tmp_path, lambda stage, done, total: reached.append(done) if stage == "training" else None)
+    data = collect(
+        replace(settings, steps=20),
+        tmp_path,
+        lambda stage, done, total: reached.append(done) if stage == "training" else None,
+    )
     assert reached == list(range(61, 91))  # from the last save on
     assert [steps for steps, _ in data.metadata["evaluations"]] == [30, 60, 90] and len(data) == 20
     columns = Recording(tmp_path / "training").read(3)
     ends = np.append(np.diff(columns["episode"]) != 0, True)
-    assert len(columns["reward"]) == 90 and (columns["terminated"] | columns["truncated"])[ends].all() and ends[59]
+    assert (
+        len(columns["reward"]) == 90
+        and (columns["terminated"] | columns["truncated"])[ends].all()
+        and ends[59]
+    )
 
 
 def test_mark_that_is_not_reached(tmp_path: Path) -> None:
     settings = replace(AGENT, stop_return=1e9, train_steps=30)
-    with pytest.raises(ConfigError, match=r"after 30 steps the best mean return is .* below the stop return 1e\+09: go on with more --train-steps"):
+    with pytest.raises(
+        ConfigError,
+        match=r"after 30 steps the best mean return is .* below the stop return 1e\+09: go on with more --train-steps",
+    ):
         collect(settings, tmp_path)
     with pytest.raises(ConfigError, match="after 60 steps"):  # more steps continue it
         collect(replace(settings, train_steps=60), tmp_path)
@@ -156,21 +215,27 @@ def test_mark_that_is_not_reached(tmp_path: Path) -> None:
 
 def test_damaged_work_folder(tmp_path: Path) -> None:
     collect(AGENT, tmp_path)
-    agent, part, note = tmp_path / "training" / "agent.pt", tmp_path / "training" / "part-00000.npz", tmp_path / "settings.json"
+    agent, part, note = (
+        tmp_path / "training" / "agent.pt",
+        tmp_path / "training" / "part-00000.npz",
+        tmp_path / "settings.json",
+    )
     content = agent.read_bytes()
     agent.write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="agent.pt: cannot be read"):
         collect(AGENT, tmp_path)
     agent.write_bytes(content)
     part.write_bytes(part.read_bytes()[:50])
-    with pytest.raises(DatasetError, match="part-00000.npz: this part of a collection cannot be read"):
+    with pytest.raises(
+        DatasetError, match="part-00000.npz: this part of a collection cannot be read"
+    ):
         collect(AGENT, tmp_path)
     note.write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match="settings.json: cannot be read"):
         collect(AGENT, tmp_path)
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,7 +244,10 @@ def test_damaged_work_folder(tmp_path: Path) -> None:
         ({"policy": "best"}, "unknown policy 'best': choose from random, medium"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"hidden": ()}, "hidden needs positive layer widths"),
-        ({"env_id": "Reacher-v5", "policy": "medium"}, "no usual medium return is known for Reacher-v5: give one with --stop-return"),
+        (
+            {"env_id": "Reacher-v5", "policy": "medium"},
+            "no usual medium return is known for Reacher-v5: give one with --stop-return",
+        ),
     ],
 )
 def test_wrong_settings(changes: dict[str, Any], message: str) -> None:
@@ -189,7 +257,10 @@ def test_wrong_settings(changes: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("env_id", "message"),
-    [("CartPole-v1", r"CartPole-v1: actions are Discrete\(2\), but only flat boxes"), ("Nowhere-v0", "environment 'Nowhere-v0' cannot be made")],
+    [
+        ("CartPole-v1", r"CartPole-v1: actions are Discrete\(2\), but only flat boxes"),
+        ("Nowhere-v0", "environment 'Nowhere-v0' cannot be made"),
+    ],
 )
 def test_wrong_environments(env_id: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -203,7 +274,9 @@ def test_recorder_keeps_copies() -> None:
     following = env.step(action)[0]
     action[:], following[:] = 9, 9
     columns = env.take()
-    assert columns["action"][0, 0] == 0.5 and columns["next_observation"].max() < 9 and len(env) == 0
+    assert (
+        columns["action"][0, 0] == 0.5 and columns["next_observation"].max() < 9 and len(env) == 0
+    )
 
 
 def test_uniform_actions_fill_the_box() -> None:

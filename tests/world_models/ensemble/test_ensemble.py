@@ -14,31 +14,45 @@ from torch import Tensor, nn
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.termination import never, walker2d
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.world_models.ensemble.model import BOUND_WEIGHT, GaussianEnsemble, LearnedDynamics, changes, load_ensemble
+from worldplan.world_models.ensemble.model import (
+    BOUND_WEIGHT,
+    GaussianEnsemble,
+    LearnedDynamics,
+    changes,
+    load_ensemble,
+)
 
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ensemble(seed: int = 0, members: int = 4, elites: tuple[int, ...] = (2, 0, 3)) -> GaussianEnsemble:
+def ensemble(
+    seed: int = 0, members: int = 4, elites: tuple[int, ...] = (2, 0, 3)
+) -> GaussianEnsemble:
     """An untrained one whose biases, bounds and statistics are not at their starting values."""
-    made = GaussianEnsemble(3, 2, members=members, elites=len(elites), hidden=(8, 8), generator=generator(seed))
+    made = GaussianEnsemble(
+        3, 2, members=members, elites=len(elites), hidden=(8, 8), generator=generator(seed)
+    )
     source = generator(seed + 100)
     with torch.no_grad():
         for bias in made.biases:
             bias.normal_(generator=source)
         made.min_log_variance.fill_(-3.0)
-    made.set_statistics(3 * torch.randn(50, 5, generator=source) + 1, 0.5 * torch.randn(50, 4, generator=source) - 1)
+    made.set_statistics(
+        3 * torch.randn(50, 5, generator=source) + 1, 0.5 * torch.randn(50, 4, generator=source) - 1
+    )
     made.elites.copy_(torch.tensor(elites))
     return made
 
 
 def rows(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    return torch.randn(count, 3, generator=generator(seed)), torch.randn(count, 2, generator=generator(seed + 1))
+    return torch.randn(count, 3, generator=generator(seed)), torch.randn(
+        count, 2, generator=generator(seed + 1)
+    )
 
 
-# --- the network -----------------------------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------
 
 
 def separate(whole: GaussianEnsemble, member: int) -> nn.Sequential:
@@ -52,28 +66,41 @@ def separate(whole: GaussianEnsemble, member: int) -> nn.Sequential:
 
 @torch.no_grad()
 def test_the_batched_network_is_the_separate_networks() -> None:
-    """In units of the environment, by the formulas written out for one member and one row at a time."""
+    """In units of the environment, by the formulas written out for one member and one row at a
+    time.
+    """
     whole = ensemble()
     observation, action = rows(6)
     said = whole(observation, action)
     for member in range(4):
         network = separate(whole, member)
         for row in range(6):
-            inputs = (torch.cat([observation[row], action[row]]) - whole.input_mean) / whole.input_scale
+            inputs = (
+                torch.cat([observation[row], action[row]]) - whole.input_mean
+            ) / whole.input_scale
             out = network(inputs.clamp(-10, 10))
             high, low = whole.max_log_variance[member, 0], whole.min_log_variance[member, 0]
             log_variance = high - torch.log1p(torch.exp(high - out[4:]))
             log_variance = low + torch.log1p(torch.exp(log_variance - low))
-            mean = out[:4] * whole.target_scale + whole.target_mean + torch.cat([observation[row], torch.zeros(1)])
+            mean = (
+                out[:4] * whole.target_scale
+                + whole.target_mean
+                + torch.cat([observation[row], torch.zeros(1)])
+            )
             torch.testing.assert_close(said.mean[member, row], mean)
-            torch.testing.assert_close(said.variance[member, row], torch.exp(log_variance) * whole.target_scale**2)
+            torch.testing.assert_close(
+                said.variance[member, row], torch.exp(log_variance) * whole.target_scale**2
+            )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("power", [0.0, 0.5])
 def test_the_loss_is_the_sum_of_the_separate_losses(power: float) -> None:
     whole = ensemble()
-    inputs, targets = torch.randn(4, 9, 5, generator=generator(1)), torch.randn(4, 9, 4, generator=generator(2))
+    inputs, targets = (
+        torch.randn(4, 9, 5, generator=generator(1)),
+        torch.randn(4, 9, 4, generator=generator(2)),
+    )
     mean, log_variance = whole.outputs(inputs)
     expected = 0.0
     for member in range(4):
@@ -94,14 +121,24 @@ def test_log_variances_stay_within_their_bounds() -> None:
 
 
 def test_initial_weights_follow_the_law_and_differ_between_members_and_seeds() -> None:
-    first, second = (GaussianEnsemble(5, 3, members=3, elites=2, hidden=(200, 200), generator=generator(seed)) for seed in (0, 1))
+    first, second = (
+        GaussianEnsemble(5, 3, members=3, elites=2, hidden=(200, 200), generator=generator(seed))
+        for seed in (0, 1)
+    )
     weight = first.weights[1].detach()
     std = 1 / (2 * 200**0.5)
     assert float(weight.abs().max()) <= 2 * std
-    assert float(weight.std()) == pytest.approx(0.8796 * std, rel=0.02), "standard deviation of a normal cut at two"
-    assert not torch.equal(weight[0], weight[1]) and not torch.equal(weight, second.weights[1].detach())
+    assert float(weight.std()) == pytest.approx(0.8796 * std, rel=0.02), (
+        "standard deviation of a normal cut at two"
+    )
+    assert not torch.equal(weight[0], weight[1]) and not torch.equal(
+        weight, second.weights[1].detach()
+    )
     again = GaussianEnsemble(5, 3, members=3, elites=2, hidden=(200, 200), generator=generator(0))
-    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(first.parameters(), again.parameters(), strict=True)
+    )
 
 
 def test_a_column_that_never_moves_keeps_its_units() -> None:
@@ -109,15 +146,23 @@ def test_a_column_that_never_moves_keeps_its_units() -> None:
     inputs = torch.tensor([[1.0, 1e4, 0.0], [3.0, 1e4, 0.0], [5.0, 1e4, 0.0]])
     whole.set_statistics(inputs, inputs)
     assert whole.input_scale.tolist() == pytest.approx([(8 / 3) ** 0.5, 1.0, 1.0])
-    assert whole.inputs(torch.tensor([[1e9, 1e4]]), torch.zeros(1, 1)).tolist() == [[10.0, 0.0, 0.0]], "cut at ten deviations"
+    assert whole.inputs(torch.tensor([[1e9, 1e4]]), torch.zeros(1, 1)).tolist() == [
+        [10.0, 0.0, 0.0]
+    ], "cut at ten deviations"
 
 
-# --- sampling --------------------------------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=30)
-@given(count=st.integers(0, 40), seed=st.integers(0, 1000), elites=st.sampled_from([(0,), (2, 0), (1, 3, 0, 2)]))
-def test_evaluating_only_the_member_a_row_needs_gives_the_same_draw(count: int, seed: int, elites: tuple[int, ...]) -> None:
+@given(
+    count=st.integers(0, 40),
+    seed=st.integers(0, 1000),
+    elites=st.sampled_from([(0,), (2, 0), (1, 3, 0, 2)]),
+)
+def test_evaluating_only_the_member_a_row_needs_gives_the_same_draw(
+    count: int, seed: int, elites: tuple[int, ...]
+) -> None:
     model = LearnedDynamics(ensemble(seed, elites=elites), walker2d)
     observation, action = rows(count, seed)
     one = model.step(observation, action, generator=generator(seed))
@@ -125,7 +170,11 @@ def test_evaluating_only_the_member_a_row_needs_gives_the_same_draw(count: int, 
     torch.testing.assert_close(one.next_observation, all_.next_observation)
     torch.testing.assert_close(one.reward, all_.reward)
     assert torch.equal(one.terminated, all_.terminated)
-    assert one.members is None and all_.members is not None and all_.members.mean.shape == (len(elites), count, 4)
+    assert (
+        one.members is None
+        and all_.members is not None
+        and all_.members.mean.shape == (len(elites), count, 4)
+    )
 
 
 def test_a_draw_comes_from_the_elite_that_was_drawn() -> None:
@@ -140,7 +189,9 @@ def test_a_draw_comes_from_the_elite_that_was_drawn() -> None:
         said = whole(observation[row : row + 1], action[row : row + 1])
         member = int(whole.elites[choice[row]])
         expected = said.mean[member, 0] + said.variance[member, 0].sqrt() * noise[row]
-        torch.testing.assert_close(torch.cat([found.next_observation[row], found.reward[row : row + 1]]), expected.detach())
+        torch.testing.assert_close(
+            torch.cat([found.next_observation[row], found.reward[row : row + 1]]), expected.detach()
+        )
 
 
 def test_draws_have_the_moments_of_the_mixture_of_elites() -> None:
@@ -156,8 +207,14 @@ def test_draws_have_the_moments_of_the_mixture_of_elites() -> None:
 
 
 def test_it_is_a_dynamics_model_and_ends_episodes_by_the_rule() -> None:
-    model = LearnedDynamics(ensemble(), lambda observation, action, following: following[:, 0] > observation[:, 0])
-    assert isinstance(model, DynamicsModel) and (model.observation_size, model.action_size, model.state_size) == (3, 2, 0)
+    model = LearnedDynamics(
+        ensemble(), lambda observation, action, following: following[:, 0] > observation[:, 0]
+    )
+    assert isinstance(model, DynamicsModel) and (
+        model.observation_size,
+        model.action_size,
+        model.state_size,
+    ) == (3, 2, 0)
     observation, action = rows(50)
     found = model.step(observation, action, generator=generator(0))
     assert torch.equal(found.terminated, found.next_observation[:, 0] > observation[:, 0])
@@ -171,7 +228,14 @@ def test_a_prediction_that_is_no_number_is_not_hidden() -> None:
     action[4, 1] = torch.nan
     found = LearnedDynamics(ensemble(), never).step(observation, action, generator=generator(0))
     assert torch.isnan(found.reward).tolist() == [False, False, True, False, True, False]
-    assert torch.isnan(found.next_observation).all(1).tolist() == [False, False, True, False, True, False]
+    assert torch.isnan(found.next_observation).all(1).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_rows_of_another_size_are_named() -> None:
@@ -179,7 +243,7 @@ def test_rows_of_another_size_are_named() -> None:
         LearnedDynamics(ensemble(), never).step(torch.zeros(1, 2), torch.zeros(1, 3))
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_a_saved_ensemble_predicts_the_same(tmp_path: Path) -> None:
@@ -188,14 +252,20 @@ def test_a_saved_ensemble_predicts_the_same(tmp_path: Path) -> None:
     same = load_ensemble(tmp_path / "one.ckpt", observation_size=3, action_size=2)
     observation, action = rows(5)
     for which in (None, whole.elites):
-        assert torch.equal(whole(observation, action, which).mean, same(observation, action, which).mean)
-        assert torch.equal(whole(observation, action, which).variance, same(observation, action, which).variance)
+        assert torch.equal(
+            whole(observation, action, which).mean, same(observation, action, which).mean
+        )
+        assert torch.equal(
+            whole(observation, action, which).variance, same(observation, action, which).variance
+        )
     assert same.elites.tolist() == [2, 0, 3]
     assert not any(parameter.requires_grad for parameter in same.parameters()) and not same.training
 
 
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    good, damaged, other, mixed = (tmp_path / f"{name}.ckpt" for name in ("good", "cut", "other", "mixed"))
+    good, damaged, other, mixed = (
+        tmp_path / f"{name}.ckpt" for name in ("good", "cut", "other", "mixed")
+    )
     ensemble().save(good)
     damaged.write_bytes(good.read_bytes()[:2000])
     torch.save({"sequoia": {}}, other)
@@ -221,4 +291,6 @@ def test_more_elites_than_members_are_refused() -> None:
 
 
 def test_what_is_predicted_is_the_change() -> None:
-    assert changes(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.5, 0.0]]), torch.tensor([7.0])).tolist() == [[0.5, -2.0, 7.0]]
+    assert changes(
+        torch.tensor([[1.0, 2.0]]), torch.tensor([[1.5, 0.0]]), torch.tensor([7.0])
+    ).tolist() == [[0.5, -2.0, 7.0]]

@@ -1,4 +1,6 @@
-"""Training of the dynamics ensemble: gradients, what is kept, when it stops, and how it comes back after a kill."""
+"""Training of the dynamics ensemble: gradients, what is kept, when it stops, and how it comes back
+after a kill.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +25,44 @@ from torch import Tensor, nn
 import worldplan.world_models.ensemble.training as training
 from tests.places import CONFIGS
 from tests.world_models.ensemble.test_ensemble import separate
+from worldplan.commands.fit import lightning_main
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
-from worldplan.training import lightning_main
 from worldplan.world_models.data.files import save_npz
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import BOUND_WEIGHT, load_ensemble
-from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings, compiled, fit_ensemble, hold_out
+from worldplan.world_models.ensemble.training import (
+    EnsembleModule,
+    EnsembleSettings,
+    compiled,
+    fit_ensemble,
+    hold_out,
+)
 
 ENSEMBLES = CONFIGS / "ensemble"
-SMALL = EnsembleSettings(members=3, elites=2, hidden=(16, 16), weight_decay=(1e-5, 1e-5, 1e-5), batch=32, epochs=4, learning_rate=3e-3)
+SMALL = EnsembleSettings(
+    members=3,
+    elites=2,
+    hidden=(16, 16),
+    weight_decay=(1e-5, 1e-5, 1e-5),
+    batch=32,
+    epochs=4,
+    learning_rate=3e-3,
+)
 
 
-def transitions(episodes: int = 20, length: int = 20, seed: int = 0, scale: float = 1.0) -> Transitions:
+def transitions(
+    episodes: int = 20, length: int = 20, seed: int = 0, scale: float = 1.0
+) -> Transitions:
     """A noisy linear system with a smooth bend."""
     rng = np.random.default_rng(seed)
     observation, parts = rng.normal(size=(episodes, 3)).astype(np.float32), []
     for step in range(length):
         action = rng.uniform(-1, 1, (episodes, 2)).astype(np.float32)
-        following = (0.9 * observation + 0.3 * np.sin(action[:, :1] + observation) + 0.01 * rng.normal(size=observation.shape)).astype(np.float32)
+        following = (
+            0.9 * observation
+            + 0.3 * np.sin(action[:, :1] + observation)
+            + 0.01 * rng.normal(size=observation.shape)
+        ).astype(np.float32)
         parts.append(
             (
                 observation,
@@ -53,12 +75,13 @@ def transitions(episodes: int = 20, length: int = 20, seed: int = 0, scale: floa
         )
         observation = following
     obs, action, reward, following, last, episode = (
-        np.stack(part, 1).reshape(episodes * length, *part[0].shape[1:]) for part in zip(*parts, strict=True)
+        np.stack(part, 1).reshape(episodes * length, *part[0].shape[1:])
+        for part in zip(*parts, strict=True)
     )
     return Transitions(obs, action, reward, following, np.zeros(len(last), bool), last, episode)
 
 
-# --- training --------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_gradients_are_those_of_separate_networks_with_shared_bounds() -> None:
@@ -68,13 +91,18 @@ def test_gradients_are_those_of_separate_networks_with_shared_bounds() -> None:
     whole = module.ensemble
     places = torch.randint(300, (3, 32), generator=torch.Generator().manual_seed(0))
     networks = [separate(whole, member) for member in range(3)]
-    high, low = (bound[0, 0].detach().clone().requires_grad_() for bound in (whole.max_log_variance, whole.min_log_variance))
+    high, low = (
+        bound[0, 0].detach().clone().requires_grad_()
+        for bound in (whole.max_log_variance, whole.min_log_variance)
+    )
     loss = BOUND_WEIGHT * (high.sum() - low.sum())
     for member, network in enumerate(networks):
         mean, log_variance = network(module.train_inputs[places[member]]).chunk(2, -1)
         log_variance = high - nn.functional.softplus(high - log_variance)
         log_variance = low + nn.functional.softplus(log_variance - low)
-        terms = log_variance + (mean - module.train_targets[places[member]]) ** 2 / log_variance.exp()
+        terms = (
+            log_variance + (mean - module.train_targets[places[member]]) ** 2 / log_variance.exp()
+        )
         loss = loss + (terms * log_variance.detach().exp() ** 0.5).mean()
     loss.backward()
     found = module._gradient_step(module.configure_optimizers(), places)
@@ -92,7 +120,11 @@ def test_gradients_are_those_of_separate_networks_with_shared_bounds() -> None:
 def test_members_see_their_own_bootstrap_of_the_training_rows_only() -> None:
     module = EnsembleModule(transitions(), SMALL, seed=2)
     count = len(module.train_inputs)
-    assert module.bootstrap.shape == (3, count) and module.bootstrap.dtype == torch.int32 and int(module.bootstrap.max()) < count
+    assert (
+        module.bootstrap.shape == (3, count)
+        and module.bootstrap.dtype == torch.int32
+        and int(module.bootstrap.max()) < count
+    )
     share = [len(row.unique()) / count for row in module.bootstrap]
     assert all(0.55 < part < 0.71 for part in share), "1 - 1/e of the rows"
     assert not torch.equal(module.bootstrap[0], module.bootstrap[1])
@@ -122,7 +154,10 @@ def test_at_most_ten_thousand_rows_are_held_out() -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    assert fit_ensemble(transitions(), SMALL, folder, seed=3, accelerator="cpu") == folder / "ensemble.ckpt"
+    assert (
+        fit_ensemble(transitions(), SMALL, folder, seed=3, accelerator="cpu")
+        == folder / "ensemble.ckpt"
+    )
     return folder
 
 
@@ -133,22 +168,34 @@ def test_training_learns_the_system(tmp_path: Path) -> None:
     assert metrics["best_val_mse"].iloc[-1] < 0.05 < metrics["val_mse"].iloc[0]
     assert metrics["train_loss"].iloc[-1] < metrics["train_loss"].iloc[0]
     fresh = transitions(10, seed=9)
-    observation, action, following = (torch.as_tensor(column) for column in (fresh.observation, fresh.action, fresh.next_observation))
+    observation, action, following = (
+        torch.as_tensor(column)
+        for column in (fresh.observation, fresh.action, fresh.next_observation)
+    )
     model = load_ensemble(path, observation_size=3, action_size=2)
     with torch.no_grad():
         said = model(observation, action, model.elites)
-    error = (said.mean[..., :3].mean(0) - following).square().mean() / (following - observation).var()
+    error = (said.mean[..., :3].mean(0) - following).square().mean() / (
+        following - observation
+    ).var()
     assert float(error) < 0.1
-    inside = (torch.cat([following, torch.as_tensor(fresh.reward)[:, None]], 1) - said.mean).abs() < 2 * said.variance.sqrt()
+    inside = (
+        torch.cat([following, torch.as_tensor(fresh.reward)[:, None]], 1) - said.mean
+    ).abs() < 2 * said.variance.sqrt()
     assert 0.85 < float(inside.float().mean()) <= 1.0, "the variances fit the errors"
 
 
 def test_best_weights_and_elites_follow_the_held_out_error(trained: Path) -> None:
-    """The kept members, evaluated anew, have exactly the errors in the metrics; the elites are the lowest of them."""
+    """The kept members, evaluated anew, have exactly the errors in the metrics; the elites are the
+    lowest of them.
+    """
     data = transitions()
     model = load_ensemble(trained / "ensemble.ckpt")
     held = hold_out(data.episode, np.random.default_rng([3, 1]))
-    columns = [torch.as_tensor(column[held]) for column in (data.observation, data.action, data.next_observation, data.reward)]
+    columns = [
+        torch.as_tensor(column[held])
+        for column in (data.observation, data.action, data.next_observation, data.reward)
+    ]
     with torch.no_grad():
         mean, _ = model.outputs(model.inputs(*columns[:2]))
         error = (mean - model.targets(columns[0], columns[2], columns[3])).square().mean((1, 2))
@@ -176,12 +223,18 @@ def test_training_stops_when_no_member_improves(tmp_path: Path) -> None:
 def test_seeds_are_independent_and_repeat(trained: Path, tmp_path: Path) -> None:
     again = fit_ensemble(transitions(), SMALL, tmp_path / "again", seed=3, accelerator="cpu")
     other = fit_ensemble(transitions(), SMALL, tmp_path / "other", seed=4, accelerator="cpu")
-    weights = [load_ensemble(path).state_dict() for path in (trained / "ensemble.ckpt", again, other)]
+    weights = [
+        load_ensemble(path).state_dict() for path in (trained / "ensemble.ckpt", again, other)
+    ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert not any(torch.equal(weights[0][name], weights[2][name]) for name in weights[0] if name.startswith("weights"))
+    assert not any(
+        torch.equal(weights[0][name], weights[2][name])
+        for name in weights[0]
+        if name.startswith("weights")
+    )
 
 
-# --- interruptions ---------------------------------------------------------------------------------------------------
+# --- interruptions --------------------------------------------------------------------------------
 
 
 class Stop(BaseException):
@@ -190,19 +243,34 @@ class Stop(BaseException):
 
 def assert_same_result(folder: Path, expected: Path) -> None:
     assert (folder / "metrics.csv").read_text() == (expected / "metrics.csv").read_text()
-    first, second = (load_ensemble(path / "ensemble.ckpt").state_dict() for path in (folder, expected))
+    first, second = (
+        load_ensemble(path / "ensemble.ckpt").state_dict() for path in (folder, expected)
+    )
     assert all(torch.equal(first[name], second[name]) for name in second)
-    assert sorted(path.name for path in folder.iterdir()) == ["done", "ensemble.ckpt", "last.ckpt", "metrics.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "done",
+        "ensemble.ckpt",
+        "last.ckpt",
+        "metrics.csv",
+    ]
 
 
 @pytest.mark.parametrize(
     ("place", "call"),
-    [("EnsembleModule.training_step", 3), ("EnsembleModule.validation_step", 2), ("replace_file", 4), ("replace_file", 6), ("replace_file", 13)],
+    [
+        ("EnsembleModule.training_step", 3),
+        ("EnsembleModule.validation_step", 2),
+        ("replace_file", 4),
+        ("replace_file", 6),
+        ("replace_file", 13),
+    ],
 )
 def test_an_interrupted_training_ends_with_the_same_bits(
     place: str, call: int, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut within an epoch, within a check, before each kind of file of an epoch, and after the last epoch."""
+    """Cut within an epoch, within a check, before each kind of file of an epoch, and after the last
+    epoch.
+    """
     owner, _, name = place.rpartition(".")
     target: Any = EnsembleModule if owner else training
     whole: Callable[..., Any] = getattr(target, name)
@@ -252,20 +320,30 @@ def test_a_killed_training_ends_with_the_same_bits(trained: Path, tmp_path: Path
     assert_same_result(tmp_path, trained)
 
 
-def test_a_killed_command_ends_with_the_same_bits(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_command_ends_with_the_same_bits(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`worldplan fit` on the shipped configuration, continued with --ckpt_path as its head says."""
     save_npz(transitions(), tmp_path / "data.npz")
     config = yaml.safe_load((ENSEMBLES / "inverted-double-pendulum.yaml").read_text())
-    numbers = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(SMALL).items()}
+    numbers = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(SMALL).items()
+    }
     config["model"]["init_args"] = {"data": "data.npz", "settings": numbers, "seed": 3}
     config["trainer"] |= {"accelerator": "cpu", "enable_progress_bar": False}
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.chdir(tmp_path)
     killed_in_epoch_2(lightning_main, ["fit", "--config", "fit.yaml"])
     run = tmp_path / config["trainer"]["default_root_dir"]
-    lightning_main(["fit", "--config", "fit.yaml", "--ckpt_path", str(run / "checkpoints/last.ckpt")])
+    lightning_main(
+        ["fit", "--config", "fit.yaml", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    )
     assert (run / "checkpoints/metrics.csv").read_text() == (trained / "metrics.csv").read_text()
-    first, second = (load_ensemble(folder / "ensemble.ckpt").state_dict() for folder in (run / "checkpoints", trained))
+    first, second = (
+        load_ensemble(folder / "ensemble.ckpt").state_dict()
+        for folder in (run / "checkpoints", trained)
+    )
     assert all(torch.equal(first[name], second[name]) for name in second)
     assert (run / "config.yaml").exists() and (run / "versions.json").exists()
 
@@ -274,10 +352,15 @@ def test_a_killed_command_ends_with_the_same_bits(trained: Path, tmp_path: Path,
 def test_shipped_settings_are_valid(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     settings_ = EnsembleSettings(**config["model"]["init_args"]["settings"])
-    assert config["model"]["init_args"]["data"].startswith("worldplan/") and config["model"]["init_args"]["data"].endswith("-own-v0")
+    assert config["model"]["init_args"]["data"].startswith("worldplan/") and config["model"][
+        "init_args"
+    ]["data"].endswith("-own-v0")
     assert config["trainer"]["default_root_dir"] == f"runs/ensemble/{path.stem}"
     if path.stem.startswith("hopper"):
-        assert tuple(settings_.hidden) == EnsembleSettings().hidden and tuple(settings_.weight_decay) == EnsembleSettings().weight_decay
+        assert (
+            tuple(settings_.hidden) == EnsembleSettings().hidden
+            and tuple(settings_.weight_decay) == EnsembleSettings().weight_decay
+        )
 
 
 def test_finished_training_is_not_repeated(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,16 +371,27 @@ def test_finished_training_is_not_repeated(trained: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("data", "settings_", "seed"),
-    [(transitions(scale=2.0), SMALL, 3), (transitions(), replace(SMALL, batch=31), 3), (transitions(), SMALL, 4)],
+    [
+        (transitions(scale=2.0), SMALL, 3),
+        (transitions(), replace(SMALL, batch=31), 3),
+        (transitions(), SMALL, 4),
+    ],
 )
-def test_another_training_never_continues_this_one(trained: Path, data: Transitions, settings_: EnsembleSettings, seed: int) -> None:
+def test_another_training_never_continues_this_one(
+    trained: Path, data: Transitions, settings_: EnsembleSettings, seed: int
+) -> None:
     with pytest.raises(CheckpointError, match=r"last.ckpt.*other data, settings or another seed"):
         fit_ensemble(data, settings_, trained, seed=seed)
 
 
-def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("worldplan.world_models.ensemble.model.gaussian_loss", lambda mean, log_variance, targets, power: mean.sum((1, 2)) * torch.inf)
+        patch.setattr(
+            "worldplan.world_models.ensemble.model.gaussian_loss",
+            lambda mean, log_variance, targets, power: mean.sum((1, 2)) * torch.inf,
+        )
         with pytest.raises(Diverged, match=r"epoch 0: lower learning_rate; there is no checkpoint"):
             fit_ensemble(transitions(), SMALL, tmp_path / "first", seed=3, accelerator="cpu")
     step = EnsembleModule._gradient_step
@@ -306,7 +400,9 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path: Path,
         return step(self, optimizer, places) * (torch.nan if len(self.history) == 2 else 1.0)
 
     monkeypatch.setattr(EnsembleModule, "_gradient_step", breaks)
-    with pytest.raises(Diverged, match=r"nan in epoch 2.*last good checkpoint is .*second/ensemble.ckpt"):
+    with pytest.raises(
+        Diverged, match=r"nan in epoch 2.*last good checkpoint is .*second/ensemble.ckpt"
+    ):
         fit_ensemble(transitions(), SMALL, tmp_path / "second", seed=3, accelerator="cpu")
     assert torch.isfinite(load_ensemble(tmp_path / "second/ensemble.ckpt").weights[0]).all()
 
@@ -317,7 +413,7 @@ def test_a_damaged_state_is_named(trained: Path, tmp_path: Path) -> None:
         fit_ensemble(transitions(), SMALL, tmp_path, seed=3)
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -344,7 +440,10 @@ def test_compiling_without_a_compiler_is_explained(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
 def test_the_compiled_loss_is_the_loss() -> None:
-    plain, fast = (EnsembleModule(transitions(), replace(SMALL, compile=choice), seed=1) for choice in (False, True))
+    plain, fast = (
+        EnsembleModule(transitions(), replace(SMALL, compile=choice), seed=1)
+        for choice in (False, True)
+    )
     for module in (plain, fast):
         optimizer = module.configure_optimizers()
         for step in range(3):

@@ -16,15 +16,23 @@ from worldplan.envs.dynamics.model import Members
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.ensemble.uncertainty import PENALTIES, penalty
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # (members, out) means, variances of one row, and the drawn (out,)
+Rows = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # (members, out) means, variances of one row, and the drawn (out,)
 
 
 def slow_max_aleatoric(mean: np.ndarray, variance: np.ndarray, sample: np.ndarray) -> float:
     return max(float(np.linalg.norm(np.diag(row), "fro")) for row in variance)
 
 
-def slow_max_pairwise_difference(mean: np.ndarray, variance: np.ndarray, sample: np.ndarray) -> float:
-    return max(math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True))) for one in mean for other in mean)
+def slow_max_pairwise_difference(
+    mean: np.ndarray, variance: np.ndarray, sample: np.ndarray
+) -> float:
+    return max(
+        math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+        for one in mean
+        for other in mean
+    )
 
 
 def mixture(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -53,8 +61,13 @@ def slow_leave_one_out_kl(mean: np.ndarray, variance: np.ndarray, sample: np.nda
     return total / len(mean)
 
 
-def slow_log_likelihood_variance(mean: np.ndarray, variance: np.ndarray, sample: np.ndarray) -> float:
-    densities = [stats.multivariate_normal(m, np.diag(v)).logpdf(sample) for m, v in zip(mean, variance, strict=True)]
+def slow_log_likelihood_variance(
+    mean: np.ndarray, variance: np.ndarray, sample: np.ndarray
+) -> float:
+    densities = [
+        stats.multivariate_normal(m, np.diag(v)).logpdf(sample)
+        for m, v in zip(mean, variance, strict=True)
+    ]
     return float(np.var(densities))
 
 
@@ -68,7 +81,9 @@ SLOW: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
 }
 
 
-def drawn(seed: int, members: int, batch: int, out: int, dtype: torch.dtype = torch.float64) -> tuple[Members, torch.Tensor]:
+def drawn(
+    seed: int, members: int, batch: int, out: int, dtype: torch.dtype = torch.float64
+) -> tuple[Members, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     mean = 2 * torch.randn(members, batch, out, generator=generator, dtype=dtype)
     variance = torch.exp(torch.randn(members, batch, out, generator=generator, dtype=dtype))
@@ -81,23 +96,37 @@ def test_every_penalty_has_its_slow_twin() -> None:
 
 @pytest.mark.parametrize("name", SLOW)
 @settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 10_000), members=st.integers(2, 6), batch=st.integers(1, 4), out=st.integers(1, 5))
-def test_a_penalty_is_what_its_formula_says(name: str, seed: int, members: int, batch: int, out: int) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    members=st.integers(2, 6),
+    batch=st.integers(1, 4),
+    out=st.integers(1, 5),
+)
+def test_a_penalty_is_what_its_formula_says(
+    name: str, seed: int, members: int, batch: int, out: int
+) -> None:
     said, sample = drawn(seed, members, batch, out)
     found = penalty(name)(said, sample)
-    slow = [SLOW[name](said.mean[:, row].numpy(), said.variance[:, row].numpy(), sample[row].numpy()) for row in range(batch)]
+    slow = [
+        SLOW[name](said.mean[:, row].numpy(), said.variance[:, row].numpy(), sample[row].numpy())
+        for row in range(batch)
+    ]
     np.testing.assert_allclose(found.numpy(), slow, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SLOW)
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), members=st.integers(2, 6))
-def test_no_penalty_is_negative_or_depends_on_the_order_of_members(name: str, seed: int, members: int) -> None:
+def test_no_penalty_is_negative_or_depends_on_the_order_of_members(
+    name: str, seed: int, members: int
+) -> None:
     said, sample = drawn(seed, members, 5, 4)
     found = penalty(name)(said, sample)
     assert (found >= -1e-12).all()
     shuffle = torch.randperm(members, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(penalty(name)(Members(said.mean[shuffle], said.variance[shuffle]), sample), found)
+    torch.testing.assert_close(
+        penalty(name)(Members(said.mean[shuffle], said.variance[shuffle]), sample), found
+    )
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -106,7 +135,9 @@ def test_no_penalty_is_negative_or_depends_on_the_order_of_members(name: str, se
 def test_what_is_left_when_all_members_agree(name: str, seed: int, members: int) -> None:
     """Disagreement vanishes; what measures noise as well is left with the noise."""
     one, sample = drawn(seed, 1, 5, 4)
-    found = penalty(name)(Members(one.mean.repeat(members, 1, 1), one.variance.repeat(members, 1, 1)), sample)
+    found = penalty(name)(
+        Members(one.mean.repeat(members, 1, 1), one.variance.repeat(members, 1, 1)), sample
+    )
     left = {
         "max_aleatoric": one.variance[0].square().sum(1).sqrt(),
         "ensemble_variance": one.variance[0].square().sum(1).sqrt(),
@@ -121,7 +152,9 @@ def test_members_that_lie_far_apart_and_are_sure_lose_nothing_to_float32(name: s
     single = Members((30 * said.mean).float(), (1e-4 * said.variance).float())
     double = Members(single.mean.double(), single.variance.double())
     exact = penalty(name)(double, (30 * sample).float().double())
-    torch.testing.assert_close(penalty(name)(single, (30 * sample).float()).double(), exact, rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        penalty(name)(single, (30 * sample).float()).double(), exact, rtol=1e-4, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", SLOW)

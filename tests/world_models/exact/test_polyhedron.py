@@ -1,4 +1,6 @@
-"""Exact convex sets: membership against an exact linear program and floating-point hulls, half-spaces against Qhull."""
+"""Exact convex sets: membership against an exact linear program and floating-point hulls,
+half-spaces against Qhull.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,18 @@ from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.exact.simplex import nonnegative_combination
 
 NUMBERS = st.one_of(
-    st.integers(-4, 4), st.integers(-(10**9), 10**9), st.fractions(-3, 3, max_denominator=12), st.sampled_from([Fraction(1, 20000), 10**12])
+    st.integers(-4, 4),
+    st.integers(-(10**9), 10**9),
+    st.fractions(-3, 3, max_denominator=12),
+    st.sampled_from([Fraction(1, 20000), 10**12]),
 )
 
 
 @st.composite
 def hulls(draw: st.DrawFn, small: bool = False) -> tuple[list[tuple], list[int], list[tuple]]:
-    """Points of a random flat of random dimension (single points and segments too), directions, and questions in and around."""
+    """Points of a random flat of random dimension (single points and segments too), directions, and
+    questions in and around.
+    """
     d = draw(st.integers(1, 4 if small else 8))
     rank = draw(st.integers(0, d))
     basis = [draw(st.tuples(*[st.integers(-2, 2)] * d)) for _ in range(rank)]
@@ -34,19 +41,35 @@ def hulls(draw: st.DrawFn, small: bool = False) -> tuple[list[tuple], list[int],
 
     def point() -> tuple:
         steps = [draw(st.integers(-3, 3)) for _ in range(rank)]
-        return tuple((base[i] + sum(s * b[i] for s, b in zip(steps, basis, strict=True))) * scale[i] for i in range(d))
+        return tuple(
+            (base[i] + sum(s * b[i] for s, b in zip(steps, basis, strict=True))) * scale[i]
+            for i in range(d)
+        )
 
     points = [point() for _ in range(draw(st.integers(1, 9)))]
-    directions = [draw(st.sampled_from([0, 0, 0, 1, -1])) for _ in range(d)] if draw(st.booleans()) else [0] * d
-    weights = draw(st.lists(st.integers(0, 3), min_size=len(points), max_size=len(points)).filter(any))
-    inside = tuple(sum(Fraction(w) * p[i] for w, p in zip(weights, points, strict=True)) / sum(weights) for i in range(d))
+    directions = (
+        [draw(st.sampled_from([0, 0, 0, 1, -1])) for _ in range(d)]
+        if draw(st.booleans())
+        else [0] * d
+    )
+    weights = draw(
+        st.lists(st.integers(0, 3), min_size=len(points), max_size=len(points)).filter(any)
+    )
+    inside = tuple(
+        sum(Fraction(w) * p[i] for w, p in zip(weights, points, strict=True)) / sum(weights)
+        for i in range(d)
+    )
     nudged = tuple(x + Fraction(draw(st.integers(-1, 1)), 10**9) for x in inside)
     return points, directions, [inside, nudged, point(), draw(st.tuples(*[NUMBERS] * d))]
 
 
 def truth(points: list[tuple], directions: list[int], x: tuple) -> bool:
     columns = [(1, *p) for p in points]
-    columns += [tuple(sign * int(i + 1 == j) for j in range(len(x) + 1)) for i, sign in enumerate(directions) if sign]
+    columns += [
+        tuple(sign * int(i + 1 == j) for j in range(len(x) + 1))
+        for i, sign in enumerate(directions)
+        if sign
+    ]
     return isinstance(nonnegative_combination(columns, (1, *x)), dict)
 
 
@@ -83,7 +106,9 @@ def test_a_facet_budget_gives_a_smaller_set(case: tuple, budget: int) -> None:
     assert len(sides.inequalities) <= budget
 
 
-@pytest.mark.parametrize(("dimension", "count", "top"), [(2, 40, 9), (3, 40, 9), (4, 30, 5), (5, 25, 3)])
+@pytest.mark.parametrize(
+    ("dimension", "count", "top"), [(2, 40, 9), (3, 40, 9), (4, 30, 5), (5, 25, 3)]
+)
 def test_facets_against_qhull(dimension: int, count: int, top: int) -> None:
     rng = np.random.default_rng(dimension)
     points = np.unique(rng.integers(0, top, (count, dimension)), axis=0)
@@ -101,8 +126,13 @@ def test_membership_against_a_linear_program_in_nine_dimensions() -> None:
     polyhedron = Polyhedron([tuple(map(int, p)) for p in points])
     answers = []
     for _ in range(60):
-        x = tuple(int(v) for v in (points[rng.integers(0, 300, 12)].mean(axis=0) + rng.integers(-9, 10, 9)))
-        found = linprog(np.zeros(300), A_eq=np.vstack([points.T, np.ones(300)]), b_eq=[*x, 1], method="highs")
+        x = tuple(
+            int(v)
+            for v in (points[rng.integers(0, 300, 12)].mean(axis=0) + rng.integers(-9, 10, 9))
+        )
+        found = linprog(
+            np.zeros(300), A_eq=np.vstack([points.T, np.ones(300)]), b_eq=[*x, 1], method="highs"
+        )
         assert polyhedron.contains(x) == (found.status == 0)
         answers.append(found.status == 0)
     assert 5 < sum(answers) < 55
@@ -122,7 +152,9 @@ def test_the_steep_facet_keeps_its_slope() -> None:
         if not small:
             polyhedron.__dict__["_small"] = None
         assert not polyhedron.contains((10**6, 15))
-        assert polyhedron.contains((10**6, 5)) and not polyhedron.contains((10**6, Fraction(50001, 10000)))
+        assert polyhedron.contains((10**6, 5)) and not polyhedron.contains(
+            (10**6, Fraction(50001, 10000))
+        )
 
 
 def test_the_exact_method_decides_where_floats_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +176,10 @@ def test_affine_map_finds_the_true_map_on_the_hull_and_nothing_else(data: st.Dat
     points = data.draw(st.lists(st.tuples(*[NUMBERS] * d), min_size=1, max_size=10))
 
     def image(x: tuple) -> tuple:
-        return tuple(sum(a * v for a, v in zip(row, x, strict=True)) + b for row, b in zip(matrix, shift, strict=True))
+        return tuple(
+            sum(a * v for a, v in zip(row, x, strict=True)) + b
+            for row, b in zip(matrix, shift, strict=True)
+        )
 
     found = AffineMap(d, m)
     assert all(not found.add(x, image(x)) for x in points)

@@ -15,9 +15,18 @@ PAIRS = [(elu, functional.elu), (tanh, torch.tanh)]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_values_and_gradients_are_pytorchs(ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]) -> None:
+def test_values_and_gradients_are_pytorchs(
+    ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]
+) -> None:
     torch.manual_seed(0)
-    inputs = torch.cat([torch.randn(1000) * 5, torch.tensor([0.0, -0.0, 1e-7, -1e-7, 50.0, -50.0, 200.0, -200.0, torch.inf, -torch.inf])])
+    inputs = torch.cat(
+        [
+            torch.randn(1000) * 5,
+            torch.tensor(
+                [0.0, -0.0, 1e-7, -1e-7, 50.0, -50.0, 200.0, -200.0, torch.inf, -torch.inf]
+            ),
+        ]
+    )
     weight = torch.randn(len(inputs))
     found = []
     for function in (ours, theirs):
@@ -44,10 +53,15 @@ def test_gradients_by_differences(ours: Callable[[Tensor], Tensor]) -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_they_work_under_functional_transforms(ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]) -> None:
+def test_they_work_under_functional_transforms(
+    ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]
+) -> None:
     inputs = torch.linspace(-3, 3, 12).view(3, 4)
     for gradients in (True, False):
         with torch.set_grad_enabled(gradients):
             torch.testing.assert_close(torch.vmap(ours, in_dims=1)(inputs), theirs(inputs.T))
-    slopes = [torch.vmap(torch.func.grad(lambda row, function=function: function(row).sum()))(inputs) for function in (ours, theirs)]
+    slopes = [
+        torch.vmap(torch.func.grad(lambda row, function=function: function(row).sum()))(inputs)
+        for function in (ours, theirs)
+    ]
     torch.testing.assert_close(*slopes)

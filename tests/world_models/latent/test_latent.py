@@ -1,4 +1,6 @@
-"""The latent world model: batched members against separate networks, encoders, initial weights, copying, errors."""
+"""The latent world model: batched members against separate networks, encoders, initial weights,
+copying, errors.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,16 @@ from worldplan.world_models.latent.model import (
 )
 
 CLASSIC = LatentSettings(latent=6, hidden=16, encoder_hidden=12, channels=4, members=3)
-MODERN = LatentSettings(latent=6, hidden=16, encoder_hidden=12, channels=4, members=3, simnorm=3, normed_layers=True, bins=21)
+MODERN = LatentSettings(
+    latent=6,
+    hidden=16,
+    encoder_hidden=12,
+    channels=4,
+    members=3,
+    simnorm=3,
+    normed_layers=True,
+    bins=21,
+)
 BOTH = pytest.mark.parametrize("ingredients", [CLASSIC, MODERN], ids=["classic", "modern"])
 STATE = gym.spaces.Box(-np.inf, np.inf, (7,), np.float32)
 ACTION = 2
@@ -51,7 +62,9 @@ def stirred(model: nn.Module, seed: int = 5) -> nn.Module:
     model.double()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator(seed), dtype=torch.float64))
+            parameter.add_(
+                0.3 * torch.randn(parameter.shape, generator=generator(seed), dtype=torch.float64)
+            )
     return model
 
 
@@ -65,7 +78,7 @@ def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
 
 
-# --- members in one batch against one network after the other ---------------------------------------------------------
+# --- members in one batch against one network after the other -------------------------------------
 
 
 def separate(whole: MemberMLP, member: int, kinds: tuple[Kind, Kind]) -> nn.Sequential:
@@ -87,16 +100,28 @@ def separate(whole: MemberMLP, member: int, kinds: tuple[Kind, Kind]) -> nn.Sequ
 
 @BOTH
 @pytest.mark.parametrize("shared", [True, False], ids=["shared rows", "own rows"])
-def test_members_in_one_batch_are_separate_networks(ingredients: LatentSettings, shared: bool) -> None:
+def test_members_in_one_batch_are_separate_networks(
+    ingredients: LatentSettings, shared: bool
+) -> None:
     """Values and gradients; rows that all members share, and rows of their own."""
     model, members = made(ingredients), ingredients.members
     latent = randn(9, 6) if shared else randn(members, 9, 6)
     action = torch.tanh(randn(9, ACTION, seed=2) if shared else randn(members, 9, ACTION, seed=2))
-    policy, logits, value = model.actor(latent), model.critic_logits(latent, action), model.value(latent, action)
-    assert policy.shape == (members, 9, ACTION) and logits.shape == (members, 2, 9, ingredients.bins or 1) and value.shape == (members, 2, 9)
+    policy, logits, value = (
+        model.actor(latent),
+        model.critic_logits(latent, action),
+        model.value(latent, action),
+    )
+    assert (
+        policy.shape == (members, 9, ACTION)
+        and logits.shape == (members, 2, 9, ingredients.bins or 1)
+        and value.shape == (members, 2, 9)
+    )
     (policy.square().sum() + value.square().sum()).backward()
 
-    hidden: tuple[Kind, Kind] = ("norm_mish", "norm_mish") if ingredients.normed_layers else ("elu", "elu")
+    hidden: tuple[Kind, Kind] = (
+        ("norm_mish", "norm_mish") if ingredients.normed_layers else ("elu", "elu")
+    )
     of_critics: tuple[Kind, Kind] = hidden if ingredients.normed_layers else ("norm_tanh", "elu")
     for member in range(members):
         rows = latent if shared else latent[member]
@@ -113,22 +138,44 @@ def test_members_in_one_batch_are_separate_networks(ingredients: LatentSettings,
             worth = decode(out, ingredients.bins)
             torch.testing.assert_close(value[member, which], worth)
             worth.square().sum().backward()
-            torch.testing.assert_close(model.critics.weights[1].grad[2 * member + which].T, critic[3].weight.grad)
-            torch.testing.assert_close(model.critics.scales[0].grad[2 * member + which, 0], critic[1].weight.grad)
+            torch.testing.assert_close(
+                model.critics.weights[1].grad[2 * member + which].T, critic[3].weight.grad
+            )
+            torch.testing.assert_close(
+                model.critics.scales[0].grad[2 * member + which, 0], critic[1].weight.grad
+            )
 
 
 @BOTH
-def test_leading_dimensions_are_free_and_a_step_is_what_the_parts_say(ingredients: LatentSettings) -> None:
+def test_leading_dimensions_are_free_and_a_step_is_what_the_parts_say(
+    ingredients: LatentSettings,
+) -> None:
     model = made(ingredients)
     latent, action = randn(4, 3, 6), randn(4, 3, ACTION, seed=2)
-    following, reward, logits = model.next_latent(latent, action), model.reward(latent, action), model.reward_logits(latent, action)
-    assert following.shape == (4, 3, 6) and reward.shape == (4, 3) and logits.shape == (4, 3, ingredients.bins or 1)
+    following, reward, logits = (
+        model.next_latent(latent, action),
+        model.reward(latent, action),
+        model.reward_logits(latent, action),
+    )
+    assert (
+        following.shape == (4, 3, 6)
+        and reward.shape == (4, 3)
+        and logits.shape == (4, 3, ingredients.bins or 1)
+    )
     torch.testing.assert_close(model.decode(logits), reward)
     prediction = model.step(latent[2], action[2], generator=generator(0), members=True)
     torch.testing.assert_close(prediction.next_observation, following[2])
     torch.testing.assert_close(prediction.reward, reward[2])
-    assert not prediction.terminated.any() and prediction.terminated.dtype == torch.bool and prediction.members is None
-    assert isinstance(model, DynamicsModel) and (model.observation_size, model.action_size, model.state_size) == (6, ACTION, 0)
+    assert (
+        not prediction.terminated.any()
+        and prediction.terminated.dtype == torch.bool
+        and prediction.members is None
+    )
+    assert isinstance(model, DynamicsModel) and (
+        model.observation_size,
+        model.action_size,
+        model.state_size,
+    ) == (6, ACTION, 0)
 
 
 @BOTH
@@ -145,7 +192,10 @@ def test_an_actors_loss_through_frozen_critics(ingredients: LatentSettings) -> N
     free = gradients(False)
     assert all(parameter.grad is not None for parameter in model.critic_parameters())
     held = gradients(True)
-    assert all(parameter.grad is None for parameter in [*model.critic_parameters(), *model.model_parameters()])
+    assert all(
+        parameter.grad is None
+        for parameter in [*model.critic_parameters(), *model.model_parameters()]
+    )
     for one, other in zip(free, held, strict=True):
         torch.testing.assert_close(one, other)
         assert one.abs().max() > 0
@@ -154,16 +204,20 @@ def test_an_actors_loss_through_frozen_critics(ingredients: LatentSettings) -> N
 @BOTH
 def test_every_parameter_is_in_exactly_one_list(ingredients: LatentSettings) -> None:
     for model in (LatentModel(pixels(), ACTION, ingredients), Clone(pixels(), ACTION, ingredients)):
-        lists = [model.actor_parameters(), model.critic_parameters()] + ([model.model_parameters()] if isinstance(model, LatentModel) else [])
+        lists = [model.actor_parameters(), model.critic_parameters()] + (
+            [model.model_parameters()] if isinstance(model, LatentModel) else []
+        )
         listed = [id(parameter) for each in lists for parameter in each]
         assert sorted(listed) == sorted(map(id, model.parameters()))
 
 
-# --- initial weights -------------------------------------------------------------------------------------------------
+# --- initial weights ------------------------------------------------------------------------------
 
 
 @BOTH
-def test_weights_start_orthogonal_and_rewards_and_values_at_zero(ingredients: LatentSettings) -> None:
+def test_weights_start_orthogonal_and_rewards_and_values_at_zero(
+    ingredients: LatentSettings,
+) -> None:
     before = torch.random.get_rng_state()
     model = LatentModel(pixels(), ACTION, ingredients, generator=generator(3))
     assert torch.equal(torch.random.get_rng_state(), before), "the global random numbers were used"
@@ -180,13 +234,18 @@ def test_weights_start_orthogonal_and_rewards_and_values_at_zero(ingredients: La
             assert not module.bias.any()
     batched = [*model.actors.weights, *model.critics.weights[:-1]]
     assert all(is_orthogonal(member) for weight in batched for member in weight)
-    assert all(not torch.allclose(weight[0], weight[1]) for weight in batched), "members start alike"
+    assert all(not torch.allclose(weight[0], weight[1]) for weight in batched), (
+        "members start alike"
+    )
     assert not any(weight.any() for weight in zero)
     latent, action = torch.randn(4, 6), torch.randn(4, ACTION)
     assert torch.allclose(model.reward(latent, action), torch.zeros(4), atol=1e-5)
     assert torch.allclose(model.value(latent, action), torch.zeros(3, 2, 4), atol=1e-5)
 
-    again, other = (LatentModel(pixels(), ACTION, ingredients, generator=generator(seed)).state_dict() for seed in (3, 4))
+    again, other = (
+        LatentModel(pixels(), ACTION, ingredients, generator=generator(seed)).state_dict()
+        for seed in (3, 4)
+    )
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
     assert not torch.equal(model.state_dict()["actors.weights.0"], other["actors.weights.0"])
 
@@ -195,22 +254,48 @@ def test_the_two_presets() -> None:
     classic, modern = LatentSettings.classic(), LatentSettings.modern()
     assert dataclasses.astuple(classic) == (50, 512, 256, 32, False, 5, 0, False, 0)
     assert (modern.simnorm, modern.normed_layers, modern.bins) == (8, True, 101)
-    names = [type(layer).__name__ for layer in LatentModel(STATE, ACTION, modern).dynamics.modules() if not list(layer.children())]
-    assert names == ["Linear", "LayerNorm", "Mish", "Linear", "LayerNorm", "Mish", "Linear", "LayerNorm", "SimNorm"]
-    names = [type(layer).__name__ for layer in LatentModel(STATE, ACTION, classic).dynamics.modules() if not list(layer.children())]
+    names = [
+        type(layer).__name__
+        for layer in LatentModel(STATE, ACTION, modern).dynamics.modules()
+        if not list(layer.children())
+    ]
+    assert names == [
+        "Linear",
+        "LayerNorm",
+        "Mish",
+        "Linear",
+        "LayerNorm",
+        "Mish",
+        "Linear",
+        "LayerNorm",
+        "SimNorm",
+    ]
+    names = [
+        type(layer).__name__
+        for layer in LatentModel(STATE, ACTION, classic).dynamics.modules()
+        if not list(layer.children())
+    ]
     assert names == ["Linear", "Elu", "Linear", "Elu", "Linear", "Identity"]
 
 
-# --- encoders --------------------------------------------------------------------------------------------------------
+# --- encoders -------------------------------------------------------------------------------------
 
 
 @BOTH
 @pytest.mark.parametrize(("size", "convolutions"), [(32, 3), (64, 4), (84, 4), (224, 6)])
 def test_images_of_all_sizes(ingredients: LatentSettings, size: int, convolutions: int) -> None:
     model = LatentModel(pixels(size=size), ACTION, ingredients, generator=generator(0))
-    latent = model.encode({"image": images(3, 2, 6, size, size), "proprioception": torch.randn(3, 5), "more": torch.zeros(0)})
+    latent = model.encode(
+        {
+            "image": images(3, 2, 6, size, size),
+            "proprioception": torch.randn(3, 5),
+            "more": torch.zeros(0),
+        }
+    )
     assert latent.shape == (3, 6) and latent.isfinite().all()
-    assert sum(isinstance(layer, nn.Conv2d) for layer in model.encoder.modules()) == 2 * convolutions
+    assert (
+        sum(isinstance(layer, nn.Conv2d) for layer in model.encoder.modules()) == 2 * convolutions
+    )
 
 
 def test_the_encoder_is_the_sum_of_its_views_and_proprioception() -> None:
@@ -224,28 +309,48 @@ def test_the_encoder_is_the_sum_of_its_views_and_proprioception() -> None:
             hidden = layer(hidden.contiguous())
         total = total + hidden
     first, elu, last = encoder.fusion
-    expected = nn.functional.linear(elu(nn.functional.linear(total, first.weight, first.bias)), last.weight, last.bias)
+    expected = nn.functional.linear(
+        elu(nn.functional.linear(total, first.weight, first.bias)), last.weight, last.bias
+    )
     torch.testing.assert_close(model.encode({"image": image, "proprioception": vector}), expected)
-    torch.testing.assert_close(model.encode({"image": image.double(), "proprioception": vector.float()}), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        model.encode({"image": image.double(), "proprioception": vector.float()}),
+        expected,
+        rtol=1e-5,
+        atol=1e-5,
+    )
     assert image.equal(images(3, 2, 6, 64, 64)), "the images were changed"
 
 
 @pytest.mark.parametrize("space", [STATE, pixels()], ids=["state", "pixels"])
 def test_simplicial_latents_sum_to_one_in_groups(space: gym.Space) -> None:
     model = made(MODERN, space)
-    observation = randn(4, 7) if space is STATE else {"image": images(4, 2, 6, 64, 64), "proprioception": randn(4, 5)}
+    observation = (
+        randn(4, 7)
+        if space is STATE
+        else {"image": images(4, 2, 6, 64, 64), "proprioception": randn(4, 5)}
+    )
     latent = model.encode(observation)
     for each in (latent, model.next_latent(latent, randn(4, ACTION))):
         assert (each >= 0).all()
-        torch.testing.assert_close(each.view(4, 2, 3).sum(-1), torch.ones(4, 2, dtype=torch.float64))
+        torch.testing.assert_close(
+            each.view(4, 2, 3).sum(-1), torch.ones(4, 2, dtype=torch.float64)
+        )
     values = randn(2, 5, 6)
     torch.testing.assert_close(SimNorm(2)(values)[1, 3, 2:4], torch.softmax(values[1, 3, 2:4], 0))
 
 
 def test_cloning_learns_from_both_cameras_and_proprioception() -> None:
-    """The demonstrator's action can be told only from all three: bright spots seen by two cameras, and a number."""
+    """The demonstrator's action can be told only from all three: bright spots seen by two cameras,
+    and a number.
+    """
     space = pixels(channels=3, size=32, vector=1)
-    clone = Clone(space, 3, LatentSettings(latent=16, hidden=32, encoder_hidden=32, channels=8), generator=generator(0))
+    clone = Clone(
+        space,
+        3,
+        LatentSettings(latent=16, hidden=32, encoder_hidden=32, channels=8),
+        generator=generator(0),
+    )
     place = torch.randint(4, 24, (64, 2), generator=generator(1))
     image = torch.zeros(64, 2, 3, 32, 32, dtype=torch.uint8)
     for row, (left, right) in enumerate(place.tolist()):
@@ -262,7 +367,7 @@ def test_cloning_learns_from_both_cameras_and_proprioception() -> None:
     assert (loss < 0.05 * action.var(0)).all(), loss
 
 
-# --- the clone -------------------------------------------------------------------------------------------------------
+# --- the clone ------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -271,7 +376,11 @@ def test_the_clone_is_copied_to_every_member(ingredients: LatentSettings, space:
     model = made(ingredients, space)
     clone = stirred(Clone(space, ACTION, ingredients, generator=generator(9)), seed=6)
     assert isinstance(clone, Clone)
-    observation = randn(4, 7) if space is STATE else {"image": images(4, 2, 6, 64, 64), "proprioception": randn(4, 5)}
+    observation = (
+        randn(4, 7)
+        if space is STATE
+        else {"image": images(4, 2, 6, 64, 64), "proprioception": randn(4, 5)}
+    )
     critics = [parameter.clone() for parameter in model.critic_parameters()]
     model.load_clone(clone)
     action = clone(observation)
@@ -286,7 +395,9 @@ def test_the_clone_is_copied_to_every_member(ingredients: LatentSettings, space:
 
     latent = clone.encode(observation).detach()
     assert clone.critic_logits(latent, action).shape == (2, 4, ingredients.bins or 1)
-    torch.testing.assert_close(clone.value(latent, action), decode(clone.critic_logits(latent, action), ingredients.bins))
+    torch.testing.assert_close(
+        clone.value(latent, action), decode(clone.critic_logits(latent, action), ingredients.bins)
+    )
     clone.value(latent, action.detach()).sum().backward()
     assert all(parameter.grad is not None for parameter in clone.critic_parameters())
     assert all(parameter.grad is None for parameter in clone.actor_parameters())
@@ -302,7 +413,9 @@ def test_the_clone_is_copied_to_every_member(ingredients: LatentSettings, space:
         (pixels(vector=7), CLASSIC, "encoder.fusion.0.bias"),
     ],
 )
-def test_a_clone_that_does_not_fit_changes_nothing(space: gym.Space, ingredients: LatentSettings, part: str) -> None:
+def test_a_clone_that_does_not_fit_changes_nothing(
+    space: gym.Space, ingredients: LatentSettings, part: str
+) -> None:
     model = made(CLASSIC)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ConfigError, match=f"clone does not fit this model: {part} is"):
@@ -311,12 +424,18 @@ def test_a_clone_that_does_not_fit_changes_nothing(space: gym.Space, ingredients
 
 
 def test_a_clone_may_have_other_members_and_bins() -> None:
-    made(CLASSIC).load_clone(Clone(STATE, ACTION, dataclasses.replace(CLASSIC, members=1, bins=11)).double())
+    made(CLASSIC).load_clone(
+        Clone(STATE, ACTION, dataclasses.replace(CLASSIC, members=1, bins=11)).double()
+    )
 
 
 @BOTH
 def test_files_hold_plain_tensors(ingredients: LatentSettings) -> None:
-    for model in (LatentModel(pixels(), ACTION, ingredients), Clone(pixels(), ACTION, ingredients), PercentileScale()):
+    for model in (
+        LatentModel(pixels(), ACTION, ingredients),
+        Clone(pixels(), ACTION, ingredients),
+        PercentileScale(),
+    ):
         file = io.BytesIO()
         torch.save(model.state_dict(), file)
         file.seek(0)
@@ -327,26 +446,39 @@ def test_files_hold_plain_tensors(ingredients: LatentSettings) -> None:
 
 def test_a_slow_copy_moves_by_its_rate() -> None:
     slow, fast = made(MODERN, seed=0), made(MODERN, seed=1)
-    expected = [0.9 * a.clone() + 0.1 * b for a, b in zip(slow.parameters(), fast.parameters(), strict=True)]
+    expected = [
+        0.9 * a.clone() + 0.1 * b for a, b in zip(slow.parameters(), fast.parameters(), strict=True)
+    ]
     soft_update(slow, fast, 0.1)
     for moved, wanted in zip(slow.parameters(), expected, strict=True):
         torch.testing.assert_close(moved, wanted)
 
 
-# --- compilation -----------------------------------------------------------------------------------------------------
+# --- compilation ----------------------------------------------------------------------------------
 
 
 def test_no_graph_breaks() -> None:
-    """torch.compile sees encoding, planning and losses as one graph (traced only; no compiler is needed)."""
+    """torch.compile sees encoding, planning and losses as one graph (traced only; no compiler is
+    needed).
+    """
     model = LatentModel(pixels(size=32), ACTION, MODERN, generator=generator(0))
-    scale, action, vector, image = PercentileScale(), torch.randn(4, ACTION), torch.randn(4, 5), images(4, 2, 6, 32, 32)
+    scale, action, vector, image = (
+        PercentileScale(),
+        torch.randn(4, ACTION),
+        torch.randn(4, 5),
+        images(4, 2, 6, 32, 32),
+    )
 
     def losses() -> Tensor:
         latent = model.encode({"image": random_shift(image, 2), "proprioception": vector})
         prediction = model.step(latent, action)
-        value = model.value(prediction.next_observation, model.actor(prediction.next_observation), frozen=True)
+        value = model.value(
+            prediction.next_observation, model.actor(prediction.next_observation), frozen=True
+        )
         scale.update(value.detach())
-        return regression_loss(model.critic_logits(latent, action), prediction.reward + scale(value), MODERN.bins)
+        return regression_loss(
+            model.critic_logits(latent, action), prediction.reward + scale(value), MODERN.bins
+        )
 
     torch.manual_seed(0)
     expected = losses()
@@ -355,7 +487,7 @@ def test_no_graph_breaks() -> None:
     torch.testing.assert_close(torch.compile(losses, backend="eager", fullgraph=True)(), expected)
 
 
-# --- errors ----------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -382,10 +514,25 @@ def test_settings_that_make_no_model(change: dict[str, int], message: str) -> No
         (gym.spaces.Discrete(3), "cannot be encoded"),
         (gym.spaces.Box(0, 255, (3, 64, 64), np.uint8), "cannot be encoded"),
         (gym.spaces.Dict(image=pixels()["image"]), "cannot be encoded"),
-        (gym.spaces.Dict(image=gym.spaces.Box(0, 255, (6, 64, 64), np.uint8), proprioception=STATE), "cannot be encoded"),
+        (
+            gym.spaces.Dict(
+                image=gym.spaces.Box(0, 255, (6, 64, 64), np.uint8), proprioception=STATE
+            ),
+            "cannot be encoded",
+        ),
         (pixels(size=16), "16 x 16"),
-        (gym.spaces.Dict(image=gym.spaces.Box(0, 255, (2, 3, 64, 48), np.uint8), proprioception=STATE), "64 x 48"),
-        (gym.spaces.Dict(image=gym.spaces.Box(0, 1, (2, 3, 64, 64), np.float32), proprioception=STATE), "float32"),
+        (
+            gym.spaces.Dict(
+                image=gym.spaces.Box(0, 255, (2, 3, 64, 48), np.uint8), proprioception=STATE
+            ),
+            "64 x 48",
+        ),
+        (
+            gym.spaces.Dict(
+                image=gym.spaces.Box(0, 1, (2, 3, 64, 64), np.float32), proprioception=STATE
+            ),
+            "float32",
+        ),
     ],
 )
 def test_spaces_that_cannot_be_encoded(space: gym.Space, message: str) -> None:
@@ -396,18 +543,36 @@ def test_spaces_that_cannot_be_encoded(space: gym.Space, message: str) -> None:
 @pytest.mark.parametrize(
     ("space", "observation", "message"),
     [
-        (STATE, torch.zeros(3, 8), r"the observation has shape \(3, 8\), but this model was made for \(batch, 7\)"),
+        (
+            STATE,
+            torch.zeros(3, 8),
+            r"the observation has shape \(3, 8\), but this model was made for \(batch, 7\)",
+        ),
         (STATE, torch.zeros(7), r"shape \(7,\)"),
         (STATE, {"image": torch.zeros(1)}, "got a dictionary"),
         (pixels(), torch.zeros(3, 7), r"got a tensor of shape \(3, 7\)"),
         (pixels(), {"proprioception": torch.zeros(3, 5)}, r"got keys \['proprioception'\]"),
         (pixels(), {"image": images(3, 2, 6, 64, 64)}, r"got keys \['image'\]"),
-        (pixels(), {"image": images(3, 2, 6, 84, 84), "proprioception": torch.zeros(3, 5)}, r"images are \(2, 6, 84, 84\) .* set image_size"),
-        (pixels(), {"image": images(3, 1, 6, 64, 64), "proprioception": torch.zeros(3, 5)}, r"images are \(1, 6, 64, 64\)"),
-        (pixels(), {"image": images(3, 2, 6, 64, 64), "proprioception": torch.zeros(3, 6)}, r"proprioception has shape \(3, 6\)"),
+        (
+            pixels(),
+            {"image": images(3, 2, 6, 84, 84), "proprioception": torch.zeros(3, 5)},
+            r"images are \(2, 6, 84, 84\) .* set image_size",
+        ),
+        (
+            pixels(),
+            {"image": images(3, 1, 6, 64, 64), "proprioception": torch.zeros(3, 5)},
+            r"images are \(1, 6, 64, 64\)",
+        ),
+        (
+            pixels(),
+            {"image": images(3, 2, 6, 64, 64), "proprioception": torch.zeros(3, 6)},
+            r"proprioception has shape \(3, 6\)",
+        ),
     ],
 )
-def test_observations_unlike_the_space(space: gym.Space, observation: Tensor | dict[str, Tensor], message: str) -> None:
+def test_observations_unlike_the_space(
+    space: gym.Space, observation: Tensor | dict[str, Tensor], message: str
+) -> None:
     for model in (LatentModel(space, ACTION, CLASSIC), Clone(space, ACTION, CLASSIC)):
         with pytest.raises(ConfigError, match=message):
             model.encode(observation)
@@ -422,7 +587,9 @@ def test_other_wrong_sizes() -> None:
 
 
 def test_keypoints_follow_what_moves() -> None:
-    """A bright spot: x and y of a channel that responds to it are where it is, and a shifted spot shifts them as far."""
+    """A bright spot: x and y of a channel that responds to it are where it is, and a shifted spot
+    shifts them as far.
+    """
     softmax = SpatialSoftmax(channels=1, size=11, sharpness=30.0)
     maps = torch.zeros(2, 1, 11, 11)
     maps[0, 0, 2, 7] = maps[1, 0, 8, 7] = 1.0  # row is y, column x
@@ -435,22 +602,40 @@ def test_colours_stand_out_from_grey() -> None:
     frames = torch.full((1, 6, 4, 4), 0.5)
     frames[0, 3:, 1, 2] = torch.tensor([0.9, 0.2, 0.1])
     seen = OpponentColours()(frames)
-    torch.testing.assert_close(seen[0, :3], torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4))
+    torch.testing.assert_close(
+        seen[0, :3], torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4)
+    )
     torch.testing.assert_close(seen[0, 3:, 1, 2], torch.tensor([0.4, 2.8, 1.8]))
 
 
 def test_a_keypoint_encoder_sees_and_learns() -> None:
-    """Its latents depend on the pictures of every view, all its weights get gradients, and no number depends on global random numbers."""
-    space = gym.spaces.Dict({"image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8), "proprioception": gym.spaces.Box(-1, 1, (4,))})
+    """Its latents depend on the pictures of every view, all its weights get gradients, and no
+    number depends on global random numbers.
+    """
+    space = gym.spaces.Dict(
+        {
+            "image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8),
+            "proprioception": gym.spaces.Box(-1, 1, (4,)),
+        }
+    )
     settings = LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, keypoints=True)
-    model, again = (LatentModel(space, 2, settings, generator=torch.Generator().manual_seed(0)) for _ in range(2))
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    model, again = (
+        LatentModel(space, 2, settings, generator=torch.Generator().manual_seed(0))
+        for _ in range(2)
+    )
+    assert all(
+        torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items()
+    )
     generator = torch.Generator().manual_seed(1)
     image = torch.randint(0, 256, (3, 2, 3, 64, 64), dtype=torch.uint8, generator=generator)
     observation = {"image": image, "proprioception": torch.zeros(3, 4)}
     latent = model.encode(observation)
     latent.square().sum().backward()
-    assert all(weight.grad is not None and bool(weight.grad.abs().sum() > 0) for name, weight in model.encoder.named_parameters() if "views" in name)
+    assert all(
+        weight.grad is not None and bool(weight.grad.abs().sum() > 0)
+        for name, weight in model.encoder.named_parameters()
+        if "views" in name
+    )
     for view in range(2):
         other = image.clone()
         other[:, view] = other[:, view].roll(9, -1)

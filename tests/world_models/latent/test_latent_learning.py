@@ -1,4 +1,6 @@
-"""What a latent world model learns with: discrete regression, the scale of values, shifts of images."""
+"""What a latent world model learns with: discrete regression, the scale of values, shifts of
+images.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from torch import Tensor
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.latent.augmentation import random_shift
 from worldplan.world_models.latent.percentile_scale import PercentileScale
-from worldplan.world_models.latent.values import LIMIT, decode, regression_loss, symexp, symlog, two_hot
+from worldplan.world_models.latent.values import (
+    LIMIT,
+    decode,
+    regression_loss,
+    symexp,
+    symlog,
+    two_hot,
+)
 
 
 def generator(seed: int) -> torch.Generator:
@@ -27,7 +36,7 @@ def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
 
 
-# --- discrete regression ---------------------------------------------------------------------------------------------
+# --- discrete regression --------------------------------------------------------------------------
 
 BINS = st.integers(2, 101)
 TARGETS = st.floats(-20_000, 20_000)
@@ -43,7 +52,9 @@ def test_two_hot_round_trip(target: float, bins: int) -> None:
     on = weights.nonzero().flatten()
     assert len(on) <= 2 and on[-1] - on[0] <= 1
     torch.testing.assert_close(weights.sum(), torch.ones((), dtype=torch.float64))
-    torch.testing.assert_close(decode(weights.log().clamp(min=-700), bins), value, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        decode(weights.log().clamp(min=-700), bins), value, rtol=1e-9, atol=1e-9
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -66,15 +77,21 @@ def test_regression_shapes_limits_and_squared_error() -> None:
     loss = regression_loss(logits, target, 21)
     assert loss.shape == (3, 2, 5)
     torch.testing.assert_close(loss[1, 1, 4], regression_loss(logits[1, 1, 4], target[1, 0, 4], 21))
-    torch.testing.assert_close(regression_loss(logits[..., :1], target, 0), (logits[..., 0] - target) ** 2)
+    torch.testing.assert_close(
+        regression_loss(logits[..., :1], target, 0), (logits[..., 0] - target) ** 2
+    )
     torch.testing.assert_close(decode(logits[..., :1], 0), logits[..., 0])
     far = torch.tensor([1e9, -torch.inf, torch.inf])
     assert two_hot(far, 5).tolist() == [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
-    torch.testing.assert_close(decode(1000 * two_hot(far, 5), 5), symexp(torch.tensor([LIMIT, -LIMIT, LIMIT])))
-    assert regression_loss(torch.zeros(5), torch.tensor(torch.nan), 5).isnan(), "a target that is not a number must show in the loss"
+    torch.testing.assert_close(
+        decode(1000 * two_hot(far, 5), 5), symexp(torch.tensor([LIMIT, -LIMIT, LIMIT]))
+    )
+    assert regression_loss(torch.zeros(5), torch.tensor(torch.nan), 5).isnan(), (
+        "a target that is not a number must show in the loss"
+    )
 
 
-# --- percentiles -----------------------------------------------------------------------------------------------------
+# --- percentiles ----------------------------------------------------------------------------------
 
 
 def test_percentile_scale_against_numpy() -> None:
@@ -85,7 +102,9 @@ def test_percentile_scale_against_numpy() -> None:
         expected += 0.1 * (max(high - low, 1.0) - expected)
         scale.update(values)
     assert scale.value.item() == pytest.approx(expected, rel=1e-5)
-    torch.testing.assert_close(scale(torch.tensor([2.0])), torch.tensor([2 / float(expected)]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        scale(torch.tensor([2.0])), torch.tensor([2 / float(expected)]), rtol=1e-5, atol=0
+    )
     for _ in range(200):
         scale.update(torch.full((10,), 7.0))  # no spread at all
     assert scale.value.item() == pytest.approx(1.0, abs=1e-3)
@@ -94,32 +113,51 @@ def test_percentile_scale_against_numpy() -> None:
     assert restored.value == scale.value
 
 
-# --- image shifts ----------------------------------------------------------------------------------------------------
+# --- image shifts ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("pad", [1, 3])
 def test_random_shift_against_padding_and_cropping(dtype: torch.dtype, pad: int) -> None:
-    """Every view of every row is one of the crops of its padded self, and all shifts occur, independently in rows and views."""
+    """Every view of every row is one of the crops of its padded self, and all shifts occur,
+    independently in rows and views.
+    """
     before = images(120, 2, 3, 9, 12).to(dtype)
     after = random_shift(before, pad, generator(0))
-    assert after.shape == before.shape and after.dtype == dtype and before.equal(images(120, 2, 3, 9, 12).to(dtype))
+    assert (
+        after.shape == before.shape
+        and after.dtype == dtype
+        and before.equal(images(120, 2, 3, 9, 12).to(dtype))
+    )
     span, found = 2 * pad + 1, []
     for row in range(120):
         for view in range(2):
-            padded = np.pad(before[row, view].numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="edge")
-            crops = [(y, x) for y in range(span) for x in range(span) if np.array_equal(padded[:, y : y + 9, x : x + 12], after[row, view].numpy())]
+            padded = np.pad(
+                before[row, view].numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="edge"
+            )
+            crops = [
+                (y, x)
+                for y in range(span)
+                for x in range(span)
+                if np.array_equal(padded[:, y : y + 9, x : x + 12], after[row, view].numpy())
+            ]
             assert len(crops) == 1
             found.append(crops[0])
     assert len(set(found)) == span**2
-    assert sum(one != other for one, other in zip(found[::2], found[1::2], strict=True)) > 60, "views move together"
+    assert sum(one != other for one, other in zip(found[::2], found[1::2], strict=True)) > 60, (
+        "views move together"
+    )
 
 
 def test_random_shift_is_reproducible_and_can_be_none() -> None:
     image = images(5, 2, 6, 16, 16)
     assert random_shift(image, 4, generator(1)).equal(random_shift(image, 4, generator(1)))
     assert not random_shift(image, 4, generator(1)).equal(random_shift(image, 4, generator(2)))
-    assert random_shift(image, 4, generator(1)).float().equal(random_shift(image.float(), 4, generator(1)))
+    assert (
+        random_shift(image, 4, generator(1))
+        .float()
+        .equal(random_shift(image.float(), 4, generator(1)))
+    )
     assert random_shift(image, 0, generator(1)) is image
 
 

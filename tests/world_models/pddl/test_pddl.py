@@ -1,4 +1,6 @@
-"""The PDDL border: what is read is exact, what is written reads back as it was, and what cannot be read is named."""
+"""The PDDL border: what is read is exact, what is written reads back as it was, and what cannot be
+read is named.
+"""
 
 import re
 from dataclasses import replace
@@ -26,8 +28,18 @@ from worldplan.world_models.numeric.domain import (
 )
 from worldplan.world_models.pddl.expressions import canonical, linear
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning, write_plan
-from worldplan.world_models.pddl.reading import from_unified_planning, read_model, read_problem, read_vocabulary
-from worldplan.world_models.pddl.writing import domain_text, to_unified_planning, write_domain, write_problem
+from worldplan.world_models.pddl.reading import (
+    from_unified_planning,
+    read_model,
+    read_problem,
+    read_vocabulary,
+)
+from worldplan.world_models.pddl.writing import (
+    domain_text,
+    to_unified_planning,
+    write_domain,
+    write_problem,
+)
 
 DOMAIN = """(define (domain Tank) ; names are in any case
 (:requirements :strips :typing :fluents)
@@ -80,8 +92,15 @@ def tank(tmp_path_factory):
 def test_model_is_read_exactly(files):
     model = read_model(files()[0])
     words = model.vocabulary
-    assert words.name == "tank" and words.types == {"place": "object", "tank": "place", "truck": "place"}
-    assert words.constants == {"main": "tank"} and words.predicates == {"open": ("tank",), "near": ("place", "place")}
+    assert words.name == "tank" and words.types == {
+        "place": "object",
+        "tank": "place",
+        "truck": "place",
+    }
+    assert words.constants == {"main": "tank"} and words.predicates == {
+        "open": ("tank",),
+        "near": ("place", "place"),
+    }
     assert words.functions == {"level": ("tank",), "cap": ("tank",), "total-cost": ()}
     assert model.actions["pour"] == NumericAction(
         "pour",
@@ -103,7 +122,9 @@ def test_model_is_read_exactly(files):
             (("total-cost",), Linear(((("total-cost",), 1),), 1)),
         ),
     )
-    assert model.actions["half"].effects == ((("level", 0), Linear(((("level", 0), Fraction(1, 2)),))),)
+    assert model.actions["half"].effects == (
+        (("level", 0), Linear(((("level", 0), Fraction(1, 2)),))),
+    )
     assert model.actions["wait"] == NumericAction("wait")
 
 
@@ -123,7 +144,9 @@ def test_problem_is_read_exactly(files):
     values = {("level", "t1"): Fraction(1, 2), ("level", "t2"): -3, ("cap", "t1"): Fraction(1, 3)}
     assert read.initial == State(frozenset({("open", "t1"), ("near", "t1", "x")}), values)
     assert read.goal == Goal(
-        frozenset({("open", "t1"), ("open", "t2"), ("open", "main")}), frozenset({("near", "x", "t1")}), (at_least([(("level", "t1"), 1)], -2, "="),)
+        frozenset({("open", "t1"), ("open", "t2"), ("open", "main")}),
+        frozenset({("near", "x", "t1")}),
+        (at_least([(("level", "t1"), 1)], -2, "="),),
     )
 
 
@@ -197,14 +220,34 @@ def test_faulty_problems_are_named(files, tank, old, new, named):
         ("(:action twist", "(:action pour", "pour already defined"),
         ("(define", "", "Expected"),
         ("(open ?a)", "(or (open ?a) (open ?a))", "'pour'.*a disjunction|add_effect"),
-        (":precondition (and (open ?a)", ":precondition (and (or (open ?a) (open ?b))", "'pour'.*a disjunction.*ENHSP"),
-        (":precondition (and (open ?a)", ":precondition (and (imply (open ?b) (open ?a))", "'pour'.*a disjunction"),
-        (":precondition (and (open ?a)", ":precondition (and (forall (?t - tank) (open ?t))", "'pour'.*a quantifier"),
+        (
+            ":precondition (and (open ?a)",
+            ":precondition (and (or (open ?a) (open ?b))",
+            "'pour'.*a disjunction.*ENHSP",
+        ),
+        (
+            ":precondition (and (open ?a)",
+            ":precondition (and (imply (open ?b) (open ?a))",
+            "'pour'.*a disjunction",
+        ),
+        (
+            ":precondition (and (open ?a)",
+            ":precondition (and (forall (?t - tank) (open ?t))",
+            "'pour'.*a quantifier",
+        ),
         ("(not (= ?a ?b))", "(= ?a ?b)", "'pour'.*same object"),
         (">= (level ?a) 0.1", "not (= (level ?a) 0.1)", "'pour'.*must differ.*level"),
-        (">= (level ?a) 0.1", ">= (* (level ?a) (cap ?a)) 0.1", "'pour'.*a product of fluents.*level.*cap"),
+        (
+            ">= (level ?a) 0.1",
+            ">= (* (level ?a) (cap ?a)) 0.1",
+            "'pour'.*a product of fluents.*level.*cap",
+        ),
         (">= (level ?a) 0.1", ">= (/ 1 (cap ?a)) 0.1", "'pour'.*division by a fluent.*cap"),
-        ("(scale-up (level ?b) 2)", "(scale-up (level ?b) (cap ?b))", "'pour'.*a product of fluents"),
+        (
+            "(scale-up (level ?b) 2)",
+            "(scale-up (level ?b) (cap ?b))",
+            "'pour'.*a product of fluents",
+        ),
         ("(scale-up (level ?b) 2)", "(forall (?t - tank) (open ?t))", "'pour'.*universal"),
         ("(scale-up (level ?b) 2)", "(when (open ?b) (near ?a ?b))", "'pour'.*conditional.*ENHSP"),
     ],
@@ -234,11 +277,24 @@ WORDS = Vocabulary(
 ONE = replace(WORDS, actions={"act": WORDS.actions["act"]})
 FLUENTS = [("level", 0), ("level", 1), ("level", "main"), ("flow", 0, 1), ("total",)]
 ATOMS = [("open", 0), ("open", 1), ("near", 0, "main"), ("near", 1, 0), ("done",)]
-ODD = [Fraction(1, 20000), Fraction(1, 3), Fraction(-5, 6), 10**12, 10**12 + 1, -(2**24) - 1, Fraction(1, 2), -2, Fraction(10**9 + 7, 10**6)]
+ODD = [
+    Fraction(1, 20000),
+    Fraction(1, 3),
+    Fraction(-5, 6),
+    10**12,
+    10**12 + 1,
+    -(2**24) - 1,
+    Fraction(1, 2),
+    -2,
+    Fraction(10**9 + 7, 10**6),
+]
 numbers = st.sampled_from(ODD) | st.integers(-9, 9) | st.fractions(-3, 3, max_denominator=12)
 sums = st.dictionaries(st.sampled_from(FLUENTS), numbers, max_size=4)
 comparisons = st.builds(
-    lambda terms, constant, relation: at_least(terms.items(), constant, relation), sums, numbers, st.sampled_from([">=", ">", "="])
+    lambda terms, constant, relation: at_least(terms.items(), constant, relation),
+    sums,
+    numbers,
+    st.sampled_from([">=", ">", "="]),
 )
 atom_sets = st.frozensets(st.sampled_from(ATOMS), max_size=3)
 APART = frozenset({(0, 1), (0, "main"), (1, "main")})
@@ -246,7 +302,9 @@ APART = frozenset({(0, 1), (0, "main"), (1, "main")})
 
 @st.composite
 def actions(draw, name):
-    effects = draw(st.dictionaries(st.sampled_from(FLUENTS), st.builds(linear, sums, numbers), max_size=4))
+    effects = draw(
+        st.dictionaries(st.sampled_from(FLUENTS), st.builds(linear, sums, numbers), max_size=4)
+    )
     return NumericAction(
         name,
         WORDS.actions[name],
@@ -269,46 +327,78 @@ def models(draw):
 def problems(draw):
     atoms = [("open", "main"), ("open", "t1"), ("near", "main", "t2"), ("done",)]
     fluents = [("level", "main"), ("level", "t1"), ("flow", "t1", "t2"), ("total",)]
-    goal = at_least(draw(st.dictionaries(st.sampled_from(fluents), numbers, min_size=1, max_size=3)).items(), draw(numbers), ">")
+    goal = at_least(
+        draw(st.dictionaries(st.sampled_from(fluents), numbers, min_size=1, max_size=3)).items(),
+        draw(numbers),
+        ">",
+    )
     chosen = st.frozensets(st.sampled_from(atoms))
     return NumericProblem(
         "task-1",
         {"main": "tank", "t1": "tank", "t2": "tank"},
         State(draw(chosen), draw(st.dictionaries(st.sampled_from(fluents), numbers))),
-        Goal(draw(chosen), draw(chosen), tuple(one for one in [canonical(goal)] if one.expression.terms)),
+        Goal(
+            draw(chosen),
+            draw(chosen),
+            tuple(one for one in [canonical(goal)] if one.expression.terms),
+        ),
     )
 
 
 def normal(action):
-    """The form in which an action reads back: each comparison in whole numbers, once, and only if it can be false."""
+    """The form in which an action reads back: each comparison in whole numbers, once, and only if
+    it can be false.
+    """
     kept = dict.fromkeys(canonical(one) for one in action.comparisons)
-    return replace(action, comparisons=tuple(one for one in kept if one.expression.terms or not one.holds((), {})))
+    return replace(
+        action,
+        comparisons=tuple(one for one in kept if one.expression.terms or not one.holds((), {})),
+    )
 
 
 @settings(max_examples=10, deadline=None)
-@given(model=models(), problem=problems(), values=st.lists(numbers, min_size=len(FLUENTS) + 3, max_size=len(FLUENTS) + 3))
+@given(
+    model=models(),
+    problem=problems(),
+    values=st.lists(numbers, min_size=len(FLUENTS) + 3, max_size=len(FLUENTS) + 3),
+)
 def test_what_is_written_reads_back_exactly(tmp_path_factory, model, problem, values):
     folder = tmp_path_factory.mktemp("pddl")
     assert write_domain(model, folder / "d.pddl") == frozenset()
     write_problem(problem, WORDS, folder / "p.pddl")
     back = read_model(folder / "d.pddl")
-    assert back.vocabulary == WORDS and back.actions == {name: normal(action) for name, action in model.actions.items()}
+    assert back.vocabulary == WORDS and back.actions == {
+        name: normal(action) for name, action in model.actions.items()
+    }
     assert read_problem(folder / "p.pddl", back.vocabulary) == problem
     there = from_unified_planning(to_unified_planning(model, problem))
     assert there[0].actions == back.actions and there[1] == problem
     binding = ("t1", "t2")  # not by normal forms: the same truth and the same numbers in a state
-    fluents = [("level", "t1"), ("level", "t2"), ("level", "main"), ("flow", "t1", "t2"), ("total",)]
+    fluents = [
+        ("level", "t1"),
+        ("level", "t2"),
+        ("level", "main"),
+        ("flow", "t1", "t2"),
+        ("total",),
+    ]
     state = State(frozenset(), dict(zip(fluents, values, strict=False)))
     for name, written in model.actions.items():
         read = back.actions[name]
-        told, meant = (all(one.holds(binding, state.values) for one in action.comparisons) for action in (read, written))
+        told, meant = (
+            all(one.holds(binding, state.values) for one in action.comparisons)
+            for action in (read, written)
+        )
         assert told == meant and written.successor(binding, state) == read.successor(binding, state)
 
 
-@pytest.mark.parametrize("factor", [Fraction(1, 2), -2, Fraction(1, 3), Fraction(1, 20000), 10**12, 0, 1])
+@pytest.mark.parametrize(
+    "factor", [Fraction(1, 2), -2, Fraction(1, 3), Fraction(1, 20000), 10**12, 0, 1]
+)
 def test_a_multiple_is_never_scaled_down_or_rounded(tmp_path, factor):
     x = ("total",)
-    action = NumericAction("act", WORDS.actions["act"], distinct=APART, effects=((x, linear({x: factor})),))
+    action = NumericAction(
+        "act", WORDS.actions["act"], distinct=APART, effects=((x, linear({x: factor})),)
+    )
     model = NumericModel(ONE, {"act": action})
     text = domain_text(model).text
     assert "scale" not in text and not re.search(r"\d\.\d", text)
@@ -318,9 +408,13 @@ def test_a_multiple_is_never_scaled_down_or_rounded(tmp_path, factor):
 
 def test_no_written_number_needs_more_than_a_32_bit_float():
     big = at_least([(("total",), 10**12 + 1), (("level", 0), -(2**24) - 1)], 3**40 * 7)
-    text = domain_text(NumericModel(ONE, {"act": NumericAction("act", WORDS.actions["act"], comparisons=(big,))})).text
+    text = domain_text(
+        NumericModel(ONE, {"act": NumericAction("act", WORDS.actions["act"], comparisons=(big,))})
+    ).text
     found = [abs(int(one)) for one in re.findall(r"(?<![\w?])-?\d+\b", text)]
-    assert len(found) > 4 and all(number == 0 or number >> ((number & -number).bit_length() - 1) < 2**24 for number in found)
+    assert len(found) > 4 and all(
+        number == 0 or number >> ((number & -number).bit_length() - 1) < 2**24 for number in found
+    )
 
 
 class TwoSides:
@@ -335,11 +429,18 @@ class TwoSides:
     def half_spaces(self, budget):
         from worldplan.world_models.exact.facets import HalfSpaces
 
-        return HalfSpaces((((3, 0), 1),), (((1, 2), 4),) if budget > 1 else (((1, 2), 3),), budget > 1)
+        return HalfSpaces(
+            (((3, 0), 1),), (((1, 2), 4),) if budget > 1 else (((1, 2), 3),), budget > 1
+        )
 
 
 def with_region(shape):
-    action = NumericAction("act", WORDS.actions["act"], distinct=APART, regions=(Region((("level", 1), ("total",)), shape),))
+    action = NumericAction(
+        "act",
+        WORDS.actions["act"],
+        distinct=APART,
+        regions=(Region((("level", 1), ("total",)), shape),),
+    )
     return NumericModel(ONE, {"act": action})
 
 
@@ -368,11 +469,15 @@ def test_a_polyhedron_reads_back_with_the_same_points(tmp_path, directions):
 def test_a_set_of_points_is_written_as_a_disjunction(tmp_path):
     points = frozenset({(0, Fraction(1, 3)), (2, 5), (-1, 7)})
     model = with_region(SeenPoints(points))
-    model = replace(model, actions={"act": replace(model.actions["act"], adds=frozenset({("done",)}))})
+    model = replace(
+        model, actions={"act": replace(model.actions["act"], adds=frozenset({("done",)}))}
+    )
     assert write_domain(model, tmp_path / "d.pddl") == frozenset()
     for point in [*points, (2, 7), (0, 1)]:
         start = State(frozenset(), {("level", "t2"): point[0], ("total",): point[1]})
-        problem = NumericProblem("p", {"main": "tank", "t1": "tank", "t2": "tank"}, start, Goal(frozenset({("done",)})))
+        problem = NumericProblem(
+            "p", {"main": "tank", "t1": "tank", "t2": "tank"}, start, Goal(frozenset({("done",)}))
+        )
         write_problem(problem, WORDS, tmp_path / "p.pddl")
         plan = [("act", "t1", "t2")]
         assert (
@@ -435,8 +540,13 @@ def test_defaults_of_unified_planning_become_initial_values():
     problem.add_action(lift)
     problem.add_goal(heavy(second))
     model, read = from_unified_planning(problem)
-    assert read.initial == State(frozenset({("heavy", "second")}), {("weight", "first"): Fraction(1, 7), ("weight", "second"): 3})
-    assert model.vocabulary.constants == {"first": "box"} and model.actions["lift"].positive == {("heavy", "first")}
+    assert read.initial == State(
+        frozenset({("heavy", "second")}),
+        {("weight", "first"): Fraction(1, 7), ("weight", "second"): 3},
+    )
+    assert model.vocabulary.constants == {"first": "box"} and model.actions["lift"].positive == {
+        ("heavy", "first")
+    }
 
 
 # ---- plans
@@ -444,11 +554,16 @@ def test_defaults_of_unified_planning_become_initial_values():
 
 def test_plan_files(tmp_path):
     path = tmp_path / "plan"
-    path.write_text("; made by hand\n(MOVE A b)\n\n0.000: (stay) [1.0]\n 3 : ( lift  crate-1 )  ; last\n", encoding="utf-8")
+    path.write_text(
+        "; made by hand\n(MOVE A b)\n\n0.000: (stay) [1.0]\n 3 : ( lift  crate-1 )  ; last\n",
+        encoding="utf-8",
+    )
     plan = (("move", "a", "b"), ("stay",), ("lift", "crate-1"))
     assert read_plan(path) == plan
     write_plan(plan, path)
-    assert read_plan(path) == plan and path.read_text(encoding="utf-8").startswith("(move a b)\n(stay)\n")
+    assert read_plan(path) == plan and path.read_text(encoding="utf-8").startswith(
+        "(move a b)\n(stay)\n"
+    )
     path.write_text("(move a)\nmove b\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="line 2: 'move b'"):
         read_plan(path)
@@ -486,7 +601,9 @@ def test_unified_planning_validates_as_the_exact_model_does(files, plan, valid, 
     assert is_valid(read_model(domain), read_problem(problem, domain), plan) == valid
 
 
-@pytest.mark.skipif(not TRAJECTORIES.exists(), reason="the numeric trajectories are not beside this checkout")
+@pytest.mark.skipif(
+    not TRAJECTORIES.exists(), reason="the numeric trajectories are not beside this checkout"
+)
 @pytest.mark.parametrize("name", ["counters", "depots", "minecraft"])
 def test_recorded_plans_are_valid_and_broken_ones_are_not(name):
     domain = next((TRAJECTORIES / name).glob("*domain*.pddl"))
@@ -498,6 +615,12 @@ def test_recorded_plans_are_valid_and_broken_ones_are_not(name):
         read, plan = read_problem(problem, model.vocabulary), read_plan(file)
         assert is_valid(model, read, plan)
         broken = plan[: len(plan) // 2] + plan[len(plan) // 2 + 1 :]
-        assert is_valid(model, read, broken) == validate_with_unified_planning(domain, problem, broken).valid
+        assert (
+            is_valid(model, read, broken)
+            == validate_with_unified_planning(domain, problem, broken).valid
+        )
         rejected += not is_valid(model, read, broken)
-    assert rejected > 0 and validate_with_unified_planning(domain, tried[-1].with_suffix(".pddl"), plan).valid
+    assert (
+        rejected > 0
+        and validate_with_unified_planning(domain, tried[-1].with_suffix(".pddl"), plan).valid
+    )

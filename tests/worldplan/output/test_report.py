@@ -33,7 +33,9 @@ VOID = {"meta", "img", "br", "link"}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    made = create_run(tmp_path / "runs", "capacity", {"domain": "<script>alert(1)</script>", "arms": 20}, seed=3)
+    made = create_run(
+        tmp_path / "runs", "capacity", {"domain": "<script>alert(1)</script>", "arms": 20}, seed=3
+    )
     made.write_csv("summary.csv", SUMMARY)
     plots.policy_comparison(SUMMARY, 92.5, made.plots / "policy_comparison.png")
     plots.arm_states(np.zeros((4, 3), int), np.eye(3), made.plots / "arm_states.png")
@@ -60,7 +62,9 @@ def check_page(path: Path) -> str:
     page = Balanced()
     page.feed(text)
     assert page.open == []
-    assert not re.search(r"""(src|href)=["'](?!data:)""", text), "the page must load nothing from elsewhere"
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text), (
+        "the page must load nothing from elsewhere"
+    )
     return text
 
 
@@ -84,7 +88,9 @@ def test_one_run(run: Run) -> None:
 
 def test_several_runs_side_by_side(run: Run, tmp_path: Path) -> None:
     other = create_run(tmp_path / "runs", "path", {"arms": 40}, seed=4)
-    other.write_csv("summary.csv", pd.DataFrame({"policy": ["fluid", "whittle"], "mean": [12345.6, 7.0]}))
+    other.write_csv(
+        "summary.csv", pd.DataFrame({"policy": ["fluid", "whittle"], "mean": [12345.6, 7.0]})
+    )
     bare = create_run(tmp_path / "runs", "unfinished", {}, seed=5)
     path = write_report([run.path, other.path, bare.path])
     assert path == tmp_path / "runs" / "comparison.html"
@@ -124,28 +130,62 @@ def is_png(path: Path) -> bool:
 
 @pytest.mark.parametrize("bound", [None, 92.5])
 def test_plots_of_learning_and_comparison(tmp_path: Path, bound: float | None) -> None:
-    metrics = pd.DataFrame({"step": range(40), "train/loss": np.linspace(1, 0, 40), "val/reward": [np.nan, 1.0] * 20, "empty": np.nan})
+    metrics = pd.DataFrame(
+        {
+            "step": range(40),
+            "train/loss": np.linspace(1, 0, 40),
+            "val/reward": [np.nan, 1.0] * 20,
+            "empty": np.nan,
+        }
+    )
     assert is_png(plots.learning_curve(metrics, tmp_path / "a.png", bound=bound))
     assert is_png(plots.learning_curve(metrics[["step"]], tmp_path / "b.png", bound=bound))
     assert is_png(plots.policy_comparison(SUMMARY, bound, tmp_path / "c.png"))
-    assert is_png(plots.policy_comparison(SUMMARY[["policy", "mean", "low", "high"]].head(1), bound, tmp_path / "d.png"))
-    steps = pd.DataFrame({"policy": ["null", "null", "fluid", "fluid"], "step": [0, 1, 0, 1], "mean": [1.0, 2.0, 3.0, 4.0]})
+    assert is_png(
+        plots.policy_comparison(
+            SUMMARY[["policy", "mean", "low", "high"]].head(1), bound, tmp_path / "d.png"
+        )
+    )
+    steps = pd.DataFrame(
+        {
+            "policy": ["null", "null", "fluid", "fluid"],
+            "step": [0, 1, 0, 1],
+            "mean": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
     assert is_png(plots.step_rewards(steps, tmp_path / "e.png"))
 
 
 def test_plots_of_one_decision(tmp_path: Path) -> None:
-    rows = [{"arm": "Ann", "worker": "w10", "slot": "9:00", "cost": 2.0}, {"arm": "Bo", "worker": "w2", "slot": "10:00", "cost": 3.5}]
+    rows = [
+        {"arm": "Ann", "worker": "w10", "slot": "9:00", "cost": 2.0},
+        {"arm": "Bo", "worker": "w2", "slot": "10:00", "cost": 3.5},
+    ]
     assert is_png(plots.schedule_grid(rows, tmp_path / "a.png"))
     assert is_png(plots.schedule_grid([], tmp_path / "b.png", workers=["w1"], slots=["9:00"]))
     assert is_png(plots.schedule_grid([], tmp_path / "c.png"))
-    assert is_png(plots.worker_loads(rows, {"w2": 3.0, "w10": 4.0, "idle": 0.0}, tmp_path / "d.png"))
-    assert is_png(plots.arm_states(np.array([[0, 1], [1, 2]]), np.array([[1, 0]]), tmp_path / "e.png"))
+    assert is_png(
+        plots.worker_loads(rows, {"w2": 3.0, "w10": 4.0, "idle": 0.0}, tmp_path / "d.png")
+    )
+    assert is_png(
+        plots.arm_states(np.array([[0, 1], [1, 2]]), np.array([[1, 0]]), tmp_path / "e.png")
+    )
 
 
-@pytest.mark.parametrize("graph", [nx.path_graph(5), nx.path_graph(5, create_using=nx.DiGraph), nx.empty_graph(5), nx.path_graph(60)])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        nx.path_graph(5),
+        nx.path_graph(5, create_using=nx.DiGraph),
+        nx.empty_graph(5),
+        nx.path_graph(60),
+    ],
+)
 def test_route_maps(tmp_path: Path, graph: nx.Graph) -> None:
     assert is_png(plots.route_map(graph, [0, 1, 2, 1, 1], [0, 2], tmp_path / "a.png"))
-    assert is_png(plots.route_map(graph, [], [], tmp_path / "b.png", {node: (node, -node) for node in graph}))
+    assert is_png(
+        plots.route_map(graph, [], [], tmp_path / "b.png", {node: (node, -node) for node in graph})
+    )
 
 
 def test_labels_are_sorted_as_people_do() -> None:

@@ -1,4 +1,6 @@
-"""`worldplan actions evaluate`: k-fold cross validation of action-model learning, as a run folder with tables, plots and report."""
+"""`worldplan actions evaluate`: k-fold cross validation of action-model learning, as a run folder
+with tables, plots and report.
+"""
 
 from __future__ import annotations
 
@@ -62,18 +64,32 @@ def evaluate_command(options: Namespace) -> int:
         time_limit=options.time_limit,
         memory_limit=options.memory_limit,
     )
-    run = cross_validate(study, options.name, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh)
+    run = cross_validate(
+        study,
+        options.name,
+        root=options.runs,
+        jobs=options.jobs,
+        engine=options.engine,
+        fresh=options.fresh,
+    )
     table = run.read_csv("results.csv")
     assert table is not None
     if options.json:
-        print(json.dumps({"run": str(run.path), "results": json.loads(table.to_json(orient="records"))}, indent=2))  # noqa: T201
+        print(
+            json.dumps(
+                {"run": str(run.path), "results": json.loads(table.to_json(orient="records"))},
+                indent=2,
+            )
+        )
     else:
         _print(run, study, table)
     return 0
 
 
 def trajectory_files(sources: Sequence[Path]) -> list[Path]:
-    """The trajectories of files and folders by name, each of which must have its problem beside it. Raises DatasetError."""
+    """The trajectories of files and folders by name, each of which must have its problem beside it.
+    Raises DatasetError.
+    """
     files: list[Path] = []
     for source in sources:
         found = sorted(source.glob("*.trajectory")) if source.is_dir() else [source]
@@ -82,7 +98,9 @@ def trajectory_files(sources: Sequence[Path]) -> list[Path]:
         files += found
     for file in files:
         if not file.is_file() or not file.with_suffix(".pddl").is_file():
-            raise DatasetError(f"{file if not file.is_file() else file.with_suffix('.pddl')}: no such file; a trajectory needs its problem beside it")
+            raise DatasetError(
+                f"{file if not file.is_file() else file.with_suffix('.pddl')}: no such file; a trajectory needs its problem beside it"
+            )
     return [file.resolve() for file in files]
 
 
@@ -92,79 +110,139 @@ def _counts(text: str, most: int) -> tuple[int, ...]:
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise ConfigError(f"--counts {text}: write numbers of trajectories such as 1,5,10") from None
+        raise ConfigError(
+            f"--counts {text}: write numbers of trajectories such as 1,5,10"
+        ) from None
 
 
-def cross_validate(study: CrossValidation, name: str, *, root: str | Path = "runs", jobs: int = 0, engine: str = "local", fresh: bool = False) -> Run:
+def cross_validate(
+    study: CrossValidation,
+    name: str,
+    *,
+    root: str | Path = "runs",
+    jobs: int = 0,
+    engine: str = "local",
+    fresh: bool = False,
+) -> Run:
     """Run, or continue, a cross validation; returns its finished run folder."""
     if engine == "ray":
         require_ray()
     true_model(study.domain)  # raise for a wrong domain before anything is written
     run = continue_or_create(root, name, study.to_dict(), study.seed, fresh=fresh)
     todo = jobs_of(run.path.resolve(), study)
-    run_waiting(run_job, todo, lambda job: job.file().exists(), lambda job: f"fold {job.fold}, {job.count} trajectories", jobs, engine)
+    run_waiting(
+        run_job,
+        todo,
+        lambda job: job.file().exists(),
+        lambda job: f"fold {job.fold}, {job.count} trajectories",
+        jobs,
+        engine,
+    )
     for kind, file in (("actions", "actions.csv"), ("problems", "problems.csv"), ("", METRICS)):
-        run.write_csv(file, pd.concat([pd.read_csv(job.file(kind)) for job in todo], ignore_index=True))
+        run.write_csv(
+            file, pd.concat([pd.read_csv(job.file(kind)) for job in todo], ignore_index=True)
+        )
     metrics = run.read_csv(METRICS)
     assert metrics is not None
     results = summarise(metrics)
     run.write_csv("results.csv", results)
     _plot(results, run.plots / "learning_curve.png")
-    run.write_text("notes.txt", "Means over folds with their 95 % interval. 'mean return' below is the share of held-out problems solved.\n")
-    run.write_csv(SUMMARY, _for_report(results))  # last but the report: its presence says that the figures are complete
+    run.write_text(
+        "notes.txt",
+        "Means over folds with their 95 % interval. 'mean return' below is the share of held-out problems solved.\n",
+    )
+    run.write_csv(
+        SUMMARY, _for_report(results)
+    )  # last but the report: its presence says that the figures are complete
     write_report([run.path])
     return run
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
-    """A row per number of trajectories: mean, low and high of every measure over folds (NaN: nothing to measure), and counts."""
+    """A row per number of trajectories: mean, low and high of every measure over folds (NaN:
+    nothing to measure), and counts.
+    """
     rows = []
     for count, part in metrics.groupby("count"):
         row: dict[str, float] = {"count": int(str(count))}
         for measure in MEASURES:
             values = part[measure].dropna().to_numpy()
-            figures = bootstrap(values) if len(values) else dict.fromkeys(("mean", "low", "high"), float("nan"))
+            figures = (
+                bootstrap(values)
+                if len(values)
+                else dict.fromkeys(("mean", "low", "high"), float("nan"))
+            )
             row |= {f"{measure}_{name}": figure for name, figure in figures.items()}
-        row |= {name: int(part[name].sum()) for name in ("problems", "false_plans", "disagreements", *STATUSES)}
+        row |= {
+            name: int(part[name].sum())
+            for name in ("problems", "false_plans", "disagreements", *STATUSES)
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _for_report(results: pd.DataFrame) -> pd.DataFrame:
-    """The summary in the report's columns: what is compared is the share of held-out problems solved."""
+    """The summary in the report's columns: what is compared is the share of held-out problems
+    solved.
+    """
     rows = []
     for row in results.to_dict("records"):
-        figures = [f"{heading} {_figure(name, row[f'{name}_mean'])}{' %' if name in SHARES else ''}" for name, heading in MEASURES.items()]
+        figures = [
+            f"{heading} {_figure(name, row[f'{name}_mean'])}{' %' if name in SHARES else ''}"
+            for name, heading in MEASURES.items()
+        ]
         rows.append(
-            {"policy": f"learned from {row['count']}", "mean": row["solved_mean"], "low": row["solved_low"], "high": row["solved_high"],
-             "episodes": row["problems"], "note": ", ".join(figures)}
-        )  # fmt: skip
+            {
+                "policy": f"learned from {row['count']}",
+                "mean": row["solved_mean"],
+                "low": row["solved_low"],
+                "high": row["solved_high"],
+                "episodes": row["problems"],
+                "note": ", ".join(figures),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
-    table = Table(title=f"mean and 95 % interval over {study.folds} folds, by trajectories learned from")
+    table = Table(
+        title=f"mean and 95 % interval over {study.folds} folds, by trajectories learned from"
+    )
     table.add_column("", no_wrap=True)
     rows = results.to_dict("records")
     for row in rows:
         table.add_column(str(row["count"]), justify="right")
     for measure, heading in MEASURES.items():
-        table.add_row(f"{heading}, %" if measure in SHARES else heading, *(_cell(row, measure) for row in rows))
+        table.add_row(
+            f"{heading}, %" if measure in SHARES else heading,
+            *(_cell(row, measure) for row in rows),
+        )
     for status in STATUSES:
         if results[status].any():
-            table.add_row(f"problems: {status.replace('_', ' ')}", *(str(row[status]) for row in rows))
+            table.add_row(
+                f"problems: {status.replace('_', ' ')}", *(str(row[status]) for row in rows)
+            )
     table.add_row("problems: false plans", *(str(row["false_plans"]) for row in rows))
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(table)
     if disagreements := results["disagreements"].sum():
-        console.print(f"{disagreements} plans are valid for one of the two validators only and count as false: see problems.csv", soft_wrap=True)
+        console.print(
+            f"{disagreements} plans are valid for one of the two validators only and count as false: see problems.csv",
+            soft_wrap=True,
+        )
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)
 
 
 def _cell(row: Mapping[Hashable, float], measure: str) -> str:
     """Mean, and the interval in a second line."""
-    mean, low, high = (_figure(measure, row[f"{measure}_{name}"]) for name in ("mean", "low", "high"))
-    return mean if row[f"{measure}_low"] == row[f"{measure}_high"] or mean == "-" else f"{mean}\n{low}..{high}"
+    mean, low, high = (
+        _figure(measure, row[f"{measure}_{name}"]) for name in ("mean", "low", "high")
+    )
+    return (
+        mean
+        if row[f"{measure}_low"] == row[f"{measure}_high"] or mean == "-"
+        else f"{mean}\n{low}..{high}"
+    )
 
 
 def _figure(measure: str, value: float) -> str:
@@ -186,8 +264,22 @@ def _plot(results: pd.DataFrame, path: Path) -> Path:
         axes = figure.add_subplot(2, 2, number)
         for measure, colour in zip(measures, COLOURS, strict=False):
             label = measure.rpartition("_")[2]
-            axes.plot(results["count"], results[f"{measure}_mean"], color=colour, marker="o", markersize=3.5, label=label)
-            axes.fill_between(results["count"], results[f"{measure}_low"], results[f"{measure}_high"], color=colour, alpha=0.18, linewidth=0)
+            axes.plot(
+                results["count"],
+                results[f"{measure}_mean"],
+                color=colour,
+                marker="o",
+                markersize=3.5,
+                label=label,
+            )
+            axes.fill_between(
+                results["count"],
+                results[f"{measure}_low"],
+                results[f"{measure}_high"],
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+            )
         axes.set_xscale("log")
         axes.set_xticks(results["count"])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

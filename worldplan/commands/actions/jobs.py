@@ -1,4 +1,6 @@
-"""The independent pieces of an action-model evaluation: one job per fold and number of trajectories, each leaving its result whole or not at all."""
+"""The independent pieces of an action-model evaluation: one job per fold and number of
+trajectories, each leaving its result whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +65,27 @@ class CrossValidation:
     memory_limit: int
 
     def __post_init__(self) -> None:
-        for name, least in (("folds", 2), ("problems", 0), ("walk_steps", 0), ("time_limit", 0.001), ("memory_limit", 1), ("seed", 0)):
+        for name, least in (
+            ("folds", 2),
+            ("problems", 0),
+            ("walk_steps", 0),
+            ("time_limit", 0.001),
+            ("memory_limit", 1),
+            ("seed", 0),
+        ):
             if not getattr(self, name) >= least:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least {least}")
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least {least}"
+                )
         if len(self.files) < self.folds:
-            raise ConfigError(f"--folds {self.folds}: there are {len(self.files)} trajectories only")
+            raise ConfigError(
+                f"--folds {self.folds}: there are {len(self.files)} trajectories only"
+            )
         most = self.most(len(self.files), self.folds)
         if not self.counts or min(self.counts) < 1 or max(self.counts) > most:
-            raise ConfigError(f"--counts {','.join(map(str, self.counts)) or 'none'}: each fold leaves {most} trajectories to learn from")
+            raise ConfigError(
+                f"--counts {','.join(map(str, self.counts)) or 'none'}: each fold leaves {most} trajectories to learn from"
+            )
 
     @staticmethod
     def most(files: int, folds: int) -> int:
@@ -101,12 +116,16 @@ class Job:
 
     def file(self, kind: str = "") -> Path:
         """A result file; the one without a kind is written last and says that the job is done."""
-        return self.folder / "jobs" / f"fold{self.fold}-{self.count}{f'-{kind}' if kind else ''}.csv"
+        return (
+            self.folder / "jobs" / f"fold{self.fold}-{self.count}{f'-{kind}' if kind else ''}.csv"
+        )
 
 
 def jobs_of(folder: Path, study: CrossValidation) -> list[Job]:
     """All jobs of a run, those of a fold together."""
-    return [Job(folder, study, fold, count) for fold in range(study.folds) for count in study.counts]
+    return [
+        Job(folder, study, fold, count) for fold in range(study.folds) for count in study.counts
+    ]
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,9 @@ class HeldOut:
     """What a fold is tested on."""
 
     examples: list[Example]
-    problems: list[tuple[Path, NumericProblem, tuple[Ground, ...]]]  # file, problem, the expert's plan
+    problems: list[
+        tuple[Path, NumericProblem, tuple[Ground, ...]]
+    ]  # file, problem, the expert's plan
 
 
 @lru_cache(maxsize=1)
@@ -142,9 +163,15 @@ def held_out(study: CrossValidation, fold: int) -> HeldOut:
             break
         problem_file = file.with_suffix(".pddl")
         problem = read_problem(problem_file, true.vocabulary)
-        expert = tuple(call for call, done in zip(trajectory.calls, trajectory.succeeded, strict=True) if done is not False)
+        expert = tuple(
+            call
+            for call, done in zip(trajectory.calls, trajectory.succeeded, strict=True)
+            if done is not False
+        )
         problems.append((problem_file, problem, expert))
-        examples += random_walk(true, problem, study.walk_steps, np.random.default_rng([study.seed, fold, number]))
+        examples += random_walk(
+            true, problem, study.walk_steps, np.random.default_rng([study.seed, fold, number])
+        )
     return HeldOut(examples, problems)
 
 
@@ -161,7 +188,9 @@ def run_job(job: Job) -> Job:
     used = sum(report.observations.values())
     preconditions = precondition_agreement(true, learned, test.examples)
     effects = effect_agreement(true, learned, test.examples)
-    actions = [_action_row(name, report, preconditions[name], effects[name]) for name in true.actions]
+    actions = [
+        _action_row(name, report, preconditions[name], effects[name]) for name in true.actions
+    ]
     plans = pd.DataFrame([_plan_row(study, true, learned, *entry) for entry in test.problems])
     pooled = sum(effects.values(), Agreement())
     row = {
@@ -180,7 +209,9 @@ def run_job(job: Job) -> Job:
         "problems": len(plans),
         "solved": plans["solved"].mean(),
         "false_plans": int(plans["false_plan"].sum()),
-        "false_plan_ratio": plans["false_plan"].sum() / found if (found := int(plans["found"].sum())) else float("nan"),
+        "false_plan_ratio": plans["false_plan"].sum() / found
+        if (found := int(plans["found"].sum()))
+        else float("nan"),
         "disagreements": int((~plans["validators_agree"]).sum()),
         "expert_accepted": plans["expert_accepted"].mean(),
         "length_ratio": plans.loc[plans["solved"], "length_ratio"].mean(),
@@ -193,22 +224,49 @@ def run_job(job: Job) -> Job:
     return job
 
 
-def _action_row(name: str, report: LearningReport, precondition: Agreement, effect: Agreement) -> dict[str, Any]:
-    figures = {f"{kind}_{field}": getattr(one, field) for kind, one in (("precondition", precondition), ("effect", effect)) for field in FIELDS}
-    return {"action": name, "observations": report.observations[name], **figures, "excluded": report.excluded.get(name, "")}
+def _action_row(
+    name: str, report: LearningReport, precondition: Agreement, effect: Agreement
+) -> dict[str, Any]:
+    figures = {
+        f"{kind}_{field}": getattr(one, field)
+        for kind, one in (("precondition", precondition), ("effect", effect))
+        for field in FIELDS
+    }
+    return {
+        "action": name,
+        "observations": report.observations[name],
+        **figures,
+        "excluded": report.excluded.get(name, ""),
+    }
 
 
 FIELDS = ("both", "learned_only", "true_only")
 
 
 def _plan_row(
-    study: CrossValidation, true: NumericModel, learned: NumericModel, file: Path, problem: NumericProblem, expert: Sequence[Ground]
+    study: CrossValidation,
+    true: NumericModel,
+    learned: NumericModel,
+    file: Path,
+    problem: NumericProblem,
+    expert: Sequence[Ground],
 ) -> dict[str, Any]:
-    """One problem: planned for in the learned model; judged in the true one by our simulator and by unified-planning's validator."""
-    result = solve(learned, problem, study.planner, time_limit=study.time_limit, memory_limit_mb=study.memory_limit)
+    """One problem: planned for in the learned model; judged in the true one by our simulator and by
+    unified-planning's validator.
+    """
+    result = solve(
+        learned,
+        problem,
+        study.planner,
+        time_limit=study.time_limit,
+        memory_limit_mb=study.memory_limit,
+    )
     found = result.plan is not None
     valid = result.plan is not None and is_valid(true, problem, result.plan)
-    confirmed = result.plan is not None and validate_with_unified_planning(study.domain, file, result.plan).valid
+    confirmed = (
+        result.plan is not None
+        and validate_with_unified_planning(study.domain, file, result.plan).valid
+    )
     return {
         "problem": file.stem,
         "status": result.status,
@@ -218,7 +276,9 @@ def _plan_row(
         "validators_agree": valid == confirmed,
         "length": len(result.plan) if result.plan is not None else float("nan"),
         "expert_length": len(expert),
-        "length_ratio": len(result.plan) / len(expert) if result.plan is not None and expert and is_valid(true, problem, expert) else float("nan"),
+        "length_ratio": len(result.plan) / len(expert)
+        if result.plan is not None and expert and is_valid(true, problem, expert)
+        else float("nan"),
         "expert_accepted": is_valid(learned, problem, expert),
         "seconds": result.seconds,
         "expanded": result.expanded,

@@ -1,4 +1,6 @@
-"""`worldplan actions learn`: trajectories in, an exact model or a PDDL domain out, and what became of every action."""
+"""`worldplan actions learn`: trajectories in, an exact model or a PDDL domain out, and what became
+of every action.
+"""
 
 from __future__ import annotations
 
@@ -30,44 +32,67 @@ from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
 def learn_command(options: Namespace) -> int:
     """Learn, write the model, and print what became of each action."""
     if options.output.suffix not in (".json", ".pddl"):
-        raise ConfigError(f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other planners)")
+        raise ConfigError(
+            f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other planners)"
+        )
     if options.budget is not None and (options.output.suffix != ".pddl" or options.budget < 1):
-        raise ConfigError(f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only")
+        raise ConfigError(
+            f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only"
+        )
     vocabulary = read_vocabulary(options.domain)
-    declarations, default = read_declarations(options.declare) if options.declare else ({}, Declaration())
+    declarations, default = (
+        read_declarations(options.declare) if options.declare else ({}, Declaration())
+    )
     for name in declarations:
         if name not in vocabulary.actions:
-            raise ConfigError(f"{options.declare}: '{name}' is not an action of {options.domain}; it has {', '.join(vocabulary.actions)}")
+            raise ConfigError(
+                f"{options.declare}: '{name}' is not an action of {options.domain}; it has {', '.join(vocabulary.actions)}"
+            )
     with naming(str(options.declare or "")):
         learner = ActionModelLearner(vocabulary, declarations, default)
     count = _observe(learner, options.trajectories)
     model = learner.model()
     report: LearningReport = model.detail["report"]
     if not model.actions:
-        raise DatasetError(f"no action could be learned from {count} trajectories: {'; '.join(f'{k}: {v}' for k, v in report.excluded.items())}")
+        raise DatasetError(
+            f"no action could be learned from {count} trajectories: {'; '.join(f'{k}: {v}' for k, v in report.excluded.items())}"
+        )
     entries = {name: _entry(model, name) for name in vocabulary.actions}
     if options.output.suffix == ".json":
         save_model(model, options.output)
     else:
         _export(model, options.output, options.budget or FACET_BUDGET, entries)
     if options.json:
-        print(json.dumps({"model": str(options.output), "trajectories": count, "actions": entries}, indent=2))  # noqa: T201
+        print(
+            json.dumps(
+                {"model": str(options.output), "trajectories": count, "actions": entries}, indent=2
+            )
+        )
     else:
         _print(options.output, count, entries)
     if unseen := [name for name in vocabulary.actions if not report.observations[name]]:
-        print(f"worldplan: warning: never observed, so not in the model: {', '.join(unseen)}", file=sys.stderr)  # noqa: T201
+        print(
+            f"worldplan: warning: never observed, so not in the model: {', '.join(unseen)}",
+            file=sys.stderr,
+        )
     return 0
 
 
 def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
-    """Declarations per action, and the default, from `default: {...}` and `actions: {name: {...}}`. Raises ConfigError."""
+    """Declarations per action, and the default, from `default: {...}` and `actions: {name: {...}}`.
+    Raises ConfigError.
+    """
     config = read_config(path)
     if unknown := sorted(str(key) for key in config if key not in ("default", "actions")):
         raise ConfigError(f"{path}: '{unknown[0]}' is unknown: give 'default' and 'actions'")
     actions = config.get("actions") or {}
     if not isinstance(actions, dict):
-        raise ConfigError(f"{path}: 'actions' must map each action's name to what is declared about it")
-    named = {str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()}
+        raise ConfigError(
+            f"{path}: 'actions' must map each action's name to what is declared about it"
+        )
+    named = {
+        str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()
+    }
     return named, _declaration(path, "default", config.get("default") or {})
 
 
@@ -75,7 +100,9 @@ def _declaration(path: Path, name: str, values: Any) -> Declaration:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
     with naming(f"{path}: {name}"):
-        _declaration_parser().parse_object(values)  # types and names; the class itself checks the rest
+        _declaration_parser().parse_object(
+            values
+        )  # types and names; the class itself checks the rest
         return Declaration.from_dict(values)
 
 
@@ -92,7 +119,12 @@ def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
     """Take in every file under a progress bar; returns the number of trajectories."""
     files = trajectory_files(sources)
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     count = 0
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         for file in bar.track(files, description="files"):
@@ -119,14 +151,26 @@ def _entry(model: NumericModel, name: str) -> dict[str, Any]:
 
 def _points(action: NumericAction) -> int:
     """Different points that span an action's regions, the largest of them."""
-    return max((len(region.shape.points) for region in action.regions if isinstance(region.shape, (Polyhedron, SeenPoints))), default=0)
+    return max(
+        (
+            len(region.shape.points)
+            for region in action.regions
+            if isinstance(region.shape, (Polyhedron, SeenPoints))
+        ),
+        default=0,
+    )
 
 
-def _export(model: NumericModel, path: Path, budget: int, entries: Mapping[str, dict[str, Any]]) -> None:
+def _export(
+    model: NumericModel, path: Path, budget: int, entries: Mapping[str, dict[str, Any]]
+) -> None:
     domain = domain_text(model, facet_budget=budget)
     write_text(path, domain.text)
     for name, action in model.actions.items():
-        entries[name] |= {"exact": name not in domain.narrowed, "half_spaces": _half_spaces(action, budget)}
+        entries[name] |= {
+            "exact": name not in domain.narrowed,
+            "half_spaces": _half_spaces(action, budget),
+        }
 
 
 def _half_spaces(action: NumericAction, budget: int) -> int:
@@ -142,16 +186,32 @@ def _half_spaces(action: NumericAction, budget: int) -> int:
 def _print(path: Path, count: int, entries: Mapping[str, Mapping[str, Any]]) -> None:
     exported = path.suffix == ".pddl"
     table = Table(title=f"{count} trajectories")
-    for column in ("action", "observations", "points", *(["half-spaces", "region"] if exported else []), "note"):
-        table.add_column(column, justify="right" if column in ("observations", "points", "half-spaces") else "left")
+    for column in (
+        "action",
+        "observations",
+        "points",
+        *(["half-spaces", "region"] if exported else []),
+        "note",
+    ):
+        table.add_column(
+            column,
+            justify="right" if column in ("observations", "points", "half-spaces") else "left",
+        )
     for name, entry in entries.items():
         cells = [name, str(entry["observations"]), str(entry["points"]) if entry["learned"] else ""]
         if exported:
-            cells += [str(entry["half_spaces"]), "exact" if entry["exact"] else "inner approximation"] if entry["learned"] else ["", ""]
+            cells += (
+                [str(entry["half_spaces"]), "exact" if entry["exact"] else "inner approximation"]
+                if entry["learned"]
+                else ["", ""]
+            )
         table.add_row(*cells, _note(entry))
     console = Console(markup=False, highlight=False)
     console.print(table)
-    console.print(f"{sum(entry['learned'] for entry in entries.values())} of {len(entries)} actions learned, written to {path}", soft_wrap=True)
+    console.print(
+        f"{sum(entry['learned'] for entry in entries.values())} of {len(entries)} actions learned, written to {path}",
+        soft_wrap=True,
+    )
 
 
 def _note(entry: Mapping[str, Any]) -> str:

@@ -31,22 +31,40 @@ _MEANING = {
 
 
 def solve_command(options: Namespace) -> int:
-    """Plan and print; 0 with a plan, 1 without. ENHSP gets a .pddl as it is, also with what the exact models have no place for."""
+    """Plan and print; 0 with a plan, 1 without. ENHSP gets a .pddl as it is, also with what the
+    exact models have no place for.
+    """
     if options.time_limit <= 0 or options.memory_limit < 1:
-        raise ConfigError(f"--time-limit {options.time_limit:g}, --memory-limit {options.memory_limit}: give seconds above 0 and at least 1 MB")
+        raise ConfigError(
+            f"--time-limit {options.time_limit:g}, --memory-limit {options.memory_limit}: give seconds above 0 and at least 1 MB"
+        )
     report: LearningReport | None = None
     if options.planner == "enhsp" and options.model.suffix != ".json":
-        result = solve_files(options.model, options.problem, time_limit=options.time_limit, memory_limit_mb=options.memory_limit)
+        result = solve_files(
+            options.model,
+            options.problem,
+            time_limit=options.time_limit,
+            memory_limit_mb=options.memory_limit,
+        )
     else:
         model = read_any_model(options.model)
         problem = read_problem(options.problem, model.vocabulary)
         report = model.detail.get("report")
-        result = solve(model, problem, options.planner, time_limit=options.time_limit, memory_limit_mb=options.memory_limit)
+        result = solve(
+            model,
+            problem,
+            options.planner,
+            time_limit=options.time_limit,
+            memory_limit_mb=options.memory_limit,
+        )
     lines = _describe(result, options, report)
     if options.json:
-        print(json.dumps(_document(result, lines, learned=report is not None), indent=2))  # noqa: T201
+        print(json.dumps(_document(result, lines, learned=report is not None), indent=2))
     else:
-        for line in [*(f"({' '.join(step)})" for step in result.plan or ()), *(f"; {line}" for line in lines)]:
+        for line in [
+            *(f"({' '.join(step)})" for step in result.plan or ()),
+            *(f"; {line}" for line in lines),
+        ]:
             Console(markup=False, highlight=False).print(line, soft_wrap=True)
     if result.plan is not None and options.output is not None:
         write_plan(result.plan, options.output)
@@ -54,7 +72,9 @@ def solve_command(options: Namespace) -> int:
 
 
 def validate_command(options: Namespace) -> int:
-    """Carry a plan out exactly and print what is wrong with it, if anything; 0 if it works, 1 if not."""
+    """Carry a plan out exactly and print what is wrong with it, if anything; 0 if it works, 1 if
+    not.
+    """
     model = read_any_model(options.model)
     problem = read_problem(options.problem, model.vocabulary)
     plan = read_plan(options.plan)
@@ -64,11 +84,15 @@ def validate_command(options: Namespace) -> int:
         verdicts["unified-planning"] = None if other.valid else other.reason or "not valid"
     valid = all(fault is None for fault in verdicts.values())
     if options.json:
-        print(json.dumps({"valid": valid, "steps": len(plan), "faults": verdicts}, indent=2))  # noqa: T201
+        print(json.dumps({"valid": valid, "steps": len(plan), "faults": verdicts}, indent=2))
     else:
         console = Console(markup=False, highlight=False)
         for name, fault in verdicts.items():
-            verdict = f"valid, {len(plan)} steps reach the goal" if fault is None else f"not valid: {fault}"
+            verdict = (
+                f"valid, {len(plan)} steps reach the goal"
+                if fault is None
+                else f"not valid: {fault}"
+            )
             console.print(f"{name}: {verdict}", soft_wrap=True)
     return 0 if valid else 1
 
@@ -80,17 +104,27 @@ def read_any_model(path: Path) -> NumericModel:
 
 def _describe(result: PlanResult, options: Namespace, report: LearningReport | None) -> list[str]:
     """The answer in words."""
-    meaning = _MEANING[result.status].format(time_limit=options.time_limit, memory_limit=options.memory_limit)
-    head = f"NO PLAN: {meaning}" if result.plan is None else f"{len(result.plan)} actions, {result.status}: {meaning}"
+    meaning = _MEANING[result.status].format(
+        time_limit=options.time_limit, memory_limit=options.memory_limit
+    )
+    head = (
+        f"NO PLAN: {meaning}"
+        if result.plan is None
+        else f"{len(result.plan)} actions, {result.status}: {meaning}"
+    )
     lines = [f"{head} ({result.planner}, {result.seconds:.2f} s)"]
     if result.plan is not None and options.output is not None:
         lines.append(f"written to {options.output}")
     if result.plan is None and "reason" in result.detail:
         lines.append(str(result.detail["reason"]))
     if result.status == "unsolvable" and report is not None:
-        lines.append("a learned model allows only what its data show, so the world may have a plan all the same: learn from more, or declare more")
+        lines.append(
+            "a learned model allows only what its data show, so the world may have a plan all the same: learn from more, or declare more"
+        )
         if report.excluded:
-            lines.append(f"not in the model: {'; '.join(f'{name} ({reason})' for name, reason in report.excluded.items())}")
+            lines.append(
+                f"not in the model: {'; '.join(f'{name} ({reason})' for name, reason in report.excluded.items())}"
+            )
     elif result.status == "unsolvable":
         lines.append("if the domain was learned, the world may have a plan all the same")
     return lines

@@ -1,4 +1,6 @@
-"""The independent pieces of a bandit run: one job per (policy, seed), each leaving its result file whole or not at all."""
+"""The independent pieces of a bandit run: one job per (policy, seed), each leaving its result file
+whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.baselines import IterativeMyopicPolicy, MyopicPolicy, NullPolicy, RandomPolicy, SamplingPolicy
+from worldplan.planners.bandits.baselines import (
+    IterativeMyopicPolicy,
+    MyopicPolicy,
+    NullPolicy,
+    RandomPolicy,
+    SamplingPolicy,
+)
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, SequoiaSettings, load_network
@@ -27,7 +35,14 @@ from worldplan.world_models.arms.programme import Built, build
 
 BOUND = "bound"
 LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
-_COST = ("sequoia_paper", "repaired_dqn", "sequoia", "iterative_dqn", "fluid", BOUND)  # longest jobs first
+_COST = (
+    "sequoia_paper",
+    "repaired_dqn",
+    "sequoia",
+    "iterative_dqn",
+    "fluid",
+    BOUND,
+)  # longest jobs first
 
 
 @dataclass(frozen=True)
@@ -51,8 +66,15 @@ class Job:
 
 def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
     """All jobs of a run, the long ones first."""
-    policies = sorted([*scenario.policy_list(), BOUND], key=lambda policy: _COST.index(policy) if policy in _COST else len(_COST))
-    return [Job(folder, scenario, base, policy, seed) for policy in policies for seed in scenario.seed_list()]
+    policies = sorted(
+        [*scenario.policy_list(), BOUND],
+        key=lambda policy: _COST.index(policy) if policy in _COST else len(_COST),
+    )
+    return [
+        Job(folder, scenario, base, policy, seed)
+        for policy in policies
+        for seed in scenario.seed_list()
+    ]
 
 
 def run_job(job: Job) -> Job:
@@ -79,12 +101,21 @@ def _bound(job: Job, built: Built) -> None:
             known[key] = bound.from_state(state)
         values.append(known[key])
     seconds = (time.process_time() - began) / len(values)
-    write_csv(job.result, pd.DataFrame({"episode": np.arange(len(values)), "return": values, "decision_seconds": seconds}))
+    write_csv(
+        job.result,
+        pd.DataFrame(
+            {"episode": np.arange(len(values)), "return": values, "decision_seconds": seconds}
+        ),
+    )
 
 
 def _by_prices(instance: BanditInstance) -> bool:
     """Whether one linear program would be too large and prices serve instead."""
-    return isinstance(instance.actions, Budget) and instance.dynamics.effect is None and instance.dynamics.arms > LARGE
+    return (
+        isinstance(instance.actions, Budget)
+        and instance.dynamics.effect is None
+        and instance.dynamics.arms > LARGE
+    )
 
 
 def make_bound(built: Built, settings: SolverSettings) -> FluidBound | LagrangianBound:
@@ -96,8 +127,15 @@ def make_bound(built: Built, settings: SolverSettings) -> FluidBound | Lagrangia
 
 def _evaluate(job: Job, built: Built) -> None:
     planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
-    result = evaluate(planner, BanditVectorEnv(built.instance, job.scenario.episodes), job.scenario.episodes, job.seed)
-    table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(names="episode")
+    result = evaluate(
+        planner,
+        BanditVectorEnv(built.instance, job.scenario.episodes),
+        job.scenario.episodes,
+        job.seed,
+    )
+    table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(
+        names="episode"
+    )
     table["note"] = "; ".join(getattr(planner, "notes", []))
     rewards = result.step_reward
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
@@ -110,14 +148,20 @@ def training_folder(job: Job) -> Path:
     return job.folder / "checkpoints" / f"{job.policy}-seed{job.seed}"
 
 
-def make_planner(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None) -> Planner:
-    """The planner that a policy name stands for; learned ones are trained into `folder` first (or continued there)."""
+def make_planner(
+    policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None
+) -> Planner:
+    """The planner that a policy name stands for; learned ones are trained into `folder` first (or
+    continued there).
+    """
     instance, models, solver = built.instance, built.models, scenario.solver
     dynamics = list(models) if models else None
     simple: dict[str, Callable[[], Any]] = {
         "null": lambda: NullPolicy(instance),
         "random": lambda: RandomPolicy(instance, seed=seed),
-        "sampling": lambda: SamplingPolicy(instance, dynamics=dynamics, samples=scenario.samples, seed=seed),
+        "sampling": lambda: SamplingPolicy(
+            instance, dynamics=dynamics, samples=scenario.samples, seed=seed
+        ),
         "myopic": lambda: MyopicPolicy(instance, dynamics=dynamics, settings=solver),
         "iterative_myopic": lambda: IterativeMyopicPolicy(instance, dynamics=dynamics),
         "whittle": lambda: WhittlePolicy(instance, dynamics=dynamics, settings=solver),
@@ -135,14 +179,20 @@ def _fluid(built: Built, scenario: Scenario) -> Planner:
     return FluidPlanner(built.instance, scenario.fluid_window, dynamics, scenario.solver)
 
 
-def _learned(policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None) -> Planner:
-    from worldplan.planners.bandits.sequoia.fit import fit_sequoia  # Lightning takes seconds to import
+def _learned(
+    policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None
+) -> Planner:
+    from worldplan.planners.bandits.sequoia.fit import (
+        fit_sequoia,
+    )  # Lightning takes seconds to import
     from worldplan.planners.bandits.sequoia.training import greedy_planner
 
     if scenario.checkpoint is not None and policy == "sequoia":
         return SequoiaPlanner.load(scenario.checkpoint, built.instance, scenario.solver)
     if folder is None:
-        raise ConfigError(f"policy '{policy}' must be trained: run the scenario first and give its checkpoint (--checkpoint RUN), or choose fluid")
+        raise ConfigError(
+            f"policy '{policy}' must be trained: run the scenario first and give its checkpoint (--checkpoint RUN), or choose fluid"
+        )
     settings = {
         "sequoia": scenario.sequoia,
         "sequoia_paper": SequoiaSettings.paper(),

@@ -1,4 +1,6 @@
-"""What a finished bandit run leaves behind: tables, plots, one episode told in full, and the report."""
+"""What a finished bandit run leaves behind: tables, plots, one episode told in full, and the
+report.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,19 @@ from worldplan.planners.base import Planner
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Built, build
 
-_SHOWN = ("sequoia", "fluid", "sequoia_paper", "whittle", "repaired_dqn", "iterative_dqn", "myopic", "iterative_myopic", "sampling", "random", "null")
+_SHOWN = (
+    "sequoia",
+    "fluid",
+    "sequoia_paper",
+    "whittle",
+    "repaired_dqn",
+    "iterative_dqn",
+    "myopic",
+    "iterative_myopic",
+    "sampling",
+    "random",
+    "null",
+)
 
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:
@@ -37,7 +51,11 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)
         for policy, part in metrics.groupby("policy"):
-            curve = part.drop(columns=["policy", "seed", "member"]).groupby("step", as_index=False).mean()
+            curve = (
+                part.drop(columns=["policy", "seed", "member"])
+                .groupby("step", as_index=False)
+                .mean()
+            )
             plots.learning_curve(curve, run.plots / f"learning_curve_{policy}.png", bound)
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.png")
     plots.step_rewards(per_step, run.plots / "step_rewards.png")
@@ -60,23 +78,34 @@ def _metrics(folder: Path, scenario: Scenario) -> pd.DataFrame | None:
     tables = []
     for policy in scenario.policy_list():
         for seed in scenario.seed_list():
-            for path in sorted((folder / "checkpoints" / f"{policy}-seed{seed}").rglob("metrics.csv")):
-                tables.append(pd.read_csv(path).assign(policy=policy, seed=seed, member=path.parent.name))
+            for path in sorted(
+                (folder / "checkpoints" / f"{policy}-seed{seed}").rglob("metrics.csv")
+            ):
+                tables.append(
+                    pd.read_csv(path).assign(policy=policy, seed=seed, member=path.parent.name)
+                )
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
-    """Play the first episode once more with the best-informed policy: states, pulls, and how the first action is carried out."""
+    """Play the first episode once more with the best-informed policy: states, pulls, and how the
+    first action is carried out.
+    """
     policy = next(name for name in _SHOWN if name in scenario.policy_list())
     seed = scenario.seed_list()[0]
     built = build(scenario.programme, base, scenario.programme.seed + seed)
-    planner = make_planner(policy, built, scenario, seed, training_folder(Job(run.path, scenario, base, policy, seed)))
+    planner = make_planner(
+        policy, built, scenario, seed, training_folder(Job(run.path, scenario, base, policy, seed))
+    )
     planner.reset(seed=seed)
     states, actions = play(planner, built, seed)
     pulls = built.instance.dynamics.level(actions) > 0
     plots.arm_states(states, pulls, run.plots / f"episode_{policy}.png")
     draw_action(built.instance.actions, actions[0], run.plots)
-    run.write_json("episode.json", {"policy": policy, "seed": seed, "states": states, "actions": actions.astype(int)})
+    run.write_json(
+        "episode.json",
+        {"policy": policy, "seed": seed, "states": states, "actions": actions.astype(int)},
+    )
 
 
 def play(planner: Planner, built: Built, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,10 +128,18 @@ def draw_action(actions: Any, action: np.ndarray, folder: Path) -> Path | None:
     if isinstance(actions, Capacity):
         names = actions.worker_names or range(len(np.asarray(actions.capacities)))
         capacities = dict(zip(names, np.asarray(actions.capacities).tolist(), strict=True))
-        return plots.worker_loads(actions.explain(action), capacities, folder / "first_worker_loads.png")
+        return plots.worker_loads(
+            actions.explain(action), capacities, folder / "first_worker_loads.png"
+        )
     if isinstance(actions, PathSet):
         pulled = [row["arm"] for row in actions.explain(action)]
-        positions = {node: data["position"] for node, data in actions.graph.nodes(data=True) if "position" in data}
+        positions = {
+            node: data["position"]
+            for node, data in actions.graph.nodes(data=True)
+            if "position" in data
+        }
         whole = positions if len(positions) == len(actions.graph) else None
-        return plots.route_map(actions.graph, actions.route(action), pulled, folder / "first_route.png", whole)
+        return plots.route_map(
+            actions.graph, actions.route(action), pulled, folder / "first_route.png", whole
+        )
     return None

@@ -1,4 +1,6 @@
-"""A bandit scenario: what is planned for, by which policies, over which seeds; read from YAML with dotted overrides."""
+"""A bandit scenario: what is planned for, by which policies, over which seeds; read from YAML with
+dotted overrides.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,18 @@ from worldplan.runs import plain
 from worldplan.world_models.arms.programme import Programme
 
 POLICIES = (
-    "null", "random", "sampling", "myopic", "iterative_myopic", "iterative_dqn", "whittle", "sequoia", "sequoia_paper", "repaired_dqn", "fluid",
-)  # fmt: skip
+    "null",
+    "random",
+    "sampling",
+    "myopic",
+    "iterative_myopic",
+    "iterative_dqn",
+    "whittle",
+    "sequoia",
+    "sequoia_paper",
+    "repaired_dqn",
+    "fluid",
+)
 _SLOW = ("sequoia_paper", "repaired_dqn")  # only on request
 
 
@@ -29,7 +41,8 @@ class Scenario:
         name: of the run folder.
         programme: arms, dynamics and constraints.
         policies: which to compare (see `POLICIES`).
-        seeds: "0..4", a number, or a list: each seed draws its own generated instance, training and luck.
+        seeds: "0..4", a number, or a list: each seed draws its own generated instance, training and
+            luck.
         episodes: per policy and seed; episode i has the same start and luck under every policy.
         solver: of decisions and bounds.
         sequoia: learning of the "sequoia" policy.
@@ -40,10 +53,14 @@ class Scenario:
 
     name: str = "scenario"
     programme: Programme = field(default_factory=Programme)
-    policies: list[str | None] = field(default_factory=lambda: [policy for policy in POLICIES if policy not in _SLOW])
+    policies: list[str | None] = field(
+        default_factory=lambda: [policy for policy in POLICIES if policy not in _SLOW]
+    )
     seeds: str | int | list[int] = "0"
     episodes: int = 50
-    solver: SolverSettings = field(default_factory=lambda: SolverSettings(gap=1e-3, time_limit=30.0))
+    solver: SolverSettings = field(
+        default_factory=lambda: SolverSettings(gap=1e-3, time_limit=30.0)
+    )
     sequoia: SequoiaSettings = field(default_factory=SequoiaSettings)
     fluid_window: int = 4
     samples: int = 100
@@ -51,14 +68,20 @@ class Scenario:
 
     def __post_init__(self) -> None:
         # an unquoted null in YAML is nothing at all: the null policy is meant
-        object.__setattr__(self, "policies", ["null" if policy is None else policy for policy in self.policies])
+        object.__setattr__(
+            self, "policies", ["null" if policy is None else policy for policy in self.policies]
+        )
         unknown = [policy for policy in self.policy_list() if policy not in POLICIES]
         if unknown or not self.policies:
-            raise ConfigError(f"policies: {', '.join(unknown) or 'none given'}: choose from {', '.join(POLICIES)}")
+            raise ConfigError(
+                f"policies: {', '.join(unknown) or 'none given'}: choose from {', '.join(POLICIES)}"
+            )
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
-            raise ConfigError(f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': it becomes a folder")
+            raise ConfigError(
+                f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': it becomes a folder"
+            )
         self.seed_list()
 
     def policy_list(self) -> list[str]:
@@ -72,7 +95,9 @@ class Scenario:
         else:
             match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(self.seeds).strip())
             if match is None:
-                raise ConfigError(f"seeds '{self.seeds}': write a number, a range such as 0..4, or a list such as [0, 3]")
+                raise ConfigError(
+                    f"seeds '{self.seeds}': write a number, a range such as 0..4, or a list such as [0, 3]"
+                )
             first = int(match[1])
             seeds = list(range(first, int(match[2] or first) + 1))
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
@@ -89,7 +114,9 @@ def scenario_parser(prog: str, description: str) -> Any:
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="scenario file (the first argument is taken as this)")
+    parser.add_argument(
+        "--config", action="config", help="scenario file (the first argument is taken as this)"
+    )
     parser.add_class_arguments(Scenario)
     return parser
 
@@ -112,7 +139,9 @@ def scenario_from_dict(config: dict[str, Any], source: Path) -> Scenario:
     """Back from `Scenario.to_dict`, read from the file `source`. Raises ConfigError."""
     parser = scenario_parser("worldplan", "")
     with naming(source.name and str(source)):
-        settings = parser.parse_object({k: v for k, v in config.items() if k in Scenario.__dataclass_fields__})
+        settings = parser.parse_object(
+            {k: v for k, v in config.items() if k in Scenario.__dataclass_fields__}
+        )
     return make_scenario(parser, settings, source)
 
 

@@ -1,4 +1,6 @@
-"""The figures of a bandit run: mean reward, interval, share of the bound and decision time of every policy."""
+"""The figures of a bandit run: mean reward, interval, share of the bound and decision time of every
+policy.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,17 @@ from worldplan.milp.errors import ConfigError
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
-    """One row per policy: mean reward per step with 95 % interval, share of the bound, decision time.
+    """One row per policy: mean reward per step with 95 % interval, share of the bound, decision
+    time.
 
-    The interval is a bootstrap over episodes within each seed: it speaks of luck, given the instances and trainings.
+    The interval is a bootstrap over episodes within each seed: it speaks of luck, given the
+    instances and trainings.
     """
     seeds, horizon = scenario.seed_list(), scenario.programme.horizon
-    results = {policy: [_read(folder, policy, seed) for seed in seeds] for policy in [*scenario.policy_list(), BOUND]}
+    results = {
+        policy: [_read(folder, policy, seed) for seed in seeds]
+        for policy in [*scenario.policy_list(), BOUND]
+    }
     bound = np.stack([table["return"].to_numpy() for table in results[BOUND]]) / horizon
     rows = []
     for policy in scenario.policy_list():
@@ -26,12 +33,27 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
         low, high = _interval(reward)
         seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
         limits = int(sum(table["time_limits"].sum() for table in results[policy]))
-        notes = {str(note) for table in results[policy] for note in table["note"].dropna().unique() if str(note)}
-        note = "; ".join(sorted(notes)) + (f"{limits} decisions hit the time limit" if limits else "")
+        notes = {
+            str(note)
+            for table in results[policy]
+            for note in table["note"].dropna().unique()
+            if str(note)
+        }
+        note = "; ".join(sorted(notes)) + (
+            f"{limits} decisions hit the time limit" if limits else ""
+        )
         rows.append(
-            {"policy": policy, "mean": reward.mean(), "low": low, "high": high, "bound_share": reward.mean() / bound.mean(),
-             "decision_ms": 1000 * seconds, "episodes": reward.size, "note": note}
-        )  # fmt: skip
+            {
+                "policy": policy,
+                "mean": reward.mean(),
+                "low": low,
+                "high": high,
+                "bound_share": reward.mean() / bound.mean(),
+                "decision_ms": 1000 * seconds,
+                "episodes": reward.size,
+                "note": note,
+            }
+        )
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
 
 
@@ -44,7 +66,9 @@ def mean_bound(folder: Path, scenario: Scenario) -> float:
 def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
     path = folder / "jobs" / f"{policy}-{seed}.csv"
     if not path.exists():
-        raise ConfigError(f"{path}: the result is missing: run the same command again to finish the run")
+        raise ConfigError(
+            f"{path}: the result is missing: run the same command again to finish the run"
+        )
     return pd.read_csv(path)
 
 

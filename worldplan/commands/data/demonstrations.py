@@ -1,4 +1,6 @@
-"""`worldplan data collect TASK --demonstrator scripted`, and `worldplan data describe` for what it makes."""
+"""`worldplan data collect TASK --demonstrator scripted`, and `worldplan data describe` for what it
+makes.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,40 @@ if TYPE_CHECKING:
 METAWORLD = "MetaWorld/"  # before the name of one of its tasks
 
 # the others serve both forms of `worldplan data collect`
-DEMONSTRATOR_OPTIONS = ("episodes", "noise", "observation", "keep_failures", "image_size", "cameras", "frames")
+DEMONSTRATOR_OPTIONS = (
+    "episodes",
+    "noise",
+    "observation",
+    "keep_failures",
+    "image_size",
+    "cameras",
+    "frames",
+)
 
 
 def add_demonstrator_options(group: Any) -> None:
     """The options of this form of `worldplan data collect`, all of them without a default."""
     group.add_argument("--episodes", type=int, help="successful demonstrations to collect")
-    group.add_argument("--noise", type=float, help="standard deviation added to every action, 0.05 when not given (Meta-World: 0.1)")
+    group.add_argument(
+        "--noise",
+        type=float,
+        help="standard deviation added to every action, 0.05 when not given (Meta-World: 0.1)",
+    )
     group.add_argument("--observation", choices=("state", "pixels"), help="state when not given")
-    group.add_argument("--image-size", type=int, help="pixels of a side of the pictures, 64 when not given")
-    group.add_argument("--cameras", type=_names, help="whose pictures are observed, left,right when not given")
-    group.add_argument("--frames", type=int, help="pictures of each camera in an observation, 2 when not given")
-    group.add_argument("--keep-failures", action="store_true", help="keep failed episodes too; --episodes then counts all")
+    group.add_argument(
+        "--image-size", type=int, help="pixels of a side of the pictures, 64 when not given"
+    )
+    group.add_argument(
+        "--cameras", type=_names, help="whose pictures are observed, left,right when not given"
+    )
+    group.add_argument(
+        "--frames", type=int, help="pictures of each camera in an observation, 2 when not given"
+    )
+    group.add_argument(
+        "--keep-failures",
+        action="store_true",
+        help="keep failed episodes too; --episodes then counts all",
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -46,25 +70,43 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
     """Collect, write and report; `given` are the options of the command line."""
     if "episodes" not in given:
         raise ConfigError("--demonstrator needs --episodes: say how many demonstrations to collect")
-    from worldplan.world_models.data.demonstrations import save_demonstrations  # MuJoCo and Minari take seconds
+    from worldplan.world_models.data.demonstrations import (
+        save_demonstrations,
+    )  # MuJoCo and Minari take seconds
     from worldplan.world_models.data.minari_files import require_free_id
 
-    demonstrator = _of_metaworld(given) if given["env"].startswith(METAWORLD) else _of_manipulation(given)
+    demonstrator = (
+        _of_metaworld(given) if given["env"].startswith(METAWORLD) else _of_manipulation(given)
+    )
     output = (given["output"] or demonstrator.usual_id).removeprefix("minari:")
     if file_of(output) is not None:
-        raise ConfigError(f"--output {output}: demonstrations become a Minari dataset: give an id such as {demonstrator.usual_id}")
+        raise ConfigError(
+            f"--output {output}: demonstrations become a Minari dataset: give an id such as {demonstrator.usual_id}"
+        )
     require_free_id(output)  # better now than after the work
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task("demonstrations", total=given["episodes"])
-        found = demonstrator.collect(lambda done, total: bar.update(shown, completed=done, total=total))
+        found = demonstrator.collect(
+            lambda done, total: bar.update(shown, completed=done, total=total)
+        )
     env = demonstrator.make_environment()
     try:
-        save_demonstrations(found.episodes, output, env, found.metadata, infos=found.infos, seeds=found.seeds)
+        save_demonstrations(
+            found.episodes, output, env, found.metadata, infos=found.infos, seeds=found.seeds
+        )
     finally:
         env.close()
     Console().print(_score_table(demonstrator.task, found.metadata))
-    Console().print(f"{len(found.episodes)} demonstrations, {sum(map(len, found.episodes))} steps, written to {output}", soft_wrap=True)
+    Console().print(
+        f"{len(found.episodes)} demonstrations, {sum(map(len, found.episodes))} steps, written to {output}",
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -83,11 +125,19 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_manipulation(given: Mapping[str, Any]) -> _Demonstrator:
-    from worldplan.world_models.collection.demonstrations import DemonstrationSettings, collect_demonstrations
+    from worldplan.world_models.collection.demonstrations import (
+        DemonstrationSettings,
+        collect_demonstrations,
+    )
 
     settings = DemonstrationSettings(given["env"], seed=given["seed"], **_options(given))
     usual_id = default_id(settings.task, settings.observation)
-    return _Demonstrator(settings.task, usual_id, partial(collect_demonstrations, settings), settings.make_environment)
+    return _Demonstrator(
+        settings.task,
+        usual_id,
+        partial(collect_demonstrations, settings),
+        settings.make_environment,
+    )
 
 
 def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
@@ -99,18 +149,27 @@ def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
     task, options = given["env"].removeprefix(METAWORLD), _options(given)
     wrong = [name for name in options if name not in ("episodes", "noise")]
     if wrong:
-        raise ConfigError(f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; Meta-World is observed by its state, successes are kept")
+        raise ConfigError(
+            f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; Meta-World is observed by its state, successes are kept"
+        )
 
     def collect(progress: Callable[[int, int], None]) -> Collection:
-        return collect_metaworld_demonstrations(task, seed=given["seed"], progress=progress, **options)
+        return collect_metaworld_demonstrations(
+            task, seed=given["seed"], progress=progress, **options
+        )
 
     return _Demonstrator(
-        task, f"worldplan/metaworld-{task}-scripted-v0", collect, lambda: gym.make(f"worldplan.envs.isolated.metaworld:{ENV_ID}", task=task)
+        task,
+        f"worldplan/metaworld-{task}-scripted-v0",
+        collect,
+        lambda: gym.make(f"worldplan.envs.isolated.metaworld:{ENV_ID}", task=task),
     )
 
 
 def default_id(task: str, observation: str) -> str:
-    """worldplan/bin-pick-scripted-v0 for BinPick, worldplan/bin-pick-pixels-scripted-v0 with pixels."""
+    """worldplan/bin-pick-scripted-v0 for BinPick, worldplan/bin-pick-pixels-scripted-v0 with
+    pixels.
+    """
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", task).lower()
     return f"worldplan/{name}{'-pixels' if observation == 'pixels' else ''}-scripted-v0"
 
@@ -121,13 +180,17 @@ def _score_table(task: str, score: Mapping[str, Any]) -> Table:
     if "largest_contact_force" not in score:
         return table
     table.add_row("largest contact force", f"{score['largest_contact_force']:.1f} N")
-    table.add_row("contact above the limit", f"{score['contact_violation']} of {score['steps']} steps")
+    table.add_row(
+        "contact above the limit", f"{score['contact_violation']} of {score['steps']} steps"
+    )
     table.add_row("actuator at its limit", f"{score['saturation']} of {score['steps']} steps")
     return table
 
 
 def demonstration_tables(source: str) -> list[Table] | None:
-    """What `worldplan data describe` shows of a Minari dataset of whole episodes; None when `source` is a dataset of transitions."""
+    """What `worldplan data describe` shows of a Minari dataset of whole episodes; None when
+    `source` is a dataset of transitions.
+    """
     if file_of(source) is not None:
         return None
     from worldplan.world_models.data.summary import holds_demonstrations, summarise
@@ -137,15 +200,22 @@ def demonstration_tables(source: str) -> list[Table] | None:
         return None
     found = summarise(dataset_id)
     count = len(found.lengths)
-    episodes = Table(title=f"{source}: {count} episodes, {found.lengths.sum()} steps", show_header=False)
-    episodes.add_row("success", f"{found.success.sum()} of {count} ({100 * found.success.mean():.1f} %)")
+    episodes = Table(
+        title=f"{source}: {count} episodes, {found.lengths.sum()} steps", show_header=False
+    )
+    episodes.add_row(
+        "success", f"{found.success.sum()} of {count} ({100 * found.success.mean():.1f} %)"
+    )
     for name, values in (("length", found.lengths), ("return", found.returns)):
         episodes.add_row(
-            name, f"mean {values.mean():.4g}, std {values.std():.4g}, median {np.median(values):.4g}, {values.min():.4g} .. {values.max():.4g}"
+            name,
+            f"mean {values.mean():.4g}, std {values.std():.4g}, median {np.median(values):.4g}, {values.min():.4g} .. {values.max():.4g}",
         )
     columns = Table("column", "type", "shape per step", "lowest", "highest", title="columns")
     for name, column in found.columns.items():
-        columns.add_row(name, column.dtype, str(column.shape), f"{column.low:.4g}", f"{column.high:.4g}")
+        columns.add_row(
+            name, column.dtype, str(column.shape), f"{column.low:.4g}", f"{column.high:.4g}"
+        )
     about = Table(title="metadata", show_header=False)
     for key, value in found.metadata.items():
         about.add_row(key, str(value))

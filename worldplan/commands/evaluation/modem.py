@@ -1,4 +1,6 @@
-"""`worldplan evaluate` for a MoDem training: new episodes of the planner alone, of the behaviour policy and of the clone, and a film."""
+"""`worldplan evaluate` for a MoDem training: new episodes of the planner alone, of the behaviour
+policy and of the clone, and a film.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +31,23 @@ _FIGURES = {"violations": ".2f", "saturations": ".2f", "largest_force": ".0f"}
 
 
 def evaluate_modem(run: Run, episodes: int, wanted: list[str], *, video: bool = False) -> Path:
-    """Play `episodes` new episodes with each policy; prints a table and where the CSV is, and returns that.
+    """Play `episodes` new episodes with each policy; prints a table and where the CSV is, and
+    returns that.
 
-    The policies are the planner alone, the behaviour policy as the end of the training left it, and the clone, where the run has one. A
-    behaviour policy that is one of the others is not played again. With `video`, films the planner afterwards until an episode succeeds (at
-    most 20) into the run folder. Raises ConfigError, CheckpointError and, before anything is played, RenderingUnavailable.
+    The policies are the planner alone, the behaviour policy as the end of the training left it, and
+    the clone, where the run has one. A behaviour policy that is one of the others is not played
+    again. With `video`, films the planner afterwards until an episode succeeds (at most 20) into
+    the run folder. Raises ConfigError, CheckpointError and, before anything is played,
+    RenderingUnavailable.
     """
     planner, about = load_policy(run.path)
     policies = _policies(planner, run.path)
     unknown = [name for name in wanted if name not in policies]
     if unknown:
         reason = "" if "clone" in policies else " (trained with clone_updates 0, it has no clone)"
-        raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from {', '.join(policies)}")
+        raise ConfigError(
+            f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from {', '.join(policies)}"
+        )
     if video:
         env = _stage(about)
         try:
@@ -66,10 +73,14 @@ def _policies(planner: ModemPlanner, path: Path) -> dict[str, float | None]:
     settings, handover = planner.agent.settings, planner.agent.settings.handover
     if settings.clone_updates == 0:
         return {"planner": 1.0}
-    last = next(file for file in (path / "last.ckpt", path / "checkpoints" / "last.ckpt") if file.exists())
+    last = next(
+        file for file in (path / "last.ckpt", path / "checkpoints" / "last.ckpt") if file.exists()
+    )
     progress = saved_entry(last, "progress")
     by_steps = Schedule(0.0, 1.0, handover.begin, handover.end)(progress["counts"]["step"])
-    behaviour = {"steps": by_steps, "success": progress["share_by_success"], "uncertainty": None}[handover.kind]
+    behaviour = {"steps": by_steps, "success": progress["share_by_success"], "uncertainty": None}[
+        handover.kind
+    ]
     return {"planner": 1.0, "behaviour": behaviour, "clone": 0.0}
 
 
@@ -79,7 +90,11 @@ def _without_twins(chosen: dict[str, float | None]) -> dict[str, float | None]:
         return chosen
     share = chosen["behaviour"]
     twin = next((name for name in chosen if name != "behaviour" and chosen[name] == share), None)
-    text = "behaviour: the planner acts where its critics agree" if share is None else f"behaviour: the planner's share of the acting is {share:.2f}"
+    text = (
+        "behaviour: the planner acts where its critics agree"
+        if share is None
+        else f"behaviour: the planner's share of the acting is {share:.2f}"
+    )
     Console().print(text + (f", which is the {twin} alone" if twin else ""))
     return {name: value for name, value in chosen.items() if twin is None or name != "behaviour"}
 
@@ -88,7 +103,9 @@ def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dic
     """Means over episodes, and the largest force; NaN for what the environment does not measure."""
     played = []
     for first in range(0, episodes, _SIDE_BY_SIDE):
-        environments = make_environments(about["environment"], min(_SIDE_BY_SIDE, episodes - first), **about["options"])
+        environments = make_environments(
+            about["environment"], min(_SIDE_BY_SIDE, episodes - first), **about["options"]
+        )
         played += play(planner, environments, _NEW_LUCK + first)
         environments.close()
     table = pd.DataFrame(
@@ -99,23 +116,44 @@ def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dic
             "force": [one.largest_force for one in played],
         }
     )
-    means = {"violations": float(table["violations"].mean()), "saturations": float(table["saturations"].mean())}
-    return {**bootstrap(table["success"].to_numpy()), **means, "largest_force": float(table["force"].max())}
+    means = {
+        "violations": float(table["violations"].mean()),
+        "saturations": float(table["saturations"].mean()),
+    }
+    return {
+        **bootstrap(table["success"].to_numpy()),
+        **means,
+        "largest_force": float(table["force"].max()),
+    }
 
 
 def _table(rows: list[dict[str, Any]], episodes: int) -> Table:
     shown = Table(title=f"{episodes} new episodes per policy")
-    for column in ("policy", "success", "95 % interval", "violations per episode", "saturations", "largest force, N"):
+    for column in (
+        "policy",
+        "success",
+        "95 % interval",
+        "violations per episode",
+        "saturations",
+        "largest force, N",
+    ):
         shown.add_column(column)
     for row in rows:
-        others = ("-" if math.isnan(row[key]) else format(row[key], digits) for key, digits in _FIGURES.items())
-        shown.add_row(row["policy"], f"{row['mean']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}", *others)
+        others = (
+            "-" if math.isnan(row[key]) else format(row[key], digits)
+            for key, digits in _FIGURES.items()
+        )
+        shown.add_row(
+            row["policy"], f"{row['mean']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}", *others
+        )
     return shown
 
 
 def _stage(about: dict[str, Any]) -> gym.Env:
     """The environment for films."""
-    return make_environment(about["environment"], **{**about["options"], "render_mode": "rgb_array"})
+    return make_environment(
+        about["environment"], **{**about["options"], "render_mode": "rgb_array"}
+    )
 
 
 def _film(planner: ModemPlanner, about: dict[str, Any], file: Path) -> str:
@@ -123,9 +161,15 @@ def _film(planner: ModemPlanner, about: dict[str, Any], file: Path) -> str:
     env = _stage(about)
     rate = float(env.metadata.get("render_fps") or _USUAL_RATE)
     try:
-        summary = record_video(planner, env, file, episodes=_ATTEMPTS, seed=_NEW_LUCK, fps=rate, until_success=True)
+        summary = record_video(
+            planner, env, file, episodes=_ATTEMPTS, seed=_NEW_LUCK, fps=rate, until_success=True
+        )
     finally:
         env.close()
     tried = len(summary.episodes)
-    outcome = f"succeeds in episode {tried}" if summary.succeeded is not None else f"no success in {tried} episodes"
+    outcome = (
+        f"succeeds in episode {tried}"
+        if summary.succeeded is not None
+        else f"no success in {tried} episodes"
+    )
     return f"film: {summary.file} ({summary.frames} frames, {outcome})"

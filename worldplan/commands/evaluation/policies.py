@@ -1,4 +1,6 @@
-"""`worldplan evaluate` for policies learned from data: a training of `worldplan fit`, or every method of a study."""
+"""`worldplan evaluate` for policies learned from data: a training of `worldplan fit`, or every
+method of a study.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _NEW_LUCK = 100_000  # these episodes are new ones
 
 
 def evaluate_policies(run: Run, episodes: int, policies: list[str]) -> Path:
-    """Play `episodes` new episodes with each policy of the run; prints a table and returns the CSV. Raises ConfigError."""
+    """Play `episodes` new episodes with each policy of the run; prints a table and returns the CSV.
+    Raises ConfigError.
+    """
     rows = []
     shown = Table(title=f"{episodes} new episodes per policy: return")
     for column in ("policy", "seed", "mean", "95 % interval", "length"):
@@ -33,8 +37,22 @@ def evaluate_policies(run: Run, episodes: int, policies: list[str]) -> Path:
         table = evaluate(policy, environment, episodes, _NEW_LUCK).episodes
         environment.close()
         figures = bootstrap(table["return"].to_numpy())
-        shown.add_row(name, str(seed), f"{figures['mean']:.2f}", f"{figures['low']:.2f} .. {figures['high']:.2f}", f"{table['length'].mean():.0f}")
-        rows.append({"policy": name, "seed": seed, **figures, "length": table["length"].mean(), "episodes": episodes})
+        shown.add_row(
+            name,
+            str(seed),
+            f"{figures['mean']:.2f}",
+            f"{figures['low']:.2f} .. {figures['high']:.2f}",
+            f"{table['length'].mean():.0f}",
+        )
+        rows.append(
+            {
+                "policy": name,
+                "seed": seed,
+                **figures,
+                "length": table["length"].mean(),
+                "episodes": episodes,
+            }
+        )
     Console().print(shown)
     return run.write_csv("evaluation.csv", pd.DataFrame(rows))
 
@@ -54,11 +72,17 @@ def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwar
         return
     study = study_from_dict(config, run.path / CONFIG)
     if not (run.path / SUMMARY).is_file():
-        raise ConfigError(f"{run.path}: this run is not finished: repeat its 'worldplan run' command, which continues it")
+        raise ConfigError(
+            f"{run.path}: this run is not finished: repeat its 'worldplan run' command, which continues it"
+        )
     unknown = [method for method in wanted if method not in study.methods]
     if unknown:
-        raise ConfigError(f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(study.methods)}")
-    for job in sorted(jobs_of(run.path, study), key=lambda job: list(study.methods).index(job.method)):
+        raise ConfigError(
+            f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(study.methods)}"
+        )
+    for job in sorted(
+        jobs_of(run.path, study), key=lambda job: list(study.methods).index(job.method)
+    ):
         if not wanted or job.method in wanted:
             for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
                 yield job.method, job.first + index, policy

@@ -1,4 +1,6 @@
-"""The independent pieces of a study: one job trains a method over some of its seeds side by side and evaluates what came out."""
+"""The independent pieces of a study: one job trains a method over some of its seeds side by side
+and evaluates what came out.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,11 @@ def jobs_of(folder: Path, study: Study) -> list[Job]:
     """All jobs of a study, those with many critics first: they take longest."""
     methods = sorted(study.methods, key=lambda method: -study.method_settings(method).critics)
     starts = range(0, study.seeds, study.side_by_side)
-    return [Job(folder, study, method, study.seed + i, min(study.side_by_side, study.seeds - i)) for method in methods for i in starts]
+    return [
+        Job(folder, study, method, study.seed + i, min(study.side_by_side, study.seeds - i))
+        for method in methods
+        for i in starts
+    ]
 
 
 def make_task(study: Study, method: str) -> OfflineTask:
@@ -55,9 +61,13 @@ def make_task(study: Study, method: str) -> OfflineTask:
     assert study.data is not None
     data = study.data
     return dataset_task(
-        data.dataset, environment=data.environment, ensemble=data.ensemble, true_share=study.share(method), termination=data.termination,
+        data.dataset,
+        environment=data.environment,
+        ensemble=data.ensemble,
+        true_share=study.share(method),
+        termination=data.termination,
         threads=data.threads,
-    )  # fmt: skip
+    )
 
 
 def run_job(job: Job) -> Job:
@@ -65,27 +75,56 @@ def run_job(job: Job) -> Job:
     if job.result.exists():
         return job
     from worldplan.planners.offline.training import ReachAwareModule
-    from worldplan.world_models.training.fit import fit_resumably  # Lightning takes seconds to import
+    from worldplan.world_models.training.fit import (
+        fit_resumably,
+    )  # Lightning takes seconds to import
 
     torch.set_num_threads(1)
     study, task = job.study, make_task(job.study, job.method)
     module = ReachAwareModule(
-        task, study.method_settings(job.method), seed=job.first, seeds=job.count, check_episodes=study.check_episodes, patch=study.patch(job.method)
+        task,
+        study.method_settings(job.method),
+        seed=job.first,
+        seeds=job.count,
+        check_episodes=study.check_episodes,
+        patch=study.patch(job.method),
     )
     try:
         checkpoint = fit_resumably(
-            module, job.training, epochs=study.epochs, check_every=study.check_every, save_every=study.save_every, accelerator=study.accelerator
+            module,
+            job.training,
+            epochs=study.epochs,
+            check_every=study.check_every,
+            save_every=study.save_every,
+            accelerator=study.accelerator,
         )
     except Diverged as error:  # a result of the study like any other; the other methods go on
-        failed = {"method": job.method, "return": np.nan, "length": np.nan, "decision_seconds": np.nan, "note": f"diverged: {error}"}
-        write_csv(job.result, pd.DataFrame([failed | {"seed": job.first + index} for index in range(job.count)]))
+        failed = {
+            "method": job.method,
+            "return": np.nan,
+            "length": np.nan,
+            "decision_seconds": np.nan,
+            "note": f"diverged: {error}",
+        }
+        write_csv(
+            job.result,
+            pd.DataFrame([failed | {"seed": job.first + index} for index in range(job.count)]),
+        )
         return job
     rows = []
     environment = task.environment(study.episodes)
     for index, policy in enumerate(ReachAwarePolicy.load_all(checkpoint)):
         episodes = evaluate(policy, environment, study.episodes, _LUCK).episodes
-        rows.append({"method": job.method, "seed": job.first + index, "return": episodes["return"].mean(), "length": episodes["length"].mean(),
-                     "decision_seconds": episodes["decision_seconds"].mean(), "note": ""})  # fmt: skip
+        rows.append(
+            {
+                "method": job.method,
+                "seed": job.first + index,
+                "return": episodes["return"].mean(),
+                "length": episodes["length"].mean(),
+                "decision_seconds": episodes["decision_seconds"].mean(),
+                "note": "",
+            }
+        )
     environment.close()
     write_csv(job.result, pd.DataFrame(rows))
     return job

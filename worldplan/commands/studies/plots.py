@@ -1,4 +1,6 @@
-"""Pictures of a study of value learning: curves over seeds, model rollouts in the plane, spread of the critics."""
+"""Pictures of a study of value learning: curves over seeds, model rollouts in the plane, spread of
+the critics.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ import pandas as pd
 import torch
 
 from worldplan.envs.edge_of_reach import Plane
-from worldplan.output.plots import ACCENT, BAR, COLOURS, DASHES, GREY, INK, new_figure, save_figure, style_axes
+from worldplan.output.plots import (
+    ACCENT,
+    BAR,
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 
 
 @dataclass(frozen=True)
@@ -25,15 +37,30 @@ class RolloutPanel:
     horizon: int
 
 
-def seed_curves(curves: pd.DataFrame, column: str, label: str, path: Path, *, line: tuple[float, str] | None = None) -> Path:
-    """Mean over seeds against the epoch with the range of all seeds, one colour per method; `line` is drawn across."""
+def seed_curves(
+    curves: pd.DataFrame,
+    column: str,
+    label: str,
+    path: Path,
+    *,
+    line: tuple[float, str] | None = None,
+) -> Path:
+    """Mean over seeds against the epoch with the range of all seeds, one colour per method; `line`
+    is drawn across.
+    """
     figure = new_figure(8.6, 4.2)
     axes = figure.add_subplot()
     styles = [(colour, dash) for dash in DASHES for colour in COLOURS]
-    for (method, table), (colour, dash) in zip(curves.groupby("method", sort=False), cycle(styles), strict=False):
+    for (method, table), (colour, dash) in zip(
+        curves.groupby("method", sort=False), cycle(styles), strict=False
+    ):
         band = table.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-        axes.plot(band.index, band["mean"], color=colour, linestyle=dash, linewidth=1.8, label=str(method))
-        axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.12, linewidth=0)
+        axes.plot(
+            band.index, band["mean"], color=colour, linestyle=dash, linewidth=1.8, label=str(method)
+        )
+        axes.fill_between(
+            band.index, band["min"], band["max"], color=colour, alpha=0.12, linewidth=0
+        )
     if line is not None:
         axes.axhline(line[0], color=INK, linestyle=":", linewidth=1.5, label=line[1])
     values = curves[column].dropna()
@@ -74,8 +101,15 @@ def spread_boxes(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Pat
     for place, (within, edge) in enumerate(spreads.values()):
         for offset, values, colour in ((-0.18, within, BAR), (0.18, edge, ACCENT)):
             if len(values):
-                axes.boxplot([values], positions=[place + offset], widths=0.3, showfliers=False, patch_artist=True,
-                             boxprops={"facecolor": colour, "alpha": 0.6}, medianprops={"color": INK})  # fmt: skip
+                axes.boxplot(
+                    [values],
+                    positions=[place + offset],
+                    widths=0.3,
+                    showfliers=False,
+                    patch_artist=True,
+                    boxprops={"facecolor": colour, "alpha": 0.6},
+                    medianprops={"color": INK},
+                )
     axes.set_xticks(range(len(spreads)), list(spreads), rotation=30, ha="right")
     axes.set_yscale("log")
     style_axes(axes, "", "", "standard deviation over critics", grid="y")

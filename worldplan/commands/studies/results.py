@@ -31,29 +31,51 @@ def write_results(run: Run, study: Study) -> None:
     ceiling = None if study.plane is None else oracle_return(study.plane, study.episodes)
     summary = summarise(study, seeds, curves, ceiling)
     policy_comparison(summary, ceiling, run.plots / "policy_comparison.png")
-    seed_curves(curves, "check/return", "return", run.plots / "learning_curve_return.png", line=(ceiling, "oracle") if ceiling is not None else None)
+    seed_curves(
+        curves,
+        "check/return",
+        "return",
+        run.plots / "learning_curve_return.png",
+        line=(ceiling, "oracle") if ceiling is not None else None,
+    )
     line = _value_line(study, curves)
-    seed_curves(curves, "check/q", "mean Q on model transitions", run.plots / "learning_curve_q.png", line=line)
+    seed_curves(
+        curves,
+        "check/q",
+        "mean Q on model transitions",
+        run.plots / "learning_curve_q.png",
+        line=line,
+    )
     if study.plane is not None:
         _plane_plots(run, study, jobs)
     for method in study.methods:
-        own = curves[(curves["method"] == method) & (curves["seed"] == study.seed)].rename(columns={"epoch": "step"})
+        own = curves[(curves["method"] == method) & (curves["seed"] == study.seed)].rename(
+            columns={"epoch": "step"}
+        )
         if len(own):
-            learning_curve(own.drop(columns=["method", "seed"]), run.plots / f"training_{method}.png")
+            learning_curve(
+                own.drop(columns=["method", "seed"]), run.plots / f"training_{method}.png"
+            )
     run.write_text("notes.txt", _notes(study, ceiling, line))
-    run.write_csv(SUMMARY, summary)  # last but the report: its presence says that the figures are complete
+    run.write_csv(
+        SUMMARY, summary
+    )  # last but the report: its presence says that the figures are complete
     write_report([run.path])
 
 
 def seed_table(job: Job) -> pd.DataFrame:
-    """The metrics of a training with one row per epoch and seed: columns method, seed, epoch, and what was logged."""
+    """The metrics of a training with one row per epoch and seed: columns method, seed, epoch, and
+    what was logged.
+    """
     file = job.training / "metrics.csv"
     if not file.exists():  # diverged before anything was saved
         return pd.DataFrame(columns=["method", "seed", "epoch"])
     metrics = pd.read_csv(file)
     tables = []
     for index in range(job.count):
-        columns = {name: name.rpartition("/")[0] for name in metrics.columns if name.endswith(f"/{index}")}
+        columns = {
+            name: name.rpartition("/")[0] for name in metrics.columns if name.endswith(f"/{index}")
+        }
         table = metrics[["epoch", *columns]].rename(columns=columns)
         table.insert(0, "seed", job.first + index)
         tables.append(table)
@@ -62,7 +84,9 @@ def seed_table(job: Job) -> pd.DataFrame:
     return whole
 
 
-def summarise(study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: float | None) -> pd.DataFrame:
+def summarise(
+    study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: float | None
+) -> pd.DataFrame:
     """One row per method in the report's format; `bound_share` is the share of the oracle's return."""
     rows = []
     for method in study.methods:
@@ -72,15 +96,21 @@ def summarise(study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: 
         notes = [*own["note"].dropna().unique(), *([_figures(last)] if len(last) else [])]
         rows.append(
             {
-                "policy": method, **figures, "bound_share": np.nan if ceiling is None else figures["mean"] / ceiling,
-                "decision_ms": 1000 * own["decision_seconds"].mean(), "episodes": study.episodes * len(own), "note": "; ".join(notes),
+                "policy": method,
+                **figures,
+                "bound_share": np.nan if ceiling is None else figures["mean"] / ceiling,
+                "decision_ms": 1000 * own["decision_seconds"].mean(),
+                "episodes": study.episodes * len(own),
+                "note": "; ".join(notes),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 
 def _figures(curves: pd.DataFrame) -> str:
-    """Mean Q at the end against the oracle's, and how many targets lay at the edge of reach over the whole training."""
+    """Mean Q at the end against the oracle's, and how many targets lay at the edge of reach over
+    the whole training.
+    """
     checked = curves.dropna(subset=["check/q"])
     if checked.empty:
         return "never checked"
@@ -113,7 +143,7 @@ def _notes(study: Study, ceiling: float | None, line: tuple[float, str] | None) 
     return text
 
 
-# --- the plane -----------------------------------------------------------------------------------------------------
+# --- the plane ------------------------------------------------------------------------------------
 
 
 def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
@@ -133,12 +163,16 @@ def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
 def _four(snapshots: dict[str, Tensor]) -> dict[int, np.ndarray]:
     """At most four of the rollouts kept, spread over the training."""
     epochs = sorted(int(epoch) for epoch in snapshots)
-    chosen = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, 4)}) if epochs else []
+    chosen = (
+        sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, 4)}) if epochs else []
+    )
     return {epoch: snapshots[str(epoch)].numpy() for epoch in chosen}
 
 
 def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation of the critics at next states within reach and at its edge, at the end of training; all seeds of the job."""
+    """Standard deviation of the critics at next states within reach and at its edge, at the end of
+    training; all seeds of the job.
+    """
     assert study.plane is not None
     settings = study.method_settings(job.method)
     agent = ReachAware(2, -torch.ones(2), torch.ones(2), settings, seeds=job.count)
@@ -146,7 +180,16 @@ def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarra
     weights = saved["state_dict"]
     assert isinstance(weights, dict)
     for module, prefix in ((agent, "agent."), (replay, "replay.")):
-        module.load_state_dict({name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)})
+        module.load_state_dict(
+            {
+                name.removeprefix(prefix): value
+                for name, value in weights.items()
+                if name.startswith(prefix)
+            }
+        )
     batch = unpack(replay.draw(_ROWS, torch.Generator().manual_seed(0)), 2)
-    spread, edge = next_spread(agent, batch), study.plane.is_edge(batch.next_observation, settings.horizon)
+    spread, edge = (
+        next_spread(agent, batch),
+        study.plane.is_edge(batch.next_observation, settings.horizon),
+    )
     return spread[~edge].numpy(), spread[edge].numpy()

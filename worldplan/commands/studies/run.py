@@ -1,4 +1,6 @@
-"""`worldplan run`: train every method of a study over its seeds, resumably, and write the run folder."""
+"""`worldplan run`: train every method of a study over its seeds, resumably, and write the run
+folder.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,37 @@ def main(argv: Sequence[str]) -> int:
     add_run_options(parser, ENGINES)
     study, options = parse_study(parser, argv)
     check_jobs(options.jobs)
-    run = run_study(study, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh)
+    run = run_study(
+        study, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh
+    )
     print_table(run)
     return 0
 
 
-def run_study(study: Study, *, root: str | Path = "runs", jobs: int = 0, engine: str = "local", fresh: bool = False) -> Run:
+def run_study(
+    study: Study,
+    *,
+    root: str | Path = "runs",
+    jobs: int = 0,
+    engine: str = "local",
+    fresh: bool = False,
+) -> Run:
     """Run, or continue, a study; returns its finished run folder."""
     if engine == "ray":
         require_ray()
-    for method in {study.share(method): method for method in study.methods}.values():  # raise for bad input before anything is written
+    for method in {
+        study.share(method): method for method in study.methods
+    }.values():  # raise for bad input before anything is written
         make_task(study, method)
     run = continue_or_create(root, study.name, study.to_dict(), study.seed, fresh=fresh)
     todo = jobs_of(run.path.resolve(), study)
     run_waiting(
-        run_job, todo, lambda job: job.result.exists(), lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}", jobs, engine
+        run_job,
+        todo,
+        lambda job: job.result.exists(),
+        lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}",
+        jobs,
+        engine,
     )
     write_results(run, study)
     return run
@@ -50,11 +68,21 @@ def print_table(run: Run) -> None:
     shown = Table(title="mean return with the 95 % interval over seeds")
     shares = table["bound_share"].notna().any()
     for column in ("method", "return", "interval", *(["of oracle"] if shares else []), "note"):
-        shown.add_column(column, justify="left" if column in ("method", "note") else "right", no_wrap=column != "note")
+        shown.add_column(
+            column,
+            justify="left" if column in ("method", "note") else "right",
+            no_wrap=column != "note",
+        )
     for row in table.to_dict("records"):
         share = [f"{100 * row['bound_share']:.1f} %"] if shares else []
         note = "" if pd.isna(row["note"]) else str(row["note"])
-        shown.add_row(str(row["policy"]), f"{row['mean']:.2f}", f"{row['low']:.2f}..{row['high']:.2f}", *share, note)
+        shown.add_row(
+            str(row["policy"]),
+            f"{row['mean']:.2f}",
+            f"{row['low']:.2f}..{row['high']:.2f}",
+            *share,
+            note,
+        )
     console = Console()
     console.print(shown)
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")

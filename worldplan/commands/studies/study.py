@@ -1,4 +1,6 @@
-"""A study: several methods of value learning on one task over several seeds; read from YAML with dotted overrides."""
+"""A study: several methods of value learning on one task over several seeds; read from YAML with
+dotted overrides.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ TASK_KEYS = ("patch", "true_share")
 
 @dataclass(frozen=True)
 class DatasetTask:
-    """Where the data of a study come from; the arguments are those of `worldplan.planners.offline.task.dataset_task`."""
+    """Where the data of a study come from; the arguments are those of
+    `worldplan.planners.offline.task.dataset_task`.
+    """
 
     dataset: str
     environment: str | None = None
@@ -34,7 +38,8 @@ class Study:
     """Everything a study depends on.
 
     Args:
-        methods: by name: the settings in which a method differs from `settings`, and of its task ("patch", "true_share").
+        methods: by name: the settings in which a method differs from `settings`, and of its task
+            ("patch", "true_share").
         name: of the run folder.
         plane: the two-dimensional illustration as the task, or
         data: a dataset as the task.
@@ -70,16 +75,30 @@ class Study:
     def __post_init__(self) -> None:
         if (self.plane is None) == (self.data is None):
             raise ConfigError("a study needs one task: give either plane or data")
-        for name in ("seeds", "epochs", "check_every", "save_every", "check_episodes", "episodes", "side_by_side"):
+        for name in (
+            "seeds",
+            "epochs",
+            "check_every",
+            "save_every",
+            "check_episodes",
+            "episodes",
+            "side_by_side",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")
         if self.epochs % self.check_every:
-            raise ConfigError(f"epochs {self.epochs}: must be a multiple of check_every ({self.check_every}), so that the last epoch is checked")
+            raise ConfigError(
+                f"epochs {self.epochs}: must be a multiple of check_every ({self.check_every}), so that the last epoch is checked"
+            )
         if not self.methods:
-            raise ConfigError("methods: give at least one, such as base: {critics: 2, diversity: 0}")
+            raise ConfigError(
+                "methods: give at least one, such as base: {critics: 2, diversity: 0}"
+            )
         for method in self.methods:
             if not re.fullmatch(r"[\w-][\w.-]*", method):
-                raise ConfigError(f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a folder")
+                raise ConfigError(
+                    f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a folder"
+                )
             self._check(method)
 
     def _check(self, method: str) -> None:
@@ -87,11 +106,17 @@ class Study:
         if self.patch(method) != "none" and self.plane is None:
             raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
         if self.plane is not None and (settings.real_share > 0 or self.share(method) > 0):
-            raise ConfigError(f"method '{method}': the plane has no dataset and one dynamics: set real_share to 0 and leave out true_share")
+            raise ConfigError(
+                f"method '{method}': the plane has no dataset and one dynamics: set real_share to 0 and leave out true_share"
+            )
 
     def method_settings(self, method: str) -> ReachAwareSettings:
         """The settings of one method. Raises ConfigError."""
-        return _settings(method, plain(asdict(self.settings)), {k: v for k, v in self.methods[method].items() if k not in TASK_KEYS})
+        return _settings(
+            method,
+            plain(asdict(self.settings)),
+            {k: v for k, v in self.methods[method].items() if k not in TASK_KEYS},
+        )
 
     def patch(self, method: str) -> str:
         """Which targets the oracle replaces. Raises ConfigError."""
@@ -120,7 +145,9 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
     with naming(f"method '{method}'"):
         made = parser.instantiate(parser.parse_object(nested))
-        return ReachAwareSettings(**{name: made[name] for name in ReachAwareSettings.__dataclass_fields__})
+        return ReachAwareSettings(
+            **{name: made[name] for name in ReachAwareSettings.__dataclass_fields__}
+        )
 
 
 def study_parser() -> Any:
@@ -128,15 +155,21 @@ def study_parser() -> Any:
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(
-        prog="worldplan run", description="Train every method of a study over its seeds, and write table, plots and report.", exit_on_error=False
+        prog="worldplan run",
+        description="Train every method of a study over its seeds, and write table, plots and report.",
+        exit_on_error=False,
     )
-    parser.add_argument("--config", action="config", help="study file (the first argument is taken as this)")
+    parser.add_argument(
+        "--config", action="config", help="study file (the first argument is taken as this)"
+    )
     parser.add_class_arguments(Study)
     return parser
 
 
 def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
-    """The study and the command's other options. Raises ConfigError in one line that names the file."""
+    """The study and the command's other options. Raises ConfigError in one line that names the
+    file.
+    """
     arguments, file = file_first(argv)
     with naming(file.name and str(file)):
         options = parser.parse_args(arguments)
@@ -148,5 +181,9 @@ def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     """Back from `Study.to_dict`, read from the file `source`."""
     parser = study_parser()
     with naming(str(source)):
-        made = parser.instantiate(parser.parse_object({k: v for k, v in config.items() if k in Study.__dataclass_fields__}))
+        made = parser.instantiate(
+            parser.parse_object(
+                {k: v for k, v in config.items() if k in Study.__dataclass_fields__}
+            )
+        )
         return Study(**{name: made[name] for name in Study.__dataclass_fields__})

@@ -1,4 +1,6 @@
-"""`worldplan actions`, end to end: the how-to of the README, cross validation, and bad input in one clear line."""
+"""`worldplan actions`, end to end: the how-to of the README, cross validation, and bad input in one
+clear line.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Desk:
         self.files = folder / DELIVERY
 
     def run(self, command: str, code: int = 0) -> str:
-        """What a command prints; it must end with the given code and say nothing but warnings and progress besides."""
+        """What a command prints; it must end with the given code and say nothing but warnings and
+        progress besides.
+        """
         assert main(["actions", *command.split()]) == code
         printed = self.capsys.readouterr()
         self.warnings = printed.err
@@ -83,7 +87,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "150")
     shutil.copytree(ROOT / DELIVERY, tmp_path / DELIVERY)
@@ -91,7 +97,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return Desk(tmp_path, capsys)
 
 
-# --- the how-to ----------------------------------------------------------------------------------------------------
+# --- the how-to -----------------------------------------------------------------------------------
 
 
 def test_the_three_commands_of_the_readme(desk: Desk) -> None:
@@ -110,7 +116,9 @@ def test_the_three_commands_of_the_readme(desk: Desk) -> None:
 
 @pytest.mark.parametrize("command", [LEARN, SOLVE, VALIDATE])
 def test_the_readme_shows_them(command: str) -> None:
-    text = re.sub(r" \\\n\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))  # long lines go on after a backslash
+    text = re.sub(
+        r" \\\n\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8")
+    )  # long lines go on after a backslash
     assert f"worldplan actions {command}\n" in text
 
 
@@ -130,10 +138,17 @@ def test_the_example_log_is_true(desk: Desk) -> None:
 def test_without_declarations_the_model_is_more_careful(desk: Desk) -> None:
     desk.run(LEARN.replace(f"--declare {DELIVERY}/declarations.yaml ", ""))
     printed = desk.run(SOLVE, code=1)
-    assert "NO PLAN: unsolvable in this model" in printed and "the world may have a plan all the same" in printed
+    assert (
+        "NO PLAN: unsolvable in this model" in printed
+        and "the world may have a plan all the same" in printed
+    )
     assert not Path("plan.txt").exists()
     answer = json.loads(desk.run(SOLVE + " --json", code=1))
-    assert answer["status"] == "unsolvable" and answer["plan"] is None and answer["learned_model"] is True
+    assert (
+        answer["status"] == "unsolvable"
+        and answer["plan"] is None
+        and answer["learned_model"] is True
+    )
 
 
 def test_export_to_pddl(desk: Desk) -> None:
@@ -147,7 +162,10 @@ def test_export_to_pddl(desk: Desk) -> None:
     answer = json.loads(desk.run(SOLVE.replace("vans.json", "vans.pddl") + " --json"))
     exact_model = load_model("vans.json")
     problem = read_problem(desk.files / "problem.pddl", exact_model.vocabulary)
-    assert is_valid(exact_model, problem, [tuple(step) for step in answer["plan"]]) and answer["learned_model"] is False
+    assert (
+        is_valid(exact_model, problem, [tuple(step) for step in answer["plan"]])
+        and answer["learned_model"] is False
+    )
 
 
 def test_an_export_over_the_budget_says_so(desk: Desk) -> None:
@@ -158,27 +176,38 @@ def test_an_export_over_the_budget_says_so(desk: Desk) -> None:
     assert found["drive"]["observations"] == 15 and found["drive"]["points"] == 14
     true, learned = read_model("true.pddl"), read_model("vans.pddl")
     assert set(learned.actions) == set(true.actions)
-    assert sum(len(learned.actions[name].comparisons) for name in found) == sum(one["half_spaces"] for one in found.values())
+    assert sum(len(learned.actions[name].comparisons) for name in found) == sum(
+        one["half_spaces"] for one in found.values()
+    )
 
 
 def test_validate_names_step_and_reason(desk: Desk) -> None:
     desk.run(LEARN)
     for plan, reason in (
-        ("(drive red depot mill)", "step 1, (drive red depot mill): (battery red) is 12|(battery red) - (distance depot mill) >= 0 does not hold"),
+        (
+            "(drive red depot mill)",
+            "step 1, (drive red depot mill): (battery red) is 12|(battery red) - (distance depot mill) >= 0 does not hold",
+        ),
         ("(drive red depot school)\n(fly red)", "step 2, (fly red): the model has no action 'fly'"),
-        ("", "the goal is not reached: (at books school) is false; (at desk school) is false; (at flour school) is false"),
+        (
+            "",
+            "the goal is not reached: (at books school) is false; (at desk school) is false; (at flour school) is false",
+        ),
     ):
         Path("plan.txt").write_text(plan)
         for domain in ("true.pddl", "vans.json"):
             said = desk.run(VALIDATE.replace("vans.json", domain), code=1)
             assert said.startswith("worldplan: not valid: ")
-            assert any(part in said for part in reason.split("|")) or "outside the learned region" in said
+            assert (
+                any(part in said for part in reason.split("|"))
+                or "outside the learned region" in said
+            )
             assert ("unified-planning: not valid" in said) == (domain == "true.pddl")
     answer = json.loads(desk.run(VALIDATE.replace("vans.json", "true.pddl") + " --json", code=1))
     assert answer["valid"] is False and set(answer["faults"]) == {"worldplan", "unified-planning"}
 
 
-# --- what may go wrong ---------------------------------------------------------------------------------------------
+# --- what may go wrong ----------------------------------------------------------------------------
 
 
 def test_wrong_logs(desk: Desk) -> None:
@@ -187,11 +216,31 @@ def test_wrong_logs(desk: Desk) -> None:
     for old, new, *words in (
         ("battery van1", "bttery van1", "log.csv, column 'bttery van1'", "no predicate 'bttery'"),
         ("at lamp depot", "at lamp lamp", "'lamp' is used as"),
-        ("pick-up lamp van1 depot", "fetch lamp van1 depot", "log.csv, row 2, column 'action'", "no action 'fetch'"),
+        (
+            "pick-up lamp van1 depot",
+            "fetch lamp van1 depot",
+            "log.csv, row 2, column 'action'",
+            "no action 'fetch'",
+        ),
         ("pick-up lamp van1 depot", "pick-up van1 lamp depot", "is used as"),
-        ("pick-up lamp van1 depot,1,40,", "pick-up lamp van1 depot,1,forty,", "row 2, column 'battery van1'", "'forty' is not a number"),
-        ("north,1,32.5,60,2.5", "north,1,32.5,59,2.5", "episode 1: transition 2, (drive van1 depot north)", "does not follow"),
-        ("\n1,,,0,60,2.5", "\n1,,,0,60,2", "transition 8, (drive van1 north depot)", "marked as failed and yet the state changed"),
+        (
+            "pick-up lamp van1 depot,1,40,",
+            "pick-up lamp van1 depot,1,forty,",
+            "row 2, column 'battery van1'",
+            "'forty' is not a number",
+        ),
+        (
+            "north,1,32.5,60,2.5",
+            "north,1,32.5,59,2.5",
+            "episode 1: transition 2, (drive van1 depot north)",
+            "does not follow",
+        ),
+        (
+            "\n1,,,0,60,2.5",
+            "\n1,,,0,60,2",
+            "transition 8, (drive van1 north depot)",
+            "marked as failed and yet the state changed",
+        ),
     ):
         assert old in original, old
         log.write_text(original.replace(old, new, 1))
@@ -203,17 +252,34 @@ def test_wrong_logs(desk: Desk) -> None:
 
 def test_wrong_trajectories(desk: Desk) -> None:
     path = desk.folder / "a.trajectory"
-    (desk.folder / "a.pddl").write_text("(define (problem a) (:domain delivery)\n (:objects red - van depot mill - place) (:init) (:goal (and)))")
+    (desk.folder / "a.pddl").write_text(
+        "(define (problem a) (:domain delivery)\n (:objects red - van depot mill - place) (:init) (:goal (and)))"
+    )
     good = "((:init (at red depot) (= (battery red) 5))\n(operator: (charge red depot))\n(:state (at red depot) (= (battery red) 9)))"
     for old, new, *words in (
         ("9)))", "9))", "a.trajectory, line 1", "never closed"),
         ("9)))", "9))))", "a.trajectory, line 3", "closes nothing"),
-        ("(charge red depot)", "(charge red lake)", "a.trajectory, line 2", "'lake' in (charge red lake) is not an object"),
-        ("(charge red depot)", "(charge depot red)", "line 2", "'depot' in (charge depot red) is of type 'place', not 'van'"),
+        (
+            "(charge red depot)",
+            "(charge red lake)",
+            "a.trajectory, line 2",
+            "'lake' in (charge red lake) is not an object",
+        ),
+        (
+            "(charge red depot)",
+            "(charge depot red)",
+            "line 2",
+            "'depot' in (charge depot red) is of type 'place', not 'van'",
+        ),
         ("(charge red depot)", "(refuel red depot)", "line 2", "no action 'refuel'"),
         ("(at red depot) (= (battery red) 9)", "(near red depot)", "line 3", "no predicate 'near'"),
         ("(battery red) 9", "(speed red) 9", "line 3", "no function 'speed'"),
-        ("(at red depot) (= (battery red) 9)", "(at red mill) (= (battery red) 9)", "transition 1, (charge red depot)", "does not follow"),
+        (
+            "(at red depot) (= (battery red) 9)",
+            "(at red mill) (= (battery red) 9)",
+            "transition 1, (charge red depot)",
+            "does not follow",
+        ),
     ):
         assert old in good
         path.write_text(good.replace(old, new))
@@ -221,23 +287,41 @@ def test_wrong_trajectories(desk: Desk) -> None:
     path.write_text(good)
     printed = desk.run(f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json")
     assert "1 of 4 actions learned" in printed
-    assert "warning: never observed, so not in the model: drive, pick-up, drop-off" in desk.warnings and "not learned: never observed" in printed
+    assert (
+        "warning: never observed, so not in the model: drive, pick-up, drop-off" in desk.warnings
+        and "not learned: never observed" in printed
+    )
     assert "drive (never observed)" in desk.run(f"solve m.json {DELIVERY}/problem.pddl", code=1)
     (desk.folder / "a.pddl").unlink()
-    desk.refuses(f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json", "a.pddl: no such file")
+    desk.refuses(
+        f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json", "a.pddl: no such file"
+    )
 
 
 def test_an_effect_that_is_not_affine_excludes_its_action(desk: Desk) -> None:
-    states = "".join(f"\n(operator: (charge red depot)) (:state (at red depot) (= (battery red) {2**k}))" for k in (1, 2, 4, 8))
+    states = "".join(
+        f"\n(operator: (charge red depot)) (:state (at red depot) (= (battery red) {2**k}))"
+        for k in (1, 2, 4, 8)
+    )
     Path("a.trajectory").write_text(f"((:init (at red depot) (= (battery red) 1)){states})")
-    Path("a.pddl").write_text("(define (problem a) (:domain delivery) (:objects red - van depot - place) (:init) (:goal (and)))")
+    Path("a.pddl").write_text(
+        "(define (problem a) (:domain delivery) (:objects red - van depot - place) (:init) (:goal (and)))"
+    )
     command = f"learn a.trajectory {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl -o m.json"
     found = json.loads(desk.run(command + " --json"))["actions"]
-    assert found["charge"]["learned"] is False and "(battery ?v)" in found["charge"]["excluded"] and "not affine" in found["charge"]["excluded"]
+    assert (
+        found["charge"]["learned"] is False
+        and "(battery ?v)" in found["charge"]["excluded"]
+        and "not affine" in found["charge"]["excluded"]
+    )
     assert all(found[name]["learned"] for name in ("drive", "pick-up", "drop-off"))
     assert "3 of 4 actions learned" in desk.run(command)
     assert "charge" not in load_model("m.json").actions
-    desk.refuses(command.replace(f" {DELIVERY}/log.csv", ""), "no action could be learned from 1 trajectories", "charge: ")
+    desk.refuses(
+        command.replace(f" {DELIVERY}/log.csv", ""),
+        "no action could be learned from 1 trajectories",
+        "charge: ",
+    )
 
 
 def test_wrong_declarations(desk: Desk) -> None:
@@ -252,8 +336,17 @@ def test_wrong_declarations(desk: Desk) -> None:
         ("actions: {drive: {preconditions: concave}}", "drive", "'concave' is unknown"),
         ("actions: {drive: {precondition: convex}}", "drive", "precondition"),
         ("actions: {drive: {directions: [1]}}", "drive", "directions"),
-        ("actions: {drive: {preconditions: monotone, directions: {fuel: 1}}}", "declarations.yaml", "'drive' has no numeric fluent 'fuel'"),
-        ('actions: {drive: {precondition_fluents: ["fuel ?v"]}}', "declarations.yaml", "'drive' has no numeric fluent 'fuel ?v'", "battery ?v"),
+        (
+            "actions: {drive: {preconditions: monotone, directions: {fuel: 1}}}",
+            "declarations.yaml",
+            "'drive' has no numeric fluent 'fuel'",
+        ),
+        (
+            'actions: {drive: {precondition_fluents: ["fuel ?v"]}}',
+            "declarations.yaml",
+            "'drive' has no numeric fluent 'fuel ?v'",
+            "battery ?v",
+        ),
         ("default: {size: two}", "default", "size"),
         ("default: {groups: 3}", "default", "groups"),
         ("default: {effect_fluents: [battery]}", "default", "effect_fluents"),
@@ -265,7 +358,11 @@ def test_wrong_declarations(desk: Desk) -> None:
 
 
 def test_a_refuted_declaration_is_named(desk: Desk) -> None:
-    desk.edit("declarations.yaml", '"battery ?v": 1, "distance ?a ?b": -1', '"battery ?v": -1, "distance ?a ?b": 1')
+    desk.edit(
+        "declarations.yaml",
+        '"battery ?v": 1, "distance ?a ?b": -1',
+        '"battery ?v": -1, "distance ?a ?b": 1',
+    )
     shown = desk.run(LEARN)
     assert "weaker class used" in shown and "it failed at" in shown
     found = json.loads(desk.run(LEARN + " --json"))["actions"]
@@ -295,7 +392,9 @@ def test_wrong_problems_and_models(desk: Desk) -> None:
     desk.refuses(VALIDATE, "plan.txt")
     Path("plan.txt").write_text("(drive red depot school)\ndrive blue\n")
     desk.refuses(VALIDATE, "plan.txt: line 2")
-    Path("vans.json").write_text(Path("vans.json").read_text().replace('"version": 1', '"version": 7'))
+    Path("vans.json").write_text(
+        Path("vans.json").read_text().replace('"version": 1', '"version": 7')
+    )
     desk.refuses(SOLVE, "vans.json: version: 7")
 
 
@@ -318,27 +417,47 @@ def test_wrong_arguments(desk: Desk, command: str, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("time_limit", "within 7 s"), ("memory_limit", "within 99 MB"), ("no_plan_found", "nothing is proven")]
+    ("status", "words"),
+    [
+        ("time_limit", "within 7 s"),
+        ("memory_limit", "within 99 MB"),
+        ("no_plan_found", "nothing is proven"),
+    ],
 )
-def test_no_plan_for_other_reasons(desk: Desk, monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
+def test_no_plan_for_other_reasons(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, status: str, words: str
+) -> None:
     desk.run(LEARN)
-    monkeypatch.setattr(actions_solve, "solve", lambda *_, **__: PlanResult(None, status, "search", 1.0, detail={"reason": "because"}))
+    monkeypatch.setattr(
+        actions_solve,
+        "solve",
+        lambda *_, **__: PlanResult(None, status, "search", 1.0, detail={"reason": "because"}),
+    )
     printed = desk.run(SOLVE + " --time-limit 7 --memory-limit 99", code=1)
-    assert "NO PLAN" in printed and words in printed and "because" in printed and "unsolvable" not in printed
+    assert (
+        "NO PLAN" in printed
+        and words in printed
+        and "because" in printed
+        and "unsolvable" not in printed
+    )
 
 
 def test_the_planner_keeps_its_time_limit(desk: Desk) -> None:
     desk.run(LEARN)
-    desk.edit("problem.pddl", "(at flour school))", "(at flour school) (< (battery red) 0))")  # impossible, which takes the search long to prove
+    desk.edit(
+        "problem.pddl", "(at flour school))", "(at flour school) (< (battery red) 0))"
+    )  # impossible, which takes the search long to prove
     answer = json.loads(desk.run(SOLVE + " --planner search --time-limit 0.3 --json", code=1))
     assert answer["status"] in ("time_limit", "unsolvable") and answer["seconds"] < 10
 
 
-# --- cross validation ----------------------------------------------------------------------------------------------
+# --- cross validation -----------------------------------------------------------------------------
 
 
 def make_data(folder: Path) -> None:
-    """Trajectories with problems, out of the example's episodes: each ends where its problem wants to be."""
+    """Trajectories with problems, out of the example's episodes: each ends where its problem wants
+    to be.
+    """
     true = read_model("true.pddl")
     problem = read_problem(f"{DELIVERY}/problem.pddl", true.vocabulary)
     folder.mkdir()
@@ -348,7 +467,10 @@ def make_data(folder: Path) -> None:
             if episode.succeeded[i]:
                 states.append(episode.states[i + 1])
                 calls.append(call)
-        write_trajectory(Trajectory(episode.objects, tuple(states), tuple(calls), (None,) * len(calls)), folder / f"p{number}.trajectory")
+        write_trajectory(
+            Trajectory(episode.objects, tuple(states), tuple(calls), (None,) * len(calls)),
+            folder / f"p{number}.trajectory",
+        )
         goal = type(problem.goal)(frozenset(atom for atom in states[-1].atoms if atom[0] == "at"))
         one = type(problem)(f"p{number}", episode.objects, states[0], goal)
         write_problem(one, true.vocabulary, folder / f"p{number}.pddl")
@@ -373,14 +495,28 @@ def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action_jobs, "_plan_row", real)
     began = (run / "jobs" / "fold0-1.csv").stat().st_mtime_ns
     shown = desk.run(command)
-    assert "continuing" in desk.warnings and (run / "jobs" / "fold0-1.csv").stat().st_mtime_ns == began
+    assert (
+        "continuing" in desk.warnings and (run / "jobs" / "fold0-1.csv").stat().st_mtime_ns == began
+    )
     assert "self-consistency" in shown and "run folder: runs/vans/" in shown
     metrics = pd.read_csv(run / "metrics.csv")
     assert metrics[["fold", "count"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
-    assert (metrics["self_consistency"] == 1).all() and (metrics["precondition_precision"] == 1).all() and (metrics["effect_precision"] == 1).all()
+    assert (
+        (metrics["self_consistency"] == 1).all()
+        and (metrics["precondition_precision"] == 1).all()
+        and (metrics["effect_precision"] == 1).all()
+    )
     assert (metrics["false_plans"] == 0).all() and (metrics["disagreements"] == 0).all()
     assert metrics["precondition_recall"].between(0, 1).all() and (metrics["problems"] == 1).all()
-    for file in ("config.yaml", "versions.json", "actions.csv", "problems.csv", "results.csv", "report.html", "plots/learning_curve.png"):
+    for file in (
+        "config.yaml",
+        "versions.json",
+        "actions.csv",
+        "problems.csv",
+        "results.csv",
+        "report.html",
+        "plots/learning_curve.png",
+    ):
         assert (run / file).stat().st_size > 0, file
     actions = pd.read_csv(run / "actions.csv")
     assert len(actions) == 4 * 4 and (actions["precondition_learned_only"] == 0).all()
@@ -398,9 +534,18 @@ def test_evaluate_finds_false_plans(desk: Desk, monkeypatch: pytest.MonkeyPatch)
         return PlanResult((("charge", "van1", "north"),), "satisficing", "careless", 0.1)
 
     monkeypatch.setattr(action_jobs, "solve", careless)
-    answer = json.loads(desk.run("evaluate data --domain true.pddl --folds 2 --counts 2 --problems 1 --walk-steps 5 --jobs 1 --json"))
+    answer = json.loads(
+        desk.run(
+            "evaluate data --domain true.pddl --folds 2 --counts 2 --problems 1 --walk-steps 5 --jobs 1 --json"
+        )
+    )
     (row,) = answer["results"]
-    assert row["false_plans"] == 2 and row["false_plan_ratio_mean"] == 1 and row["solved_mean"] == 0 and row["satisficing"] == 2
+    assert (
+        row["false_plans"] == 2
+        and row["false_plan_ratio_mean"] == 1
+        and row["solved_mean"] == 0
+        and row["satisficing"] == 2
+    )
 
 
 def test_evaluate_refuses(desk: Desk) -> None:
@@ -422,7 +567,9 @@ def test_fold_split_covers_everything_once() -> None:
     study = action_jobs.CrossValidation(files, Path("d"), (1, 8), 4, 2, 5, 42, "search", 1.0, 100)
     held = [study.split(fold) for fold in range(4)]
     assert sorted(file for _, out in held for file in out) == sorted(files)
-    assert all(not set(training) & set(out) and len(training) + len(out) == 11 for training, out in held)
+    assert all(
+        not set(training) & set(out) and len(training) + len(out) == 11 for training, out in held
+    )
     assert held == [study.split(fold) for fold in range(4)]
     with pytest.raises(DatasetError, match="nowhere"):
         action_jobs.true_model(Path("nowhere"))

@@ -1,4 +1,6 @@
-"""Bad input, end to end: one line that names the file, the row where there is one, and what to do; exit code 2; nothing written."""
+"""Bad input, end to end: one line that names the file, the row where there is one, and what to do;
+exit code 2; nothing written.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,23 @@ from worldplan.cli import main
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, SequoiaSettings, build_network, save_network
+from worldplan.planners.bandits.sequoia.planner import (
+    SequoiaPlanner,
+    SequoiaSettings,
+    build_network,
+    save_network,
+)
 
 TRANSITIONS = "arm,state,action,next_state,probability\n" + "".join(
-    f"{arm},{state},{action},{after},{0.3 + 0.4 * (after == action)}\n" for arm in "abc" for state in (0, 1) for action in (0, 1) for after in (0, 1)
+    f"{arm},{state},{action},{after},{0.3 + 0.4 * (after == action)}\n"
+    for arm in "abc"
+    for state in (0, 1)
+    for action in (0, 1)
+    for after in (0, 1)
 )
 FILES = {
-    "rewards.csv": "arm,state,reward\n" + "".join(f"{arm},{state},{state}\n" for arm in "abc" for state in (0, 1)),
+    "rewards.csv": "arm,state,reward\n"
+    + "".join(f"{arm},{state},{state}\n" for arm in "abc" for state in (0, 1)),
     "transitions.csv": TRANSITIONS,
     "today.csv": "arm,state\na,0\nb,1\nc,0\n",
     "costs.csv": "arm,cost\na,2\nb,3\nc,4\n",
@@ -56,14 +68,28 @@ class Desk:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def scenario(
-        self, kind: str = "budget", *, constraint: dict[str, Any] | None = None, programme: dict[str, Any] | None = None, **rest: Any
+        self,
+        kind: str = "budget",
+        *,
+        constraint: dict[str, Any] | None = None,
+        programme: dict[str, Any] | None = None,
+        **rest: Any,
     ) -> None:
         whole = TABLES | {"constraint": KINDS[kind] | (constraint or {})} | (programme or {})
-        settings = {"name": "small", "programme": whole, "policies": ["random", "fluid"], "episodes": 2} | rest
+        settings = {
+            "name": "small",
+            "programme": whole,
+            "policies": ["random", "fluid"],
+            "episodes": 2,
+        } | rest
         self.write("small.yaml", yaml.safe_dump(settings))
 
     def files(self) -> set[str]:
-        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if "__pycache__" not in path.parts}
+        return {
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*")
+            if "__pycache__" not in path.parts
+        }
 
     def refuses(self, argv: list[str], *words: str) -> str:
         before = self.files()
@@ -79,37 +105,91 @@ class Desk:
         return printed.err
 
     def decide(self, *words: str, more: list[str] | None = None) -> str:
-        return self.refuses(["bandits", "decide", "small.yaml", "--state", "today.csv", *(more or [])], *words)
+        return self.refuses(
+            ["bandits", "decide", "small.yaml", "--state", "today.csv", *(more or [])], *words
+        )
 
     def run(self, *words: str, more: list[str] | None = None) -> str:
         return self.refuses(["bandits", "run", "small.yaml", "--jobs", "1", *(more or [])], *words)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
     monkeypatch.chdir(tmp_path)
     return Desk(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_files_these_tests_damage_are_good(desk: Desk, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_files_these_tests_damage_are_good(
+    desk: Desk, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     desk.scenario(kind)
     assert main(["bandits", "decide", "small.yaml", "--state", "today.csv"]) == 0
     assert (desk.folder / "decision.csv").exists()
 
 
-# --- tables: one cell or row wrong at a time -----------------------------------------------------------------------
+# --- tables: one cell or row wrong at a time ------------------------------------------------------
 
 DAMAGE = [
     # constraint kind, file, old text, new text, what the message must say
-    ("budget", "transitions.csv", "a,0,0,0,0.7", "a,0,0,0,0.8", ("transitions.csv, line 2", "sum to")),
-    ("budget", "transitions.csv", "b,0,0,0,0.7", "b,0,0,0,nan", ("transitions.csv, line 10", "NaN")),
-    ("budget", "transitions.csv", "b,0,0,0,0.7", "b,0,0,0,-0.7", ("transitions.csv, line 10", "negative")),
-    ("budget", "transitions.csv", "c,1,1,1,0.7", "z,1,1,1,0.7", ("transitions.csv, line 25", "unknown arm 'z'")),
-    ("budget", "transitions.csv", "a,0,0,1,0.3", "a,0,0,0,0.3", ("transitions.csv, line 3", "line 2")),
-    ("budget", "transitions.csv", "a,0,0,1,0.3", "a,0,0,7,0.3", ("transitions.csv, line 3", "out of range")),
-    ("budget", "transitions.csv", "c,1,1,0,0.3\nc,1,1,1,0.7", "c,1,2,0,0.3\nc,1,2,1,0.7", ("transitions.csv",)),
-    ("budget", "transitions.csv", "probability", "chance", ("transitions.csv, line 1", "'probability' is missing")),
+    (
+        "budget",
+        "transitions.csv",
+        "a,0,0,0,0.7",
+        "a,0,0,0,0.8",
+        ("transitions.csv, line 2", "sum to"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "b,0,0,0,0.7",
+        "b,0,0,0,nan",
+        ("transitions.csv, line 10", "NaN"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "b,0,0,0,0.7",
+        "b,0,0,0,-0.7",
+        ("transitions.csv, line 10", "negative"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "c,1,1,1,0.7",
+        "z,1,1,1,0.7",
+        ("transitions.csv, line 25", "unknown arm 'z'"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "a,0,0,1,0.3",
+        "a,0,0,0,0.3",
+        ("transitions.csv, line 3", "line 2"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "a,0,0,1,0.3",
+        "a,0,0,7,0.3",
+        ("transitions.csv, line 3", "out of range"),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "c,1,1,0,0.3\nc,1,1,1,0.7",
+        "c,1,2,0,0.3\nc,1,2,1,0.7",
+        ("transitions.csv",),
+    ),
+    (
+        "budget",
+        "transitions.csv",
+        "probability",
+        "chance",
+        ("transitions.csv, line 1", "'probability' is missing"),
+    ),
     ("budget", "rewards.csv", "b,1,1", "b,1,NaN", ("rewards.csv, line 5", "NaN")),
     ("budget", "rewards.csv", "b,1,1", "b,1,inf", ("rewards.csv, line 5", "not a finite number")),
     ("budget", "rewards.csv", "b,1,1", "b,0,1", ("rewards.csv, line 5", "line 4")),
@@ -131,7 +211,13 @@ DAMAGE = [
     ("capacity", "costs.csv", "b,3\n", "", ("costs.csv", "arm 'b'")),
     ("capacity", "costs.csv", "b,3", "a,3", ("costs.csv, line 3", "line 2")),
     ("capacity", "costs.csv", "cost", "price", ("costs.csv", "'cost' is missing")),
-    ("capacity", "costs.csv", "a,2\nb,3\nc,4", "a,20\nb,30\nc,40", ("costs.csv", "every arm costs more")),
+    (
+        "capacity",
+        "costs.csv",
+        "a,2\nb,3\nc,4",
+        "a,20\nb,30\nc,40",
+        ("costs.csv", "every arm costs more"),
+    ),
     ("capacity", "workers.csv", "x,4\ny,3\n", "", ("workers.csv",)),
     ("capacity", "workers.csv", "y,3", "x,3", ("workers.csv, line 3", "line 2")),
     ("capacity", "workers.csv", "y,3", "y,-3", ("workers.csv",)),
@@ -148,8 +234,14 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "file", "old", "new", "words"), DAMAGE, ids=[f"{row[0]}-{row[1]}-{number}" for number, row in enumerate(DAMAGE)])
-def test_damaged_tables(desk: Desk, kind: str, file: str, old: str, new: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "file", "old", "new", "words"),
+    DAMAGE,
+    ids=[f"{row[0]}-{row[1]}-{number}" for number, row in enumerate(DAMAGE)],
+)
+def test_damaged_tables(
+    desk: Desk, kind: str, file: str, old: str, new: str, words: tuple[str, ...]
+) -> None:
     assert old in FILES[file]
     desk.write(file, FILES[file].replace(old, new, 1))
     desk.scenario(kind)
@@ -160,13 +252,18 @@ def test_damaged_tables(desk: Desk, kind: str, file: str, old: str, new: str, wo
 
 def test_a_disconnected_graph(desk: Desk) -> None:
     desk.scenario("path", programme={"transitions": "t4.csv", "rewards": "r4.csv"})
-    desk.write("t4.csv", TRANSITIONS + TRANSITIONS.split("\n", 1)[1][: len("a,0,0,0,0.7\n") * 8].replace("a,", "d,"))
+    desk.write(
+        "t4.csv",
+        TRANSITIONS + TRANSITIONS.split("\n", 1)[1][: len("a,0,0,0,0.7\n") * 8].replace("a,", "d,"),
+    )
     desk.write("r4.csv", FILES["rewards.csv"] + "d,0,0\nd,1,1\n")
     desk.write("links.csv", "from,to\na,b\nc,d\n")
     desk.run("links.csv", "'c' cannot be reached", "join it or remove it")
 
 
-@pytest.mark.parametrize("name", ["transitions.csv", "rewards.csv", "today.csv", "costs.csv", "workers.csv"])
+@pytest.mark.parametrize(
+    "name", ["transitions.csv", "rewards.csv", "today.csv", "costs.csv", "workers.csv"]
+)
 def test_missing_and_binary_files(desk: Desk, name: str) -> None:
     desk.scenario("capacity")
     (desk.folder / name).unlink()
@@ -191,7 +288,7 @@ def test_logs(desk: Desk) -> None:
         desk.decide(next(iter(wrong)))
 
 
-# --- settings ------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 SETTINGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"constraint": {"kind": "lottery"}}, ("constraint.kind 'lottery'", "choose budget")),
@@ -200,7 +297,17 @@ SETTINGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"constraint": {"kind": "exactly", "budget": 9}}, ("budget 9",)),
     ({"constraint": {"kind": "capacity"}}, ("constraint.costs is missing",)),
     ({"constraint": {"kind": "schedule"}}, ("constraint.arm_slots is missing",)),
-    ({"constraint": {"kind": "schedule", "arm_slots": "slots.csv", "workers": "shifts.csv", "visits": 0}}, ("visits is 0",)),
+    (
+        {
+            "constraint": {
+                "kind": "schedule",
+                "arm_slots": "slots.csv",
+                "workers": "shifts.csv",
+                "visits": 0,
+            }
+        },
+        ("visits is 0",),
+    ),
     ({"constraint": KINDS["capacity"] | {"budget": -1}}, ("budget is -1",)),
     ({"constraint": KINDS["capacity"] | {"costs": "none.csv"}}, ("none.csv", "no such file")),
     ({"constraint": KINDS["path"] | {"source": "z"}}, ("links.csv", "'z'")),
@@ -241,11 +348,17 @@ SETTINGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), SETTINGS, ids=[str(change)[:60] for change, _ in SETTINGS])
+@pytest.mark.parametrize(
+    ("change", "words"), SETTINGS, ids=[str(change)[:60] for change, _ in SETTINGS]
+)
 def test_bad_settings(desk: Desk, change: dict[str, Any], words: tuple[str, ...]) -> None:
     desk.scenario(**change)
     said = desk.run(*words)
-    assert "small.yaml" in said or "constraint." in said or any(word.endswith((".csv", ".ckpt")) for word in words), said
+    assert (
+        "small.yaml" in said
+        or "constraint." in said
+        or any(word.endswith((".csv", ".ckpt")) for word in words)
+    ), said
 
 
 def test_decide_refuses_what_run_does(desk: Desk) -> None:
@@ -264,11 +377,18 @@ def test_generated_domains(desk: Desk) -> None:
     desk.run("budget")
     desk.scenario(programme=none | {"domain": "path", "connections": "links.csv", "arms": 20})
     desk.run("links.csv", "only 3 nodes", "choose fewer")
-    desk.scenario(programme=none | {"domain": "path", "connections": "links.csv", "arms": 2, "budget": 1, "centre": "z"})
+    desk.scenario(
+        programme=none
+        | {"domain": "path", "connections": "links.csv", "arms": 2, "budget": 1, "centre": "z"}
+    )
     desk.run("links.csv", "'z' is not in the graph")
-    desk.scenario(programme=none | {"domain": "path", "connections": "none.csv", "arms": 3, "budget": 1})
+    desk.scenario(
+        programme=none | {"domain": "path", "connections": "none.csv", "arms": 3, "budget": 1}
+    )
     desk.run("none.csv", "no such file")
-    desk.scenario(programme=none | {"domain": "interventions", "arms": 6, "budget": 2}, policies=["whittle"])
+    desk.scenario(
+        programme=none | {"domain": "interventions", "arms": 6, "budget": 2}, policies=["whittle"]
+    )
     desk.run("Whittle index is not defined", "use the myopic")
 
 
@@ -286,7 +406,9 @@ def test_bad_command_lines(desk: Desk) -> None:
     desk.scenario()
     desk.refuses(["bandits", "decide", "small.yaml"], "--state")
     desk.refuses(["bandits", "decide"], "--state")
-    desk.refuses(["bandits", "decide", "small.yaml", "--state", "today.csv", "--policy", "oracle"], "oracle")
+    desk.refuses(
+        ["bandits", "decide", "small.yaml", "--state", "today.csv", "--policy", "oracle"], "oracle"
+    )
     desk.decide("steps_left", more=["--steps_left", "99"])
     desk.decide("steps_left", more=["--steps_left", "-3"])
     desk.decide("must be trained", more=["--policy", "sequoia"])
@@ -318,7 +440,9 @@ def test_folders_that_are_no_runs(desk: Desk) -> None:
     desk.refuses(["evaluate", "empty"], "empty", "no such checkpoint")
     (desk.folder / "empty" / "config.yaml").write_text("other: 1\n")
     desk.refuses(["evaluate", "empty"], "empty", "bandits run")
-    (desk.folder / "empty" / "config.yaml").write_text("programme: {domain: capacity}\nepisodes: few\n")
+    (desk.folder / "empty" / "config.yaml").write_text(
+        "programme: {domain: capacity}\nepisodes: few\n"
+    )
     (desk.folder / "empty" / "summary.csv").write_text("")
     desk.refuses(["evaluate", "empty"], "empty", "episodes")
     (desk.folder / "empty" / "config.yaml").write_text("programme: {domain: capacity}\n")
@@ -327,7 +451,7 @@ def test_folders_that_are_no_runs(desk: Desk) -> None:
     desk.refuses(["evaluate", "empty", "--episodes", "0"], "episodes")
 
 
-# --- rules, checkpoints, solvers -----------------------------------------------------------------------------------
+# --- rules, checkpoints, solvers ------------------------------------------------------------------
 
 RULES = [
     (None, ("rules.py",)),
@@ -336,13 +460,24 @@ RULES = [
     ("def other(block): pass\n", ("rules.py", "no function 'build'")),
     ("def build(block):\n    raise ValueError('two\\nlines')\n", ("rules.py", "ValueError")),
     ("def build(block):\n    block.b = block.a[99]\n", ("rules.py", "99")),
-    ("import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=block.a[0] * block.a[1] <= 0)\n", ("rules.py", "not linear")),
-    ("import pyomo.environ as p\ndef build(block):\n    block.o = p.Objective(expr=block.a[0])\n", ("rules.py", "objective")),
-    ("import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=sum(block.a.values()) >= 4)\n", ("rules.py", "no action")),
+    (
+        "import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=block.a[0] * block.a[1] <= 0)\n",
+        ("rules.py", "not linear"),
+    ),
+    (
+        "import pyomo.environ as p\ndef build(block):\n    block.o = p.Objective(expr=block.a[0])\n",
+        ("rules.py", "objective"),
+    ),
+    (
+        "import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=sum(block.a.values()) >= 4)\n",
+        ("rules.py", "no action"),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), RULES, ids=[f"rules{number}" for number in range(len(RULES))])
+@pytest.mark.parametrize(
+    ("text", "words"), RULES, ids=[f"rules{number}" for number in range(len(RULES))]
+)
 def test_rules(desk: Desk, text: str | None, words: tuple[str, ...]) -> None:
     desk.scenario("custom")
     if text is None:
@@ -355,17 +490,27 @@ def test_rules(desk: Desk, text: str | None, words: tuple[str, ...]) -> None:
 def test_checkpoints(desk: Desk) -> None:
     larger = generate("budget", 8, 2, seed=0, horizon=4)
     settings = SequoiaSettings(hidden=(4, 4))
-    torch.save({"sequoia": save_network(build_network(larger, settings), larger, settings)}, desk.folder / "larger.ckpt")
+    torch.save(
+        {"sequoia": save_network(build_network(larger, settings), larger, settings)},
+        desk.folder / "larger.ckpt",
+    )
     desk.write("damaged.ckpt", "PK not really")
     whole = (desk.folder / "larger.ckpt").read_bytes()
     (desk.folder / "half.ckpt").write_bytes(whole[: len(whole) // 2])
-    torch.save({"sequoia": {"settings": {"colour": 1}, "shape": {}, "weights": {}}}, desk.folder / "other.ckpt")
+    torch.save(
+        {"sequoia": {"settings": {"colour": 1}, "shape": {}, "weights": {}}},
+        desk.folder / "other.ckpt",
+    )
     (desk.folder / "folder").mkdir()
     desk.scenario(policies=["sequoia"])
     for name, words in {
-        "larger.ckpt": ("trained for 8 arms", "this programme has 3 arms"), "damaged.ckpt": ("not a SEQUOIA checkpoint",),
-        "half.ckpt": ("not a SEQUOIA checkpoint",), "other.ckpt": ("other.ckpt",), "folder": ("no best.ckpt",), "none": ("no such checkpoint",),
-    }.items():  # fmt: skip
+        "larger.ckpt": ("trained for 8 arms", "this programme has 3 arms"),
+        "damaged.ckpt": ("not a SEQUOIA checkpoint",),
+        "half.ckpt": ("not a SEQUOIA checkpoint",),
+        "other.ckpt": ("other.ckpt",),
+        "folder": ("no best.ckpt",),
+        "none": ("no such checkpoint",),
+    }.items():
         desk.decide(name, *words, more=["--policy", "sequoia", "--checkpoint", name])
         desk.run(name, *words, more=["--checkpoint", name])
 
@@ -373,7 +518,11 @@ def test_checkpoints(desk: Desk) -> None:
 def test_a_checkpoint_with_other_weights(desk: Desk) -> None:
     desk.scenario()
     instance = generate("budget", 3, 1, seed=0, horizon=4, states=2)
-    saved = save_network(build_network(instance, SequoiaSettings(hidden=(4, 4))), instance, SequoiaSettings(hidden=(8, 4)))
+    saved = save_network(
+        build_network(instance, SequoiaSettings(hidden=(4, 4))),
+        instance,
+        SequoiaSettings(hidden=(8, 4)),
+    )
     torch.save({"sequoia": saved}, desk.folder / "odd.ckpt")
     desk.decide("odd.ckpt", "train again", more=["--policy", "sequoia", "--checkpoint", "odd.ckpt"])
 
@@ -390,7 +539,9 @@ def test_a_solver_that_is_absent(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     desk.scenario()
     desk.decide("Gurobi is not installed", "worldplan[gurobi]", more=["--solver", "gurobi"])
     desk.run("Gurobi is not installed", more=["--solver", "gurobi"])
-    desk.refuses(["bandits", "bound", "small.yaml", "--solver", "gurobi"], "Gurobi is not installed")
+    desk.refuses(
+        ["bandits", "bound", "small.yaml", "--solver", "gurobi"], "Gurobi is not installed"
+    )
     desk.run("worldplan[ray]", more=["--engine", "ray"])
 
 
@@ -404,19 +555,27 @@ def test_a_licence_that_is_too_small(desk: Desk) -> None:
         pass
     else:
         pytest.skip("this Gurobi has a full licence")
-    generated = {"transitions": None, "rewards": None, "domain": "capacity", "arms": 40, "horizon": 20}
+    generated = {
+        "transitions": None,
+        "rewards": None,
+        "domain": "capacity",
+        "arms": 40,
+        "horizon": 20,
+    }
     desk.scenario(programme=generated)
     desk.write("today.csv", "arm,state\n" + "".join(f"{arm},0\n" for arm in range(40)))
     for words in (desk.decide, desk.run):
         words("size limit", "solver.name=highs", more=["--solver", "gurobi"])
 
 
-# --- limits --------------------------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 
 
 def test_a_solve_that_hits_its_limit_says_so() -> None:
     instance = generate("capacity", 60, 12, seed=0, horizon=5)
-    network = build_network(instance, SequoiaSettings(network="plain", hidden=(48, 48), discount=0.9), seed=1)
+    network = build_network(
+        instance, SequoiaSettings(network="plain", hidden=(48, 48), discount=0.9), seed=1
+    )
     state = instance.draw_start(np.random.default_rng(0), 1)
     limited = SolverSettings(gap=0.0, time_limit=0.3)
     planner = SequoiaPlanner(instance, network, limited, bounds="interval")

@@ -28,7 +28,10 @@ def test_collect_describe_convert(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["describe", "worldplan/hopper-v5-random-own-v0"]) == 0
     shown = capsys.readouterr().out
-    assert f"mean {data.returns().mean():.4g}" in shown and f"mean {data.normalised_score(data.returns()).mean():.4g}" in shown
+    assert (
+        f"mean {data.returns().mean():.4g}" in shown
+        and f"mean {data.normalised_score(data.returns()).mean():.4g}" in shown
+    )
     assert f"{int(data.terminated.sum())} terminated" in shown and "12 numbers per step" in shown
     assert "observation[10]" in shown and "mujoco_version" in shown and "D4RL constant" in shown
 

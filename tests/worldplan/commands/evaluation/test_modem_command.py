@@ -1,4 +1,6 @@
-"""MoDem from the command line: the shipped settings, the record of a run, refusals, Ctrl-C, evaluation with and without pictures."""
+"""MoDem from the command line: the shipped settings, the record of a run, refusals, Ctrl-C,
+evaluation with and without pictures.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,32 @@ OWN_TASKS = sorted(path for path in MODEM.glob("*.yaml") if not path.stem.starts
 RECORD = ("config.yaml", "seed", "versions.json")
 TINY = {
     "latent": {"latent": 8, "hidden": 32, "encoder_hidden": 32, "members": 2},
-    "planning": {"search": {"samples": 16, "elites": 4, "iterations": 1, "horizon": 2, "min_std": 0.1, "proposals": 1.0, "pick": "mean"}},
-    "clone_updates": 20, "seed_steps": 100, "seed_updates": 10, "updates_per_step": 0.05, "steps": 300, "environments": 2,
+    "planning": {
+        "search": {
+            "samples": 16,
+            "elites": 4,
+            "iterations": 1,
+            "horizon": 2,
+            "min_std": 0.1,
+            "proposals": 1.0,
+            "pick": "mean",
+        }
+    },
+    "clone_updates": 20,
+    "seed_steps": 100,
+    "seed_updates": 10,
+    "updates_per_step": 0.05,
+    "steps": 300,
+    "environments": 2,
     "handover": {"begin": 0, "end": 600},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with two demonstrations and fit.yaml, the shipped settings made tiny; every command runs there."""
+    """A folder with two demonstrations and fit.yaml, the shipped settings made tiny; every command
+    runs there.
+    """
     folder = tmp_path_factory.mktemp("work")
     config = yaml.safe_load((MODEM / "planar_push.yaml").read_text())
     config["model"]["init_args"] |= {"settings": TINY, "check_episodes": 2}
@@ -46,7 +65,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
         patch.setenv("COLUMNS", "150")
         patch.chdir(folder)
-        assert main(["data", "collect", "planar_push", "--demonstrator", "scripted", "--episodes", "2"]) == 0
+        assert (
+            main(
+                ["data", "collect", "planar_push", "--demonstrator", "scripted", "--episodes", "2"]
+            )
+            == 0
+        )
         yield folder
 
 
@@ -66,12 +90,23 @@ def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[st
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["trainer"]["default_root_dir"] == f"runs/modem/{path.stem}"
     task = config["model"]["init_args"]["environment"]
-    assert task.lower() == f"worldplan.envs.manipulation:worldplan/{path.stem.removesuffix('_pixels').replace('_', '')}-v0"
-    assert config["model"]["init_args"]["dataset"] == f"worldplan/{path.stem.replace('_', '-')}-scripted-v0"
+    assert (
+        task.lower()
+        == f"worldplan.envs.manipulation:worldplan/{path.stem.removesuffix('_pixels').replace('_', '')}-v0"
+    )
+    assert (
+        config["model"]["init_args"]["dataset"]
+        == f"worldplan/{path.stem.replace('_', '-')}-scripted-v0"
+    )
 
 
 def test_there_are_settings_for_all_tasks() -> None:
-    assert {path.stem.removesuffix("_pixels") for path in OWN_TASKS} == {"bin_pick", "incline_push", "planar_push", "upright_pivot"}
+    assert {path.stem.removesuffix("_pixels") for path in OWN_TASKS} == {
+        "bin_pick",
+        "incline_push",
+        "planar_push",
+        "upright_pivot",
+    }
 
 
 def parsed(*names: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -82,10 +117,14 @@ def parsed(*names: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "method"), [("v1", "v1"), ("no_demonstrations", "no_demos")])
-def test_baselines_are_those_of_the_study(name: str, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_baselines_are_those_of_the_study(
+    name: str, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = parsed("bin_pick", f"methods/{name}", capsys=capsys)
     assert found["settings"] == asdict(method_settings(method, 30_000))
-    assert found["dataset"] == (None if name == "no_demonstrations" else "worldplan/bin-pick-scripted-v0")
+    assert found["dataset"] == (
+        None if name == "no_demonstrations" else "worldplan/bin-pick-scripted-v0"
+    )
 
 
 def test_the_shipped_settings_are_those_of_the_study(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,35 +133,57 @@ def test_the_shipped_settings_are_those_of_the_study(capsys: pytest.CaptureFixtu
 
 def test_ingredients_of_papers(capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the presets, but for what is their size."""
-    published, modern = (parsed("bin_pick", f"methods/{name}", capsys=capsys)["settings"] for name in ("published", "modern"))
+    published, modern = (
+        parsed("bin_pick", f"methods/{name}", capsys=capsys)["settings"]
+        for name in ("published", "modern")
+    )
     assert published["latent"] == asdict(LatentSettings.classic())
     presets = asdict(LatentSettings.modern())
-    assert all(modern["latent"][name] == presets[name] for name in ("simnorm", "normed_layers", "bins"))
+    assert all(
+        modern["latent"][name] == presets[name] for name in ("simnorm", "normed_layers", "bins")
+    )
 
 
 def test_settings_for_metaworld(capsys: pytest.CaptureFixture[str]) -> None:
     found = parsed("metaworld_push", capsys=capsys)
     assert found["settings"] == asdict(method_settings("v2", 20_000))
-    assert (found["options"], found["dataset"]) == ({"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0")
+    assert (found["options"], found["dataset"]) == (
+        {"task": "push-v3"},
+        "worldplan/metaworld-push-v3-scripted-v0",
+    )
 
 
 def test_one_option_moves_the_whole_run(run: Path, work: Path) -> None:
     assert not (work / "runs").exists()
-    assert {"metrics.csv", "last.ckpt", "episodes", *RECORD} <= {entry.name for entry in run.iterdir()}
+    assert {"metrics.csv", "last.ckpt", "episodes", *RECORD} <= {
+        entry.name for entry in run.iterdir()
+    }
     assert pd.read_csv(run / "metrics.csv")["step"].iloc[-1] == 300
 
 
 @pytest.mark.parametrize("continued", [False, True])
-def test_a_refused_training_leaves_the_record_as_it_was(run: Path, continued: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_training_leaves_the_record_as_it_was(
+    run: Path, continued: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = record(run)
-    words = ["fit", "--config", "fit.yaml", "--trainer.default_root_dir", "chosen", "--model.init_args.settings.discount", "0.9"]
+    words = [
+        "fit",
+        "--config",
+        "fit.yaml",
+        "--trainer.default_root_dir",
+        "chosen",
+        "--model.init_args.settings.discount",
+        "0.9",
+    ]
     assert main([*words, *(["--ckpt_path", "chosen/last.ckpt"] if continued else [])]) == 2
     assert ("other settings" if continued else "last.ckpt exists") in capsys.readouterr().err
     assert record(run) == before
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_ctrl_c_tells_how_to_continue(work: Path, saved: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_tells_how_to_continue(
+    work: Path, saved: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = ModemModule.training_step
 
     def step(self: ModemModule, *arguments: Any) -> None:
@@ -133,14 +194,23 @@ def test_ctrl_c_tells_how_to_continue(work: Path, saved: bool, monkeypatch: pyte
     monkeypatch.setattr(ModemModule, "training_step", step)
     before = signal.getsignal(signal.SIGINT)
     try:
-        assert main(["fit", "--config", "fit.yaml", "--trainer.default_root_dir", f"stopped{saved:d}"]) == 130
+        assert (
+            main(["fit", "--config", "fit.yaml", "--trainer.default_root_dir", f"stopped{saved:d}"])
+            == 130
+        )
     finally:
         signal.signal(signal.SIGINT, before)  # Lightning leaves it without effect
     last = capsys.readouterr().err.splitlines()[-1]
     if saved:
-        assert last == "worldplan: interrupted: continue with the same command and --ckpt_path stopped1/last.ckpt"
+        assert (
+            last
+            == "worldplan: interrupted: continue with the same command and --ckpt_path stopped1/last.ckpt"
+        )
     else:
-        assert last == "worldplan: interrupted before anything was saved: the same command begins again"
+        assert (
+            last
+            == "worldplan: interrupted before anything was saved: the same command begins again"
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,18 +222,25 @@ def test_ctrl_c_tells_how_to_continue(work: Path, saved: bool, monkeypatch: pyte
         ("settings.steps=many", "model.settings.steps: Expected a <class 'int'>. Got value: many"),
     ],
 )
-def test_a_wrong_setting_is_named_first(work: Path, option: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_setting_is_named_first(
+    work: Path, option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fit", "--config", "fit.yaml", f"--model.init_args.{option}"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"worldplan: ConfigError: {words}")
 
 
-def test_a_dataset_of_another_task_is_refused(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dataset_of_another_task_is_refused(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = "--model.init_args.environment=worldplan.envs.manipulation:worldplan/InclinePush-v0"
     assert main(["fit", "--config", "fit.yaml", words]) == 2
-    assert "it is of worldplan/PlanarPush-v0, but the task is worldplan/InclinePush-v0" in capsys.readouterr().err
+    assert (
+        "it is of worldplan/PlanarPush-v0, but the task is worldplan/InclinePush-v0"
+        in capsys.readouterr().err
+    )
 
 
-# --- evaluation ----------------------------------------------------------------------------------------------------
+# --- evaluation -----------------------------------------------------------------------------------
 
 
 def changed(run: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -177,19 +254,32 @@ def changed(run: Path, name: str, change: Callable[[dict[str, Any]], None]) -> P
     return copy
 
 
-def test_evaluation_of_planner_behaviour_and_clone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_of_planner_behaviour_and_clone(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", str(run), "--episodes", "2"]) == 0
-    assert "the planner's share of the acting is 0.50" in capsys.readouterr().out  # 300 of 600 steps
-    assert pd.read_csv(run / "evaluation.csv")["policy"].tolist() == ["planner", "behaviour", "clone"]
+    assert (
+        "the planner's share of the acting is 0.50" in capsys.readouterr().out
+    )  # 300 of 600 steps
+    assert pd.read_csv(run / "evaluation.csv")["policy"].tolist() == [
+        "planner",
+        "behaviour",
+        "clone",
+    ]
 
 
-def test_a_behaviour_that_is_the_planner_is_not_played_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_behaviour_that_is_the_planner_is_not_played_twice(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def later(state: dict[str, Any]) -> None:
         state["progress"]["counts"]["step"] = 600
 
     copy = changed(run, "later", later)
     assert main(["evaluate", str(copy), "--episodes", "1"]) == 0
-    assert "the planner's share of the acting is 1.00, which is the planner alone" in capsys.readouterr().out
+    assert (
+        "the planner's share of the acting is 1.00, which is the planner alone"
+        in capsys.readouterr().out
+    )
     assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner", "clone"]
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "behaviour"]) == 0
     assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["behaviour"]
@@ -201,12 +291,17 @@ def test_a_run_without_a_clone(run: Path, capsys: pytest.CaptureFixture[str]) ->
 
     copy = changed(run, "alone", alone)
     assert main(["evaluate", str(copy), "--policies", "clone"]) == 2
-    assert "clone is not in this run (trained with clone_updates 0, it has no clone): choose from planner" in capsys.readouterr().err
+    assert (
+        "clone is not in this run (trained with clone_updates 0, it has no clone): choose from planner"
+        in capsys.readouterr().err
+    )
     assert main(["evaluate", str(copy), "--episodes", "1"]) == 0
     assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner"]
 
 
-def test_no_pictures_are_told_before_anything_is_played(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_pictures_are_told_before_anything_is_played(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MUJOCO_GL", "disable")
     monkeypatch.setattr(modem_evaluation, "play", None)
     assert main(["evaluate", str(run), "--video"]) == 2
@@ -224,7 +319,9 @@ class Plain(gym.Env):
     def __init__(self, render_mode: str | None = None, broken: bool = False) -> None:
         self.render_mode, self.broken = render_mode, broken
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.steps = 0
         return np.full(38, 0.5, np.float32), {}
@@ -250,13 +347,17 @@ def on_plain(**options: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def test_environments_without_forces_and_frame_rate_and_with_other_limits(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_environments_without_forces_and_frame_rate_and_with_other_limits(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = changed(run, "plain", on_plain())
     Plain.asked.clear()
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner", "--video"]) == 0
     shown = capsys.readouterr().out
     played, filmed = Plain.asked
-    assert filmed == pytest.approx(played, abs=1.5)  # the same scale; the planner's random stream differs
+    assert filmed == pytest.approx(
+        played, abs=1.5
+    )  # the same scale; the planner's random stream differs
     assert filmed > 1.01
     assert "succeeds in episode 1" in shown
     row = next(line for line in shown.splitlines() if line.startswith("│ planner"))
@@ -266,7 +367,9 @@ def test_environments_without_forces_and_frame_rate_and_with_other_limits(run: P
     assert table["mean"].tolist() == [1.0]
 
 
-def test_a_film_that_fails_does_not_lose_the_evaluation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_film_that_fails_does_not_lose_the_evaluation(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = changed(run, "broken", on_plain(broken=True))
     assert main(["evaluate", str(copy), "--episodes", "1", "--video"]) == 2
     assert "episode" in capsys.readouterr().err

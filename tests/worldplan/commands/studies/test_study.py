@@ -1,4 +1,6 @@
-"""`worldplan run` and `worldplan fit` on the plane: table, plots, report, resume, evaluation, and wrong input in one line."""
+"""`worldplan run` and `worldplan fit` on the plane: table, plots, report, resume, evaluation, and
+wrong input in one line.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,33 @@ from worldplan.cli import main
 from worldplan.commands.studies.jobs import oracle_return
 
 SMALL = {
-    "critics": 2, "diversity": 0.0, "hidden": [16, 16], "batch": 16, "horizon": 4, "starts": 20, "retain": 2, "updates": 10, "real_share": 0.0,
-}  # fmt: skip
+    "critics": 2,
+    "diversity": 0.0,
+    "hidden": [16, 16],
+    "batch": 16,
+    "horizon": 4,
+    "starts": 20,
+    "retain": 2,
+    "updates": 10,
+    "real_share": 0.0,
+}
 STUDY = {
-    "name": "tiny", "plane": {"goal": [0.4, 0.1]}, "settings": SMALL, "seeds": 3, "side_by_side": 2, "epochs": 2, "check_every": 1, "save_every": 1,
-    "check_episodes": 2, "episodes": 4,
-    "methods": {"base": {}, "patched": {"patch": "oracle"}, "mopo": {"pessimism": {"penalty": "ensemble_std", "weight": 2.0}}},
-}  # fmt: skip
+    "name": "tiny",
+    "plane": {"goal": [0.4, 0.1]},
+    "settings": SMALL,
+    "seeds": 3,
+    "side_by_side": 2,
+    "epochs": 2,
+    "check_every": 1,
+    "save_every": 1,
+    "check_episodes": 2,
+    "episodes": 4,
+    "methods": {
+        "base": {},
+        "patched": {"patch": "oracle"},
+        "mopo": {"pessimism": {"penalty": "ensemble_std", "weight": 2.0}},
+    },
+}
 
 
 def write(folder: Path, study: dict) -> str:
@@ -45,9 +67,19 @@ def test_run_folder_is_complete(finished):
     np.testing.assert_allclose(summary["bound_share"], share)
     for row in summary.to_dict("records"):
         own = seeds.loc[seeds["method"] == row["policy"], "return"]
-        assert row["mean"] == pytest.approx(own.mean()) and own.min() - 1e-9 <= row["low"] <= row["high"] <= own.max() + 1e-9
+        assert (
+            row["mean"] == pytest.approx(own.mean())
+            and own.min() - 1e-9 <= row["low"] <= row["high"] <= own.max() + 1e-9
+        )
     plots = {path.stem for path in (finished / "plots").glob("*.png")}
-    assert {"policy_comparison", "learning_curve_return", "learning_curve_q", "rollouts", "critic_spread", "training_base"} <= plots
+    assert {
+        "policy_comparison",
+        "learning_curve_return",
+        "learning_curve_q",
+        "rollouts",
+        "critic_spread",
+        "training_base",
+    } <= plots
     for name in ("config.yaml", "versions.json", "seed", "report.html", "curves.csv", "notes.txt"):
         assert (finished / name).stat().st_size > 0
 
@@ -56,7 +88,9 @@ def test_exact_dynamics_leave_a_dynamics_penalty_nothing_to_do(finished):
     """The statement of the paper, to the last digit: without model error MOPO is Base."""
     curves = pd.read_csv(finished / "curves.csv").drop(columns="method")
     base, mopo = curves.iloc[: len(curves) // 3], curves.iloc[2 * len(curves) // 3 :]
-    pd.testing.assert_frame_equal(base.reset_index(drop=True), mopo.reset_index(drop=True), check_exact=True)
+    pd.testing.assert_frame_equal(
+        base.reset_index(drop=True), mopo.reset_index(drop=True), check_exact=True
+    )
 
 
 def test_an_unfinished_run_is_continued_and_gives_the_same(finished, tmp_path, capsys):
@@ -99,13 +133,28 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ({"epochs": 3, "check_every": 2}, "multiple of check_every"),
         ({"settings": SMALL | {"real_share": 0.5}}, "set real_share to 0"),
         ({"methods": {"a": {"true_share": 1.0}}}, "leave out true_share"),
-        ({"plane": None, "data": {"dataset": "x.npz"}, "methods": {"a": {"patch": "oracle"}}}, "only the plane has"),
+        (
+            {"plane": None, "data": {"dataset": "x.npz"}, "methods": {"a": {"patch": "oracle"}}},
+            "only the plane has",
+        ),
         ({"plane": {"width": -1.0}}, "width"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )
 def test_wrong_studies_are_one_line(tmp_path, capsys, change, said):
-    assert main(["run", write(tmp_path, STUDY | change), "--jobs", "1", "--runs", str(tmp_path / "runs")]) == 2
+    assert (
+        main(
+            [
+                "run",
+                write(tmp_path, STUDY | change),
+                "--jobs",
+                "1",
+                "--runs",
+                str(tmp_path / "runs"),
+            ]
+        )
+        == 2
+    )
     text = capsys.readouterr().err.strip()
     assert said in text and "\n" not in text and "Traceback" not in text
     assert not (tmp_path / "runs").exists()
@@ -117,14 +166,31 @@ def fit_config(folder: Path, epochs: int) -> str:
         "seed_everything": 0,
         "model": {
             "class_path": "worldplan.planners.offline.training.for_plane",
-            "init_args": {"plane": {"goal": [0.4, 0.1]}, "settings": SMALL, "seeds": 2, "check_episodes": 2},
+            "init_args": {
+                "plane": {"goal": [0.4, 0.1]},
+                "settings": SMALL,
+                "seeds": 2,
+                "check_episodes": 2,
+            },
         },
         "trainer": {
-            "accelerator": "cpu", "devices": 1, "max_epochs": epochs, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 0, "logger": False,
-            "enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": run,
-            "callbacks": [{"class_path": "worldplan.world_models.training.journal.Journal", "init_args": {"folder": run}}],
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": epochs,
+            "check_val_every_n_epoch": 1,
+            "num_sanity_val_steps": 0,
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "default_root_dir": run,
+            "callbacks": [
+                {
+                    "class_path": "worldplan.world_models.training.journal.Journal",
+                    "init_args": {"folder": run},
+                }
+            ],
         },
-    }  # fmt: skip
+    }
     path = folder / f"fit{epochs}.yaml"
     path.write_text(yaml.safe_dump(config))
     return str(path)
@@ -132,7 +198,12 @@ def fit_config(folder: Path, epochs: int) -> str:
 
 def test_a_missing_dataset_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    config = {"model": {"class_path": "worldplan.planners.offline.training.for_dataset", "init_args": {"dataset": str(tmp_path / "none.npz")}}}
+    config = {
+        "model": {
+            "class_path": "worldplan.planners.offline.training.for_dataset",
+            "init_args": {"dataset": str(tmp_path / "none.npz")},
+        }
+    }
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
     assert main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 2
     text = capsys.readouterr().err.strip().splitlines()[-1]
@@ -141,8 +212,14 @@ def test_a_missing_dataset_is_one_line(tmp_path, capsys, monkeypatch):
 
 def test_a_method_that_diverges_is_a_result(tmp_path):
     """The others are finished, and the table says what happened."""
-    study = STUDY | {"methods": {"base": {}, "wild": {"critic_rate": 1e30, "patch": "oracle"}}, "seeds": 1, "epochs": 3}
-    assert main(["run", write(tmp_path, study), "--jobs", "1", "--runs", str(tmp_path / "runs")]) == 0
+    study = STUDY | {
+        "methods": {"base": {}, "wild": {"critic_rate": 1e30, "patch": "oracle"}},
+        "seeds": 1,
+        "epochs": 3,
+    }
+    assert (
+        main(["run", write(tmp_path, study), "--jobs", "1", "--runs", str(tmp_path / "runs")]) == 0
+    )
     run = next((tmp_path / "runs" / "tiny").iterdir())
     table = pd.read_csv(run / "summary.csv").set_index("policy")
     assert np.isfinite(table.loc["base", "mean"]) and np.isnan(table.loc["wild", "mean"])
@@ -156,10 +233,25 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     assert main(["fit", "--config", fit_config(tmp_path, 1)]) == 0
     assert main(["fit", "--config", fit_config(tmp_path, 3)]) == 2
     assert "continue it with --ckpt_path" in capsys.readouterr().err
-    assert main(["fit", "--config", fit_config(tmp_path, 3), "--ckpt_path", str(tmp_path / "run" / "last.ckpt")]) == 0
-    whole, parts = (pd.read_csv(folder / "run" / "metrics.csv") for folder in (tmp_path / "whole", tmp_path))
+    assert (
+        main(
+            [
+                "fit",
+                "--config",
+                fit_config(tmp_path, 3),
+                "--ckpt_path",
+                str(tmp_path / "run" / "last.ckpt"),
+            ]
+        )
+        == 0
+    )
+    whole, parts = (
+        pd.read_csv(folder / "run" / "metrics.csv") for folder in (tmp_path / "whole", tmp_path)
+    )
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
-    assert {"config.yaml", "versions.json", "seed"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", "versions.json", "seed"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
     assert (tmp_path / "run" / "plots" / "learning_curve.png").stat().st_size > 0
     assert main(["report", str(tmp_path / "run")]) == 0
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2"]) == 0

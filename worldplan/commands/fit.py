@@ -1,4 +1,6 @@
-"""`worldplan fit|validate|test`: LightningCLI over every learned part, with run folders like all other commands."""
+"""`worldplan fit|validate|test`: LightningCLI over every learned part, with run folders like all
+other commands.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ from worldplan.world_models.training.journal import Journal
 
 
 class RunFolder(SaveConfigCallback):
-    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end plots of the metrics.
+    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end
+    plots of the metrics.
 
-    The record is written when training begins, not in `setup`: by then whatever may refuse to train into this folder has done so.
+    The record is written when training begins, not in `setup`: by then whatever may refuse to train
+    into this folder has done so.
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -37,14 +41,23 @@ class RunFolder(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if trainer.log_dir is not None:
             write_json(Path(trainer.log_dir) / VERSIONS, versions())
-            seed = self.config.get("seed_everything", 0)  # true stands for Lightning's own choice, 0 in these commands
+            seed = self.config.get(
+                "seed_everything", 0
+            )  # true stands for Lightning's own choice, 0 in these commands
             write_text(Path(trainer.log_dir) / SEED, f"{int(seed) if seed is not True else 0}\n")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.log_dir is None:
             return
         folder = Path(trainer.log_dir)
-        found = next((file for file in (folder / METRICS, folder / "checkpoints" / METRICS) if file.is_file()), None)
+        found = next(
+            (
+                file
+                for file in (folder / METRICS, folder / "checkpoints" / METRICS)
+                if file.is_file()
+            ),
+            None,
+        )
         if found is not None:
             table = pd.read_csv(found)
             if "step" not in table:
@@ -56,7 +69,9 @@ def lightning_main(arguments: Sequence[str]) -> Any:
     """Build trainer and module from YAML and dotted overrides, and run the subcommand."""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
-            read_config(word.partition("=")[2] or following)  # one clear line for a missing or malformed file
+            read_config(
+                word.partition("=")[2] or following
+            )  # one clear line for a missing or malformed file
     try:
         return _PlainCLI(
             L.LightningModule,
@@ -88,7 +103,10 @@ class _PlainCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         if trainer.max_epochs == -1:
             callbacks = trainer.callbacks  # type: ignore[attr-defined]
-            callbacks[:] = [TQDMProgressBar() if type(callback) is RichProgressBar else callback for callback in callbacks]
+            callbacks[:] = [
+                TQDMProgressBar() if type(callback) is RichProgressBar else callback
+                for callback in callbacks
+            ]
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -102,7 +120,11 @@ class _PlainCLI(LightningCLI):
 
 def _how_to_continue(trainer: L.Trainer) -> str:
     for callback in trainer.checkpoint_callbacks:
-        last = callback.last if isinstance(callback, Journal) else Path(getattr(callback, "last_model_path", ""))
+        last = (
+            callback.last
+            if isinstance(callback, Journal)
+            else Path(getattr(callback, "last_model_path", ""))
+        )
         if last.is_file():
             return f"interrupted: continue with the same command and --ckpt_path {last}"
     return "interrupted before anything was saved: the same command begins again"
