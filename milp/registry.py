@@ -1,0 +1,91 @@
+"""Names for interchangeable classes: a policy, a feasible set, a dynamics model, a planner.
+
+A registry maps the name that a YAML file uses to the object that implements it. An object comes
+into a registry in one of three ways, none of which edits worldplan:
+
+    @POLICIES.register("lazy")              in Python, in whatever module is imported first
+    policies: [my_package.lazy:LazyPolicy]  by address, wherever a name is accepted
+    [project.entry-points."worldplan.policies"]
+    lazy = "my_package.lazy:LazyPolicy"     in the pyproject.toml of an installed package
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from worldplan.milp.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The objects of one kind, by name.
+
+    Args:
+        kind: what is registered, for messages ("policy").
+        group: entry-point group in which installed packages announce theirs
+            ("worldplan.policies").
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind, self.group = kind, group
+        self._members: dict[str, T] = {}
+
+    def register(self, name: str, member: T | None = None) -> Callable[[T], T]:
+        """Register `member` under `name`, or decorate it: `@registry.register("name")`.
+
+        Raises ConfigError if the name is taken by another object, or is not a plain word.
+        """
+        if not name or not name.replace("_", "").replace("-", "").isalnum():
+            raise ConfigError(f"{self.kind} '{name}': use letters, digits, '-' and '_'")
+
+        def add(item: T) -> T:
+            if self._members.setdefault(name, item) is not item:
+                raise ConfigError(
+                    f"{self.kind} '{name}' is registered already: choose another name"
+                )
+            return item
+
+        if member is not None:
+            add(member)
+        return add
+
+    def get(self, name: str) -> T:
+        """The object that `name` stands for: registered, announced, or at "module:attribute".
+
+        Raises ConfigError, listing the names there are, if nothing has that name or the import
+        fails.
+        """
+        if name in self._members:
+            return self._members[name]
+        for entry in metadata.entry_points(group=self.group):
+            if entry.name == name:
+                return self._load(entry.value)
+        if ":" in name:
+            return self._load(name)
+        known = ", ".join(self)
+        raise ConfigError(
+            f"{self.kind} '{name}': choose {known}, or give your own as module:{self.kind}"
+        )
+
+    def _load(self, address: str) -> T:
+        module, _, attribute = address.partition(":")
+        try:
+            member: T = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.kind} '{address}': {error}: give module:attribute of something importable"
+            ) from error
+        return member
+
+    def __iter__(self) -> Iterator[str]:
+        """Registered names in the order of registration, then the announced ones."""
+        yield from self._members
+        announced = (entry.name for entry in metadata.entry_points(group=self.group))
+        yield from (name for name in announced if name not in self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
