@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
-SOURCES := milp envs world_models planners worldplan tests benchmarks
 METAWORLD := .venv-metaworld
 DEMO := configs/bandits/capacity.yaml
 
@@ -56,16 +55,27 @@ demo: install
 	@echo "report: $$(ls -t runs/*/*/report.html | head -n 1)"
 
 lint: dev
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: dev
-	$(BIN)/ruff format $(SOURCES)
-	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# the tests of one family: make test-bandits, test-offline, test-shooting, test-modem, test-numeric, test-ramp
+FAMILY_bandits := milp envs/bandits world_models/arms planners/bandits worldplan/commands/bandits
+FAMILY_offline := envs/dynamics world_models/data world_models/collection world_models/ensemble planners/offline worldplan/commands/studies
+FAMILY_shooting := envs/dynamics planners/shooting
+FAMILY_modem := envs/manipulation world_models/latent planners/modem worldplan/commands/evaluation benchmarks/modem
+FAMILY_numeric := world_models/exact world_models/numeric world_models/action_model world_models/pddl planners/numeric worldplan/commands/actions
+FAMILY_ramp := envs/crafting planners/ramp benchmarks/crafting
+test-%: dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(addprefix tests/,$(or $(FAMILY_$*),$(error make test-$*: there is no such family: bandits, offline, shooting, modem, numeric, ramp)))
 
 test-slow: dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
