@@ -1,0 +1,12 @@
+from .mixed import MixedDynamics as MixedDynamics
+from .mixed import Simulator as Simulator
+from .model import DynamicsModel as DynamicsModel
+from .model import Members as Members
+from .model import Prediction as Prediction
+from .mujoco import MujocoDynamics as MujocoDynamics
+from .registry import DYNAMICS as DYNAMICS
+from .registry import DynamicsFactory as DynamicsFactory
+from .registry import make_dynamics as make_dynamics
+from .termination import TERMINATIONS as TERMINATIONS
+from .termination import Termination as Termination
+from .termination import termination_for as termination_for
