@@ -31,7 +31,7 @@ from benchmarks.modem.report import study_aims, write_report
 from benchmarks.modem.runs import RESULTS, Job, curves, run_all, train_and_evaluate
 from worldplan.envs.manipulation.demonstrators import demonstrate, demonstrator_of
 from worldplan.milp.errors import DatasetError
-from worldplan.planners.modem.settings import HandoverSettings, ModemSettings, Schedule
+from worldplan.planners.modem.settings import HandoverSettings, LinearSchedule, ModemSettings
 from worldplan.planners.modem.task import ModemTask
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.latent.settings import LatentSettings
@@ -70,7 +70,7 @@ def method_settings(name: str, steps: int) -> ModemSettings:
     """Settings of "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation: what is on,
     "c"entring, "h"andover, "e"nsemble, or "none".
     """
-    share = Schedule(0.75, 0.25, 0, steps // 2)
+    share = LinearSchedule(0.75, 0.25, 0, steps // 2)
     settings = replace(
         V2, steps=steps, demonstration_share=share, handover=replace(V2.handover, end=steps // 2)
     )

@@ -125,7 +125,7 @@ class Modem(nn.Module):
         optimizers: list[torch.optim.Optimizer],
         generator: torch.Generator,
         *,
-        shown: tuple[Any, Tensor] | None = None,
+        demonstrated: tuple[Any, Tensor] | None = None,
         pretraining: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """One update; returns mean figures and the new priority of every segment, (batch,).
@@ -135,7 +135,7 @@ class Modem(nn.Module):
                 is frozen.
             optimizers: those of `optimizers`.
             generator: of noise and image shifts.
-            shown: observations (n, ...), or latents, and actions (n, action) of successful
+            demonstrated: observations (n, ...), or latents, and actions (n, action) of successful
                 episodes, which the actors imitate.
             pretraining: leave encoder and actors as the clone left them.
         """
@@ -175,8 +175,8 @@ class Modem(nn.Module):
         loss = (segment.weight * total).mean() / len(segment.action)
         example = (
             None
-            if shown is None or pretraining
-            else (self._shown_latent(shown[0], generator), shown[1])
+            if demonstrated is None or pretraining
+            else (self._demonstrated_latent(demonstrated[0], generator), demonstrated[1])
         )
         if (
             example is not None and not self.frozen
@@ -296,7 +296,7 @@ class Modem(nn.Module):
         _descend(loss, optimizer, self.model.actor_parameters(), self.settings.clip)
         return figures
 
-    def _shown_latent(self, observation: Any, generator: torch.Generator) -> Tensor:
+    def _demonstrated_latent(self, observation: Any, generator: torch.Generator) -> Tensor:
         return self._encode(self.model, self.augment(observation, generator))
 
     def _imitation(self, latent: Tensor, action: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from worldplan.planners.base import Decision, SingleDecisions
 from worldplan.planners.modem.agent import Modem, noisy
-from worldplan.planners.modem.settings import HandoverSettings, PlanningSettings
+from worldplan.planners.modem.handover import Handover
+from worldplan.planners.modem.settings import PlanningSettings
 from worldplan.planners.shooting.search import Plan, search
 from worldplan.world_models.data.episodes import columns_of, observation_of
 from worldplan.world_models.latent.model import LatentModel
@@ -138,7 +139,9 @@ class ModemPlanner(SingleDecisions):
     ) -> None:
         self.agent, self.share, self.explore = agent, share, explore
         self.settings: PlanningSettings = agent.settings.planning
-        self.handover: HandoverSettings = agent.settings.handover
+        self.handover = Handover(
+            agent.settings.handover, has_clone=agent.settings.clone_updates > 0
+        )
         self.horizon = horizon or self.settings.search.horizon
         self.device = next(agent.parameters()).device
         self.reset(seed=seed)
@@ -192,19 +195,15 @@ class ModemPlanner(SingleDecisions):
             )
         if self.explore:
             self._drift_on(count)
-        begins = self.step % self.handover.segment == 0
+        begins = self.handover.begins_segment(self.step)
         if begins and self.share is not None:
-            self.planned = (
-                torch.rand(count, generator=self.generator, device=self.device) < self.share
-            )
+            self.planned = self.handover.draw(self.share, count, self.generator)
         action = torch.zeros(count, self.agent.action_size, device=self.device)
         value = torch.full((count,), float("nan"), device=self.device)
         if bool(self.planned.any()) or (begins and self.share is None):
             action, value, spread = self._plan(observation)
             if begins and self.share is None:
-                self.planned = (
-                    spread < self.handover.limit * self.agent.scale.range
-                )  # critics that have learned nothing agree on 0
+                self.planned = self.handover.critics_agree(spread, self.agent.scale.range)
         if not bool(self.planned.all()):
             action = torch.where(self.planned.unsqueeze(1), action, self._clone(observation))
         self.step, self.planned_before = self.step + 1, self.planned
@@ -283,7 +282,7 @@ class ModemPlanner(SingleDecisions):
         clone = self.agent.clone
         latent = clone.encode(observation)
         mean = clone.act(latent)
-        count = self.handover.clone_samples
+        count = self.handover.settings.clone_samples
         if count == 1:
             return (mean + self.settings.noise * self.drift).clamp(-1, 1) if self.explore else mean
         tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)

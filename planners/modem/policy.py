@@ -15,9 +15,9 @@ from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.settings import (
     HandoverSettings,
+    LinearSchedule,
     ModemSettings,
     PlanningSettings,
-    Schedule,
 )
 from worldplan.planners.shooting.search import ShootingSettings
 from worldplan.world_models.latent.settings import LatentSettings
@@ -78,7 +78,7 @@ def settings_of(plain: dict[str, Any]) -> ModemSettings:
             **{**planning, "search": ShootingSettings(**planning["search"])}
         ),
         "handover": HandoverSettings(**plain["handover"]),
-        "demonstration_share": Schedule(**plain["demonstration_share"]),
+        "demonstration_share": LinearSchedule(**plain["demonstration_share"]),
     }
     return ModemSettings(**{**plain, **nested})
 

@@ -15,7 +15,7 @@ TERMINALS = ("own", "other", "max_other")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LinearSchedule:
     """A number that goes from `first` to `last` in a straight line between two counts of
     environment steps.
     """
@@ -160,7 +160,9 @@ class ModemSettings:
     seed_steps: int = 2000
     seed_updates: int = 1000
     updates_per_step: float = 0.5
-    demonstration_share: Schedule = field(default_factory=lambda: Schedule(0.75, 0.25, 0, 10_000))
+    demonstration_share: LinearSchedule = field(
+        default_factory=lambda: LinearSchedule(0.75, 0.25, 0, 10_000)
+    )
     steps: int = 20_000
     environments: int = 4
     capacity: int = 100_000

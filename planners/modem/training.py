@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.agent import Modem
+from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner, UniformPlanner
 from worldplan.planners.modem.policy import policy_record
 from worldplan.planners.modem.replay import EpisodeReplay, Segment, join
-from worldplan.planners.modem.settings import ModemSettings, Schedule
+from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.modem.task import ModemTask, modem_task, spaces_of
 from worldplan.world_models.data.episodes import (
     Episode,
@@ -101,7 +102,7 @@ class ModemModule(L.LightningModule):
             "saturations": 0,
             "episodes": 0,
         }
-        self.share_by_success, self.clone_success = 0.0, 0.0
+        self.handover = Handover(self.settings.handover, has_clone=self.settings.clone_updates > 0)
         self._restored: dict[str, Any] | None = None
 
     # --- set-up -----------------------------------------------------------------------------------
@@ -191,15 +192,8 @@ class ModemModule(L.LightningModule):
 
     @property
     def share(self) -> float | None:
-        """The planner's share of the acting; None where its uncertainty decides."""
-        handover = self.settings.handover
-        if self.settings.clone_updates == 0:
-            return 1.0
-        if handover.kind == "success":
-            return self.share_by_success
-        if handover.kind == "uncertainty":
-            return None
-        return Schedule(0.0, 1.0, handover.begin, handover.end)(self.step)
+        """The planner's share of the acting; None where the critics' disagreement decides."""
+        return self.handover.share(self.step)
 
     @property
     def horizon(self) -> int:
@@ -312,9 +306,13 @@ class ModemModule(L.LightningModule):
             }
         segment, count = self._segments()
         pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
-        shown = self._shown() if self.settings.imitation else None
+        demonstrated = self._demonstrated() if self.settings.imitation else None
         figures, priority = self.agent.update(
-            segment, optimizers, self.random, shown=shown, pretraining=pretraining
+            segment,
+            optimizers,
+            self.random,
+            demonstrated=demonstrated,
+            pretraining=pretraining,
         )
         if count:
             self.demonstrations.prioritise(segment.index[:count], priority[:count])
@@ -322,7 +320,7 @@ class ModemModule(L.LightningModule):
             self.replay.prioritise(segment.index[count:], priority[count:])
         return figures
 
-    def _shown(self) -> tuple[Any, Tensor] | None:
+    def _demonstrated(self) -> tuple[Any, Tensor] | None:
         """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
         half = self.settings.clone_batch // 2
         parts = [
@@ -390,13 +388,9 @@ class ModemModule(L.LightningModule):
             environments.close()
             self._log({f"check/{name}_{key}": value for key, value in figures.items()})
             if name == "clone":
-                self.clone_success = figures["success"]
+                self.handover.record_clone(figures["success"])
             if name == "planner":
-                stride = self.settings.handover.stride
-                as_good = figures["success"] > 0 and figures["success"] >= self.clone_success
-                self.share_by_success = min(
-                    max(self.share_by_success + (stride if as_good else -stride), 0.0), 1.0
-                )
+                self.handover.record_planner(figures["success"])
 
     # --- saving -----------------------------------------------------------------------------------
 
@@ -437,8 +431,7 @@ class ModemModule(L.LightningModule):
         checkpoint["progress"] = {
             "played": list(self.played),
             "counts": dict(self.counts),
-            "share_by_success": self.share_by_success,
-            "clone_success": self.clone_success,
+            **self.handover.state_dict(),
             "updates": self.agent.updates,
             "replay": self.replay.state_dict(),
             "demonstrations": self.demonstrations.state_dict(),
@@ -466,10 +459,7 @@ class ModemModule(L.LightningModule):
             )
         progress = checkpoint["progress"]
         self.played, self.counts = list(progress["played"]), dict(progress["counts"])
-        self.share_by_success, self.clone_success = (
-            progress["share_by_success"],
-            progress["clone_success"],
-        )
+        self.handover.load_state_dict(progress)
         self.agent.updates = progress["updates"]
         self._restored = progress
 

@@ -18,9 +18,9 @@ from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.replay import EpisodeReplay
 from worldplan.planners.modem.settings import (
     HandoverSettings,
+    LinearSchedule,
     ModemSettings,
     PlanningSettings,
-    Schedule,
 )
 from worldplan.planners.shooting.search import ShootingSettings, search
 from worldplan.world_models.data.episodes import Episode
@@ -198,7 +198,10 @@ def test_the_actors_imitate_what_is_shown() -> None:
         )
         encoder = weights_of(agent.model.encoder)
         agent.update(
-            replay.draw(16, generator), agent.optimizers(), generator, shown=(observation, action)
+            replay.draw(16, generator),
+            agent.optimizers(),
+            generator,
+            demonstrated=(observation, action),
         )
         assert changed(encoder, agent.model.encoder)
 
@@ -236,7 +239,7 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
         stored.draw(16, generator),
         frozen.optimizers(),
         generator,
-        shown=stored.draw_successful(8, generator),
+        demonstrated=stored.draw_successful(8, generator),
     )
     assert not changed(encoder, frozen.model.encoder)
 
@@ -510,7 +513,7 @@ def test_the_clone_picks_by_its_critic() -> None:
 
 
 def test_a_schedule_is_a_straight_line() -> None:
-    schedule = Schedule(0.75, 0.25, 100, 300)
+    schedule = LinearSchedule(0.75, 0.25, 100, 300)
     assert [schedule(step) for step in (0, 100, 200, 300, 1000)] == [0.75, 0.75, 0.5, 0.25, 0.25]
 
 

@@ -25,9 +25,9 @@ from worldplan.planners.modem.policy import load_policy, settings_of
 from worldplan.planners.modem.replay import EpisodeReplay
 from worldplan.planners.modem.settings import (
     HandoverSettings,
+    LinearSchedule,
     ModemSettings,
     PlanningSettings,
-    Schedule,
 )
 from worldplan.planners.modem.task import ModemTask
 from worldplan.planners.modem.training import ModemModule, figures_of
@@ -143,7 +143,7 @@ SETTINGS = ModemSettings(
         )
     ),
     handover=HandoverSettings(end=192, segment=3),
-    demonstration_share=Schedule(0.75, 0.25, 0, 200),
+    demonstration_share=LinearSchedule(0.75, 0.25, 0, 200),
     segment=2,
     batch=16,
     clone_updates=150,
@@ -321,7 +321,7 @@ def test_handover_by_success_follows_the_planner(
     shares: dict[str, list[float]] = {"good": [], "bad": []}
     for name, successes in (("good", [0.5, 0.5, 1.0, 0.2]), ("bad", [0.0, 0.0, 0.0, 0.0])):
         module = module_of(replace(SETTINGS, handover=HandoverSettings(kind="success", stride=0.4)))
-        module.clone_success = 0.5 if name == "good" else 0.0
+        module.handover.clone_success = 0.5 if name == "good" else 0.0
         module.counts["step"] = 48
         monkeypatch.setattr(ModemModule, "_log", lambda self, figures: None)
         for success in successes:
@@ -330,7 +330,7 @@ def test_handover_by_success_follows_the_planner(
                 lambda played, success=success: {"success": success},
             )
             module.validation_step(0, 0)
-            shares[name].append(round(module.share_by_success, 3))
+            shares[name].append(round(module.handover.share_by_success, 3))
     assert shares == {"good": [0.4, 0.8, 1.0, 0.6], "bad": [0.0] * 4}
 
 
@@ -479,7 +479,7 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
         {"updates_per_step": -0.5},
         {"learning_rate": float("nan")},
         {"target_rate": 5.0},
-        {"demonstration_share": Schedule(1.5, 0.5)},
+        {"demonstration_share": LinearSchedule(1.5, 0.5)},
         {"planning": PlanningSettings(correlation=1.5)},
         {"planning": PlanningSettings(noise=-0.1)},
         {"handover": HandoverSettings(begin=5, end=1)},

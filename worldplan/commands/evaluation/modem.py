@@ -17,9 +17,9 @@ from worldplan.milp.errors import ConfigError
 from worldplan.output.videos import record_video, require_pictures
 from worldplan.planners.base import bootstrap
 from worldplan.planners.episodes import make_environment, make_environments, play
+from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.policy import load_policy
-from worldplan.planners.modem.settings import Schedule
 from worldplan.runs import Run
 from worldplan.world_models.training.checkpoints import saved_entry
 
@@ -70,17 +70,16 @@ def evaluate_modem(run: Run, episodes: int, wanted: list[str], *, video: bool = 
 
 def _policies(planner: ModemPlanner, path: Path) -> dict[str, float | None]:
     """The planner's share of the acting by policy; None where its uncertainty decides."""
-    settings, handover = planner.agent.settings, planner.agent.settings.handover
+    settings = planner.agent.settings
     if settings.clone_updates == 0:
         return {"planner": 1.0}
     last = next(
         file for file in (path / "last.ckpt", path / "checkpoints" / "last.ckpt") if file.exists()
     )
     progress = saved_entry(last, "progress")
-    by_steps = Schedule(0.0, 1.0, handover.begin, handover.end)(progress["counts"]["step"])
-    behaviour = {"steps": by_steps, "success": progress["share_by_success"], "uncertainty": None}[
-        handover.kind
-    ]
+    handover = Handover(settings.handover)
+    handover.load_state_dict(progress)
+    behaviour = handover.share(progress["counts"]["step"])
     return {"planner": 1.0, "behaviour": behaviour, "clone": 0.0}
 
 
