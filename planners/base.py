@@ -1,13 +1,22 @@
 """What every planner is, what a decision carries, and how any planner is evaluated in any
 environment.
+
+A planner derives from `Planner` and defines `plan`:
+
+    class Greedy(Planner):
+        def plan(self, observation):
+            return Decision(action, value=None, bound=None, status="heuristic", seconds=0.0)
+
+    evaluate(Greedy(), gym.make("Pendulum-v1"), episodes=10, seed=0).summary()
 """
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +24,7 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from scipy import stats
 
-STATUSES = ("optimal", "within_gap", "time_limit", "heuristic")
+from worldplan.milp.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +48,106 @@ class Decision:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Planner(Protocol):
-    """Anything that decides. A planner that can decide for many observations at once also has
-    `plan_batch`; one that keeps something from step to step, such as a plan to start from, has
-    `restart(begun)`, which forgets it for the environments whose episode begins, (envs,) bool.
+class Planner(ABC):
+    """Turns observations into decisions. A subclass must define `plan`, the rest has defaults.
+
+    A planner whose decisions for several environments share work overrides `plan_batch`. A planner
+    with state overrides `reset` and, if it keeps something per environment from step to step, such
+    as a plan to start the next search from, `restart`.
     """
 
-    def reset(self, *, seed: int | None = None) -> None:
-        """Start afresh; `seed` fixes the planner's own randomness."""
-        ...
+    def reset(self, *, seed: int | None = None) -> None:  # noqa: B027  # optional
+        """Return to the state after construction.
 
+        Args:
+            seed: of the planner's own random numbers, if it draws any; None: its default seed.
+        """
+
+    @abstractmethod
     def plan(self, observation: Any) -> Decision:
-        """One decision, with what is known about it."""
-        ...
+        """Decide for one observation of one environment (no batch axis)."""
 
     def act(self, observation: Any) -> Any:
-        """`plan(observation).action`."""
-        ...
-
-
-class SingleDecisions:
-    """Gives a class with `plan` the rest of the interface."""
-
-    def reset(self, *, seed: int | None = None) -> None:
-        """Nothing to forget by default."""
-
-    def plan(self, observation: Any) -> Decision:
-        raise TypeError(f"{type(self).__name__} must define plan()")
-
-    def act(self, observation: Any) -> Any:
-        """`plan(observation).action`."""
+        """The action of `plan(observation)`."""
         return self.plan(observation).action
 
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One decision for each entry of a batched observation."""
+        """Decide for several environments; by default one after the other.
+
+        Args:
+            observations: (envs, ...) array, or a mapping from names to such arrays.
+
+        Returns:
+            One decision per environment, in order.
+        """
         return [self.plan(observation) for observation in unbatch(observations)]
+
+    def restart(self, begun: np.ndarray) -> None:  # noqa: B027  # optional
+        """Forget what was kept for the environments in which an episode begins.
+
+        Args:
+            begun: (envs,) bool.
+        """
+
+
+class _Adapted(Planner):
+    """A planner out of an object that has a planner's methods, but not its type."""
+
+    def __init__(self, planner: Any) -> None:
+        self._planner = planner
+
+    def reset(self, *, seed: int | None = None) -> None:
+        self._planner.reset(seed=seed)
+
+    def plan(self, observation: Any) -> Decision:
+        decision: Decision = self._planner.plan(observation)
+        return decision
+
+    def plan_batch(self, observations: Any) -> list[Decision]:
+        if not hasattr(self._planner, "plan_batch"):
+            return super().plan_batch(observations)
+        decisions: list[Decision] = self._planner.plan_batch(observations)
+        return decisions
+
+    def restart(self, begun: np.ndarray) -> None:
+        if hasattr(self._planner, "restart"):
+            self._planner.restart(begun)
+
+
+def as_planner(candidate: Any) -> Planner:
+    """`candidate` itself if it is a `Planner`, else a planner that calls its methods.
+
+    Args:
+        candidate: a `Planner`, or an object with `reset(seed=...)` and `plan(observation)`;
+            `plan_batch` and `restart` are used if it has them.
+
+    Raises:
+        ConfigError: if `candidate` has no `reset` or no `plan`.
+    """
+    if isinstance(candidate, Planner):
+        return candidate
+    missing = [name for name in ("reset", "plan") if not callable(getattr(candidate, name, None))]
+    if missing:
+        raise ConfigError(
+            f"{type(candidate).__name__} is no planner, it has no {' and no '.join(missing)}: "
+            "derive it from worldplan.planners.base.Planner"
+        )
+    return _Adapted(candidate)
 
 
 def unbatch(observations: Any) -> list[Any]:
-    """Split a batched observation (array or dict of arrays) along its first axis."""
+    """Split a batched observation (array or mapping of arrays) along its first axis."""
     if isinstance(observations, Mapping):
         count = len(next(iter(observations.values())))
         return [{key: value[i] for key, value in observations.items()} for i in range(count)]
     return list(observations)
+
+
+def with_batch_axis(observation: Any) -> Any:
+    """A batch of one observation (array or mapping of arrays): the inverse of `unbatch`."""
+    if isinstance(observation, Mapping):
+        return {key: np.asarray(value)[None] for key, value in observation.items()}
+    return np.asarray(observation)[None]
 
 
 @dataclass(frozen=True)
@@ -134,10 +199,10 @@ def evaluate(planner: Planner, env: gym.Env | VectorEnv, episodes: int, seed: in
     )
     rows: list[dict[str, Any]] = []
     rewards: list[np.ndarray] = []
+    planner = as_planner(planner)
     planner.reset(seed=seed)
     for round_ in range(-(-episodes // vector.num_envs)):
-        if hasattr(planner, "restart"):
-            planner.restart(np.ones(vector.num_envs, bool))
+        planner.restart(np.ones(vector.num_envs, bool))
         table, steps = _episode_batch(planner, vector, seed + round_)
         rows += table
         rewards += steps
@@ -158,11 +223,7 @@ def _episode_batch(
     seconds, limits = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
     while running.any():
         began = time.process_time()
-        decisions = (
-            planner.plan_batch(observation)
-            if hasattr(planner, "plan_batch")
-            else [planner.plan(o) for o in unbatch(observation)]
-        )
+        decisions = planner.plan_batch(observation)
         seconds[running] += (time.process_time() - began) / env.num_envs
         limits += np.array([decision.status == "time_limit" for decision in decisions]) & running
         observation, reward, terminated, truncated, info = env.step(

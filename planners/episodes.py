@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Planner
+from worldplan.planners.base import Planner, as_planner
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
 
@@ -109,11 +109,12 @@ def play(
     """
     count = environments.num_envs
     observation, _ = environments.reset(seed=seed)
+    planner = as_planner(planner)
     planner.reset(seed=seed)
     records, running = [_Recording() for _ in range(count)], np.ones(count, bool)
     _keep(records, running, observation)
     while running.any():
-        decisions = planner.plan_batch(observation)  # type: ignore[attr-defined]
+        decisions = planner.plan_batch(observation)
         actions = np.stack([decision.action for decision in decisions])
         observation, reward, terminated, truncated, info = environments.step(actions)
         for index in np.flatnonzero(running):

@@ -16,7 +16,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 Dynamics = ArmDynamics | Sequence[ArmDynamics] | None
 Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
@@ -126,7 +126,7 @@ def _heuristic(action: Action, value: float | None, began: float) -> Decision:
     return Decision(action, value, None, "heuristic", time.perf_counter() - began)
 
 
-class NullPolicy(SingleDecisions):
+class NullPolicy(Planner):
     """The set's default action: nothing, where that is allowed."""
 
     def __init__(self, instance: BanditInstance) -> None:
@@ -144,7 +144,7 @@ class NullPolicy(SingleDecisions):
         return _heuristic(self._set.default(), None, time.perf_counter())
 
 
-class RandomPolicy(SingleDecisions):
+class RandomPolicy(Planner):
     """A random feasible action every step."""
 
     def __init__(self, instance: BanditInstance, *, seed: int = 0) -> None:
@@ -185,7 +185,7 @@ class SamplingPolicy(RandomPolicy):
         return _heuristic(actions[best], float(scores[best]), began)
 
 
-class MyopicPolicy(SingleDecisions):
+class MyopicPolicy(Planner):
     """The feasible action with the largest one-step expected reward, by exact maximisation."""
 
     def __init__(
@@ -204,7 +204,7 @@ class MyopicPolicy(SingleDecisions):
         return self._maximiser.maximise(self._model.values(observation["state"]))
 
 
-class IterativeMyopicPolicy(SingleDecisions):
+class IterativeMyopicPolicy(Planner):
     """Greedy component by component on the one-step expected reward (`greedy_action`).
 
     With a plain Budget and no `effect` the greedy action is the sorted one, whatever the number of
@@ -223,7 +223,7 @@ class IterativeMyopicPolicy(SingleDecisions):
         return _heuristic(*greedy_action(self._model.score(observation["state"]), self._set), began)
 
 
-class IterativeQPolicy(SingleDecisions):
+class IterativeQPolicy(Planner):
     """Greedy component by component on a learned value (`greedy_action`).
 
     Args:

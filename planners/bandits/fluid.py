@@ -23,7 +23,7 @@ from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ class FluidBound:
         return solution.bound
 
 
-class FluidPlanner(SingleDecisions):
+class FluidPlanner(Planner):
     """Re-solve the fluid relaxation at every step and play its first action, made integral.
 
     Each decision solves two programs: the linear one to the end of the episode, whose dual prices

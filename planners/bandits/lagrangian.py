@@ -28,7 +28,7 @@ from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings, open_session, relative_gap
 from worldplan.planners.bandits.fluid import mean_dynamics, one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 GROUPS = (
     20  # the master sees the value of so many groups of arms: more make fewer rounds, each dearer
@@ -269,7 +269,7 @@ class LagrangianBound:
         return Prices(centre * scale, best * scale, lower * scale, best_gain.T * scale)
 
 
-class LagrangianPlanner(SingleDecisions):
+class LagrangianPlanner(Planner):
     """Pull the arms whose pull is worth most beyond its price, at the optimal prices of the steps
     to come.
 

@@ -15,7 +15,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _advance(paths: _Paths, going: Ints, base: Floats, slope: Floats, slack: Flo
     return arm
 
 
-class WhittlePolicy(SingleDecisions):
+class WhittlePolicy(Planner):
     """Maximises the sum of the pulled arms' Whittle indices over the action set (arms with a
     negative index rest).
 

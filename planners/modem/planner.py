@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner, with_batch_axis
 from worldplan.planners.modem.agent import Modem, noisy
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.settings import PlanningSettings
@@ -115,7 +115,7 @@ class LatentRollout:
         return value.unflatten(2, (members - 1, len(latent))).amax(2).flatten(0, 1)
 
 
-class ModemPlanner(SingleDecisions):
+class ModemPlanner(Planner):
     """Plans in latent space, or lets the clone act while the planner has not taken over.
 
     Args:
@@ -167,11 +167,7 @@ class ModemPlanner(SingleDecisions):
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""
-        return self.plan_batch(
-            {key: value[None] for key, value in observation.items()}
-            if isinstance(observation, dict)
-            else observation[None]
-        )[0]
+        return self.plan_batch(with_batch_axis(observation))[0]
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
@@ -296,7 +292,7 @@ class ModemPlanner(SingleDecisions):
         ]
 
 
-class UniformPlanner(SingleDecisions):
+class UniformPlanner(Planner):
     """Actions drawn uniformly from [-1, 1]: how an agent without demonstrations begins."""
 
     def __init__(self, action_size: int) -> None:
@@ -306,6 +302,10 @@ class UniformPlanner(SingleDecisions):
     def reset(self, *, seed: int | None = None) -> None:
         """Begin the random stream anew."""
         self.random = np.random.default_rng(seed)
+
+    def plan(self, observation: Any) -> Decision:
+        """One decision."""
+        return self.plan_batch(with_batch_axis(observation))[0]
 
     def plan_batch(self, observations: Any) -> list[Decision]:
         """One decision per environment."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.base import Decision, Planner, SingleDecisions, unbatch
+from worldplan.planners.base import Decision, Planner, unbatch
 from worldplan.planners.numeric.enhsp import enhsp
 from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.search.search import search
@@ -135,7 +135,7 @@ def _with_tried(results: list[PlanResult], failed: Mapping[str, str], began: flo
     )
 
 
-class NumericPlanner(SingleDecisions):
+class NumericPlanner(Planner):
     """Acts by plans: plans once, follows the plan while every observed state is exactly the
     predicted one, and plans anew otherwise.
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner, with_batch_axis
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.task import OfflineTask
 
 
-class ReachAwarePolicy(SingleDecisions):
+class ReachAwarePolicy(Planner):
     """The mean action of one actor; its value is the least among the critics.
 
     `about` tells which environment it was trained for, `seeds` how many policies its checkpoint
@@ -57,7 +57,7 @@ class ReachAwarePolicy(SingleDecisions):
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""
-        return self.plan_batch(np.asarray(observation)[None])[0]
+        return self.plan_batch(with_batch_axis(observation))[0]
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
 from worldplan.planners.ramp.map_planner import FoundPlan, MapPlanner
 from worldplan.planners.ramp.ramp import Ramp
@@ -20,7 +20,7 @@ from worldplan.world_models.numeric.domain import Goal, State, Vocabulary
 LONGEST_WAIT = 64  # decisions of the policy between two searches in vain
 
 
-class RampPlanner(SingleDecisions):
+class RampPlanner(Planner):
     """Decides for one environment, whose symbolic view it reads; it learns nothing more.
 
     `detail` of a decision has `source` ("plan", "guess" or "policy") and, with a plan, `plan`: the

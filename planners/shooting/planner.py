@@ -28,7 +28,7 @@ from torch import Tensor
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner, with_batch_axis
 from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
 from worldplan.planners.shooting.search import Candidates, Plan, ShootingSettings, search
 from worldplan.world_models.ensemble.uncertainty import Penalty
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-class ShootingPlanner(SingleDecisions):
+class ShootingPlanner(Planner):
     """MPPI, CEM or iCEM over a dynamics model, for one environment or many at once.
 
     Args:
@@ -165,14 +165,8 @@ class ShootingPlanner(SingleDecisions):
 
     def plan(self, observation: Any, *, state: np.ndarray | None = None) -> Decision:
         """One decision; `state` (state,) is the simulator's, for a model that has one."""
-        batched = (
-            {key: value[None] for key, value in observation.items()}
-            if isinstance(observation, Mapping)
-            else np.asarray(observation)[None]
-        )
-        return self.plan_batch(batched, states=None if state is None else np.asarray(state)[None])[
-            0
-        ]
+        states = None if state is None else np.asarray(state)[None]
+        return self.plan_batch(with_batch_axis(observation), states=states)[0]
 
     def plan_batch(self, observations: Any, *, states: np.ndarray | None = None) -> list[Decision]:
         """Decisions for all environments out of one search; `states` (envs, state) are the

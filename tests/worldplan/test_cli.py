@@ -21,7 +21,7 @@ from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, s
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditEnv
 from worldplan.milp.sets.custom import PyomoSet
-from worldplan.planners.base import Decision, SingleDecisions, evaluate
+from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.world_models.arms.programme import build
 
 BANDITS = ROOT / "configs" / "bandits"
@@ -309,7 +309,7 @@ def test_a_decision_that_hit_the_limit_says_so(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Slow(SingleDecisions):
+    class Slow(Planner):
         def plan(self, observation: Any) -> Decision:
             return Decision(np.array([1, 0, 0, 0, 0, 0]), 2.0, 2.5, "time_limit", 1.0)
 
@@ -377,7 +377,7 @@ def test_fit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 # --- other people's environments and agents -------------------------------------------------------
 
 
-class Pushing(SingleDecisions):
+class Pushing(Planner):
     """A planner for CartPole: push towards the side the pole falls to."""
 
     def plan(self, observation: np.ndarray) -> Decision:

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Planner
+from worldplan.planners.base import Planner, as_planner
 from worldplan.world_models.storage import replace_file
 
 _ENCODERS = {
@@ -93,7 +93,7 @@ def record_video(
     target = file if file.suffix == ".gif" or mp4_plugin() else file.with_suffix(".gif")
     played: list[FilmedEpisode] = []
     frames = _film(
-        planner,
+        as_planner(planner),
         env,
         range(seed, seed + episodes),
         max(1, round(_LINGER * fps)),

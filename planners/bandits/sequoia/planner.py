@@ -29,7 +29,7 @@ from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def shape_of(instance: BanditInstance) -> dict[str, int]:
     }
 
 
-class SequoiaPlanner(SingleDecisions):
+class SequoiaPlanner(Planner):
     """Decides with the exact MILP over a trained network, or over the minimum of several
     (pessimistic) ones.
     """

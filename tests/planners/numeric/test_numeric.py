@@ -19,7 +19,7 @@ from worldplan.envs.crafting.environment import CraftingEnv
 from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import domain_pddl
 from worldplan.milp.errors import ConfigError, SolverFailed
-from worldplan.planners.base import Decision, SingleDecisions, evaluate
+from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.numeric.planner import NumericPlanner, solve
 from worldplan.planners.numeric.symbolic_env import crafting_task
 from worldplan.planners.numeric.task.result import PlanResult
@@ -203,7 +203,7 @@ class Line(gym.Env):
         return 0 if call == ("up",) else 1
 
 
-class Always(SingleDecisions):
+class Always(Planner):
     """A fallback."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.base import Decision, SingleDecisions, evaluate
+from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import dataset_task, make_environment
@@ -162,7 +162,7 @@ def test_what_is_missing_is_said(files, tmp_path):
 def test_evaluation_counts_one_episode_of_each_copy():
     """Episodes of unequal length side by side equal the same episodes one after the other."""
 
-    class Pusher(SingleDecisions):
+    class Pusher(Planner):
         def plan(self, observation: Any) -> Decision:
             return Decision(
                 np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0

@@ -13,7 +13,7 @@ from PIL import Image
 from worldplan.milp.errors import ConfigError
 from worldplan.output import videos
 from worldplan.output.videos import record_video
-from worldplan.planners.base import Decision, SingleDecisions
+from worldplan.planners.base import Decision, Planner
 
 
 class Lamp(gym.Env):
@@ -58,7 +58,7 @@ class Lamp(gym.Env):
         return picture
 
 
-class Still(SingleDecisions):
+class Still(Planner):
     """Does nothing, but notes the seeds it was reset with."""
 
     def __init__(self) -> None:

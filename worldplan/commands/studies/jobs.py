@@ -14,7 +14,7 @@ import torch
 from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.milp.errors import Diverged
-from worldplan.planners.base import Decision, SingleDecisions, evaluate
+from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
 from worldplan.runs import write_csv
@@ -136,7 +136,7 @@ def oracle_return(plane: Plane, episodes: int) -> float:
     return float(result.episodes["return"].mean())
 
 
-class _Oracle(SingleDecisions):
+class _Oracle(Planner):
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
 
