@@ -1,5 +1,5 @@
-"""What offline model-based value learning needs of a task: data, dynamics, an environment to be
-judged in, and an oracle if there is one.
+"""Tasks of offline model-based value learning: data, a dynamics model, and an evaluation
+environment.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class OfflineTask:
         states: (n, state_size) simulator states of the same rows, or None.
         low, high: (action,) bounds of actions.
         environment: makes a vector environment of so many copies, for evaluation.
-        oracle: the plane, where exact values are known.
         reference: returns of score 0 and score 100, where known.
         limit: steps after which the environment cuts an episode, where known.
         about: what a checkpoint should tell about the task.
@@ -55,7 +54,6 @@ class OfflineTask:
     low: Tensor
     high: Tensor
     environment: Callable[[int], VectorEnv]
-    oracle: Plane | None = None
     reference: tuple[float, float] | None = None
     limit: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +82,6 @@ def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineT
         low=-torch.ones(2),
         high=torch.ones(2),
         environment=lambda count: PlaneVectorEnv(count, plane),
-        oracle=plane,
         about={"environment": "edge_of_reach", "plane": vars(plane)},
     )
 

@@ -4,6 +4,7 @@ rollouts and the updates after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -15,23 +16,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.envs.dynamics.mixed import MixedDynamics
-from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.base import evaluate
 from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
-from worldplan.planners.offline.edge_of_reach import PATCHES, OraclePatch
+from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
-from worldplan.planners.offline.reach_diagnostics import reach_figures
-from worldplan.planners.offline.replay import RingBuffer, unpack
+from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import roll_out
-from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
+from worldplan.planners.offline.task import OfflineTask, dataset_task
 from worldplan.world_models.training.journal import Journal
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
 
-_CHECK_SEED = 700_001  # episodes of the periodic checks; apart from every evaluation seed
+CHECK_SEED = 700_001  # of the periodic checks; differs from every seed of an evaluation
 _BLOCK = 50  # updates per Lightning step: its overhead vanishes, the progress bar still moves
-_SHOWN = 100  # rollouts kept for the plots of a task in the plane
 
 
 class ReachAwareModule(L.LightningModule):
@@ -47,8 +45,11 @@ class ReachAwareModule(L.LightningModule):
         seed: of everything random here.
         seeds: trainings side by side; they share the dynamics model and the dataset.
         check_episodes: episodes per seed of a periodic check.
-        patch: "none", "oracle" or "random" (see `worldplan.planners.offline.edge_of_reach`); only
-            where an oracle exists.
+        callbacks: belong to this training: every trainer attaches them, and their `state_key` is
+            part of `made_with`.
+
+    Raises:
+        ConfigError: settings and task do not fit each other, or a number is too small.
     """
 
     data: Tensor | None
@@ -63,7 +64,7 @@ class ReachAwareModule(L.LightningModule):
         seed: int = 0,
         seeds: int = 1,
         check_episodes: int = 10,
-        patch: str = "none",
+        callbacks: Sequence[L.Callback] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,10 +75,6 @@ class ReachAwareModule(L.LightningModule):
             seeds,
             check_episodes,
         )
-        if patch not in PATCHES or (patch != "none" and task.oracle is None):
-            raise ConfigError(
-                f"patch '{patch}': choose {', '.join(PATCHES)}; all but none need a task with an oracle"
-            )
         if self.settings.real_share > 0 and task.rows is None:
             raise ConfigError(
                 "real_share is above 0, but this task has start states only: set real_share to 0"
@@ -94,7 +91,7 @@ class ReachAwareModule(L.LightningModule):
             raise ConfigError(
                 f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others"
             )
-        self.patch_kind = patch
+        self.callbacks = list(callbacks)
         self.agent = ReachAware(
             task.observation_size,
             task.low,
@@ -110,9 +107,11 @@ class ReachAwareModule(L.LightningModule):
         self.register_buffer("data", task.rows, persistent=False)
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
-        self.snapshots: dict[str, Tensor] = {}
 
     # --- learning ---------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> Sequence[L.Callback]:
+        return self.callbacks
 
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
@@ -134,14 +133,6 @@ class ReachAwareModule(L.LightningModule):
             self.settings.mobile > 0 and self.task.dynamics.state_size == 0
         ):  # a true simulator has no members: its penalty is zero
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
-        if self.task.oracle is not None:
-            self.agent.next_value = OraclePatch(
-                self.task.oracle,
-                self.settings.horizon,
-                self.settings.discount,
-                self.patch_kind,
-                self.random,
-            )
 
     def on_train_epoch_start(self) -> None:
         """Roll the policy out from states of the dataset."""
@@ -219,15 +210,10 @@ class ReachAwareModule(L.LightningModule):
                     f"{name} is not a finite number in epoch {self.current_epoch} (seed {int((~mean.isfinite()).nonzero()[0])} of {self.seeds}): "
                     f"lower the learning rates or raise the pessimism; {self._last_good()}"
                 )
-            self._log_seeds(f"train/{name}", mean)
-        patch = self.agent.next_value
-        if isinstance(patch, OraclePatch):
-            seen = max(patch.seen, 1)
-            self._log_seeds("train/edge_targets", torch.as_tensor(patch.edge) / seen)
-            self._log_seeds("train/patched_targets", torch.as_tensor(patch.changed) / seen)
-            patch.forget()
+            self.log_seeds(f"train/{name}", mean)
 
-    def _log_seeds(self, name: str, values: Tensor) -> None:
+    def log_seeds(self, name: str, values: Tensor) -> None:
+        """Log `values` (seeds,) as `name`/0, `name`/1 and so on."""
         for index, value in enumerate(values.expand(self.seeds)):
             self.log(f"{name}/{index}", value, batch_size=1)
 
@@ -253,42 +239,22 @@ class ReachAwareModule(L.LightningModule):
                 ReachAwarePolicy.from_record(record, index),
                 environment,
                 self.check_episodes,
-                _CHECK_SEED,
+                CHECK_SEED,
             )
             scores.append(float(result.episodes["return"].mean()))
         environment.close()
-        self._log_seeds("check/return", torch.tensor(scores))
+        self.log_seeds("check/return", torch.tensor(scores))
         if self.task.reference is not None:
             low, high = self.task.reference
-            self._log_seeds("check/score", 100 * (torch.tensor(scores) - low) / (high - low))
+            self.log_seeds("check/score", 100 * (torch.tensor(scores) - low) / (high - low))
         self.log("check/mean_return", float(np.mean(scores)), prog_bar=True, batch_size=1)
-        rows = unpack(
-            self.replay.draw(2000, torch.Generator(device=self.device).manual_seed(_CHECK_SEED)),
-            self.task.observation_size,
-        )
-        for name, value in reach_figures(self.agent, rows, self.task.oracle).items():
-            self._log_seeds(f"check/{name}", value)
-        if self.task.oracle is not None:
-            self._keep_rollouts()
+        for name, value in value_statistics(self.agent, self.check_rows()).items():
+            self.log_seeds(f"check/{name}", value)
 
-    @torch.no_grad()
-    def _keep_rollouts(self) -> None:
-        """Model rollouts of seed 0 for a picture: (rollouts, horizon + 1, 2)."""
-        random = torch.Generator(device=self.device).manual_seed(_CHECK_SEED)
-        start = self.starts[:_SHOWN].expand(self.seeds, -1, -1)
-        rows, _ = roll_out(
-            self.task.dynamics,
-            self.agent.actor,
-            start,
-            None,
-            self.settings.horizon,
-            self.settings.pessimism,
-            random,
-        )
-        following = unpack(rows[0], 2).next_observation.view(self.settings.horizon, -1, 2)
-        self.snapshots[str(self.current_epoch + 1)] = (
-            torch.cat([start[:1], following]).transpose(0, 1).contiguous().cpu()
-        )
+    def check_rows(self) -> Batch:
+        """Model transitions for the statistics of a check; equal until the buffer changes."""
+        generator = torch.Generator(device=self.device).manual_seed(CHECK_SEED)
+        return unpack(self.replay.draw(2000, generator), self.task.observation_size)
 
     def policy(self, seed_index: int = 0) -> ReachAwarePolicy:
         """The policy of one of the seeds as it stands."""
@@ -297,7 +263,6 @@ class ReachAwareModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["reach_aware"] = policy_record(self.agent, self.task)
         checkpoint["made_with"] = self.made_with()
-        checkpoint["snapshots"] = dict(self.snapshots)
 
     def made_with(self) -> str:
         """What a training depends on, to tell whether a checkpoint is one of the same training."""
@@ -306,7 +271,7 @@ class ReachAwareModule(L.LightningModule):
                 sorted(asdict(self.settings).items()),
                 self.seed,
                 self.seeds,
-                self.patch_kind,
+                [callback.state_key for callback in self.callbacks],
                 sorted(self.task.about.items()),
             )
         )
@@ -316,7 +281,6 @@ class ReachAwareModule(L.LightningModule):
             raise CheckpointError(
                 "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
             )
-        self.snapshots = dict(checkpoint["snapshots"])
 
 
 def for_dataset(
@@ -343,22 +307,3 @@ def for_dataset(
         threads=threads,
     )
     return ReachAwareModule(task, settings, seed=seed, seeds=seeds, check_episodes=check_episodes)
-
-
-def for_plane(
-    plane: Plane | None = None,
-    settings: ReachAwareSettings | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    check_episodes: int = 20,
-    patch: str = "none",
-) -> ReachAwareModule:
-    """The module for the two-dimensional illustration."""
-    return ReachAwareModule(
-        plane_task(plane or Plane()),
-        settings,
-        seed=seed,
-        seeds=seeds,
-        check_episodes=check_episodes,
-        patch=patch,
-    )

@@ -20,8 +20,9 @@ from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
-from worldplan.planners.offline.edge_of_reach import OraclePatch
+from worldplan.planners.offline.edge_of_reach import EdgeOfReach, for_plane
 from worldplan.planners.offline.mobile import MobilePenalty
+from worldplan.planners.offline.oracle_patch import OraclePatch
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.replay import Batch, unpack
 from worldplan.planners.offline.rollouts import Pessimism, roll_out
@@ -304,6 +305,7 @@ def module_of(seed=0, **changes):
         seed=seed,
         seeds=2,
         check_episodes=2,
+        callbacks=[EdgeOfReach(Plane())],
     )
 
 
@@ -327,6 +329,28 @@ def test_interrupted_training_continues_to_the_same_metrics(tmp_path, interrupte
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
     first, second = (ReachAwarePolicy.load(tmp_path / name, 1) for name in ("whole", "parts"))
     assert torch.equal(first.actor.network.weights[0], second.actor.network.weights[0])
+
+
+def test_edge_of_reach_diagnostics_are_resumed_and_belong_to_the_training(tmp_path):
+    fit_resumably(
+        for_plane(settings=SMALL, check_episodes=1), tmp_path / "whole", epochs=2, check_every=1
+    )
+    fit_resumably(
+        for_plane(settings=SMALL, check_episodes=1), tmp_path / "parts", epochs=1, check_every=1
+    )
+    module = for_plane(settings=SMALL, check_episodes=1)
+    fit_resumably(module, tmp_path / "parts", epochs=2, check_every=1)
+    key = EdgeOfReach(Plane()).state_key
+    whole, parts = (
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["callbacks"][key]["snapshots"]
+        for name in ("whole", "parts")
+    )
+    assert list(whole) == list(parts) == ["1", "2"]
+    for epoch, rollouts in whole.items():
+        assert rollouts.shape == (100, SMALL.horizon + 1, 2)
+        assert torch.equal(rollouts, parts[epoch])
+    with pytest.raises(CheckpointError, match="other settings"):
+        fit_resumably(for_plane(settings=SMALL, patch="oracle"), tmp_path / "whole", epochs=3)
 
 
 _SCRIPT = """
@@ -527,4 +551,4 @@ def test_task_and_settings_must_fit():
     with pytest.raises(ConfigError, match="real_share"):
         ReachAwareModule(plane_task(Plane()), replace(SMALL, real_share=0.1))
     with pytest.raises(ConfigError, match="patch"):
-        ReachAwareModule(plane_task(Plane()), SMALL, patch="nonsense")
+        EdgeOfReach(Plane(), patch="nonsense")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
 from worldplan.runs import write_csv
+
+if TYPE_CHECKING:
+    from worldplan.planners.offline.training import ReachAwareModule
 
 _LUCK = 300_001  # seed of the final episodes, the same for every method
 
@@ -70,25 +74,43 @@ def make_task(study: Study, method: str) -> OfflineTask:
     )
 
 
+def make_training(job: Job) -> ReachAwareModule:
+    """The training of a job; in the plane, with the diagnostics of the edge of reach.
+
+    Raises:
+        ConfigError: method and task do not fit each other, or the data do not exist.
+    """
+    from worldplan.planners.offline.edge_of_reach import for_plane  # imports Lightning: seconds
+    from worldplan.planners.offline.training import ReachAwareModule
+
+    study, settings = job.study, job.study.method_settings(job.method)
+    if study.plane is not None:
+        return for_plane(
+            study.plane,
+            settings,
+            seed=job.first,
+            seeds=job.count,
+            check_episodes=study.check_episodes,
+            patch=study.patch(job.method),
+            start_seed=study.seed,
+        )
+    return ReachAwareModule(
+        make_task(study, job.method),
+        settings,
+        seed=job.first,
+        seeds=job.count,
+        check_episodes=study.check_episodes,
+    )
+
+
 def run_job(job: Job) -> Job:
     """Train, or continue, and evaluate, unless the result is there already."""
     if job.result.exists():
         return job
-    from worldplan.planners.offline.training import ReachAwareModule
-    from worldplan.world_models.training.fit import (
-        fit_resumably,
-    )  # Lightning takes seconds to import
+    from worldplan.world_models.training.fit import fit_resumably  # imports Lightning: seconds
 
     torch.set_num_threads(1)
-    study, task = job.study, make_task(job.study, job.method)
-    module = ReachAwareModule(
-        task,
-        study.method_settings(job.method),
-        seed=job.first,
-        seeds=job.count,
-        check_episodes=study.check_episodes,
-        patch=study.patch(job.method),
-    )
+    study, module = job.study, make_training(job)
     try:
         checkpoint = fit_resumably(
             module,
@@ -112,7 +134,7 @@ def run_job(job: Job) -> Job:
         )
         return job
     rows = []
-    environment = task.environment(study.episodes)
+    environment = module.task.environment(study.episodes)
     for index, policy in enumerate(ReachAwarePolicy.load_all(checkpoint)):
         episodes = evaluate(policy, environment, study.episodes, _LUCK).episodes
         rows.append(

@@ -14,7 +14,7 @@ from worldplan.output.plots import learning_curve, policy_comparison
 from worldplan.output.report import write_report
 from worldplan.planners.base import bootstrap
 from worldplan.planners.offline.agent import ReachAware
-from worldplan.planners.offline.reach_diagnostics import next_spread
+from worldplan.planners.offline.diagnostics import critic_spread
 from worldplan.planners.offline.replay import RingBuffer, unpack
 from worldplan.runs import SUMMARY, Run
 
@@ -147,6 +147,8 @@ def _notes(study: Study, ceiling: float | None, line: tuple[float, str] | None) 
 
 
 def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
+    from worldplan.planners.offline.edge_of_reach import EdgeOfReach  # imports Lightning: seconds
+
     assert study.plane is not None
     panels, spreads = [], {}
     for job in sorted(jobs, key=lambda job: list(study.methods).index(job.method)):
@@ -154,7 +156,8 @@ def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
             continue
         saved = torch.load(job.training / "last.ckpt", weights_only=True, map_location="cpu")
         horizon = study.method_settings(job.method).horizon
-        panels.append(RolloutPanel(job.method, _four(saved["snapshots"]), study.plane, horizon))
+        state = saved["callbacks"][EdgeOfReach(study.plane, study.patch(job.method)).state_key]
+        panels.append(RolloutPanel(job.method, _four(state["snapshots"]), study.plane, horizon))
         spreads[job.method] = _spread(study, job, saved)
     rollout_panels(panels, run.plots / "rollouts.png")
     spread_boxes(spreads, run.plots / "critic_spread.png")
@@ -189,7 +192,7 @@ def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarra
         )
     batch = unpack(replay.draw(_ROWS, torch.Generator().manual_seed(0)), 2)
     spread, edge = (
-        next_spread(agent, batch),
+        critic_spread(agent, batch),
         study.plane.is_edge(batch.next_observation, settings.horizon),
     )
     return spread[~edge].numpy(), spread[edge].numpy()

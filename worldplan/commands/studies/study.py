@@ -14,7 +14,7 @@ from worldplan.arguments import file_first, naming
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.agent import ReachAwareSettings
-from worldplan.planners.offline.edge_of_reach import PATCHES
+from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.runs import plain
 
 TASK_KEYS = ("patch", "true_share")

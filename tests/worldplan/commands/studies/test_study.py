@@ -165,7 +165,7 @@ def fit_config(folder: Path, epochs: int) -> str:
     config = {
         "seed_everything": 0,
         "model": {
-            "class_path": "worldplan.planners.offline.training.for_plane",
+            "class_path": "worldplan.planners.offline.edge_of_reach.for_plane",
             "init_args": {
                 "plane": {"goal": [0.4, 0.1]},
                 "settings": SMALL,
