@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from worldplan.milp.errors import ConfigError, WorldplanError
 
 _LONGEST = 400  # characters of a message
+_TYPE = re.compile(r"<class\s+'(\w+)'>")  # how Python writes a type, in jsonargparse's texts
 
 
-class PlainParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others."""
+class _PlainHelp(DefaultHelpFormatter):
+    """Help that shows types as Path, not as <class 'Path'>."""
 
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}: see {self.prog} --help")
+    def format_help(self) -> str:
+        return _TYPE.sub(r"\1", super().format_help())
+
+
+def command_parser(command: str, description: str) -> ArgumentParser:
+    """A parser of the options of `worldplan COMMAND`, to be used with `parse_options` or `naming`.
+
+    Args:
+        command: the words after `worldplan`, such as "data collect".
+        description: what the command does, for --help.
+    """
+    return ArgumentParser(
+        prog=f"worldplan {command}",
+        description=description,
+        formatter_class=_PlainHelp,
+        exit_on_error=False,
+        allow_abbrev=True,
+    )
+
+
+def parse_options(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """The options in `argv`. Raises ConfigError in one line that names the command's --help.
+
+    Raises:
+        ConfigError: an option is unknown, missing or of the wrong type.
+    """
+    try:
+        return parser.parse_args(list(argv))
+    except ArgumentError as error:
+        raise ConfigError(f"{shorten(str(error))}: see {parser.prog} --help") from error
 
 
 def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
     """Arguments for jsonargparse when the first may be a settings file, and that file (Path() when
     there is none).
     """
-    from worldplan.runs import read_config
+    from worldplan.runs import read_config  # pandas takes half a second to import
 
     if not argv or argv[0].startswith("-"):
         return list(argv), Path()
     file = Path(argv[0])
-    read_config(file)  # one clear line for a missing or malformed file
+    read_config(file)  # a missing or malformed file gives a one-line error here
     return ["--config", *argv], file
 
 
 @contextmanager
 def naming(source: str) -> Iterator[None]:
     """Turn what is wrong with settings into one line that names where they stand."""
-    from jsonargparse import ArgumentError
-
     try:
         yield
     except (ArgumentError, ValueError, ConfigError) as error:
@@ -57,7 +84,7 @@ def own_error(error: BaseException) -> WorldplanError | None:
 def shorten(text: str) -> str:
     """jsonargparse explains over several lines: keep what a person needs."""
     lines = [line for line in text.splitlines() if line.strip()]
-    line = " ".join(line.strip(" -") for line in lines)
+    line = _TYPE.sub(r"\1", " ".join(line.strip(" -") for line in lines))
     if len(line) >= _LONGEST and len(lines) > 1:
         line = _innermost(lines)
     return line if len(line) < _LONGEST else line[:_LONGEST] + " ..."
@@ -81,7 +108,7 @@ def _innermost(lines: Sequence[str]) -> str:
     return f"{'.'.join(keys)}: {problem}"
 
 
-def add_run_options(parser: Any, engines: Sequence[str]) -> None:
+def add_run_options(parser: ArgumentParser, engines: Sequence[str]) -> None:
     """--jobs, --engine, --runs and --fresh of the commands that make a run folder."""
     parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
     parser.add_argument(

@@ -1,56 +1,135 @@
 # ruff: noqa: T201 - a command line prints
-"""The command line: finds the command, imports only what it needs, and turns expected errors into
-one line and exit code 2.
+"""The command line: imports the module of the command that was called, and turns expected errors
+into one line and exit code 2.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from typing import NamedTuple
 
-HELP = """worldplan: learn a model of the world from data, and plan in it
 
-usage: worldplan COMMAND ... (each command has --help)
+class Command(NamedTuple):
+    """One command.
 
-  bandits run SCENARIO.yaml      compare policies on a restless-bandit scenario: table, plots, report
-  bandits decide SCENARIO.yaml   what to do today, for a real programme
-  bandits bound SCENARIO.yaml    upper bound on every policy
-  fit | validate | test          train or check a learned part (LightningCLI: --config FILE, --print_config)
-  run STUDY.yaml                 compare methods of value learning over seeds: table, plots, report
-  data collect ENV               make a dataset; data describe, data convert
-  actions learn TRAJECTORIES     a safe action model out of logs; actions solve, actions validate, actions evaluate
-  evaluate RUN                   play more episodes with a finished run's policies
-  report RUN [RUN ...]           one self-contained HTML file for one or several runs
-  doctor                         what works here: solvers, licences, GPU, optional parts
-"""
+    Args:
+        entry: "module:function"; the function takes the arguments after the command's name and
+            returns the exit code. Its module is imported when the command is called.
+        arguments: the main arguments, as --help shows them.
+        help: what the command does, for --help.
+    """
+
+    entry: str
+    arguments: str
+    help: str
+
+
+COMMANDS = {
+    "bandits run": Command(
+        "worldplan.commands.bandits.run:main",
+        "SCENARIO.yaml",
+        "compare policies on a restless-bandit scenario: table, plots, report",
+    ),
+    "bandits decide": Command(
+        "worldplan.commands.bandits.decide:decide",
+        "SCENARIO.yaml",
+        "today's decision for a real programme",
+    ),
+    "bandits bound": Command(
+        "worldplan.commands.bandits.decide:bound",
+        "SCENARIO.yaml",
+        "upper bound on the reward of every policy",
+    ),
+    "fit": Command(
+        "worldplan.commands.fit:fit",
+        "--config FILE",
+        "train a learned part (LightningCLI, with --print_config)",
+    ),
+    "validate": Command(
+        "worldplan.commands.fit:validate", "--config FILE", "the validation loop of a learned part"
+    ),
+    "test": Command(
+        "worldplan.commands.fit:test", "--config FILE", "the test loop of a learned part"
+    ),
+    "run": Command(
+        "worldplan.commands.studies.run:main",
+        "STUDY.yaml",
+        "compare methods of value learning over seeds: table, plots, report",
+    ),
+    "data collect": Command(
+        "worldplan.commands.data.command:collect",
+        "ENV",
+        "make a dataset of transitions, or of demonstrations",
+    ),
+    "data describe": Command(
+        "worldplan.commands.data.command:describe", "DATASET", "what a dataset holds"
+    ),
+    "data convert": Command(
+        "worldplan.commands.data.command:convert",
+        "DATASET ... NEW",
+        "write a dataset, or several joined, in another format",
+    ),
+    "actions learn": Command(
+        "worldplan.commands.actions.command:learn",
+        "TRAJECTORIES",
+        "a safe action model from logs",
+    ),
+    "actions solve": Command(
+        "worldplan.commands.actions.command:solve", "MODEL PROBLEM", "a plan for a problem"
+    ),
+    "actions validate": Command(
+        "worldplan.commands.actions.command:validate",
+        "MODEL PROBLEM PLAN",
+        "whether a plan works, and what is wrong if not",
+    ),
+    "actions evaluate": Command(
+        "worldplan.commands.actions.command:evaluate",
+        "TRAJECTORIES",
+        "cross-validation of learning against the true domain",
+    ),
+    "evaluate": Command(
+        "worldplan.commands.evaluation.command:main",
+        "RUN",
+        "play more episodes with a finished run's policies",
+    ),
+    "report": Command(
+        "worldplan.commands.report:main",
+        "RUN ...",
+        "one self-contained HTML file for one or several runs",
+    ),
+    "doctor": Command(
+        "worldplan.doctor:main", "", "what works here: solvers, licences, GPU, optional parts"
+    ),
+}
+_HELP_WORDS = ("-h", "--help", "help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # read when numpy and torch are first imported, which is below
+    """Run a command and return its exit code: 2 for an error that the user can mend.
+
+    Args:
+        argv: the words after `worldplan`; those of this process if None.
+    """
+    # read when numpy and torch are first imported, which is below
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from worldplan.milp.errors import WorldplanError
 
     try:
-        return _run(arguments)
+        return run(sys.argv[1:] if argv is None else argv)
     except WorldplanError as error:
         _complain(f"{type(error).__name__}: {error}")
         return 2
     except OSError as error:  # a full disk, a folder that may not be written to
-        _complain(
-            f"{error.filename or 'file'}: {error.strerror or error}: check the disk and the permissions"
-        )
+        path = error.filename or "file"
+        _complain(f"{path}: {error.strerror or error}: check the disk and the permissions")
         return 2
     except KeyboardInterrupt as stop:
-        _complain(
-            str(stop)
-            or "interrupted; finished parts are kept, run the same command again to continue"
-        )
+        _complain(str(stop) or "interrupted; finished parts are kept: repeat the command to resume")
         return 130
-    except SystemExit as stop:  # argument parsers leave this way
+    except SystemExit as stop:  # argument parsers exit this way after --help
         return stop.code if isinstance(stop.code, int) else 2
 
 
@@ -58,107 +137,68 @@ def _complain(text: str) -> None:
     print(f"worldplan: {' '.join(text.split())}", file=sys.stderr)
 
 
-def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP)
-        return 0
-    if arguments[0] == "--version":
-        from importlib.metadata import version
+def run(argv: Sequence[str]) -> int:
+    """Run a command and return its exit code; errors are raised.
 
-        print(version("worldplan"))
+    Raises:
+        ConfigError: there is no such command, and whatever the command raises.
+    """
+    first, second = [*argv, "", ""][:2]
+    if first in ("", *_HELP_WORDS):
+        print(help_text())
         return 0
-    command, rest = arguments[0], arguments[1:]
-    if command in ("fit", "validate", "test"):
-        return _lightning(arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "bandits": _bandits,
-        "run": _study,
-        "data": _data,
-        "actions": _actions,
-        "evaluate": _evaluate,
-        "report": _report,
-        "doctor": _doctor,
+    if first == "--version":
+        print(metadata.version("worldplan"))
+        return 0
+    for name, rest in ((first, argv[1:]), (f"{first} {second}", argv[2:])):
+        if name in COMMANDS:
+            module, _, function = COMMANDS[name].entry.partition(":")
+            code: int = getattr(import_module(module), function)(rest)
+            return code
+    if second in _HELP_WORDS and _verbs(first):
+        print(help_text(first))
+        return 0
+    return _refuse(first, second)
+
+
+def _refuse(first: str, second: str) -> int:
+    """Raise ConfigError: the words name no command."""
+    from worldplan.milp.errors import ConfigError
+
+    verbs = ", ".join(_verbs(first))
+    if not verbs:
+        names = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
+        raise ConfigError(f"unknown command '{first}': choose {names} (worldplan --help)")
+    if not second:
+        problem = f"the following arguments are required: verb (choose from {verbs})"
+    else:
+        problem = f"argument verb: invalid choice: '{second}' (choose from {verbs})"
+    raise ConfigError(f"{problem}: see worldplan {first} --help")
+
+
+def _verbs(group: str) -> list[str]:
+    """The second words of the commands that begin with `group`."""
+    return [name.split()[1] for name in COMMANDS if name.startswith(f"{group} ")]
+
+
+def help_text(group: str = "") -> str:
+    """The commands with a line each; with `group`, those that begin with this word."""
+    rows = {
+        f"{name} {command.arguments}": command.help
+        for name, command in COMMANDS.items()
+        if not group or name.startswith(f"{group} ")
     }
-    if command not in commands:
-        known = "bandits, run, data, actions, fit, validate, test, evaluate, report or doctor"
-        _complain(f"unknown command '{command}': choose {known} (worldplan --help)")
-        return 2
-    return commands[command](rest)
-
-
-def _bandits(arguments: list[str]) -> int:
-    verb, rest = (arguments[0] if arguments else "--help"), arguments[1:]
-    if verb == "run":
-        from worldplan.commands.bandits import run as bandit_run
-
-        return bandit_run.main(rest)
-    if verb in ("decide", "bound"):
-        from worldplan.commands.bandits import decide as bandit_decide
-
-        return bandit_decide.decide(rest) if verb == "decide" else bandit_decide.bound(rest)
-    if arguments and verb in ("-h", "--help"):
-        print(HELP)
-        return 0
-    _complain(
-        f"bandits {verb if arguments else ''}: choose bandits run, bandits decide or bandits bound (worldplan --help)"
+    width = max(map(len, rows))
+    usage = " ".join(part for part in ("worldplan", group, "COMMAND ...") if part)
+    return "\n".join(
+        [
+            "worldplan: learn a model of the world from data, and plan in it",
+            "",
+            f"usage: {usage} (each command has --help)",
+            "",
+            *(f"  {call:<{width}}  {help_line}" for call, help_line in rows.items()),
+        ]
     )
-    return 2
-
-
-def _study(arguments: list[str]) -> int:
-    from worldplan.commands.studies import run as study_run
-
-    return study_run.main(arguments)
-
-
-def _data(arguments: list[str]) -> int:
-    from worldplan.commands.data import command as data_command
-
-    return data_command.main(arguments)
-
-
-def _actions(arguments: list[str]) -> int:
-    from worldplan.commands.actions import command as actions_command
-
-    return actions_command.main(arguments)
-
-
-def _evaluate(arguments: list[str]) -> int:
-    from worldplan.commands.evaluation import command as evaluation
-
-    return evaluation.main(arguments)
-
-
-def _report(arguments: list[str]) -> int:
-    from pathlib import Path
-
-    from worldplan.arguments import PlainParser
-    from worldplan.output.report import write_report
-
-    parser = PlainParser(prog="worldplan report", description="Write one self-contained HTML file.")
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("--output", type=Path, default=None, help="the file to write")
-    options = parser.parse_args(arguments)
-    print(write_report(options.runs, options.output))
-    return 0
-
-
-def _doctor(arguments: list[str]) -> int:
-    from worldplan.arguments import PlainParser
-    from worldplan.doctor import run_doctor
-
-    PlainParser(
-        prog="worldplan doctor",
-        description="Try out what is installed and say what to do about the rest.",
-    ).parse_args(arguments)
-    return run_doctor()
-
-
-def _lightning(arguments: list[str]) -> int:
-    from worldplan.commands.fit import lightning_main
-
-    lightning_main(arguments)
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from worldplan.arguments import command_parser, parse_options
 from worldplan.milp.errors import MissingExtra, RenderingUnavailable, WorldplanError
 
 _DRAW = """
@@ -87,6 +88,13 @@ def checks() -> list[Check]:
         ),
         _probe("ENHSP", False, _enhsp, "pip install 'worldplan[pddl]'"),
     ]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command. Returns 0 if everything that is required works, else 2."""
+    parser = command_parser("doctor", "Try out what is installed, and print remedies for the rest.")
+    parse_options(parser, argv)
+    return run_doctor()
 
 
 def run_doctor() -> int:

@@ -65,6 +65,24 @@ class RunFolder(SaveConfigCallback):
             learning_curve(table, folder / "plots" / "learning_curve.png")
 
 
+def fit(argv: Sequence[str]) -> int:
+    """Entry of `worldplan fit`."""
+    lightning_main(["fit", *argv])
+    return 0
+
+
+def validate(argv: Sequence[str]) -> int:
+    """Entry of `worldplan validate`."""
+    lightning_main(["validate", *argv])
+    return 0
+
+
+def test(argv: Sequence[str]) -> int:
+    """Entry of `worldplan test`."""
+    lightning_main(["test", *argv])
+    return 0
+
+
 def lightning_main(arguments: Sequence[str]) -> Any:
     """Build trainer and module from YAML and dotted overrides, and run the subcommand."""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):

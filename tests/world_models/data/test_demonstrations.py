@@ -16,7 +16,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from minari.data_collector import EpisodeBuffer
 
-from worldplan.commands.data.command import main
+from worldplan.cli import run
 from worldplan.commands.data.demonstrations import default_id
 from worldplan.envs.manipulation import demonstrators
 from worldplan.envs.manipulation.environment import ManipulationEnv
@@ -37,6 +37,11 @@ STATE = Box(-np.inf, np.inf, (3,), np.float32)
 ACTION = Box(-1, 1, (2,), np.float32)
 PIXELS = Dict(image=IMAGE, proprioception=STATE)
 NAME = "own/pixels-v0"
+
+
+def data(arguments: list[str]) -> int:
+    """`worldplan data` with these arguments; errors are raised."""
+    return run(["data", *arguments])
 
 
 @pytest.fixture(autouse=True)
@@ -468,7 +473,7 @@ def test_summary_of_nested_observations() -> None:
 def test_flat_datasets_of_others_stay_transitions(capsys: pytest.CaptureFixture[str]) -> None:
     foreign()
     assert not holds_demonstrations(NAME)
-    assert main(["describe", NAME]) == 0
+    assert data(["describe", NAME]) == 0
     assert "4 transitions, 1 episodes" in capsys.readouterr().out
 
 
@@ -547,7 +552,7 @@ def test_default_ids() -> None:
 
 def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        main(
+        data(
             [
                 "collect",
                 "planar_push",
@@ -597,7 +602,7 @@ def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
         and "image_size" not in about
     )
 
-    assert main(["describe", "worldplan/planar-push-scripted-v0"]) == 0
+    assert data(["describe", "worldplan/planar-push-scripted-v0"]) == 0
     shown = capsys.readouterr().out
     assert (
         "3 episodes, 150 steps" in shown
@@ -607,7 +612,7 @@ def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
     with pytest.raises(DatasetError, match="planar-push-scripted-v0 exists already"):
-        main(["collect", "planar_push", "--demonstrator", "scripted", "--episodes", "3"])
+        data(["collect", "planar_push", "--demonstrator", "scripted", "--episodes", "3"])
 
 
 def _clumsy(monkeypatch: pytest.MonkeyPatch, good: Callable[[int], bool]) -> None:
@@ -684,7 +689,7 @@ def test_pixels() -> None:
     except RenderingUnavailable as error:
         pytest.skip(str(error))
     assert (
-        main(
+        data(
             [
                 "collect",
                 "PlanarPush",
@@ -738,7 +743,7 @@ def test_pixels_of_chosen_size() -> None:
     except RenderingUnavailable as error:
         pytest.skip(str(error))
     assert (
-        main(
+        data(
             [
                 "collect",
                 "PlanarPush",
@@ -821,4 +826,4 @@ def test_pixels_of_chosen_size() -> None:
 )
 def test_wrong_arguments(arguments: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        main(["collect", *arguments.split()])
+        data(["collect", *arguments.split()])

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from worldplan.arguments import PlainParser, add_run_options, check_jobs
+from jsonargparse import ArgumentParser
+
+from worldplan.arguments import add_run_options, check_jobs, command_parser, parse_options
 from worldplan.parallel import ENGINES
 
 PLANNERS = ("auto", "search", "milp", "enhsp")
@@ -16,41 +17,48 @@ _SOURCES = "trajectories: .trajectory or .csv files, or folders of them"
 _DOMAIN = "a model (.json) that `actions learn` wrote, or a whole domain (.pddl)"
 
 
-def main(argv: Sequence[str]) -> int:
-    """Entry of the command. Returns 0, or 1 if there is no plan or the plan does not work."""
-    parser = PlainParser(
-        prog="worldplan actions",
-        description="Models of actions: what must hold before each, and what each changes.",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=PlainParser)
-    _add_learn(verbs.add_parser("learn", help="a safe model out of trajectories"))
-    _add_solve(verbs.add_parser("solve", help="a plan for a problem"))
-    _add_validate(
-        verbs.add_parser("validate", help="whether a plan works, and what is wrong if not")
-    )
-    _add_evaluate(
-        verbs.add_parser("evaluate", help="cross validation of learning against the true domain")
-    )
-    options = parser.parse_args(list(argv))
-    if options.verb == "learn":
-        from worldplan.commands.actions.learn import learn_command
+def learn(argv: Sequence[str]) -> int:
+    """Entry of `worldplan actions learn`. Returns 0."""
+    parser = command_parser("actions learn", "Learn a safe model from trajectories.")
+    _add_learn(parser)
+    options = parse_options(parser, argv)
+    from worldplan.commands.actions.learn import learn_command
 
-        return learn_command(options)
-    if options.verb == "evaluate":
-        from worldplan.commands.actions.evaluation import evaluate_command
-
-        check_jobs(options.jobs)
-        return evaluate_command(options)
-    from worldplan.commands.actions import solve as actions_solve
-
-    return (
-        actions_solve.solve_command(options)
-        if options.verb == "solve"
-        else actions_solve.validate_command(options)
-    )
+    return learn_command(options)
 
 
-def _add_learn(parser: Any) -> None:
+def solve(argv: Sequence[str]) -> int:
+    """Entry of `worldplan actions solve`. Returns 0 with a plan, 1 without."""
+    parser = command_parser("actions solve", "Plan for a problem.")
+    _add_solve(parser)
+    options = parse_options(parser, argv)
+    from worldplan.commands.actions.solve import solve_command
+
+    return solve_command(options)
+
+
+def validate(argv: Sequence[str]) -> int:
+    """Entry of `worldplan actions validate`. Returns 0 for a valid plan, 1 for another."""
+    parser = command_parser("actions validate", "Check a plan, and say what is wrong with it.")
+    _add_validate(parser)
+    options = parse_options(parser, argv)
+    from worldplan.commands.actions.solve import validate_command
+
+    return validate_command(options)
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Entry of `worldplan actions evaluate`. Returns 0."""
+    parser = command_parser("actions evaluate", "Cross-validate learning against the true domain.")
+    _add_evaluate(parser)
+    options = parse_options(parser, argv)
+    check_jobs(options.jobs)
+    from worldplan.commands.actions.evaluation import evaluate_command
+
+    return evaluate_command(options)
+
+
+def _add_learn(parser: ArgumentParser) -> None:
     parser.add_argument("trajectories", nargs="+", type=Path, help=_SOURCES)
     parser.add_argument(
         "--domain",
@@ -67,26 +75,28 @@ def _add_learn(parser: Any) -> None:
     )
     parser.add_argument(
         "--declare",
-        type=Path,
+        type=Path | None,
+        default=None,
         help="YAML file of what is known about preconditions and effects beforehand",
     )
     parser.add_argument(
         "--budget",
-        type=int,
+        type=int | None,
+        default=None,
         help="half-spaces that one region may become in a .pddl; a smaller region inside it beyond that",
     )
     _add_json(parser)
 
 
-def _add_solve(parser: Any) -> None:
+def _add_solve(parser: ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help=_DOMAIN)
     parser.add_argument("problem", type=Path, help="problem file (.pddl)")
     _add_planner(parser, "auto", 60.0)
-    parser.add_argument("-o", "--output", type=Path, help="file for the plan")
+    parser.add_argument("-o", "--output", type=Path | None, default=None, help="file for the plan")
     _add_json(parser)
 
 
-def _add_validate(parser: Any) -> None:
+def _add_validate(parser: ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help=_DOMAIN)
     parser.add_argument("problem", type=Path, help="problem file (.pddl)")
     parser.add_argument(
@@ -95,7 +105,7 @@ def _add_validate(parser: Any) -> None:
     _add_json(parser)
 
 
-def _add_evaluate(parser: Any) -> None:
+def _add_evaluate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "trajectories",
         nargs="+",
@@ -108,10 +118,11 @@ def _add_evaluate(parser: Any) -> None:
         required=True,
         help="the true domain, preconditions and effects included",
     )
-    parser.add_argument("--name", default="actions", help="of the run folder")
+    parser.add_argument("--name", type=str, default="actions", help="of the run folder")
     parser.add_argument("--folds", type=int, default=5, help="parts; each is held out once")
     parser.add_argument(
         "--counts",
+        type=str,
         default="",
         help="numbers of trajectories to learn from; those of 1,5,10,20,40,80 that there are, if not given",
     )
@@ -130,11 +141,11 @@ def _add_evaluate(parser: Any) -> None:
     _add_json(parser)
 
 
-def _add_planner(parser: Any, planner: str, seconds: float) -> None:
+def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
     parser.add_argument("--planner", choices=PLANNERS, default=planner)
     parser.add_argument("--time-limit", type=float, default=seconds, help="seconds for a plan")
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")
 
 
-def _add_json(parser: Any) -> None:
+def _add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")

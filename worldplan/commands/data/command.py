@@ -4,17 +4,19 @@ make and look at demonstrations.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from argparse import SUPPRESS
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from worldplan.arguments import PlainParser
+from worldplan.arguments import command_parser, parse_options
 from worldplan.commands.data.demonstrations import (
     DEMONSTRATOR_OPTIONS,
     add_demonstrator_options,
@@ -38,37 +40,64 @@ _POLICY_OPTIONS = (
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Entry of the command."""
-    parser = PlainParser(
-        prog="worldplan data",
-        description="Datasets of transitions for offline reinforcement learning.",
+def collect(argv: Sequence[str]) -> int:
+    """Entry of `worldplan data collect`.
+
+    Raises:
+        ConfigError: an option is wrong, or belongs to the other way of collecting.
+        DatasetError: the output exists already or cannot name a dataset.
+    """
+    parser = command_parser(
+        "data collect",
+        "Make a dataset with uniform actions, an agent trained here or a scripted demonstrator.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=PlainParser)
-    _add_collect(
-        verbs.add_parser(
-            "collect",
-            help="make a dataset with uniform actions, an agent trained here or a scripted demonstrator",
+    _add_collect_options(parser)
+    given = vars(parse_options(parser, argv))
+    chosen, other, foreign = (
+        ("demonstrator", "policy", _POLICY_OPTIONS)
+        if given["demonstrator"]
+        else ("policy", "demonstrator", DEMONSTRATOR_OPTIONS)
+    )
+    wrong = [name for name in foreign if name in given]
+    if wrong:
+        raise ConfigError(
+            f"--{wrong[0].replace('_', '-')} goes with --{other}, not with --{chosen}: "
+            f"leave it out, or choose --{other}"
         )
+    if chosen == "demonstrator":
+        return collect_with_demonstrator(given)
+    return _collect_with_policy(given)
+
+
+def describe(argv: Sequence[str]) -> int:
+    """Entry of `worldplan data describe`.
+
+    Raises:
+        DatasetError: the dataset does not exist or is damaged.
+    """
+    parser = command_parser("data describe", "Print what a dataset holds.")
+    parser.add_argument("source", type=str, help=_SOURCE)
+    source = parse_options(parser, argv).source
+    tables = demonstration_tables(source) or describe_tables(load_transitions(source), source)
+    for table in tables:
+        Console().print(table)
+    return 0
+
+
+def convert(argv: Sequence[str]) -> int:
+    """Entry of `worldplan data convert`.
+
+    Raises:
+        DatasetError: a source does not exist or is damaged, or the target exists already.
+    """
+    parser = command_parser(
+        "data convert", "Write a dataset, or several joined, in another format."
     )
-    describe = verbs.add_parser("describe", help="what a dataset holds")
-    describe.add_argument("source", help=_SOURCE)
-    convert = verbs.add_parser(
-        "convert", help="write a dataset, or several joined, in another format"
+    parser.add_argument(
+        "sources", type=str, nargs="+", help=f"{_SOURCE}; several are joined (medium and expert)"
     )
-    convert.add_argument(
-        "sources", nargs="+", help=f"{_SOURCE}; several are joined (medium and expert)"
-    )
-    convert.add_argument("target", help=f"{_SOURCE} that does not exist yet")
-    options = parser.parse_args(list(argv))
-    if options.verb == "collect":
-        return _collect(options)
-    if options.verb == "describe":
-        for table in demonstration_tables(options.source) or describe_tables(
-            load_transitions(options.source), options.source
-        ):
-            Console().print(table)
-        return 0
+    parser.add_argument("target", type=str, help=f"{_SOURCE} that does not exist yet")
+    options = parse_options(parser, argv)
     require_free(options.target)
     data = concatenate([load_transitions(source) for source in options.sources])
     Console().print(
@@ -78,102 +107,89 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _add_collect(parser: Any) -> None:
-    usual = CollectionSettings
+def _add_collect_options(parser: ArgumentParser) -> None:
+    defaults = CollectionSettings
     parser.add_argument(
         "env",
-        help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0; MetaWorld/push-v3 with --demonstrator",
+        type=str,
+        help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0; "
+        "MetaWorld/push-v3 with --demonstrator",
     )
-    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of all random numbers")
     parser.add_argument(
         "--output",
+        type=str,
         default="",
         help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 or worldplan/TASK-scripted-v0 when empty",
     )
-    maker = parser.add_mutually_exclusive_group(required=True)
-    maker.add_argument(
+    method = parser.add_mutually_exclusive_group(required=True)
+    method.add_argument(
         "--policy",
         choices=POLICIES,
-        help="what to act with: uniform actions, or an agent of that strength",
+        help="policy that acts: uniform actions, or an agent of that strength",
     )
-    maker.add_argument(
+    method.add_argument(
         "--demonstrator",
         choices=("scripted",),
-        help="what to act with, for the manipulation tasks and Meta-World",
+        help="demonstrator that acts, for the manipulation tasks and Meta-World",
     )
-    add_demonstrator_options(
-        parser.add_argument_group("with --demonstrator", argument_default=argparse.SUPPRESS)
-    )
-    policy = parser.add_argument_group("with --policy", argument_default=argparse.SUPPRESS)
-    policy.add_argument(
+    add_demonstrator_options(parser.add_argument_group("with --demonstrator"))
+    _add_policy_options(parser.add_argument_group("with --policy"), defaults)
+
+
+def _add_policy_options(group: Any, defaults: type[CollectionSettings]) -> None:
+    add = partial(group.add_argument, default=SUPPRESS)
+    add(
         "--steps",
         type=int,
-        help=f"transitions, {usual.steps} when not given (medium-replay: as many as training took)",
+        help=f"transitions, {defaults.steps} when not given "
+        "(medium-replay: as many as the training took)",
     )
-    policy.add_argument(
+    add(
         "--stop-return",
         type=float,
         help="mean evaluation return that ends the training of medium and medium-replay",
     )
-    policy.add_argument(
+    add(
         "--train-steps",
         type=int,
-        help=f"steps of training: exactly for expert, at most for medium; {usual.train_steps} when not given",
+        help="steps of training: exactly for expert, at most for medium; "
+        f"{defaults.train_steps} when not given",
     )
-    policy.add_argument(
+    add(
         "--evaluate-every",
         type=int,
-        help=f"steps between evaluations, {usual.evaluate_every} when not given; a killed run loses no more",
+        help=f"steps between evaluations, {defaults.evaluate_every} when not given; "
+        "a killed run loses at most so many",
     )
-    policy.add_argument(
+    add(
         "--hidden",
-        type=_widths,
+        type=str,
         help="layer widths of the agent's networks, 256,256 when not given",
     )
-    policy.add_argument("--reference", type=float, help="return that counts as 100 points")
-    policy.add_argument(
+    add("--reference", type=float, help="return that counts as 100 points")
+    add(
         "--folder",
         type=Path,
-        help="where the work is kept, to go on after a stop; runs/data/ENV-POLICY-SEED when not given",
+        help="folder of intermediate results, from which a stopped collection resumes; "
+        "runs/data/ENV-POLICY-SEED when not given",
     )
 
 
-def _collect(options: Any) -> int:
-    given = vars(options)
-    chosen, other, foreign = (
-        ("demonstrator", "policy", _POLICY_OPTIONS)
-        if options.demonstrator
-        else ("policy", "demonstrator", DEMONSTRATOR_OPTIONS)
-    )
-    wrong = [name for name in foreign if name in given]
-    if wrong:
-        raise ConfigError(
-            f"--{wrong[0].replace('_', '-')} goes with --{other}, not with --{chosen}: leave it out, or choose --{other}"
-        )
-    return (
-        collect_with_demonstrator(given) if options.demonstrator else _collect_with_policy(options)
-    )
-
-
-def _collect_with_policy(options: Any) -> int:
-    given = {name: value for name, value in vars(options).items() if name in _POLICY_OPTIONS}
-    chosen_folder = given.pop("folder", None)
-    settings = CollectionSettings(
-        env_id=options.env, policy=options.policy, seed=options.seed, **given
-    )
-    name = options.env.replace("/", "-")
-    output = options.output or f"worldplan/{name.lower()}-{options.policy}-own-v0"
-    require_free(output)  # better now than after hours
+def _collect_with_policy(given: Mapping[str, Any]) -> int:
+    changes = {name: given[name] for name in _POLICY_OPTIONS if name in given}
+    chosen_folder = changes.pop("folder", None)
+    if "hidden" in changes:
+        changes["hidden"] = _widths(changes["hidden"])
+    env_id, policy, seed = given["env"], given["policy"], given["seed"]
+    settings = CollectionSettings(env_id=env_id, policy=policy, seed=seed, **changes)
+    name = env_id.replace("/", "-")
+    output = given["output"] or f"worldplan/{name.lower()}-{policy}-own-v0"
+    require_free(output)  # fails before the training, not after it
     # medium and medium-replay share their agent, so they share its folder
-    folder = (
-        chosen_folder
-        or Path("runs")
-        / "data"
-        / f"{name}-{options.policy.removesuffix('-replay')}-seed{options.seed}"
-    )
-    from worldplan.world_models.collection.collect import (
-        collect,
-    )  # gymnasium takes a moment to import
+    agent = f"{name}-{policy.removesuffix('-replay')}-seed{seed}"
+    folder = chosen_folder or Path("runs") / "data" / agent
+    from worldplan.world_models.collection.collect import collect as collect_transitions
 
     columns = (
         TextColumn("{task.description}"),
@@ -189,7 +205,7 @@ def _collect_with_policy(options: Any) -> int:
                 tasks[stage] = bar.add_task(stage, total=total)
             bar.update(tasks[stage], completed=done)
 
-        data = collect(settings, folder, progress)
+        data = collect_transitions(settings, folder, progress)
     where = save_transitions(data, output)
     returns = data.returns()
     text = f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, written to {where}"

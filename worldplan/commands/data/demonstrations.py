@@ -5,6 +5,7 @@ makes.
 from __future__ import annotations
 
 import re
+from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -38,32 +39,33 @@ DEMONSTRATOR_OPTIONS = (
 
 
 def add_demonstrator_options(group: Any) -> None:
-    """The options of this form of `worldplan data collect`, all of them without a default."""
-    group.add_argument("--episodes", type=int, help="successful demonstrations to collect")
-    group.add_argument(
+    """Add the options that `--demonstrator` takes to the argument group `group`; those not
+    given are absent from the parsed options.
+    """
+    add = partial(group.add_argument, default=SUPPRESS)
+    add("--episodes", type=int, help="successful demonstrations to collect")
+    add(
         "--noise",
         type=float,
         help="standard deviation added to every action, 0.05 when not given (Meta-World: 0.1)",
     )
-    group.add_argument("--observation", choices=("state", "pixels"), help="state when not given")
-    group.add_argument(
-        "--image-size", type=int, help="pixels of a side of the pictures, 64 when not given"
+    add("--observation", choices=("state", "pixels"), help="state when not given")
+    add("--image-size", type=int, help="width and height of the images, 64 when not given")
+    add(
+        "--cameras",
+        type=str,
+        help="cameras whose images are observed, left,right when not given",
     )
-    group.add_argument(
-        "--cameras", type=_names, help="whose pictures are observed, left,right when not given"
+    add(
+        "--frames",
+        type=int,
+        help="images of each camera in an observation, 2 when not given",
     )
-    group.add_argument(
-        "--frames", type=int, help="pictures of each camera in an observation, 2 when not given"
-    )
-    group.add_argument(
+    add(
         "--keep-failures",
         action="store_true",
         help="keep failed episodes too; --episodes then counts all",
     )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
 
 
 def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
@@ -121,7 +123,10 @@ class _Demonstrator:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given}
+    options = {name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given}
+    if "cameras" in options:
+        options["cameras"] = tuple(name for name in options["cameras"].split(",") if name)
+    return options
 
 
 def _of_manipulation(given: Mapping[str, Any]) -> _Demonstrator:

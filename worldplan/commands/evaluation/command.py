@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from worldplan.arguments import PlainParser
+from worldplan.arguments import command_parser, parse_options
 from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
 from worldplan.commands.bandits.scenario import scenario_from_dict
 from worldplan.envs.bandits.environment import BanditVectorEnv
@@ -25,14 +25,14 @@ _NEW_LUCK = 100_000  # added to the run's seeds, so that these episodes are new 
 
 def main(argv: Sequence[str]) -> int:
     """Entry of the command."""
-    parser = PlainParser(
-        prog="worldplan evaluate", description="Play new episodes with a finished run's policies."
-    )
+    parser = command_parser("evaluate", "Play new episodes with a finished run's policies.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--episodes", type=int, default=50, help="per policy and seed")
-    parser.add_argument("--policies", default="", help="comma-separated; all of the run when empty")
+    parser.add_argument(
+        "--policies", type=str, default="", help="comma-separated; all of the run when empty"
+    )
     parser.add_argument("--video", action="store_true", help="film a success of a MoDem run")
-    options = parser.parse_args(list(argv))
+    options = parse_options(parser, argv)
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldplan.commands.data.command import main
+from worldplan.cli import run
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.files import load_transitions
+
+
+def main(arguments: list[str]) -> int:
+    """`worldplan data` with these arguments; errors are raised."""
+    return run(["data", *arguments])
 
 
 @pytest.fixture(autouse=True)

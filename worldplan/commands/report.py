@@ -1,0 +1,29 @@
+"""`worldplan report RUN ...`: one self-contained HTML file for one or several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldplan.arguments import command_parser, parse_options
+from worldplan.output.report import write_report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command.
+
+    Raises:
+        ConfigError: a folder is not a run folder.
+        DatasetError: the summary table of a run is damaged.
+    """
+    parser = command_parser("report", "Write one self-contained HTML file.")
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument(
+        "--output",
+        type=Path | None,
+        default=None,
+        help="the file to write; report.html in the run folder when not given",
+    )
+    options = parse_options(parser, argv)
+    print(write_report(options.runs, options.output))
+    return 0
