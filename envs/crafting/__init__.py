@@ -1,0 +1,15 @@
+"""The Wooden Sword and Pogo Stick tasks of the RAMP paper (arXiv 2502.13006) as gymnasium
+environments that need no Minecraft.
+
+Start at `CraftingEnv`, or at `gymnasium.make("worldplan.envs.crafting:worldplan/PogoStickMap6-v0")`.
+`generate` draws solvable maps, `shortest_plan` solves one exactly, `domain_pddl` and `problem_pddl`
+write PDDL. Importing this package registers the gymnasium ids (`registration.py`).
+"""
+
+import lazy_loader
+
+from worldplan.envs.crafting.registration import register_environments
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+register_environments()

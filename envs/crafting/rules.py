@@ -1,9 +1,9 @@
-"""The Wooden Sword and Pogo Stick tasks of the RAMP paper (arXiv 2502.13006): items, recipes and
-instances, without Minecraft.
+"""Items, recipes and instances of the Wooden Sword and Pogo Stick tasks (arXiv 2502.13006).
 
-"map" is the paper's advanced domain, a grid of cells with trees, one crafting table and an agent
-that teleports; "basic" only counts the trees. Amounts are those of the PDDL domains of PolyPlan.
-Crafting at the table teleports there and must start elsewhere: odd, but so it is.
+The variant "map" is the paper's advanced domain: a grid of cells with trees, one crafting table and
+an agent that teleports. The variant "basic" has no grid and only counts the trees. Item amounts are
+those of PolyPlan's PDDL domains. As in PolyPlan, crafting at the table moves the agent to the
+table, and is not applicable if the agent already stands there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worldplan.milp.errors import ConfigError
 Task = Literal["wooden_sword", "pogo_stick"]
 Variant = Literal["basic", "map"]
 Place = Literal["anywhere", "tree", "table"]
-Counts = tuple[int, ...]  # one number per item of the task
+Counts = tuple[int, ...]  # one amount per item of the task, in the order of ITEMS
 
 TASKS: tuple[Task, ...] = get_args(Task)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -28,23 +28,25 @@ ITEMS: Mapping[Task, tuple[str, ...]] = {
 }
 GOAL: Mapping[Task, str] = {"wooden_sword": "have_wooden_sword", "pogo_stick": "have_pogo_stick"}
 TREES = "trees_in_map"  # fluent of the basic variant
-MOST = (
-    2**19
-)  # of anything at the start: then no count can ever grow beyond 2^24, up to where float32 is exact
+SIZES = (6, 10, 15)  # cells per side of the paper's maps
+# The largest start value of any count. No count can then exceed 2^24 later, up to which float32
+# represents every integer exactly.
+MAX_START = 2**19
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """An action that works on the inventory.
+    """An action that changes the inventory.
 
     Args:
-        name: its symbolic name.
-        needs: least inventory it may start from.
-        change: what it adds to the inventory (negative: takes).
-        place: "tree": on a tree cell (basic: while a tree is left); "table": starts away from the
-            table and ends at it (basic: no matter).
-        fells: whether the tree is gone afterwards.
-        wins: whether it reaches the goal.
+        name: symbolic name.
+        needs: least amount of each item that must be in the inventory.
+        change: amount of each item that is added to the inventory (negative: removed).
+        place: "tree": the agent must stand on a tree cell (basic: a tree must be left). "table":
+            the agent must not stand on the table, and stands there afterwards (basic: no effect).
+            "anywhere": no condition.
+        fells: whether the tree is removed.
+        wins: whether the recipe reaches the goal.
     """
 
     name: str
@@ -55,17 +57,20 @@ class Recipe:
     wins: bool = False
 
     def affordable(self, inventory: Counts) -> bool:
-        """Whether the inventory holds what is needed."""
+        """Whether the inventory contains the ingredients."""
         return all(have >= need for have, need in zip(inventory, self.needs, strict=True))
 
     def craft(self, inventory: Counts) -> Counts:
-        """The inventory afterwards, needs unasked."""
+        """The inventory after crafting. Does not check the ingredients."""
         return tuple(have + more for have, more in zip(inventory, self.change, strict=True))
 
 
 def check_domain(task: str, variant: str, tap_consumed: bool = False) -> None:
-    """Raises ConfigError: an unknown task or variant, or a consumed tap where the rules do not
-    foresee it.
+    """Check the names of a domain.
+
+    Raises:
+        ConfigError: the task or the variant is unknown, or `tap_consumed` is set for a domain other
+            than the basic pogo stick.
     """
     if task not in TASKS:
         raise ConfigError(f"crafting task '{task}': must be one of {', '.join(TASKS)}")
@@ -73,16 +78,19 @@ def check_domain(task: str, variant: str, tap_consumed: bool = False) -> None:
         raise ConfigError(f"crafting variant '{variant}': must be one of {', '.join(VARIANTS)}")
     if tap_consumed and (task, variant) != ("pogo_stick", "basic"):
         raise ConfigError(
-            f"tap_consumed: only the basic pogo_stick task has a version that consumes the tap, not {variant} {task}: leave it False"
+            "tap_consumed: only the basic pogo_stick task has a version that consumes the tap, "
+            f"not {variant} {task}: leave it False"
         )
 
 
 def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[Recipe, ...]:
-    """Every action but the teleport, in the order of the gym actions.
+    """All recipes of a domain, in the order of the gym actions: all actions but the teleport.
 
     Args:
-        tap_consumed: whether PLACE_TREE_TAP uses the tap up (the dataset of numeric-sam) or leaves
-            it (PolyPlan).
+        task: "wooden_sword" or "pogo_stick".
+        variant: "map" or "basic".
+        tap_consumed: whether PLACE_TREE_TAP consumes the tap, as in the dataset of numeric-sam. In
+            PolyPlan it does not.
 
     Raises:
         ConfigError: see `check_domain`.
@@ -136,20 +144,22 @@ def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[R
 
 @dataclass(frozen=True, slots=True)
 class CraftingMap:
-    """An instance of the map variant. Cells are numbered row by row, 0 .. size^2 - 1: (x - 1) + (z
-    - 1) * size with x, z in 1 .. size.
+    """A start state of the map variant.
+
+    Cells are numbered row by row, 0 .. size^2 - 1: the cell at column x and row z, both counted
+    from 1, has number (x - 1) + (z - 1) * size.
 
     Args:
         task: "wooden_sword" or "pogo_stick".
         size: cells per side.
-        trees: cells that hold a tree.
+        trees: cells with a tree.
         table: cell of the crafting table.
         agent: cell where the agent starts.
-        inventory: how many there are of each of `ITEMS[task]`.
+        inventory: amount of each of `ITEMS[task]`.
 
     Raises:
-        ConfigError: a cell off the grid, a tree on the table, or an inventory of the wrong length
-            or with a negative number.
+        ConfigError: a cell off the grid, a tree on the table, an inventory of the wrong length, or
+            a number that is not an integer from 0 to `MAX_START`.
     """
 
     task: Task
@@ -161,40 +171,44 @@ class CraftingMap:
 
     def __post_init__(self) -> None:
         check_domain(self.task, "map")
-        _set_whole(self, "size", self.size, least=2)
-        _set_whole(self, "table", self.table)
-        _set_whole(self, "agent", self.agent)
-        object.__setattr__(self, "trees", frozenset(_wholes(self.trees, "trees")))
+        _set_integer(self, "size", self.size, least=2)
+        _set_integer(self, "table", self.table)
+        _set_integer(self, "agent", self.agent)
+        object.__setattr__(self, "trees", frozenset(_integers(self.trees, "trees")))
         object.__setattr__(self, "inventory", _inventory(self.task, self.inventory))
-        off = sorted(cell for cell in {*self.trees, self.table, self.agent} if cell >= self.size**2)
-        if off:
+        off_grid = sorted(
+            cell for cell in {*self.trees, self.table, self.agent} if cell >= self.size**2
+        )
+        if off_grid:
             raise ConfigError(
-                f"crafting map: cells {off} are off the grid: a {self.size} x {self.size} map has cells 0 to {self.size**2 - 1}"
+                f"crafting map: cells {off_grid} are off the grid: "
+                f"a {self.size} x {self.size} map has cells 0 to {self.size**2 - 1}"
             )
         if self.table in self.trees:
             raise ConfigError(f"crafting map: cell {self.table} holds both the table and a tree")
 
     @property
     def variant(self) -> Variant:
-        """ "map"."""
+        """Always "map"."""
         return "map"
 
-    def counted(self) -> CraftingCounts:
-        """The same instance of the basic variant."""
+    def to_counts(self) -> CraftingCounts:
+        """The instance of the basic variant with as many trees and the same inventory."""
         return CraftingCounts(self.task, len(self.trees), self.inventory)
 
 
 @dataclass(frozen=True, slots=True)
 class CraftingCounts:
-    """An instance of the basic variant.
+    """A start state of the basic variant.
 
     Args:
         task: "wooden_sword" or "pogo_stick".
-        trees: how many trees there are.
-        inventory: how many there are of each of `ITEMS[task]`.
+        trees: number of trees.
+        inventory: amount of each of `ITEMS[task]`.
 
     Raises:
-        ConfigError: a negative number, or an inventory of the wrong length.
+        ConfigError: an inventory of the wrong length, or a number that is not an integer from 0 to
+            `MAX_START`.
     """
 
     task: Task
@@ -203,42 +217,48 @@ class CraftingCounts:
 
     def __post_init__(self) -> None:
         check_domain(self.task, "basic")
-        _set_whole(self, "trees", self.trees)
+        _set_integer(self, "trees", self.trees)
         object.__setattr__(self, "inventory", _inventory(self.task, self.inventory))
 
     @property
     def variant(self) -> Variant:
-        """ "basic"."""
+        """Always "basic"."""
         return "basic"
 
 
 CraftingInstance = CraftingMap | CraftingCounts
 
 
-def _set_whole(instance: CraftingInstance, name: str, value: Any, least: int = 0) -> None:
-    (number,) = _wholes((value,), name)
+def _set_integer(instance: CraftingInstance, name: str, value: Any, least: int = 0) -> None:
+    """Replace a field of the frozen instance by its checked value."""
+    (number,) = _integers((value,), name)
     if number < least:
         raise ConfigError(f"crafting map: {name} is {number}: must be at least {least}")
     object.__setattr__(instance, name, number)
 
 
-def _wholes(values: Iterable[Any], name: str) -> list[int]:
-    """The numbers as Python integers, none of them negative."""
+def _integers(values: Iterable[Any], name: str) -> list[int]:
+    """The values as Python integers, checked.
+
+    Raises:
+        ConfigError: a value is not an integer, negative, or above `MAX_START`.
+    """
     try:
-        whole = [index(value) for value in values]
+        integers = [index(value) for value in values]
     except TypeError as error:
         raise ConfigError(f"crafting map: {name} is {values!r}: must be whole numbers") from error
-    if min(whole, default=0) < 0:
+    if min(integers, default=0) < 0:
         raise ConfigError(f"crafting map: {name} is {values!r}: no number may be negative")
-    if max(whole, default=0) > MOST:
-        raise ConfigError(f"crafting map: {name} is {values!r}: no number may be above {MOST}")
-    return whole
+    if max(integers, default=0) > MAX_START:
+        raise ConfigError(f"crafting map: {name} is {values!r}: no number may be above {MAX_START}")
+    return integers
 
 
 def _inventory(task: Task, inventory: Iterable[Any]) -> Counts:
-    counts = tuple(_wholes(inventory, "inventory"))
+    counts = tuple(_integers(inventory, "inventory"))
     if len(counts) != len(ITEMS[task]):
         raise ConfigError(
-            f"crafting map: inventory {counts}: must have {len(ITEMS[task])} numbers: {', '.join(ITEMS[task])}"
+            f"crafting map: inventory {counts}: "
+            f"must have {len(ITEMS[task])} numbers: {', '.join(ITEMS[task])}"
         )
     return counts
