@@ -25,7 +25,6 @@ WITHOUT_FACE = [
     "worldplan.commands.studies",
     "worldplan.envs",
     "worldplan.envs.bandits",
-    "worldplan.envs.crafting",
     "worldplan.envs.isolated",
     "worldplan.envs.manipulation",
     "worldplan.milp",

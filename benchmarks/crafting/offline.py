@@ -50,10 +50,9 @@ from benchmarks.crafting.experts import (
 )
 from benchmarks.crafting.networks import LEARNERS, steps_to_goal, transitions
 from benchmarks.crafting.report import draw, report
-from worldplan.envs.crafting.environment import SIZES
 from worldplan.envs.crafting.generator import generate
 from worldplan.envs.crafting.oracle import shortest_plan
-from worldplan.envs.crafting.rules import TASKS, CraftingMap, Task
+from worldplan.envs.crafting.rules import SIZES, TASKS, CraftingMap, Task
 from worldplan.planners.numeric.search.search import search
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives

@@ -1,9 +1,9 @@
 """The Wooden Sword and Pogo Stick tasks of the RAMP paper (arXiv 2502.13006) as gymnasium
 environments that need no Minecraft.
 
-Start at `CraftingEnv`, or at `gymnasium.make("worldplan.envs.crafting:worldplan/PogoStickMap6-v0")`.
-`generate` draws solvable maps, `shortest_plan` solves one exactly, `domain_pddl` and `problem_pddl`
-write PDDL. Importing this package registers the gymnasium ids (`registration.py`).
+Start with `CraftingEnv` or `gymnasium.make("worldplan.envs.crafting:worldplan/PogoStickMap6-v0")`;
+importing this package registers the ids (`registration.py`). `generate` draws solvable maps,
+`shortest_plan` returns an exact shortest plan, `domain_pddl` and `problem_pddl` write PDDL.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""What happens in a crafting task, as functions of immutable states: applicability, successors,
-observations and the symbolic view.
+"""The transition rules of crafting tasks, as functions of immutable states: applicability,
+successor states, observations and symbolic states.
 
-A gym action is a number; a symbolic call is the same action with its objects, `("tp_to", "cell3",
-"cell7")`. States hash, so one can search in them.
+A gym action is an index. A symbolic action is a name with its objects, such as `("tp_to", "cell3",
+"cell7")`. States are hashable, for search.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Call = tuple[str, ...]
 Atoms = frozenset[Call]
 Fluents = dict[Call, int]
 AIR, TREE, TABLE = 0, 1, 2  # block codes of the observation
-CONSTANT = "crafting_table"  # the table's cell has this name instead of its number
+TABLE_CELL = "crafting_table"  # name of the table's cell; a constant of the PDDL domain
 
 
 class MapState(NamedTuple):
-    """A state of the map variant."""
+    """A state of the map variant; `reached` is whether the goal item was made."""
 
     inventory: Counts
     trees: frozenset[int]
@@ -44,7 +44,7 @@ class MapState(NamedTuple):
 
 
 class CountState(NamedTuple):
-    """A state of the basic variant."""
+    """A state of the basic variant; `reached` is whether the goal item was made."""
 
     inventory: Counts
     trees: int
@@ -52,28 +52,28 @@ class CountState(NamedTuple):
 
 
 class Dynamics(Protocol):
-    """The rules of one instance. Actions are 0 .. actions - 1; asking for another one is the
-    caller's mistake.
+    """The transition rules of one instance. Actions are 0 .. actions - 1; other numbers are not
+    checked.
     """
 
     @property
     def instance(self) -> CraftingInstance:
-        """Where it starts."""
+        """The start state as an instance."""
         ...
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The last actions."""
+        """The recipes; they are the last actions."""
         ...
 
     @property
     def start(self) -> Any:
-        """The first state."""
+        """The start state."""
         ...
 
     @property
     def actions(self) -> int:
-        """How many gym actions there are."""
+        """Number of gym actions."""
         ...
 
     @property
@@ -90,20 +90,22 @@ class Dynamics(Protocol):
         ...
 
     def mask(self, state: Any) -> NDArray[np.bool_]:
-        """Applicability of every action (actions,)."""
+        """Applicability of every action: bool (actions,)."""
         ...
 
     def observe(self, state: Any) -> NDArray[np.float32]:
-        """What the agent sees (observation,)."""
+        """The observation: float32 (size,)."""
         ...
 
     def call(self, state: Any, action: int) -> Call:
-        """The symbolic action that a gym action stands for here, applicable or not."""
+        """The symbolic action of a gym action in this state, applicable or not."""
         ...
 
     def action_of(self, state: Any, call: Call) -> int:
-        """The gym action of a symbolic one. Raises InfeasibleAction: there is none of that name and
-        objects in this state.
+        """The gym action of a symbolic action in this state.
+
+        Raises:
+            InfeasibleAction: there is none with this name and these objects.
         """
         ...
 
@@ -113,10 +115,10 @@ class Dynamics(Protocol):
 
 
 class MapDynamics:
-    """The map variant: teleport to cell 0 .. size^2 - 1, then the recipes.
+    """The rules of the map variant. Actions: teleport to cell 0 .. size^2 - 1, then the recipes.
 
-    Observed are [block under the agent, block of every cell, items, goal item, position]: 3 +
-    size^2 + items numbers, raw.
+    Observations (3 + size^2 + items,), not normalised: [block under the agent, block of every cell,
+    amount of each item, amount of the goal item, the agent's cell].
     """
 
     def __init__(self, instance: CraftingMap) -> None:
@@ -125,7 +127,7 @@ class MapDynamics:
         self.actions = self.cells + len(self.recipes)
         self.start = MapState(instance.inventory, instance.trees, instance.agent)
         self.names = tuple(
-            CONSTANT if cell == instance.table else f"cell{cell}" for cell in range(self.cells)
+            TABLE_CELL if cell == instance.table else f"cell{cell}" for cell in range(self.cells)
         )
         self.objects: Mapping[str, str] = MappingProxyType(dict.fromkeys(self.names, "cell"))
         self._cell = {name: cell for cell, name in enumerate(self.names)}
@@ -154,7 +156,7 @@ class MapDynamics:
         )
 
     def mask(self, state: MapState) -> NDArray[np.bool_]:
-        """Applicability of every action (actions,)."""
+        """Applicability of every action: bool (actions,)."""
         mask = np.ones(self.actions, np.bool_)
         mask[state.position] = False
         mask[self.cells :] = [
@@ -170,13 +172,13 @@ class MapDynamics:
         return blocks
 
     def observe(self, state: MapState) -> NDArray[np.float32]:
-        """What the agent sees (3 + size^2 + items,)."""
+        """The observation: float32 (3 + size^2 + items,)."""
         blocks = self.blocks(state)
-        tail = (*state.inventory, int(state.reached), state.position)
-        return np.concatenate([blocks[[state.position]], blocks, np.array(tail, np.float32)])
+        rest = (*state.inventory, int(state.reached), state.position)
+        return np.concatenate([blocks[[state.position]], blocks, np.array(rest, np.float32)])
 
     def call(self, state: MapState, action: int) -> Call:
-        """The symbolic action that a gym action stands for here, applicable or not."""
+        """The symbolic action of a gym action in this state, applicable or not."""
         here = self.names[state.position]
         if action < self.cells:
             return ("tp_to", here, self.names[action])
@@ -184,17 +186,20 @@ class MapDynamics:
         return (recipe.name,) if recipe.place == "anywhere" else (recipe.name, here)
 
     def action_of(self, state: MapState, call: Call) -> int:
-        """The gym action of a symbolic one. Raises InfeasibleAction: unknown, or its first cell is
-        not the agent's.
+        """The gym action of a symbolic action in this state.
+
+        Raises:
+            InfeasibleAction: the action is unknown, or its first cell is not the agent's.
         """
         name, *objects = call
         if name == "tp_to" and len(objects) == 2 and objects[1] in self._cell:
             action = self._cell[objects[1]]
         else:
-            action = self.cells + _recipe_number(self.recipes, call)
+            action = self.cells + _recipe_index(self.recipes, call)
         if call != self.call(state, action):
             raise InfeasibleAction(
-                f"call {call}: the agent stands on {self.names[state.position]}, so here it could only be {self.call(state, action)}"
+                f"call {call}: the agent stands on {self.names[state.position]}, "
+                f"so here it could only be {self.call(state, action)}"
             )
         return action
 
@@ -208,14 +213,15 @@ class MapDynamics:
         atoms = {*cells, ("position", self.names[state.position])} | (
             {(GOAL[self.instance.task],)} if state.reached else set()
         )
-        return frozenset(atoms), _held(self.instance, state.inventory)
+        return frozenset(atoms), _inventory_fluents(self.instance, state.inventory)
 
 
 class CountDynamics:
-    """The basic variant: the actions are the recipes, with "at a tree" read as "a tree is left" and
-    the table always at hand.
+    """The rules of the basic variant. The actions are the recipes: those at a tree are applicable
+    while a tree is left, those at the table everywhere.
 
-    Observed are [trees, items, goal item]: 2 + items numbers, raw.
+    Observations (2 + items,), not normalised: [trees left, amount of each item, amount of the goal
+    item].
     """
 
     def __init__(self, instance: CraftingCounts, tap_consumed: bool = False) -> None:
@@ -239,22 +245,26 @@ class CountDynamics:
         )
 
     def mask(self, state: CountState) -> NDArray[np.bool_]:
-        """Applicability of every action (actions,). All are False in a dead end."""
+        """Applicability of every action: bool (actions,). All False in a dead end."""
         return np.array(
             [self.applicable(state, action) for action in range(self.actions)], np.bool_
         )
 
     def observe(self, state: CountState) -> NDArray[np.float32]:
-        """What the agent sees (2 + items,)."""
+        """The observation: float32 (2 + items,)."""
         return np.array((state.trees, *state.inventory, int(state.reached)), np.float32)
 
     def call(self, state: CountState, action: int) -> Call:
-        """The symbolic action that a gym action stands for, applicable or not."""
+        """The symbolic action of a gym action, applicable or not."""
         return (self.recipes[action].name,)
 
     def action_of(self, state: CountState, call: Call) -> int:
-        """The gym action of a symbolic one. Raises InfeasibleAction: there is none of that name."""
-        action = _recipe_number(self.recipes, call)
+        """The gym action of a symbolic action.
+
+        Raises:
+            InfeasibleAction: there is none of this name, or objects are given.
+        """
+        action = _recipe_index(self.recipes, call)
         if call != self.call(state, action):
             raise InfeasibleAction(f"call {call}: actions of the basic variant take no objects")
         return action
@@ -263,38 +273,51 @@ class CountDynamics:
         """True ground atoms, and the value of every ground fluent."""
         return frozenset([(GOAL[self.instance.task],)] if state.reached else []), {
             (TREES,): state.trees,
-            **_held(self.instance, state.inventory),
+            **_inventory_fluents(self.instance, state.inventory),
         }
 
 
 def dynamics_of(instance: CraftingInstance, tap_consumed: bool = False) -> Dynamics:
-    """The rules of an instance. Raises ConfigError: `tap_consumed` where the rules do not foresee
-    it.
+    """The transition rules of an instance.
+
+    Args:
+        instance: the start state.
+        tap_consumed: see `rules.recipes`.
+
+    Raises:
+        ConfigError: `tap_consumed` for another domain than the basic pogo stick.
     """
     if isinstance(instance, CraftingCounts):
         return CountDynamics(instance, tap_consumed)
     if tap_consumed:
         raise ConfigError(
-            "tap_consumed: only the basic pogo_stick task has a version that consumes the tap: leave it False for a map"
+            "tap_consumed: only the basic pogo_stick task has a version that consumes the tap: "
+            "leave it False for a map"
         )
     return MapDynamics(instance)
 
 
 def fluent(item: str) -> str:
-    """The fluent that counts an item."""
+    """Name of the fluent that holds the amount of an item."""
     return f"count_{item}_in_inventory"
 
 
-def _held(instance: CraftingInstance, inventory: Counts) -> Fluents:
+def _inventory_fluents(instance: CraftingInstance, inventory: Counts) -> Fluents:
     return {
         (fluent(item),): count for item, count in zip(ITEMS[instance.task], inventory, strict=True)
     }
 
 
-def _recipe_number(known: tuple[Recipe, ...], call: Call) -> int:
-    names = [recipe.name for recipe in known]
+def _recipe_index(task_recipes: tuple[Recipe, ...], call: Call) -> int:
+    """Index of the recipe with the name of a symbolic action.
+
+    Raises:
+        InfeasibleAction: no recipe has this name.
+    """
+    names = [recipe.name for recipe in task_recipes]
     if call[0] not in names:
         raise InfeasibleAction(
-            f"call {call}: there is no such action: give one of {', '.join(names)}, or in a map (tp_to, from, to) with cells of it"
+            f"call {call}: there is no such action: give one of {', '.join(names)}, "
+            "or in a map (tp_to, from, to) with cells of it"
         )
     return names.index(call[0])

@@ -1,9 +1,8 @@
-"""Random instances of the crafting tasks, drawn as in PolyPlan, with our own exact check that a
-plan exists.
+"""Random solvable instances of the crafting tasks, drawn as in PolyPlan.
 
-PolyPlan draws x from 2 .. size - 1 and z from 2 .. size - 2 for the table, the agent and every
-tree, and keeps free the cells that its game needs in front of them (towards larger z): one before
-the table, two before a tree.
+PolyPlan draws the column x from 2 .. size - 1 and the row z from 2 .. size - 2, for the table, the
+agent and every tree. The cells in front of an object (larger z) stay free: one for the table, two
+for a tree. Here an exact search also rejects instances without a plan.
 """
 
 from __future__ import annotations
@@ -23,97 +22,118 @@ from worldplan.envs.crafting.rules import (
 )
 from worldplan.milp.errors import ConfigError
 
-CAPS: Mapping[Task, tuple[int, ...]] = {
+# largest start amount of each item
+MAX_INVENTORY: Mapping[Task, tuple[int, ...]] = {
     "wooden_sword": (8, 8, 0),
     "pogo_stick": (8, 8, 8, 0, 0),
-}  # most of each item to start with
-TRIES = 100  # places tried for one tree before the map counts as full
-REJECTED = 1000  # unsolvable or repeated draws in a row before giving up
-
-SMALLEST = 5  # cells per side that leave room for a table, the agent and a tree
+}
+MAX_TREE_DRAWS = 100  # cells drawn for one tree; if none is free, the map has no more trees
+MAX_REJECTED = 1000  # unsolvable or repeated instances in a row, after which generation fails
+MIN_SIZE = 5  # cells per side; smaller maps have no room for a table, the agent and a tree
 
 Instance = TypeVar("Instance", bound=CraftingInstance)
 
 
 def generate(task: Task, size: int, count: int, rng: np.random.Generator) -> list[CraftingMap]:
-    """Solvable maps of size x size cells, no two of them equal.
+    """Draw `count` different solvable maps of size x size cells.
+
+    Args:
+        task: "wooden_sword" or "pogo_stick".
+        size: cells per side, at least 5.
+        count: number of maps.
+        rng: random numbers.
 
     Raises:
-        ConfigError: an unknown task, a map below 5 x 5, or fewer different solvable maps than asked
-            for.
+        ConfigError: an unknown task, a size below 5, or fewer than `count` different solvable maps
+            were found.
     """
-    return _different(lambda: _draw(task, size, rng), count, tap_consumed=False)
+    return _draw_different(lambda: _draw(task, size, rng), count, tap_consumed=False)
 
 
 def generate_counts(
     task: Task, size: int, count: int, rng: np.random.Generator, tap_consumed: bool = False
 ) -> list[CraftingCounts]:
-    """Solvable instances of the basic variant, no two of them equal, with as many trees as a random
-    map of size x size cells.
+    """Draw `count` different solvable instances of the basic variant, with the numbers of trees of
+    random maps of size x size cells.
 
     Args:
-        tap_consumed: the rules they are to be solvable under, see `crafting_rules.recipes`.
+        task: "wooden_sword" or "pogo_stick".
+        size: cells per side of the random maps, at least 5.
+        count: number of instances.
+        rng: random numbers.
+        tap_consumed: the rules under which the instances are solvable, see `rules.recipes`.
 
     Raises:
-        ConfigError: as `generate`, or a consumed tap where the rules do not foresee it.
+        ConfigError: as `generate`, or `tap_consumed` for another task than the pogo stick.
     """
-    return _different(lambda: _draw(task, size, rng).counted(), count, tap_consumed)
+    return _draw_different(lambda: _draw(task, size, rng).to_counts(), count, tap_consumed)
 
 
 def check_size(size: int) -> None:
-    """Raises ConfigError: too small a map to draw at random."""
-    if size < SMALLEST:
+    """Check the size of random maps.
+
+    Raises:
+        ConfigError: a size below 5 cells per side.
+    """
+    if size < MIN_SIZE:
         raise ConfigError(
-            f"crafting generator: size {size}: objects keep off the border, so a random map needs at least {SMALLEST} x {SMALLEST} cells"
+            f"crafting generator: size {size}: objects keep off the border, "
+            f"so a random map needs at least {MIN_SIZE} x {MIN_SIZE} cells"
         )
 
 
-def _different(draw: Callable[[], Instance], count: int, tap_consumed: bool) -> list[Instance]:
-    found: dict[Instance, None] = {}  # keeps the order
+def _draw_different(draw: Callable[[], Instance], count: int, tap_consumed: bool) -> list[Instance]:
+    """Draw until there are `count` different solvable instances.
+
+    Raises:
+        ConfigError: `MAX_REJECTED` draws in a row were unsolvable or repeated.
+    """
+    instances: dict[Instance, None] = {}  # an ordered set
     rejected = 0
-    while len(found) < count:
+    while len(instances) < count:
         instance = draw()
-        if instance in found or shortest_plan(instance, tap_consumed) is None:
+        if instance in instances or shortest_plan(instance, tap_consumed) is None:
             rejected += 1
-            if rejected == REJECTED:
+            if rejected == MAX_REJECTED:
                 raise ConfigError(
-                    f"crafting generator: only {len(found)} of {count} different solvable instances found: ask for fewer, or a larger map"
+                    f"crafting generator: only {len(instances)} of {count} different solvable "
+                    "instances found: ask for fewer, or a larger map"
                 )
         else:
-            found[instance] = None
+            instances[instance] = None
             rejected = 0
-    return list(found)
+    return list(instances)
 
 
 def _draw(task: Task, size: int, rng: np.random.Generator) -> CraftingMap:
-    """Any map, solvable or not."""
+    """A random map, solvable or not."""
     check_domain(task, "map")
     check_size(size)
 
     def cell() -> tuple[int, int]:
         return int(rng.integers(2, size)), int(rng.integers(2, size - 1))
 
-    wanted = int(rng.integers(0, size * (size // 3) + 1))
+    tree_count = int(rng.integers(0, size * (size // 3) + 1))
     table = agent = cell()
     while agent == table:
         agent = cell()
     taken = {table, (table[0], table[1] + 1), agent}
     trees: list[tuple[int, int]] = []
-    while len(trees) < wanted:
-        for _ in range(TRIES):
+    while len(trees) < tree_count:
+        for _ in range(MAX_TREE_DRAWS):
             x, z = cell()
-            needed = {(x, z), (x, z + 1), (x, z + 2)}
-            if not needed & taken:
+            tree_and_front = {(x, z), (x, z + 1), (x, z + 2)}
+            if not tree_and_front & taken:
                 break
         else:
             break
-        taken |= needed
+        taken |= tree_and_front
         trees.append((x, z))
 
     def number(place: tuple[int, int]) -> int:
         return place[0] - 1 + (place[1] - 1) * size
 
-    inventory = tuple(int(rng.integers(0, cap + 1)) for cap in CAPS[task])
+    inventory = tuple(int(rng.integers(0, most + 1)) for most in MAX_INVENTORY[task])
     return CraftingMap(
         task, size, frozenset(map(number, trees)), number(table), number(agent), inventory
     )

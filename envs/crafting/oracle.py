@@ -1,9 +1,10 @@
-"""Shortest plans of crafting tasks, exactly and in milliseconds.
+"""Exact shortest plans of crafting tasks, in milliseconds.
 
-Breadth-first search on what matters of a state: the inventory, what the agent stands on (table,
-tree or air), and how many trees are left. All trees are alike and all air cells are alike, so
-nothing is lost. An inventory is cut off at `enough`, which keeps the search finite (a tap that is
-not consumed gives sacks without end): more never hurts, and a shortest plan uses no more.
+Breadth-first search over abstract states: the inventory, the kind of cell under the agent (table,
+tree or air) and the number of trees. The abstraction is exact, because all tree cells are
+interchangeable, and so are all air cells. Inventory amounts are capped at `useful_inventory`: a
+shortest plan uses no more, and a larger amount never disables an action. Without the cap the search
+space is infinite, because a tap that is not consumed yields any number of sacks.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from worldplan.envs.crafting.rules import Counts, CraftingCounts, CraftingInstan
 
 
 class _Node(NamedTuple):
-    """`place` is where the agent stands, "anywhere" meaning on air; it stays so in the basic
-    variant.
+    """An abstract state. `place` is the kind of cell under the agent, "anywhere" for air; in the
+    basic variant it is always "anywhere".
     """
 
     inventory: Counts
@@ -26,15 +27,19 @@ class _Node(NamedTuple):
     place: Place
 
 
-_Move = Place | int  # teleport to such a place, or the recipe of this number
+_Move = Place | int  # teleport to a cell of this kind, or use the recipe of this index
 
 
 def shortest_plan(instance: CraftingInstance, tap_consumed: bool = False) -> list[int] | None:
     """A shortest plan from the start of an instance to its goal, as gym actions; None if there is
     no plan.
 
+    Args:
+        instance: the start state.
+        tap_consumed: the rules, see `rules.recipes`.
+
     Raises:
-        ConfigError: `tap_consumed` where the rules do not foresee it.
+        ConfigError: `tap_consumed` for another domain than the basic pogo stick.
     """
     dynamics = dynamics_of(instance, tap_consumed)
     moves = _search(instance, dynamics.recipes)
@@ -47,57 +52,58 @@ def shortest_plan(instance: CraftingInstance, tap_consumed: bool = False) -> lis
         action = (
             dynamics.cells + move
             if isinstance(move, int)
-            else _nearest_number(dynamics, state.trees, state.position, move)
+            else _lowest_cell(dynamics, state.trees, state.position, move)
         )
         plan.append(action)
         state = dynamics.successor(state, action)
     return plan
 
 
-def enough(known: tuple[Recipe, ...]) -> Counts:
-    """Of each item, the most that a shortest plan can use, from whatever start.
+def useful_inventory(task_recipes: tuple[Recipe, ...]) -> Counts:
+    """Upper bound on the amount of each item that a shortest plan uses, from any start.
 
-    Goes backwards from the goal recipe, used once. Each item has one recipe that makes it; a use
-    whose product nobody needs can be left out (where it moved the agent to the table, a teleport
-    does the same), so it is used no more often than what is made of its product asks for.
+    Computed backwards from the goal recipe, which is used once. Each item is made by one recipe. A
+    use of a recipe whose product is not needed can be dropped from a plan (if its only purpose was
+    to move the agent to the table, a teleport replaces it). So a recipe is used at most as often as
+    the other recipes need its product.
     """
-    uses = [int(recipe.wins) for recipe in known]
-    while True:
+    uses = [int(recipe.wins) for recipe in task_recipes]
+    while True:  # iterates to the fixed point of uses -> demand -> uses
         demand = [
-            sum(count * recipe.needs[item] for count, recipe in zip(uses, known, strict=True))
-            for item in range(len(known[0].needs))
+            sum(n * recipe.needs[item] for n, recipe in zip(uses, task_recipes, strict=True))
+            for item in range(len(task_recipes[0].needs))
         ]
-        wanted = [
+        uses_for_demand = [
             1
             if recipe.wins
             else max(
-                -(-demand[item] // more) for item, more in enumerate(recipe.change) if more > 0
+                -(-demand[item] // made) for item, made in enumerate(recipe.change) if made > 0
             )
-            for recipe in known
+            for recipe in task_recipes
         ]
-        if wanted == uses:
+        if uses_for_demand == uses:
             return tuple(demand)
-        uses = wanted
+        uses = uses_for_demand
 
 
-def _search(instance: CraftingInstance, known: tuple[Recipe, ...]) -> list[_Move] | None:
-    cap = enough(known)
+def _search(instance: CraftingInstance, task_recipes: tuple[Recipe, ...]) -> list[_Move] | None:
+    cap = useful_inventory(task_recipes)
     start, cells = _start(instance, cap)
-    came: dict[_Node, tuple[_Node, _Move] | None] = {start: None}
+    parents: dict[_Node, tuple[_Node, _Move] | None] = {start: None}
     queue = deque([start])
     while queue:
         node = queue.popleft()
-        for move, following, wins in _successors(node, known, cap, cells):
+        for move, following, wins in _successors(node, task_recipes, cap, cells):
             if wins:
-                return [*_trace(came, node), move]
-            if following not in came:
-                came[following] = (node, move)
+                return [*_path(parents, node), move]
+            if following not in parents:
+                parents[following] = (node, move)
                 queue.append(following)
     return None
 
 
 def _start(instance: CraftingInstance, cap: Counts) -> tuple[_Node, int | None]:
-    """The first node, and how many cells there are that are not the table (None without a map)."""
+    """The first node, and the number of cells without the table (None in the basic variant)."""
     inventory = tuple(map(min, instance.inventory, cap))
     if isinstance(instance, CraftingCounts):
         return _Node(inventory, instance.trees, "anywhere"), None
@@ -112,19 +118,20 @@ def _start(instance: CraftingInstance, cap: Counts) -> tuple[_Node, int | None]:
 
 
 def _successors(
-    node: _Node, known: tuple[Recipe, ...], cap: Counts, cells: int | None
+    node: _Node, task_recipes: tuple[Recipe, ...], cap: Counts, cells: int | None
 ) -> Iterator[tuple[_Move, _Node, bool]]:
+    """(move, node after it, whether it reaches the goal) of every applicable move."""
     if cells is not None:
-        there: dict[Place, bool] = {
+        exists: dict[Place, bool] = {
             "table": True,
             "tree": node.trees > 0,
             "anywhere": node.trees < cells,
         }
-        for place, exists in there.items():
-            if exists and place != node.place:
+        for place, some in exists.items():
+            if some and place != node.place:
                 yield place, node._replace(place=place), False
-    for number, recipe in enumerate(known):
-        if not recipe.affordable(node.inventory) or not _stands_right(node, recipe, cells):
+    for index, recipe in enumerate(task_recipes):
+        if not recipe.affordable(node.inventory) or not _place_allows(node, recipe, cells):
             continue
         after: Place = (
             node.place
@@ -136,35 +143,35 @@ def _successors(
             else node.place
         )
         inventory = tuple(map(min, recipe.craft(node.inventory), cap))
-        yield number, _Node(inventory, node.trees - int(recipe.fells), after), recipe.wins
+        yield index, _Node(inventory, node.trees - int(recipe.fells), after), recipe.wins
 
 
-def _stands_right(node: _Node, recipe: Recipe, cells: int | None) -> bool:
+def _place_allows(node: _Node, recipe: Recipe, cells: int | None) -> bool:
+    """Whether the recipe's condition on the agent's place holds."""
     if recipe.place == "tree":
         return node.trees > 0 if cells is None else node.place == "tree"
     return recipe.place == "anywhere" or cells is None or node.place != "table"
 
 
-def _trace(came: dict[_Node, tuple[_Node, _Move] | None], node: _Node) -> list[_Move]:
+def _path(parents: dict[_Node, tuple[_Node, _Move] | None], node: _Node) -> list[_Move]:
+    """The moves from the first node to this one."""
     moves: list[_Move] = []
-    step = came[node]
+    step = parents[node]
     while step is not None:
         node, move = step
         moves.append(move)
-        step = came[node]
+        step = parents[node]
     return moves[::-1]
 
 
-def _nearest_number(
-    dynamics: MapDynamics, trees: frozenset[int], position: int, place: Place
-) -> int:
-    """The lowest-numbered cell of a kind, other than the agent's."""
+def _lowest_cell(dynamics: MapDynamics, trees: frozenset[int], position: int, place: Place) -> int:
+    """The lowest-numbered cell of a kind, other than the agent's cell."""
     table = dynamics.instance.table
-    fitting = (
+    candidates = (
         [table]
         if place == "table"
         else sorted(trees)
         if place == "tree"
-        else [c for c in range(dynamics.cells) if c != table and c not in trees]
+        else [cell for cell in range(dynamics.cells) if cell != table and cell not in trees]
     )
-    return next(cell for cell in fitting if cell != position)
+    return next(cell for cell in candidates if cell != position)

@@ -1,4 +1,4 @@
-"""Pictures of crafting states, as text and as pixels (numpy only)."""
+"""Pictures of crafting states, as text and as pixels, drawn with numpy."""
 
 from __future__ import annotations
 
@@ -34,17 +34,27 @@ ICONS = {
     "tree_tap": (150, 160, 170),
     "goal": (232, 192, 60),
 }
-DIGITS = ("111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
-          "111100111001111", "111100111101111", "111001010010010", "111101111101111", "111101111001111")  # fmt: skip # rows of 3 pixels
+DIGITS = (  # bitmaps of 0 .. 9, 5 rows of 3 pixels each
+    "111101101101111",
+    "010110010010111",
+    "111001111100111",
+    "111001111001111",
+    "101101111001001",
+    "111100111001111",
+    "111100111101111",
+    "111001010010010",
+    "111101111101111",
+    "111101111001111",
+)
 
 
 def text(dynamics: Dynamics, state: Any) -> str:
-    """The map, north to south (`C` table, `T` tree, brackets around the agent's cell), and the
-    inventory.
+    """The state as text: the map row by row (`C` table, `T` tree, `.` air, brackets around the
+    agent's cell), then the inventory. The basic variant has no map.
     """
-    held = "  ".join(f"{name} {count}" for name, count in _slots(dynamics, state).items())
+    inventory = "  ".join(f"{name} {count}" for name, count in _slots(dynamics, state).items())
     if not isinstance(dynamics, MapDynamics):
-        return held + "\n"
+        return inventory + "\n"
     cells = [LETTERS[int(block)] for block in dynamics.blocks(state)]
     marked = [
         f"[{cell}]" if number == state.position else f" {cell} "
@@ -52,20 +62,19 @@ def text(dynamics: Dynamics, state: Any) -> str:
     ]
     size = dynamics.instance.size
     rows = ["".join(marked[row * size : (row + 1) * size]) for row in range(size)]
-    return "\n".join([*rows, held, ""])
+    return "\n".join([*rows, inventory, ""])
 
 
 def pixels(dynamics: Dynamics, state: Any) -> Pixels:
-    """An image (height, width, 3): the map with the agent as a disc, above a strip of inventory
-    counts (cut at 9999).
+    """The state as an image, uint8 (height, width, 3): the map, with the agent as a disc, above the
+    inventory. Amounts above 9999 are shown as 9999.
     """
     if not isinstance(dynamics, MapDynamics):
         return _strip(_slots(dynamics, state), BASIC_WIDTH)
     size = dynamics.instance.size
     blocks = dynamics.blocks(state).reshape(size, size).astype(int)
-    tiles = np.stack([_tile(block) for block in (AIR, TREE, TABLE)])[
-        blocks
-    ]  # (row, column, TILE, TILE, 3)
+    block_tiles = np.stack([_tile(block) for block in (AIR, TREE, TABLE)])
+    tiles = block_tiles[blocks]  # (row, column, TILE, TILE, 3)
     row, column = divmod(state.position, size)
     tiles[row, column][_disc(TILE * 0.28)] = AGENT
     picture = tiles.transpose(0, 2, 1, 3, 4).reshape(size * TILE, size * TILE, 3)
@@ -73,13 +82,14 @@ def pixels(dynamics: Dynamics, state: Any) -> Pixels:
 
 
 def _slots(dynamics: Dynamics, state: Any) -> dict[str, int]:
-    """What the strip shows, by name."""
+    """Name and amount of everything in the inventory strip."""
     trees = {} if isinstance(dynamics, MapDynamics) else {TREES: state.trees}
     items = zip(ITEMS[dynamics.instance.task], state.inventory, strict=True)
     return {**trees, **dict(items), GOAL[dynamics.instance.task]: int(state.reached)}
 
 
 def _tile(block: int) -> Pixels:
+    """The picture of a block (TILE, TILE, 3)."""
     tile = np.empty((TILE, TILE, 3), np.uint8)
     tile[:] = GROUND
     if block == TREE:
@@ -93,16 +103,19 @@ def _tile(block: int) -> Pixels:
 
 
 def _disc(radius: float) -> NDArray[np.bool_]:
+    """The pixels of a tile within `radius` of its centre: bool (TILE, TILE)."""
     axis = np.arange(TILE) - (TILE - 1) / 2
-    return np.hypot(axis[:, None], axis) <= radius
+    disc: NDArray[np.bool_] = np.hypot(axis[:, None], axis) <= radius
+    return disc
 
 
 def _strip(slots: dict[str, int], width: int) -> Pixels:
+    """The inventory: an icon and an amount per slot (rows of slots * TILE, width, 3)."""
     per_row = max(1, width // SLOT)
     strip = np.empty((-(-len(slots) // per_row) * TILE, width, 3), np.uint8)
     strip[:] = STRIP
-    for place, (name, count) in enumerate(slots.items()):
-        top, left = place // per_row * TILE, place % per_row * SLOT
+    for slot, (name, count) in enumerate(slots.items()):
+        top, left = slot // per_row * TILE, slot % per_row * SLOT
         strip[top + 7 : top + 17, left + 2 : left + 12] = ICONS.get(name, ICONS["goal"])
         for position, digit in enumerate(str(min(count, 9999))):
             shape = (

@@ -230,7 +230,11 @@ CraftingInstance = CraftingMap | CraftingCounts
 
 
 def _set_integer(instance: CraftingInstance, name: str, value: Any, least: int = 0) -> None:
-    """Replace a field of the frozen instance by its checked value."""
+    """Replace a field of the frozen instance by its checked value.
+
+    Raises:
+        ConfigError: the value is not an integer from `least` to `MAX_START`.
+    """
     (number,) = _integers((value,), name)
     if number < least:
         raise ConfigError(f"crafting map: {name} is {number}: must be at least {least}")
@@ -255,6 +259,11 @@ def _integers(values: Iterable[Any], name: str) -> list[int]:
 
 
 def _inventory(task: Task, inventory: Iterable[Any]) -> Counts:
+    """The amounts as a tuple, checked.
+
+    Raises:
+        ConfigError: not one valid amount per item of the task.
+    """
     counts = tuple(_integers(inventory, "inventory"))
     if len(counts) != len(ITEMS[task]):
         raise ConfigError(

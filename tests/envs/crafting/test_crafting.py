@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from tests.places import TRAJECTORIES
 from worldplan.envs.crafting.dynamics import dynamics_of
-from worldplan.envs.crafting.environment import SIZES, CraftingEnv
+from worldplan.envs.crafting.environment import CraftingEnv
 from worldplan.envs.crafting.generator import generate, generate_counts
 from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import domain_pddl, partial_domain_pddl, problem_pddl
-from worldplan.envs.crafting.rules import GOAL, ITEMS, TASKS, CraftingCounts, CraftingMap
+from worldplan.envs.crafting.rules import GOAL, ITEMS, SIZES, TASKS, CraftingCounts, CraftingMap
 from worldplan.milp.errors import ConfigError, InfeasibleAction
 
 NAMES = {"wooden_sword": "WoodenSword", "pogo_stick": "PogoStick"}
@@ -502,7 +502,7 @@ def test_an_observation_is_laid_out_as_documented():
     assert observation.tolist() == [0, 0, 0, *blocks[2:], 2, 6, 2, 0, 0, 0, 1]
     observation = env.step(TAP)[0]
     assert observation.tolist() == [2, 0, 0, *blocks[2:], 2, 1, 1, 0, 1, 0, 10]
-    basic = CraftingEnv("pogo_stick", "basic", MAP.counted())
+    basic = CraftingEnv("pogo_stick", "basic", MAP.to_counts())
     assert basic.reset(seed=0)[0].tolist() == [2, 1, 6, 2, 0, 0, 0]
 
 
@@ -565,7 +565,7 @@ def test_maps_are_kept_drawn_or_replaced():
         ({"task": "wooden_sword", "variant": "basic", "tap_consumed": True}, "tap_consumed"),
         ({"task": "pogo_stick", "maps": []}, "empty"),
         ({"task": "pogo_stick", "maps": [SWORD]}, "is a map wooden_sword"),
-        ({"task": "pogo_stick", "maps": MAP.counted()}, "is a basic pogo_stick"),
+        ({"task": "pogo_stick", "maps": MAP.to_counts()}, "is a basic pogo_stick"),
         ({"task": "pogo_stick", "maps": [MAP], "size": 6}, "4 x 4"),
         ({"task": "pogo_stick", "maps": [3]}, "must be a CraftingMap"),
         ({"task": "pogo_stick", "max_steps": 0}, "max_steps"),
@@ -645,7 +645,7 @@ def test_pictures_show_the_state():
     assert changed == {(0, 3), (1, 1)}, "the agent left one cell and came to another"
     env.step(BREAK)
     assert (env.render()[24 * 4 :] != moved[24 * 4 :]).any(), "one log more"
-    basic = CraftingEnv("pogo_stick", "basic", MAP.counted(), render_mode="rgb_array")
+    basic = CraftingEnv("pogo_stick", "basic", MAP.to_counts(), render_mode="rgb_array")
     basic.reset(seed=0)
     assert basic.render().shape == (2 * 24, 4 * 48, 3)
     large = CraftingEnv(
