@@ -1,11 +1,13 @@
-"""Every error that worldplan raises on purpose: one type per cause, each message says what to do
-next.
+"""The errors that worldplan raises on purpose: one type per cause.
+
+Every message names the cause and what to do about it.
 """
 
 
 class WorldplanError(Exception):
-    """Base of all errors a user can mend; the command line prints the message and exits with code
-    2.
+    """Base class of all errors that a user can mend.
+
+    The command line prints the message without a traceback and exits with code 2.
     """
 
 
@@ -22,7 +24,7 @@ class SolverUnavailable(WorldplanError):
 
 
 class SolverFailed(WorldplanError):
-    """A solver stopped without an answer (numerical trouble, or a limit before any feasible point)."""
+    """A solver stopped without a solution: numerical trouble, or a limit came first."""
 
 
 class DatasetError(WorldplanError):
@@ -38,16 +40,12 @@ class CheckpointError(WorldplanError):
 
 
 class MissingExtra(WorldplanError):
-    """An optional part is not installed; the message names the extra to install."""
+    """An optional dependency is not installed; the message names the extra to install."""
 
 
 class Diverged(WorldplanError):
-    """Training reached a loss that is not a finite number; the message names the last good
-    checkpoint.
-    """
+    """The training loss is not finite; the message names the last good checkpoint."""
 
 
 class RenderingUnavailable(WorldplanError):
-    """No picture can be made: no OpenGL; the message names the packages to install and the variable
-    MUJOCO_GL.
-    """
+    """OpenGL is missing; the message names the packages to install and the variable MUJOCO_GL."""

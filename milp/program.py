@@ -1,10 +1,15 @@
-"""A mixed-integer linear program in matrix form, grown block by block, solved many times with new
-numbers.
+"""A mixed-integer linear program in matrix form.
+
+    maximise  cost @ x + offset   subject to   row_lower <= A x <= row_upper,  lower <= x <= upper
+
+Columns and rows are added block by block. The sparsity pattern of A is then fixed, and the program
+is solved many times with other numbers (`worldplan.milp.solvers`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +21,11 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A block of constraints: its row numbers and the slots of its coefficients (see
-    `Program.set_values`).
+    """A block of constraints.
+
+    Args:
+        index: (rows,) row numbers in the program.
+        slots: (entries,) places of its coefficients, for `Session.set_values`.
     """
 
     index: Indices
@@ -55,7 +63,15 @@ class Program:
         integer: bool = False,
         cost: ArrayLike = 0.0,
     ) -> Indices:
-        """Add `count` variables; bounds and cost broadcast. Returns their column numbers."""
+        """Add `count` variables and return their column numbers (count,).
+
+        Args:
+            count: number of variables.
+            lower: lower bounds, (count,) or scalar.
+            upper: upper bounds, (count,) or scalar.
+            integer: whether the variables are integer.
+            cost: objective coefficients, (count,) or scalar.
+        """
         index = np.arange(self.columns, self.columns + count)
         for store, given in ((self._cost, cost), (self._lower, lower), (self._upper, upper)):
             store.append(np.broadcast_to(np.asarray(given, dtype=float), (count,)).copy())
@@ -69,31 +85,41 @@ class Program:
         lower: ArrayLike = -np.inf,
         upper: ArrayLike = np.inf,
     ) -> Rows:
-        """Add the rows `lower <= sum(matrix @ x[columns]) <= upper` over `blocks` of (columns,
-        matrix).
+        """Add rows `lower <= sum of matrix @ x[columns] over the blocks <= upper`.
 
-        A dense matrix keeps its zeros (they may be overwritten later); a sparse one keeps its
-        pattern. The slots returned follow the blocks in order, each block row by row.
+        Args:
+            blocks: pairs of column numbers (columns,) and a matrix (rows, columns). A dense matrix
+                keeps its zeros, so that they can be overwritten later; a sparse one keeps its
+                pattern.
+            lower: lower bounds, (rows,) or scalar.
+            upper: upper bounds, (rows,) or scalar.
+
+        Returns:
+            The block. Its slots are in the order of the blocks, each block row by row.
+
+        Raises:
+            ValueError: the blocks have different numbers of rows, or a matrix has another number
+                of columns than its block.
         """
         rows, columns, values = [], [], []
         count = None
         for index, matrix in blocks:
             if sparse.issparse(matrix):
                 coo = sparse.coo_array(sparse.csr_array(matrix))
-                shape, r, c, v = coo.shape, coo.row, coo.col, coo.data
+                shape, row, column, value = coo.shape, coo.row, coo.col, coo.data
             else:
                 dense = np.atleast_2d(np.asarray(matrix, dtype=float))
                 shape = dense.shape
-                r, c = np.divmod(np.arange(dense.size), max(shape[1], 1))
-                v = dense.ravel()
+                row, column = np.divmod(np.arange(dense.size), max(shape[1], 1))
+                value = dense.ravel()
             if count not in (None, shape[0]) or shape[1] != len(index):
                 raise ValueError(
                     f"block of shape {shape} does not fit {count} rows and {len(index)} columns"
                 )
             count = shape[0]
-            rows.append(r + self.rows)
-            columns.append(np.asarray(index, dtype=np.int64)[c])
-            values.append(np.asarray(v, dtype=float))
+            rows.append(row + self.rows)
+            columns.append(np.asarray(index, dtype=np.int64)[column])
+            values.append(np.asarray(value, dtype=float))
         assert count is not None
         self._row.append(np.concatenate(rows).astype(np.int64))
         self._column.append(np.concatenate(columns))
@@ -109,7 +135,11 @@ class Program:
         return result
 
     def matrices(self) -> Matrices:
-        """Freeze the pattern into compressed-row arrays that a solver session owns and updates."""
+        """The program as compressed-row arrays, which a solver session owns and updates.
+
+        Raises:
+            ValueError: a variable stands twice in a row.
+        """
         row, column = _join(self._row, np.int64), _join(self._column, np.int64)
         order = np.lexsort((column, row))
         row, column = row[order], column[order]
@@ -136,7 +166,16 @@ class Program:
 
 @dataclass
 class Matrices:
-    """The frozen arrays of a program: compressed rows plus `place`, which maps a slot to its entry."""
+    """A program whose sparsity pattern is fixed, with compressed rows.
+
+    Args:
+        cost, lower, upper, integer: (columns,) objective coefficients, bounds, integrality.
+        row_lower, row_upper: (rows,) bounds.
+        starts: (rows + 1,) first entry of each row.
+        column, value: (entries,) column number and coefficient.
+        place: (entries,) the entry that belongs to a slot of `Program.add_rows`.
+        offset: constant of the objective.
+    """
 
     cost: Floats
     lower: Floats
@@ -151,9 +190,9 @@ class Matrices:
     offset: float
 
     def rows_of(self, entries: Indices) -> Indices:
-        """Row number of each entry of the compressed form."""
+        """Row numbers (entries,) of entries (entries,) of the compressed form."""
         return np.searchsorted(self.starts, entries, side="right") - 1
 
 
-def _join(parts: list, dtype: type = float) -> np.ndarray:
+def _join(parts: list[Any], dtype: type = float) -> NDArray[Any]:
     return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)

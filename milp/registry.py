@@ -1,7 +1,7 @@
 """Names for interchangeable classes: a policy, a feasible set, a dynamics model, a planner.
 
-A registry maps the name that a YAML file uses to the object that implements it. An object comes
-into a registry in one of three ways, none of which edits worldplan:
+A registry maps the name that a YAML file uses to the object that implements it. There are three
+ways to add an object, none of which edits worldplan:
 
     @POLICIES.register("lazy")              in Python, in whatever module is imported first
     policies: [my_package.lazy:LazyPolicy]  by address, wherever a name is accepted
@@ -26,7 +26,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what is registered, for messages ("policy").
-        group: entry-point group in which installed packages announce theirs
+        group: entry-point group in which installed packages announce their objects
             ("worldplan.policies").
     """
 
@@ -37,7 +37,12 @@ class Registry(Generic[T]):
     def register(self, name: str, member: T | None = None) -> Callable[[T], T]:
         """Register `member` under `name`, or decorate it: `@registry.register("name")`.
 
-        Raises ConfigError if the name is taken by another object, or is not a plain word.
+        Args:
+            name: letters, digits, '-' and '_'.
+            member: the object; None when this is used as a decorator.
+
+        Raises:
+            ConfigError: the name is taken by another object, or has other characters.
         """
         if not name or not name.replace("_", "").replace("-", "").isalnum():
             raise ConfigError(f"{self.kind} '{name}': use letters, digits, '-' and '_'")
@@ -54,10 +59,10 @@ class Registry(Generic[T]):
         return add
 
     def get(self, name: str) -> T:
-        """The object that `name` stands for: registered, announced, or at "module:attribute".
+        """The object registered as `name`, announced as `name`, or at `name` = "module:attribute".
 
-        Raises ConfigError, listing the names there are, if nothing has that name or the import
-        fails.
+        Raises:
+            ConfigError: nothing has that name (the message lists the names), or the import fails.
         """
         if name in self._members:
             return self._members[name]

@@ -1,11 +1,17 @@
-"""The best feasible action of one ReLU network, or of the minimum over an ensemble, with a proven
-bound.
+"""The best feasible action of a ReLU network, or of the minimum over several, with a proven bound.
 
-The model is built once for a set and a network shape; a new state rewrites the first layer, the
-bounds and the objective only. A decision costs as little as its proof: a swap search finds an
-action, and a linear function above the network is maximised over the set's cardinality, then over
-its linear relaxation; only if that bound is not within the gap is the whole mixed-integer program
-solved. The answer's value is always the network's own, in double precision.
+    maximise  min_m q_m(a)   over the actions a of a feasible set
+
+The program is built once for a set and a network shape; a new state rewrites the first layer, the
+bounds and the objective only. Three steps, and the search ends at the first whose bound is within
+the gap of the best action so far:
+
+1. A local search proposes an action. A linear function above each network is maximised by the
+   number of components that an action may select.
+2. That function is maximised over the linear relaxation of the set.
+3. The mixed-integer program is solved.
+
+The value of the result is always computed by the network itself, in double precision.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from worldplan.milp.errors import SolverFailed
-from worldplan.milp.networks.bounds import Bounds, neuron_bounds, output_plane
+from worldplan.milp.networks.bounds import Bounds, neuron_bounds, output_bound, output_plane
 from worldplan.milp.networks.local_search import greedy_start, local_search, value
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
 from worldplan.milp.program import Floats, Indices, Program, Rows
@@ -25,14 +31,19 @@ from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
 
-# relative; what a solver claims and what the network says may contradict each other by this much
-_TOLERANCE = 1e-5
+_TOLERANCE = 1e-5  # tolerated relative difference between solver and network values
 
 
 @dataclass(frozen=True, slots=True)
 class Argmax:
-    """The action found, its value by the network, the proven upper bound on every feasible action,
-    and the status.
+    """The result of a maximisation.
+
+    Args:
+        action: (size,) the best action found.
+        value: its value by the networks.
+        bound: proven upper bound of the value of every feasible action.
+        status: "optimal" (relative gap at most 1e-6), "within_gap" or "time_limit".
+        seconds: wall-clock time.
     """
 
     action: Action
@@ -48,15 +59,18 @@ class Argmax:
 
 
 class NetworkArgmax:
-    """Maximise `min_m q_m(a)` over a feasible set, again and again for networks of one shape.
+    """Maximises `min_m q_m(a)` over a feasible set, repeatedly for networks of one shape.
 
     Args:
         networks: one network, or an ensemble whose minimum is maximised. A later call may change
-            any number; a change of the hidden weights, of widths or of the number of networks (a
-            training step) builds the model anew.
+            any number. Other weights after the first layer (a training step), other widths or
+            another number of networks rebuild the program.
         actions: the feasible set.
         settings: solver, gap, time limit.
         bounds: "interval", "linear" or "optimised" (see `worldplan.milp.networks.bounds`).
+
+    Raises:
+        ConfigError: a network takes action vectors of another length than the set's.
     """
 
     def __init__(
@@ -89,7 +103,7 @@ class NetworkArgmax:
         self._program = program
 
     def _below(self, program: Program, block: Embedding, floor: Indices) -> Rows:
-        """floor <= w y + skip a + b; the skip's numbers and b are set before each solve."""
+        """The row floor <= w y + skip a + b; `_set_objective` sets skip and b for each solve."""
         columns, weights = block.output
         return program.add_rows(
             (self._a, np.zeros((1, self.actions.size))),
@@ -103,49 +117,48 @@ class NetworkArgmax:
         networks: ReluNetwork | Sequence[ReluNetwork] | None = None,
         start: Action | None = None,
     ) -> Argmax:
-        """Solve for the given numbers (those of the last call when None), from `start` if it is
-        feasible.
+        """The best feasible action; after the time limit the best one found, with its gap.
 
-        After the time limit the best action found is returned with status "time_limit" and its
-        proven gap. Raises SolverFailed when the solver's value or bound and the network's value
-        contradict each other.
+        Args:
+            networks: those to maximise from now on; None for those of the last call.
+            start: an action (size,) to search from; ignored if it is not feasible.
+
+        Raises:
+            SolverFailed: the solver stopped without a solution, or its value or bound contradicts
+                the network's value.
+            SolverUnavailable: the solver is not installed or not licensed for this size.
         """
         began = time.perf_counter()
         if networks is not None:
-            self._take(_as_list(networks))
+            self._replace(_as_list(networks))
         bounds = [neuron_bounds(network, self.actions, self.method) for network in self.networks]
         planes = [
-            output_plane(network, b) for network, b in zip(self.networks, bounds, strict=True)
+            output_plane(network, layers)
+            for network, layers in zip(self.networks, bounds, strict=True)
         ]
-        simple = min(
-            _above(constant + float(self.actions.support(weights[None])[0]))
-            for weights, constant in planes
-        )
+        bound = min(output_bound(plane, self.actions) for plane in planes)
         starts = [greedy_start(self.networks, self.actions), self.actions.default()]
         if start is not None and self.actions.contains(start):
             starts.append(start)
-        action, found = local_search(
-            self.networks, self.actions, starts, enough=self._enough(simple)
-        )
-        if relative_gap(found, simple) <= self.settings.gap:
-            return self._answer(action, found, simple, "within_gap", began)
-        if not isinstance(
-            self.actions, Budget
-        ):  # its cardinality bound is already the relaxation's
+        action, best = local_search(self.networks, self.actions, starts, enough=self._enough(bound))
+        if relative_gap(best, bound) <= self.settings.gap:
+            return self._result(action, best, bound, "within_gap", began)
+        # the relaxation of a plain budget has the same maximum as its cardinality bound
+        if not isinstance(self.actions, Budget):
             relaxed, starts = self._relax(planes)
-            simple = min(simple, relaxed)
-            better, at = local_search(
-                self.networks, self.actions, [action, *starts], enough=self._enough(simple)
+            bound = min(bound, relaxed)
+            candidate, candidate_value = local_search(
+                self.networks, self.actions, [action, *starts], enough=self._enough(bound)
             )
-            if at > found:
-                action, found = better, at
-            if relative_gap(found, simple) <= self.settings.gap:
-                return self._answer(action, found, simple, "within_gap", began)
+            if candidate_value > best:
+                action, best = candidate, candidate_value
+            if relative_gap(best, bound) <= self.settings.gap:
+                return self._result(action, best, bound, "within_gap", began)
         solution = self._solve(bounds, action)
-        return self._read(solution, action, found, simple, began)
+        return self._read(solution, action, best, bound, began)
 
-    def _take(self, networks: list[ReluNetwork]) -> None:
-        """Keep the model if only numbers changed that `_solve` rewrites."""
+    def _replace(self, networks: list[ReluNetwork]) -> None:
+        """Take other networks; keep the program if only numbers differ that `_solve` rewrites."""
         if len(networks) == len(self.networks) and all(
             _same_model(new, old) for new, old in zip(networks, self.networks, strict=True)
         ):
@@ -154,12 +167,15 @@ class NetworkArgmax:
             self._build(networks)
 
     def _enough(self, bound: float) -> float:
-        """A value within the gap of `bound`."""
+        """The least value whose relative gap to `bound` is within the gap of the settings."""
         return bound - self.settings.gap / (1 + self.settings.gap) * abs(bound)
 
     def _relax(self, planes: list[tuple[Floats, float]]) -> tuple[float, list[Action]]:
-        """The functions above the networks over the set's linear relaxation: the least maximum, and
-        actions rounded from the maximisers.
+        """Maximise the linear functions above the networks over the set's linear relaxation.
+
+        Returns:
+            The least maximum, an upper bound, and feasible actions (size,) rounded from the
+            maximisers.
         """
         if self._relaxation is None:
             self._relaxation = LinearProblem(
@@ -168,22 +184,18 @@ class NetworkArgmax:
         bound, starts = np.inf, []
         for weights, constant in planes:
             solution = self._relaxation.solve(weights)
-            at_most = constant + solution.bound
-            bound = min(
-                bound, at_most + 1e-7 * (1 + abs(at_most))
-            )  # a linear program is solved to the solver's tolerance
+            maximum = constant + solution.bound
+            # widened by more than the solver's tolerance
+            bound = min(bound, maximum + 1e-7 * (1 + abs(maximum)))
             if solution.x is not None:
                 share = solution.x[: self.actions.size]
-                starts.append(
-                    self.actions.fill(
-                        np.lexsort((-weights, -share.round(6)))[
-                            : np.count_nonzero((share > 1e-6) | (weights > 0))
-                        ]
-                    )
-                )
+                by_share = np.lexsort((-weights, -share.round(6)))
+                useful = np.count_nonzero((share > 1e-6) | (weights > 0))
+                starts.append(self.actions.fill(by_share[:useful]))
         return bound, starts
 
     def _solve(self, bounds: list[Bounds], action: Action) -> Solution:
+        """Solve the mixed-integer program with the present numbers, from `action` (size,)."""
         if self._session is None:
             self._session = open_session(self._program, replace(self.settings, quick=True))
         session = self._session
@@ -214,12 +226,12 @@ class NetworkArgmax:
         return np.zeros(self.actions.size) if network.skip is None else network.skip
 
     def _point(self, action: Action) -> Floats | None:
-        """The whole column vector that `action` stands for: a start the solver need not complete."""
-        aux = self.actions.witness(action)
-        if aux is None:
+        """The complete point (columns,) of `action`; None where the set has no witness for it."""
+        auxiliary = self.actions.witness(action)
+        if auxiliary is None:
             return None
         x = np.zeros(self._program.columns)
-        x[self._a], x[self._aux] = action, aux
+        x[self._a], x[self._aux] = action, auxiliary
         for network, block in zip(self.networks, self._blocks, strict=True):
             block.point(network, action, x)
         if self._floor is not None:
@@ -227,36 +239,43 @@ class NetworkArgmax:
         return x
 
     def _read(
-        self, solution: Solution, action: Action, found: float, simple: float, began: float
+        self, solution: Solution, action: Action, best: float, bound: float, began: float
     ) -> Argmax:
+        """The better of the solver's action and `action` (size,), whose value is `best`.
+
+        Raises:
+            SolverFailed: the solver values its action higher than the network does.
+        """
         if solution.x is not None:
             solved = np.rint(solution.x[self._a]).astype(np.int8)
-            true = float(value(self.networks, solved[None])[0])
-            if _exceeds(solution.value, true):
+            solved_value = float(value(self.networks, solved[None])[0])
+            if _exceeds(solution.value, solved_value):
                 raise SolverFailed(
-                    f"the solver values its action at {solution.value:.8g}, the network at {true:.8g}: report this case, or try another solver"
+                    f"the solver values its action at {solution.value:.8g}, the network at "
+                    f"{solved_value:.8g}: report this case, or try another solver"
                 )
-            if true >= found:
-                action, found = solved, true
-        return self._answer(action, found, min(solution.bound, simple), solution.status, began)
+            if solved_value >= best:
+                action, best = solved, solved_value
+        return self._result(action, best, min(solution.bound, bound), solution.status, began)
 
-    def _answer(
-        self, action: Action, found: float, bound: float, status: str, began: float
+    def _result(
+        self, action: Action, best: float, bound: float, status: str, began: float
     ) -> Argmax:
-        if _exceeds(found, bound):
+        if _exceeds(best, bound):
             raise SolverFailed(
-                f"an action of value {found:.8g} exceeds the proven bound {bound:.8g}: report this case, or try another solver"
+                f"an action of value {best:.8g} exceeds the proven bound {bound:.8g}: report this "
+                "case, or try another solver"
             )
-        bound = max(bound, found)
-        if relative_gap(found, bound) <= 1e-6:
+        bound = max(bound, best)
+        if relative_gap(best, bound) <= 1e-6:
             status = "optimal"
         elif status != "time_limit":
             status = "within_gap"
-        return Argmax(action, found, bound, status, time.perf_counter() - began)
+        return Argmax(action, best, bound, status, time.perf_counter() - began)
 
 
 def _exceeds(first: float, second: float) -> bool:
-    """By more than tolerances explain."""
+    """Whether `first` is above `second` by more than the tolerance."""
     return first - second > _TOLERANCE * max(1.0, abs(second))
 
 
@@ -265,17 +284,10 @@ def _as_list(networks: ReluNetwork | Sequence[ReluNetwork]) -> list[ReluNetwork]
 
 
 def _same_model(new: ReluNetwork, old: ReluNetwork) -> bool:
-    """Whether two networks differ only in what is rewritten for each state: first layer, biases,
-    skip.
-    """
+    """Whether two networks differ only in what each solve rewrites: first layer, biases, skip."""
     if new.weights[0].shape != old.weights[0].shape or len(new.weights) != len(old.weights):
         return False
     return all(
-        a is b or np.array_equal(a, b)
-        for a, b in zip(new.weights[1:], old.weights[1:], strict=True)
+        new_weight is old_weight or np.array_equal(new_weight, old_weight)
+        for new_weight, old_weight in zip(new.weights[1:], old.weights[1:], strict=True)
     )
-
-
-def _above(bound: float) -> float:
-    """Widened by rounding errors."""
-    return bound + 1e-9 * (1 + abs(bound))

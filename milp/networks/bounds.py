@@ -1,9 +1,8 @@
-"""Proven bounds of every neuron over a feasible action set; tighter ones cost more and make the
-MILP smaller.
+"""Proven bounds of every neuron over a feasible action set: three methods.
 
-All three use the set itself, not the unit box: `ActionSet.support` bounds a linear function by the
-number of components an action may select, and the optimisation-based bounds use the set's own
-linear relaxation.
+Tighter bounds cost more and make the MILP smaller. All three use the set itself, not the unit box:
+`ActionSet.support` bounds a linear function by the number of components that an action may select,
+and the optimisation-based bounds use the set's own linear relaxation.
 """
 
 from __future__ import annotations
@@ -17,13 +16,21 @@ from worldplan.milp.solvers import SolverSettings, open_session
 
 METHODS = ("interval", "linear", "optimised")
 Bounds = list[tuple[Floats, Floats]]
-_SLACK = (
-    1e-9  # bounds are widened by this much, relative, so that rounding never cuts off a true value
-)
+"""(lower, upper) bounds of the pre-activations of each hidden layer, each (width,)."""
+_SLACK = 1e-9  # relative; bounds are widened by it, so that rounding never cuts off a true value
 
 
 def neuron_bounds(network: ReluNetwork, actions: ActionSet, method: str = "linear") -> Bounds:
-    """Lower and upper bounds of the pre-activations, one (width,) pair per hidden layer."""
+    """Bounds of the pre-activations of `network` over `actions`.
+
+    Args:
+        network: whose neurons are bounded.
+        actions: the feasible set.
+        method: "interval" (fastest), "linear" or "optimised" (tightest).
+
+    Raises:
+        ValueError: the method is unknown.
+    """
     if method == "interval":
         return interval_bounds(network, actions)
     if method == "linear":
@@ -34,20 +41,22 @@ def neuron_bounds(network: ReluNetwork, actions: ActionSet, method: str = "linea
 
 
 def interval_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
-    """Interval arithmetic; the first layer takes the set's cardinality into account."""
-    found: Bounds = [_over_set(network.weights[0], network.biases[0], actions)]
+    """Bounds by interval arithmetic; the first layer uses the cardinality of the set."""
+    bounds: Bounds = [_over_set(network.weights[0], network.biases[0], actions)]
     for weight, bias in zip(network.weights[1:-1], network.biases[1:-1], strict=True):
-        found.append(_over_box(weight, bias, *found[-1]))
-    return found
+        bounds.append(_over_box(weight, bias, *bounds[-1]))
+    return bounds
 
 
 def _over_set(weight: Floats, bias: Floats, actions: ActionSet) -> tuple[Floats, Floats]:
+    """Bounds (rows,) of `weight @ a + bias` for the actions `a` of the set."""
     both = actions.support(np.concatenate([weight, -weight]))
     half = len(weight)
     return _widen(bias - both[half:], bias + both[:half])
 
 
 def _over_box(weight: Floats, bias: Floats, lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+    """Bounds (rows,) of `weight @ relu(p) + bias` for lower <= p <= upper."""
     low, high = np.maximum(lower, 0.0), np.maximum(upper, 0.0)
     up, down = np.maximum(weight, 0.0), np.minimum(weight, 0.0)
     return _widen(up @ low + down @ high + bias, up @ high + down @ low + bias)
@@ -58,42 +67,46 @@ def _widen(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 
 def linear_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
-    """Linear relaxation, substituted back to the action (CROWN, Zhang et al. 2018), concretised
-    over the set.
+    """Bounds by linear relaxation of each ReLU, substituted back to the action.
+
+    CROWN (Zhang et al., 2018), maximised over the set instead of over a box. Never looser than
+    `interval_bounds`.
     """
-    found: Bounds = [_over_set(network.weights[0], network.biases[0], actions)]
+    bounds: Bounds = [_over_set(network.weights[0], network.biases[0], actions)]
     for depth in range(1, len(network.hidden)):
         weight, bias = network.weights[depth], network.biases[depth]
-        simple = _over_box(weight, bias, *found[-1])
-        upper = _substitute(network, found, weight, bias, actions)
-        lower = -_substitute(network, found, -weight, -bias, actions)
+        least, greatest = _over_box(weight, bias, *bounds[-1])
+        upper = _substitute(network, bounds, weight, bias, actions)
+        lower = -_substitute(network, bounds, -weight, -bias, actions)
         low, high = _widen(lower, upper)
-        found.append((np.maximum(low, simple[0]), np.minimum(high, simple[1])))
-    return found
-
-
-def output_bound(network: ReluNetwork, actions: ActionSet, bounds: Bounds) -> float:
-    """A proven upper bound of the network's value over the set, without any solve."""
-    weights, constant = output_plane(network, bounds)
-    upper = constant + float(actions.support(weights[None])[0])
-    return upper + _SLACK * (1 + abs(upper))
+        bounds.append((np.maximum(low, least), np.minimum(high, greatest)))
+    return bounds
 
 
 def output_plane(network: ReluNetwork, bounds: Bounds) -> tuple[Floats, float]:
-    """(weights, constant) with `network(a) <= weights @ a + constant` for every action of the set
-    that `bounds` hold for.
+    """A linear function above the network: (weights (in,), constant).
+
+    `network(a) <= weights @ a + constant` for every action `a` of the set that `bounds` hold for.
     """
     weights, constant = _plane(network, bounds, network.weights[-1], network.biases[-1])
     direct = 0.0 if network.skip is None else network.skip
     return weights[0] + direct, float(constant[0])
 
 
+def output_bound(plane: tuple[Floats, float], actions: ActionSet) -> float:
+    """Upper bound of a network over the set, from its `output_plane` (weights (in,), constant).
+
+    It needs no solve.
+    """
+    weights, constant = plane
+    upper = constant + float(actions.support(weights[None])[0])
+    return upper + _SLACK * (1 + abs(upper))
+
+
 def _substitute(
     network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats, actions: ActionSet
 ) -> Floats:
-    """Upper bounds of `weight @ y + bias` (rows) where y are the outputs of the last layer in
-    `bounds`.
-    """
+    """Upper bounds (rows,) of `weight @ y + bias`, y the outputs of the last layer in `bounds`."""
     coefficient, constant = _plane(network, bounds, weight, bias)
     return constant + actions.support(coefficient)
 
@@ -101,7 +114,11 @@ def _substitute(
 def _plane(
     network: ReluNetwork, bounds: Bounds, weight: Floats, bias: Floats
 ) -> tuple[Floats, Floats]:
-    """Linear functions of the action (rows) above `weight @ y + bias`, y as in `_substitute`."""
+    """Linear functions of the action above `weight @ y + bias`, y as in `_substitute`.
+
+    Returns:
+        Coefficients (rows, in) and constants (rows,).
+    """
     coefficient, constant = weight, bias.astype(float)
     for depth in range(len(bounds) - 1, -1, -1):
         lower, upper = bounds[depth]
@@ -115,7 +132,7 @@ def _plane(
 
 
 def _relaxation(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
-    """relu(p) <= slope p + shift and relu(p) >= below p on [lower, upper]."""
+    """(slope, shift, below): below p <= relu(p) <= slope p + shift on [lower, upper]."""
     active, unstable = lower >= 0, (lower < 0) & (upper > 0)
     width = np.where(unstable, upper - lower, 1.0)
     slope = np.where(active, 1.0, np.where(unstable, upper / width, 0.0))
@@ -125,13 +142,12 @@ def _relaxation(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
-    """Optimisation-based: each unstable neuron's range over the linear relaxation of set and
-    earlier layers.
+    """Bounds by optimisation: each unstable neuron over the relaxation of set and earlier layers.
 
     Two linear programs per unstable neuron (HiGHS, warm-started), so it pays for wide layers or
     long searches only.
     """
-    found = linear_bounds(network, actions)
+    bounds = linear_bounds(network, actions)
     for depth in range(len(network.hidden)):
         head = ReluNetwork(
             network.weights[: depth + 1] + (np.ones((1, network.hidden[depth])),),
@@ -141,25 +157,25 @@ def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
         columns = program.add_columns(actions.size, 0.0, 1.0)
         actions.add_constraints(program, columns, relaxed=True)
         block = embed(program, head, columns, relaxed=True)
-        found[depth] = _optimise_layer(program, block, found, depth)
-    return found
+        bounds[depth] = _optimise_layer(program, block, bounds, depth)
+    return bounds
 
 
 def _optimise_layer(
-    program: Program, block: Embedding, known: Bounds, depth: int
+    program: Program, block: Embedding, bounds: Bounds, depth: int
 ) -> tuple[Floats, Floats]:
+    """Tighter (lower, upper) bounds of the neurons of layer `depth`, each (width,)."""
     session = open_session(program, SolverSettings())
-    for layer, (lower, upper) in zip(block.layers, known, strict=False):
+    for layer, (lower, upper) in zip(block.layers, bounds, strict=False):
         tighten(session, layer, lower, upper)
-    layer, (lower, upper) = block.layers[depth], (known[depth][0].copy(), known[depth][1].copy())
-    # y - t is the pre-activation; free both from the relaxation of this layer, which would only
-    # repeat what is known
+    layer, (lower, upper) = block.layers[depth], (bounds[depth][0].copy(), bounds[depth][1].copy())
+    # the pre-activation is y - t
     for neuron in np.flatnonzero((lower < 0) & (upper > 0)):
         pair = np.array([layer.y[neuron], layer.t[neuron]])
         for sign, store in ((1.0, upper), (-1.0, lower)):
             session.set_cost(pair, np.array([sign, -sign]), 0.0)
             bound = sign * session.solve().bound
-            slack = 1e-7 * (1 + abs(bound))  # a linear program is solved to the solver's tolerance
+            slack = 1e-7 * (1 + abs(bound))  # above the solver's tolerance
             store[neuron] = (
                 min(upper[neuron], bound + slack) if sign > 0 else max(lower[neuron], bound - slack)
             )

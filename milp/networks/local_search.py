@@ -1,5 +1,6 @@
-"""A swap search for good actions: it gives the exact solve its first solution, and training its
-argmax.
+"""Local search for good actions of a network: add, drop or swap a component while it helps.
+
+The exact solve starts from its result, and training uses it in place of the exact argmax.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _CHECKS = 40  # feasibility checks per round, in order of gain
 
 def value(networks: Sequence[ReluNetwork], actions: NDArray[Any]) -> Floats:
     """Least value over the networks, (...,), of actions (..., size)."""
-    return np.min([network(actions) for network in networks], axis=0)
+    least: Floats = np.min([network(actions) for network in networks], axis=0)
+    return least
 
 
 def local_search(
@@ -30,10 +32,17 @@ def local_search(
     *,
     enough: float = np.inf,
 ) -> tuple[Action, float]:
-    """Best action found by repeated best feasible add, drop or swap from the best of `starts` (all
-    feasible).
+    """Repeat the best feasible add, drop or swap, from the best of `starts`.
 
-    Stops early at a value of `enough`.
+    Args:
+        networks: whose least value is maximised.
+        actions: the feasible set.
+        starts: feasible actions (size,).
+        rounds: moves at most.
+        enough: value at which the search stops.
+
+    Returns:
+        The action (size,) and its value.
     """
     pool = np.stack(list(starts))
     values = value(networks, pool)
@@ -48,7 +57,7 @@ def local_search(
 
 
 def greedy_start(networks: Sequence[ReluNetwork], actions: ActionSet) -> Action:
-    """Fill the action in order of each component's gain over doing nothing."""
+    """A feasible action (size,), filled in the order of each component's own gain."""
     gain = value(networks, np.eye(actions.size)) - value(networks, np.zeros((1, actions.size)))
     return actions.fill(np.argsort(-gain))
 
@@ -56,6 +65,7 @@ def greedy_start(networks: Sequence[ReluNetwork], actions: ActionSet) -> Action:
 def _best_move(
     networks: Sequence[ReluNetwork], actions: ActionSet, action: Action, current: float
 ) -> tuple[Action, float] | None:
+    """The feasible neighbour of `action` (size,) with the greatest value above `current`."""
     on, off = np.flatnonzero(action), np.flatnonzero((action == 0) & actions.selectable)
     drops, adds = np.append(on, -1), np.append(off, -1)  # -1: nothing dropped, nothing added
     values = np.min([_swap_values(network, action, drops, adds) for network in networks], axis=0)
@@ -81,8 +91,9 @@ def _best_move(
 
 
 def _swap_values(network: ReluNetwork, action: Action, drops: Indices, adds: Indices) -> Floats:
-    """Values (drops, adds) of all neighbours: only the first layer's sums change, by a column or
-    two.
+    """Values (drops, adds) of all neighbours; an index of -1 drops or adds nothing.
+
+    Only the first layer's pre-activations change, by a column or two of its weights.
     """
     weight = np.hstack([network.weights[0], np.zeros((len(network.biases[0]), 1))])
     first = network.weights[0] @ action + network.biases[0]

@@ -1,4 +1,11 @@
-"""A ReLU network of the action, in double precision, and how it becomes rows and columns of a MILP."""
+"""A ReLU network of the action, in double precision, and its rows and columns in a MILP.
+
+A hidden neuron y = max(0, p) with pre-activation p = W x + b in [L, U] becomes, with a binary z,
+
+    y - t = W x + b,   0 <= y <= U z,   0 <= t <= -L (1 - z)
+
+so that t = max(0, -p) and z = 1 where p > 0 (`embed`, `tighten`).
+"""
 
 from __future__ import annotations
 
@@ -8,20 +15,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Floats, Indices, Program, Rows
+from worldplan.milp.session import Session
 
 
 @dataclass(frozen=True)
 class ReluNetwork:
-    """q(a) = w_L relu(... relu(W_1 a + b_1) ...) + b_L + skip @ a, a scalar function of a binary
-    action.
+    """A scalar function of a binary action a:
+
+        q(a) = w_L relu(... relu(W_1 a + b_1) ...) + b_L + skip @ a
 
     Args:
         weights: one (out, in) matrix per layer; the last has one row.
         biases: one (out,) vector per layer.
         skip: (in,) weights of a direct linear path from the action to the output, or None.
+
+    Raises:
+        ConfigError: a weight or bias is not finite.
     """
 
     weights: tuple[Floats, ...]
@@ -32,7 +45,8 @@ class ReluNetwork:
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise ConfigError(
-                    f"layer {index} of the network holds NaN or infinite weights: the training diverged, use an earlier checkpoint"
+                    f"layer {index} of the network holds NaN or infinite weights: the training "
+                    "diverged, use an earlier checkpoint"
                 )
 
     @property
@@ -41,12 +55,12 @@ class ReluNetwork:
         return tuple(len(bias) for bias in self.biases[:-1])
 
     def preactivations(self, actions: NDArray[Any]) -> list[Floats]:
-        """Inputs of every hidden layer's ReLU, each (..., width)."""
-        found, x = [], np.asarray(actions, dtype=float)
+        """Inputs of every hidden layer's ReLU, each (..., width), for actions (..., in)."""
+        inputs, x = [], np.asarray(actions, dtype=float)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            found.append(x @ weight.T + bias)
-            x = np.maximum(found[-1], 0.0)
-        return found
+            inputs.append(x @ weight.T + bias)
+            x = np.maximum(inputs[-1], 0.0)
+        return inputs
 
     def __call__(self, actions: NDArray[Any]) -> Floats:
         """Values (...,) of actions (..., in)."""
@@ -56,12 +70,17 @@ class ReluNetwork:
         )
 
     def direct(self, actions: NDArray[Any]) -> Floats | float:
-        """The linear path's share of the value."""
+        """The linear path's part of the value, (...,), for actions (..., in); 0 without one."""
         return 0.0 if self.skip is None else np.asarray(actions, dtype=float) @ self.skip
 
     def after_first(self, first: Floats, direct: Floats | float) -> Floats:
-        """Value from the first layer's pre-activation, which a search can update one component at a
-        time.
+        """Values (...,) from the first layer's pre-activations (..., width).
+
+        A search updates these one component at a time.
+
+        Args:
+            first: pre-activations of the first layer.
+            direct: the linear path's part, (...,) or scalar.
         """
         x = first
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
@@ -70,8 +89,13 @@ class ReluNetwork:
 
     @staticmethod
     def from_sequential(module: Any) -> ReluNetwork:
-        """From a torch `Sequential` of alternating Linear and ReLU layers. Raises ConfigError for
-        anything else.
+        """The network of a torch `Sequential` of Linear and ReLU layers in turn, in float64.
+
+        Args:
+            module: begins and ends with a Linear layer; the last has one output.
+
+        Raises:
+            ConfigError: another layer, another order, or a weight that is not finite.
         """
         weights, biases = [], []
         for index, layer in enumerate(module):
@@ -90,8 +114,14 @@ class ReluNetwork:
 class EmbeddedLayer:
     """Columns and rows of one hidden layer: y - t = W x + b with y <= U z, t <= -L (1 - z).
 
-    `switched` lists the neurons that have a binary z; the others need none, because the objective
-    only ever pushes their output down (see `embed`).
+    Args:
+        y, t: (width,) columns of the positive and the negative part of the pre-activation.
+        z: (switched,) columns of the binaries.
+        switched: neurons that have a binary; the others need none, because the objective only
+            pushes their output down (see `embed`).
+        dense: the rows y - t = W x + b.
+        above: the rows y <= U z.
+        below: the rows t <= -L (1 - z).
     """
 
     y: Indices
@@ -105,20 +135,25 @@ class EmbeddedLayer:
 
 @dataclass
 class Embedding:
-    """A network inside a program."""
+    """A network inside a program.
+
+    Args:
+        layers: the hidden layers.
+        output: columns and weights of the last layer, each (width,).
+    """
 
     layers: list[EmbeddedLayer]
     output: tuple[Indices, Floats]
 
     @property
     def columns(self) -> Indices:
-        """All columns of the block."""
+        """All columns of the block, (columns,)."""
         return np.concatenate(
             [np.concatenate([layer.y, layer.t, layer.z]) for layer in self.layers]
         )
 
     def point(self, network: ReluNetwork, action: NDArray[Any], x: Floats) -> None:
-        """Write the values that `action` gives the block's columns into `x`."""
+        """Write the values of the block's columns for `action` (in,) into `x` (columns,)."""
         for layer, pre in zip(self.layers, network.preactivations(action), strict=True):
             x[layer.y], x[layer.t] = np.maximum(pre, 0.0), np.maximum(-pre, 0.0)
             x[layer.z] = pre[layer.switched] > 0
@@ -127,11 +162,16 @@ class Embedding:
 def embed(
     program: Program, network: ReluNetwork, action: Indices, *, relaxed: bool = False
 ) -> Embedding:
-    """Add the hidden layers of `network` to `program`; numbers that depend on bounds are set by
-    `tighten`.
+    """Add the hidden layers of `network` to `program`; `tighten` then sets U and L.
 
-    Exact for maximisation: a neuron of the last hidden layer whose output weight is not positive
-    gets no binary, since y >= max(0, pre-activation) is all that a maximiser can use of it.
+    Exact for maximisation. A neuron of the last hidden layer whose output weight is not positive
+    gets no binary: a maximiser makes y as small as y >= max(0, pre-activation) allows.
+
+    Args:
+        program: gets the columns and rows.
+        network: its numbers may change later, the shape not.
+        action: (in,) columns of the action.
+        relaxed: whether z is continuous in [0, 1].
     """
     layers: list[EmbeddedLayer] = []
     inputs = action
@@ -156,13 +196,11 @@ def embed(
 
 
 def _diagonal(columns: Indices, matrix: Floats) -> tuple[Indices, Any]:
-    from scipy import sparse
-
     return columns, sparse.csr_array(matrix)
 
 
 def _pairs(first: Indices, second: Indices, ones: Floats) -> list[tuple[Indices, Any]]:
-    """Rows first_k + c_k * second_k; the c_k are the second half of the block's slots."""
+    """Rows first_k + c_k * second_k; the slots of the c_k are the second half of the slots."""
     return [_diagonal(first, np.diag(ones)), _diagonal(second, np.diag(ones))]
 
 
@@ -170,9 +208,10 @@ def _no_rows() -> Rows:
     return Rows(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def tighten(session: Any, layer: EmbeddedLayer, lower: Floats, upper: Floats) -> None:
-    """Set the big-M numbers of a layer from proven pre-activation bounds; stable neurons are fixed,
-    so presolve drops them.
+def tighten(session: Session, layer: EmbeddedLayer, lower: Floats, upper: Floats) -> None:
+    """Set U and L of a layer to proven bounds of its pre-activations, `upper` and `lower` (width,).
+
+    The binary of a stable neuron (L >= 0 or U <= 0) is fixed, so presolve removes it.
     """
     session.set_column_bounds(layer.y, 0.0, np.maximum(upper, 0.0))
     session.set_column_bounds(layer.t, 0.0, np.maximum(-lower, 0.0))
@@ -187,10 +226,15 @@ def tighten(session: Any, layer: EmbeddedLayer, lower: Floats, upper: Floats) ->
 
 
 def check_same_shape(networks: Sequence[ReluNetwork], size: int) -> None:
-    """Every network must take the action set's vector."""
+    """Check that every network takes action vectors (size,).
+
+    Raises:
+        ConfigError: a network takes vectors of another length.
+    """
     for network in networks:
         if network.weights[0].shape[1] != size:
             taken = network.weights[0].shape[1]
             raise ConfigError(
-                f"the network takes {taken} action components, the action set has {size}: use the checkpoint trained for it"
+                f"the network takes {taken} action components, the action set has {size}: use the "
+                "checkpoint trained for it"
             )

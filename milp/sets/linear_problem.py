@@ -32,7 +32,7 @@ class LinearProblem:
         self.columns = program.add_columns(self.size, 0.0, 1.0, integer=not relaxed)
         actions.add_constraints(program, self.columns, relaxed=relaxed)
         self._session = open_session(program, settings or SolverSettings(gap=0.0))
-        self.integer = self._session.m.integer
+        self.integer = self._session.matrices.integer
 
     def solve(
         self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0

@@ -117,7 +117,7 @@ def test_linear_programs_are_solved_again_after_every_kind_of_change(name):
     size, rows = 12, 5
     program, x, added, weights = knapsack(g, size, rows, integer=False)
     session = open_session(program, SolverSettings(name))
-    cost, upper, column_upper = session.m.cost.copy(), weights.sum(1) / 3, np.ones(size)
+    cost, upper, column_upper = session.matrices.cost.copy(), weights.sum(1) / 3, np.ones(size)
     for step in range(16):
         change = step % 4
         if change == 0:

@@ -180,7 +180,7 @@ class _Run:
                 self.solver, time_limit=max(1e-3, self.time_limit - self.budget.spent()), quick=True
             ),
         )
-        self._check_sizes(session.m.value, len(steps))
+        self._check_sizes(session.matrices.value, len(steps))
         entry = {
             "horizon": len(steps),
             "outcome": "no plan",

@@ -57,7 +57,7 @@ def test_bounds_hold_and_nest(seed):
     for bounds in found.values():
         for (lower, upper), inputs in zip(bounds, network.preactivations(feasible), strict=True):
             assert (inputs >= lower).all() and (inputs <= upper).all()
-        assert output_bound(network, actions, bounds) >= network(feasible).max()
+        assert output_bound(output_plane(network, bounds), actions) >= network(feasible).max()
         plane, constant = output_plane(network, bounds)
         assert (feasible @ plane + constant >= network(feasible) - 1e-9).all()
     for tighter, looser in (("linear", "interval"), ("optimised", "linear")):

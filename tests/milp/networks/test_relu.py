@@ -85,7 +85,7 @@ def test_every_action_has_its_value_and_its_point(widths, method):
         tighten(session, layer, lower, upper)
     session.set_cost(*block.output)
     assert sorted(np.concatenate([a, block.columns])) == list(range(program.columns))
-    m = session.m
+    m = session.matrices
     for action in product((0, 1), repeat=size):
         if not actions.contains(action):
             continue

@@ -1,0 +1,11 @@
+from . import networks as networks
+from . import sets as sets
+from .program import Matrices as Matrices
+from .program import Program as Program
+from .program import Rows as Rows
+from .registry import Registry as Registry
+from .session import Session as Session
+from .session import Solution as Solution
+from .session import SolverSettings as SolverSettings
+from .session import relative_gap as relative_gap
+from .solvers import open_session as open_session

@@ -1,0 +1,147 @@
+"""The HiGHS solver, the default."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from worldplan.milp.errors import InfeasibleActionSet, SolverFailed
+from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.session import Session, Solution, SolverSettings, status_of
+
+
+class HighsSession(Session):
+    """HiGHS through its array interface; a linear program keeps its basis between solves."""
+
+    def __init__(self, program: Program, settings: SolverSettings) -> None:
+        super().__init__(program, settings)
+        import highspy
+
+        self._highspy: Any = highspy
+        self._highs: Any = self._highspy.Highs()
+        self._loaded = False
+        self._infeasible = (
+            highspy.HighsModelStatus.kInfeasible,
+            highspy.HighsModelStatus.kUnboundedOrInfeasible,
+        )
+        options: dict[str, Any] = {
+            "output_flag": False,
+            "threads": settings.threads,
+            "parallel": "off" if settings.threads == 1 else "choose",
+            "random_seed": settings.seed,
+            "mip_rel_gap": settings.gap,
+            "mip_abs_gap": 1e-9,
+            "mip_feasibility_tolerance": 1e-7,
+        }
+        if settings.quick:
+            options |= {
+                "presolve": "off",
+                "mip_detect_symmetry": False,
+                "mip_heuristic_run_feasibility_jump": False,
+            }
+        for option, value in options.items():
+            self._highs.setOptionValue(option, value)
+
+    def set_cost(self, columns: Indices, cost: Floats, offset: float | None = None) -> None:
+        super().set_cost(columns, cost, offset)
+        if self._loaded:
+            self._highs.changeColsCost(
+                len(columns),
+                np.asarray(columns, np.int32),
+                np.ascontiguousarray(self.matrices.cost[columns]),
+            )
+            if offset is not None:
+                self._highs.changeObjectiveOffset(offset)
+
+    def set_column_bounds(self, columns: Indices, lower: Any, upper: Any) -> None:
+        super().set_column_bounds(columns, lower, upper)
+        if self._loaded:
+            index = np.asarray(columns, np.int32)
+            self._highs.changeColsBounds(
+                len(index), index, self.matrices.lower[columns], self.matrices.upper[columns]
+            )
+
+    def set_row_bounds(self, rows: Indices, lower: Any, upper: Any) -> None:
+        super().set_row_bounds(rows, lower, upper)
+        if self._loaded:
+            index = np.asarray(rows, np.int32)
+            self._highs.changeRowsBounds(
+                len(index), index, self.matrices.row_lower[rows], self.matrices.row_upper[rows]
+            )
+
+    def set_values(self, slots: Indices, values: Floats) -> None:
+        super().set_values(slots, values)
+        # passing the whole model again is cheaper than thousands of calls for single coefficients
+        self._loaded = False
+
+    def _load(self) -> None:
+        m, highspy = self.matrices, self._highspy
+        arrays = (m.cost, m.lower, m.upper, m.row_lower, m.row_upper, m.starts, m.column, m.value)
+        self._highs.passModel(
+            len(m.cost),
+            len(m.row_lower),
+            len(m.value),
+            int(highspy.MatrixFormat.kRowwise),
+            int(highspy.ObjSense.kMaximize),
+            m.offset,
+            *arrays,
+            m.integer.astype(np.int32),
+        )
+        self._loaded = True
+
+    def solve(self, start: Floats | None = None) -> Solution:
+        began = time.perf_counter()
+        if not self._loaded:
+            self._load()
+        if start is not None and self.is_mip:
+            point = self._highspy.HighsSolution()
+            point.col_value = start.tolist()
+            point.value_valid = True
+            self._highs.setSolution(point)
+        # HiGHS counts its time limit over the life of the object
+        self._highs.setOptionValue(
+            "time_limit", self._highs.getRunTime() + self.settings.time_limit
+        )
+        self._highs.run()
+        if not self.settings.quick and self._highs.getModelStatus() in self._infeasible:
+            # the presolve of HiGHS 1.15 has declared feasible mixed-integer programs infeasible:
+            # confirm without it
+            self._highs.setOptionValue("presolve", "off")
+            self._highs.run()
+            self._highs.setOptionValue("presolve", "choose")
+        return self._read(time.perf_counter() - began)
+
+    def _read(self, seconds: float) -> Solution:
+        status, info = self._highs.getModelStatus(), self._highs.getInfo()
+        names = self._highspy.HighsModelStatus
+        if status in self._infeasible:
+            raise InfeasibleActionSet(
+                "the constraints allow no action: relax a capacity, budget or custom constraint"
+            )
+        limited = status in (names.kTimeLimit, names.kIterationLimit, names.kInterrupt)
+        if status != names.kOptimal and not limited:
+            name = self._highs.modelStatusToString(status)
+            raise SolverFailed(
+                f"HiGHS stopped with '{name}': check the model's numbers, or try solver.name=gurobi"
+            )
+        if self.is_mip:
+            bound, has_point = info.mip_dual_bound, info.primal_solution_status == 2
+        else:
+            bound, has_point = info.objective_function_value, not limited
+        if not has_point:
+            return Solution(
+                "time_limit", -np.inf, np.inf if not self.is_mip else bound, None, None, seconds
+            )
+        point = self._highs.getSolution()
+        value = info.objective_function_value
+        duals = None if self.is_mip else np.asarray(point.row_dual)
+        return Solution(
+            status_of(limited, value, bound),
+            value,
+            bound,
+            np.asarray(point.col_value),
+            duals,
+            seconds,
+        )

@@ -1,0 +1,12 @@
+from .argmax import Argmax as Argmax
+from .argmax import NetworkArgmax as NetworkArgmax
+from .bounds import METHODS as METHODS
+from .bounds import Bounds as Bounds
+from .bounds import neuron_bounds as neuron_bounds
+from .bounds import output_bound as output_bound
+from .bounds import output_plane as output_plane
+from .local_search import greedy_start as greedy_start
+from .relu import Embedding as Embedding
+from .relu import ReluNetwork as ReluNetwork
+from .relu import embed as embed
+from .relu import tighten as tighten

@@ -1,0 +1,141 @@
+"""What every solver session has: settings, the result of a solve, and setters for the numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.program import Floats, Indices, Matrices, Program
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """How to solve.
+
+    Args:
+        name: "highs" (default, free) or "gurobi" (needs `worldplan[gurobi]`; its bundled licence is
+            size-limited).
+        gap: relative gap at which a solve may stop, |bound - value| <= gap * |value|; 0 for a
+            proven optimum.
+        time_limit: seconds for one solve.
+        threads: threads of one solve; 1 makes a solve repeatable and leaves the other cores to
+            parallel jobs; 0 takes all cores.
+        seed: the solver's own random seed.
+        quick: HiGHS skips presolve, symmetry detection and its feasibility jump, which cost more
+            than they save on small models that are solved often from a good start.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+
+    name: str = "highs"
+    gap: float = 1e-4
+    time_limit: float = 60.0
+    threads: int = 1
+    seed: int = 0
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in ("highs", "gurobi"):
+            raise ConfigError(f"solver '{self.name}' is unknown: use 'highs' or 'gurobi'")
+        if not self.time_limit > 0:
+            raise ConfigError(
+                f"solver.time_limit is {self.time_limit:g} s: give a positive number of seconds"
+            )
+        if not 0 <= self.gap < 1:
+            raise ConfigError(f"solver.gap is {self.gap:g}: give a relative gap between 0 and 1")
+        if self.threads < 0 or self.seed < 0:
+            raise ConfigError(
+                f"solver.threads is {self.threads} and solver.seed {self.seed}: give 0 or more "
+                "(0 threads: all cores)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The result of a solve: a point, its value, and a proven upper bound.
+
+    Args:
+        status: "optimal" (relative gap at most 1e-6), "within_gap" or "time_limit".
+        value: objective of `x`; -inf where there is no point.
+        bound: proven upper bound of the objective; it holds after the time limit, too.
+        x: (columns,) the point, or None where the time limit came before a feasible one.
+        row_dual: (rows,) dual values of a linear program, None for one with integer variables.
+        seconds: wall-clock time.
+    """
+
+    status: str
+    value: float
+    bound: float
+    x: Floats | None
+    row_dual: Floats | None
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """Proven relative gap."""
+        return relative_gap(self.value, self.bound)
+
+
+def relative_gap(value: float, bound: float) -> float:
+    """max(0, bound - value) / |value|: the gap of both solvers for a maximisation."""
+    if bound <= value:
+        return 0.0
+    return float("inf") if value == 0 or not np.isfinite(bound) else (bound - value) / abs(value)
+
+
+def status_of(limited: bool, value: float, bound: float) -> str:
+    """The status of a solve that has a point; `limited`: it ended at the time limit."""
+    if limited:
+        return "time_limit"
+    return "optimal" if relative_gap(value, bound) <= 1e-6 else "within_gap"
+
+
+class Session(ABC):
+    """One program loaded in a solver.
+
+    Numbers change through the setters; the sparsity pattern is fixed.
+
+    Args:
+        program: what is maximised.
+        settings: gap, limits, threads.
+    """
+
+    def __init__(self, program: Program, settings: SolverSettings) -> None:
+        self.settings = settings
+        self.matrices: Matrices = program.matrices()
+        self.is_mip = bool(self.matrices.integer.any())
+
+    def set_cost(self, columns: Indices, cost: Floats, offset: float | None = None) -> None:
+        """Set objective coefficients (columns,), and the constant if given."""
+        self.matrices.cost[columns] = cost
+        if offset is not None:
+            self.matrices.offset = offset
+
+    def set_column_bounds(self, columns: Indices, lower: Any, upper: Any) -> None:
+        """Set the bounds of variables; `lower` and `upper` are (columns,) or scalar."""
+        self.matrices.lower[columns] = lower
+        self.matrices.upper[columns] = upper
+
+    def set_row_bounds(self, rows: Indices, lower: Any, upper: Any) -> None:
+        """Set the bounds of constraints; `lower` and `upper` are (rows,) or scalar."""
+        self.matrices.row_lower[rows] = lower
+        self.matrices.row_upper[rows] = upper
+
+    def set_values(self, slots: Indices, values: Floats) -> None:
+        """Set constraint coefficients (slots,), by the slots that `Program.add_rows` returned."""
+        self.matrices.value[self.matrices.place[slots]] = values
+
+    @abstractmethod
+    def solve(self, start: Floats | None = None) -> Solution:
+        """Maximise, from a feasible point `start` (columns,) if one is given.
+
+        Raises:
+            InfeasibleActionSet: no point satisfies the constraints.
+            SolverFailed: the solver stopped for another reason than optimum, gap or time limit.
+            SolverUnavailable: the program exceeds the size that the licence allows.
+        """
