@@ -150,6 +150,9 @@ def run(argv: Sequence[str]) -> int:
     if first == "--version":
         print(metadata.version("worldplan"))
         return 0
+    from worldplan.renamed import refuse_renamed
+
+    refuse_renamed(" ".join(argv), "command line")
     for name, rest in ((first, argv[1:]), (f"{first} {second}", argv[2:])):
         if name in COMMANDS:
             module, _, function = COMMANDS[name].entry.partition(":")

@@ -23,6 +23,7 @@ import pandas as pd
 import yaml
 
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.renamed import refuse_renamed
 from worldplan.world_models.storage import replace_file
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY = (
@@ -106,7 +107,8 @@ class Run:
 
     def matches(self, config: Mapping[str, Any]) -> bool:
         """Whether the run was made with exactly this configuration."""
-        return config_hash(self.config) == config_hash(config)
+        # names of an older worldplan make a difference here, not an error
+        return config_hash(_read_mapping(self.path / CONFIG)) == config_hash(config)
 
     def require(self, config: Mapping[str, Any], seed: int | None = None) -> None:
         """Raise ConfigError, naming what differs, unless the run was made with this configuration
@@ -259,7 +261,18 @@ def read_json(path: Path) -> Any:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError naming file and line."""
+    """The mapping in a YAML file. Raises ConfigError naming file and line.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed, holds no mapping, or holds a class path or
+            environment id of an older worldplan (see `worldplan.renamed`).
+    """
+    config = _read_mapping(path)
+    refuse_renamed(config, path)
+    return config
+
+
+def _read_mapping(path: str | Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

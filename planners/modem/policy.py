@@ -20,6 +20,7 @@ from worldplan.planners.modem.settings import (
     PlanningSettings,
 )
 from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.renamed import refuse_renamed
 from worldplan.world_models.latent.settings import LatentSettings
 
 
@@ -66,6 +67,7 @@ def load_policy(
         raise CheckpointError(
             f"{file}: not a checkpoint of MoDem ({type(error).__name__}): train again"
         ) from error
+    refuse_renamed(record["about"], file, "train again")
     return ModemPlanner(agent.eval().to(device), share=share), dict(record["about"])
 
 

@@ -16,6 +16,7 @@ from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.task import OfflineTask
+from worldplan.renamed import refuse_renamed
 
 
 class ReachAwarePolicy(Planner):
@@ -116,7 +117,7 @@ def _read(path: str | Path) -> dict[str, Any]:
             else file / "checkpoints" / "last.ckpt"
         )
     try:
-        return dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
+        record = dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'"
@@ -125,3 +126,5 @@ def _read(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again"
         ) from error
+    refuse_renamed(record.get("about"), file, "train again")
+    return record

@@ -4,8 +4,11 @@ right.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import pytest
 import yaml
 
 from tests.places import ROOT
-from worldplan.cli import main
+from worldplan import __version__
+from worldplan.cli import COMMANDS, main
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditEnv
@@ -85,6 +89,121 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert "usage" in printed.out.lower()
     assert printed.err == ""
+
+
+def test_every_command_is_in_the_help_and_can_be_imported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert f"\n  {name} {command.arguments}".rstrip() in printed
+        assert command.help in printed
+        module, _, function = command.entry.partition(":")
+        assert callable(getattr(import_module(module), function)), name
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("validate", "test")])
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    if name == "fit":  # Lightning's own help
+        assert "worldplan [options] fit" in printed.out
+    else:
+        assert f"worldplan {name}" in printed.out
+        assert "<class" not in printed.out
+
+
+@pytest.mark.parametrize("group", ["bandits", "data", "actions"])
+def test_the_verbs_of_a_group(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    verbs = [name.split()[1] for name in COMMANDS if name.startswith(group)]
+    assert main([group, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{group} {verb} " in printed for verb in verbs)
+    assert "report" not in printed.replace("plots, report", "")
+    for words, problem in (
+        ([group], "the following arguments are required: verb"),
+        ([group, "fly"], "invalid choice: 'fly'"),
+    ):
+        assert main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{problem} (choose from {', '.join(verbs)}): see worldplan {group} --help" in line
+
+
+def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fly"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unknown command 'fly': choose bandits, fit," in line
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("report", "the following arguments are required: runs"),
+        ("report a --sorted", "unrecognized arguments: --sorted"),
+        ("report a --output", "--output: expected one argument"),
+        ("evaluate a --episodes many", 'key "episodes": Expected a int. Got value: many'),
+        ("doctor now", "unrecognized arguments: now"),
+        ("data collect Hopper-v5", "one of the arguments --policy --demonstrator is required"),
+        (
+            "data collect Hopper-v5 --policy random --demonstrator scripted",
+            "argument --demonstrator: not allowed with argument --policy",
+        ),
+        ("data convert a.npz", "the following arguments are required: target"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    words: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert problem in line
+    assert re.search(r": see worldplan [a-z ]+ --help$", line)
+    assert printed.out == ""
+
+
+def worldplan(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`python -m worldplan` in a folder, with this copy of the package."""
+    return subprocess.run(
+        [sys.executable, "-m", "worldplan", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_the_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__ == metadata.version("worldplan")
+    answer = worldplan("--version", folder=tmp_path)
+    assert (answer.returncode, answer.stdout.strip(), answer.stderr) == (0, __version__, "")
+
+
+def test_errors_of_the_module_have_the_same_exit_code(tmp_path: Path) -> None:
+    answer = worldplan("report", "nowhere", folder=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("worldplan: ConfigError: nowhere: not a run folder")
+
+
+def test_folders_of_the_user_are_not_imported(tmp_path: Path) -> None:
+    for name in ("milp", "envs", "world_models", "planners", "configs", "benchmarks"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('imported {name}')\n")
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    swing_up = "worldplan.envs.swing_up:worldplan/AcrobotSwingUp-v0"
+    for words in (
+        "bandits run small.yaml --jobs 2",
+        f"data collect {swing_up} --policy random --steps 30 --output a.npz",
+        "data describe a.npz",
+        "fit --help",
+    ):
+        answer = worldplan(*words.split(), folder=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+    assert (only_run(tmp_path) / "report.html").is_file()
 
 
 def test_print_config_can_be_used_again(

@@ -112,7 +112,7 @@ class _PlainCLI(LightningCLI):
     """LightningCLI whose parsers raise instead of printing their usage and leaving."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        parser = super().init_parser(**kwargs)
+        parser = super().init_parser(**{"prog": "worldplan", **kwargs})
         parser.exit_on_error = False
         return parser
 
