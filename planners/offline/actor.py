@@ -1,4 +1,4 @@
-"""The Gaussian policy squashed by tanh that soft actor-critic trains, one per seed in a batched
+"""The policy of soft actor-critic, a Gaussian squashed by tanh; those of all seeds in one batched
 network.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
 
-_LOG_STD = (-5.0, 2.0)
+_LOG_STD = (-5.0, 2.0)  # bounds of the log standard deviation
 
 
 class SquashedActor(nn.Module):
@@ -22,8 +22,11 @@ class SquashedActor(nn.Module):
 
     Args:
         observation: size of an observation.
-        low, high: (action,) bounds of the action space.
+        low: least actions, (action,).
+        high: greatest actions, (action,).
         hidden: widths of the hidden layers.
+        seeds: trainings side by side.
+        generator: of the initial weights.
     """
 
     low: Tensor
@@ -46,30 +49,28 @@ class SquashedActor(nn.Module):
         self.network = BatchedMLP(
             seeds, (observation, *hidden, 2 * self.action_size), generator=generator
         )
-        with (
-            torch.no_grad()
-        ):  # a policy near uniform in the middle to begin with (EDAC's initial values)
+        with torch.no_grad():  # EDAC's initial values: means near 0 and standard deviations near 1
             for bias in self.network.biases[:-1]:
                 bias.fill_(0.1)
             for last in (self.network.weights[-1], self.network.biases[-1]):
                 last.copy_((torch.rand(last.shape, generator=generator) * 2 - 1) * 1e-3)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """(seeds, batch, observation) -> mean and log standard deviation before the tanh, each
-        (seeds, batch, action).
+        """Mean and log standard deviation before the tanh, each (seeds, batch, action), for
+        observations (seeds, batch, observation).
         """
         mean, log_std = self.network(observation).chunk(2, -1)
         return mean, log_std.clamp(*_LOG_STD)
 
     def mean_action(self, observation: Tensor) -> Tensor:
-        """The deterministic action (seeds, batch, action)."""
+        """The deterministic action (seeds, batch, action): that of the mean before the tanh."""
         return self._scale(torch.tanh(self(observation)[0]))
 
     def sample(
         self, observation: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """An action (seeds, batch, action) and its log density (seeds, batch) in the unscaled box
-        [-1, 1].
+        """A random action (seeds, batch, action), and its log density (seeds, batch) in the
+        unscaled box [-1, 1]^action.
         """
         mean, log_std = self(observation)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)

@@ -1,11 +1,14 @@
-"""Reach-aware value learning (RAVL, Sims et al., 2024) on short model rollouts, and the methods it
-is compared with.
+"""Actor, critics and update of reach-aware value learning (RAVL, Sims et al., 2024) on short model
+rollouts, and of the methods it is compared with.
 
-Base is soft actor-critic on real and model transitions (MBPO-style): y = r + gamma (1 - d) [min_j
-Q_j(s', a') - alpha log pi(a'|s')]. RAVL takes many critics and EDAC's diversity term instead of any
-penalty on the dynamics, since a state that rollouts reach only with their last step is bootstrapped
-from and never trained, however exact the dynamics. MOPO, MOReL and MOBILE are settings, and so are
-variants that treat the last step of a rollout apart.
+Base is soft actor-critic on real and model transitions (MBPO-style):
+
+    y = r + gamma (1 - d) [min_j Q_j(s', a') - alpha log pi(a'|s')],    a' ~ pi(.|s')
+
+A state that rollouts reach only with their last step appears in targets, but its own value is never
+trained ("edge of reach"), however exact the dynamics. RAVL therefore uses many critics and EDAC's
+diversity term, and no penalty on the dynamics. MOPO, MOReL and MOBILE are settings of the same
+update, and so are variants that treat the last step of a rollout differently.
 """
 
 from __future__ import annotations
@@ -24,16 +27,15 @@ from worldplan.planners.offline.replay import Batch
 from worldplan.planners.offline.rollouts import Pessimism
 from worldplan.world_models.ensemble.batched_mlp import compiled
 
-NextValue = Callable[
-    [Batch, Tensor, Tensor], Tensor
-]  # (batch, next action, values (seeds, 1 or critics, batch)) -> values
+# (batch, next actions (seeds, batch, action), values (seeds, 1 or critics, batch)) -> values
+NextValue = Callable[[Batch, Tensor, Tensor], Tensor]
 TARGETS = ("shared", "independent")
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
 
 @dataclass(frozen=True)
 class ReachAwareSettings:
-    """Every number of the method; the defaults are those published for MuJoCo.
+    """All settings of the method; the defaults are those published for MuJoCo.
 
     Args:
         critics: N; 2 with diversity 0 is Base.
@@ -44,21 +46,33 @@ class ReachAwareSettings:
             towards its own, as in MSG (Ghasemipour et al., 2022), so that only the actor is
             pessimistic and the critics keep their disagreement.
         last_step: how the last step of a rollout is bootstrapped: "bootstrap" like all others,
-            "reward_only" (y = r), "hold" (no more than r / (1 - gamma): as if its reward went on
-            for ever), "pessimistic" (no more than mean - last_step_pessimism * std).
-        target_cap: upper bound on every target, for example r_max / (1 - gamma); None leaves them
-            free.
-        hidden: widths of actor and critics.
-        temperature: initial entropy weight alpha, tuned towards `target_entropy` (None: minus the
-            size of an action).
+            "reward_only" (y = r), "hold" (the next value is at most r / (1 - gamma), that of
+            receiving r forever), "pessimistic" (the next value is at most mean -
+            last_step_pessimism * std over the critics).
+        last_step_pessimism: see `last_step`.
+        target_cap: upper bound on every target, for example r_max / (1 - gamma); None sets no
+            bound.
+        hidden: widths of the hidden layers of actor and critics.
+        discount: gamma.
+        target_rate: step of the target critics towards the critics, per update.
+        batch: transitions per update and seed.
+        actor_rate: learning rate of the actor.
+        critic_rate: learning rate of the critics.
+        temperature_rate: learning rate of alpha; 0 keeps it fixed.
+        temperature: initial entropy weight alpha.
+        target_entropy: entropy of the policy towards which alpha is tuned; None: minus the size of
+            an action.
         horizon: k, steps of a model rollout.
         starts: rollouts per epoch and seed.
         retain: epochs of rollouts that the buffer holds.
         updates: gradient updates per epoch.
-        real_share: part of a batch that comes from the dataset.
+        real_share: share of a batch that comes from the dataset.
         pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
-        compile: let torch.compile fuse the critics; needs a C++ compiler.
         mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
+        compile: let torch.compile fuse the critics; needs a C++ compiler.
+
+    Raises:
+        ConfigError: a setting is out of its range.
     """
 
     critics: int = 10
@@ -99,15 +113,18 @@ class ReachAwareSettings:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be above 0")
         if self.temperature_rate < 0 or not self.hidden or min(self.hidden) < 1:
             raise ConfigError(
-                "temperature_rate must not be negative, and hidden needs at least one layer of at least one unit"
+                "temperature_rate must not be negative, and hidden needs at least one layer of at "
+                "least one unit"
             )
         if self.real_share > 0 and round(self.batch * self.real_share) == 0:
             raise ConfigError(
-                f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise one of them, or set real_share to 0"
+                f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise "
+                "one of them, or set real_share to 0"
             )
         if self.diversity < 0 or (self.diversity > 0 and self.critics < 2):
             raise ConfigError(
-                f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics and a weight of 0 or more"
+                f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics "
+                "and a weight of 0 or more"
             )
         if self.last_step not in LAST_STEPS:
             raise ConfigError(f"last_step '{self.last_step}': choose {', '.join(LAST_STEPS)}")
@@ -129,9 +146,20 @@ class ReachAware(nn.Module):
     """Actor, critics, target critics and temperature of `seeds` independent trainings, updated
     together.
 
-    `next_value(batch, next_action, values)`, where given, replaces the values (seeds, 1 or critics,
-    batch) of the next states: the hook for oracle patches. `penalty(batch)` (seeds, batch), where
-    given, is taken off the target (MOBILE).
+    Args:
+        observation: size of an observation.
+        low: (action,) least actions.
+        high: (action,) greatest actions.
+        settings: of the method.
+        seeds: trainings side by side.
+        generator: of the initial weights.
+
+    Attributes:
+        next_value: where given, `next_value(batch, next_action, values)` replaces the values
+            (seeds, 1 or critics, batch) of the next states (see
+            `worldplan.planners.offline.oracle_patch`).
+        penalty: where given, `penalty(batch)` (seeds, batch) is subtracted from the targets
+            (MOBILE).
     """
 
     def __init__(
@@ -172,19 +200,16 @@ class ReachAware(nn.Module):
         self.penalty: Callable[[Batch], Tensor] | None = None
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for actor, critics and temperature; elementwise, so that seeds stay independent."""
-        rates = self.settings
-        parts = (
-            (self.actor.parameters(), rates.actor_rate),
-            (self.critics.parameters(), rates.critic_rate),
-        )
-        adams: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(list(parameters), rate, fused=True) for parameters, rate in parts
+        """Adam for actor, critics and temperature, in this order. Adam works elementwise, so the
+        seeds stay independent.
+        """
+        settings = self.settings
+        learned: list[tuple[list[nn.Parameter], float]] = [
+            (list(self.actor.parameters()), settings.actor_rate),
+            (list(self.critics.parameters()), settings.critic_rate),
+            ([self.log_temperature], settings.temperature_rate),
         ]
-        return [
-            *adams,
-            torch.optim.Adam([self.log_temperature], rates.temperature_rate, fused=True),
-        ]
+        return [torch.optim.Adam(parameters, rate, fused=True) for parameters, rate in learned]
 
     def update(
         self,
@@ -192,16 +217,21 @@ class ReachAware(nn.Module):
         optimizers: list[torch.optim.Optimizer],
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """One update of temperature, actor, critics and targets; returns figures per seed, still on
-        the device.
+        """One update of temperature, actor, critics and target critics.
+
+        Args:
+            batch: transitions (seeds, batch, ...) to learn from.
+            optimizers: those of `optimizers()`.
+            generator: of the policy's noise.
+
+        Returns:
+            Statistics of the update by name, each (seeds,), still on the device.
         """
         actor_adam, critic_adam, temperature_adam = optimizers
         temperature = self.log_temperature.detach().exp()
         actor_loss, log_density = self.actor_loss(batch, temperature, generator)
-        entropy_error = (log_density.detach() + self.target_entropy).mean(-1)
-        self.log_temperature.grad = (
-            -entropy_error
-        )  # of the loss -log alpha * (log pi + target entropy)
+        # gradient of the loss -log alpha * (log pi + target entropy)
+        self.log_temperature.grad = -(log_density.detach() + self.target_entropy).mean(-1)
         temperature_adam.step()
         _step(actor_adam, list(self.actor.parameters()), actor_loss.sum())
         temperature = self.log_temperature.detach().exp()
@@ -226,8 +256,13 @@ class ReachAware(nn.Module):
     def actor_loss(
         self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """alpha log pi(a|s) - Q(s, a) with the pessimistic Q, mean over the batch (seeds,); and log
-        pi (seeds, batch).
+        """Loss of the actor, (seeds,): the mean over the batch of alpha log pi(a|s) - Q(s, a) with
+        the pessimistic Q. And log pi(a|s), (seeds, batch).
+
+        Args:
+            batch: states.
+            temperature: alpha, (seeds,).
+            generator: of the policy's noise.
         """
         action, log_density = self.actor.sample(batch.observation, generator)
         value = self.pessimistic(self._values(batch.observation, action))
@@ -237,7 +272,14 @@ class ReachAware(nn.Module):
     def target(
         self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        """y: (seeds, 1, batch), or (seeds, critics, batch) with independent targets."""
+        """Targets y of the critics: (seeds, 1, batch), or (seeds, critics, batch) with independent
+        targets.
+
+        Args:
+            batch: transitions.
+            temperature: alpha, (seeds,).
+            generator: of the policy's noise.
+        """
         settings = self.settings
         action, log_density = self.actor.sample(batch.next_observation, generator)
         value = self._next_values(self.target_critics(batch.next_observation, action), batch)
@@ -255,6 +297,9 @@ class ReachAware(nn.Module):
         return target if settings.target_cap is None else target.clamp_max(settings.target_cap)
 
     def _next_values(self, values: Tensor, batch: Batch) -> Tensor:
+        """The next values (seeds, 1 or critics, batch) that targets use, out of those of all target
+        critics (seeds, critics, batch), with the rule for last steps.
+        """
         settings = self.settings
         value = (
             values if settings.targets == "independent" else self.pessimistic(values).unsqueeze(1)
@@ -271,7 +316,9 @@ class ReachAware(nn.Module):
         return (batch.step == self.settings.horizon - 1).unsqueeze(1)
 
     def pessimistic(self, values: Tensor) -> Tensor:
-        """One value (seeds, batch) out of those of all critics (seeds, critics, batch)."""
+        """Pessimistic value (seeds, batch) out of the values of all critics (seeds, critics,
+        batch).
+        """
         return (
             values.amin(1)
             if self.settings.lower_bound is None
@@ -279,26 +326,31 @@ class ReachAware(nn.Module):
         )
 
     def critic_loss(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared errors summed over critics plus the diversity term, (seeds,); and the values
-        (seeds, critics, batch).
+        """Loss of the critics, squared errors summed over critics plus the diversity term,
+        (seeds,); and their values, (seeds, critics, batch).
+
+        Args:
+            batch: states and actions.
+            target: y, (seeds, 1 or critics, batch).
         """
         if self.settings.diversity > 0:
             values, gradients = self._gradients(batch.observation, batch.action)
-            extra = self.settings.diversity * diversity_loss(gradients)
+            diversity = self.settings.diversity * diversity_loss(gradients)
         else:
-            values, extra = (
-                self._values(batch.observation, batch.action),
-                torch.zeros_like(self.log_temperature),
-            )
-        return (values - target).square().mean(-1).sum(1) + extra, values
+            values = self._values(batch.observation, batch.action)
+            diversity = torch.zeros_like(self.log_temperature)
+        return (values - target).square().mean(-1).sum(1) + diversity, values
 
 
 def _below_mean(values: Tensor, weight: float) -> Tensor:
+    """mean - weight * std over the critics, (seeds, critics, batch) -> (seeds, batch)."""
     return values.mean(1) - weight * values.std(1, correction=0)
 
 
 def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor) -> None:
-    """Only these parameters get a gradient: the actor's loss does not touch the critics' weights."""
+    """Minimise `loss` by one step; no other parameters get a gradient, so the actor's loss leaves
+    none in the critics.
+    """
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()

@@ -1,5 +1,5 @@
-"""N critics per seed in one batched network, and the gradient of every critic by the action without
-a second backward pass.
+"""N critics per seed in one batched network, with the gradients of their values by the action in
+closed form, and EDAC's diversity term.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ _TINY = 1e-10
 
 
 class Critics(nn.Module):
-    """Q-networks Q_i(s, a), i = 1..critics, for each of `seeds` independent trainings; ReLU.
+    """ReLU networks Q_i(s, a), i = 1..critics, for each of `seeds` independent trainings.
 
     Initial values as in EDAC: hidden biases 0.1, last layer U(-3e-3, 3e-3).
+
+    Args:
+        observation: size of an observation.
+        action: size of an action.
+        critics: N, networks of each seed.
+        hidden: widths of the hidden layers.
+        seeds: trainings side by side.
+        generator: of the initial weights.
     """
 
     def __init__(
@@ -46,26 +54,30 @@ class Critics(nn.Module):
         return self._evaluate(observation, action, None)
 
     def with_action_gradients(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (seeds, critics, batch) and dQ_i/da (seeds, critics, batch, action), both
-        differentiable by the weights.
+        """Values (seeds, critics, batch) and gradients dQ_i/da (seeds, critics, batch, action),
+        both differentiable by the weights.
 
-        A ReLU network is linear where its activation pattern is constant, so dQ/da is the last
-        layer's weights pushed back through the pattern: plain products, and the usual backward pass
-        gives the gradient of any function of it.
+        A ReLU network is linear where its activation pattern is constant:
+
+            dQ/da = W_1 D_1 W_2 D_2 ... D_(L-1) W_L,  D_l = diag(unit of layer l is active),
+
+        restricted to the rows of W_1 that belong to the action. These are plain products, so one
+        backward pass differentiates any function of them, without a second-order graph.
         """
         masks: list[Tensor] = []
         values = self._evaluate(observation, action, masks)
         weights = list(self.network.weights)
         batch = values.shape[-1]
-        pushed = weights[-1].transpose(1, 2).expand(-1, batch, -1)  # (G, batch, width)
+        product = weights[-1].transpose(1, 2).expand(-1, batch, -1)  # (networks, batch, width)
         for weight, mask in zip(reversed(weights[1:-1]), reversed(masks[1:]), strict=True):
-            pushed = torch.bmm(pushed * mask, weight.transpose(1, 2))
-        gradient = torch.bmm(pushed * masks[0], weights[0][:, -self.action_size :].transpose(1, 2))
+            product = torch.bmm(product * mask, weight.transpose(1, 2))
+        of_action = weights[0][:, -self.action_size :].transpose(1, 2)
+        gradient = torch.bmm(product * masks[0], of_action)
         return values, gradient.view(self.seeds, self.critics, batch, self.action_size)
 
     def _evaluate(self, observation: Tensor, action: Tensor, masks: list[Tensor] | None) -> Tensor:
-        """Values (seeds, critics, batch); the activation pattern of every hidden layer is appended
-        to `masks`.
+        """Values (seeds, critics, batch). Appends the activation pattern of every hidden layer,
+        (seeds * critics, batch, width), to `masks`.
         """
         rows = torch.cat([observation, action], -1)
         seeds, batch, width = rows.shape
@@ -87,13 +99,19 @@ class Critics(nn.Module):
 
 
 def diversity_loss(gradients: Tensor) -> Tensor:
-    """EDAC's diversity term (An et al., 2021, eq. 5): mean cosine between action gradients of
-    different critics, per seed.
+    """EDAC's diversity term (An et al., 2021, eq. 5): cosines between the action gradients of
+    different critics, summed over pairs, divided by N - 1 as in the published code, mean over the
+    batch.
 
-    gradients (seeds, critics, batch, action) -> (seeds,). With unit gradients g_i, sum_{i != j}
-    <g_i, g_j> = |sum_i g_i|^2 - sum_i |g_i|^2. Divided by N - 1 as in the published code.
+    With unit gradients g_i: sum_{i != j} <g_i, g_j> = |sum_i g_i|^2 - sum_i |g_i|^2.
+
+    Args:
+        gradients: dQ_i/da, (seeds, critics, batch, action).
+
+    Returns:
+        The term of each seed, (seeds,).
     """
     count = gradients.shape[1]
     unit = gradients / (gradients.norm(dim=-1, keepdim=True) + _TINY)
-    pairs = unit.sum(1).square().sum(-1) - unit.square().sum(-1).sum(1)  # (seeds, batch)
+    pairs: Tensor = unit.sum(1).square().sum(-1) - unit.square().sum(-1).sum(1)  # (seeds, batch)
     return pairs.mean(-1) / (count - 1)

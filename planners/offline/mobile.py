@@ -1,5 +1,5 @@
-"""MOBILE's penalty (Sun et al., 2023): how much the members of an ensemble disagree about the value
-of what comes next.
+"""MOBILE's penalty (Sun et al., 2023): disagreement of an ensemble's members about the value of the
+next state.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.replay import Batch
 
-_SAMPLES = 10
+_SAMPLES = 10  # next states drawn from each member
 
 
 class MobilePenalty:
-    """beta * sample std over members of mean over samples of min_j Q_j(s'_member, a'), on model
-    transitions; zero on rows of the dataset.
+    """beta * std over members of the mean over samples of min_j Q_j(s'_member, a'), with the sample
+    standard deviation, on model transitions; zero on rows of the dataset.
+
+    Args:
+        agent: target critics, policy and beta (`settings.mobile`).
+        dynamics: the ensemble.
+        generator: of the samples and the policy's noise.
     """
 
     def __init__(
@@ -26,19 +31,21 @@ class MobilePenalty:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """(seeds, batch)."""
+        """The penalty of each transition, (seeds, batch). Exact dynamics have no members: it is
+        zero.
+        """
         seeds, count, width = batch.observation.shape
-        said = self.dynamics.step(
+        predicted = self.dynamics.step(
             batch.observation.flatten(0, 1),
             batch.action.flatten(0, 1),
             generator=self.generator,
             members=True,
         ).members
-        if said is None:  # exact dynamics: nobody disagrees
+        if predicted is None:
             return torch.zeros_like(batch.reward)
-        mean, deviation = said.mean[..., :width], said.variance[..., :width].sqrt()
+        mean, deviation = predicted.mean[..., :width], predicted.variance[..., :width].sqrt()
         noise = torch.randn((_SAMPLES, *mean.shape), generator=self.generator, device=mean.device)
-        following = mean + deviation * noise  # (samples, members, seeds * batch, width)
+        following = mean + deviation * noise  # (samples, members, seeds * batch, observation)
         members = mean.shape[0]
         rows = (
             following.view(_SAMPLES * members, seeds, count, width)

@@ -14,8 +14,8 @@ PATCHES = ("none", "oracle", "random")
 
 
 class OraclePatch:
-    """A `worldplan.planners.offline.agent.NextValue` that writes the oracle's value into the targets
-    of some rows.
+    """Replaces the critics' next values by the oracle's in some rows: a `NextValue` of
+    `worldplan.planners.offline.agent`.
 
     Args:
         plane: the oracle.

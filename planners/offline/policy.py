@@ -1,4 +1,4 @@
-"""The trained policy as a planner, restored from a checkpoint."""
+"""A policy of reach-aware value learning as a planner, restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from worldplan.renamed import refuse_renamed
 
 
 class ReachAwarePolicy(Planner):
-    """The mean action of one actor; its value is the least among the critics.
+    """Decides for the mean action of one actor; the value is the least of the critics' values.
 
-    `about` tells which environment it was trained for, `seeds` how many policies its checkpoint
-    holds.
+    Args:
+        actor: of a single seed.
+        critics: of the same seed.
+        about: of the task it was trained for, see `OfflineTask`.
+        seeds: how many policies its checkpoint holds.
     """
 
     def __init__(
@@ -33,41 +36,68 @@ class ReachAwarePolicy(Planner):
 
     @classmethod
     def load(cls, path: str | Path, seed_index: int = 0) -> ReachAwarePolicy:
-        """From a run folder or a checkpoint. Raises CheckpointError when it is missing or damaged."""
+        """A policy from a run folder or a checkpoint.
+
+        Args:
+            path: the folder or file.
+            seed_index: which of the seeds trained side by side, from 0.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, damaged, or of another method.
+            ConfigError: it holds no such seed.
+        """
         return cls.from_record(_read(path), seed_index)
 
     @classmethod
     def load_all(cls, path: str | Path) -> list[ReachAwarePolicy]:
-        """The policies of all seeds of a run folder or a checkpoint."""
+        """The policies of all seeds of a run folder or a checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, damaged, or of another method.
+        """
         record = _read(path)
         return [cls.from_record(record, index) for index in range(record["seeds"])]
 
     @classmethod
     def from_record(cls, record: dict[str, Any], seed_index: int = 0) -> ReachAwarePolicy:
-        """The policy of one seed out of what `policy_record` wrote."""
+        """The policy of one seed out of the result of `policy_record`.
+
+        Raises:
+            ConfigError: the record holds no such seed.
+        """
         if not 0 <= seed_index < record["seeds"]:
             raise ConfigError(
-                f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"
+                f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted "
+                "from 0"
             )
-        sizes = (record["observation"], record["hidden"])
-        actor = SquashedActor(sizes[0], record["low"], record["high"], sizes[1])
-        critics = Critics(sizes[0], len(record["low"]), record["critics"], sizes[1])
+        size, hidden = record["observation"], record["hidden"]
+        actor = SquashedActor(size, record["low"], record["high"], hidden)
+        critics = Critics(size, len(record["low"]), record["critics"], hidden)
         actor.load_state_dict(_one_seed(record["actor"], seed_index, 1))
         critics.load_state_dict(_one_seed(record["critic"], seed_index, record["critics"]))
         return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"])
 
     def plan(self, observation: Any) -> Decision:
-        """One decision."""
+        """Decide for one observation (observation,).
+
+        Raises:
+            ConfigError: the observation has another size than in training.
+        """
         return self.plan_batch(with_batch_axis(observation))[0]
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One decision per row of (batch, observation)."""
+        """Decide for each row of `observations` (batch, observation).
+
+        Raises:
+            ConfigError: the observations have another size than in training.
+        """
         began = time.perf_counter()
         rows = torch.as_tensor(np.asarray(observations, dtype=np.float32)).unsqueeze(0)
-        if rows.shape[-1] != self.actor.network.sizes[0]:
+        size = self.actor.network.sizes[0]
+        if rows.shape[-1] != size:
             raise ConfigError(
-                f"observations have {rows.shape[-1]} numbers, this policy was trained on {self.actor.network.sizes[0]}"
+                f"observations have {rows.shape[-1]} numbers, this policy was trained on {size}"
             )
         action = self.actor.mean_action(rows)
         value = self.critics(rows, action)[0]
@@ -81,7 +111,7 @@ class ReachAwarePolicy(Planner):
 
 
 def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
-    """Everything `ReachAwarePolicy` needs, out of tensors and plain values."""
+    """All that `ReachAwarePolicy.from_record` needs, in tensors and plain values."""
     settings = agent.settings
     return {
         "observation": task.observation_size,
@@ -101,6 +131,7 @@ def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dict[str, Tensor]:
+    """The weights of one seed, out of those of batched networks with `per_seed` networks each."""
     first = seed_index * per_seed
     return {
         name: value[first : first + per_seed] if name.startswith("network.") else value
@@ -109,6 +140,11 @@ def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dic
 
 
 def _read(path: str | Path) -> dict[str, Any]:
+    """The policy record in a checkpoint, or in the last checkpoint of a run folder.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another method.
+    """
     file = Path(path)
     if file.is_dir():
         file = (
@@ -124,7 +160,8 @@ def _read(path: str | Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
-            f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): train again"
+            f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): "
+            "train again"
         ) from error
     refuse_renamed(record.get("about"), file, "train again")
     return record

@@ -1,4 +1,6 @@
-"""Ring buffers of transitions on the device, one per seed, without a host synchronisation."""
+"""Batches of transitions, and ring buffers of them on the device, one per seed, that never
+synchronise with the host.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Transitions of every seed: observation (seeds, batch, o), action (seeds, batch, a), the
-    others (seeds, batch).
+    """Transitions of every seed.
 
-    `step` is the position in its model rollout counted from 0, or -1 for a row of the dataset;
-    `terminated` is 0 or 1.
+    Args:
+        observation: (seeds, batch, observation).
+        action: (seeds, batch, action).
+        reward: (seeds, batch).
+        next_observation: (seeds, batch, observation).
+        terminated: (seeds, batch), 0 or 1.
+        step: (seeds, batch), the position in a model rollout, from 0; -1 for a row of the dataset.
     """
 
     observation: Tensor
@@ -26,7 +32,7 @@ class Batch:
 
 
 def pack(batch: Batch) -> Tensor:
-    """All columns side by side: (..., 2 o + a + 3)."""
+    """All columns side by side: (..., 2 observation + action + 3)."""
     scalars = torch.stack(
         [batch.reward, batch.terminated.to(batch.reward.dtype), batch.step.to(batch.reward.dtype)],
         -1,
@@ -34,16 +40,25 @@ def pack(batch: Batch) -> Tensor:
     return torch.cat([batch.observation, batch.next_observation, batch.action, scalars], -1)
 
 
-def unpack(rows: Tensor, observation: int) -> Batch:
-    """The inverse of `pack`."""
-    action = rows.shape[-1] - 2 * observation - 3
-    first, second, actions, scalars = rows.split([observation, observation, action, 3], -1)
+def unpack(rows: Tensor, size: int) -> Batch:
+    """The inverse of `pack`: columns as views of `rows` (..., 2 size + action + 3), with
+    observations of length `size`.
+    """
+    observation, next_observation, action, scalars = torch.tensor_split(
+        rows, (size, 2 * size, rows.shape[-1] - 3), -1
+    )
     reward, terminated, step = scalars.unbind(-1)
-    return Batch(first, actions, reward, second, terminated, step)
+    return Batch(observation, action, reward, next_observation, terminated, step)
 
 
 class RingBuffer(nn.Module):
-    """The last `capacity` rows of `width` numbers for each seed; old rows are overwritten first."""
+    """The newest rows of each seed.
+
+    Args:
+        seeds: number of buffers.
+        capacity: rows of a buffer; when it is full, the oldest rows are overwritten.
+        width: numbers in a row.
+    """
 
     rows: Tensor
     next: Tensor
@@ -52,16 +67,15 @@ class RingBuffer(nn.Module):
     def __init__(self, seeds: int, capacity: int, width: int) -> None:
         super().__init__()
         self.capacity = capacity
-        self.register_buffer(
-            "rows", torch.zeros(seeds, capacity + 1, width)
-        )  # the last row takes what is not to be kept
+        # one row more than the capacity: rows that are not kept are written there
+        self.register_buffer("rows", torch.zeros(seeds, capacity + 1, width))
         self.register_buffer("next", torch.zeros(seeds, 1, dtype=torch.long))
         self.register_buffer("filled", torch.zeros(seeds, 1, dtype=torch.long))
 
     @torch.no_grad()
     def add(self, rows: Tensor, keep: Tensor) -> None:
-        """Write those of `rows` (seeds, n, width) where `keep` (seeds, n) is true; n must not
-        exceed the capacity.
+        """Add those of `rows` (seeds, n, width) where `keep` (seeds, n) is true; n must not exceed
+        the capacity.
         """
         place = (self.next + keep.long().cumsum(1) - 1) % self.capacity
         place = torch.where(keep, place, self.capacity)
@@ -71,7 +85,7 @@ class RingBuffer(nn.Module):
         self.filled.copy_((self.filled + count).clamp_max(self.capacity))
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(seeds, count, width), uniform with replacement among the rows of each seed."""
+        """Random rows (seeds, count, width), uniform with replacement among those of each seed."""
         seeds = len(self.rows)
         uniform = torch.rand(
             (seeds, count), generator=generator, device=self.rows.device, dtype=torch.float64

@@ -1,4 +1,4 @@
-"""Short rollouts of a policy in a dynamics model, with the penalties of the literature as options."""
+"""Short rollouts of a policy in a dynamics model, with optional penalties on uncertain dynamics."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from worldplan.world_models.ensemble.uncertainty import PENALTIES
 
 @dataclass(frozen=True)
 class Pessimism:
-    """What a rollout takes off for dynamics the model is unsure of; nothing by default.
+    """How rollouts are penalised where the dynamics model is uncertain; by default not at all.
 
     Args:
-        penalty: a name in `worldplan.world_models.ensemble.uncertainty.PENALTIES`, taken off the
-            reward (MOPO, Yu et al., 2020), or "none".
-        weight: how much of it.
-        halt_above: stop a rollout where the largest pairwise difference exceeds this (MOReL,
-            Kidambi et al., 2020); None never stops.
-        halt_reward: the reward of a stopped step.
+        penalty: a name in `worldplan.world_models.ensemble.uncertainty.PENALTIES`, subtracted from
+            the reward (MOPO, Yu et al., 2020), or "none".
+        weight: factor of the penalty.
+        halt_above: a step whose `max_pairwise_difference` exceeds this terminates its rollout
+            (MOReL, Kidambi et al., 2020); None terminates none.
+        halt_reward: the reward of a step terminated so.
+
+    Raises:
+        ConfigError: there is no such penalty, or its weight is negative.
     """
 
     penalty: str = "none"
@@ -40,27 +43,24 @@ class Pessimism:
 
     @property
     def needs_members(self) -> bool:
-        """Whether every member of the ensemble must be asked."""
+        """Whether the predictions of all members of the ensemble are used."""
         return self.penalty != "none" or self.halt_above is not None
 
     def apply(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
-        """Reward and termination (each (batch,)) after penalties."""
+        """Reward (batch,) and termination (batch,) after penalties. Exact dynamics have no members:
+        every penalty is zero.
+        """
         reward, terminated = prediction.reward, prediction.terminated
-        if (
-            not self.needs_members or prediction.members is None
-        ):  # exact dynamics have no members: every penalty is zero
+        if not self.needs_members or prediction.members is None:
             return reward, terminated
         sample = torch.cat([prediction.next_observation, prediction.reward.unsqueeze(-1)], -1)
         if self.penalty != "none":
             reward = reward - self.weight * PENALTIES[self.penalty](prediction.members, sample)
         if self.halt_above is not None:
-            unknown = (
-                PENALTIES["max_pairwise_difference"](prediction.members, sample) > self.halt_above
-            )
-            reward, terminated = (
-                torch.where(unknown, self.halt_reward, reward),
-                terminated | unknown,
-            )
+            difference = PENALTIES["max_pairwise_difference"](prediction.members, sample)
+            unknown = difference > self.halt_above
+            reward = torch.where(unknown, self.halt_reward, reward)
+            terminated = terminated | unknown
         return reward, terminated
 
 
@@ -74,18 +74,28 @@ def roll_out(
     pessimism: Pessimism,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`horizon` steps of the stochastic policy from `observation` (seeds, starts, o) and the
-    simulator's `state` (seeds, starts, s).
+    """Roll the stochastic policy out in the dynamics model. A rollout ends at a termination, and
+    before a step whose prediction is not finite.
 
-    Returns packed rows (seeds, horizon * starts, width) with their step index, and which of them
-    are real: a rollout ends at a termination and where the model leaves the finite numbers.
+    Args:
+        dynamics: the model.
+        actor: the policy.
+        observation: first observations, (seeds, starts, observation).
+        state: simulator states, (seeds, starts, state_size), or None for a model without.
+        horizon: steps.
+        pessimism: penalties on uncertain dynamics.
+        generator: of the policy's noise and of the model's draws.
+
+    Returns:
+        Packed rows (seeds, horizon * starts, width) with their step index, and which of them belong
+        to a rollout, (seeds, horizon * starts) bool.
     """
     seeds, starts = observation.shape[:2]
     alive = torch.ones((seeds, starts), dtype=torch.bool, device=observation.device)
     rows, keep = [], []
     for step in range(horizon):
         action = actor.sample(observation, generator)[0]
-        prediction = _step(
+        prediction = _step_rows(
             dynamics,
             observation.flatten(0, 1),
             action.flatten(0, 1),
@@ -104,9 +114,8 @@ def roll_out(
         )
         keep.append(alive)
         alive = alive & ~terminated
-        observation = torch.where(
-            alive.unsqueeze(-1), following, observation
-        )  # ended rows stand still, unused
+        # ended rows stay where they are; their later steps are not kept
+        observation = torch.where(alive.unsqueeze(-1), following, observation)
         if prediction.state is not None and state is not None:
             state = torch.where(
                 alive.unsqueeze(-1), prediction.state.view(seeds, starts, -1), state
@@ -114,7 +123,7 @@ def roll_out(
     return torch.cat(rows, 1), torch.cat(keep, 1)
 
 
-def _step(
+def _step_rows(
     dynamics: DynamicsModel,
     observation: Tensor,
     action: Tensor,
@@ -123,8 +132,8 @@ def _step(
     pessimism: Pessimism,
     generator: torch.Generator | None,
 ) -> Prediction:
-    """One step of every row. A simulator is asked for the living rows only: it costs by the row,
-    and waits for the host anyway.
+    """One step of all rows (batch, ...). In a simulator only the rows with `alive` (batch,) are
+    stepped: its cost is per row, and it synchronises with the host anyway.
     """
     if state is None or pessimism.needs_members:
         flat = None if state is None else state.flatten(0, 1)
@@ -137,13 +146,12 @@ def _step(
         return Prediction(
             observation, torch.zeros_like(observation[:, 0]), torch.ones_like(alive), state
         )
-    told = dynamics.step(observation[index], action[index], state=state[index], generator=generator)
-    following = observation.index_copy(0, index, told.next_observation)
-    reward = torch.zeros_like(observation[:, 0]).index_copy(0, index, told.reward)
-    terminated = torch.ones_like(alive).index_copy(0, index, told.terminated)
+    living = dynamics.step(
+        observation[index], action[index], state=state[index], generator=generator
+    )
     return Prediction(
-        following,
-        reward,
-        terminated,
-        state if told.state is None else state.index_copy(0, index, told.state),
+        observation.index_copy(0, index, living.next_observation),
+        torch.zeros_like(observation[:, 0]).index_copy(0, index, living.reward),
+        torch.ones_like(alive).index_copy(0, index, living.terminated),
+        state if living.state is None else state.index_copy(0, index, living.state),
     )

@@ -5,7 +5,7 @@ environment.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,14 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.envs.dynamics.model import DynamicsModel
-from worldplan.envs.dynamics.mujoco import MujocoDynamics
-from worldplan.envs.dynamics.termination import Termination, termination_for
+from worldplan.envs.dynamics.termination import Termination
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.planners.offline.dynamics import DynamicsChoice
 from worldplan.planners.offline.replay import Batch, pack
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
-from worldplan.world_models.ensemble.termination import fit_termination
 
 
 @dataclass(frozen=True)
@@ -35,16 +32,19 @@ class OfflineTask:
     """A task ready for training.
 
     Args:
-        dynamics: what rollouts happen in.
-        rows: (n, width) dataset, packed as in `worldplan.planners.offline.replay`, with step -1;
-            None where there are only start states.
-        starts: (n, observation) states that rollouts begin in.
-        states: (n, state_size) simulator states of the same rows, or None.
-        low, high: (action,) bounds of actions.
-        environment: makes a vector environment of so many copies, for evaluation.
+        dynamics: the model that rollouts happen in.
+        rows: dataset, (n, 2 observation + action + 3), packed as in
+            `worldplan.planners.offline.replay`, with step -1; None where there are only start
+            states.
+        starts: states in which rollouts begin, (n, observation).
+        states: simulator states of the same rows, (n, state_size), or None.
+        low: least actions, (action,).
+        high: greatest actions, (action,).
+        environment: makes a vector environment of a given number of copies, for evaluation.
         reference: returns of score 0 and score 100, where known.
-        limit: steps after which the environment cuts an episode, where known.
-        about: what a checkpoint should tell about the task.
+        limit: steps after which the environment truncates an episode, where known.
+        about: description of the task in checkpoints; two tasks that train differently have
+            different ones.
     """
 
     dynamics: DynamicsModel
@@ -59,8 +59,8 @@ class OfflineTask:
     about: dict[str, Any] = field(default_factory=dict)
 
     def value_ceiling(self, discount: float) -> float | None:
-        """What a policy of score 100 is worth when its mean reward goes on for ever: a Q far above
-        this cannot be attained.
+        """Value of receiving the mean reward of a policy of score 100 forever; None where unknown.
+        A Q far above this cannot be attained.
         """
         if self.reference is None or self.limit is None:
             return None
@@ -68,12 +68,18 @@ class OfflineTask:
 
     @property
     def observation_size(self) -> int:
-        """Numbers in an observation."""
+        """Length of an observation vector."""
         return self.starts.shape[-1]
 
 
 def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineTask:
-    """The two-dimensional illustration: exact dynamics, start states as the only data."""
+    """The two-dimensional illustration: exact dynamics, start states as the only data.
+
+    Args:
+        plane: the environment.
+        starts: number of start states.
+        seed: of the start states.
+    """
     return OfflineTask(
         dynamics=PlaneDynamics(plane),
         rows=None,
@@ -87,8 +93,11 @@ def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineT
 
 
 def make_environment(name: str, count: int) -> VectorEnv:
-    """`count` copies of a registered gymnasium environment ("module:Name-v0" imports the module
-    first), which do not reset themselves.
+    """A vector environment of `count` copies of a registered gymnasium environment, without
+    autoreset. "module:Name-v0" imports the module first.
+
+    Raises:
+        ConfigError: nothing is registered under `name`, or its module cannot be imported.
     """
     try:
         return gym.make_vec(
@@ -99,7 +108,8 @@ def make_environment(name: str, count: int) -> VectorEnv:
         )
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise ConfigError(
-            f"environment '{name}': {error}: give a registered gymnasium id, or module:Id-v0 for your own"
+            f"environment '{name}': {error}: give a registered gymnasium id, or module:Id-v0 for "
+            "your own"
         ) from error
 
 
@@ -111,18 +121,31 @@ def dataset_task(
     true_share: float = 0.0,
     termination: str | Termination | None = None,
     threads: int | None = None,
+    dynamics: str | DynamicsModel | None = None,
+    dynamics_options: Mapping[str, Any] | None = None,
 ) -> OfflineTask:
-    """A task out of a dataset.
+    """The task of a dataset.
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file, or transitions.
-        environment: gymnasium id to be judged in; the dataset's own when not given.
-        ensemble: checkpoint of a trained ensemble; needed unless true_share is 1.
+        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        ensemble: checkpoint of a trained ensemble; needed unless `true_share` is 1 or `dynamics` is
+            given.
         true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks),
             between mixes their predictions.
         termination: name of a termination function, "module:function", a function, or "learned" to
-            train a classifier on the dataset; by the environment's name when not given.
-        threads: of the simulator.
+            train a classifier on the dataset; None chooses by the environment's name.
+        threads: of the true simulator; None takes all cores.
+        dynamics: a dynamics model of your own instead of all these: a name registered in
+            `worldplan.envs.dynamics.DYNAMICS`, "module:attribute", or the model itself. It ends
+            rollouts itself, so `termination` is not used.
+        dynamics_options: keyword arguments of the named model.
+
+    Raises:
+        CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+        ConfigError: dataset, environment and dynamics do not fit each other.
+        DatasetError: the dataset is missing or damaged, or comes from other physics than the
+            simulator's.
     """
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
     name = environment or data.metadata.get("env_id")
@@ -130,10 +153,31 @@ def dataset_task(
         raise ConfigError(
             f"{dataset}: does not say which environment it comes from: set environment"
         )
-    if not 0 <= true_share <= 1:
-        raise ConfigError(
-            f"true_share {true_share}: must be between 0 (learned dynamics) and 1 (true dynamics)"
-        )
+    choice = DynamicsChoice(
+        ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
+    )
+    space, limit = _checked_environment(name, data)
+    model = choice.make(name, data)
+    return OfflineTask(
+        dynamics=model,
+        rows=_rows(data),
+        starts=torch.from_numpy(data.observation),
+        states=None if model.state_size == 0 else torch.from_numpy(data.state),
+        low=torch.from_numpy(np.asarray(space.low)),
+        high=torch.from_numpy(np.asarray(space.high)),
+        environment=lambda count: make_environment(name, count),
+        reference=_references(data),
+        limit=limit,
+        about={"environment": name, "made_from": _fingerprint(data, choice)},
+    )
+
+
+def _checked_environment(name: str, data: Transitions) -> tuple[spaces.Box, int | None]:
+    """Action space and step limit of an environment.
+
+    Raises:
+        ConfigError: its spaces are not vectors, do not fit the data, or its actions are unbounded.
+    """
     probe = make_environment(name, 1)
     seen, space, spec = probe.single_observation_space, probe.single_action_space, probe.spec
     probe.close()
@@ -143,62 +187,39 @@ def dataset_task(
         )
     if space.shape[0] != data.action.shape[1]:
         raise ConfigError(
-            f"{name} takes actions of size {space.shape[0]}, the dataset has {data.action.shape[1]}: they do not belong together"
+            f"{name} takes actions of size {space.shape[0]}, the dataset has "
+            f"{data.action.shape[1]}: they do not belong together"
         )
     if not isinstance(seen, spaces.Box) or seen.shape != data.observation.shape[1:]:
         raise ConfigError(
-            f"{name} shows {seen}, the dataset has observations of size {data.observation.shape[1]}: they do not belong together"
+            f"{name} shows {seen}, the dataset has observations of size "
+            f"{data.observation.shape[1]}: they do not belong together"
         )
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise ConfigError(
-            f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or give its action space finite ones"
+            f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or "
+            "give its action space finite ones"
         )
-    dynamics = _dynamics(name, data, ensemble, true_share, termination, threads)
-    states = None if dynamics.state_size == 0 else torch.from_numpy(data.state)
-    return OfflineTask(
-        dynamics=dynamics,
-        rows=_rows(data),
-        starts=torch.from_numpy(data.observation),
-        states=states,
-        low=torch.from_numpy(np.asarray(space.low)),
-        high=torch.from_numpy(np.asarray(space.high)),
-        environment=lambda count: make_environment(name, count),
-        reference=_references(data),
-        limit=None if spec is None else spec.max_episode_steps,
-        about={
-            "environment": name,
-            "made_from": _fingerprint(data, ensemble, true_share, termination),
-        },
-    )
+    return space, None if spec is None else spec.max_episode_steps
 
 
 def _rows(data: Transitions) -> Tensor:
-    columns = [
-        torch.from_numpy(np.asarray(value, np.float32)) for value in (data.reward, data.terminated)
-    ]
-    observation, action, following = (
-        torch.from_numpy(value) for value in (data.observation, data.action, data.next_observation)
+    """The dataset packed as in `worldplan.planners.offline.replay`, with step -1."""
+    reward, terminated = (
+        torch.from_numpy(np.asarray(column, np.float32))
+        for column in (data.reward, data.terminated)
     )
-    return pack(
-        Batch(
-            observation, action, columns[0], following, columns[1], torch.full_like(columns[0], -1)
-        )
+    observation, action, next_observation = (
+        torch.from_numpy(column)
+        for column in (data.observation, data.action, data.next_observation)
     )
+    step = torch.full_like(reward, -1)
+    return pack(Batch(observation, action, reward, next_observation, terminated, step))
 
 
-def _fingerprint(
-    data: Transitions,
-    ensemble: str | Path | None,
-    true_share: float,
-    termination: str | Termination | None,
-) -> str:
-    """A short text that differs whenever the training would."""
-    rule = (
-        termination
-        if isinstance(termination, str) or termination is None
-        else getattr(termination, "__qualname__", type(termination).__name__)
-    )
-    total = zlib.crc32(repr((true_share, rule)).encode())
+def _fingerprint(data: Transitions, choice: DynamicsChoice) -> str:
+    """A short text that differs between tasks that train differently."""
+    checksum = choice.checksum()
     for column in (
         data.observation,
         data.action,
@@ -206,56 +227,14 @@ def _fingerprint(
         data.next_observation,
         data.terminated,
     ):
-        total = zlib.crc32(np.ascontiguousarray(column).data, total)
-    if ensemble is not None and Path(ensemble).is_file():
-        total = zlib.crc32(Path(ensemble).read_bytes(), total)
-    return f"{total:08x}"
+        checksum = zlib.crc32(np.ascontiguousarray(column).data, checksum)
+    if choice.ensemble is not None and Path(choice.ensemble).is_file():
+        checksum = zlib.crc32(Path(choice.ensemble).read_bytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def _references(data: Transitions) -> tuple[float, float] | None:
     try:
         return data.references()
-    except DatasetError:  # plain returns are reported
+    except DatasetError:  # no scores then, only returns
         return None
-
-
-def _dynamics(
-    name: str,
-    data: Transitions,
-    ensemble: str | Path | None,
-    true_share: float,
-    termination: str | Termination | None,
-    threads: int | None,
-) -> DynamicsModel:
-    if true_share < 1 and ensemble is None:
-        raise ConfigError(
-            "rollouts need a learned model: set ensemble to a checkpoint of 'worldplan fit --config configs/ensemble/...', or true_share to 1"
-        )
-    true = _simulator(name, data, threads) if true_share > 0 else None
-    if true is not None and true_share == 1:
-        return true
-    ends = _termination(name, data, termination)
-    sizes = {"observation_size": data.observation.shape[1], "action_size": data.action.shape[1]}
-    learned = LearnedDynamics(load_ensemble(str(ensemble), **sizes), ends)
-    return learned if true is None else MixedDynamics(learned, true, true_share, ends)
-
-
-def _simulator(name: str, data: Transitions, threads: int | None) -> MujocoDynamics:
-    data.require_physics(name)
-    if data.state is None:
-        raise ConfigError(
-            "the dataset holds no simulator states (qpos, qvel): collect one with 'worldplan data collect', or set true_share to 0"
-        )
-    return MujocoDynamics(name, threads=threads)
-
-
-def _termination(
-    name: str, data: Transitions, termination: str | Termination | None
-) -> Termination:
-    if callable(termination):
-        return termination
-    return (
-        fit_termination(data, generator=torch.Generator().manual_seed(0))
-        if termination == "learned"
-        else termination_for(termination or name.rpartition(":")[2])
-    )

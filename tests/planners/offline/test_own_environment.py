@@ -1,7 +1,8 @@
-"""A gymnasium environment that this project does not know: from its data to an evaluated policy."""
+"""Environments and dynamics models of a user's own: from data to an evaluated policy."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -175,3 +176,88 @@ def test_evaluation_counts_one_episode_of_each_copy():
     assert together["length"].nunique() > 1
     assert together["length"].tolist() == [row["length"] for row in alone]
     np.testing.assert_allclose(together["return"], [row["return"] for row in alone])
+
+
+_OWN_MODEL = '''
+import torch
+from worldplan.envs.dynamics import Prediction
+
+
+class CartEquations:
+    """The cart of the tests, with friction as an option."""
+
+    def __init__(self, *, environment, observation_size, action_size, friction=0.05):
+        self.observation_size, self.action_size = observation_size, action_size
+        self.state_size, self.friction = 0, friction
+
+    def step(self, observation, action, *, state=None, generator=None, members=False):
+        force = action[:, 0].clamp(-2, 2)
+        speed = (1 - self.friction) * observation[:, 1] + 0.2 * force
+        position = observation[:, 0] + 0.2 * speed
+        reward = 1 - position.square() - 0.02 * force.square()
+        return Prediction(torch.stack([position, speed], 1), reward, position.abs() > 1.5)
+
+    def to(self, device):
+        pass
+
+
+class NeedsState(CartEquations):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.state_size = 4
+'''
+
+
+@pytest.fixture
+def own_model(tmp_path, monkeypatch):
+    """A user's package with a dynamics model; its name differs between tests."""
+    package = tmp_path / "users" / f"cart_{tmp_path.name}"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "equations.py").write_text(_OWN_MODEL)
+    monkeypatch.syspath_prepend(str(tmp_path / "users"))
+    return f"{package.name}.equations"
+
+
+def test_rollouts_in_a_dynamics_model_of_ones_own(files, tmp_path, own_model):
+    """Trained in exact equations, the first model transitions are those of the environment."""
+    data, _ = files
+    task = dataset_task(data, dynamics=f"{own_model}:CartEquations")
+    assert type(task.dynamics).__name__ == "CartEquations"
+    settings = replace(SETTINGS, starts=50, updates=5)
+    module = ReachAwareModule(task, settings, check_episodes=1)
+    checkpoint = fit_resumably(module, tmp_path / "run", epochs=2, check_every=2)
+    assert ReachAwarePolicy.load(checkpoint).about["environment"] == NAME
+    batch = module.check_rows()
+    speed = 0.95 * batch.observation[..., 1] + 0.2 * batch.action[..., 0]
+    torch.testing.assert_close(batch.next_observation[..., 1], speed)
+
+
+def test_options_of_ones_own_dynamics_make_another_training(files, own_model):
+    data, _ = files
+    name = f"{own_model}:CartEquations"
+    tasks = [
+        dataset_task(data, dynamics=name, dynamics_options=options)
+        for options in ({}, {"friction": 0.5})
+    ]
+    assert tasks[1].dynamics.friction == 0.5  # type: ignore[attr-defined]
+    assert tasks[0].about != tasks[1].about
+    same = dataset_task(data, dynamics=tasks[0].dynamics)
+    assert same.dynamics is tasks[0].dynamics
+
+
+def test_ones_own_dynamics_that_do_not_fit_are_named(files, own_model):
+    data, ensemble = files
+    name = f"{own_model}:CartEquations"
+    with pytest.raises(ConfigError, match="leave out ensemble"):
+        dataset_task(data, dynamics=name, ensemble=ensemble)
+    with pytest.raises(ConfigError, match="leave out ensemble"):
+        dataset_task(data, dynamics=name, termination="learned")
+    with pytest.raises(ConfigError, match="set dynamics too"):
+        dataset_task(data, ensemble=ensemble, dynamics_options={"friction": 0.5})
+    with pytest.raises(ConfigError, match="frictoin"):
+        dataset_task(data, dynamics=name, dynamics_options={"frictoin": 0.5})
+    with pytest.raises(ConfigError, match="needs simulator states of size 4"):
+        dataset_task(data, dynamics=f"{own_model}:NeedsState")
+    with pytest.raises(ConfigError, match="choose true"):
+        dataset_task(data, dynamics="nothing")

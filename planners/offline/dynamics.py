@@ -1,0 +1,153 @@
+"""The dynamics model that rollouts of a dataset's task happen in: a learned ensemble, the true
+simulator, a mixture of both, or a model of the user's own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldplan.envs.dynamics.mixed import MixedDynamics
+from worldplan.envs.dynamics.model import DynamicsModel
+from worldplan.envs.dynamics.mujoco import MujocoDynamics
+from worldplan.envs.dynamics.registry import make_dynamics
+from worldplan.envs.dynamics.termination import Termination, termination_for
+from worldplan.milp.errors import ConfigError
+from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
+from worldplan.world_models.ensemble.termination import fit_termination
+
+
+@dataclass(frozen=True)
+class DynamicsChoice:
+    """Which dynamics model rollouts happen in; the arguments are those of
+    `worldplan.planners.offline.task.dataset_task`.
+
+    Raises:
+        ConfigError: the arguments contradict each other, or a needed one is missing.
+    """
+
+    ensemble: str | Path | None = None
+    true_share: float = 0.0
+    termination: str | Termination | None = None
+    threads: int | None = None
+    dynamics: str | DynamicsModel | None = None
+    dynamics_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.true_share <= 1:
+            raise ConfigError(
+                f"true_share {self.true_share}: must be between 0 (learned dynamics) and 1 (true "
+                "dynamics)"
+            )
+        if self.dynamics is None:
+            if self.dynamics_options:
+                raise ConfigError("dynamics_options: belong to a model, so set dynamics too")
+            if self.true_share < 1 and self.ensemble is None:
+                raise ConfigError(
+                    "rollouts need a learned model: set ensemble to a checkpoint of 'worldplan fit "
+                    "--config configs/ensemble/...', or true_share to 1, or dynamics to a model of "
+                    "your own"
+                )
+        elif self.ensemble is not None or self.true_share > 0 or self.termination is not None:
+            raise ConfigError(
+                "dynamics: a model of your own replaces the ensemble and the true dynamics, and "
+                "ends rollouts itself: leave out ensemble, true_share and termination"
+            )
+
+    def make(self, environment: str, data: Transitions) -> DynamicsModel:
+        """The model, for the gymnasium id `environment` and a dataset of that task.
+
+        Raises:
+            CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+            ConfigError: the model cannot be made, or does not fit task and data.
+            DatasetError: the data come from other physics than the simulator's, or have too few
+                terminations to learn the rule.
+        """
+        if self.dynamics is not None:
+            return self._own(environment, data)
+        simulator = self._simulator(environment, data) if self.true_share > 0 else None
+        if simulator is not None and self.true_share == 1:
+            return simulator
+        terminate = self._termination(environment, data)
+        learned = LearnedDynamics(
+            load_ensemble(
+                str(self.ensemble),
+                observation_size=data.observation.shape[1],
+                action_size=data.action.shape[1],
+            ),
+            terminate,
+        )
+        if simulator is None:
+            return learned
+        return MixedDynamics(learned, simulator, self.true_share, terminate)
+
+    def _own(self, environment: str, data: Transitions) -> DynamicsModel:
+        """The user's own model.
+
+        Raises:
+            ConfigError: the model cannot be made, or the data lack the states it needs.
+        """
+        if isinstance(self.dynamics, str):
+            model = make_dynamics(
+                self.dynamics,
+                environment=environment,
+                observation_size=data.observation.shape[1],
+                action_size=data.action.shape[1],
+                **self.dynamics_options,
+            )
+        else:
+            assert self.dynamics is not None
+            model = self.dynamics
+        if isinstance(model, MujocoDynamics):
+            data.require_physics(environment)
+        width = 0 if data.state is None else data.state.shape[1]
+        if model.state_size not in (0, width):
+            raise ConfigError(
+                f"dynamics {self._name()}: needs simulator states of size {model.state_size}, the "
+                f"dataset has {width or 'none'}: use a model with state_size 0, or other data"
+            )
+        return model
+
+    def _simulator(self, environment: str, data: Transitions) -> MujocoDynamics:
+        """The true dynamics.
+
+        Raises:
+            ConfigError: the data lack simulator states.
+        """
+        data.require_physics(environment)
+        if data.state is None:
+            raise ConfigError(
+                "the dataset holds no simulator states (qpos, qvel): collect one with 'worldplan "
+                "data collect', or set true_share to 0"
+            )
+        return MujocoDynamics(environment, threads=self.threads)
+
+    def _termination(self, environment: str, data: Transitions) -> Termination:
+        if callable(self.termination):
+            return self.termination
+        if self.termination == "learned":
+            return fit_termination(data, generator=torch.Generator().manual_seed(0))
+        return termination_for(self.termination or environment.rpartition(":")[2])
+
+    def _name(self) -> str:
+        """Of the user's own model."""
+        name = self.dynamics
+        return name if isinstance(name, str) else type(name).__qualname__
+
+    def checksum(self) -> int:
+        """A number that differs between choices that give other trainings; the ensemble's file is
+        not part of it.
+        """
+        rule = self.termination
+        if rule is not None and not isinstance(rule, str):
+            rule = getattr(rule, "__qualname__", type(rule).__name__)
+        parts: tuple[Any, ...] = (self.true_share, rule)
+        if self.dynamics is not None:
+            parts = (self._name(), sorted(self.dynamics_options.items()))
+        return zlib.crc32(repr(parts).encode())
