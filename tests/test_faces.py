@@ -18,7 +18,6 @@ from tests.places import ROOT
 HEAVY = ("mujoco", "OpenGL", "lightning", "minari", "stable_baselines3")
 WITHOUT_FACE = [
     "worldplan.commands",
-    "worldplan.commands.actions",
     "worldplan.commands.bandits",
     "worldplan.commands.data",
     "worldplan.commands.evaluation",
@@ -35,24 +34,16 @@ WITHOUT_FACE = [
     "worldplan.planners.bandits",
     "worldplan.planners.bandits.sequoia",
     "worldplan.planners.modem",
-    "worldplan.planners.numeric",
-    "worldplan.planners.numeric.milp",
-    "worldplan.planners.numeric.search",
-    "worldplan.planners.numeric.task",
     "worldplan.planners.offline",
     "worldplan.planners.ramp",
     "worldplan.planners.ramp.knowledge",
     "worldplan.planners.shooting",
     "worldplan.world_models",
-    "worldplan.world_models.action_model",
     "worldplan.world_models.arms",
     "worldplan.world_models.collection",
     "worldplan.world_models.data",
     "worldplan.world_models.ensemble",
-    "worldplan.world_models.exact",
     "worldplan.world_models.latent",
-    "worldplan.world_models.numeric",
-    "worldplan.world_models.pddl",
     "worldplan.world_models.training",
 ]
 """Packages whose face is not written yet: they are skipped as long as it is missing."""

@@ -53,7 +53,7 @@ from benchmarks.crafting.report import draw, report
 from worldplan.envs.crafting.generator import generate
 from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.rules import SIZES, TASKS, CraftingMap, Task
-from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
@@ -224,9 +224,9 @@ def plan_and_play(
 def plan_on(model: NumericModel, whole: NumericProblem, time_limit: float) -> PlanResult:
     """Search among a few cells of each kind first; only if that gives no plan, among all."""
     part = with_representatives(model.vocabulary, whole, SIMILAR)
-    result = search(model, part, time_limit=time_limit)
+    result = search_plan(model, part, time_limit=time_limit)
     if result.plan is None and part is not whole and result.seconds < time_limit:
-        result = search(model, whole, time_limit=time_limit - result.seconds)
+        result = search_plan(model, whole, time_limit=time_limit - result.seconds)
     return result
 
 

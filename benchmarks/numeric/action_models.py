@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from worldplan.planners.base import bootstrap
-from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.world_models.action_model.learner import ActionModelLearner, learn
 from worldplan.world_models.numeric.domain import Ground, NumericModel, State, Vocabulary
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
@@ -120,7 +120,7 @@ def ours(
     seconds = time.process_time() - start
     plans: list[tuple[Sequence[Ground] | None, float]] = []
     for path in held_out:
-        result = search(
+        result = search_plan(
             model, read_problem(path.with_suffix(".pddl"), vocabulary), time_limit=options.limit
         )
         plans.append((result.plan, result.seconds))

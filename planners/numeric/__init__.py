@@ -1,0 +1,10 @@
+"""Numeric planning: an action model and a problem in, an exactly checked plan out.
+
+`solve` plans with any planner of `PLANNERS`, which takes your own by name or address.
+`NumericPlanner` acts by plans in an environment, such as one with the members of `SymbolicEnv`.
+Models are learned in `worldplan.world_models.action_model` and read by `worldplan.world_models.pddl`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -40,7 +40,7 @@ WORDS |= {"define", "domain", "problem", "minimize", "maximize"}
 EXPANDED = re.compile(r"Expanded Nodes: ?(\d+)")
 
 
-def enhsp(
+def enhsp_plan(
     model: NumericModel,
     problem: NumericProblem,
     *,

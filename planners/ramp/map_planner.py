@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.knowledge.experience import Experience
@@ -176,7 +176,7 @@ class MapPlanner:
         if missing := _out_of_reach(model, self.goal, problem.initial):
             return PlanResult(None, "unsolvable", "none", 0.0, detail={"reason": missing})
         settings = self.settings
-        result = search(
+        result = search_plan(
             model,
             problem,
             method=settings.method,

@@ -123,7 +123,7 @@ def resolve(names: Iterable[str], fluents: Mapping[str, int], action: str) -> tu
 
 
 @dataclass(frozen=True)
-class Block:
+class FluentBlock:
     """Some of the fluents, by position, and their directions: the precondition looks at them
     together.
     """
@@ -138,7 +138,9 @@ class Block:
         )
 
 
-def blocks(declaration: Declaration, names: Mapping[str, int], action: str) -> list[Block]:
+def fluent_blocks(
+    declaration: Declaration, names: Mapping[str, int], action: str
+) -> list[FluentBlock]:
     """The precondition's class as blocks: a state is accepted if every block's values lie in that
     block's set.
     """
@@ -161,7 +163,7 @@ def blocks(declaration: Declaration, names: Mapping[str, int], action: str) -> l
         sets = [*grouped, tuple(i for i in chosen if not any(i in group for group in grouped))]
     monotone = declaration.preconditions == "monotone"
     return [
-        Block(one, tuple(signs.get(i, 0 if signs else 1) if monotone else 0 for i in one))
+        FluentBlock(one, tuple(signs.get(i, 0 if signs else 1) if monotone else 0 for i in one))
         for one in sets
         if one
     ]

@@ -18,10 +18,10 @@ from itertools import combinations, product
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, fluent_text
 from worldplan.world_models.action_model.numeric_effects import (
-    NumericData,
-    NumericRules,
+    LearnedNumerics,
+    NumericTransitions,
     Refuted,
-    learn_numbers,
+    learn_numerics,
 )
 from worldplan.world_models.exact.numbers import Point
 from worldplan.world_models.numeric.domain import (
@@ -32,7 +32,7 @@ from worldplan.world_models.numeric.domain import (
     State,
     Vocabulary,
     ground,
-    named,
+    object_for,
 )
 from worldplan.world_models.numeric.trajectories import Trajectory
 
@@ -207,7 +207,7 @@ class _ActionLearner:
         self.observations = self.skipped = 0
         self.excluded, self.refuted = "", ""
         self._changed, self._action = True, None
-        NumericRules.check(declaration, self.names, name)
+        LearnedNumerics.check(declaration, self.names, name)
 
     _action: NumericAction | None
 
@@ -218,7 +218,7 @@ class _ActionLearner:
 
     def repeats(self, binding: Ground) -> bool:
         """Whether two things that are taken for different ones are the same object."""
-        return any(named(a, binding) == named(b, binding) for a, b in self.distinct)
+        return any(object_for(a, binding) == object_for(b, binding) for a, b in self.distinct)
 
     def succeed(self, binding: Ground, before: State, after: State) -> None:
         """A transition that succeeded."""
@@ -293,9 +293,9 @@ class _ActionLearner:
         adds = self.adds.learned("made true", self.parameters)
         deletes = self.deletes.learned("made false", self.parameters)
         distinct = self.distinct | self._apart(adds, deletes)
-        data = NumericData(self.name, self.parameters, tuple(self.fluents), self.rows)
+        data = NumericTransitions(self.name, self.parameters, tuple(self.fluents), self.rows)
 
-        def build(rules: NumericRules) -> NumericAction:
+        def build(rules: LearnedNumerics) -> NumericAction:
             return NumericAction(
                 self.name,
                 self.parameters,
@@ -309,7 +309,7 @@ class _ActionLearner:
                 rules.effects,
             )
 
-        def refuting(rules: NumericRules) -> str:
+        def refuting(rules: LearnedNumerics) -> str:
             action = build(rules)
             failure = next((one for one in self.failures if self._accepts(action, one)), None)
             if failure is None:
@@ -321,7 +321,7 @@ class _ActionLearner:
             )
 
         try:
-            rules = learn_numbers(data, self.declaration, refuting)
+            rules = learn_numerics(data, self.declaration, refuting)
         except Refuted as error:
             raise Excluded(str(error)) from error
         self.refuted = rules.refuted

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worldplan.world_models.action_model.hypothesis_classes import (
-    Block,
     Declaration,
+    FluentBlock,
     SeenPoints,
-    blocks,
+    fluent_blocks,
     fluent_text,
     resolve,
     supports,
@@ -26,7 +26,7 @@ class Refuted(Exception):
 
 
 @dataclass(frozen=True)
-class NumericData:
+class NumericTransitions:
     """Numbers before an action (None: not defined) and after it, in the order of `fluents`."""
 
     action: str
@@ -40,7 +40,7 @@ class NumericData:
 
 
 @dataclass(frozen=True)
-class NumericRules:
+class LearnedNumerics:
     """What was learned; `refuted` says why a declared class was given up, if it was."""
 
     comparisons: tuple[Comparison, ...]
@@ -51,7 +51,7 @@ class NumericRules:
     @staticmethod
     def check(declaration: Declaration, names: Mapping[str, int], action: str) -> None:
         """Raise ConfigError for a declaration that names fluents the action has not."""
-        blocks(declaration, names, action)
+        fluent_blocks(declaration, names, action)
         for changed, dependencies in (declaration.effect_fluents or {}).items():
             resolve([changed, *dependencies], names, action)
 
@@ -66,9 +66,9 @@ class _Change:
     readings: list[tuple[tuple[int, ...], list[Rational], Rational, AffineMap]]
 
 
-def learn_numbers(
-    data: NumericData, declaration: Declaration, refuting: Callable[[NumericRules], str]
-) -> NumericRules:
+def learn_numerics(
+    data: NumericTransitions, declaration: Declaration, refuting: Callable[[LearnedNumerics], str]
+) -> LearnedNumerics:
     """The rules of the declared class, or of a weaker one where the data contradict it.
 
     Args:
@@ -99,7 +99,9 @@ def learn_numbers(
         tuple(row[i] for i in used): tuple(label[i] for i in used)
         for row, label in data.rows.items()
     }
-    kept = NumericData(data.action, data.parameters, tuple(data.fluents[i] for i in used), rows)
+    kept = NumericTransitions(
+        data.action, data.parameters, tuple(data.fluents[i] for i in used), rows
+    )
     changes, given_up = _learn_changes(kept, declaration)
     reasons = [given_up] if given_up else []
     if given_up:
@@ -148,7 +150,7 @@ def _kept(names: tuple[str, ...] | None, gone: set[str]) -> tuple[str, ...] | No
     return None if names is None else tuple(name for name in names if name not in gone)
 
 
-def _learn_changes(data: NumericData, declaration: Declaration) -> tuple[list[_Change], str]:
+def _learn_changes(data: NumericTransitions, declaration: Declaration) -> tuple[list[_Change], str]:
     """Every fluent's change by the declared class, or by the affine one and the reason why. Raises
     Refuted.
     """
@@ -166,7 +168,7 @@ def _learn_changes(data: NumericData, declaration: Declaration) -> tuple[list[_C
     return changes, f"the effect on {named} is not as declared"
 
 
-def _fit(data: NumericData, declaration: Declaration) -> tuple[list[_Change], int | None]:
+def _fit(data: NumericTransitions, declaration: Declaration) -> tuple[list[_Change], int | None]:
     """Changes by every allowed support that explains them; the first fluent that none explains, if
     any.
     """
@@ -197,26 +199,28 @@ def _fit(data: NumericData, declaration: Declaration) -> tuple[list[_Change], in
     return [_Change(i, found) for i, found in readings.items()], None
 
 
-def _rules(data: NumericData, declaration: Declaration, changes: Sequence[_Change]) -> NumericRules:
+def _rules(
+    data: NumericTransitions, declaration: Declaration, changes: Sequence[_Change]
+) -> LearnedNumerics:
     names = {data.text(i): i for i in range(len(data.fluents))}
     if declaration.preconditions == "finite":
-        everything = Block(tuple(range(len(data.fluents))), (0,) * len(data.fluents))
+        everything = FluentBlock(tuple(range(len(data.fluents))), (0,) * len(data.fluents))
         regions = [Region(data.fluents, SeenPoints(frozenset(data.rows)))] if data.fluents else []
-        return NumericRules(
+        return LearnedNumerics(
             _determined(data, changes, [everything]), tuple(regions), _effects(data, changes)
         )
-    allowed = blocks(declaration, names, data.action)
+    allowed = fluent_blocks(declaration, names, data.action)
     regions = [
         Region(tuple(data.fluents[i] for i in block.fluents), block.shape(data.rows))
         for block in allowed
     ]
-    return NumericRules(
+    return LearnedNumerics(
         _determined(data, changes, allowed), tuple(regions), _effects(data, changes)
     )
 
 
 def _determined(
-    data: NumericData, changes: Sequence[_Change], allowed: Sequence[Block]
+    data: NumericTransitions, changes: Sequence[_Change], allowed: Sequence[FluentBlock]
 ) -> tuple[Comparison, ...]:
     """Equations that keep to states where what was seen settles every change, as far as no region
     implies them.
@@ -243,7 +247,7 @@ def _determined(
     return tuple(found)
 
 
-def _implied(fluents: set[int], allowed: Sequence[Block]) -> bool:
+def _implied(fluents: set[int], allowed: Sequence[FluentBlock]) -> bool:
     """Whether one region keeps these fluents in the affine hull of what was seen."""
     return (
         any(
@@ -257,7 +261,7 @@ def _implied(fluents: set[int], allowed: Sequence[Block]) -> bool:
 
 
 def _equation(
-    data: NumericData, coefficients: Mapping[int, Rational], constant: Rational
+    data: NumericTransitions, coefficients: Mapping[int, Rational], constant: Rational
 ) -> Comparison:
     terms = tuple(
         (data.fluents[i], coefficient)
@@ -267,7 +271,9 @@ def _equation(
     return Comparison(Linear(terms, constant), "=")
 
 
-def _effects(data: NumericData, changes: Sequence[_Change]) -> tuple[tuple[Lifted, Linear], ...]:
+def _effects(
+    data: NumericTransitions, changes: Sequence[_Change]
+) -> tuple[tuple[Lifted, Linear], ...]:
     """Each changed fluent's next value."""
     effects = []
     for change in changes:

@@ -1,0 +1,9 @@
+"""Exact geometry in rational numbers: points in; affine maps, convex hulls and half-spaces out.
+
+`exact` reads a number without rounding, `AffineMap` fits affine maps, `Polyhedron` decides
+membership in a convex hull of points, `hull_points` drops the points that span nothing.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,7 @@ from worldplan.world_models.exact.numbers import Point, Rational, exact
 Equation = tuple[tuple[int, ...], int]  # whole numbers a, b: a . x = b (or <= b, where so said)
 
 
-def whole(numbers: Sequence[Rational]) -> tuple[int, ...]:
+def coprime_integers(numbers: Sequence[Rational]) -> tuple[int, ...]:
     """The numbers times the positive factor that makes them whole and coprime (0 stays 0)."""
     factor = lcm(*(number.denominator for number in numbers))
     integers = [int(number * factor) for number in numbers]
@@ -76,7 +76,7 @@ class AffineMap:
         normal[column] = 1
         for pivot, row in self._rows.items():
             normal[pivot] = -row[column]
-        constant, *coefficients = whole(normal)
+        constant, *coefficients = coprime_integers(normal)
         return tuple(coefficients), -constant
 
     def contains(self, point: Point) -> bool:

@@ -16,10 +16,10 @@ from math import lcm
 import numpy as np
 from scipy.optimize import nnls
 
-from worldplan.world_models.exact.affine import AffineMap, Equation, whole
+from worldplan.world_models.exact.affine import AffineMap, Equation, coprime_integers
 from worldplan.world_models.exact.facets import HalfSpaces, half_spaces
 from worldplan.world_models.exact.numbers import Point, Rational
-from worldplan.world_models.exact.simplex import nonnegative_combination, solve
+from worldplan.world_models.exact.simplex import nonnegative_combination, solve_linear_system
 
 SMALL = 48  # with at most so many facets they decide faster than weights do
 REMEMBERED = 200_000  # answers kept
@@ -105,13 +105,13 @@ class Polyhedron:
         else:
             support = np.flatnonzero(weight)
             if len(support):
-                exact_weight = solve([self._columns[i] for i in support], (1, *point))
+                exact_weight = solve_linear_system([self._columns[i] for i in support], (1, *point))
                 if exact_weight is not None and min(exact_weight) >= 0:
                     return True
         found = nonnegative_combination(self._columns, (1, *point))
         if isinstance(found, dict):
             return True
-        _, *plane = whole([-a for a in found])
+        _, *plane = coprime_integers([-a for a in found])
         self._cut(plane, point)
         return False
 
@@ -121,7 +121,7 @@ class Polyhedron:
         """
         normal = [
             min(a, 0) if sign > 0 else max(a, 0) if sign < 0 else a
-            for a, sign in zip(whole(normal), self.directions, strict=True)
+            for a, sign in zip(coprime_integers(normal), self.directions, strict=True)
         ]
         greatest = max(_dot(normal, one) for one in self.points)
         if _dot(normal, point) <= greatest:

@@ -9,10 +9,12 @@ from fractions import Fraction
 
 from worldplan.world_models.exact.numbers import Rational
 
-Column = Sequence[Rational]
+RationalVector = Sequence[Rational]
 
 
-def solve(columns: Sequence[Column], target: Column) -> list[Fraction] | None:
+def solve_linear_system(
+    columns: Sequence[RationalVector], target: RationalVector
+) -> list[Fraction] | None:
     """Weights with sum of weight * column = target, of independent columns; None if there are none
     or they are dependent.
     """
@@ -32,7 +34,7 @@ def solve(columns: Sequence[Column], target: Column) -> list[Fraction] | None:
 
 
 def nonnegative_combination(
-    columns: Sequence[Column], target: Column
+    columns: Sequence[RationalVector], target: RationalVector
 ) -> dict[int, Fraction] | list[Fraction]:
     """Weights >= 0 with sum of weight * column = target, by column, or, if there are none, a vector
     h that shows it: h . column >= 0 for every column and h . target < 0 (Farkas).

@@ -1,0 +1,9 @@
+"""The language of numeric planning: vocabularies, states, actions, problems and trajectories, exactly.
+
+Start with `read_trajectories` (logs and trajectory files in, `Trajectory` out; `write_trajectory`
+writes one), and `run_plan` or `is_valid` (a model, a problem and a plan in, its states out).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -163,7 +163,7 @@ class NumericAction:
     def applicable(self, binding: Ground, state: State) -> bool:
         """Whether the action may be taken with these objects (types are not looked at)."""
         return (
-            all(named(a, binding) != named(b, binding) for a, b in self.distinct)
+            all(object_for(a, binding) != object_for(b, binding) for a, b in self.distinct)
             and all(ground(atom, binding) in state.atoms for atom in self.positive)
             and not any(ground(atom, binding) in state.atoms for atom in self.negative)
             and all(comparison.holds(binding, state.values) for comparison in self.comparisons)
@@ -225,7 +225,7 @@ class NumericProblem:
     goal: Goal
 
 
-def named(term: int | str, binding: Ground) -> str:
+def object_for(term: int | str, binding: Ground) -> str:
     """The object a parameter position or constant stands for."""
     return binding[term] if isinstance(term, int) else term
 

@@ -19,7 +19,7 @@ from worldplan.world_models.numeric.domain import (
     Region,
     State,
     ground,
-    named,
+    object_for,
     run_plan,
 )
 
@@ -41,7 +41,7 @@ def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Grou
 
 def unmet_conditions(action: NumericAction, binding: Ground, state: State) -> list[str]:
     """Every condition of an action that does not hold, in words; empty if it can be taken."""
-    same = [(named(a, binding), named(b, binding)) for a, b in action.distinct]
+    same = [(object_for(a, binding), object_for(b, binding)) for a, b in action.distinct]
     found = [f"two of its objects are both '{a}'" for a, b in same if a == b]
     found += [
         f"({_text(atom)}) is false"

@@ -12,7 +12,7 @@ from worldplan.milp.errors import DatasetError
 TOKEN = re.compile(r";[^\n]*|[()]|[^\s();]+")
 
 
-class Expression(list):
+class SExpression(list):
     """A list of names (lower case) and expressions; `offset` is where it starts in its text."""
 
     offset = 0
@@ -30,18 +30,18 @@ def read_text(path: str | Path) -> str:
         raise DatasetError(f"{path}: no such file") from error
 
 
-def parse(text: str, source: str) -> Expression:
+def parse(text: str, source: str) -> SExpression:
     """The one expression a text holds.
 
     Raises:
         DatasetError: names the source and the line of a missing or extra parenthesis, or of text
             outside.
     """
-    stack: list[Expression] = [Expression()]
+    stack: list[SExpression] = [SExpression()]
     for match in TOKEN.finditer(text):
         token = match.group()
         if token == "(":  # noqa: S105 - a parenthesis
-            inner = Expression()
+            inner = SExpression()
             inner.offset = match.start()
             stack[-1].append(inner)
             stack.append(inner)

@@ -11,7 +11,7 @@ from pathlib import Path
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
-from worldplan.world_models.numeric.s_expressions import Expression, line_of, parse, read_text
+from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse, read_text
 from worldplan.world_models.storage import replace_file
 
 
@@ -106,7 +106,7 @@ class _Reader:
         calls: list[Ground] = []
         succeeded: list[bool | None] = []
         for part in parse(self.text, str(self.path)):
-            head = part[0] if isinstance(part, Expression) and part else None
+            head = part[0] if isinstance(part, SExpression) and part else None
             if head in (":init", ":state") and len(states) == len(calls):
                 states.append(self._state(part))
             elif head == "operator:" and len(part) == 2 and len(calls) + 1 == len(states):
@@ -130,11 +130,11 @@ class _Reader:
             self.check.objects, tuple(states), tuple(calls), tuple(succeeded), str(self.path)
         )
 
-    def _state(self, part: Expression) -> State:
+    def _state(self, part: SExpression) -> State:
         atoms: set[Ground] = set()
         values: dict[Ground, Rational] = {}
         for fact in part[1:]:
-            if isinstance(fact, Expression) and fact and fact[0] == "=":
+            if isinstance(fact, SExpression) and fact and fact[0] == "=":
                 if len(fact) != 3:
                     raise self._error(fact, "expected (= (function object ...) number)")
                 fluent, value = self._fact("function", fact[1], fact), self._number(fact)
@@ -144,14 +144,14 @@ class _Reader:
                 atoms.add(self._fact("predicate", fact, part))
         return State(frozenset(atoms), values)
 
-    def _fact(self, kind: str, fact: object, within: Expression | None = None) -> Ground:
+    def _fact(self, kind: str, fact: object, within: SExpression | None = None) -> Ground:
         if (
-            not isinstance(fact, Expression)
+            not isinstance(fact, SExpression)
             or not fact
             or not all(isinstance(name, str) for name in fact)
         ):
             raise self._error(
-                fact if isinstance(fact, Expression) else within,
+                fact if isinstance(fact, SExpression) else within,
                 f"'{fact}' is not a {kind} with objects in parentheses",
             )
         ground = tuple(fact)
@@ -159,14 +159,14 @@ class _Reader:
             raise self._error(fact, wrong)
         return ground
 
-    def _number(self, fact: Expression) -> Rational:
+    def _number(self, fact: SExpression) -> Rational:
         try:
             return exact(fact[2])
         except (ValueError, TypeError, ZeroDivisionError) as error:
             raise self._error(fact, f"'{fact[2]}' is not a number") from error
 
     def _error(self, part: object, what: str) -> DatasetError:
-        line = f", line {line_of(self.text, part.offset)}" if isinstance(part, Expression) else ""
+        line = f", line {line_of(self.text, part.offset)}" if isinstance(part, SExpression) else ""
         return DatasetError(f"{self.path}{line}: {what}")
 
 
@@ -176,7 +176,7 @@ def read_objects(path: str | Path) -> dict[str, str]:
     problem = parse(read_text(path), str(path))
     objects: dict[str, str] = {}
     for part in problem:
-        if isinstance(part, Expression) and part and part[0] == ":objects":
+        if isinstance(part, SExpression) and part and part[0] == ":objects":
             waiting: list[str] = []
             names = iter(part[1:])
             for name in names:

@@ -1,4 +1,4 @@
-"""Expressions of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and
+"""ExpressionReader of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and
 affine sums.
 """
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.exact.affine import whole
+from worldplan.world_models.exact.affine import coprime_integers
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
 
@@ -37,7 +37,7 @@ def canonical(comparison: Comparison) -> Comparison:
     for fluent, coefficient in comparison.expression.terms:
         total[fluent] = total.get(fluent, 0) + coefficient
     ordered = linear(total, comparison.expression.constant)
-    *coefficients, constant = whole([*(c for _, c in ordered.terms), ordered.constant])
+    *coefficients, constant = coprime_integers([*(c for _, c in ordered.terms), ordered.constant])
     sign = (
         -1
         if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0
@@ -66,7 +66,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Expressions:
+class ExpressionReader:
     """Reads expressions of one action (or of a goal, with no parameters).
 
     Args:

@@ -24,7 +24,7 @@ from worldplan.world_models.numeric.domain import (
     State,
     Vocabulary,
 )
-from worldplan.world_models.pddl.expressions import Conditions, Expressions, linear, pair
+from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader, linear, pair
 from worldplan.world_models.pddl.parsing import check_initial, parse, read_text
 from worldplan.world_models.pddl.writing import vocabulary_text
 
@@ -159,7 +159,7 @@ def _action(
     action: InstantaneousAction, vocabulary: Vocabulary, where: str, mentioned: dict[str, None]
 ) -> NumericAction:
     parameters = vocabulary.actions[str(action.name)]
-    read = Expressions(
+    read = ExpressionReader(
         where, {name: position for position, (name, _) in enumerate(parameters)}, mentioned
     )
     needs = Conditions()
@@ -242,7 +242,7 @@ def _problem(problem: Problem, where: str) -> NumericProblem:
             f"{where}: timed effects, timed goals and constraints are beyond the exact models here"
         )
     needs = Conditions()
-    read = Expressions(f"{where}: goal", {})
+    read = ExpressionReader(f"{where}: goal", {})
     for goal in _without_quantifiers(problem):
         read.conditions(goal, needs)
     positive, negative = _atoms(needs.positive), _atoms(needs.negative)
@@ -269,7 +269,7 @@ def _without_quantifiers(problem: Problem) -> list:
 
 
 def _initial(problem: Problem, where: str) -> State:
-    read = Expressions(f"{where}: initial state", {})
+    read = ExpressionReader(f"{where}: initial state", {})
     atoms: set[Ground] = set()
     values: dict[Ground, Rational] = {}
     given = dict(problem.explicit_initial_values)

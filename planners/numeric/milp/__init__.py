@@ -1,0 +1,9 @@
+"""Shortest numeric plans by mixed-integer programming: a model and a problem in, a `PlanResult` out.
+
+`milp_plan` solves one program per horizon; `formulate` builds the program of a horizon from one
+scaled copy of the state for each ground action (`StateVariables`) and outer bounds (`Layer`).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -27,11 +27,11 @@ from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.exact.vertices import hull_points
 from worldplan.world_models.numeric.domain import Ground, NumericModel, Region, ground
 
-Expression = dict[int, Rational]  # column of a step: coefficient
+LinearRow = dict[int, Rational]  # column of a step: coefficient
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnBounds:
     """Bounds of a variable of the programme."""
 
     least: float = 0.0
@@ -43,19 +43,17 @@ class Column:
 class Copy:
     """One ground action's copy of the state; column 0 is its y."""
 
-    columns: list[Column] = field(default_factory=lambda: [Column(integer=True)])
-    rows: list[tuple[Expression, float]] = field(
+    columns: list[ColumnBounds] = field(default_factory=lambda: [ColumnBounds(integer=True)])
+    rows: list[tuple[LinearRow, float]] = field(
         default_factory=list
     )  # 0 <= expression <= the number
-    boxed: list[tuple[int, Expression]] = field(
+    boxed: list[tuple[int, LinearRow]] = field(
         default_factory=list
     )  # a state variable's expression that the layer's box must bound
-    before: dict[int, Expression] = field(
+    before: dict[int, LinearRow] = field(
         default_factory=dict
     )  # state variable: its value, where it is read
-    after: dict[int, Expression] = field(
-        default_factory=dict
-    )  # its next value, where it is changed
+    after: dict[int, LinearRow] = field(default_factory=dict)  # its next value, where it is changed
 
     @property
     def entries(self) -> int:
@@ -72,7 +70,7 @@ class StateVariables:
     def __init__(self, model: NumericModel, task: GroundTask) -> None:
         self.model, self.task = model, task
         self.count = len(task.fluents) + len(task.atoms)
-        self.whole = task.whole
+        self.is_integral = task.is_integral
         self._copies: dict[int, Copy] = {}
 
     def copy(self, number: int) -> Copy:
@@ -92,12 +90,12 @@ class StateVariables:
             dtype=float,
         )
 
-    def goal(self) -> list[tuple[Expression, float, float]]:
+    def goal(self) -> list[tuple[LinearRow, float, float]]:
         """Rows over the state variables, as (expression, least, greatest)."""
         atoms = [(i, 1.0) for i in self._atoms(self.task.goal_positive)] + [
             (i, 0.0) for i in self._atoms(self.task.goal_negative)
         ]
-        rows: list[tuple[Expression, float, float]] = [({i: 1}, value, value) for i, value in atoms]
+        rows: list[tuple[LinearRow, float, float]] = [({i: 1}, value, value) for i, value in atoms]
         for condition in self.task.goal_conditions:
             (terms, constant), relation = self._closed(condition)
             rows.append(
@@ -122,7 +120,7 @@ class StateVariables:
         plans through, to be checked later.
         """
         (terms, constant), relation = condition
-        if relation == ">" and self.whole:
+        if relation == ">" and self.is_integral:
             constant -= Fraction(
                 1,
                 lcm(
@@ -143,7 +141,7 @@ class StateVariables:
         for place in sorted(
             {place for terms, _ in forms for place, _ in terms} - copy.before.keys()
         ):
-            copy.before[place] = {_column(copy, Column(-inf, inf)): 1}
+            copy.before[place] = {_column(copy, ColumnBounds(-inf, inf)): 1}
             copy.boxed.append((place, copy.before[place]))
         for condition in action.conditions:
             form, relation = self._closed(condition)
@@ -165,14 +163,14 @@ class StateVariables:
         if all(place is None for place in places):
             return  # it holds always: a task keeps no action that unchanging values rule out
         points, directions, finite = _generators(region, call[0])
-        weights = [_column(copy, Column(integer=finite)) for _ in points]
+        weights = [_column(copy, ColumnBounds(integer=finite)) for _ in points]
         copy.rows.append(({**dict.fromkeys(weights, 1), 0: -1}, 0.0))
         for i, (place, sign) in enumerate(zip(places, directions, strict=True)):
             expression = {
                 column: point[i] for column, point in zip(weights, points, strict=True) if point[i]
             }
             if sign:
-                expression[_column(copy, Column(0.0, inf))] = sign
+                expression[_column(copy, ColumnBounds(0.0, inf))] = sign
             if place is None:
                 copy.rows.append(
                     (
@@ -204,20 +202,20 @@ def _generators(region: Region, action: str) -> tuple[tuple[Point, ...], tuple[i
     )
 
 
-def _column(copy: Copy, column: Column) -> int:
+def _column(copy: Copy, column: ColumnBounds) -> int:
     copy.columns.append(column)
     return len(copy.columns) - 1
 
 
-def _sum(parts: Iterable[tuple[Rational, Mapping[int, Rational]]]) -> Expression:
-    total: Expression = {}
+def _sum(parts: Iterable[tuple[Rational, Mapping[int, Rational]]]) -> LinearRow:
+    total: LinearRow = {}
     for factor, part in parts:
         for column, coefficient in part.items():
             total[column] = total.get(column, 0) + factor * coefficient
     return {column: coefficient for column, coefficient in total.items() if coefficient}
 
 
-def _value(copy: Copy, form: Form) -> Expression:
+def _value(copy: Copy, form: Form) -> LinearRow:
     """A linear form of the copy: its constant is scaled by y as well."""
     terms, constant = form
     return _sum(

@@ -26,7 +26,12 @@ import numpy as np
 from scipy import sparse
 
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.planners.numeric.milp.action_copies import Column, Copy, Expression, StateVariables
+from worldplan.planners.numeric.milp.action_copies import (
+    ColumnBounds,
+    Copy,
+    LinearRow,
+    StateVariables,
+)
 from worldplan.planners.numeric.milp.layers import Layer
 
 
@@ -37,12 +42,12 @@ class _Bounded:
     """
 
     variable: int
-    expression: Expression
-    scale: Expression
+    expression: LinearRow
+    scale: LinearRow
     constant: float
 
 
-class Step:
+class PlanStep:
     """One step: columns 0..A-1 choose one of the layer's A actions, the others are the copies' own.
 
     Attributes:
@@ -53,15 +58,15 @@ class Step:
     def __init__(self, variables: StateVariables, layer: Layer) -> None:
         self.actions = layer.actions
         self._low, self._high = variables.box(layer)
-        self._columns: list[Column] = [Column(integer=True)] * len(self.actions)
-        self._rows: list[tuple[Expression, float]] = []
+        self._columns: list[ColumnBounds] = [ColumnBounds(integer=True)] * len(self.actions)
+        self._rows: list[tuple[LinearRow, float]] = []
         self._bounded: list[_Bounded] = []
-        before: list[Expression] = [{} for _ in range(variables.count)]
-        after: list[Expression] = [{} for _ in range(variables.count)]
-        mentions: list[Expression] = [
+        before: list[LinearRow] = [{} for _ in range(variables.count)]
+        after: list[LinearRow] = [{} for _ in range(variables.count)]
+        mentions: list[LinearRow] = [
             {} for _ in range(variables.count)
         ]  # the actions that read or change a variable
-        unread: list[Expression] = [{} for _ in range(variables.count)]  # those that only change it
+        unread: list[LinearRow] = [{} for _ in range(variables.count)]  # those that only change it
         for y, number in enumerate(self.actions):
             copy = variables.copy(number)
             moved = self._place(y, copy)
@@ -117,12 +122,12 @@ class Step:
                 (index, copies - sparse.diags_array(high) @ scales), upper=high * constant
             )
 
-    def _place(self, y: int, copy: Copy) -> Callable[[Expression], Expression]:
+    def _place(self, y: int, copy: Copy) -> Callable[[LinearRow], LinearRow]:
         """Take in a copy's columns and rows; answers what moves its expressions here."""
         place = [y, *range(len(self._columns), len(self._columns) + len(copy.columns) - 1)]
         self._columns += copy.columns[1:]
 
-        def moved(expression: Expression) -> Expression:
+        def moved(expression: LinearRow) -> LinearRow:
             return {place[column]: coefficient for column, coefficient in expression.items()}
 
         self._rows += [(moved(row), most) for row, most in copy.rows]
@@ -132,14 +137,14 @@ class Step:
         ]
         return moved
 
-    def _together(self, variable: int, scale: Expression, constant: float) -> int:
+    def _together(self, variable: int, scale: LinearRow, constant: float) -> int:
         """A column for the sum of several actions' copies of a variable."""
-        self._columns.append(Column(least=-np.inf, most=np.inf))
+        self._columns.append(ColumnBounds(least=-np.inf, most=np.inf))
         column = len(self._columns) - 1
         self._bounded.append(_Bounded(variable, {column: 1}, scale, constant))
         return column
 
-    def _matrix(self, rows: Sequence[Expression]) -> sparse.csr_array:
+    def _matrix(self, rows: Sequence[LinearRow]) -> sparse.csr_array:
         return matrix(rows, len(self._columns))
 
 
@@ -148,7 +153,7 @@ class Formulation:
     """A programme for plans of len(steps) steps, and where its columns stand."""
 
     program: Program
-    steps: Sequence[Step]
+    steps: Sequence[PlanStep]
     index: Sequence[Indices]
 
     def plan(self, point: Floats) -> list[int]:
@@ -160,7 +165,7 @@ class Formulation:
 
 
 def formulate(
-    variables: StateVariables, steps: Sequence[Step], forbidden: Sequence[Sequence[int]] = ()
+    variables: StateVariables, steps: Sequence[PlanStep], forbidden: Sequence[Sequence[int]] = ()
 ) -> Formulation:
     """The programme whose solutions are the plans with one action of each step in turn, but for the
     forbidden ones.
@@ -193,7 +198,7 @@ def formulate(
     return Formulation(program, steps, index)
 
 
-def matrix(rows: Sequence[Expression], columns: int) -> sparse.csr_array:
+def matrix(rows: Sequence[LinearRow], columns: int) -> sparse.csr_array:
     """Expressions as a sparse matrix (rows, columns)."""
     entries = [
         (i, column, float(coefficient))

@@ -20,9 +20,9 @@ import numpy as np
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.numeric.milp.action_copies import StateVariables
-from worldplan.planners.numeric.milp.formulation import Step, formulate
+from worldplan.planners.numeric.milp.formulation import PlanStep, formulate
 from worldplan.planners.numeric.milp.layers import first_layer, may_be_goal, next_layer
-from worldplan.planners.numeric.task.budget import Budget, LimitReached
+from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
@@ -70,7 +70,11 @@ def milp_plan(
             f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time and at least 0 steps"
         )
     run = _Run(
-        model, problem, Budget(time_limit, memory_limit_mb), solver or SolverSettings(), time_limit
+        model,
+        problem,
+        SearchLimits(time_limit, memory_limit_mb),
+        solver or SolverSettings(),
+        time_limit,
     )
     plan, status, reason = None, "optimal", ""
     try:
@@ -82,7 +86,7 @@ def milp_plan(
     detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
         {"reason": reason} if reason else {}
     )
-    return PlanResult(plan, status, "milp", run.budget.spent(), detail=detail)
+    return PlanResult(plan, status, "milp", run.limits.spent(), detail=detail)
 
 
 class _Stopped(Exception):
@@ -100,14 +104,14 @@ class _Run:
         self,
         model: NumericModel,
         problem: NumericProblem,
-        budget: Budget,
+        limits: SearchLimits,
         solver: SolverSettings,
         time_limit: float,
     ) -> None:
-        self.model, self.problem, self.budget, self.solver, self.time_limit = (
+        self.model, self.problem, self.limits, self.solver, self.time_limit = (
             model,
             problem,
-            budget,
+            limits,
             solver,
             time_limit,
         )
@@ -116,25 +120,25 @@ class _Run:
 
     def shortest(self, max_horizon: int) -> tuple[Ground, ...]:
         """A valid plan that no valid plan is shorter than. Raises _Stopped and LimitReached."""
-        task = GroundTask(self.model, self.problem, self.budget.check)
+        task = GroundTask(self.model, self.problem, self.limits.check)
         if task.unreachable:
             raise _Stopped("unsolvable", task.unreachable)
         if task.is_goal(task.initial):
             return ()
         self._check_defined(task)
         variables, layer, entries = StateVariables(self.model, task), first_layer(task), 0
-        steps: list[Step] = []
+        steps: list[PlanStep] = []
         for horizon in range(1, max_horizon + 1):
             self.proven = horizon - 1
             if not layer.actions:
                 raise _Stopped("unsolvable", f"after {horizon - 1} actions none can be taken")
             for number in layer.actions:
-                self.budget.check()
+                self.limits.check()
                 entries += variables.copy(number).entries
                 if entries > MOST_ENTRIES:
                     reason = f"{horizon} steps with {len(layer.actions)} ground actions in the last need over {MOST_ENTRIES:,} coefficients"
                     raise _Stopped("no_plan_found", f"{reason}: use planner='search'")
-            steps.append(Step(variables, layer))
+            steps.append(PlanStep(variables, layer))
             layer = next_layer(task, layer)
             if (
                 may_be_goal(task, layer)
@@ -147,7 +151,7 @@ class _Run:
         )
 
     def _plan_of(
-        self, variables: StateVariables, steps: Sequence[Step], task: GroundTask
+        self, variables: StateVariables, steps: Sequence[PlanStep], task: GroundTask
     ) -> tuple[Ground, ...] | None:
         """A valid plan with one action in each of these steps; None if there is none. Raises
         _Stopped and LimitReached.
@@ -168,7 +172,7 @@ class _Run:
         )
 
     def _solve(
-        self, variables: StateVariables, steps: Sequence[Step], invalid: Sequence[Sequence[int]]
+        self, variables: StateVariables, steps: Sequence[PlanStep], invalid: Sequence[Sequence[int]]
     ) -> list[int] | None:
         began = time.perf_counter()
         formulation = formulate(variables, steps, invalid)
@@ -177,7 +181,7 @@ class _Run:
         session = open_session(
             formulation.program,
             replace(
-                self.solver, time_limit=max(1e-3, self.time_limit - self.budget.spent()), quick=True
+                self.solver, time_limit=max(1e-3, self.time_limit - self.limits.spent()), quick=True
             ),
         )
         self._check_sizes(session.matrices.value, len(steps))

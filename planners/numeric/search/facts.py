@@ -69,7 +69,7 @@ class FactTable:
         goal: fact numbers; None where the goal can never hold.
         achievers: all of them.
         box: bounds that hold in every reachable state.
-        whole: every value in every reachable state is an int.
+        is_integral: every value in every reachable state is an int.
     """
 
     positive: dict[int, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class FactTable:
     goal: list[int] | None = None
     achievers: list[Achiever] = field(default_factory=list)
     box: list[Interval] = field(default_factory=list)
-    whole: bool = False
+    is_integral: bool = False
 
     @property
     def first_number(self) -> int:
@@ -103,7 +103,7 @@ class _Compiler:
         self.task, self.table, self.check = task, FactTable(), check
         self.box = self.table.box = reachable_box(task)
         self.undefined = {place for place, value in enumerate(task.initial[1]) if value is None}
-        self.whole = self.table.whole = not self.undefined and task.whole
+        self.is_integral = self.table.is_integral = not self.undefined and task.is_integral
         self.depth: dict[int, int] = {}
         self.changing: dict[int, list[int]] = {}  # place -> the actions that change it
         for number, action in enumerate(task.actions):
@@ -206,11 +206,11 @@ class _Compiler:
         if not numbers:
             return ((), constant), strict
         scale = 1 / abs(numbers[0])
-        if self.whole:
+        if self.is_integral:
             scale = Fraction(lcm(*(number.denominator for number in numbers)))
             scale /= gcd(*(int(number * scale) for number in numbers))
         offset = constant * scale
-        if self.whole:
+        if self.is_integral:
             offset = Fraction(math.ceil(offset) - 1 if strict else math.floor(offset))
             strict = False
         return (
@@ -258,7 +258,11 @@ class _Compiler:
             extra = self._numeric(wanted, depth)
             if extra is not None:
                 yield Achiever(
-                    number, action, extra, least or (1 if self.whole else Fraction(1, 16)), step
+                    number,
+                    action,
+                    extra,
+                    least or (1 if self.is_integral else Fraction(1, 16)),
+                    step,
                 )
 
     def _levels(self, most: Bound) -> list[Rational | None]:
@@ -269,7 +273,7 @@ class _Compiler:
         levels: list[Rational | None] = [None]
         for halvings in range(LEVELS):
             level = top / 2**halvings
-            level = Fraction(math.ceil(level)) if self.whole else level
+            level = Fraction(math.ceil(level)) if self.is_integral else level
             if _plain(level) not in levels:
                 levels.append(_plain(level))
         return levels

@@ -220,7 +220,7 @@ class _NumericFacts:
         self._weights, self._constants = _matrix([form for form, _ in self._facts], self.width)
         self._strict = np.array([strict for _, strict in self._facts], dtype=bool)
         self._norms, self._offsets = np.abs(self._weights).sum(axis=1), np.abs(self._constants)
-        whole = table.whole and all(isinstance(form[1], int) for form, _ in self._facts)
+        whole = table.is_integral and all(isinstance(form[1], int) for form, _ in self._facts)
         self._safe = (
             (EXACT_FLOATS - self._offsets.max(initial=0.0)) / max(1.0, self._norms.max(initial=0.0))
             if whole

@@ -19,7 +19,7 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
 from worldplan.planners.numeric.search.shortening import path_to, shorten
-from worldplan.planners.numeric.task.budget import Budget, LimitReached
+from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem, is_valid
@@ -39,7 +39,7 @@ Progress = Callable[[int, float], None]  # states expanded, least estimate so fa
 class _Run:
     """What a search counts, kept where a limit cannot lose it."""
 
-    budget: Budget
+    limits: SearchLimits
     progress: Progress | None = None
     used: str = "grounding"  # what is running
     expanded: int = 0
@@ -59,11 +59,11 @@ class _Run:
     def result(self, plan: tuple[tuple[str, ...], ...] | None, status: str) -> PlanResult:
         detail = {**self.detail, "evaluated": self.evaluated}
         return PlanResult(
-            plan, status, f"search ({self.used})", self.budget.spent(), self.expanded, detail
+            plan, status, f"search ({self.used})", self.limits.spent(), self.expanded, detail
         )
 
 
-def search(
+def search_plan(
     model: NumericModel,
     problem: NumericProblem,
     *,
@@ -89,14 +89,14 @@ def search(
     """
     if method not in METHODS:
         raise ConfigError(f"search method '{method}' is unknown: use {', '.join(METHODS)}")
-    run = _Run(Budget(time_limit, memory_limit_mb), progress)
+    run = _Run(SearchLimits(time_limit, memory_limit_mb), progress)
     try:
-        task = GroundTask(model, problem, run.budget.check)
+        task = GroundTask(model, problem, run.limits.check)
         run.detail.update(
             ground_actions=len(task.actions),
             atoms=len(task.atoms),
             fluents=len(task.fluents),
-            grounding_seconds=run.budget.spent(),
+            grounding_seconds=run.limits.spent(),
         )
         if task.unreachable:
             run.detail["reason"] = task.unreachable
@@ -122,9 +122,9 @@ def _find(task: GroundTask, run: _Run, method: str, time_limit: float) -> list[i
             return _breadth_first(
                 task,
                 run,
-                run.budget
+                run.limits
                 if method == "breadth_first"
-                else run.budget.part(min(FIRST_SECONDS, FIRST_SHARE * time_limit)),
+                else run.limits.part(min(FIRST_SECONDS, FIRST_SHARE * time_limit)),
             )
         except LimitReached as limit:
             if method == "breadth_first" or limit.status != "time_limit":
@@ -134,17 +134,17 @@ def _find(task: GroundTask, run: _Run, method: str, time_limit: float) -> list[i
     if plan is None:
         return None
     run.detail["found_length"] = len(plan)
-    return shorten(task, plan, run.budget.part(SHORTENING_SECONDS))
+    return shorten(task, plan, run.limits.part(SHORTENING_SECONDS))
 
 
-def _breadth_first(task: GroundTask, run: _Run, budget: Budget) -> list[int] | None:
+def _breadth_first(task: GroundTask, run: _Run, limits: SearchLimits) -> list[int] | None:
     """Numbers of the actions of a shortest plan; None: there is no plan. Raises LimitReached."""
     came: dict[Node, tuple[Node, int] | None] = {task.initial: None}
     if task.is_goal(task.initial):
         return []
     waiting = deque([task.initial])
     while waiting:
-        budget.check()
+        limits.check()
         node = waiting.popleft()
         run.expanded += 1
         for number, child in task.successors(node):
@@ -165,13 +165,13 @@ def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
     """Numbers of the actions of some plan; None: there is no plan (all states but dead ends were
     seen). Raises LimitReached.
     """
-    heuristic = RelaxedPlanHeuristic(task, run.budget.check)
+    heuristic = RelaxedPlanHeuristic(task, run.limits.check)
     came: dict[Node, tuple[Node, int] | None] = {}
     everything: list[Waiting] = [(0.0, 0, task.initial, -1, task.initial)]
     preferred: list[Waiting] = []
     turns, made = [0, 0], 0
     while everything or preferred:
-        run.budget.check()
+        run.limits.check()
         queue = 1 if preferred and (not everything or turns[1] <= turns[0]) else 0
         turns[queue] += 1
         _, _, parent, number, node = heapq.heappop(preferred if queue else everything)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worldplan.planners.numeric.task.budget import Budget, LimitReached
+from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.task import GroundTask, Node
 
 
-def shorten(task: GroundTask, plan: Sequence[int], budget: Budget) -> list[int]:
+def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list[int]:
     """A valid plan no longer than `plan` (numbers of actions); what it has so far when the budget
     is spent.
     """
     best = list(plan)
     try:
         while True:
-            shorter = _without_needless(task, _across(task, best, budget), budget)
+            shorter = _without_needless(task, _across(task, best, limits), limits)
             if len(shorter) == len(best):
                 return best
             best = shorter
@@ -36,7 +36,7 @@ def path_to(node: Node, came: dict[Node, tuple[Node, int] | None]) -> list[int]:
     return plan[::-1]
 
 
-def _across(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
+def _across(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
     """The shortest way from the first to the last state over states of the plan, by any actions:
     without loops and detours.
     """
@@ -50,7 +50,7 @@ def _across(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
     while last not in came:
         following = []
         for node in row:
-            budget.check()
+            limits.check()
             for number, child in task.successors(node):
                 if child in states and child not in came:
                     came[child] = (node, number)
@@ -59,7 +59,7 @@ def _across(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
     return path_to(last, came)
 
 
-def _without_needless(task: GroundTask, plan: list[int], budget: Budget) -> list[int]:
+def _without_needless(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
     """Leave out each action in turn, with those that then cannot be taken, wherever the goal is
     still reached.
     """
@@ -67,7 +67,7 @@ def _without_needless(task: GroundTask, plan: list[int], budget: Budget) -> list
     while place < len(plan):
         node, rest = before, []
         for number in plan[place + 1 :]:
-            budget.check()
+            limits.check()
             after = task.apply(number, node)
             if after is not None:
                 rest.append(number)

@@ -30,7 +30,7 @@ def resident_mb() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-class Budget:
+class SearchLimits:
     """Limits that count from its making.
 
     Args:
@@ -48,9 +48,9 @@ class Budget:
         """Seconds since its making."""
         return time.perf_counter() - self.began
 
-    def part(self, seconds: float) -> Budget:
+    def part(self, seconds: float) -> SearchLimits:
         """The same limits, but at most `seconds` from now."""
-        part = Budget(seconds, self.memory_mb)
+        part = SearchLimits(seconds, self.memory_mb)
         part._deadline = min(part._deadline, self._deadline)
         return part
 

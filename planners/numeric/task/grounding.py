@@ -23,7 +23,7 @@ from worldplan.world_models.numeric.domain import (
     NumericProblem,
     Region,
     ground,
-    named,
+    object_for,
 )
 
 Binding = list[str]
@@ -211,7 +211,7 @@ class _Grounder:
         for first, second in action.distinct:
             yield (
                 _parameters([first, second]),
-                lambda binding, a=first, b=second: named(a, binding) != named(b, binding),
+                lambda binding, a=first, b=second: object_for(a, binding) != object_for(b, binding),
             )  # type: ignore[misc]
         for atom in action.negative:
             if atom[0] not in self.deleted:

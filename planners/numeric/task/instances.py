@@ -29,7 +29,7 @@ class Instance:
     negative: set[Ground]
     adds: set[Ground]
     deletes: set[Ground]
-    fluents: list[Ground]  # those its numbers read, in the order of ActionNumbers.fluents
+    fluents: list[Ground]  # those its numbers read, in the order of ActionNumerics.fluents
     effects: list[
         tuple[Ground, int]
     ]  # target and number of the effect; the last one of a target wins

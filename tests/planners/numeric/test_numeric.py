@@ -20,7 +20,9 @@ from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import domain_pddl
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.planners.base import Decision, Planner, evaluate
-from worldplan.planners.numeric.planner import NumericPlanner, solve
+from worldplan.planners.numeric import planning
+from worldplan.planners.numeric.planner import NumericPlanner
+from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.symbolic_env import crafting_task
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.exact.numbers import Rational
@@ -96,9 +98,7 @@ def gives_up(status: str, seen: list[float]) -> Any:
 @pytest.mark.skipif(not BOTH, reason="extra 'pddl'")
 def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(
-        worldplan.planners.numeric.planner, "search", gives_up("memory_limit", seen)
-    )
+    monkeypatch.setattr(planning, "search_plan", gives_up("memory_limit", seen))
     result = solve(MODEL, problem(), time_limit=30)
     assert seen == [15]
     assert result.plan is not None
@@ -114,12 +114,12 @@ def test_auto_stops_at_a_proof_and_without_enhsp(monkeypatch: pytest.MonkeyPatch
         raise AssertionError("ENHSP is not to be asked")
 
     seen: list[float] = []
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "enhsp", forbidden)
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "find_spec", lambda _: object())
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "search", gives_up("unsolvable", seen))
+    monkeypatch.setattr(planning, "enhsp_plan", forbidden)
+    monkeypatch.setattr(planning, "find_spec", lambda _: object())
+    monkeypatch.setattr(planning, "search_plan", gives_up("unsolvable", seen))
     assert solve(MODEL, problem(), time_limit=8).status == "unsolvable"
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "find_spec", lambda _: None)
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "search", gives_up("time_limit", seen))
+    monkeypatch.setattr(planning, "find_spec", lambda _: None)
+    monkeypatch.setattr(planning, "search_plan", gives_up("time_limit", seen))
     assert solve(MODEL, problem(), time_limit=8).status == "time_limit"
     assert seen == [4, 8]
 
@@ -128,12 +128,12 @@ def test_a_limit_is_not_hidden_by_the_planner_after_it(monkeypatch: pytest.Monke
     def broken(*_: Any, **__: Any) -> PlanResult:
         raise SolverFailed("it fell over")
 
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "find_spec", lambda _: object())
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "search", gives_up("time_limit", []))
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "enhsp", gives_up("no_plan_found", []))
+    monkeypatch.setattr(planning, "find_spec", lambda _: object())
+    monkeypatch.setattr(planning, "search_plan", gives_up("time_limit", []))
+    monkeypatch.setattr(planning, "enhsp_plan", gives_up("no_plan_found", []))
     result = solve(MODEL, problem())
     assert (result.plan, result.status) == (None, "time_limit")
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "enhsp", broken)
+    monkeypatch.setattr(planning, "enhsp_plan", broken)
     result = solve(MODEL, problem())
     assert result.status == "time_limit"
     assert result.detail["tried"][1] == {
@@ -143,10 +143,9 @@ def test_a_limit_is_not_hidden_by_the_planner_after_it(monkeypatch: pytest.Monke
     }
 
 
-def test_a_wrong_plan_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_plan_never_leaves() -> None:
     wrong = PlanResult((("up",), ("double",)), "optimal", "milp", 0.1)
-    monkeypatch.setattr(worldplan.planners.numeric.planner, "milp_plan", lambda *_, **__: wrong)
-    result = solve(MODEL, problem(), "milp")
+    result = solve(MODEL, problem(), lambda *_, **__: wrong)
     assert (result.plan, result.status, result.detail["rejected"]) == (
         None,
         "no_plan_found",

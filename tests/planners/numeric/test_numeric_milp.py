@@ -19,7 +19,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Program
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.numeric.milp.action_copies import StateVariables
-from worldplan.planners.numeric.milp.formulation import Step
+from worldplan.planners.numeric.milp.formulation import PlanStep
 from worldplan.planners.numeric.milp.layers import Layer, first_layer, may_be_goal, next_layer
 from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.task.task import GroundTask
@@ -312,7 +312,7 @@ def test_the_relaxation_is_the_hull_of_the_union() -> None:
             start(Goal(comparisons=(Comparison(Linear(((x, 1), (y, 1)), -1), ">"),)), x=0, y=0),
         )
         assert {action.name[0] for action in task.actions} == set(actions)
-        step = Step(
+        step = PlanStep(
             StateVariables(model, task),
             Layer(0, 0, ((0, 5), (0, 5)), tuple(range(len(task.actions)))),
         )

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.places import TRAJECTORIES
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
-from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.search.shortening import shorten
-from worldplan.planners.numeric.task.budget import Budget
+from worldplan.planners.numeric.task.budget import SearchLimits
 from worldplan.planners.numeric.task.intervals import reachable_box
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
@@ -253,7 +253,7 @@ def test_searches_agree_with_plain_breadth_first_search(
     goals = [depth for state, depth in plain.depth.items() if problem.goal.holds(state)]
     assume(goals or plain.complete)
     shortest, greedy = (
-        search(model, problem, method=method, time_limit=20)
+        search_plan(model, problem, method=method, time_limit=20)
         for method in ("breadth_first", "greedy")
     )
     if not goals:
@@ -325,18 +325,18 @@ def test_fractions_stay_exact() -> None:
     third = NumericAction("third", effects=(raised(("x",), Fraction(1, 3)),))
     model, problem = counting(Comparison(Linear(((("x",), 1),), -10), "="), third, x=0)
     for method in ("breadth_first", "greedy"):
-        assert len(search(model, problem, method=method).plan or ()) == 30
+        assert len(search_plan(model, problem, method=method).plan or ()) == 30
     tiny = NumericAction("tiny", effects=(raised(("x",), Fraction(1, 10**30)),))
     model, problem = counting(Comparison(Linear(((("x",), 1),)), ">"), tiny, x=0)
-    assert search(model, problem, method="greedy").plan == (("tiny",),)
+    assert search_plan(model, problem, method="greedy").plan == (("tiny",),)
     model, problem = counting(at_least(("x",), 1 + Fraction(2, 10**30)), tiny, x=1)
-    assert len(search(model, problem, method="greedy").plan or ()) == 2
+    assert len(search_plan(model, problem, method="greedy").plan or ()) == 2
 
 
 def test_values_beyond_floats_do_no_harm() -> None:
     double = NumericAction("square-ish", effects=((("x",), Linear(((("x",), 10**200),))),))
     model, problem = counting(at_least(("x",), 10**500), double, x=1)
-    assert len(search(model, problem, method="greedy").plan or ()) == 3
+    assert len(search_plan(model, problem, method="greedy").plan or ()) == 3
 
 
 def test_a_constant_set_in_one_go_counts_once_and_a_slow_rise_many_times() -> None:
@@ -361,7 +361,7 @@ def test_goals_that_share_fluents_are_estimated_together() -> None:
     problem = NumericProblem("chain", {}, problem.initial, Goal(comparisons=tuple(chain)))
     task = GroundTask(model, problem)
     estimate = RelaxedPlanHeuristic(task)(task.initial)
-    assert estimate.cost == 4 == len(search(model, problem, method="breadth_first").plan or ())
+    assert estimate.cost == 4 == len(search_plan(model, problem, method="breadth_first").plan or ())
 
 
 def test_a_step_that_depends_on_a_fluent_is_worked_up_first() -> None:
@@ -374,9 +374,9 @@ def test_a_step_that_depends_on_a_fluent_is_worked_up_first() -> None:
     model, problem = counting(at_least(("x",), 100), faster, advance, x=0, rate=0)
     estimate = RelaxedPlanHeuristic(GroundTask(model, problem))(GroundTask(model, problem).initial)
     assert estimate.cost == 20  # ten times faster, then ten times ten
-    assert len(search(model, problem, method="greedy").plan or ()) <= 25
+    assert len(search_plan(model, problem, method="greedy").plan or ()) <= 25
     model, problem = counting(at_least(("x",), 100), advance, x=0, rate=0)
-    assert search(model, problem, method="greedy").status == "unsolvable"
+    assert search_plan(model, problem, method="greedy").status == "unsolvable"
 
 
 def test_a_first_value_may_close_a_gap_that_no_step_closes() -> None:
@@ -384,7 +384,7 @@ def test_a_first_value_may_close_a_gap_that_no_step_closes() -> None:
     wanted = Comparison(Linear(((("x",), 1), (("y",), 1)), -10), ">=")
     model, problem = counting(wanted, first, x=0, y=8)
     problem = NumericProblem("undefined", {}, State(frozenset(), {("y",): 8}), problem.goal)
-    assert search(model, problem, method="greedy").plan == (("first",),)
+    assert search_plan(model, problem, method="greedy").plan == (("first",),)
 
 
 def test_an_idle_effect_that_reads_an_undefined_fluent_bars_its_action() -> None:
@@ -395,7 +395,7 @@ def test_an_idle_effect_that_reads_an_undefined_fluent_bars_its_action() -> None
         "undefined", {}, State(frozenset(), {("idle",): 0, ("x",): 0}), problem.goal
     )
     for method in ("breadth_first", "greedy"):
-        assert search(model, problem, method=method).plan == (("define",), ("copy",))
+        assert search_plan(model, problem, method=method).plan == (("define",), ("copy",))
 
 
 def test_dead_ends_are_proven_although_the_space_is_endless() -> None:
@@ -408,8 +408,8 @@ def test_dead_ends_are_proven_although_the_space_is_endless() -> None:
         "idle", comparisons=(at_least(("days",), 0),), effects=(raised(("days",), 1),)
     )
     model, problem = counting(at_least(("goods",), 9), spend, idle, money=0, goods=0, days=0)
-    assert search(model, problem, method="greedy").status == "unsolvable"
-    assert search(model, problem, time_limit=5).status == "unsolvable"
+    assert search_plan(model, problem, method="greedy").status == "unsolvable"
+    assert search_plan(model, problem, time_limit=5).status == "unsolvable"
 
 
 ROADS = Vocabulary(
@@ -452,7 +452,7 @@ def test_four_parameters_are_joined_not_multiplied_and_idle_counters_left_out() 
     ]  # only from where one can be; 60**4 bindings fit the types
     assert calls[0] < 1000
     assert not task.fluents and set(task.atoms) == {("at", place) for place in places[:58:3]}
-    assert len(search(NumericModel(ROADS, {"trip": trip}), problem).plan or ()) == 19
+    assert len(search_plan(NumericModel(ROADS, {"trip": trip}), problem).plan or ()) == 19
 
 
 def test_joins_respect_types_repeated_parameters_constants_and_static_conditions() -> None:
@@ -506,7 +506,7 @@ def test_unknown_names_are_named(change: dict[str, object], name: str) -> None:
         **change,
     }
     with pytest.raises(DatasetError, match=name):
-        search(NumericModel(ROADS, {}), NumericProblem("odd", **given_parts))  # type: ignore[arg-type]
+        search_plan(NumericModel(ROADS, {}), NumericProblem("odd", **given_parts))  # type: ignore[arg-type]
 
 
 def endless() -> tuple[NumericModel, NumericProblem]:
@@ -528,19 +528,19 @@ def endless() -> tuple[NumericModel, NumericProblem]:
 @pytest.mark.parametrize("method", ["auto", "breadth_first", "greedy"])
 def test_limits_give_marked_results(method: str) -> None:
     model, problem = endless()
-    timed = search(model, problem, method=method, time_limit=0.3)
+    timed = search_plan(model, problem, method=method, time_limit=0.3)
     if method == "greedy":  # the relaxation sees through it: nothing ever raises x - y
         assert timed.status == "unsolvable"
     else:
         assert timed.status in ("time_limit", "unsolvable") and timed.seconds < 3
-    assert search(model, problem, method=method, time_limit=0.0).status == "time_limit"
-    small = search(model, problem, method=method, memory_limit_mb=1)
+    assert search_plan(model, problem, method=method, time_limit=0.0).status == "time_limit"
+    small = search_plan(model, problem, method=method, memory_limit_mb=1)
     assert small.status == "memory_limit" and small.plan is None
 
 
 def test_a_breadth_first_search_out_of_time_says_so() -> None:
     model, problem = endless()
-    result = search(model, problem, method="breadth_first", time_limit=0.3)
+    result = search_plan(model, problem, method="breadth_first", time_limit=0.3)
     assert (
         result.status == "time_limit"
         and result.plan is None
@@ -552,7 +552,7 @@ def test_a_breadth_first_search_out_of_time_says_so() -> None:
 def test_an_unknown_method_and_a_contradictory_result_are_refused() -> None:
     model, problem = endless()
     with pytest.raises(ConfigError, match="dijkstra"):
-        search(model, problem, method="dijkstra")
+        search_plan(model, problem, method="dijkstra")
     with pytest.raises(ValueError, match="no plan"):
         PlanResult(None, "optimal", "search", 0.0)
     with pytest.raises(ValueError, match="a plan"):
@@ -564,7 +564,7 @@ def test_progress_is_told_ever_lower_estimates() -> None:
     model, problem = counting(
         at_least(("x",), 5), NumericAction("rise", effects=(raised(("x",), 1),)), x=0
     )
-    search(model, problem, method="greedy", progress=lambda _, estimate: told.append(estimate))
+    search_plan(model, problem, method="greedy", progress=lambda _, estimate: told.append(estimate))
     assert told[0] == 5 and told == sorted(told, reverse=True) and len(set(told)) == len(told) > 1
 
 
@@ -592,7 +592,7 @@ def test_shortened_walks_are_still_plans(
     walk = [
         numbers[call] for call in calls if call in numbers
     ]  # the others change nothing that matters
-    short = shorten(ground, walk, Budget(10, 10**6))
+    short = shorten(ground, walk, SearchLimits(10, 10**6))
     assert len(short) <= len(walk) and is_valid(
         model, problem, [ground.actions[number].name for number in short]
     )
@@ -607,7 +607,7 @@ def test_a_detour_and_a_needless_action_are_cut() -> None:
     task = GroundTask(*counting(at_least(("x",), 2), up, down, aside, x=0, y=0))
     number = {action.name[0]: place for place, action in enumerate(task.actions)}
     walk = [number[name] for name in ("up", "aside", "down", "up", "aside", "up")]
-    assert shorten(task, walk, Budget(10, 10**6)) == [number["up"]] * 2
+    assert shorten(task, walk, SearchLimits(10, 10**6)) == [number["up"]] * 2
 
 
 @pytest.mark.skipif(
@@ -628,6 +628,6 @@ def test_problems_of_the_data_folder_are_solved(domain: str, name: str, length: 
     model = read_model(next((TRAJECTORIES / domain).glob("*domain.pddl")))
     problem = read_problem(TRAJECTORIES / domain / f"{name}.pddl", model.vocabulary)
     method = "greedy" if length is None else "breadth_first"
-    result = search(model, problem, method=method, time_limit=60)
+    result = search_plan(model, problem, method=method, time_limit=60)
     assert result.plan is not None and is_valid(model, problem, result.plan)
     assert length is None or len(result.plan) == length

@@ -20,7 +20,7 @@ from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.rules import CraftingMap
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import evaluate
-from worldplan.planners.numeric.search.search import search
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.symbolic_env import crafting_task, problem_of, state_of
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.agent import Agent
@@ -369,7 +369,7 @@ def test_a_few_objects_of_each_kind_do(task: str, tmp_path) -> None:
         assert (
             len(part.objects) < len(whole.objects) / 2 and part.initial.atoms < whole.initial.atoms
         )
-        plan = search(model, part, method="breadth_first").plan
+        plan = search_plan(model, part, method="breadth_first").plan
         assert (
             plan is not None
             and is_valid(model, whole, plan)

@@ -1,0 +1,9 @@
+"""`worldplan actions`: trajectories in; action models, plans, verdicts on plans and scores out.
+
+`cross_validate` runs what `worldplan actions evaluate` runs: a `CrossValidation` in, a finished run
+folder out.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,9 +1,10 @@
 """`worldplan actions learn | solve | validate | evaluate`: learn action models from trajectories,
-plan in them, check and measure them.
+plan in them, check plans, score models.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from jsonargparse import ArgumentParser
 from worldplan.arguments import add_run_options, check_jobs, command_parser, parse_options
 from worldplan.parallel import ENGINES
 
-PLANNERS = ("auto", "search", "milp", "enhsp")
 _SOURCES = "trajectories: .trajectory or .csv files, or folders of them"
-_DOMAIN = "a model (.json) that `actions learn` wrote, or a whole domain (.pddl)"
+_DOMAIN = "a model (.json) written by `actions learn`, or a complete domain (.pddl)"
 
 
 def learn(argv: Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def _add_learn(parser: ArgumentParser) -> None:
         "--domain",
         type=Path,
         required=True,
-        help="domain file; preconditions and effects may be missing and are not looked at",
+        help="domain file; its preconditions and effects, if any, are ignored",
     )
     parser.add_argument(
         "-o",
@@ -77,13 +77,14 @@ def _add_learn(parser: ArgumentParser) -> None:
         "--declare",
         type=Path | None,
         default=None,
-        help="YAML file of what is known about preconditions and effects beforehand",
+        help="YAML file with what is known about preconditions and effects",
     )
     parser.add_argument(
         "--budget",
         type=int | None,
         default=None,
-        help="half-spaces that one region may become in a .pddl; a smaller region inside it beyond that",
+        help="half-spaces that one region may have in a .pddl; a region with more is replaced by a "
+        "smaller one inside it",
     )
     _add_json(parser)
 
@@ -118,33 +119,60 @@ def _add_evaluate(parser: ArgumentParser) -> None:
         required=True,
         help="the true domain, preconditions and effects included",
     )
-    parser.add_argument("--name", type=str, default="actions", help="of the run folder")
-    parser.add_argument("--folds", type=int, default=5, help="parts; each is held out once")
+    parser.add_argument("--name", type=str, default="actions", help="name of the run folder")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="parts of the data; each is held out once"
+    )
     parser.add_argument(
         "--counts",
         type=str,
         default="",
-        help="numbers of trajectories to learn from; those of 1,5,10,20,40,80 that there are, if not given",
+        help="numbers of trajectories to learn from; if not given, those of 1,5,10,20,40,80 that "
+        "the data allow",
     )
     parser.add_argument(
         "--problems",
         type=int,
         default=10,
-        help="held-out problems per fold to plan for and to walk from, at most; 0: all",
+        help="held-out problems per fold, to plan for and to start random walks from; 0: all",
     )
     parser.add_argument(
-        "--walk-steps", type=int, default=200, help="steps of the random walk from each of them"
+        "--walk-steps",
+        type=int,
+        default=200,
+        help="steps of the random walk from each of these problems",
     )
-    parser.add_argument("--seed", type=int, default=42, help="of folds and walks")
+    parser.add_argument("--seed", type=int, default=42, help="seed of folds and walks")
     _add_planner(parser, "search", 30.0)
     add_run_options(parser, ENGINES)
     _add_json(parser)
 
 
 def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
-    parser.add_argument("--planner", choices=PLANNERS, default=planner)
+    parser.add_argument(
+        "--planner",
+        type=_planner_name,
+        default=planner,
+        help="auto (search, then ENHSP), search, milp, enhsp, or your own as module:function",
+    )
     parser.add_argument("--time-limit", type=float, default=seconds, help="seconds for a plan")
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")
+
+
+def _planner_name(text: str) -> str:
+    """A planner's name, or an address, which is resolved when the planner is first used.
+
+    Raises:
+        argparse.ArgumentTypeError: neither a name in PLANNERS nor of the form module:attribute.
+    """
+    from worldplan.planners.numeric.planning import PLANNERS
+
+    if ":" not in text and text not in PLANNERS:
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: '{text}' (choose from {', '.join(PLANNERS)}, or give your own as "
+            "module:function)"
+        )
+    return text
 
 
 def _add_json(parser: ArgumentParser) -> None:

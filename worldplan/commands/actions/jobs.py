@@ -26,7 +26,7 @@ from worldplan.planners.numeric.model_scores import (
     reproduced,
     transition_examples,
 )
-from worldplan.planners.numeric.planner import solve
+from worldplan.planners.numeric.planning import PLANNERS, solve
 from worldplan.planners.numeric.task.result import STATUSES
 from worldplan.runs import write_csv
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
@@ -65,6 +65,7 @@ class CrossValidation:
     memory_limit: int
 
     def __post_init__(self) -> None:
+        PLANNERS.get(self.planner)  # raises for a wrong name or address, before any job starts
         for name, least in (
             ("folds", 2),
             ("problems", 0),

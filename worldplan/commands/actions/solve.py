@@ -11,7 +11,7 @@ from rich.console import Console
 
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.enhsp import solve_files
-from worldplan.planners.numeric.planner import solve
+from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.action_model.files import load_model
 from worldplan.world_models.action_model.learner import LearningReport

@@ -1,0 +1,10 @@
+from .budget import LimitReached as LimitReached
+from .budget import SearchLimits as SearchLimits
+from .grounding import check_problem as check_problem
+from .grounding import reachable_bindings as reachable_bindings
+from .intervals import reachable_box as reachable_box
+from .result import STATUSES as STATUSES
+from .result import PlanResult as PlanResult
+from .symmetry import with_representatives as with_representatives
+from .task import GroundAction as GroundAction
+from .task import GroundTask as GroundTask

@@ -1,0 +1,11 @@
+from .affine import AffineMap as AffineMap
+from .affine import Equation as Equation
+from .facets import HalfSpaces as HalfSpaces
+from .facets import half_spaces as half_spaces
+from .numbers import Point as Point
+from .numbers import Rational as Rational
+from .numbers import exact as exact
+from .polyhedron import Polyhedron as Polyhedron
+from .simplex import nonnegative_combination as nonnegative_combination
+from .simplex import solve_linear_system as solve_linear_system
+from .vertices import hull_points as hull_points

@@ -1,0 +1,15 @@
+from .plans import Validation as Validation
+from .plans import read_plan as read_plan
+from .plans import validate_with_unified_planning as validate_with_unified_planning
+from .plans import write_plan as write_plan
+from .reading import from_unified_planning as from_unified_planning
+from .reading import read_model as read_model
+from .reading import read_problem as read_problem
+from .reading import read_vocabulary as read_vocabulary
+from .reading import vocabulary_of as vocabulary_of
+from .writing import FACET_BUDGET as FACET_BUDGET
+from .writing import domain_text as domain_text
+from .writing import problem_text as problem_text
+from .writing import to_unified_planning as to_unified_planning
+from .writing import write_domain as write_domain
+from .writing import write_problem as write_problem

@@ -1,0 +1,3 @@
+from .evaluation import cross_validate as cross_validate
+from .evaluation import summarise as summarise
+from .jobs import CrossValidation as CrossValidation
