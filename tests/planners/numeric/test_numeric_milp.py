@@ -330,7 +330,7 @@ def test_the_relaxation_is_the_hull_of_the_union() -> None:
         index = step.add_columns(program)
         step.add_rows(program, index)
         relaxed = open_session(program, SolverSettings())
-        relaxed.m.integer[:] = False
+        relaxed.matrices.integer[:] = False
         relaxed.is_mip = False
         relaxed.set_cost(index, step.before.T @ before + step.after.T @ after)
         assert relaxed.solve().value == pytest.approx(max(values), abs=1e-6)

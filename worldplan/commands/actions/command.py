@@ -4,13 +4,13 @@ plan in them, check plans, score models.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from worldplan.arguments import add_run_options, check_jobs, command_parser, parse_options
+from worldplan.milp.errors import ConfigError
 from worldplan.parallel import ENGINES
 
 _SOURCES = "trajectories: .trajectory or .csv files, or folders of them"
@@ -32,6 +32,7 @@ def solve(argv: Sequence[str]) -> int:
     parser = command_parser("actions solve", "Plan for a problem.")
     _add_solve(parser)
     options = parse_options(parser, argv)
+    _check_planner(options.planner)
     from worldplan.commands.actions.solve import solve_command
 
     return solve_command(options)
@@ -53,6 +54,7 @@ def evaluate(argv: Sequence[str]) -> int:
     _add_evaluate(parser)
     options = parse_options(parser, argv)
     check_jobs(options.jobs)
+    _check_planner(options.planner)
     from worldplan.commands.actions.evaluation import evaluate_command
 
     return evaluate_command(options)
@@ -151,7 +153,7 @@ def _add_evaluate(parser: ArgumentParser) -> None:
 def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
     parser.add_argument(
         "--planner",
-        type=_planner_name,
+        type=str,
         default=planner,
         help="auto (search, then ENHSP), search, milp, enhsp, or your own as module:function",
     )
@@ -159,21 +161,20 @@ def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")
 
 
-def _planner_name(text: str) -> str:
-    """A planner's name, or an address, which is resolved when the planner is first used.
+def _add_json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _check_planner(planner: str) -> None:
+    """Check a planner's name; an address is resolved when the planner is first used.
 
     Raises:
-        argparse.ArgumentTypeError: neither a name in PLANNERS nor of the form module:attribute.
+        ConfigError: neither a name in PLANNERS nor of the form module:attribute.
     """
     from worldplan.planners.numeric.planning import PLANNERS
 
-    if ":" not in text and text not in PLANNERS:
-        raise argparse.ArgumentTypeError(
-            f"invalid choice: '{text}' (choose from {', '.join(PLANNERS)}, or give your own as "
-            "module:function)"
+    if ":" not in planner and planner not in PLANNERS:
+        raise ConfigError(
+            f"--planner: invalid choice: '{planner}' (choose from {', '.join(PLANNERS)}, or give "
+            "your own as module:function)"
         )
-    return text
-
-
-def _add_json(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
