@@ -107,7 +107,7 @@ def _paper_path(actions: Path) -> PaperSet:
     """One binary per (edge, time): a unit of flow moves or stays, from the source back to it; only
     visited arms are pulled.
     """
-    size, place = actions.size, {label: k for k, label in enumerate(actions.labels)}
+    size, place = actions.size, {label: k for k, label in enumerate(actions.arm_names)}
     source = place[actions.source]
     pairs = [(place[u], place[v]) for u, v in actions.graph.edges]
     moves = pairs + [(v, u) for u, v in pairs] + [(k, k) for k in range(size)]

@@ -8,11 +8,12 @@ import networkx as nx
 import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
-from worldplan.envs.bandits.graphs import connected_piece, random_geometric, read_graph
+from worldplan.envs.bandits.graphs import connected_piece, random_geometric
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.path_graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 
 DOMAINS = ("capacity", "schedule", "path", "interventions", "budget")

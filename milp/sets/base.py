@@ -1,58 +1,101 @@
-"""Feasible action sets. One class says what is allowed: it checks, samples, explains, and writes
-its own constraints.
+"""Sets of feasible joint actions: what may be done in one step.
+
+A set is one class that writes its own MILP constraints, checks actions, samples them and explains
+how a chosen action is carried out. `ActionSet` is the base class, `Budget` the simplest example.
 """
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.sets.source import SetContext
 
 Action = NDArray[np.int8]
-MEMORY = 64 * 2**20  # bytes of remembered answers per set
+MEMORY = 64 * 2**20  # bytes of remembered checks per set
 
 
 class ActionSet(ABC):
-    """A set of joint binary actions of length `size`.
+    """A set of joint binary actions (size,).
 
-    A subclass writes `add_constraints` (the MILP), `witness` (a check that does not use the MILP
-    where one exists: it returns values for the auxiliary columns, so the same object validates,
-    warm-starts and explains) and `explain`. `selectable` marks components that some feasible action
-    uses; `least` and `most` bound how many.
+    A subclass sets the attributes below in its constructor and writes three methods:
+    `add_constraints` (the MILP), `witness` (a proof of feasibility: values of the MILP's auxiliary
+    columns, found without the solver where that is possible) and `explain`. It may also replace
+    `sample`, `fill`, `default` and `support`; the versions here suit sets from which any component
+    may be removed.
+
+    Attributes:
+        size: number of components of an action.
+        least: fewest selected components of a feasible action.
+        most: upper bound on the number of selected components.
+        selectable: (size,), true for the components that some feasible action selects.
+        arm_names: names of the components, in order, if the set has them.
     """
 
     size: int
     least: int = 0
     most: int
     selectable: NDArray[np.bool_]
+    arm_names: Sequence[Any] | None = None
+
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        """The set that the `constraint` section of a scenario describes.
+
+        Here: `cls(number of arms, **constraint.options)`. A set with files of its own replaces
+        this; see `Capacity.from_files`.
+
+        Raises:
+            ConfigError: an option is missing or unknown, or a setting is out of range.
+            DatasetError: a file is missing or malformed.
+            InfeasibleActionSet: no action satisfies the constraints.
+        """
+        size, options = len(context.arms), context.settings.options
+        try:
+            inspect.signature(cls).bind(size, **options)
+        except TypeError as error:
+            raise ConfigError(
+                f"constraint.options of '{context.settings.kind}': {error}: "
+                f"{cls.__name__} is made from the number of arms and these options"
+            ) from error
+        return cls(size, **options)
 
     @abstractmethod
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
-        """Add auxiliary columns and rows so that `program.x[action]` lies in the set (in its
-        relaxation if `relaxed`).
+        """Add columns and rows that confine `program.x[action]` to the set.
+
+        Args:
+            program: the program to extend.
+            action: (size,) column numbers of the action.
+            relaxed: leave the auxiliary columns continuous: the linear relaxation of the set.
         """
 
     @abstractmethod
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
-        """Values of the auxiliary columns that prove `action` feasible, in the order they were
-        added, or None.
+        """A proof that `action` (size,) is feasible: the auxiliary columns' values, or None.
 
-        With `exact=False` a None may be wrong: it means that a quick search found no proof.
+        The values (auxiliary columns,) are in the order of `add_constraints`.
+
+        Args:
+            action: (size,) zeros and ones.
+            exact: None proves infeasibility. Otherwise None may also mean that a quick search found
+                no proof.
         """
 
     @abstractmethod
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected component: how the action is carried out (worker, slot, route, ...)."""
+        """How `action` (size,) is carried out: a row (worker, slot, route, ...) per component."""
 
     def contains(self, action: ArrayLike) -> bool:
-        """Whether one action is feasible (exact; answers are remembered)."""
+        """Whether the action (size,) is feasible: an exact check, whose result is remembered."""
         vector = np.asarray(action)
         if vector.shape != (self.size,) or not np.isin(vector, (0, 1)).all():
             return False
@@ -63,16 +106,15 @@ class ActionSet(ABC):
         return np.array([self.contains(action) for action in np.asarray(actions)], dtype=bool)
 
     def probably_contains(self, action: Action) -> bool:
-        """A cheap check for searches: never wrong when True."""
+        """A cheap check of `action` (size,) for searches: True is certain, False is not."""
         return self._remember(action, exact=False)
 
     def _remember(self, action: Action, *, exact: bool) -> bool:
-        memory = self.__dict__.setdefault("_memory", {})
+        memory: dict[tuple[bytes, bool], bool] = self.__dict__.setdefault("_memory", {})
         key = (action.tobytes(), exact)
         if key not in memory:
-            if len(memory) >= MEMORY // (
-                self.size + 200
-            ):  # an entry is the action's bytes and the objects around them
+            entry = self.size + 200  # bytes: the action and the objects around it
+            if len(memory) >= MEMORY // entry:
                 memory.clear()
             within = (
                 self.least <= int(action.sum()) <= self.most
@@ -85,14 +127,18 @@ class ActionSet(ABC):
         return {name: value for name, value in self.__dict__.items() if name != "_memory"}
 
     def sample(self, generator: np.random.Generator) -> Action:
-        """One random feasible action: components in random order, each taken if the action stays
-        feasible.
-        """
+        """A random feasible action (size,) to which nothing can be added (see `fill`)."""
         return self.fill(generator.permutation(np.flatnonzero(self.selectable)))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while the action stays feasible. Needs a set closed
-        under removal.
+        """Select components in the given order as long as the action stays feasible.
+
+        Args:
+            order: components, (n,).
+            start: (size,) a feasible action to begin with; nothing selected unless given.
+
+        Returns:
+            The action, (size,).
         """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken = int(action.sum())
@@ -108,29 +154,56 @@ class ActionSet(ABC):
         return action
 
     def default(self) -> Action:
-        """A feasible action that needs no knowledge: nothing selected where that is allowed."""
+        """A feasible action (size,) that uses no information: nothing selected, where allowed."""
         return np.zeros(self.size, np.int8)
 
     def support(self, weights: Floats) -> Floats:
-        """Upper bound of `weights @ a` over the set, for each row of `weights` (..., size):
-        most-cardinality bound.
+        """Upper bound of `weights @ a` over the actions a, (...,), for weights (..., size).
+
+        The bound keeps only the limits `least` and `most` on the number of components.
         """
         masked = np.where(self.selectable, weights, -np.inf)
         most = min(self.most, int(self.selectable.sum()))
         top = -np.sort(-masked, axis=-1)[..., :most]
-        free = np.arange(most) >= self.least
-        return np.where(free, np.maximum(top, 0.0), top).sum(-1)
+        optional = np.arange(most) >= self.least
+        bound: Floats = np.where(optional, np.maximum(top, 0.0), top).sum(-1)
+        return bound
 
 
 def check_size(size: int, what: str) -> None:
-    """A set over no components is a mistake in the input."""
+    """Refuse a set over no components.
+
+    Raises:
+        InfeasibleActionSet: `size` is below 1; the message says that `what` is empty.
+    """
     if size < 1:
         raise InfeasibleActionSet(f"{what} is empty: give at least one")
 
 
+def check_names(names: Sequence[Any] | None, count: int, what: str) -> None:
+    """Refuse names that do not match what they name ("arm", "worker", ...).
+
+    Raises:
+        InfeasibleActionSet: there are names, but not `count` of them.
+    """
+    if names is not None and len(names) != count:
+        raise InfeasibleActionSet(
+            f"{len(names)} {what} names for {count} {what}s: give one name each"
+        )
+
+
 @dataclass
 class Budget(ActionSet):
-    """At most `budget` of `size` arms (exactly `budget` if `exactly`)."""
+    """At most `budget` of `size` arms.
+
+    Args:
+        size: number of arms.
+        budget: most arms.
+        exactly: select exactly `budget` arms.
+
+    Raises:
+        InfeasibleActionSet: `size` is below 1, or the budget is negative or cannot be met.
+    """
 
     size: int
     budget: int
@@ -143,11 +216,17 @@ class Budget(ActionSet):
         check_size(self.size, "the list of arms")
         if self.budget < 0 or (self.exactly and self.budget > self.size):
             raise InfeasibleActionSet(
-                f"budget {self.budget} cannot be met with {self.size} arms: give a number from 0 to {self.size}"
+                f"budget {self.budget} cannot be met with {self.size} arms: "
+                f"give a number from 0 to {self.size}"
             )
         self.most = min(self.budget, self.size)
         self.least = self.most if self.exactly else 0
         self.selectable = np.ones(self.size, bool)
+
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        """At most `constraint.budget` arms. Raises ConfigError if that is below 1."""
+        return cls(len(context.arms), context.budget())
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         program.add_rows((action, np.ones((1, self.size))), lower=self.least, upper=self.most)
@@ -160,10 +239,11 @@ class Budget(ActionSet):
         if rows.ndim != 2 or rows.shape[1] != self.size:
             return np.zeros(len(rows), bool)
         taken = rows.sum(1)
-        return ((rows == 0) | (rows == 1)).all(1) & (self.least <= taken) & (taken <= self.most)
+        binary = ((rows == 0) | (rows == 1)).all(1)
+        return np.asarray(binary & (self.least <= taken) & (taken <= self.most))
 
     def _remember(self, action: Action, *, exact: bool) -> bool:
-        return self.least <= int(action.sum()) <= self.most  # cheaper than looking it up
+        return self.least <= int(action.sum()) <= self.most  # cheaper than a lookup
 
     def default(self) -> Action:
         return (np.arange(self.size) < self.least).astype(np.int8)

@@ -1,4 +1,4 @@
-"""Workers with limited capacity: each selected arm is served whole by one worker."""
+"""Workers with limited capacity: one worker serves each selected arm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,30 +14,37 @@ from scipy import sparse
 
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_size
+from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.packing import Pattern, fit_decreasing, maximal_patterns, search_packing
+from worldplan.milp.sets.source import SetContext, naming_files, read_amounts
 
 PATTERN_LIMIT = 500  # in all; beyond it one binary per (worker, arm) is the smaller model
-ENUMERATION_LIMIT = 20_000
 SEARCH_LIMIT = 50_000  # nodes of the packing search before the solver decides
-
-Load = tuple[int, ...]
 
 
 @dataclass
 class Capacity(ActionSet):
-    """The selected arms can be packed on the workers: capacity-constrained coRMAB of SEQUOIA (Xu et
-    al., ICLR 2025).
+    """Actions whose selected arms can be packed on the workers.
 
-    Two exact models. Where costs take few values, a worker's load is one of a few maximal patterns
-    ("two arms of cost 2 and one of cost 3"), and integers count the workers that use each: `sum of
-    arms of a cost <= slots for that cost` (Gilmore and Gomory 1961; its relaxation is far tighter
-    than assignment, and equal workers are one). Otherwise one binary per worker and arm that fits.
+    Capacity-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025). There are two exact models.
+
+    If the costs take few values, a worker's load is one of a few maximal patterns, such as two arms
+    of cost 2 and one of cost 3. With integers u_p, the number of workers that use pattern p,
+
+        sum_p u_p <= workers                            for each capacity (p of that capacity)
+        sum of a_j over the arms of cost class c <= sum_p (count of c in p) u_p        for each c
+
+    (Gilmore and Gomory 1961). The relaxation is far tighter than that of an assignment, and equal
+    workers cause no symmetry.
+
+    Otherwise x_ij = 1 if worker i serves arm j, for the pairs that fit: sum_j cost_j x_ij <=
+    capacity_i and sum_i x_ij = a_j.
 
     Args:
-        costs: what serving each arm takes, > 0.
-        capacities: what each worker can give, >= 0 (0: absent).
-        budget: at most so many arms, if given.
+        costs: (arms,) what serving each arm takes, > 0.
+        capacities: (workers,) what each worker can give, >= 0 (0: absent).
+        budget: most arms; no limit unless given.
         arm_names: shown by `explain` instead of arm numbers.
         worker_names: shown by `explain` instead of worker numbers.
 
@@ -60,14 +67,8 @@ class Capacity(ActionSet):
         self._costs = _numbers(self.costs, "arm costs", zero_allowed=False)
         self._room = _numbers(self.capacities, "worker capacities", zero_allowed=True)
         self.size = len(self._costs)
-        for names, count, what in (
-            (self.arm_names, self.size, "arm"),
-            (self.worker_names, len(self._room), "worker"),
-        ):
-            if names is not None and len(names) != count:
-                raise InfeasibleActionSet(
-                    f"{len(names)} {what} names for {count} {what}s: give one name each"
-                )
+        check_names(self.arm_names, self.size, "arm")
+        check_names(self.worker_names, len(self._room), "worker")
         if self.budget is not None and self.budget < 0:
             raise InfeasibleActionSet(f"budget {self.budget} is negative: give 0 or more")
         largest = float(self._room.max())
@@ -75,22 +76,43 @@ class Capacity(ActionSet):
         self.selectable = self._costs <= largest + self._slack
         if not self.selectable.any():
             raise InfeasibleActionSet(
-                f"every arm costs more than the largest capacity {largest:g}: raise a capacity or lower a cost"
+                f"every arm costs more than the largest capacity {largest:g}: "
+                "raise a capacity or lower a cost"
             )
         self._classes, self._class_of = np.unique(self._costs, return_inverse=True)
         self._patterns = self._all_patterns()
         self.most = self._count_bound()
         if self._patterns is not None:
-            # the pattern model is small: its optimum is the exact answer, and its bound holds even
-            # at the time limit
+            # the pattern model is small enough to solve; its bound holds even at the time limit
             self.most = min(self.most, math.floor(LinearProblem(self).solve(1.0).bound + 1e-6))
+
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        """From `constraint.costs` (CSV arm, cost) and `workers` (CSV worker, capacity).
+
+        Also read: `constraint.budget` unless 0.
+
+        Raises:
+            ConfigError: a file name is missing.
+            DatasetError: a file is missing or malformed.
+            InfeasibleActionSet: no arm fits anywhere; the message names both files.
+        """
+        costs_file, workers_file = context.file("costs"), context.file("workers")
+        with naming_files(costs_file, workers_file):
+            costs = read_amounts(costs_file, "arm", "cost", context.arms)
+            capacities = read_amounts(workers_file, "worker", "capacity")
+            return cls(
+                [costs[name] for name in context.arms],
+                list(capacities.values()),
+                context.settings.budget or None,
+                context.arms,
+                tuple(capacities),
+            )
 
     # ---- the MILP
 
-    def _all_patterns(self) -> list[tuple[float, int, list[Load]]] | None:
-        """(capacity, workers with it, maximal loads as counts per cost class), or None where there
-        are too many.
-        """
+    def _all_patterns(self) -> list[tuple[float, int, list[Pattern]]] | None:
+        """(capacity, workers with it, patterns) by ascending capacity, or None if too many."""
         available = np.bincount(self._class_of).tolist()
         groups, total = [], 0
         for capacity, workers in sorted(Counter(self._room.tolist()).items()):
@@ -106,7 +128,10 @@ class Capacity(ActionSet):
         return groups
 
     def _count_bound(self) -> int:
-        """Cheapest arms first, against all capacity at once and against each worker on its own."""
+        """Upper bound on the number of arms.
+
+        The cheapest arms are packed against the total capacity, and against each worker alone.
+        """
         running = np.cumsum(np.sort(self._costs))
         alone = np.searchsorted(running, self._room + self._slack, side="right")
         together = np.searchsorted(running, self._room.sum() + self._slack, side="right")
@@ -196,10 +221,9 @@ class Capacity(ActionSet):
         return np.concatenate(values)
 
     def _pack(self, arms: Indices, *, exact: bool) -> dict[int, int] | str | None:
-        """{arm: worker}, None where there is none, "undecided" where an exact search grew too long.
+        """{arm: worker}, None if there is no packing, "undecided" if an exact search is cut off.
 
-        First-fit and best-fit decreasing, then depth-first search over the arms by decreasing cost;
-        a state (arms placed, sorted residual capacities) that failed is never entered again.
+        First best-fit and first-fit decreasing, then depth-first search.
         """
         order = arms[np.argsort(-self._costs[arms], kind="stable")].tolist()
         costs = self._costs[order].tolist()
@@ -207,18 +231,19 @@ class Capacity(ActionSet):
         if sum(costs) > sum(room):
             return None
         for tightest in (True, False):
-            placed = _decreasing(costs, room, tightest)
+            placed = fit_decreasing(costs, room, tightest=tightest)
             if placed is not None:
                 return dict(zip(order, placed, strict=True))
         limit = (SEARCH_LIMIT if exact else 200) if len(order) <= 500 else 0
-        found = _search(costs, room, limit)
-        if isinstance(found, str):
-            return found if exact else None
-        return None if found is None else dict(zip(order, found, strict=True))
+        packing = search_packing(costs, room, limit)
+        if isinstance(packing, str):
+            return packing if exact else None
+        return None if packing is None else dict(zip(order, packing, strict=True))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while feasible; where one finds no room, none of its
-        cost or more will.
+        """As `ActionSet.fill`: (n,) components into an action (size,).
+
+        After an arm found no room, arms of its cost or more are not tried.
         """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken, refused = int(action.sum()), np.inf
@@ -235,7 +260,10 @@ class Capacity(ActionSet):
         return action
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected arm: its worker and its cost. Empty for an infeasible action."""
+        """A row per arm selected in `action` (size,): its worker and its cost.
+
+        No rows for an infeasible action.
+        """
         arms = np.flatnonzero(action)
         packing = self._pack(arms, exact=True)
         if isinstance(packing, str):
@@ -254,7 +282,7 @@ class Capacity(ActionSet):
         ]
 
     def _packing_by_solver(self, action: Action) -> dict[int, int] | None:
-        """{arm: worker} read off the solver's answer where the search gave up."""
+        """{arm: worker} from the solver's solution, or None if there is none."""
         values = LinearProblem(self).complete(action)
         if values is None:
             return None
@@ -277,85 +305,12 @@ class Capacity(ActionSet):
         return packing
 
 
-def maximal_patterns(
-    costs: list[float], available: list[int], capacity: float, limit: int
-) -> list[Load] | None:
-    """Loads (count per ascending cost class, at most `available`) that fit `capacity` and take no
-    further arm; None beyond `limit`.
-    """
-    found: list[Load] = []
-    partial: list[tuple[Load, float]] = [
-        ((), capacity)
-    ]  # chosen counts of the dearest classes first
-    entered = 0
-    while partial:
-        load, room = partial.pop()
-        entered += 1
-        if len(found) > limit or entered > ENUMERATION_LIMIT:
-            return None
-        if len(load) == len(costs):
-            counts = load[::-1]
-            if all(
-                count == have or cost > room
-                for count, have, cost in zip(counts, available, costs, strict=True)
-            ):
-                found.append(counts)
-            continue
-        place = len(costs) - 1 - len(load)
-        fits = min(available[place], int(room // costs[place]))
-        lowest = fits if place == 0 else 0  # the cheapest class always fills up
-        partial.extend((load + (k,), room - k * costs[place]) for k in range(lowest, fits + 1))
-    return found if len(found) <= limit else None
-
-
-def _decreasing(costs: list[float], room: list[float], tightest: bool) -> list[int] | None:
-    """Each cost in turn on the tightest (or first) worker with room; the worker of each, or None."""
-    left, placed = room.copy(), []
-    for cost in costs:
-        fitting = [i for i, free in enumerate(left) if free >= cost]
-        if not fitting:
-            return None
-        worker = min(fitting, key=left.__getitem__) if tightest else fitting[0]
-        left[worker] -= cost
-        placed.append(worker)
-    return placed
-
-
-def _search(costs: list[float], room: list[float], limit: int) -> list[int] | str | None:
-    """Depth-first packing: the worker of each cost, None (proven impossible) or "undecided" after
-    `limit` nodes.
-    """
-    failed: set[tuple[int, tuple[float, ...]]] = set()
-    remaining = np.append(np.cumsum(costs[::-1])[::-1], 0.0).tolist()
-    left, placed, nodes = room.copy(), [0] * len(costs), 0
-
-    def descend(k: int) -> bool:
-        nonlocal nodes
-        if k == len(costs):
-            return True
-        useful = tuple(sorted(round(free, 9) for free in left if free >= costs[-1]))
-        if (k, useful) in failed or nodes >= limit or sum(useful) + 1e-6 < remaining[k]:
-            return False
-        nodes += 1
-        tried = set()
-        for worker in sorted(range(len(left)), key=left.__getitem__):
-            free = left[worker]
-            if free < costs[k] or free in tried:
-                continue
-            tried.add(free)
-            left[worker], placed[k] = free - costs[k], worker
-            if descend(k + 1):
-                return True
-            left[worker] = free
-        failed.add((k, useful))
-        return False
-
-    if descend(0):
-        return placed
-    return "undecided" if nodes >= limit else None
-
-
 def _numbers(values: Any, what: str, *, zero_allowed: bool) -> Floats:
+    """The values as an array (n,).
+
+    Raises:
+        InfeasibleActionSet: not numbers, none, or not all finite and positive.
+    """
     try:
         array = np.array(values, dtype=float).reshape(-1)
     except (TypeError, ValueError) as error:
@@ -365,6 +320,7 @@ def _numbers(values: Any, what: str, *, zero_allowed: bool) -> Floats:
     if bad.any():
         place = int(np.flatnonzero(bad)[0])
         raise InfeasibleActionSet(
-            f"number {place} of the {what} is {array[place]:g}: give a finite number {'>= 0' if zero_allowed else '> 0'}"
+            f"number {place} of the {what} is {array[place]:g}: "
+            f"give a finite number {'>= 0' if zero_allowed else '> 0'}"
         )
     return array

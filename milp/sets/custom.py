@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +14,7 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.source import SetContext, naming_files
 
 
 class PyomoSet(ActionSet):
@@ -51,26 +52,36 @@ class PyomoSet(ActionSet):
         self.selectable = self._used()
 
     @classmethod
-    def from_file(cls, reference: str, size: int) -> PyomoSet:
-        """Read `build` from "rules.py:build". Raises ConfigError where the file or the function is
-        missing.
+    def from_files(cls, context: SetContext) -> Self:
+        """From `constraint.rules`, "rules.py:build": a file and its function that adds the rules.
+
+        Raises:
+            ConfigError: the setting, the file or the function is missing, or the function fails.
+            InfeasibleActionSet: no action satisfies the rules; the message names the file.
+        """
+        rules = context.settings.rules
+        if rules is None:
+            raise ConfigError(
+                "constraint.rules is missing: give 'rules.py:build', "
+                "a function that adds Pyomo constraints to the block it is given"
+            )
+        name, _, function = rules.rpartition(":")
+        file = context.find(name)
+        with naming_files(file, errors=(ConfigError, InfeasibleActionSet)):
+            return cls.from_file(f"{file}:{function}", len(context.arms))
+
+    @classmethod
+    def from_file(cls, reference: str, size: int) -> Self:
+        """The rules of a function in a file, "rules.py:build", for `size` components.
+
+        Raises:
+            ConfigError: the file or the function is missing, or one of them fails.
+            InfeasibleActionSet: no action satisfies the rules.
         """
         path, _, name = reference.rpartition(":")
         if not path or not FilePath(path).is_file():
             raise ConfigError(f"'{reference}' names no file: write path/to/rules.py:build")
-        spec = importlib.util.spec_from_file_location(FilePath(path).stem, path)
-        if spec is None or spec.loader is None:
-            raise ConfigError(f"'{path}' is not a Python file: write path/to/rules.py:build")
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise ConfigError(
-                f"{path} cannot be loaded ({type(error).__name__}: {error})"
-            ) from error
-        if not callable(getattr(module, name, None)):
-            raise ConfigError(f"{path} has no function '{name}': define {name}(block)")
-        return cls(getattr(module, name), size)
+        return cls(_load_function(path, name), size)
 
     def _compile(self, build: Callable[[Any], None]) -> None:
         try:
@@ -216,3 +227,23 @@ class PyomoSet(ActionSet):
         return rows + [
             {"variable": name, "value": value} for name, value in named if abs(value) > 1e-9
         ]
+
+
+def _load_function(path: str, name: str) -> Callable[[Any], None]:
+    """The function `name` of the Python file `path`.
+
+    Raises:
+        ConfigError: the file cannot be executed or has no such function.
+    """
+    spec = importlib.util.spec_from_file_location(FilePath(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"'{path}' is not a Python file: write path/to/rules.py:build")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be loaded ({type(error).__name__}: {error})") from error
+    function: Callable[[Any], None] | None = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError(f"{path} has no function '{name}': define {name}(block)")
+    return function

@@ -1,4 +1,4 @@
-"""A linear objective over one action set: loaded once, solved for many weights."""
+"""A linear objective over one feasible set: loaded once, solved for many weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from worldplan.milp.solvers import Solution, SolverSettings, open_session
 
 
 class LinearProblem:
-    """Maximise `weights @ action` over `actions`; the action is the first `actions.size` columns of
-    the solution.
+    """Maximises `weights @ action` over a feasible set.
+
+    The action is the first `actions.size` columns of a solution.
 
     Args:
         actions: the feasible set.
@@ -37,8 +38,11 @@ class LinearProblem:
     def solve(
         self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0
     ) -> Solution:
-        """The optimum with the action between `lower` and `upper`. Raises InfeasibleActionSet or
-        SolverFailed.
+        """The optimum for `weights` (size,) with the action between `lower` and `upper` (size,).
+
+        Raises:
+            InfeasibleActionSet: there is no such action.
+            SolverFailed: the solver stopped without an answer.
         """
         self._session.set_cost(
             self.columns, np.broadcast_to(np.asarray(weights, dtype=float), (self.size,))
@@ -47,8 +51,10 @@ class LinearProblem:
         return self._session.solve()
 
     def best(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Action:
-        """The best action. Raises InfeasibleActionSet where there is none, SolverFailed at the time
-        limit.
+        """The best action, (size,); arguments and further errors as in `solve`.
+
+        Raises:
+            SolverFailed: no action was found within the time limit.
         """
         solution = self.solve(weights, lower=lower, upper=upper)
         if solution.x is None:
@@ -58,8 +64,10 @@ class LinearProblem:
         return np.rint(solution.x[: self.size]).astype(np.int8)
 
     def complete(self, action: Action) -> Floats | None:
-        """Auxiliary values that prove `action` feasible, or None where there are none. Raises
-        SolverFailed at the time limit.
+        """Values of the auxiliary columns (n,) that prove `action` (size,) feasible, or None.
+
+        Raises:
+            SolverFailed: not decided within the time limit.
         """
         try:
             solution = self.solve(0.0, lower=action, upper=action)
@@ -67,6 +75,7 @@ class LinearProblem:
             return None
         if solution.x is None:
             raise SolverFailed(
-                "an action could not be checked in the time limit: raise solver.time_limit or simplify the set"
+                "an action could not be checked in the time limit: "
+                "raise solver.time_limit or simplify the set"
             )
         return np.where(self.integer, np.rint(solution.x), solution.x)[self.size :]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import networkx as nx
 import numpy as np
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.path_chains import Block, Row, cut_into_chains
+from worldplan.milp.sets.path_graph import read_graph
 from worldplan.milp.sets.path_routes import closed_tour
+from worldplan.milp.sets.source import SetContext, naming_files
 
 EXACT_TERMINALS = 12  # Held-Karp up to here; beyond, a heuristic and then the solver
 CUT_OBJECTIVES = 20
@@ -69,19 +71,20 @@ class Path(ActionSet):
     def __post_init__(self) -> None:
         self.size = len(self.graph)
         check_size(self.size, "the graph")
-        self.labels = list(self.graph.nodes)
+        self.arm_names = list(self.graph.nodes)
         self._check()
         edges = [
             (u, v)
             for u, v in nx.Graph(nx.convert_node_labels_to_integers(self.graph)).edges
             if u != v
         ]
-        self._source = self.labels.index(self.source)
+        self._source = self.arm_names.index(self.source)
         away = _distances(self.size, edges)[0][self._source]
         if np.isinf(away).any():
-            label = self.labels[int(np.flatnonzero(np.isinf(away))[0])]
+            label = self.arm_names[int(np.flatnonzero(np.isinf(away))[0])]
             raise InfeasibleActionSet(
-                f"station {label!r} cannot be reached from the source {self.source!r}: join it or remove it"
+                f"station {label!r} cannot be reached from the source {self.source!r}: "
+                "join it or remove it"
             )
         self.selectable = 2 * away <= self.moves
         self.most = min(self.budget, int(self.selectable.sum()), max(1, self.moves))
@@ -89,12 +92,36 @@ class Path(ActionSet):
         self._distance, self._before = _distances(self.size, usable)
         self._split(usable, away)
 
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        """From `constraint.connections` and `stations` (see `read_graph`); nodes are arms.
+
+        Also read: `constraint.source`, `budget`, and `moves` (twice the budget if 0).
+
+        Raises:
+            ConfigError: a setting is missing, or the budget is below 1.
+            DatasetError: a file is malformed, or its stations are not the arms.
+            InfeasibleActionSet: the graph is disconnected, or the source is not in it.
+        """
+        connections, settings = context.file("connections"), context.settings
+        stations = context.find(settings.stations) if settings.stations is not None else None
+        with naming_files(connections):
+            graph = read_graph(connections, stations)
+            _check_stations(graph, context.arms, connections)
+            if settings.source is None:
+                raise ConfigError(
+                    "constraint.source is missing: name the station where the route starts and ends"
+                )
+            budget = context.budget()
+            return cls(graph, settings.source, moves=settings.moves or 2 * budget, budget=budget)
+
     def _check(self) -> None:
         if self.graph.is_directed():
             raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
         if self.source not in self.graph:
             raise InfeasibleActionSet(
-                f"source {self.source!r} is not a node of the graph: give one of its {self.size} nodes"
+                f"source {self.source!r} is not a node of the graph: "
+                f"give one of its {self.size} nodes"
             )
         if self.size > 1 and not set(self.graph[self.source]) - {self.source}:
             raise InfeasibleActionSet(
@@ -105,7 +132,10 @@ class Path(ActionSet):
                 raise InfeasibleActionSet(f"{name} is {value}: give 0 or more")
 
     def _split(self, edges: list[tuple[int, int]], away: Floats) -> None:
-        """Bridges and larger blocks; each node but the source is a non-root of exactly one of them."""
+        """Split the graph into bridges and larger blocks.
+
+        Each node but the source is a non-root node of exactly one of them.
+        """
         self._root = np.full(self.size, -1)
         self._block_of = np.full(self.size, -1)  # -1: reached over a bridge
         self._blocks: list[Block] = []
@@ -316,7 +346,7 @@ class Path(ActionSet):
         joined = walk.subgraph(nx.node_connected_component(walk, self._source))
         return [
             self.source,
-            *(self.labels[v] for _, v in nx.eulerian_circuit(joined, self._source)),
+            *(self.arm_names[v] for _, v in nx.eulerian_circuit(joined, self._source)),
         ]
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
@@ -326,7 +356,7 @@ class Path(ActionSet):
         first: dict[Hashable, int] = {}
         for stop, label in enumerate(self.route(action)):
             first.setdefault(label, stop)
-        arms = [self.labels[arm] for arm in np.flatnonzero(action)]
+        arms = [self.arm_names[arm] for arm in np.flatnonzero(action)]
         return (
             [{"arm": label, "stop": first[label]} for label in sorted(arms, key=first.__getitem__)]
             if first
@@ -348,6 +378,27 @@ class _SoFar(ActionSet):
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         return self.path.explain(action)
+
+
+def _check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> None:
+    """Refuse a graph whose nodes are not the arms.
+
+    Raises:
+        DatasetError: names the node or arm.
+    """
+    nodes = [str(node) for node in graph]
+    for name in arms:
+        if name not in nodes:
+            raise DatasetError(
+                f"{connections}: arm '{name}' has no connection: "
+                "add one, or remove the arm from the rewards file"
+            )
+    unknown = next((node for node in nodes if node not in arms), None)
+    if unknown is not None:
+        raise DatasetError(
+            f"{connections}: station '{unknown}' is not an arm of the rewards file: "
+            "add it there or remove its connections"
+        )
 
 
 def _add_rows(program: Program, rows: list[Row]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +16,9 @@ from scipy.sparse import csgraph
 
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_size
+from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.source import SetContext, naming_files, read_pairs
 
 ROUNDING_ROWS = 64
 
@@ -67,27 +68,23 @@ class Schedule(ActionSet):
         self.size, slots = self._arm_free.shape
         if self._worker_free.shape[1] != slots:
             raise InfeasibleActionSet(
-                f"arm_slots has {slots} slots and worker_slots {self._worker_free.shape[1]}: give both the same slots"
+                f"arm_slots has {slots} slots and worker_slots {self._worker_free.shape[1]}: "
+                "give both the same slots"
             )
         if self.visits < 1:
             raise InfeasibleActionSet(f"visits is {self.visits}: give 1 or more")
         self._budget = len(self._worker_free) if self.budget is None else self.budget
         if self._budget < 0:
             raise InfeasibleActionSet(f"budget {self._budget} is negative: give 0 or more")
-        for names, count, what in (
-            (self.arm_names, self.size, "arm"),
-            (self.worker_names, len(self._worker_free), "worker"),
-            (self.slot_names, slots, "slot"),
-        ):
-            if names is not None and len(names) != count:
-                raise InfeasibleActionSet(
-                    f"{len(names)} {what} names for {count} {what}s: give one name each"
-                )
+        check_names(self.arm_names, self.size, "arm")
+        check_names(self.worker_names, len(self._worker_free), "worker")
+        check_names(self.slot_names, slots, "slot")
         self._workers = self._worker_free.sum(0)
         self.selectable = self._arm_free @ self._workers >= self.visits
         if not self.selectable.any():
             raise InfeasibleActionSet(
-                f"no arm shares {self.visits} slots with the workers: lower visits, or add arm or worker availability"
+                f"no arm shares {self.visits} slots with the workers: "
+                "lower visits, or add arm or worker availability"
             )
         # unit u of slot s is the u-th worker on duty in s; units are numbered slot by slot
         self._first_unit = np.concatenate([[0], np.cumsum(self._workers)])
@@ -98,6 +95,33 @@ class Schedule(ActionSet):
         )
         # the bound of the linear relaxation holds for the set
         self.most = min(self.most, int(LinearProblem(self, relaxed=True).solve(1.0).bound + 1e-6))
+
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        """From `constraint.arm_slots` (CSV arm, slot) and `workers` (CSV worker, slot).
+
+        Each file has one row per free slot. Also read: `constraint.visits`, and `budget` unless 0.
+
+        Raises:
+            ConfigError: a file name is missing.
+            DatasetError: a file is missing or malformed.
+            InfeasibleActionSet: no arm can get its visits; the message names both files.
+        """
+        arm_slots, workers = context.file("arm_slots"), context.file("workers")
+        with naming_files(arm_slots, workers):
+            arm_pairs = read_pairs(arm_slots, ("arm", "slot"), names=context.arms)
+            worker_pairs = read_pairs(workers, ("worker", "slot"))
+            slots = list(dict.fromkeys(slot for _, _, slot in worker_pairs + arm_pairs))
+            staff = list(dict.fromkeys(worker for _, worker, _ in worker_pairs))
+            return cls(
+                _availability_table(arm_pairs, context.arms, slots),
+                _availability_table(worker_pairs, staff, slots),
+                context.settings.visits,
+                context.settings.budget or None,
+                arm_names=context.arms,
+                worker_names=tuple(staff),
+                slot_names=tuple(slots),
+            )
 
     def _cells(self) -> tuple[Indices, Indices]:
         """The (arm, slot) cells where a visit is possible, arm by arm."""
@@ -200,6 +224,16 @@ class Schedule(ActionSet):
                     }
                 )
         return rows
+
+
+def _availability_table(
+    pairs: list[tuple[int, str, str]], names: Sequence[str], slots: list[str]
+) -> NDArray[np.bool_]:
+    """(names, slots), true for the (line, name, slot) rows of a file."""
+    table = np.zeros((len(names), len(slots)), bool)
+    for _, name, slot in pairs:
+        table[names.index(name), slots.index(slot)] = True
+    return table
 
 
 def _availability(values: ArrayLike, what: str) -> NDArray[np.bool_]:

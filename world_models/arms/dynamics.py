@@ -1,26 +1,23 @@
-"""Arm dynamics given as CSV tables, or estimated from a log of observed moves with a Dirichlet
-posterior.
+"""Dynamics of arms: read from CSV tables, or estimated from a log of observed moves.
+
+`read_tables` gives known dynamics. `read_log(...).posterior()` gives a Dirichlet posterior over
+them, whose mean or samples are dynamics. `read_states` reads the present state of every arm.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.tables import CsvTable
 
 Path = str | os.PathLike[str]
-LARGEST = 9_999  # largest state or action number; anything above is taken for a typing error
 
 
 @dataclass(frozen=True)
@@ -33,12 +30,13 @@ class ArmTables:
 
 @dataclass(frozen=True)
 class ArmLog:
-    """Observed moves, counted.
+    """Counts of observed moves.
 
     Args:
-        counts: (arms, actions, states, states); `counts[j, k, s, t]` moves of arm `j` from `s` to
-            `t` under action `k`.
+        counts: (arms, actions, states, states); `counts[j, k, s, t]` moves of arm `j` from state
+            `s` to state `t` under action `k`.
         reward: (arms, states), earned in the state moved to.
+        arm_names: ids in the order of the arrays.
     """
 
     counts: Ints
@@ -48,39 +46,48 @@ class ArmLog:
     def posterior(
         self, prior_strength: float = 2.0, concentration: Floats | None = None
     ) -> ArmPosterior:
-        """Posterior of every law: Dirichlet with parameters prior + counts (conjugate; Gelman et
-        al., BDA3, 3.4).
+        """Posterior distribution of every transition probability.
 
-        The default prior of arm `j`, action `k`, state `s` weighs `prior_strength` observations and
-        has the mean (n + 1) / (sum(n) + states), where `n` counts the moves of *all* arms from `s`
-        under `k`: the pooled law mixed with a uniform one. Arms seen rarely borrow from the others,
-        arms seen often speak for themselves. (The pooled law contains the arm's own moves, so with
-        very few arms the posterior is a little too sure.) `concentration`, broadcastable to (arms,
-        actions, states, states), replaces that prior. Raises ConfigError unless the prior is
-        positive and finite.
+        The posterior is Dirichlet with parameters prior + counts (conjugate; Gelman et al., BDA3,
+        section 3.4). The default prior of arm `j`, action `k`, state `s` weighs `prior_strength`
+        observations. Its mean is (n + 1) / (sum(n) + states), where `n` counts the moves of *all*
+        arms from `s` under `k`: a mixture of the pooled frequencies with the uniform distribution.
+        So rarely observed arms borrow from the others. (The pool contains the arm's own moves:
+        with very few arms the posterior is a little too narrow.)
+
+        Args:
+            prior_strength: number of observations that the prior counts for, positive.
+            concentration: replaces the default prior; broadcastable to (arms, actions, states,
+                states).
+
+        Raises:
+            ConfigError: the prior is not positive and finite.
         """
         if concentration is None:
             if not (prior_strength > 0 and np.isfinite(prior_strength)):
                 raise ConfigError(
-                    f"prior_strength is {prior_strength:g}: give a positive number of observations, such as 2"
+                    f"prior_strength is {prior_strength:g}: "
+                    "give a positive number of observations, such as 2"
                 )
             pooled = self.counts.sum(0) + 1.0
             concentration = prior_strength * pooled / pooled.sum(-1, keepdims=True)
         prior = np.asarray(concentration, dtype=float)
         if not (np.isfinite(prior).all() and (prior > 0).all()):
             raise ConfigError(
-                "the prior concentration holds values that are not positive and finite: give positive numbers"
+                "the prior concentration holds values that are not positive and finite: "
+                "give positive numbers"
             )
         return ArmPosterior(prior + self.counts, self.reward, self.arm_names)
 
 
 @dataclass(frozen=True)
 class ArmPosterior:
-    """Independent Dirichlet laws over next states.
+    """Independent Dirichlet distributions over next states.
 
     Args:
         concentration: (arms, actions, states, states), positive.
         reward: (arms, states).
+        arm_names: ids in the order of the arrays.
     """
 
     concentration: Floats
@@ -88,14 +95,18 @@ class ArmPosterior:
     arm_names: tuple[str, ...]
 
     def mean(self) -> ArmDynamics:
-        """Dynamics with the posterior mean of every law."""
+        """Dynamics whose transition probabilities are the posterior means."""
         return ArmDynamics(
             self.concentration / self.concentration.sum(-1, keepdims=True), self.reward
         )
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
-        """Central intervals of every probability, two arrays (arms, actions, states, states), from
-        the Beta marginals.
+        """Lower and upper ends of central credible intervals, from the Beta marginals.
+
+        Two arrays (arms, actions, states, states).
+
+        Raises:
+            ConfigError: `level` is not between 0 and 1.
         """
         if not 0 < level < 1:
             raise ConfigError(
@@ -108,7 +119,7 @@ class ArmPosterior:
         return low, high
 
     def sample(self, members: int, generator: np.random.Generator) -> list[ArmDynamics]:
-        """`members` draws of the whole dynamics (normalised gamma variates)."""
+        """`members` samples of the dynamics (Dirichlet draws as normalised gamma variates)."""
         draws = (
             generator.standard_gamma(self.concentration, size=(members, *self.concentration.shape))
             + 1e-300
@@ -117,17 +128,20 @@ class ArmPosterior:
 
 
 def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
-    """Dynamics from a table of transitions (arm, state, action, next_state, probability) and one of
-    rewards (arm, state, reward).
+    """Dynamics from a table of transition probabilities and a table of rewards.
 
-    Transitions that are not listed have probability 0. Arms are ordered as they first appear in the
-    rewards file; ids are text. Raises DatasetError naming file, line and remedy for any gap,
-    duplicate or bad number.
+    Args:
+        transitions_csv: CSV arm, state, action, next_state, probability; moves that are not listed
+            have probability 0.
+        rewards_csv: CSV arm, state, reward; arms are ordered as they first appear here.
+
+    Raises:
+        DatasetError: a gap, a duplicate or a bad number; names file, line and remedy.
     """
     reward, names = _read_rewards(rewards_csv)
     states = reward.shape[1]
-    table = _Table(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
-    arm, state, action, target = table.moves(names, states)
+    table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
+    arm, state, action, target = _moves(table, names, states)
     probability = table.numbers("probability")
     table.refuse(
         probability < 0,
@@ -135,36 +149,40 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
         "give a number from 0 to 1",
     )
     actions = max(2, int(action.max()) + 1)
-    law = (arm * actions + action) * states + state
+    case = (arm * actions + action) * states + state  # rows of one case form one distribution
     table.refuse_repeats(
-        law * states + target, "this arm, state, action and next_state", "keep one of the rows"
+        case * states + target, "this arm, state, action and next_state", "keep one of the rows"
     )
-    missing = _first_gap(law, len(names) * actions * states)
+    missing = _first_gap(case, len(names) * actions * states)
     if missing is not None:
         pair, s = divmod(missing, states)
         j, k = divmod(pair, actions)
         raise DatasetError(
-            f"{table.path}: arm '{names[j]}', state {s}, action {k} has no rows: add its probabilities (they must sum to 1)"
+            f"{table.path}: arm '{names[j]}', state {s}, action {k} has no rows: "
+            "add its probabilities (they must sum to 1)"
         )
-    total = np.bincount(law, probability)
+    total = np.bincount(case, probability)
     table.refuse(
-        np.abs(total[law] - 1) > 1e-6,
+        np.abs(total[case] - 1) > 1e-6,
         lambda i: (
-            f"arm '{names[arm[i]]}', state {state[i]}, action {action[i]}: probabilities sum to {total[law[i]]:.6g}"
+            f"arm '{names[arm[i]]}', state {state[i]}, action {action[i]}: "
+            f"probabilities sum to {total[case[i]]:.6g}"
         ),
         "they must sum to 1",
     )
     transition = np.zeros((len(names), actions, states, states))
-    transition[arm, action, state, target] = probability / total[law]
+    transition[arm, action, state, target] = probability / total[case]
     return ArmTables(ArmDynamics(transition, reward), names)
 
 
 def read_states(csv: Path, arm_names: tuple[str, ...], states: int) -> Ints:
-    """Present state of every arm, (arms,), from a table (arm, state) in any order that names each
-    arm once.
+    """Present state of every arm, (arms,), from a CSV arm, state with one row per arm.
+
+    Raises:
+        DatasetError: an arm is unknown, missing or repeated, or a state is not in 0..states-1.
     """
-    table = _Table(csv, ("arm", "state"))
-    arm, state = table.arms(arm_names), table.integers("state", states)
+    table = CsvTable(csv, ("arm", "state"))
+    arm, state = _arms(table, arm_names), table.integers("state", states)
     table.refuse_repeats(arm, "this arm", "keep one row per arm")
     missing = _first_gap(arm, len(arm_names))
     if missing is not None:
@@ -177,16 +195,21 @@ def read_states(csv: Path, arm_names: tuple[str, ...], states: int) -> Ints:
 
 
 def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmLog:
-    """Count a log of moves (arm, state, action, next_state), one row per arm and step; other
-    columns are ignored.
+    """Counts of the moves in a log with one row per arm and step.
 
-    The rewards file fixes arms and states as in `read_tables`. `levels` is the number of actions
-    per arm; by default one more than the largest in the log, at least 2. Rows may repeat. Arms
-    without rows are allowed: the prior speaks for them.
+    Args:
+        csv: CSV arm, state, action, next_state; other columns are ignored, rows may repeat. An arm
+            without rows is allowed: its posterior is the prior.
+        rewards_csv: CSV arm, state, reward; fixes arms and states as in `read_tables`.
+        levels: number of actions per arm; one more than the largest in the log, at least 2, unless
+            given.
+
+    Raises:
+        DatasetError: a bad cell; names file, line and remedy.
     """
     reward, names = _read_rewards(rewards_csv)
-    table = _Table(csv, ("arm", "state", "action", "next_state"))
-    arm, state, action, target = table.moves(names, reward.shape[1], levels)
+    table = CsvTable(csv, ("arm", "state", "action", "next_state"))
+    arm, state, action, target = _moves(table, names, reward.shape[1], levels)
     counts = np.zeros(
         (len(names), levels or max(2, int(action.max()) + 1), reward.shape[1], reward.shape[1]),
         np.int64,
@@ -196,7 +219,12 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
 
 
 def _read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
-    table = _Table(csv, ("arm", "state", "reward"))
+    """Reward (arms, states), and the arms' ids in the order of their first rows.
+
+    Raises:
+        DatasetError: an arm has no reward for a state, or a row is wrong.
+    """
+    table = CsvTable(csv, ("arm", "state", "reward"))
     arm, ids = pd.factorize(table.text("arm"))
     names = tuple(str(name) for name in ids)
     state, value = table.integers("state"), table.numbers("reward")
@@ -206,168 +234,42 @@ def _read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     if missing is not None:
         j, s = divmod(missing, states)
         raise DatasetError(
-            f"{table.path}: arm '{names[j]}' has no reward for state {s}: every arm needs a row for each state 0 to {states - 1}"
+            f"{table.path}: arm '{names[j]}' has no reward for state {s}: "
+            f"every arm needs a row for each state 0 to {states - 1}"
         )
     reward = np.empty((len(names), states))
     reward[arm, state] = value
     return reward, names
 
 
-def read_cells(csv: Path, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """(line, cell, cell, ...) of each row of a table, as text, no cell empty. Raises DatasetError."""
-    table = _Table(csv, columns)
-    return table.cells(columns)
+def _arms(table: CsvTable, names: tuple[str, ...]) -> Ints:
+    """Positions among `names` of the ids in the column "arm", (rows,)."""
+    ids = table.text("arm")
+    arm = pd.Index(names).get_indexer(pd.Index(ids))
+    table.refuse(
+        arm < 0,
+        lambda i: f"unknown arm '{ids.iloc[i]}'",
+        "use an id listed in the rewards table, or add its rewards there",
+    )
+    return arm.astype(np.int64)
+
+
+def _moves(
+    table: CsvTable, names: tuple[str, ...], states: int, levels: int | None = None
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """The columns arm, state, action and next_state as numbers, each (rows,)."""
+    return (
+        _arms(table, names),
+        table.integers("state", states),
+        table.integers("action", levels),
+        table.integers("next_state", states),
+    )
 
 
 def _first_gap(codes: Ints, count: int) -> int | None:
-    """Smallest number of 0..count-1 that is absent from `codes`, or None."""
+    """Smallest number of 0..count-1 that is absent from `codes` (rows,), or None."""
     present = np.unique(codes)
     if len(present) == count:
         return None
     gaps = np.flatnonzero(present != np.arange(len(present)))
     return int(gaps[0]) if len(gaps) else len(present)
-
-
-class _Table:
-    """A CSV file held as text, whose columns are checked as they are read; errors name the line of
-    the file.
-    """
-
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
-        self.path = os.fspath(path)
-        frame = self._load()
-        frame.columns = frame.columns.str.strip()
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            found = ", ".join(frame.columns)
-            raise DatasetError(
-                f"{self.path}, line 1: column '{missing[0]}' is missing (found: {found}): the header must name {', '.join(columns)}"
-            )
-        frame = frame[list(columns)].fillna("").apply(lambda column: column.str.strip())
-        frame = frame[(frame != "").any(axis=1)]  # blank lines
-        if frame.empty:
-            raise DatasetError(
-                f"{self.path}: the file has no rows below the header: add at least one"
-            )
-        self._frame, self._line = frame, frame.index.to_numpy() + 2
-        for column in columns:
-            self._refuse_empty(column)
-
-    def _refuse_empty(self, column: str) -> None:
-        blanks = ("", "nan") if column == "arm" else ("", "nan", "na", "null", "none")
-        empty = self._frame[column].str.lower().isin(blanks).to_numpy()
-        self.refuse(
-            empty, lambda _: f"column '{column}' is empty or NaN", "fill it in or delete the row"
-        )
-
-    def _load(self) -> pd.DataFrame:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                return pd.read_csv(
-                    self.path,
-                    dtype=str,
-                    keep_default_na=False,
-                    skip_blank_lines=False,
-                    index_col=False,
-                    encoding="utf-8-sig",
-                )
-        except FileNotFoundError as error:
-            raise DatasetError(f"{self.path}: no such file: check the path") from error
-        except pd.errors.EmptyDataError as error:
-            raise DatasetError(
-                f"{self.path}: the file is empty: write a header and rows"
-            ) from error
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            found = re.search(r"line (\d+)", str(error))
-            where = f"{self.path}, line {found[1]}" if found else self.path
-            raise DatasetError(
-                f"{where}: more cells than the header has columns: check commas and quotes"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise DatasetError(
-                f"{self.path}: not a UTF-8 text file: save it as CSV in UTF-8"
-            ) from error
-        except OSError as error:
-            raise DatasetError(
-                f"{self.path}: cannot be read ({error.strerror}): check path and permissions"
-            ) from error
-
-    def refuse(self, bad: NDArray[np.bool_], what: Callable[[int], str], remedy: str) -> None:
-        """Raise DatasetError for the first row that `bad` marks; `what` turns its place into words."""
-        places = np.flatnonzero(bad)
-        if len(places):
-            raise DatasetError(
-                f"{self.path}, line {self._line[places[0]]}: {what(int(places[0]))}: {remedy}"
-            )
-
-    def refuse_repeats(self, codes: Ints, what: str, remedy: str) -> None:
-        """Raise DatasetError for the first row whose code came before."""
-        series = pd.Series(codes)
-        first = series.drop_duplicates()
-        seen = (
-            dict(zip(first.to_numpy(), self._line[first.index], strict=True))
-            if series.duplicated().any()
-            else {}
-        )
-        self.refuse(
-            series.duplicated().to_numpy(),
-            lambda i: f"{what} already appeared on line {seen[codes[i]]}",
-            remedy,
-        )
-
-    def cells(self, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        return list(
-            zip(self._line.tolist(), *(self._frame[column] for column in columns), strict=True)
-        )
-
-    def text(self, column: str) -> pd.Series:
-        return self._frame[column]
-
-    def numbers(self, column: str) -> Floats:
-        """A column of finite numbers."""
-        values = pd.to_numeric(self._frame[column], errors="coerce").to_numpy(dtype=float)
-        self.refuse(
-            ~np.isfinite(values),
-            lambda i: f"{column} '{self._frame[column].iloc[i]}' is not a finite number",
-            "write a plain number",
-        )
-        return values
-
-    def integers(self, column: str, count: int | None = None) -> Ints:
-        """A column of whole numbers from 0 to count - 1."""
-        values = pd.to_numeric(self._frame[column], errors="coerce").to_numpy(dtype=float)
-        raw = self._frame[column]
-        whole = np.isfinite(values) & (values == np.floor(values))
-        self.refuse(
-            ~whole, lambda i: f"{column} '{raw.iloc[i]}' is not an integer", "number from 0"
-        )
-        top = LARGEST if count is None else count - 1
-        self.refuse(
-            (values < 0) | (values > top),
-            lambda i: f"{column} {raw.iloc[i]} is out of range",
-            f"use a number from 0 to {top}",
-        )
-        return values.astype(np.int64)
-
-    def arms(self, names: tuple[str, ...]) -> Ints:
-        """Positions of the arm ids among `names`."""
-        arm = pd.Index(names).get_indexer(pd.Index(self._frame["arm"]))
-        ids = self._frame["arm"]
-        self.refuse(
-            arm < 0,
-            lambda i: f"unknown arm '{ids.iloc[i]}'",
-            "use an id listed in the rewards table, or add its rewards there",
-        )
-        return arm.astype(np.int64)
-
-    def moves(
-        self, names: tuple[str, ...], states: int, levels: int | None = None
-    ) -> tuple[Ints, Ints, Ints, Ints]:
-        """The columns arm, state, action and next_state as numbers."""
-        return (
-            self.arms(names),
-            self.integers("state", states),
-            self.integers("action", levels),
-            self.integers("next_state", states),
-        )

@@ -18,11 +18,12 @@ from worldplan.envs.bandits.environment import (
     BanditInstance,
     BanditVectorEnv,
 )
-from worldplan.envs.bandits.graphs import connected_piece, read_graph
+from worldplan.envs.bandits.graphs import connected_piece
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction, InfeasibleActionSet
 from worldplan.milp.sets.base import MEMORY, ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.path_graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.planners.bandits.baselines import NullPolicy, RandomPolicy
 from worldplan.planners.base import evaluate

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ def _learned(
         return greedy_planner(built.instance, load_network(path, built.instance))
     paths = []
     for member, model in enumerate(built.models or [built.instance.dynamics]):
-        instance = built.with_model(model)
+        instance = replace(built.instance, dynamics=model)
         where = folder / f"member{member}" if built.models else folder
         paths.append(fit_sequoia(instance, settings, where, seed=seed, solver=scenario.solver))
     return SequoiaPlanner.load(paths, built.instance, scenario.solver)

@@ -1,0 +1,82 @@
+"""Feasible sets by name: what `constraint.kind` of a scenario may be.
+
+A set of your own is one subclass of `ActionSet` in one file. Its settings come from
+`constraint.options`, or from any other setting of `Constraint` through `from_files`:
+
+    class Neighbours(ActionSet):                # my_package/sets.py
+        def __init__(self, size: int, distance: int = 1) -> None: ...
+
+    constraint:                                 # scenario.yaml
+      kind: my_package.sets:Neighbours
+      options: {distance: 2}
+
+The module must be importable (`PYTHONPATH=. worldplan bandits run scenario.yaml`). A short name
+comes with `@SETS.register("neighbours")` in Python, or from the entry-point group
+"worldplan.sets" of an installed package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.registry import Registry
+from worldplan.milp.sets.base import ActionSet, Budget
+from worldplan.milp.sets.capacity import Capacity
+from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.schedule import Schedule
+from worldplan.milp.sets.source import SetContext
+
+SetFactory = Callable[[SetContext], ActionSet]
+
+SETS: Registry[type[ActionSet] | SetFactory] = Registry("feasible set", "worldplan.sets")
+
+
+def exactly(context: SetContext) -> Budget:
+    """Exactly `constraint.budget` arms."""
+    return Budget(len(context.arms), context.budget(), exactly=True)
+
+
+_BUILT_IN: dict[str, type[ActionSet] | SetFactory] = {
+    "budget": Budget,
+    "exactly": exactly,
+    "capacity": Capacity,
+    "schedule": Schedule,
+    "path": Path,
+    "custom": PyomoSet,
+}
+for _name, _member in _BUILT_IN.items():
+    SETS.register(_name, _member)
+
+
+def make_set(context: SetContext) -> ActionSet:
+    """The feasible set that `constraint.kind` names, built by `from_files` or by a function.
+
+    Raises:
+        ConfigError: the kind is unknown or no feasible set, or a setting is missing or wrong.
+        DatasetError: a file of the set is missing or malformed.
+        InfeasibleActionSet: no action satisfies the constraints.
+    """
+    kind, options = context.settings.kind, context.settings.options
+    if kind not in SETS and ":" not in kind:
+        raise ConfigError(
+            f"constraint.kind '{kind}' is unknown: choose {', '.join(SETS)}, "
+            "or give your own as module:Class"
+        )
+    if kind in _BUILT_IN and options:
+        raise ConfigError(
+            f"constraint.options {', '.join(map(str, options))}: '{kind}' takes none: "
+            "they are for a set of your own"
+        )
+    member = SETS.get(kind)
+    if isinstance(member, type):
+        actions = member.from_files(context) if issubclass(member, ActionSet) else None
+    else:
+        actions = member(context) if callable(member) else None
+    if not isinstance(actions, ActionSet):
+        raise ConfigError(
+            f"constraint.kind '{kind}': give a subclass of ActionSet, "
+            "or a function that makes one from a SetContext"
+        )
+    return actions

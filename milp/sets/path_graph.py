@@ -1,0 +1,75 @@
+"""A transport network from CSV files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from worldplan.milp.errors import DatasetError
+
+
+def read_graph(connections: str | Path, stations: str | Path | None = None) -> nx.Graph:
+    """An undirected graph whose nodes are named stations.
+
+    Args:
+        connections: CSV whose first two columns, whatever their names, are node ids; further
+            columns and repeated connections are ignored.
+        stations: CSV id, name, latitude, longitude: names the nodes and gives their `position`.
+            Without it the ids are the names.
+
+    Raises:
+        DatasetError: a file is missing or malformed, or an id is empty or not in `stations`; the
+            message names file and line.
+    """
+    edges = _read(connections)
+    if edges.shape[1] < 2:
+        raise DatasetError(f"{connections}: needs two columns of node ids, one row per connection")
+    empty = np.flatnonzero(edges.iloc[:, :2].isna().any(axis=1))
+    if len(empty):
+        raise DatasetError(
+            f"{connections}, line {empty[0] + 2}: a node id is empty: fill it or remove the row"
+        )
+    graph = nx.Graph()
+    names = {} if stations is None else _add_stations(graph, stations)
+    ends = zip(edges.iloc[:, 0], edges.iloc[:, 1], strict=True)
+    for line, (first, second) in enumerate(ends, start=2):
+        for node in (first, second):
+            if names and node not in names:
+                raise DatasetError(
+                    f"{connections}, line {line}: station '{node}' is not in {stations}: "
+                    "add it there or remove the row"
+                )
+        graph.add_edge(str(names.get(first, first)), str(names.get(second, second)))
+    graph.remove_nodes_from([node for node in list(graph) if graph.degree[node] == 0])
+    return graph
+
+
+def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
+    """Add every station with its position (longitude, latitude); returns the names by id.
+
+    Raises:
+        DatasetError: the file has no such columns.
+    """
+    table = _read(stations)
+    for column in ("id", "name", "latitude", "longitude"):
+        if column not in table:
+            raise DatasetError(
+                f"{stations}: column '{column}' is missing: "
+                "needed are id, name, latitude, longitude"
+            )
+    for row in table.itertuples():
+        position = (float(str(row.longitude)), float(str(row.latitude)))
+        graph.add_node(str(row.name), position=position)
+    return dict(zip(table["id"], table["name"], strict=True))
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not a readable CSV file ({error})") from None

@@ -1,0 +1,171 @@
+"""A CSV file as text columns that are checked when they are read; an error names file and line."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from worldplan.milp.errors import DatasetError
+from worldplan.milp.program import Floats, Indices
+
+FilePath = str | os.PathLike[str]
+LARGEST = 9_999  # largest whole number where no limit is given; more is taken for a typing error
+
+
+class CsvTable:
+    """Some columns of a CSV file. No cell of these columns is empty; blank lines are skipped.
+
+    Args:
+        path: UTF-8 text with a header line.
+        columns: the columns that must be there; further ones are ignored.
+
+    Raises:
+        DatasetError: the file is missing, unreadable or without rows, a column is missing, or a
+            cell is empty.
+    """
+
+    def __init__(self, path: FilePath, columns: tuple[str, ...]) -> None:
+        self.path = os.fspath(path)
+        frame = _read(self.path)
+        frame.columns = frame.columns.str.strip()
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise DatasetError(
+                f"{self.path}, line 1: column '{missing[0]}' is missing "
+                f"(found: {', '.join(frame.columns)}): the header must name {', '.join(columns)}"
+            )
+        frame = frame[list(columns)].fillna("").apply(lambda column: column.str.strip())
+        frame = frame[(frame != "").any(axis=1)]  # blank lines
+        if frame.empty:
+            raise DatasetError(
+                f"{self.path}: the file has no rows below the header: add at least one"
+            )
+        self._frame, self._line = frame, frame.index.to_numpy() + 2
+        for column in columns:
+            self._refuse_empty(column)
+
+    def _refuse_empty(self, column: str) -> None:
+        # an arm may be called "None" or "NA"; in the other columns these words mean a missing value
+        blanks = ("", "nan") if column == "arm" else ("", "nan", "na", "null", "none")
+        empty = self._frame[column].str.lower().isin(blanks).to_numpy()
+        self.refuse(
+            empty, lambda _: f"column '{column}' is empty or NaN", "fill it in or delete the row"
+        )
+
+    def refuse(self, bad: NDArray[np.bool_], what: Callable[[int], str], remedy: str) -> None:
+        """Raise an error for the first row that `bad` (rows,) marks.
+
+        Args:
+            bad: (rows,), true where a row is wrong.
+            what: the complaint, given the row's position.
+            remedy: what to do about it.
+
+        Raises:
+            DatasetError: a row is marked.
+        """
+        places = np.flatnonzero(bad)
+        if len(places):
+            raise DatasetError(
+                f"{self.path}, line {self._line[places[0]]}: {what(int(places[0]))}: {remedy}"
+            )
+
+    def refuse_repeats(self, codes: Indices, what: str, remedy: str) -> None:
+        """Raise DatasetError for the first row whose code, in `codes` (rows,), came before."""
+        series = pd.Series(codes)
+        repeated = series.duplicated()
+        first = series.drop_duplicates()
+        lines = (
+            dict(zip(first.to_numpy(), self._line[first.index], strict=True))
+            if repeated.any()
+            else {}
+        )
+        self.refuse(
+            repeated.to_numpy(),
+            lambda i: f"{what} already appeared on line {lines[codes[i]]}",
+            remedy,
+        )
+
+    def cells(self, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """(line number, cell, cell, ...) of every row, the cells as text."""
+        return list(
+            zip(self._line.tolist(), *(self._frame[column] for column in columns), strict=True)
+        )
+
+    def text(self, column: str) -> pd.Series[str]:
+        """A column as text."""
+        return cast("pd.Series[str]", self._frame[column])
+
+    def numbers(self, column: str) -> Floats:
+        """A column of finite numbers, (rows,). Raises DatasetError for any other cell."""
+        values = self._numeric(column)
+        self.refuse(
+            ~np.isfinite(values),
+            lambda i: f"{column} '{self._frame[column].iloc[i]}' is not a finite number",
+            "write a plain number",
+        )
+        return values
+
+    def integers(self, column: str, count: int | None = None) -> Indices:
+        """A column of whole numbers from 0 to `count` - 1, (rows,).
+
+        Raises DatasetError for any other cell.
+        """
+        values, raw = self._numeric(column), self._frame[column]
+        whole = np.isfinite(values) & (values == np.floor(values))
+        self.refuse(
+            ~whole, lambda i: f"{column} '{raw.iloc[i]}' is not an integer", "number from 0"
+        )
+        top = LARGEST if count is None else count - 1
+        self.refuse(
+            (values < 0) | (values > top),
+            lambda i: f"{column} {raw.iloc[i]} is out of range",
+            f"use a number from 0 to {top}",
+        )
+        return values.astype(np.int64)
+
+    def _numeric(self, column: str) -> Floats:
+        """(rows,), NaN where a cell is no number."""
+        numbers = pd.to_numeric(self._frame[column], errors="coerce")
+        return np.asarray(numbers, dtype=np.float64)
+
+
+def _read(path: str) -> pd.DataFrame:
+    """The whole file as text; blank lines are rows too, so that the index counts lines.
+
+    Raises:
+        DatasetError: the file is missing, empty, unreadable or no CSV.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such file: check the path") from error
+    except pd.errors.EmptyDataError as error:
+        raise DatasetError(f"{path}: the file is empty: write a header and rows") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        line = re.search(r"line (\d+)", str(error))
+        where = f"{path}, line {line[1]}" if line else path
+        raise DatasetError(
+            f"{where}: more cells than the header has columns: check commas and quotes"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not a UTF-8 text file: save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}): check path and permissions"
+        ) from error
