@@ -9,3 +9,4 @@ from .session import Solution as Solution
 from .session import SolverSettings as SolverSettings
 from .session import relative_gap as relative_gap
 from .solvers import open_session as open_session
+from .tables import CsvTable as CsvTable

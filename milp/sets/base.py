@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -59,14 +59,15 @@ class ActionSet(ABC):
             InfeasibleActionSet: no action satisfies the constraints.
         """
         size, options = len(context.arms), context.settings.options
+        make: Callable[..., Self] = cls  # constructors of subclasses differ
         try:
-            inspect.signature(cls).bind(size, **options)
+            inspect.signature(make).bind(size, **options)
         except TypeError as error:
             raise ConfigError(
                 f"constraint.options of '{context.settings.kind}': {error}: "
                 f"{cls.__name__} is made from the number of arms and these options"
             ) from error
-        return cls(size, **options)
+        return make(size, **options)
 
     @abstractmethod
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:

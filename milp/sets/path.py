@@ -63,6 +63,7 @@ class Path(ActionSet):
     source: Hashable
     moves: int
     budget: int
+    arm_names: Sequence[Hashable] = field(init=False, repr=False)
     size: int = field(init=False)
     least: int = field(init=False, default=0)
     most: int = field(init=False)
@@ -356,7 +357,7 @@ class Path(ActionSet):
         first: dict[Hashable, int] = {}
         for stop, label in enumerate(self.route(action)):
             first.setdefault(label, stop)
-        arms = [self.arm_names[arm] for arm in np.flatnonzero(action)]
+        arms = [self.arm_names[arm] for arm in np.flatnonzero(action).tolist()]
         return (
             [{"arm": label, "stop": first[label]} for label in sorted(arms, key=first.__getitem__)]
             if first
@@ -421,4 +422,7 @@ def _distances(size: int, edges: list[tuple[int, int]]) -> tuple[Floats, NDArray
     """Moves between all nodes, and the node before the last on a shortest path."""
     tails, heads = np.array(edges, dtype=np.int64).reshape(-1, 2).T
     graph = sparse.csr_matrix((np.ones(len(edges)), (tails, heads)), shape=(size, size))
-    return csgraph.shortest_path(graph, directed=False, unweighted=True, return_predecessors=True)
+    distance, before = csgraph.shortest_path(
+        graph, directed=False, unweighted=True, return_predecessors=True
+    )
+    return distance, before

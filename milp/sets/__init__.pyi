@@ -1,0 +1,16 @@
+from .base import Action as Action
+from .base import ActionSet as ActionSet
+from .base import Budget as Budget
+from .capacity import Capacity as Capacity
+from .custom import PyomoSet as PyomoSet
+from .kinds import SETS as SETS
+from .kinds import make_set as make_set
+from .linear_problem import LinearProblem as LinearProblem
+from .path import Path as Path
+from .path_graph import read_graph as read_graph
+from .schedule import Schedule as Schedule
+from .source import Constraint as Constraint
+from .source import SetContext as SetContext
+from .source import naming_files as naming_files
+from .source import read_amounts as read_amounts
+from .source import read_pairs as read_pairs
