@@ -22,7 +22,8 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
-from worldplan.envs.dynamics.mujoco_tasks import Array, Fields, Start, Task
+from worldplan.envs.dynamics.mujoco_readings import Array, Fields
+from worldplan.envs.dynamics.mujoco_tasks import Start, Task
 from worldplan.milp.errors import ConfigError
 
 HELD = 50  # steps, two seconds

@@ -31,7 +31,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from worldplan.envs.dynamics.mujoco import MujocoDynamics, Step
+from worldplan.envs.dynamics.mujoco import MujocoDynamics
+from worldplan.envs.dynamics.mujoco_rows import SimulatorStep
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TASKS = ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5")
@@ -45,7 +46,7 @@ class Loop:
     env: Any
     reset: bool
 
-    def __call__(self, states: np.ndarray, actions: np.ndarray) -> Step:
+    def __call__(self, states: np.ndarray, actions: np.ndarray) -> SimulatorStep:
         """A step of every row."""
         bare = self.env.unwrapped
         size = bare.model.nq
@@ -62,7 +63,7 @@ class Loop:
         observations, rewards, ends, following = (
             np.array(part) for part in zip(*rows, strict=True)
         )
-        return Step(observations, rewards, ends, following)
+        return SimulatorStep(observations, rewards, ends, following)
 
 
 def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,9 +86,9 @@ def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(states), np.array(actions)
 
 
-def difference(found: Step, expected: Step) -> float:
+def difference(found: SimulatorStep, expected: SimulatorStep) -> float:
     """Largest absolute difference in observation, reward, termination and state."""
-    pairs = [(getattr(found, name), getattr(expected, name)) for name in Step.__slots__]
+    pairs = [(getattr(found, name), getattr(expected, name)) for name in SimulatorStep.__slots__]
     return max(
         float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
         for one, other in pairs

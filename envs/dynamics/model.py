@@ -1,6 +1,4 @@
-"""What stands for the world inside a planner: learned ensembles and true simulators share one
-interface.
-"""
+"""The interface of dynamics models: learned ensembles, latent models and true simulators."""
 
 from __future__ import annotations
 
@@ -13,8 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """What every member of an ensemble says about the next observation and, in the last column, the
-    reward.
+    """The predictions of every member of an ensemble; the last column is the reward.
 
     Args:
         mean: (members, batch, observation + 1), in the units of the environment.
@@ -32,10 +29,10 @@ class Prediction:
     Args:
         next_observation: (batch, observation), float32.
         reward: (batch,), float32.
-        terminated: (batch,), bool. A time limit never shows here.
-        state: (batch, state_size), float64: what a simulator needs beside the observation to go on;
-            None for a model that needs nothing.
-        members: what each member said, where it was asked for and the model has members.
+        terminated: (batch,), bool; time limits are not included.
+        state: (batch, state_size), float64: the simulator state that the next `step` needs; None
+            for a model whose state is the observation.
+        members: the members' predictions, if they were requested and the model has members.
     """
 
     next_observation: Tensor
@@ -49,8 +46,11 @@ class Prediction:
 class DynamicsModel(Protocol):
     """Steps a batch of states: a learned ensemble, a latent model or a true simulator.
 
-    `state_size` is 0 when the observation alone is enough to go on, else the length of the
-    simulator state per row.
+    Args:
+        observation_size: length of an observation vector.
+        action_size: length of an action vector.
+        state_size: length of the simulator state that travels beside the observation; 0 for a
+            model whose state is the observation.
     """
 
     observation_size: int
@@ -66,11 +66,17 @@ class DynamicsModel(Protocol):
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> Prediction:
-        """What follows `action` (batch, action) in `observation` (batch, observation), drawn with
-        `generator` where the model is random.
+        """The prediction for every row of a batch.
+
+        Args:
+            observation: (batch, observation).
+            action: (batch, action).
+            state: (batch, state_size), for a model with a simulator state.
+            generator: of all random numbers, for a stochastic model.
+            members: whether to return the predictions of the members, too.
         """
         ...
 
     def to(self, device: torch.device | str) -> object:
-        """Move what is learned to the device that batches come from; nothing to do for a simulator."""
+        """Move the parameters to the device of the batches; a simulator has nothing to move."""
         ...

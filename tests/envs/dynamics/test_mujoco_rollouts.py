@@ -18,8 +18,9 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.envs.dynamics.model import DynamicsModel, Members, Prediction
-from worldplan.envs.dynamics.mujoco import MujocoDynamics, Step
-from worldplan.envs.dynamics.mujoco_tasks import Layout
+from worldplan.envs.dynamics.mujoco import MujocoDynamics
+from worldplan.envs.dynamics.mujoco_readings import Layout
+from worldplan.envs.dynamics.mujoco_rows import SimulatorStep
 from worldplan.milp.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -102,7 +103,7 @@ def visited(task: str, count: int, **kwargs: Any) -> tuple[Any, np.ndarray, np.n
     return env, np.array(states), np.array(actions)
 
 
-def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> Step:
+def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> SimulatorStep:
     """What the promise of exactness is about."""
     rows = []
     for state, action in zip(states, actions, strict=True):
@@ -113,10 +114,10 @@ def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> Step:
             (observation, reward, terminated, np.concatenate((env.data.qpos, env.data.qvel)))
         )
     observations, rewards, ends, following = (np.array(part) for part in zip(*rows, strict=True))
-    return Step(observations, rewards, ends, following)
+    return SimulatorStep(observations, rewards, ends, following)
 
 
-def assert_equal(found: Step, expected: Step, tolerance: float = 1e-10) -> None:
+def assert_equal(found: SimulatorStep, expected: SimulatorStep, tolerance: float = 1e-10) -> None:
     np.testing.assert_allclose(found.observation, expected.observation, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.reward, expected.reward, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.state, expected.state, rtol=0, atol=tolerance)
@@ -230,7 +231,7 @@ def test_results_depend_neither_on_threads_nor_on_the_order_of_rows(task: str) -
     mixed = dynamics(task, 2).step_numpy(states[order], actions[order])
     assert_equal(
         mixed,
-        Step(
+        SimulatorStep(
             alone.observation[order],
             alone.reward[order],
             alone.terminated[order],
