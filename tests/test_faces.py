@@ -33,7 +33,6 @@ WITHOUT_FACE = [
     "worldplan.planners",
     "worldplan.planners.bandits",
     "worldplan.planners.bandits.sequoia",
-    "worldplan.planners.modem",
     "worldplan.planners.offline",
     "worldplan.planners.ramp",
     "worldplan.planners.ramp.knowledge",
@@ -43,7 +42,6 @@ WITHOUT_FACE = [
     "worldplan.world_models.collection",
     "worldplan.world_models.data",
     "worldplan.world_models.ensemble",
-    "worldplan.world_models.latent",
     "worldplan.world_models.training",
 ]
 """Packages whose face is not written yet: they are skipped as long as it is missing."""

@@ -1,10 +1,11 @@
-"""MoDem-V2 (Lancaster et al., 2024): a latent world model, an ensemble of actor-critic pairs, and a
-cloned policy, learned together.
+"""MoDem-V2 (Lancaster et al. 2024): networks and updates of a latent world model, an ensemble of
+actor-critic pairs and a cloned policy.
 
-One update is TD-MPC's (Hansen et al., 2022) on segments of a few steps: consistency of predicted
-with encoded latents, reward, values by temporal differences, and the actors that climb them. The
-behaviour clone and its encoder stay as they are after pre-training; its own pair of critics goes on
-learning where the handover asks it to choose among noisy actions.
+An update is TD-MPC's (Hansen et al. 2022) on segments of a few steps. Its losses are the
+consistency of predicted with encoded latents, rewards, and values by temporal differences; the
+actors then maximise the values. The behaviour clone and its encoder are not changed after cloning.
+The clone's own pair of critics keeps learning if the handover lets it choose among noisy actions of
+the clone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
@@ -20,25 +22,28 @@ from worldplan.planners.modem.settings import ModemSettings
 from worldplan.world_models.data.episodes import columns_of, observation_of
 from worldplan.world_models.latent.augmentation import random_shift
 from worldplan.world_models.latent.model import Clone, LatentModel, soft_update
-from worldplan.world_models.latent.percentile_scale import PercentileScale
-from worldplan.world_models.latent.values import decode, regression_loss
+from worldplan.world_models.latent.values import PercentileScale, decode, regression_loss
 
-_CUT = 3.0  # noise on actions is cut at so many standard deviations (0.3 at the published 0.1)
+_CUT = 3.0  # standard deviations at which noise on actions is clamped (0.3 at the published 0.1)
 _LARGEST_LOSS = 1e4  # per segment and loss, as published
 
 
 class Modem(nn.Module):
-    """Networks and updates.
+    """Networks and updates: observations and actions of segments -> learned world model, critics,
+    actors and clone.
 
     Args:
-        observation_space, action_size: of the environment; actions are in [-1, 1].
-        settings: every number.
+        observation_space: of the environment; see `Encoder`.
+        action_size: length of an action, whose numbers are in [-1, 1].
+        settings: every number of the method.
         generator: source of the initial weights.
+    Raises:
+        ConfigError: an observation space that cannot be encoded.
     """
 
     def __init__(
         self,
-        observation_space: Any,
+        observation_space: gym.Space[Any],
         action_size: int,
         settings: ModemSettings,
         *,
@@ -60,10 +65,13 @@ class Modem(nn.Module):
     weights: Tensor
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Of the clone; of world model and critics, the encoder first; of the actors."""
+        """Three optimizers: of the clone; of world model and critics, with the encoder as the first
+        parameter group; of the actors.
+        """
         settings, model = self.settings, self.model
         encoder = list(model.encoder.parameters())
-        others = [parameter for parameter in self._learned() if parameter not in set(encoder)]
+        of_encoder = set(encoder)
+        others = [parameter for parameter in self._learned() if parameter not in of_encoder]
         clone, actors = self.clone.actor_parameters(), model.actor_parameters()
         optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Adam(clone, lr=settings.clone_rate, fused=True),
@@ -78,8 +86,12 @@ class Modem(nn.Module):
     def set_rates(
         self, optimizers: list[torch.optim.Optimizer], cloned: float, learned: float
     ) -> None:
-        """Learning rates for where behaviour cloning and learning are, each from 0 (begins) to 1
-        (ends).
+        """Set all learning rates.
+
+        Args:
+            optimizers: those of `optimizers`.
+            cloned: progress of behaviour cloning, from 0 (start) to 1 (end).
+            learned: progress of the learning afterwards, from 0 to 1.
         """
         settings = self.settings
         rate = settings.learning_rate + (settings.last_rate - settings.learning_rate) * learned
@@ -89,6 +101,7 @@ class Modem(nn.Module):
             group["lr"] = rate * share
 
     def _learned(self) -> list[nn.Parameter]:
+        """Parameters of world model and critics, the clone's critics included."""
         return [
             *self.model.model_parameters(),
             *self.model.critic_parameters(),
@@ -104,15 +117,21 @@ class Modem(nn.Module):
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
     ) -> Tensor:
-        """One step of behaviour cloning on (batch, ...) observations and (batch, action); returns
-        the loss.
+        """One step of behaviour cloning; returns the loss, a scalar.
+
+        Args:
+            observation: (batch, ...).
+            action: of the demonstrators, (batch, action).
+            optimizer: the first of `optimizers`.
+            generator: of image shifts.
         """
-        loss = (self.clone(self.augment(observation, generator)) - action).square().mean()
+        predicted: Tensor = self.clone(self.augment(observation, generator))
+        loss = (predicted - action).square().mean()
         _descend(loss, optimizer, self.clone.actor_parameters(), self.settings.clip)
         return loss.detach()
 
     def start_from_clone(self) -> None:
-        """Give the clone's encoder and actor to the world model and to its slow copy."""
+        """Copy the clone's encoder and actor to the world model, and both to their slow copies."""
         self.model.load_clone(self.clone)
         self.target.load_state_dict(self.model.state_dict())
         self.clone_target.load_state_dict(self.clone.state_dict())
@@ -128,19 +147,47 @@ class Modem(nn.Module):
         demonstrated: tuple[Any, Tensor] | None = None,
         pretraining: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """One update; returns mean figures and the new priority of every segment, (batch,).
+        """One update; returns mean losses (scalars) and new priorities of the segments, (batch,).
 
         Args:
-            segment: what the world model and the critics learn from; of latents while the encoder
-                is frozen.
+            segment: what the world model and the critics learn from; of latents if the encoder is
+                frozen.
             optimizers: those of `optimizers`.
             generator: of noise and image shifts.
             demonstrated: observations (n, ...), or latents, and actions (n, action) of successful
                 episodes, which the actors imitate.
-            pretraining: leave encoder and actors as the clone left them.
+            pretraining: encoder and actors are not trained.
         """
         settings = self.settings
         observation = self.augment(segment.observation, generator)
+        sums, error, latents = self._losses(observation, segment, generator, pretraining)
+        total = (
+            settings.consistency * sums["consistency"]
+            + settings.reward * sums["reward"]
+            + settings.value * sums["value"]
+        )
+        loss = (segment.weight * total).mean() / len(segment.action)
+        example = None
+        if demonstrated is not None and not pretraining:
+            example = self._encode_demonstrated(demonstrated[0], generator), demonstrated[1]
+            if not self.frozen:  # the encoder must keep what demonstrated actions depend on
+                loss = loss + settings.imitation * self._imitation(*example)
+        norm = _descend(loss, optimizers[1], self._learned(), settings.clip)
+        figures = {name: part.detach().mean() for name, part in sums.items()}
+        figures |= {"loss": loss.detach(), "gradient": norm}
+        if not pretraining:
+            figures |= self._update_actors(latents.detach(), example, optimizers[2], generator)
+        self._update_slow_copies()
+        return figures, error
+
+    def _losses(
+        self, observation: Any, segment: Segment, generator: torch.Generator, pretraining: bool
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Losses of a segment, each (batch,), summed over its steps with weights rho^t; the
+        absolute error of its values, summed likewise, (batch,); predicted latents (horizon + 1,
+        batch, latent).
+        """
+        settings, bins = self.settings, self.settings.latent.bins
         first, later = _split(observation)
         latent = self._encode(self.model, first)
         with torch.no_grad():
@@ -152,63 +199,42 @@ class Modem(nn.Module):
             latent = latent.detach()
         latents = self._unroll(latent, segment.action)
         flat, action = latents[:-1].flatten(0, 1), segment.action.flatten(0, 1)
-        steps = self.weights[:-1].unsqueeze(1)  # (horizon, 1)
         consistency = (latents[1:] - target_latent.view_as(latents[1:])).square().mean(-1)
-        bins = settings.latent.bins
         reward = regression_loss(
             self.model.reward_logits(flat, action), segment.reward.flatten(), bins
         ).view_as(segment.reward)
         goal = self._value_target(following, segment, generator)
         value, error = self._value_loss(self.model.critic_logits(flat, action), goal, segment)
-        if self._clone_judges:
+        if self._clone_critics_learn:
             clone_value, clone_error = self._clone_value_loss(observation, segment, generator)
             value, error = value + clone_value, error + clone_error
+        weights = self.weights[:-1].unsqueeze(1)  # (horizon, 1)
         parts = {"consistency": consistency, "reward": reward, "value": value}
         sums = {
-            name: (steps * part).sum(0).clamp_max(_LARGEST_LOSS) for name, part in parts.items()
+            name: (weights * part).sum(0).clamp_max(_LARGEST_LOSS) for name, part in parts.items()
         }
-        total = (
-            settings.consistency * sums["consistency"]
-            + settings.reward * sums["reward"]
-            + settings.value * sums["value"]
-        )
-        loss = (segment.weight * total).mean() / len(segment.action)
-        example = (
-            None
-            if demonstrated is None or pretraining
-            else (self._demonstrated_latent(demonstrated[0], generator), demonstrated[1])
-        )
-        if (
-            example is not None and not self.frozen
-        ):  # the encoder has to keep what the actions depend on
-            loss = loss + settings.imitation * self._imitation(*example)
-        norm = _descend(loss, optimizers[1], self._learned(), settings.clip)
-        figures = {name: part.detach().mean() for name, part in sums.items()} | {
-            "loss": loss.detach(),
-            "gradient": norm,
-        }
-        if not pretraining:
-            figures |= self._climb(latents.detach(), example, optimizers[2], generator)
+        return sums, (weights * error).sum(0), latents
+
+    def _update_slow_copies(self) -> None:
         self.updates += 1
-        if self.updates % settings.target_every == 0:
-            soft_update(self.target, self.model, settings.target_rate)
-            if self._clone_judges:
-                soft_update(self.clone_target, self.clone, settings.target_rate)
-        return figures, (steps * error).sum(0)
+        if self.updates % self.settings.target_every == 0:
+            soft_update(self.target, self.model, self.settings.target_rate)
+            if self._clone_critics_learn:
+                soft_update(self.clone_target, self.clone, self.settings.target_rate)
 
     @property
     def frozen(self) -> bool:
-        """Whether updates leave the encoder as it is, and learn from latents."""
+        """Whether the encoder is not trained after cloning, so that updates learn from latents."""
         return self.settings.encoder_rate == 0
 
     def _encode(self, model: LatentModel | Clone, observation: Any) -> Tensor:
-        """Latents of what a replay holds: while the encoder is frozen, of model, slow copy and
-        clone alike, these are latents already.
+        """Latents (n, latent) of a replay's observations. If the encoder is frozen, replays hold
+        latents already, equal for model, slow copy and clone.
         """
         return observation if self.frozen else model.encode(observation)
 
     @property
-    def _clone_judges(self) -> bool:
+    def _clone_critics_learn(self) -> bool:
         return self.settings.handover.clone_samples > 1 and self.settings.clone_updates > 0
 
     def _unroll(self, latent: Tensor, action: Tensor) -> Tensor:
@@ -222,32 +248,46 @@ class Modem(nn.Module):
     def _value_target(
         self, following: Tensor, segment: Segment, generator: torch.Generator
     ) -> Tensor:
-        """r + gamma min of a pair's two slow critics at its own actor's noisy action: (members,
-        horizon * batch).
+        """r + gamma min(Q_1', Q_2')(z', pi(z') + noise) with the slow critics Q' of every member:
+        (members, horizon * batch).
+
+        Args:
+            following: latents z' (horizon * batch, latent).
+            segment: rewards and terminations.
+            generator: of the noise.
         """
         action = noisy(self.model.actor(following), self.settings.planning.noise, generator)
         return self._bellman(self.target.value(following, action).amin(1), segment)
 
     def _bellman(self, next_value: Tensor, segment: Segment) -> Tensor:
+        """r + gamma (1 - terminated) V' of next values (..., horizon * batch)."""
         return (
             segment.reward.flatten()
             + self.settings.discount * (1 - segment.terminated.flatten()) * next_value
         )
 
     def _value_loss(self, logits: Tensor, goal: Tensor, segment: Segment) -> tuple[Tensor, Tensor]:
-        """Loss and absolute error (horizon, batch): mean over members, sum over the two critics of
-        each.
+        """Loss and absolute error, each (horizon, batch): mean over members, sum over the two
+        critics of each.
+
+        Args:
+            logits: (members, 2, horizon * batch, bins or 1).
+            goal: (members, horizon * batch).
+            segment: for the shape.
         """
         bins = self.settings.latent.bins
         loss = regression_loss(logits, goal.unsqueeze(1).expand(*logits.shape[:-1]), bins)
         with torch.no_grad():
             error = (decode(logits, bins) - goal.unsqueeze(1)).abs()
-        return (part.sum(1).mean(0).view_as(segment.reward) for part in (loss, error))  # type: ignore[return-value]
+        loss, error = (part.sum(1).mean(0).view_as(segment.reward) for part in (loss, error))
+        return loss, error
 
     def _clone_value_loss(
         self, observation: Any, segment: Segment, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The same for the clone's critics, on its frozen latents of the true observations."""
+        """Loss and absolute error of the clone's critics, each (horizon, batch), on the clone's
+        latents of the observations (horizon + 1, batch, ...).
+        """
         horizon, batch = segment.reward.shape
         with torch.no_grad():
             latents = self._encode(
@@ -265,26 +305,31 @@ class Modem(nn.Module):
         logits = self.clone.critic_logits(latents[:-1].flatten(0, 1), segment.action.flatten(0, 1))
         return self._value_loss(logits.unsqueeze(0), goal, segment)
 
-    def _climb(
+    def _update_actors(
         self,
         latents: Tensor,
         example: tuple[Tensor, Tensor] | None,
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """One step of the actors: on (horizon + 1, batch, latent) towards higher values of their
-        own critics, and towards what is shown.
+        """One step of all actors towards higher Q of their own critics and, if given, towards the
+        demonstrated actions; returns mean losses (scalars).
+
+        Args:
+            latents: (horizon + 1, batch, latent).
+            example: latents (n, latent) and demonstrated actions (n, action).
+            optimizer: the last of `optimizers`.
+            generator: of the noise.
         """
         flat = latents.flatten(0, 1)
         action = noisy(self.model.actor(flat), self.settings.planning.noise, generator)
-        value = (
-            self.model.value(flat, action, frozen=True).amin(1).unflatten(1, latents.shape[:2])
-        )  # (members, horizon + 1, batch)
-        climbed = value
+        value = self.model.value(flat, action, frozen=True).amin(1)
+        value = torch.unflatten(value, 1, latents.shape[:2])  # (members, horizon + 1, batch)
+        objective = value
         if self.settings.percentile_scale:
             self.scale.update(value[:, 0].detach())
-            climbed = self.scale(value)
-        loss = -(self.weights.view(1, -1, 1) * climbed).sum(1).mean()
+            objective = self.scale(value)
+        loss = -(self.weights.view(1, -1, 1) * objective).sum(1).mean()
         figures = {
             "actor_value": value.detach().mean(),
             "value_spread": value.detach().std(0, correction=0).mean(),
@@ -296,15 +341,19 @@ class Modem(nn.Module):
         _descend(loss, optimizer, self.model.actor_parameters(), self.settings.clip)
         return figures
 
-    def _demonstrated_latent(self, observation: Any, generator: torch.Generator) -> Tensor:
+    def _encode_demonstrated(self, observation: Any, generator: torch.Generator) -> Tensor:
         return self._encode(self.model, self.augment(observation, generator))
 
     def _imitation(self, latent: Tensor, action: Tensor) -> Tensor:
-        """Mean squared distance of all actors to actions, ()."""
+        """Mean squared distance, a scalar, of all actors' actions at latents (n, latent) to actions
+        (n, action).
+        """
         return (self.model.actor(latent) - action).square().mean()
 
     def augment(self, observation: Any, generator: torch.Generator) -> Any:
-        """Shift images at random, each on its own; vectors stay. Leading dimensions are free."""
+        """Shift every image of an observation by a random number of pixels; vectors are not
+        changed. Leading dimensions are free.
+        """
         columns = columns_of(observation)
         image = columns.get("image")
         if image is None or not self.settings.shift:
@@ -315,13 +364,15 @@ class Modem(nn.Module):
 
 
 def noisy(action: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
-    """`action` with Gaussian noise, cut at 3 deviations, within [-1, 1]; gradients pass as if there
-    were no limits.
+    """Actions (..., action) plus Gaussian noise, clamped to [-1, 1], with the gradient of the sum.
+
+    Args:
+        action: (..., action).
+        std: of the noise, which is clamped at 3 standard deviations.
+        generator: of the noise, on the device of the actions.
     """
-    noise = (std * torch.randn(action.shape, generator=generator, device=action.device)).clamp(
-        -_CUT * std, _CUT * std
-    )
-    moved = action + noise
+    noise = std * torch.randn(action.shape, generator=generator, device=action.device)
+    moved = action + noise.clamp(-_CUT * std, _CUT * std)
     return moved + (moved.clamp(-1 + 1e-6, 1 - 1e-6) - moved).detach()
 
 
@@ -339,8 +390,9 @@ def _split(observation: Any) -> tuple[Any, Any]:
 def _descend(
     loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float
 ) -> Tensor:
+    """One step of an optimizer with clipped gradients; returns their norm before, a scalar."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     norm = nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
     return norm.detach()

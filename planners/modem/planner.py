@@ -1,5 +1,5 @@
-"""One fused planning call: candidates of all environments and actors are rolled out together, once,
-and scored by every critic on the way.
+"""Planning in latent space: candidates of all environments and actors are rolled out together,
+once, and scored by all critics in the same pass.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from worldplan.world_models.latent.model import LatentModel
 
 
 class LatentRollout:
-    """Scores given action sequences, and roll-outs of the actors that it makes itself, from latents
-    (environments, latent).
+    """Action sequences -> scores, from latents (environments, latent); also adds sequences of its
+    own, the actors' roll-outs.
 
     The actors' roll-outs are made and scored once, in the first call, and are candidates of every
-    later one as well.
+    later call too.
 
     Args:
         model: the latent model.
-        latent: where every environment is.
-        proposals: roll-outs of the actors per environment, a multiple of the members.
+        latent: current latent of every environment, (environments, latent).
+        proposals: actors' roll-outs per environment, a multiple of the members.
         horizon: steps.
         discount: of the scores.
-        settings: noise, who acts in the last state, pessimism.
+        settings: noise, the actor of the last state, pessimism.
         generator: of the noise.
     """
 
@@ -54,10 +54,10 @@ class LatentRollout:
         self.proposed: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """(environments, n, horizon, action) -> all sequences (environments, n + proposals,
-        horizon, action) and their scores.
+        """Given sequences (environments, n, horizon, action) -> all sequences (environments, n +
+        proposals, horizon, action) and their scores (environments, n + proposals).
 
-        A score is mean - k std over the returns that the critics of all members expect.
+        A score is mean - k std over the returns predicted with the critics of all members.
         """
         count = given.shape[1]
         if self.proposed is None:
@@ -69,38 +69,49 @@ class LatentRollout:
         sequences, scores, _ = self.rolled_out(given, 0)
         return torch.cat([sequences, self.proposed[0]], 1), torch.cat([scores, self.proposed[1]], 1)
 
-    def rolled_out(self, given: Tensor, own: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sequences with `own` new ones of the actors behind the given; their scores and the std
-        over the critics' returns, (environments, n).
+    def rolled_out(self, given: Tensor, proposals: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sequences (environments, n + proposals, horizon, action): the given ones, then new
+        roll-outs of the actors; their scores, and the std over the critics' returns, each
+        (environments, n + proposals).
+
+        Args:
+            given: sequences (environments, n, horizon, action).
+            proposals: actors' roll-outs per environment, a multiple of the members.
         """
-        members, environments, count = self.model.settings.members, len(self.latent), given.shape[1]
-        latent = self.latent.unsqueeze(1).expand(-1, count + own, -1)
+        environments, count = given.shape[:2]
+        latent = self.latent.unsqueeze(1).expand(-1, count + proposals, -1)
         actions, reward = [], torch.zeros(latent.shape[:2], device=latent.device)
         for step in range(self.horizon):
-            proposed = (
-                latent[:, count:]
-                .unflatten(1, (members, own // members))
-                .transpose(0, 1)
-                .flatten(1, 2)
-            )
-            drawn = (
-                noisy(self.model.actor(proposed), self.settings.noise, self.generator)
-                if own
-                else proposed.new_zeros(members, 0, given.shape[-1])
-            )
-            drawn = drawn.unflatten(1, (environments, own // members)).transpose(0, 1).flatten(1, 2)
-            action = torch.cat([given[:, :, step], drawn], 1)
+            proposed = self._actors_actions(latent[:, count:])
+            action = torch.cat([given[:, :, step], proposed], 1)
             reward = reward + self.discount**step * self.model.reward(latent, action)
             latent = self.model.next_latent(latent, action)
             actions.append(action)
-        value = (
-            reward.flatten() + self.discount**self.horizon * self._terminal(latent.flatten(0, 1))
-        ).unflatten(1, (environments, count + own))
-        spread = value.std(0, correction=0)
-        return torch.stack(actions, 2), value.mean(0) - self.settings.pessimism * spread, spread
+        terminal = self._terminal(latent.flatten(0, 1))  # (2 members, rows)
+        returns = reward.flatten() + self.discount**self.horizon * terminal
+        returns = torch.unflatten(returns, 1, (environments, count + proposals))
+        spread = returns.std(0, correction=0)
+        return torch.stack(actions, 2), returns.mean(0) - self.settings.pessimism * spread, spread
+
+    def _actors_actions(self, latent: Tensor) -> Tensor:
+        """Noisy actions (environments, n, action) of the actors at latents (environments, n,
+        latent): every actor acts in n / members of them.
+        """
+        environments, count = latent.shape[:2]
+        members, action_size = self.model.settings.members, self.model.action_size
+        if not count:
+            return latent.new_zeros(environments, 0, action_size)
+        by_member = torch.unflatten(latent, 1, (members, count // members)).transpose(0, 1)
+        action = noisy(
+            self.model.actor(by_member.flatten(1, 2)), self.settings.noise, self.generator
+        )
+        action = torch.unflatten(action, 1, (environments, count // members))
+        return action.transpose(0, 1).flatten(1, 2)
 
     def _terminal(self, latent: Tensor) -> Tensor:
-        """What each critic expects from the last latent (rows, latent) on: (2 members, rows)."""
+        """Value of the last latents (rows, latent) by each critic, (2 members, rows), for the actor
+        of `PlanningSettings.terminal`.
+        """
         action = noisy(self.model.actor(latent), self.settings.noise, self.generator)
         members = len(action)
         if members == 1 or self.settings.terminal == "own":
@@ -108,24 +119,23 @@ class LatentRollout:
         if self.settings.terminal == "other":
             return self.model.value(latent, action.roll(1, 0)).flatten(0, 1)
         member = torch.arange(members, device=action.device)
-        others = action[
-            (member.unsqueeze(1) + member[1:]) % members
-        ]  # (members, members - 1, rows, action)
+        # others[i, j]: actions (rows, action) of member i + j + 1, for the critics of member i
+        others = action[(member.unsqueeze(1) + member[1:]) % members]
         value = self.model.value(latent.repeat(members - 1, 1), others.flatten(1, 2))
-        return value.unflatten(2, (members - 1, len(latent))).amax(2).flatten(0, 1)
+        return torch.unflatten(value, 2, (members - 1, len(latent))).amax(2).flatten(0, 1)
 
 
 class ModemPlanner(Planner):
-    """Plans in latent space, or lets the clone act while the planner has not taken over.
+    """Observations -> actions of the planner, or of the clone in the segments that are its own.
 
     Args:
         agent: the networks.
-        share: probability that the planner acts in a segment (1: always, the planner alone; 0: the
-            clone). None: it acts in the segments that begin where the critics agree about its plan.
-        explore: add noise to what is done, as in training; else the chosen candidate is carried out
-            as it is.
-        horizon: steps; the settings' own when None.
-        seed: of all draws, until the first `reset`.
+        share: probability that the planner acts in a segment (1: the planner alone; 0: the clone
+            alone). None: the planner acts in the segments at whose first step the critics agree
+            about its plan.
+        explore: add exploration noise to the actions, as in training.
+        horizon: steps planned ahead; None: that of the settings.
+        seed: of all random numbers until the first `reset`.
     """
 
     def __init__(
@@ -147,18 +157,19 @@ class ModemPlanner(Planner):
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Forget the warm start and who acts; begin the random stream anew."""
-        self.generator = torch.Generator(device=self.device).manual_seed(
-            0 if seed is None else seed
-        )
+        """Drop the warm start, the noise and the draw of who acts; restart the random numbers."""
+        self.generator = torch.Generator(device=self.device)
+        self.generator.manual_seed(0 if seed is None else seed)
         self.step = 0
         self.plan_before: Plan | None = None
         self.drift = torch.zeros(0, self.agent.action_size, device=self.device)
         self.planned = self.planned_before = torch.zeros(0, dtype=torch.bool)
 
     def restart(self, begun: np.ndarray) -> None:
-        """Forget the plan and the drift of the noise in the environments whose episode begins,
-        `begun` (envs,) bool.
+        """Drop the plan and the correlated noise of the environments in which an episode begins.
+
+        Args:
+            begun: (envs,) bool.
         """
         if len(begun) == len(self.planned_before):
             fresh = torch.as_tensor(begun, device=self.device)
@@ -171,26 +182,19 @@ class ModemPlanner(Planner):
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One decision per environment, all in one batch."""
+        """One decision per environment, all in one batch.
+
+        Args:
+            observations: (envs, ...) array, or a dict of such arrays.
+        """
         began = time.perf_counter()
-        columns = {
-            name: torch.as_tensor(np.asarray(column)).to(self.device)
-            for name, column in columns_of(observations).items()
-        }
-        observation = observation_of(
-            {
-                name: column if column.dtype == torch.uint8 else column.float()
-                for name, column in columns.items()
-            }
-        )
-        count = len(next(iter(columns.values())))
+        observation, count = self._to_device(observations)
         if len(self.planned) != count:
             self.step, self.plan_before, self.drift = 0, None, self.drift[:0]
-            self.planned = self.planned_before = torch.zeros(
-                count, dtype=torch.bool, device=self.device
-            )
+            self.planned = torch.zeros(count, dtype=torch.bool, device=self.device)
+            self.planned_before = self.planned
         if self.explore:
-            self._drift_on(count)
+            self._advance_drift(count)
         begins = self.handover.begins_segment(self.step)
         if begins and self.share is not None:
             self.planned = self.handover.draw(self.share, count, self.generator)
@@ -217,9 +221,23 @@ class ModemPlanner(Planner):
             for i in range(count)
         ]
 
-    def _drift_on(self, count: int) -> None:
-        """Exploration noise of unit variance, correlated in time: an arm that averages its commands
-        hardly moves under white noise.
+    def _to_device(self, observations: Any) -> tuple[Any, int]:
+        """Observations as tensors on the agent's device, float32 except for uint8 images; their
+        number.
+        """
+        columns = {
+            name: torch.as_tensor(np.asarray(column)).to(self.device)
+            for name, column in columns_of(observations).items()
+        }
+        columns = {
+            name: column if column.dtype == torch.uint8 else column.float()
+            for name, column in columns.items()
+        }
+        return observation_of(columns), len(next(iter(columns.values())))
+
+    def _advance_drift(self, count: int) -> None:
+        """One step of the exploration noise (count, action): unit variance, correlated in time,
+        since an arm that averages its commands hardly moves under white noise.
         """
         fresh = torch.randn(
             count, self.agent.action_size, generator=self.generator, device=self.device
@@ -230,34 +248,27 @@ class ModemPlanner(Planner):
         )
 
     def _plan(self, observation: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions, values and, where it decides, how far the critics disagree about the plan; keeps
-        the plan to start from in the next step.
+        """Actions (envs, action), values (envs,), and the std of the plans' returns over the
+        critics (envs,), 0 if `share` is given. The plans are kept as the next warm start.
         """
-        agent = self.agent
+        agent, settings = self.agent, replace(self.settings.search, horizon=self.horizon)
         latent = agent.model.encode(observation)
-        members, settings = (
-            agent.settings.latent.members,
-            replace(self.settings.search, horizon=self.horizon),
-        )
-        own = -(-settings.proposal_count // members) * members
+        members = agent.settings.latent.members
+        proposals = -(-settings.proposal_count // members) * members  # a multiple of the members
         rollout = LatentRollout(
             agent.model,
             latent,
-            own,
+            proposals,
             self.horizon,
             agent.settings.discount,
             self.settings,
             self.generator,
         )
         bound = torch.ones(agent.action_size, device=self.device)
-        mean, elites, scale = (
-            torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device),
-            None,
-            None,
-        )
-        if (
-            self.plan_before is not None
-        ):  # where the clone acted since, the plan is not what happened
+        mean = torch.zeros(len(latent), self.horizon, agent.action_size, device=self.device)
+        elites = scale = None
+        if self.plan_before is not None:
+            # no warm start where the clone took the last step
             before = self.plan_before.restarted(~self.planned_before, 0 * bound)
             mean, elites, scale = before.mean, before.elites, before.scale
         plan = search(
@@ -272,8 +283,8 @@ class ModemPlanner(Planner):
         return action, plan.value, torch.zeros_like(plan.value)
 
     def _clone(self, observation: Any) -> Tensor:
-        """The clone's action with noise while exploring, the best of several by its critic where it
-        has one.
+        """The clone's actions (envs, action), with noise if exploring; of several noisy actions the
+        best by the clone's critics, if the settings say so.
         """
         clone = self.agent.clone
         latent = clone.encode(observation)
@@ -281,26 +292,28 @@ class ModemPlanner(Planner):
         count = self.handover.settings.clone_samples
         if count == 1:
             return (mean + self.settings.noise * self.drift).clamp(-1, 1) if self.explore else mean
-        tried = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
-        tried[::count] = (
-            mean  # first of equals, so that critics without an opinion choose the plain clone
-        )
-        value = clone.value(latent.repeat_interleave(count, 0), tried).amin(0).view(-1, count)
+        samples = noisy(mean.repeat_interleave(count, 0), self.settings.noise, self.generator)
+        # argmax takes the first of equal values: untrained critics, 0 everywhere, pick the mean
+        samples[::count] = mean
+        value = clone.value(latent.repeat_interleave(count, 0), samples).amin(0).view(-1, count)
         best = value.argmax(1)
-        return tried.view(-1, count, tried.shape[-1])[
-            torch.arange(len(best), device=best.device), best
-        ]
+        environment = torch.arange(len(best), device=best.device)
+        return samples.view(-1, count, samples.shape[-1])[environment, best]
 
 
 class UniformPlanner(Planner):
-    """Actions drawn uniformly from [-1, 1]: how an agent without demonstrations begins."""
+    """Draws actions uniformly from [-1, 1], for the first episodes without demonstrations.
+
+    Args:
+        action_size: length of an action.
+    """
 
     def __init__(self, action_size: int) -> None:
         self.action_size = action_size
         self.reset(seed=0)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Begin the random stream anew."""
+        """Restart the random numbers."""
         self.random = np.random.default_rng(seed)
 
     def plan(self, observation: Any) -> Decision:
@@ -308,7 +321,11 @@ class UniformPlanner(Planner):
         return self.plan_batch(with_batch_axis(observation))[0]
 
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One decision per environment."""
+        """One decision per environment.
+
+        Args:
+            observations: (envs, ...) array, or a dict of such arrays.
+        """
         count = len(next(iter(columns_of(observations).values())))
         actions = self.random.uniform(-1, 1, (count, self.action_size)).astype(np.float32)
         return [

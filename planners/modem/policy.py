@@ -1,4 +1,4 @@
-"""A trained MoDem agent as a planner, restored from a checkpoint."""
+"""Checkpoints of MoDem: what is saved of an agent, and how its planner is restored."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ from worldplan.renamed import refuse_renamed
 from worldplan.world_models.latent.settings import LatentSettings
 
 
-def policy_record(agent: Modem, space: gym.Space, about: dict[str, Any]) -> dict[str, Any]:
-    """Everything `load_policy` needs, out of tensors and plain values."""
+def policy_record(agent: Modem, space: gym.Space[Any], about: dict[str, Any]) -> dict[str, Any]:
+    """The record of an agent in a checkpoint, of tensors and plain values, for `load_policy`.
+
+    Args:
+        agent: the trained agent.
+        space: of the observations.
+        about: environment, options and demonstrations of the training, plain values.
+    """
     weights = {name: value.detach().cpu().clone() for name, value in agent.state_dict().items()}
     return {
         "settings": asdict(agent.settings),
-        "space": _describe(space),
+        "space": _plain(space),
         "action_size": agent.action_size,
         "about": about,
         "weights": weights,
@@ -39,24 +45,24 @@ def policy_record(agent: Modem, space: gym.Space, about: dict[str, Any]) -> dict
 def load_policy(
     path: str | Path, *, share: float = 1.0, device: str = "cpu"
 ) -> tuple[ModemPlanner, dict[str, Any]]:
-    """The planner of a run folder or a checkpoint, and what it was trained for: environment,
-    options, demonstrations.
+    """The planner of a run folder or a checkpoint, and what it was trained on: a dict with
+    environment, options and demonstrations.
 
     Args:
-        share: 1 is the planner alone, 0 the behaviour clone.
-    Raises CheckpointError when the file is missing, damaged or of another method.
+        path: a checkpoint, or a run folder with last.ckpt or checkpoints/last.ckpt.
+        share: of the planner in the acting: 1 is the planner alone, 0 the behaviour clone.
+        device: of the networks.
+    Raises:
+        CheckpointError: the file is missing, damaged or of another method.
     """
     file = Path(path)
     if file.is_dir():
-        file = (
-            file / "last.ckpt"
-            if (file / "last.ckpt").exists()
-            else file / "checkpoints" / "last.ckpt"
-        )
+        direct, nested = file / "last.ckpt", file / "checkpoints" / "last.ckpt"
+        file = direct if direct.exists() else nested
     try:
         record = torch.load(file, weights_only=True, map_location="cpu")["modem"]
         agent = Modem(
-            _space(record["space"]), record["action_size"], settings_of(record["settings"])
+            _space_of(record["space"]), record["action_size"], settings_of(record["settings"])
         )
         agent.load_state_dict(record["weights"])
     except FileNotFoundError as error:
@@ -72,7 +78,7 @@ def load_policy(
 
 
 def settings_of(plain: dict[str, Any]) -> ModemSettings:
-    """The inverse of `dataclasses.asdict`."""
+    """Settings from their plain values: the inverse of `dataclasses.asdict`."""
     planning = dict(plain["planning"])
     nested = {
         "latent": LatentSettings(**plain["latent"]),
@@ -85,7 +91,7 @@ def settings_of(plain: dict[str, Any]) -> ModemSettings:
     return ModemSettings(**{**plain, **nested})
 
 
-def _describe(space: gym.Space) -> dict[str, Any]:
+def _plain(space: gym.Space[Any]) -> dict[str, Any]:
     """A Box, or a Dict of Boxes, as plain values; the key of a plain Box is ""."""
     parts = space.spaces if isinstance(space, gym.spaces.Dict) else {"": space}
     return {
@@ -94,8 +100,10 @@ def _describe(space: gym.Space) -> dict[str, Any]:
     }
 
 
-def _space(described: dict[str, Any]) -> gym.Space:
-    def box(part: dict[str, Any]) -> gym.Space:
+def _space_of(plain: dict[str, Any]) -> gym.Space[Any]:
+    """The inverse of `_plain`."""
+
+    def box(part: dict[str, Any]) -> gym.spaces.Box:
         shape = tuple(part["shape"])
         return (
             gym.spaces.Box(0, 255, shape, np.uint8)
@@ -103,5 +111,5 @@ def _space(described: dict[str, Any]) -> gym.Space:
             else gym.spaces.Box(-np.inf, np.inf, shape, np.float32)
         )
 
-    parts = {name: box(part) for name, part in described.items()}
+    parts: dict[str, gym.Space[Any]] = {name: box(part) for name, part in plain.items()}
     return parts[""] if set(parts) == {""} else gym.spaces.Dict(parts)

@@ -14,18 +14,75 @@ import torch
 from torch import Tensor
 
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.planners.modem.sum_tree import SumTree
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
 _CHUNK = 256  # observations that are encoded at once
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A batch of `horizon` successive steps.
+class SumTree:
+    """Draws indices in proportion to their priorities, in batches and logarithmic time, on any
+    device (Schaul et al. 2016).
+
+    The priorities are the leaves of a binary tree in which every node holds the sum of those below
+    it.
 
     Args:
-        observation: (horizon + 1, batch, ...) tensor, or a dict of such tensors.
+        capacity: number of priorities, all 0 at first.
+        device: of the tree.
+    """
+
+    def __init__(self, capacity: int, device: torch.device | str = "cpu") -> None:
+        self.capacity = capacity
+        self.depth = max(capacity - 1, 1).bit_length()
+        self.size = 1 << self.depth
+        # the root is node 1; the children of node i are 2 i and 2 i + 1
+        self.nodes = torch.zeros(2 * self.size, dtype=torch.float64, device=device)
+
+    @property
+    def total(self) -> Tensor:
+        """Sum of all priorities, ()."""
+        return self.nodes[1]
+
+    @property
+    def priorities(self) -> Tensor:
+        """(capacity,), a view."""
+        return self.nodes[self.size : self.size + self.capacity]
+
+    def set(self, index: Tensor, priority: Tensor) -> None:
+        """Give the entries `index` (n,) new priorities (n,), at least 0."""
+        node = index + self.size
+        self.nodes[node] = priority.to(self.nodes.dtype)
+        for _ in range(self.depth):
+            node = node >> 1
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count,) indices, each with probability priority / total; only defined when the total is
+        above 0.
+
+        The draws are stratified: one from each of `count` equal parts of the total.
+        """
+        uniform = torch.rand(
+            count, generator=generator, device=self.nodes.device, dtype=torch.float64
+        )
+        mass = (torch.arange(count, device=self.nodes.device) + uniform) / count * self.total
+        node = torch.ones(count, dtype=torch.long, device=self.nodes.device)
+        for _ in range(self.depth):
+            left = self.nodes[2 * node]
+            # the second condition: rounding must not lead into an empty branch
+            right = (mass >= left) & (self.nodes[2 * node + 1] > 0)
+            mass = torch.where(right, mass - left, mass)
+            node = 2 * node + right.long()
+        return node - self.size
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A batch of segments of `horizon` successive steps.
+
+    Args:
+        observation: (horizon + 1, batch, ...) tensor, or a dict of such tensors; latents (horizon +
+            1, batch, latent) once the replay encodes its observations.
         action: (horizon, batch, action).
         reward: (horizon, batch).
         terminated: (horizon, batch), 0 or 1; only a last step can be terminal.
@@ -42,22 +99,26 @@ class Segment:
 
 
 class EpisodeReplay:
-    """The last `capacity` steps, one slot more per episode for its last observation; the oldest are
-    overwritten first.
+    """The last `capacity` slots of episodes; the oldest slots are overwritten first.
+
+    An episode takes one slot per step and one more for its last observation.
 
     Args:
-        observation_space: a Box, or a Dict of Boxes; bytes are stored as bytes, everything else as
+        observation_space: a Box, or a Dict of Boxes; uint8 is stored as uint8, everything else as
             float32.
         action_size: length of an action.
         capacity: slots.
         horizon: steps of a segment.
-        alpha, beta: exponents of the priorities and of the importance weights (Schaul et al.,
-            2016).
+        alpha: exponent of the priorities (Schaul et al. 2016).
+        beta: exponent of the importance weights.
+        device: of everything stored.
+    Raises:
+        ConfigError: an observation space with a part that is no Box.
     """
 
     def __init__(
         self,
-        observation_space: gym.Space,
+        observation_space: gym.Space[Any],
         action_size: int,
         capacity: int,
         horizon: int,
@@ -66,17 +127,11 @@ class EpisodeReplay:
         beta: float = 0.4,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.capacity, self.horizon, self.alpha, self.beta, self.device = (
-            capacity,
-            horizon,
-            alpha,
-            beta,
-            torch.device(device),
-        )
+        self.capacity, self.horizon, self.alpha, self.beta = capacity, horizon, alpha, beta
+        self.device = torch.device(device)
         self.spaces = _spaces(observation_space)
-        self.observations: dict[
-            str, Tensor
-        ] = {}  # made by the first episode: of what is encoded as it comes, none are kept
+        # allocated by the first episode; stays empty if observations are encoded on arrival
+        self.observations: dict[str, Tensor] = {}
         self.action = torch.zeros(capacity, action_size, device=self.device)
         self.reward = torch.zeros(capacity, device=self.device)
         self.terminated = torch.zeros(capacity, device=self.device)
@@ -89,51 +144,59 @@ class EpisodeReplay:
 
     @torch.no_grad()
     def add(self, episode: Episode) -> None:
-        """Append an episode; its segments get the highest priority so far. Raises DatasetError when
-        it does not fit this replay.
+        """Append an episode; its segments get the highest priority so far.
+
+        Raises:
+            DatasetError: the episode is shorter than a segment or longer than the replay, or its
+                observations or actions differ from the environment's.
         """
-        steps, slots = len(episode), len(episode) + 1
-        if not self.horizon <= steps < self.capacity:
-            raise DatasetError(
-                f"an episode of {steps} steps: segments have {self.horizon}, and the replay {self.capacity} slots"
-            )
-        place = (self.next + torch.arange(slots, device=self.device)) % self.capacity
         columns = columns_of(episode.observation)
+        self._require_fit(episode, columns)
+        steps, slots = len(episode), len(episode) + 1
+        slot = (self.next + torch.arange(slots, device=self.device)) % self.capacity
+        self._store(
+            slot,
+            {
+                name: torch.tensor(columns[name], dtype=_dtype(space), device=self.device)
+                for name, space in self.spaces.items()
+            },
+        )
+        self.action[slot[:-1]] = torch.as_tensor(episode.action).to(self.action)
+        self.reward[slot[:-1]] = torch.as_tensor(episode.reward).to(self.reward)
+        self.to_imitate[slot[:-1]], self.to_imitate[slot[-1]] = episode.success, False
+        self.terminated[slot] = 0.0
+        self.terminated[slot[-2]] = float(episode.terminated)
+        starts = torch.arange(slots, device=self.device) <= steps - self.horizon
+        self.tree.set(slot, torch.where(starts, self.highest**self.alpha, 0.0))
+        self.next = (self.next + slots) % self.capacity
+        self.filled = min(self.filled + slots, self.capacity)
+
+    def _require_fit(self, episode: Episode, columns: dict[str, Any]) -> None:
+        if not self.horizon <= len(episode) < self.capacity:
+            raise DatasetError(
+                f"an episode of {len(episode)} steps: segments have {self.horizon}, and the replay "
+                f"{self.capacity} slots"
+            )
         if set(columns) != set(self.spaces):
             raise DatasetError(
-                f"an episode with observations {sorted(columns)}: the environment has {sorted(self.spaces)}"
+                f"an episode with observations {sorted(columns)}: the environment has "
+                f"{sorted(self.spaces)}"
             )
         for name, space in self.spaces.items():
             if columns[name].shape[1:] != space.shape:
                 raise DatasetError(
-                    f"an episode's observations {name} have shape {columns[name].shape[1:]}, the environment's {space.shape}"
+                    f"an episode's observations {name} have shape {columns[name].shape[1:]}, the "
+                    f"environment's {space.shape}"
                 )
         if episode.action.shape[1] != self.action.shape[1]:
             raise DatasetError(
-                f"an episode's actions have {episode.action.shape[1]} numbers, the environment's {self.action.shape[1]}"
+                f"an episode's actions have {episode.action.shape[1]} numbers, the environment's "
+                f"{self.action.shape[1]}"
             )
-        self._keep(
-            place,
-            {
-                name: torch.tensor(columns[name], dtype=_kind(space), device=self.device)
-                for name, space in self.spaces.items()
-            },
-        )
-        self.action[place[:-1]] = torch.as_tensor(episode.action).to(self.action)
-        self.reward[place[:-1]] = torch.as_tensor(episode.reward).to(self.reward)
-        self.to_imitate[place[:-1]], self.to_imitate[place[-1]] = episode.success, False
-        self.terminated[place] = 0.0
-        self.terminated[place[-2]] = float(episode.terminated)
-        starts = torch.arange(slots, device=self.device) <= steps - self.horizon
-        self.tree.set(place, torch.where(starts, self.highest**self.alpha, 0.0))
-        self.next, self.filled = (
-            (self.next + slots) % self.capacity,
-            min(self.filled + slots, self.capacity),
-        )
 
-    def _keep(self, place: Tensor, observations: dict[str, Tensor]) -> None:
+    def _store(self, slot: Tensor, observations: dict[str, Tensor]) -> None:
         if self._encode_observation is not None:
-            self._encode(place, observations)
+            self._encode(slot, observations)
             return
         if not self.observations:
             self.observations = {
@@ -141,51 +204,53 @@ class EpisodeReplay:
                 for name, column in observations.items()
             }
         for name, column in observations.items():
-            self.observations[name][place] = column
+            self.observations[name][slot] = column
 
     @torch.no_grad()
     def encode_with(self, encode: Callable[[Any], Tensor], size: int, copies: int = 1) -> None:
-        """From now on, draws are of what `encode` makes of the observations, (n, ...) -> (n, size);
-        the observations are forgotten.
+        """Replace all observations, those of later episodes too, by their latents: from now on,
+        draws contain latents.
 
-        Each is encoded `copies` times when it comes, of which every draw takes one: where `encode`
-        begins with a random change, draws differ.
+        Args:
+            encode: observations (n, ...) -> latents (n, size), possibly with random augmentation.
+            size: length of a latent.
+            copies: each observation is encoded this often, once. A draw picks a random copy, so
+                that draws differ if `encode` is random.
         """
         self._encode_observation = encode
         self.latents = torch.empty(self.capacity, copies, size, device=self.device)
         if self.filled:
             self._encode(
                 torch.arange(self.filled, device=self.device),
-                {name: store[: self.filled] for name, store in self.observations.items()},
+                {name: column[: self.filled] for name, column in self.observations.items()},
             )
         self.observations = {}
 
-    def _encode(self, place: Tensor, observations: dict[str, Tensor]) -> None:
+    def _encode(self, slot: Tensor, observations: dict[str, Tensor]) -> None:
         assert self.latents is not None
         assert self._encode_observation is not None
-        for rows in torch.arange(len(place), device=self.device).split(_CHUNK):
+        for rows in torch.split(torch.arange(len(slot), device=self.device), _CHUNK):
             observation = observation_of(
                 {name: column[rows] for name, column in observations.items()}
             )
             for copy in range(self.latents.shape[1]):
-                self.latents[place[rows], copy] = self._encode_observation(observation)
+                self.latents[slot[rows], copy] = self._encode_observation(observation)
 
     @torch.no_grad()
     def draw(self, batch: int, generator: torch.Generator | None = None) -> Segment:
-        """`batch` segments, each with probability proportional to its priority; after
-        `encode_with`, of latents.
+        """`batch` segments, each with probability proportional to its priority; of latents after
+        `encode_with`.
         """
         index = self.tree.draw(batch, generator)
-        slots = (
-            index + torch.arange(self.horizon + 1, device=self.device).unsqueeze(1)
-        ) % self.capacity
-        filled = (self.tree.priorities > 0).sum()
-        weight = (filled * self.tree.priorities[index] / self.tree.total).clamp_min(
-            1e-12
-        ) ** -self.beta
-        observation = self._seen(slots, generator)
-        steps = slots[:-1]
+        offset = torch.arange(self.horizon + 1, device=self.device).unsqueeze(1)
+        slots = (index + offset) % self.capacity  # (horizon + 1, batch)
+        # w_i = (N p_i / sum p)^-beta, divided by the largest
+        count = (self.tree.priorities > 0).sum()
+        relative = (count * self.tree.priorities[index] / self.tree.total).clamp_min(1e-12)
+        weight = relative**-self.beta
         weight = (weight / weight.max()).float()
+        observation = self._observations(slots, generator)
+        steps = slots[:-1]
         return Segment(
             observation,
             self.action[steps],
@@ -199,10 +264,10 @@ class EpisodeReplay:
     def draw_successful(
         self, batch: int, generator: torch.Generator | None = None
     ) -> tuple[Any, Tensor]:
-        """Observations (batch, ...), after `encode_with` latents, and actions (batch, action) of
+        """Observations (batch, ...), or latents after `encode_with`, and actions (batch, action) of
         single steps, uniform over successful episodes.
 
-        There may be none: then batches of length 0.
+        Without successful episodes, both have length 0.
         """
         steps = self.to_imitate.nonzero()[:, 0]
         index = torch.randint(
@@ -212,9 +277,10 @@ class EpisodeReplay:
             device=self.device,
         )
         slots = steps[index]
-        return self._seen(slots, generator), self.action[slots]
+        return self._observations(slots, generator), self.action[slots]
 
-    def _seen(self, slots: Tensor, generator: torch.Generator | None) -> Any:
+    def _observations(self, slots: Tensor, generator: torch.Generator | None) -> Any:
+        """Observations, or latents of a random copy, of slots (...)."""
         if self.latents is not None:
             copies = self.latents.shape[1]
             copy = (
@@ -223,28 +289,28 @@ class EpisodeReplay:
                 else 0
             )
             return self.latents[slots, copy]
-        return observation_of({name: store[slots] for name, store in self.observations.items()})
+        return observation_of({name: column[slots] for name, column in self.observations.items()})
 
     @torch.no_grad()
     def prioritise(self, index: Tensor, error: Tensor) -> None:
-        """Set the priority of segments to their error (n,), as it was when they were learned from."""
+        """Set the priorities of the segments `index` (n,) from their errors (n,) in an update."""
         error = error.detach().to(torch.float64).clamp_min(1e-6)
         self.highest = max(self.highest, float(error.max()))
         self.tree.set(index, error**self.alpha)
 
     def state_dict(self) -> dict[str, Any]:
-        """Priorities; the episodes themselves are kept by whoever added them."""
+        """The priorities. Episodes are not included: they have to be added again when resuming."""
         return {"priorities": self.tree.priorities.cpu().clone(), "highest": self.highest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """After the same episodes have been added in the same order."""
-        everything = torch.arange(self.capacity, device=self.device)
-        self.tree.set(everything, state["priorities"].to(self.device))
+        """Restore the priorities, after the same episodes have been added in the same order."""
+        every_slot = torch.arange(self.capacity, device=self.device)
+        self.tree.set(every_slot, state["priorities"].to(self.device))
         self.highest = float(state["highest"])
 
 
 def join(first: Segment, second: Segment) -> Segment:
-    """Two batches as one."""
+    """Two batches of the same horizon as one."""
     left, right = columns_of(first.observation), columns_of(second.observation)
     observation = observation_of({name: torch.cat([left[name], right[name]], 1) for name in left})
     return Segment(
@@ -257,15 +323,23 @@ def join(first: Segment, second: Segment) -> Segment:
     )
 
 
-def _spaces(space: gym.Space) -> dict[str, gym.spaces.Box]:
-    found = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"": space}
-    for name, part in found.items():
+def _spaces(space: gym.Space[Any]) -> dict[str, gym.spaces.Box]:
+    """The Boxes of a space by name; a plain Box has the name "".
+
+    Raises:
+        ConfigError: a part of the space is no Box.
+    """
+    parts = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"": space}
+    boxes: dict[str, gym.spaces.Box] = {}
+    for name, part in parts.items():
         if not isinstance(part, gym.spaces.Box):
             raise ConfigError(
-                f"observation {name or space} is {type(part).__name__}: only Box spaces, or a Dict of them, can be learned from"
+                f"observation {name or space} is {type(part).__name__}: only Box spaces, or a Dict "
+                "of them, can be learned from"
             )
-    return found  # type: ignore[return-value]
+        boxes[name] = part
+    return boxes
 
 
-def _kind(space: gym.spaces.Box) -> torch.dtype:
+def _dtype(space: gym.spaces.Box) -> torch.dtype:
     return torch.uint8 if space.dtype == np.uint8 else torch.float32

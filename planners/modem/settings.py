@@ -1,4 +1,6 @@
-"""Every number of MoDem-V2 and of the methods it is compared with."""
+"""Settings of MoDem-V2, and of the methods compared with it, which are other values of the same
+settings.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ TERMINALS = ("own", "other", "max_other")
 
 @dataclass(frozen=True)
 class LinearSchedule:
-    """A number that goes from `first` to `last` in a straight line between two counts of
-    environment steps.
+    """A number that changes linearly with the environment steps: `first` up to step `begin`, `last`
+    from step `end` on.
     """
 
     first: float
@@ -26,6 +28,7 @@ class LinearSchedule:
     end: int = 0
 
     def __call__(self, step: int) -> float:
+        """The number after `step` environment steps."""
         if step >= self.end:
             return self.last
         return self.first + (self.last - self.first) * max(step - self.begin, 0) / max(
@@ -35,18 +38,19 @@ class LinearSchedule:
 
 @dataclass(frozen=True)
 class PlanningSettings:
-    """How the agent plans in latent space.
+    """Planning in latent space.
 
     Args:
         search: candidates, elites, refinement. Its `proposals` is the share of candidates that are
-            roll-outs of the actors: 1 is exploration centring, at 0.05 the others are drawn around
-            the warm-started plan, as in TD-MPC.
-        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`; 0
-            starts with it.
-        pessimism: k, a candidate's score is mean - k std over the critics' returns.
-        terminal: who acts in the last state for a critic: its "own" actor, one "other" (so that no
-            critic judges its own actor), or the best of all others, "max_other" (as published).
-        noise: standard deviation of the noise on the actors' actions, cut at 3 deviations.
+            roll-outs of the actors: 1 is exploration centring; at 0.05, as in TD-MPC, the others
+            are drawn around the warm-started plan.
+        horizon_growth: environment steps over which the horizon grows from 1 to that of `search`;
+            0: the full horizon from the start.
+        pessimism: k; the score of a candidate is mean - k std over the critics' returns.
+        terminal: actor of the last state in a critic's return: "own", its own; "other", one other,
+            so that no critic evaluates its own actor; "max_other", the one of all others with the
+            highest value (as published).
+        noise: standard deviation of the noise on the actors' actions, clamped at 3 deviations.
         correlation: of the exploration noise from one step to the next, in training; 0 is white
             noise, as published.
     """
@@ -72,18 +76,21 @@ class PlanningSettings:
 
 @dataclass(frozen=True)
 class HandoverSettings:
-    """When the planner takes over from the cloned policy.
+    """How acting passes from the cloned policy to the planner; see `Handover`.
 
     Args:
-        kind: "steps", the planner's share grows from 0 to 1 between `begin` and `end` (as
-            published); "success", it grows by `stride` after each check in which the planner alone
-            succeeds at least as often as the clone did, and falls by it otherwise; "uncertainty",
-            the planner acts where its critics agree: the std of its plan's return is below `limit`
-            times the range of values seen, which grows from 0.
-        begin, end: environment steps.
-        segment: steps between two draws of who acts; the published lottery draws in every step.
-        stride, limit: of the two measured kinds.
-        clone_samples: noisy actions of the clone, of which its critic picks; 1 is the plain clone.
+        kind: "steps": the planner's share grows from 0 to 1 between steps `begin` and `end` (as
+            published). "success": the share grows by `stride` after each check in which the planner
+            alone succeeds at least as often as the clone did, and falls by it otherwise.
+            "uncertainty": the planner acts where its critics agree, that is, where the std of its
+            plan's return is below `limit` times the running range of values, which starts at 0.
+        begin: environment step at which the share of kind "steps" starts to grow.
+        end: environment step from which it is 1.
+        segment: steps for which the same policy acts; 1, a draw in every step, as published.
+        stride: change of the share of kind "success" per check.
+        limit: of kind "uncertainty".
+        clone_samples: noisy actions of the clone, of which its critics pick the best; 1 is the
+            clone's mean action.
     """
 
     kind: str = "steps"
@@ -97,41 +104,49 @@ class HandoverSettings:
 
 @dataclass(frozen=True)
 class ModemSettings:
-    """Learning, acting and their order.
+    """Learning, acting and their order: cloning, seeding, then interaction.
 
     Args:
         latent: the networks.
-        planning, handover: acting.
-        segment: steps of the pieces that are learned from.
-        temporal: rho, weight of a later step over that of the one before.
+        planning: acting by the planner.
+        handover: from the clone to the planner.
+        segment: steps of the segments that updates learn from.
+        discount: gamma, of rewards.
+        temporal: rho, weight of a later step of a segment over that of the step before.
         batch: segments per update.
-        consistency, reward, value: weights of the losses.
-        clone_rate: Adam's rate in behaviour cloning, falling to zero in a straight line: the last
-            weights are what is kept.
-        learning_rate, last_rate: Adam's rate afterwards, from the first to the last environment
-            step, in a straight line.
-        encoder_rate: that of the encoder, as a share of it; 0 leaves the encoder as behaviour
-            cloning made it, and encodes every observation once.
-        clip: largest norm of the gradient.
-        target_rate, target_every: of the slow copy.
+        consistency: weight of the latents' loss.
+        reward: weight of the rewards' loss.
+        value: weight of the values' loss.
+        clone_rate: Adam's learning rate in behaviour cloning, falling linearly to 0, since the last
+            weights are kept.
+        learning_rate: Adam's learning rate at the first environment step after the seeding.
+        last_rate: Adam's learning rate at the last environment step, reached linearly.
+        encoder_rate: learning rate of the encoder relative to that of the rest; 0 freezes the
+            encoder after behaviour cloning, and every observation is encoded once.
+        clip: largest norm of a gradient.
+        target_rate: of the slow copies' updates.
+        target_every: updates between two of the slow copies.
         imitation: weight of the actors' squared distance to the actions of demonstrations and of
             the agent's own successes; 0 as published.
         percentile_scale: divide the actors' objective by the running range of values (TD-MPC2).
         shift: largest shift of images, pixels.
-        copies: of every image, each shifted at random, that a frozen encoder encodes once; every
-            draw takes one of them.
-        clone_updates: updates of behaviour cloning; with 0, demonstrations, if any, are experience
-            only, and encoder_rate must not be 0.
+        copies: randomly shifted copies of every image that a frozen encoder encodes, once; every
+            draw picks one.
+        clone_updates: updates of behaviour cloning; with 0, demonstrations are only experience, and
+            encoder_rate must not be 0.
         clone_batch: steps per update of behaviour cloning.
-        seed_steps: environment steps of the clone (random actions without one) before the first
-            update of the world model.
-        seed_updates: updates after them, with the actors left as they are.
-        updates_per_step: afterwards.
-        demonstration_share: part of a batch that comes from demonstrations.
-        steps: environment steps in all, those of the seeding included; 0 ends after behaviour
+        seed_steps: environment steps of the clone (of random actions without a clone) before the
+            first update of the world model.
+        seed_updates: updates right after the seeding; if there is a clone, they change neither the
+            encoder nor the actors.
+        updates_per_step: updates per environment step from then on.
+        demonstration_share: share of a batch drawn from demonstrations.
+        steps: environment steps in total, those of the seeding included; 0 ends after behaviour
             cloning.
         environments: played side by side.
-        capacity: of the replay: steps, and one slot more per episode.
+        capacity: slots of the replay: one per step, and one more per episode.
+    Raises:
+        ConfigError: a number out of range, or settings that contradict each other.
     """
 
     latent: LatentSettings = field(default_factory=LatentSettings)
@@ -168,6 +183,15 @@ class ModemSettings:
     capacity: int = 100_000
 
     def __post_init__(self) -> None:
+        self._require_ranges()
+        self._require_consistency()
+
+    def _require_ranges(self) -> None:
+        """Check every number by itself.
+
+        Raises:
+            ConfigError: a number out of range.
+        """
         planning, handover, share = self.planning, self.handover, self.demonstration_share
         at_least_one = {
             "segment": self.segment,
@@ -216,23 +240,38 @@ class ModemSettings:
         _require_between({"capacity": self.capacity}, self.segment + 2, math.inf)
         if not 0 <= self.discount < 1:
             raise ConfigError(f"discount {self.discount}: at least 0 and below 1")
+
+    def _require_consistency(self) -> None:
+        """Check the names, and settings against each other.
+
+        Raises:
+            ConfigError: an unknown name, or settings that contradict each other.
+        """
+        planning, handover = self.planning, self.handover
         if handover.kind not in HANDOVERS or planning.terminal not in TERMINALS:
             raise ConfigError(
-                f"handover.kind is one of {', '.join(HANDOVERS)}; planning.terminal one of {', '.join(TERMINALS)}"
+                f"handover.kind is one of {', '.join(HANDOVERS)}; "
+                f"planning.terminal one of {', '.join(TERMINALS)}"
             )
         if handover.kind == "uncertainty" and not self.percentile_scale:
             raise ConfigError(
-                "handover.kind uncertainty measures disagreement in units of percentile_scale: set percentile_scale to true"
+                "handover.kind uncertainty measures disagreement in units of percentile_scale: set "
+                "percentile_scale to true"
             )
         if not self.clone_updates and not self.encoder_rate:
             raise ConfigError(
-                "clone_updates and encoder_rate are both 0, so that nothing would train the encoder: set encoder_rate above 0"
+                "clone_updates and encoder_rate are both 0, so that nothing would train the "
+                "encoder: set encoder_rate above 0"
             )
 
 
 def _require_between(numbers: Mapping[str, float], low: float, high: float) -> None:
+    """Raise ConfigError unless all numbers are finite and between two bounds, both included.
+
+    Raises:
+        ConfigError: a number out of range, by its name.
+    """
     for name, value in numbers.items():
         if not low <= value <= high or value == math.inf:
-            raise ConfigError(
-                f"{name} is {value}: give {'at least ' + str(low) if high == math.inf else f'{low} to {high}'}"
-            )
+            allowed = f"at least {low}" if high == math.inf else f"{low} to {high}"
+            raise ConfigError(f"{name} is {value}: give {allowed}")

@@ -1,4 +1,4 @@
-"""What a MoDem training is about: an environment and its demonstrations."""
+"""The task of a MoDem training: an environment and demonstrations of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from worldplan.world_models.data.episodes import Episode
 
 @dataclass(frozen=True)
 class ModemTask:
-    """An environment by name, and demonstrations that fit it.
+    """An environment by name, and demonstrations with its observations and actions.
 
     Args:
         environment: gymnasium id, "module:Id-v0" to import the module first.
         options: keyword arguments of the environment.
-        demonstrations: successful episodes, or none.
-        about: what they are, for the record.
+        demonstrations: successful episodes; may be empty.
+        about: description of environment and demonstrations, plain values; stored in checkpoints,
+            and compared when a training resumes.
     """
 
     environment: str
@@ -30,7 +31,12 @@ class ModemTask:
     about: dict[str, Any] = field(default_factory=dict)
 
     def make(self, count: int) -> VectorEnv:
-        """Copies of the environment side by side."""
+        """`count` copies of the environment as one vector environment.
+
+        Raises:
+            ConfigError: no such environment, wrong options, or actions that are not a bounded Box
+                of one axis.
+        """
         return make_environments(self.environment, count, **self.options)
 
 
@@ -41,43 +47,49 @@ def modem_task(
     episodes: int | None = None,
     success_reward: bool = False,
 ) -> ModemTask:
-    """A task out of names.
+    """A task from the names of an environment and a dataset.
 
     Args:
-        environment, options: see `ModemTask`.
-        dataset: Minari id of the demonstrations; none without.
-        episodes: how many of them to use, from the first; all when None.
-        success_reward: see `load_demonstrations`; where the environment pays for success alone, but
-            the dataset's rewards are others.
-    Raises ConfigError and DatasetError where they do not fit together.
+        environment: gymnasium id, "module:Id-v0" to import the module first.
+        options: keyword arguments of the environment.
+        dataset: Minari id of the demonstrations; None: no demonstrations.
+        episodes: number of demonstrations, from the first on; None: all.
+        success_reward: use the success of each step as its reward, for an environment that rewards
+            success alone while the dataset has other rewards; see `load_demonstrations`.
+    Raises:
+        ConfigError: no such environment, wrong options, or actions that are not a bounded Box of
+            one axis.
+        DatasetError: no such dataset, or one that does not fit the environment.
     """
     options = options or {}
-    found: list[Episode] = []
+    demonstrations: list[Episode] = []
     if dataset is not None:
-        one = make_environment(environment, **options)
-        found = load_demonstrations(
+        env = make_environment(environment, **options)
+        demonstrations = load_demonstrations(
             dataset,
-            one.observation_space,
-            one.action_space,
+            env.observation_space,
+            env.action_space,
             episodes=episodes,
             environment=environment,
-            options=one.spec.kwargs if one.spec is not None else options,
+            options=env.spec.kwargs if env.spec is not None else options,
             success_reward=success_reward,
         )
-        one.close()
+        env.close()
     about = {
         "environment": environment,
         "options": options,
         "dataset": dataset,
-        "episodes": len(found),
+        "episodes": len(demonstrations),
         "success_reward": success_reward,
     }
-    return ModemTask(environment, options, found, about)
+    return ModemTask(environment, options, demonstrations, about)
 
 
-def spaces_of(task: ModemTask) -> tuple[gym.Space, int]:
-    """Observation space and length of an action."""
-    one = task.make(1)
-    space, size = one.single_observation_space, int(one.single_action_space.shape[0])  # type: ignore[index]
-    one.close()
-    return space, size
+def spaces_of(task: ModemTask) -> tuple[gym.Space[Any], int]:
+    """Observation space of one environment of a task, and length of an action."""
+    environments = task.make(1)
+    space = environments.single_observation_space
+    action_space = environments.single_action_space
+    assert isinstance(action_space, gym.spaces.Box)  # checked by `make`
+    environments.close()
+    return space, action_space.shape[0]

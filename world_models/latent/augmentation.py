@@ -24,19 +24,17 @@ def random_shift(images: Tensor, pad: int, generator: torch.Generator | None = N
     """
     if images.dim() != 5 or pad < 0:
         raise ConfigError(
-            f"random_shift takes images (n, views, C, H, W) and a pad of 0 or more, not {tuple(images.shape)} and {pad}"
+            "random_shift takes images (n, views, C, H, W) and a pad of 0 or more, not "
+            f"{tuple(images.shape)} and {pad}"
         )
     if pad == 0:
         return images
     n, views, channels, height, width = images.shape
     source = images.device if generator is None else generator.device
-    shift = torch.randint(-pad, pad + 1, (2, n * views, 1), generator=generator, device=source).to(
-        images.device
-    )
-    row = (torch.arange(height, device=images.device) + shift[0]).clamp(
-        0, height - 1
-    )  # (n * views, height)
-    column = (torch.arange(width, device=images.device) + shift[1]).clamp(0, width - 1)
+    shift = torch.randint(-pad, pad + 1, (2, n * views, 1), generator=generator, device=source)
+    down, across = shift.to(images.device)  # (n * views, 1) each
+    row = (torch.arange(height, device=images.device) + down).clamp(0, height - 1)
+    column = (torch.arange(width, device=images.device) + across).clamp(0, width - 1)
     pixel = (row.unsqueeze(2) * width + column.unsqueeze(1)).view(n * views, 1, height * width)
     flat = images.reshape(n * views, channels, height * width)
     return flat.gather(2, pixel.expand(-1, channels, -1)).view(images.shape)

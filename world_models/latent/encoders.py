@@ -1,10 +1,11 @@
-"""From observations to latents: state vectors, or images of several cameras together with
-proprioception.
+"""Encoders: observations -> latents. Observations are state vectors, or images of several cameras
+together with proprioception.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,27 +18,29 @@ from worldplan.world_models.latent.settings import LatentSettings
 
 Observation = Tensor | Mapping[str, Tensor]
 IMAGE, PROPRIOCEPTION = "image", "proprioception"
-SMALLEST_IMAGE = 32  # pixels; below, the first two convolutions leave nothing to see
-# convolutions go on until the map is no wider than this: 64, 84 and 96 px need four, 224 px six
+SMALLEST_IMAGE = 32  # pixels; smaller images leave almost nothing after two convolutions
+# largest width of the last map: images of 64, 84 and 96 px get four convolutions, of 224 px six
 LAST_MAP = 4
 
 
 class Encoder(nn.Module):
-    """h(observation) -> latent.
+    """Observations -> latents, h in TD-MPC.
 
-    A state vector goes through one small network. Of images, every view has its own convolutions;
-    what they and the network of the proprioception say is added up and goes through another small
-    network, as in MoDem-V2.
+    A state vector is the input of one small network. With images, every view has its own
+    convolutions; their outputs and that of the proprioception's network are added and are the input
+    of another small network, as in MoDem-V2.
 
     Args:
         space: of the observations: Box (S,), or Dict of "image" (views, C, size, size), uint8, and
             "proprioception" (P,).
+        settings: sizes and ingredients.
+        generator: source of the initial weights.
     Raises:
         ConfigError: another space, images that are not square or below 32 px.
     """
 
     def __init__(
-        self, space: gym.Space, settings: LatentSettings, generator: torch.Generator | None
+        self, space: gym.Space[Any], settings: LatentSettings, generator: torch.Generator | None
     ) -> None:
         super().__init__()
         self.image_shape, self.vector_size = _shapes(space)
@@ -59,15 +62,34 @@ class Encoder(nn.Module):
         -> (batch, latent).
 
         Raises:
-            ConfigError: a key is missing, or a shape is unlike the space that the encoder was made
-                for.
+            ConfigError: a key is missing, or a shape differs from the space of the encoder.
         """
-        if self.image_shape is None:
-            if not isinstance(observation, Tensor):
-                raise ConfigError(
-                    f"this model was made for observations of shape ({self.vector_size},), but got a dictionary: is it a pixel task?"
-                )
-            return self.last(self.vector(self._row(observation, "the observation")))
+        latent: Tensor = self.last(
+            self.vector(self._state(observation))
+            if self.image_shape is None
+            else self._fused(observation)
+        )
+        return latent
+
+    def _state(self, observation: Observation) -> Tensor:
+        """The observation of a state task, (batch, S), in the type of the weights.
+
+        Raises:
+            ConfigError: not a tensor of that shape.
+        """
+        if not isinstance(observation, Tensor):
+            raise ConfigError(
+                f"this model was made for observations of shape ({self.vector_size},), but got a "
+                "dictionary: is it a pixel task?"
+            )
+        return self._row(observation, "the observation")
+
+    def _fused(self, observation: Observation) -> Tensor:
+        """Images and proprioception -> (batch, latent) before the last normalisation.
+
+        Raises:
+            ConfigError: a key is missing, or a shape is wrong.
+        """
         if (
             not isinstance(observation, Mapping)
             or IMAGE not in observation
@@ -79,26 +101,30 @@ class Encoder(nn.Module):
                 else f"a tensor of shape {tuple(observation.shape)}"
             )
             raise ConfigError(
-                f'this model was made for observations with the keys "{IMAGE}" and "{PROPRIOCEPTION}", but got {got}'
+                f'this model was made for observations with the keys "{IMAGE}" and '
+                f'"{PROPRIOCEPTION}", but got {got}'
             )
         images = observation[IMAGE]
         if images.shape[1:] != self.image_shape:
             raise ConfigError(
-                f"images are {tuple(images.shape[1:])} (views, channels, height, width), but this model was made for {self.image_shape}: "
+                f"images are {tuple(images.shape[1:])} (views, channels, height, width), but this "
+                f"model was made for {self.image_shape}: "
                 "set image_size, cameras and frames as in the run that made it"
             )
-        parts = [self.vector(self._row(observation[PROPRIOCEPTION], PROPRIOCEPTION))]
+        parts: list[Tensor] = [self.vector(self._row(observation[PROPRIOCEPTION], PROPRIOCEPTION))]
         dtype = parts[0].dtype
         parts += [
             encode(images[:, view].to(dtype, memory_format=torch.channels_last) / 255)
             for view, encode in enumerate(self.views)
         ]
-        return self.last(self.fusion(torch.stack(parts).sum(0)))
+        fused: Tensor = self.fusion(torch.stack(parts).sum(0))
+        return fused
 
     def _row(self, vector: Tensor, name: str) -> Tensor:
         if vector.dim() != 2 or vector.shape[1] != self.vector_size:
             raise ConfigError(
-                f"{name} has shape {tuple(vector.shape)}, but this model was made for (batch, {self.vector_size})"
+                f"{name} has shape {tuple(vector.shape)}, but this model was made for "
+                f"(batch, {self.vector_size})"
             )
         first = self.vector[0]
         assert isinstance(first, nn.Linear)
@@ -106,18 +132,19 @@ class Encoder(nn.Module):
 
 
 class ViewEncoder(nn.Sequential):
-    """One camera: convolutions with kernels of 7, 5 and then 3 pixels, stride 2, ReLU after each
-    (TD-MPC, MoDem-V2), and a linear map.
+    """Images of one camera (batch, C, size, size) -> (batch, outputs), by convolutions with kernels
+    of 7, 5 and then 3 pixels, stride 2, each with a ReLU, and a linear map (TD-MPC, MoDem-V2).
 
-    Every camera has its own. They run one after the other, channels last: one grouped convolution
-    per layer over all cameras took up to a quarter longer with two cameras and almost twice as long
-    with four (forward and backward, one CPU thread, 64 px).
+    Every camera has an encoder of its own. They run one after the other, channels last: one grouped
+    convolution per layer over all cameras took up to a quarter longer with two cameras and almost
+    twice as long with four (forward and backward, one CPU thread, 64 px).
 
     Args:
-        fan_in: channels of the images, those of stacked frames together.
-        size: of the images, pixels.
+        fan_in: channels C of the images, those of all stacked frames.
+        size: height and width of the images, pixels.
         channels: of every convolution.
         outputs: numbers per image.
+        generator: source of the initial weights.
     """
 
     def __init__(
@@ -133,10 +160,12 @@ class ViewEncoder(nn.Sequential):
 
 
 class KeypointEncoder(nn.Sequential):
-    """One camera: convolutions of 7, 5 and 3 pixels, strides 2, 2 and 1, then where in the picture
-    each channel responds, and a linear map.
+    """Images of one camera (batch, C, size, size) -> (batch, outputs), by convolutions of 7, 5 and
+    3 pixels, strides 2, 2 and 1, a spatial softmax (the mean position at which each channel
+    responds) and a linear map.
 
-    Pictures in colour come in opponent colours first. Arguments as for `ViewEncoder`.
+    Colour images, with C divisible by 3, are turned into opponent colours first. Arguments as for
+    `ViewEncoder`.
     """
 
     def __init__(
@@ -146,20 +175,22 @@ class KeypointEncoder(nn.Sequential):
         for kernel, stride in ((7, 2), (5, 2)):
             layers += [_convolution(fan_in, channels, kernel, stride, generator), nn.ReLU()]
             fan_in, size = channels, (size - kernel) // stride + 1
-        layers.append(
-            _convolution(channels, channels, 3, 1, generator, bias=False)
-        )  # what is standardised needs none
+        # no bias: the spatial softmax standardises each map, which removes it
+        layers.append(_convolution(channels, channels, 3, 1, generator, bias=False))
         super().__init__(
             *layers, SpatialSoftmax(channels, size - 2), linear(2 * channels, outputs, generator)
         )
 
 
 class OpponentColours(nn.Module):
-    """Frames (batch, 3 frames, H, W) of red, green and blue -> brightness, red against green, both
-    against blue, the last two amplified.
+    """Frames (batch, 3 frames, H, W) of red, green and blue -> the same shape with brightness, red
+    minus green, and both minus blue, the last two amplified.
 
-    Most of what a camera sees is grey, so that all three colours tell nearly the same, and a
-    coloured object is small in all of them.
+    Images of cameras are mostly grey: the three colours are nearly equal, and a coloured object
+    differs little in each. Opponent colours separate it from the grey.
+
+    Args:
+        gain: amplification of the colour differences.
     """
 
     def __init__(self, gain: float = 4.0) -> None:
@@ -173,20 +204,24 @@ class OpponentColours(nn.Module):
     mixing: Tensor
 
     def forward(self, images: Tensor) -> Tensor:
-        frames = images.unflatten(1, (-1, 3))
+        frames = torch.unflatten(images, 1, (-1, 3))
         mixed = torch.einsum("oc,nfchw->nfohw", self.mixing.to(images.dtype), frames).flatten(1, 2)
         return mixed.contiguous(memory_format=torch.channels_last)
 
 
 class SpatialSoftmax(nn.Module):
     """Maps (batch, C, size, size) -> (batch, 2 C): the mean position x, y in -1..1 of every channel
-    under a softmax over its standardised map.
+    under a softmax over its standardised map (Levine et al. 2016).
 
-    How sharp the softmax is, is learned for every channel. Standardised, a small place that stands
-    out weighs much from the beginning.
+    Standardising the maps gives a small region of high response a large weight from the start.
+
+    Args:
+        channels: C.
+        size: height and width of the maps.
+        sharpness: initial factor of the standardised map in the softmax; learned for every channel.
     """
 
-    positions: Tensor
+    positions: Tensor  # (size * size, 2)
 
     def __init__(self, channels: int, size: int, sharpness: float = 1.0) -> None:
         super().__init__()
@@ -213,7 +248,9 @@ def _convolution(
     *,
     bias: bool = True,
 ) -> nn.Conv2d:
-    layer = nn.utils.skip_init(nn.Conv2d, fan_in, channels, kernel, stride=stride, bias=bias)
+    # on the meta device, as its own initialisation would draw global random numbers
+    layer = nn.Conv2d(fan_in, channels, kernel, stride=stride, bias=bias, device="meta")
+    layer = layer.to_empty(device="cpu")
     nn.init.orthogonal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -221,15 +258,19 @@ def _convolution(
 
 
 def latent_normalisation(settings: LatentSettings) -> nn.Module:
-    """What the outputs of encoder and dynamics go through to become a latent."""
+    """The last layer of encoder and dynamics: SimNorm if set, after a LayerNorm if set, or none."""
     if not settings.simnorm:
         return nn.Identity()
     norm = [nn.LayerNorm(settings.latent)] if settings.normed_layers else []
     return nn.Sequential(*norm, SimNorm(settings.simnorm))
 
 
-def _shapes(space: gym.Space) -> tuple[tuple[int, ...] | None, int]:
-    """Shape of the images, None where there are none, and length of the vector."""
+def _shapes(space: gym.Space[Any]) -> tuple[tuple[int, ...] | None, int]:
+    """Shape of the images, None if the space has none, and length of the vector.
+
+    Raises:
+        ConfigError: a space that cannot be encoded.
+    """
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
         return None, space.shape[0]
     if isinstance(space, gym.spaces.Dict) and {IMAGE, PROPRIOCEPTION} <= set(space):
@@ -243,10 +284,11 @@ def _shapes(space: gym.Space) -> tuple[tuple[int, ...] | None, int]:
             height, width = image.shape[2:]
             if image.dtype != np.uint8 or height != width or height < SMALLEST_IMAGE:
                 raise ConfigError(
-                    f"images are {height} x {width}, {image.dtype}: use square uint8 images of at least {SMALLEST_IMAGE} pixels"
+                    f"images are {height} x {width}, {image.dtype}: use square uint8 images of at "
+                    f"least {SMALLEST_IMAGE} pixels"
                 )
             return image.shape, vector.shape[0]
     raise ConfigError(
-        f'observations of {space} cannot be encoded: use a Box of shape (S,), or a Dict of "{IMAGE}" (views, C, size, size), uint8, '
-        f'and "{PROPRIOCEPTION}" (P,)'
+        f"observations of {space} cannot be encoded: use a Box of shape (S,), or a Dict of "
+        f'"{IMAGE}" (views, C, size, size), uint8, and "{PROPRIOCEPTION}" (P,)'
     )

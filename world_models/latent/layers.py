@@ -1,5 +1,5 @@
-"""The layers of a latent world model: single networks, and many of one shape as one batched
-network.
+"""The layers of a latent world model: single networks, and many networks of one shape as one
+batched network.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldplan.world_models.latent.activations import Elu, Tanh, elu, tanh
-
 Kind = Literal["elu", "norm_mish", "norm_tanh"]  # what follows a hidden layer; "norm" is LayerNorm
-ACTIVATIONS: dict[Kind, Callable[[Tensor], Tensor]] = {
-    "elu": elu,
+_FUNCTIONS: dict[Kind, Callable[[Tensor], Tensor]] = {
+    "elu": functional.elu,
     "norm_mish": functional.mish,
-    "norm_tanh": tanh,
+    "norm_tanh": torch.tanh,
 }
 _MODULES: dict[Kind, Callable[[], nn.Module]] = {
-    "elu": Elu,
+    "elu": nn.ELU,
     "norm_mish": nn.Mish,
-    "norm_tanh": Tanh,
+    "norm_tanh": nn.Tanh,
 }
 
 
 class SimNorm(nn.Module):
-    """Simplicial normalisation (Lavoie et al. 2023; TD-MPC2): (..., latent) in groups of `size`
-    numbers, a softmax over each.
+    """Simplicial normalisation (Lavoie et al. 2023; TD-MPC2): a softmax over each group of numbers.
+
+    Args:
+        size: numbers in a group; divides the length of a latent.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,12 +36,16 @@ class SimNorm(nn.Module):
         self.size = size
 
     def forward(self, latent: Tensor) -> Tensor:
-        return torch.softmax(latent.unflatten(-1, (-1, self.size)), -1).flatten(-2)
+        """Numbers (..., latent) -> (..., latent), at least 0, which sum to 1 in every group."""
+        return torch.softmax(torch.unflatten(latent, -1, (-1, self.size)), -1).flatten(-2)
 
 
 def linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer with orthogonal weights and no bias to begin with."""
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # no draw from the global random numbers
+    """A linear layer with orthogonal initial weights and zero biases.
+
+    The layer is made on the meta device: its own initialisation would draw global random numbers.
+    """
+    layer = nn.Linear(fan_in, fan_out, device="meta").to_empty(device="cpu")
     nn.init.orthogonal_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
@@ -59,8 +63,8 @@ def mlp(
     Args:
         sizes: widths from input to output.
         kinds: one for every hidden layer.
-        zero_last: the last layer starts at zero, so that the network says 0 (or equal logits)
-            everywhere.
+        generator: source of the initial weights.
+        zero_last: the last layer starts at zero, so that all outputs are 0 at first.
     """
     *hidden, last = [
         linear(fan_in, fan_out, generator)
@@ -78,9 +82,16 @@ def mlp(
 class MemberMLP(nn.Module):
     """`count` networks like those of `mlp`, without shared weights, each layer one batched product.
 
-    Unlike `BatchedMLP` it normalises layers, starts orthogonal, and can be used with its weights
-    held fixed. Weights are (count, in, out); biases, and the scales and shifts of normalised
-    layers, (count, 1, out).
+    Unlike `BatchedMLP` of the ensemble it has normalised layers and an orthogonal start, and its
+    weights can be held fixed in a call. Weights are (count, in, out); biases, and the scales and
+    shifts of normalised layers, (count, 1, out).
+
+    Args:
+        count: networks.
+        sizes: widths from input to output.
+        kinds: one for every hidden layer.
+        generator: source of the initial weights.
+        zero_last: the last layers start at zero.
     """
 
     def __init__(
@@ -98,8 +109,8 @@ class MemberMLP(nn.Module):
         self.scales, self.shifts = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
             weight = torch.empty(count, fan_in, fan_out)
-            for one in weight:
-                nn.init.orthogonal_(one, generator=generator)
+            for network in weight:
+                nn.init.orthogonal_(network, generator=generator)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(torch.zeros(count, 1, fan_out)))
         for kind, width in zip(kinds, sizes[1:-1], strict=True):
@@ -110,8 +121,11 @@ class MemberMLP(nn.Module):
             nn.init.zeros_(self.weights[-1])
 
     def forward(self, inputs: Tensor, frozen: bool = False) -> Tensor:
-        """(count, n, in) -> (count, n, out). `frozen`: gradients reach the inputs, but not the
-        weights.
+        """Rows (count, n, in), each network its own -> (count, n, out).
+
+        Args:
+            inputs: (count, n, in).
+            frozen: gradients reach the inputs, but not the weights.
         """
         weights, biases, scales, shifts = (
             [value.detach() if frozen else value for value in values]
@@ -126,5 +140,5 @@ class MemberMLP(nn.Module):
                 hidden = torch.addcmul(
                     shift, functional.layer_norm(hidden, hidden.shape[-1:]), scale
                 )
-            hidden = ACTIVATIONS[kind](hidden)
+            hidden = _FUNCTIONS[kind](hidden)
         return torch.baddbmm(biases[-1], hidden, weights[-1])

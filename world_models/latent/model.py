@@ -7,48 +7,39 @@ as one batched network.
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
 from worldplan.envs.dynamics.model import Prediction
 from worldplan.milp.errors import ConfigError
-from worldplan.world_models.latent.augmentation import random_shift
 from worldplan.world_models.latent.encoders import Encoder, Observation, latent_normalisation
 from worldplan.world_models.latent.layers import Kind, MemberMLP, mlp
-from worldplan.world_models.latent.percentile_scale import PercentileScale
 from worldplan.world_models.latent.settings import LatentSettings
-from worldplan.world_models.latent.values import decode, regression_loss
-
-__all__ = [
-    "Clone",
-    "LatentModel",
-    "LatentSettings",
-    "PercentileScale",
-    "decode",
-    "random_shift",
-    "regression_loss",
-    "soft_update",
-]
+from worldplan.world_models.latent.values import decode
 
 
 class LatentModel(nn.Module):
-    """h, d, R, pi_i, Q_i1 and Q_i2; to a planner, a `DynamicsModel` whose observations are latents.
+    """Encoder h, dynamics d, reward R, actors pi_i and critics Q_i1, Q_i2 in latent space; for a
+    planner a `DynamicsModel` whose observations are latents.
 
     Args:
         observation_space: Box (S,), or Dict of "image" and "proprioception" (see `Encoder`).
-        action_size: numbers in an action, each in [-1, 1].
+        action_size: length of an action, whose numbers are in [-1, 1].
+        settings: sizes and ingredients.
         generator: source of the initial weights: orthogonal, zero in the last layers of reward and
             critics.
     Raises:
         ConfigError: an observation space that cannot be encoded.
     """
 
-    state_size = 0  # a latent is all that is needed to go on
+    state_size = 0  # a step needs nothing but the latent
 
     def __init__(
         self,
-        observation_space: gym.Space,
+        observation_space: gym.Space[Any],
         action_size: int,
         settings: LatentSettings,
         *,
@@ -80,17 +71,20 @@ class LatentModel(nn.Module):
         -> (batch, latent).
 
         Raises:
-            ConfigError: a key is missing, or a shape is unlike the observation space.
+            ConfigError: a key is missing, or a shape differs from the observation space.
         """
-        return self.encoder(observation)
+        latent: Tensor = self.encoder(observation)
+        return latent
 
     def next_latent(self, latent: Tensor, action: Tensor) -> Tensor:
         """(..., latent), (..., action) -> (..., latent)."""
-        return self.dynamics(self._joint(latent, action))
+        following: Tensor = self.dynamics(self._joint(latent, action))
+        return following
 
     def reward_logits(self, latent: Tensor, action: Tensor) -> Tensor:
-        """(..., latent), (..., action) -> (..., bins or 1): what `regression_loss` takes."""
-        return self.reward_network(self._joint(latent, action))
+        """(..., latent), (..., action) -> (..., bins or 1), the input of `regression_loss`."""
+        logits: Tensor = self.reward_network(self._joint(latent, action))
+        return logits
 
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """(..., latent), (..., action) -> (...)."""
@@ -110,34 +104,40 @@ class LatentModel(nn.Module):
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> Prediction:
-        """One step from latents (batch, latent); deterministic, never terminated, without members
-        (only values have an ensemble).
+        """One step from latents (batch, latent) by actions (batch, action); deterministic, never
+        terminated, without members (only values have an ensemble).
+
+        Args:
+            observation: latents (batch, latent).
+            action: (batch, action).
+            state: not used; part of the interface of a `DynamicsModel`, as the next two.
+            generator: not used.
+            members: not used.
         """
         joint = self._joint(observation, action)
         reward = self.decode(self.reward_network(joint))
         return Prediction(self.dynamics(joint), reward, torch.zeros_like(reward, dtype=torch.bool))
 
     def _joint(self, latent: Tensor, action: Tensor) -> Tensor:
-        given, wanted = (
-            (latent.shape[-1], action.shape[-1]),
-            (self.observation_size, self.action_size),
-        )
-        if given != wanted:
+        given = (latent.shape[-1], action.shape[-1])
+        expected = (self.observation_size, self.action_size)
+        if given != expected:
             raise ConfigError(
-                f"latent and action have sizes {given}, but this model was made for {wanted}: use the one trained for this task"
+                f"latent and action have sizes {given}, but this model was made for {expected}: "
+                "use the one trained for this task"
             )
         return torch.cat([latent, action], -1)
 
     # --- the ensemble -----------------------------------------------------------------------------
 
     def actor(self, latent: Tensor) -> Tensor:
-        """Means of all policies, in (-1, 1): (members, n, latent), or (n, latent) for all members
-        -> (members, n, action).
+        """Mean actions of all policies, in (-1, 1): latents (members, n, latent), or (n, latent)
+        for all members -> (members, n, action).
         """
         return torch.tanh(self.actors(latent.expand(self.settings.members, -1, -1)))
 
     def critic_logits(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
-        """What every member's two critics say: (members, 2, n, bins or 1).
+        """Logits of every member's two critics: (members, 2, n, bins or 1).
 
         Args:
             latent: (members, n, latent), or (n, latent) for all members.
@@ -145,18 +145,19 @@ class LatentModel(nn.Module):
             frozen: gradients reach latents and actions, but not the critics: for the loss of the
                 actors.
         """
-        return _critic_logits(self.critics, latent, action, frozen).unflatten(
-            0, (self.settings.members, 2)
-        )
+        logits = _critic_logits(self.critics, latent, action, frozen)
+        return torch.unflatten(logits, 0, (self.settings.members, 2))
 
     def value(self, latent: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
-        """(members, 2, n); arguments as for `critic_logits`."""
+        """Values of every member's two critics: (members, 2, n); arguments as for
+        `critic_logits`.
+        """
         return self.decode(self.critic_logits(latent, action, frozen=frozen))
 
     # --- training ---------------------------------------------------------------------------------
 
     def model_parameters(self) -> list[nn.Parameter]:
-        """Of encoder, dynamics and reward."""
+        """Parameters of encoder, dynamics and reward."""
         return [
             parameter
             for part in (self.encoder, self.dynamics, self.reward_network)
@@ -164,39 +165,52 @@ class LatentModel(nn.Module):
         ]
 
     def actor_parameters(self) -> list[nn.Parameter]:
+        """Parameters of all actors."""
         return list(self.actors.parameters())
 
     def critic_parameters(self) -> list[nn.Parameter]:
+        """Parameters of all critics."""
         return list(self.critics.parameters())
 
     @torch.no_grad()
     def load_clone(self, clone: Clone) -> None:
-        """Start from behaviour cloning: its encoder, and its actor for every member.
+        """Copy the clone's encoder, and its actor to every member.
 
         Raises:
             ConfigError: the clone was made for other observations, actions or sizes; nothing is
                 changed.
         """
-        mine, theirs = _signature(self), _signature(clone)
-        if mine != theirs:
-            name = min(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+        own, other = _signature(self), _signature(clone)
+        if own != other:
+            name = min(name for name in {*own, *other} if own.get(name) != other.get(name))
             raise ConfigError(
-                f"the clone does not fit this model: {name} is {theirs.get(name)} there and {mine.get(name)} here: make both with the same "
-                "observation space, action size and LatentSettings"
+                f"the clone does not fit this model: {name} is {other.get(name)} there and "
+                f"{own.get(name)} here: make both with the same observation space, action size and "
+                "LatentSettings"
             )
         self.encoder.load_state_dict(clone.encoder.state_dict())
-        for actors, one in zip(self.actors.parameters(), clone.actors.parameters(), strict=True):
-            actors.copy_(one.expand_as(actors))
+        for stacked, single in zip(
+            self.actors.parameters(), clone.actors.parameters(), strict=True
+        ):
+            stacked.copy_(single.expand_as(stacked))
 
 
 class Clone(nn.Module):
-    """Behaviour cloning: an encoder and one actor of its own, shaped as in `LatentModel`, and two
-    critics of what the actor does.
+    """The networks of behaviour cloning: an encoder and one actor, shaped as in `LatentModel`, and
+    two critics of that actor.
+
+    Args:
+        observation_space: as for `LatentModel`.
+        action_size: length of an action, whose numbers are in [-1, 1].
+        settings: sizes and ingredients.
+        generator: source of the initial weights.
+    Raises:
+        ConfigError: an observation space that cannot be encoded.
     """
 
     def __init__(
         self,
-        observation_space: gym.Space,
+        observation_space: gym.Space[Any],
         action_size: int,
         settings: LatentSettings,
         *,
@@ -209,44 +223,44 @@ class Clone(nn.Module):
         self.critics = make_critics(1, action_size, settings, generator)
 
     def encode(self, observation: Observation) -> Tensor:
-        """As `LatentModel.encode`: (batch, latent)."""
-        return self.encoder(observation)
+        """Observations -> latents (batch, latent), as `LatentModel.encode`."""
+        latent: Tensor = self.encoder(observation)
+        return latent
 
     def act(self, latent: Tensor) -> Tensor:
-        """(n, latent) -> (n, action) in (-1, 1)."""
+        """Latents (n, latent) -> actions (n, action) in (-1, 1)."""
         return torch.tanh(self.actors(latent.unsqueeze(0)).squeeze(0))
 
     def forward(self, observation: Observation) -> Tensor:
-        """Observations -> the actions of the demonstrator, (batch, action) in (-1, 1)."""
+        """Observations -> predicted actions of the demonstrator, (batch, action) in (-1, 1)."""
         return self.act(self.encode(observation))
 
     def critic_logits(self, latent: Tensor, action: Tensor) -> Tensor:
-        """(n, latent), (n, action) -> (2, n, bins or 1). No gradient reaches the encoder if
-        `latent` comes detached.
-        """
+        """Logits of both critics: (n, latent), (n, action) -> (2, n, bins or 1)."""
         return _critic_logits(self.critics, latent, action, frozen=False)
 
     def value(self, latent: Tensor, action: Tensor) -> Tensor:
-        """(n, latent), (n, action) -> (2, n)."""
+        """Values of both critics: (n, latent), (n, action) -> (2, n)."""
         return decode(self.critic_logits(latent, action), self.settings.bins)
 
     def actor_parameters(self) -> list[nn.Parameter]:
-        """Of encoder and actor: what cloning trains."""
+        """Parameters of encoder and actor, which behaviour cloning trains."""
         return [*self.encoder.parameters(), *self.actors.parameters()]
 
     def critic_parameters(self) -> list[nn.Parameter]:
+        """Parameters of all critics."""
         return list(self.critics.parameters())
 
 
 def hidden_kinds(settings: LatentSettings) -> tuple[Kind, Kind]:
-    """The two hidden layers of dynamics, reward and actors."""
+    """Kinds of the two hidden layers of dynamics, reward and actors."""
     return ("norm_mish", "norm_mish") if settings.normed_layers else ("elu", "elu")
 
 
 def make_actors(
     count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None
 ) -> MemberMLP:
-    """`count` policies before their tanh: (count, n, latent) -> (count, n, action)."""
+    """`count` actors without their last tanh: (count, n, latent) -> (count, n, action)."""
     return MemberMLP(
         count,
         (settings.latent, settings.hidden, settings.hidden, action_size),
@@ -258,8 +272,8 @@ def make_actors(
 def make_critics(
     count: int, action_size: int, settings: LatentSettings, generator: torch.Generator | None
 ) -> MemberMLP:
-    """Two critics for each of `count` members, those of a member side by side: (2 count, n, latent
-    + action) -> (2 count, n, bins or 1).
+    """Two critics for each of `count` members, in the order 1, 1, 2, 2, ...: (2 count, n, latent +
+    action) -> (2 count, n, bins or 1).
     """
     kinds: tuple[Kind, Kind] = (
         ("norm_mish", "norm_mish") if settings.normed_layers else ("norm_tanh", "elu")
@@ -271,15 +285,17 @@ def make_critics(
 def _critic_logits(critics: MemberMLP, latent: Tensor, action: Tensor, frozen: bool) -> Tensor:
     """(2 members, n, bins or 1)."""
     members = critics.count // 2
+    # views (members, 2, n, ...): the concatenation makes the only copy
     pairs = [
         part.expand(members, -1, -1).unsqueeze(1).expand(-1, 2, -1, -1) for part in (latent, action)
     ]
-    return critics(torch.cat(pairs, -1).flatten(0, 1), frozen)  # the cat is the only copy
+    logits: Tensor = critics(torch.cat(pairs, -1).flatten(0, 1), frozen)
+    return logits
 
 
 def _signature(model: LatentModel | Clone) -> dict[str, tuple[int, ...]]:
-    """What must agree for one to take over the other's encoder and actors: all shapes but the
-    number of actors, and the groups of a latent.
+    """The shapes that must be equal for copying encoder and actors, by name: all but the number of
+    actors, and the group size of a latent.
     """
     shapes = {
         f"encoder.{name}": tuple(value.shape) for name, value in model.encoder.state_dict().items()
@@ -293,5 +309,11 @@ def _signature(model: LatentModel | Clone) -> dict[str, tuple[int, ...]]:
 
 @torch.no_grad()
 def soft_update(target: nn.Module, online: nn.Module, rate: float) -> None:
-    """target <- (1 - rate) target + rate online, for all parameters, in place."""
+    """target <- (1 - rate) target + rate online, for all parameters, in place.
+
+    Args:
+        target: the slow copy.
+        online: the module that is trained, of the same parameters.
+        rate: 0 to 1.
+    """
     torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), rate)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.planners.modem.replay import EpisodeReplay, join
-from worldplan.planners.modem.sum_tree import SumTree
+from worldplan.planners.modem.replay import EpisodeReplay, SumTree, join
 from worldplan.world_models.data.episodes import Episode, load_episode, save_episode
 
 SPACE = gym.spaces.Dict(

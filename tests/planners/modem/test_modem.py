@@ -183,12 +183,12 @@ def test_the_actors_imitate_what_is_shown() -> None:
     )
     optimizers, latents = agent.optimizers(), torch.zeros(4, 16, 8)
     before = weights_of(agent.model)
-    agent._climb(latents, None, optimizers[2], generator)
+    agent._update_actors(latents, None, optimizers[2], generator)
     assert not changed(before, agent.model)
     observation, action = replay.draw_successful(64, generator)
     example = (agent.model.encode(observation).detach(), action)
     distances = [
-        float(agent._climb(latents, example, optimizers[2], generator)["imitation"])
+        float(agent._update_actors(latents, example, optimizers[2], generator)["imitation"])
         for _ in range(150)
     ]
     assert distances[-1] < 0.5 * distances[0]

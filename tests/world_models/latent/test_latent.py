@@ -15,18 +15,12 @@ from torch import Tensor, nn
 
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.milp.errors import ConfigError
+from worldplan.world_models.latent.augmentation import random_shift
 from worldplan.world_models.latent.encoders import OpponentColours, SpatialSoftmax
 from worldplan.world_models.latent.layers import Kind, MemberMLP, SimNorm, mlp
-from worldplan.world_models.latent.model import (
-    Clone,
-    LatentModel,
-    LatentSettings,
-    PercentileScale,
-    decode,
-    random_shift,
-    regression_loss,
-    soft_update,
-)
+from worldplan.world_models.latent.model import Clone, LatentModel, soft_update
+from worldplan.world_models.latent.settings import LatentSettings
+from worldplan.world_models.latent.values import PercentileScale, decode, regression_loss
 
 CLASSIC = LatentSettings(latent=6, hidden=16, encoder_hidden=12, channels=4, members=3)
 MODERN = LatentSettings(
@@ -275,7 +269,7 @@ def test_the_two_presets() -> None:
         for layer in LatentModel(STATE, ACTION, classic).dynamics.modules()
         if not list(layer.children())
     ]
-    assert names == ["Linear", "Elu", "Linear", "Elu", "Linear", "Identity"]
+    assert names == ["Linear", "ELU", "Linear", "ELU", "Linear", "Identity"]
 
 
 # --- encoders -------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.latent.augmentation import random_shift
-from worldplan.world_models.latent.percentile_scale import PercentileScale
 from worldplan.world_models.latent.values import (
     LIMIT,
+    PercentileScale,
     decode,
     regression_loss,
     symexp,

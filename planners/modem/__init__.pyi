@@ -1,0 +1,14 @@
+from .agent import Modem as Modem
+from .handover import Handover as Handover
+from .planner import ModemPlanner as ModemPlanner
+from .planner import UniformPlanner as UniformPlanner
+from .policy import load_policy as load_policy
+from .replay import EpisodeReplay as EpisodeReplay
+from .settings import HandoverSettings as HandoverSettings
+from .settings import LinearSchedule as LinearSchedule
+from .settings import ModemSettings as ModemSettings
+from .settings import PlanningSettings as PlanningSettings
+from .task import ModemTask as ModemTask
+from .task import modem_task as modem_task
+from .training import ModemModule as ModemModule
+from .training import for_task as for_task

@@ -1,0 +1,10 @@
+from .augmentation import random_shift as random_shift
+from .encoders import Encoder as Encoder
+from .encoders import Observation as Observation
+from .model import Clone as Clone
+from .model import LatentModel as LatentModel
+from .model import soft_update as soft_update
+from .settings import LatentSettings as LatentSettings
+from .values import PercentileScale as PercentileScale
+from .values import decode as decode
+from .values import regression_loss as regression_loss
