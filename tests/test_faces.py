@@ -34,8 +34,6 @@ WITHOUT_FACE = [
     "worldplan.planners.bandits",
     "worldplan.planners.bandits.sequoia",
     "worldplan.planners.offline",
-    "worldplan.planners.ramp",
-    "worldplan.planners.ramp.knowledge",
     "worldplan.planners.shooting",
     "worldplan.world_models",
     "worldplan.world_models.arms",

@@ -16,7 +16,7 @@ from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import partial_domain_pddl
 from worldplan.envs.crafting.rules import GOAL, ITEMS, CraftingMap, Task, recipes
 from worldplan.milp.errors import InfeasibleAction
-from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.numeric.domain import Goal, Ground, NumericProblem, State, Vocabulary
 from worldplan.world_models.numeric.trajectories import Trajectory
@@ -80,12 +80,12 @@ def vocabulary(task: Task) -> Vocabulary:
         return read_vocabulary(path)
 
 
-def split(trajectories: Iterable[Trajectory], calls: ConstantCalls) -> list[Trajectory]:
+def split(trajectories: Iterable[Trajectory], calls: ActionSplitter) -> list[Trajectory]:
     """Trajectories with actions called with a constant as actions of their own."""
     return [replace(one, calls=tuple(map(calls.split, one.calls))) for one in trajectories]
 
 
-def declarations(knowledge: str, task: Task, calls: ConstantCalls) -> Mapping[str, Declaration]:
+def declarations(knowledge: str, task: Task, calls: ActionSplitter) -> Mapping[str, Declaration]:
     """What the numbers of each action found so far are declared to be.
 
     Args:

@@ -56,7 +56,7 @@ from worldplan.envs.crafting.rules import SIZES, TASKS, CraftingMap, Task
 from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives
-from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
 from worldplan.world_models.action_model.learner import learn
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.storage import replace_file
@@ -172,7 +172,7 @@ def by_planning(
     task: Task, knowledge: str, known: list[Expert], tests: dict[int, HeldOut], time_limit: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Learn a model once, plan on every map and carry every plan out; one row per size."""
-    calls = ConstantCalls(vocabulary(task))
+    calls = ActionSplitter(vocabulary(task))
     trajectories = split((expert.trajectory() for expert in known), calls)
     began = time.process_time()
     model = learn(calls.vocabulary, trajectories, declarations(knowledge, task, calls))
@@ -203,7 +203,7 @@ def by_planning(
 
 
 def plan_and_play(
-    model: NumericModel, calls: ConstantCalls, instance: CraftingMap, time_limit: float
+    model: NumericModel, calls: ActionSplitter, instance: CraftingMap, time_limit: float
 ) -> tuple[str, int, float]:
     """(outcome, length of the plan, CPU seconds of planning)."""
     began = time.process_time()

@@ -1,5 +1,5 @@
-"""What RAMP carries from map to map: policy, experience, masks, the trajectories to imitate, and
-its random stream.
+"""The learning state that RAMP carries from map to map: policy, experience, masks, demonstrations
+and random numbers.
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv
 from worldplan.planners.ramp.knowledge.experience import Experience
 from worldplan.planners.ramp.knowledge.masks import Masks
 from worldplan.planners.ramp.knowledge.views import View
-from worldplan.planners.ramp.policy import Demonstration, PolicyLearner
+from worldplan.planners.ramp.policy import DemonstratedStep, PolicyLearner
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.numeric.domain import Vocabulary
 from worldplan.world_models.training.seeds import derived_seed
 
 
 class Agent:
-    """The learning parts.
+    """The learning parts of RAMP.
 
     Args:
         env: gives the spaces.
         vocabulary: the domain without preconditions and effects.
         settings: of the run.
-        seed: fixes everything that is random.
+        seed: of all random numbers.
+
+    Attributes:
+        demonstrations: the steps of the best trajectory of each map, by number of the map.
+        goal_seen: whether the goal was reached on any map.
     """
 
     def __init__(
@@ -40,54 +45,79 @@ class Agent:
             env.observation_space, env.action_space, settings, derived_seed(seed, 0)
         )
         self.generator = np.random.default_rng([seed, 1])
-        self.demonstrations: dict[int, list[Demonstration]] = {}
+        self.demonstrations: dict[int, list[DemonstratedStep]] = {}
         self.goal_seen = False
 
-    def draw(
-        self, observation: np.ndarray, mask: np.ndarray, views: Sequence[View], curiosity: float
+    def sample(
+        self,
+        observation: np.ndarray,
+        mask: NDArray[np.bool_],
+        views: Sequence[View],
+        curiosity: float,
     ) -> tuple[int, float]:
-        """An action and the probability with which it was drawn."""
-        chances = self.policy.probabilities(observation, mask)
-        if curiosity:
-            chances = (1 - curiosity) * chances + curiosity * self._curious(mask, views)
-        action = int(self.generator.choice(len(chances), p=chances))
-        return action, float(chances[action])
+        """Sample an action from the mixture of policy and curious exploration.
 
-    def _curious(self, mask: np.ndarray, views: Sequence[View]) -> np.ndarray:
-        """The least tried views: equal chances for actions, for each action's views, and for the
-        calls that look the same.
+        Args:
+            observation: (size,).
+            mask: actions that may be drawn, bool (actions,).
+            views: of every action; used if `curiosity` is not 0.
+            curiosity: weight of the curious distribution, 0 to 1.
+
+        Returns:
+            The action, and its probability in the mixture.
+        """
+        probabilities = self.policy.probabilities(observation, mask)
+        if curiosity:
+            curious = self._curious_distribution(mask, views)
+            probabilities = (1 - curiosity) * probabilities + curiosity * curious
+        action = int(self.generator.choice(len(probabilities), p=probabilities))
+        return action, float(probabilities[action])
+
+    def _curious_distribution(
+        self, mask: NDArray[np.bool_], views: Sequence[View]
+    ) -> NDArray[np.float64]:
+        """Probabilities (actions,) over the actions with the least tried views: uniform over
+        original actions, then over the views of each, then over the gym actions of a view.
         """
         allowed = np.flatnonzero(mask).tolist()
         tries = [self.experience.tries.get(views[action], 0) for action in allowed]
         least = min(tries)
-        groups: dict[str, dict[View, list[int]]] = {}
+        groups: dict[str, dict[View, list[int]]] = {}  # original action -> view -> gym actions
         for action, count in zip(allowed, tries, strict=True):
             if count == least:
-                name = self.experience.views.calls.base(views[action].call[0])
+                name = self.experience.views.splitter.base(views[action].call[0])
                 groups.setdefault(name, {}).setdefault(views[action], []).append(action)
-        chances = np.zeros(len(views))
-        for looks in groups.values():
-            for actions in looks.values():
-                chances[actions] = 1 / (len(groups) * len(looks) * len(actions))
-        return chances
+        probabilities = np.zeros(len(views))
+        for actions_of_view in groups.values():
+            for actions in actions_of_view.values():
+                probabilities[actions] = 1 / (len(groups) * len(actions_of_view) * len(actions))
+        return probabilities
 
     def learn(self) -> None:
-        """Update the policy."""
+        """Update the policy from its recorded steps and all demonstrations.
+
+        Raises:
+            Diverged: the policy's weights are not finite.
+        """
         self.policy.update([step for steps in self.demonstrations.values() for step in steps])
 
-    def leave_map(self) -> None:
-        """Learn from what is left over, and let go of what belongs to this map alone."""
+    def finish_map(self) -> None:
+        """Make the last policy update of a map and clear what is kept per map.
+
+        Raises:
+            Diverged: the policy's weights are not finite.
+        """
         if len(self.policy) or self.demonstrations:
             self.learn()
-        self.masks.forget()
-        self.experience.views.forget()
+        self.masks.clear()
+        self.experience.views.clear_cache()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors; to be asked between maps."""
+        """Plain values and tensors, for `load_state_dict`. Complete between two maps only."""
         demonstrations = {
             number: [
-                (torch.as_tensor(one.observation), one.action, torch.as_tensor(one.mask))
-                for one in steps
+                (torch.as_tensor(step.observation), step.action, torch.as_tensor(step.mask))
+                for step in steps
             ]
             for number, steps in self.demonstrations.items()
         }
@@ -100,12 +130,16 @@ class Agent:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over into a fresh agent what `state_dict` gave. Raises CheckpointError."""
+        """Restore the result of `state_dict` into a new agent.
+
+        Raises:
+            CheckpointError: the policy has other sizes.
+        """
         self.policy.load_state_dict(state["policy"])
         self.experience.load_state_dict(state["experience"])
         self.demonstrations = {
             number: [
-                Demonstration(observation.numpy(), action, mask.numpy())
+                DemonstratedStep(observation.numpy(), action, mask.numpy())
                 for observation, action, mask in steps
             ]
             for number, steps in state["demonstrations"].items()

@@ -1,5 +1,5 @@
-"""One episode of RAMP: every step, whoever chose it, is learned from; only the policy's own steps
-train the policy.
+"""One episode of RAMP. Every step updates the action model; only steps that the policy chose train
+the policy.
 """
 
 from __future__ import annotations
@@ -8,35 +8,54 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldplan.milp.errors import InfeasibleAction
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.knowledge.state_graph import StateGraph
-from worldplan.planners.ramp.policy import Demonstration
+from worldplan.planners.ramp.policy import DemonstratedStep
 from worldplan.world_models.numeric.domain import Goal, Ground, State
 
 
-class Step(NamedTuple):
-    """One step that was taken; its call is split (`ConstantCalls`)."""
+class EpisodeStep(NamedTuple):
+    """One executed step.
+
+    Args:
+        observation: before the step (size,).
+        action: gym action.
+        mask: actions that could be drawn, bool (actions,).
+        before: symbolic state before the step.
+        call: the split action (`ActionSplitter`).
+        after: symbolic state after the step.
+    """
 
     observation: np.ndarray
     action: int
-    mask: np.ndarray
+    mask: NDArray[np.bool_]
     before: State
     call: Ground
     after: State
 
 
-class Episode:
-    """An episode in progress.
+class EpisodeRun:
+    """An episode in progress. The constructor resets the environment.
 
     Args:
-        agent: what acts and learns.
-        env: where.
-        goal: what ends it well.
-        graph: takes in what is seen of this map.
-        options: handed to `env.reset`: they choose the map.
+        agent: acts and learns.
+        env: the environment.
+        goal: a terminated episode is solved if it holds.
+        graph: gets every observed transition of the map.
+        options: of `env.reset`; they choose the map.
+
+    Attributes:
+        trace: the executed steps.
+        stale_steps: number of steps since the last new view.
+        tried_unknown: whether the last step was a new view of an action that had never succeeded.
+        source: chooser of the last step: "policy", or the source of a plan.
+        calls: split action of every gym action in the current state.
+        views: of these; empty if the settings do not use views.
+        mask: actions that may be drawn in the current state, bool (actions,).
     """
 
     def __init__(
@@ -50,115 +69,130 @@ class Episode:
         self.agent, self.env, self.goal, self.graph = agent, env, goal, graph
         self.observation, _ = env.reset(options=dict(options) if options else None)
         self.state = state_of(env)
-        self.trace: list[Step] = []
+        self.trace: list[EpisodeStep] = []
         self.terminated = self.truncated = False
-        self.dull = 0  # steps since the last new view
-        self.discovered = (
-            False  # whether the last step was a new try of an action that never succeeded before
-        )
-        self.source = ""  # of the last step
-        self._look()
+        self.stale_steps = 0
+        self.tried_unknown = False
+        self.source = ""
+        self._update_actions()
 
     @property
     def over(self) -> bool:
-        """Whether the environment has ended it."""
+        """Whether the environment terminated or truncated the episode."""
         return self.terminated or self.truncated
 
     @property
     def solved(self) -> bool:
-        """Whether the goal is reached."""
+        """Whether the episode terminated in the goal."""
         return self.terminated and self.goal.holds(self.state)
 
     def policy_step(self, curiosity: float) -> None:
-        """A step drawn from the policy, mixed with curiosity."""
+        """Take a step drawn from the policy, mixed with curious exploration of this weight.
+
+        Raises:
+            Diverged: a policy update after the step gave weights that are not finite.
+        """
         self.source = "policy"
         observation, mask = self.observation, self.mask
-        action, chance = self.agent.draw(observation, mask, self.views, curiosity)
-        reward = self._take(action)
-        self._record(observation, action, mask, chance, reward)
+        action, probability = self.agent.sample(observation, mask, self.views, curiosity)
+        reward = self._step(action)
+        self._record_for_policy(observation, action, mask, probability, reward)
 
     def planned_step(self, call: Ground, source: str) -> bool:
-        """A step of a plan. False if the environment does not know the action here; that counts as
-        its failure.
+        """Take a step of a plan.
+
+        Args:
+            call: the split action.
+            source: of the plan.
+
+        Returns:
+            False if the environment has no gym action for `call` in this state; that is recorded as
+            a failure of the action.
+
+        Raises:
+            Diverged: a policy update after the step gave weights that are not finite.
         """
         self.source = source
         try:
-            action = self.env.action_of(self.agent.experience.views.calls.join(call))
+            action = self.env.action_of(self.agent.experience.views.splitter.join(call))
         except InfeasibleAction:
             self.agent.experience.add_failure(call, self.state)
             return False
         observation, mask = self.observation, self.mask
         if self.agent.settings.plan_data == "on_policy":
             mask = mask | (np.arange(len(mask)) == action)
-            chance = float(self.agent.policy.probabilities(observation, mask)[action])
-            self._record(observation, action, mask, chance, self._take(action))
+            probability = float(self.agent.policy.probabilities(observation, mask)[action])
+            reward = self._step(action)
+            self._record_for_policy(observation, action, mask, probability, reward)
         else:
             self.agent.policy.end(observation)
-            self._take(action)
+            self._step(action)
         return True
 
     def close(self) -> None:
-        """Say that it goes no further."""
+        """End the policy's sequence of steps: the episode has no further ones."""
         self.agent.policy.end(None if self.terminated else self.observation)
 
-    def demonstrations(self) -> list[Demonstration]:
-        """Its steps to imitate: without those that changed nothing and without going round in
-        circles.
-        """
-        kept: list[Step] = []
-        visited = {self.trace[0].before: 0}
+    def demonstrations(self) -> list[DemonstratedStep]:
+        """The steps to imitate: the trace without steps that changed nothing and without cycles."""
+        kept: list[EpisodeStep] = []
+        position_of = {self.trace[0].before: 0}  # number of kept steps before each visited state
         for step in self.trace:
-            if step.after in visited:
-                del kept[visited[step.after] :]
-                visited = {one.before: place for place, one in enumerate(kept)} | {
-                    step.after: len(kept)
-                }
+            if step.after in position_of:
+                del kept[position_of[step.after] :]
+                position_of = {each.before: position for position, each in enumerate(kept)}
+                position_of[step.after] = len(kept)
             else:
                 kept.append(step)
-                visited[step.after] = len(kept)
-        return [Demonstration(step.observation, step.action, step.mask) for step in kept]
+                position_of[step.after] = len(kept)
+        return [DemonstratedStep(step.observation, step.action, step.mask) for step in kept]
 
-    def _take(self, action: int) -> float:
+    def _step(self, action: int) -> float:
+        """Execute a gym action and learn from it. Returns the reward."""
         before, call = self.state, self.calls[action]
         observation, mask = self.observation, self.mask
         self.observation, reward, self.terminated, self.truncated, _ = self.env.step(action)
         self.state = state_of(self.env)
         experience = self.agent.experience
-        unknown = experience.views.calls.base(call[0]) not in experience.succeeded
-        new = experience.add(call, before, self.state)
-        self.dull, self.discovered = 0 if new else self.dull + 1, new and unknown
+        unknown = experience.views.splitter.base(call[0]) not in experience.succeeded
+        is_new = experience.add(call, before, self.state)
+        self.stale_steps = 0 if is_new else self.stale_steps + 1
+        self.tried_unknown = is_new and unknown
         if self.state == before:
-            self.agent.masks.failed(before, action)
+            self.agent.masks.record_failure(before, action)
         self.graph.add(before, call, self.state)
-        self.trace.append(Step(observation, action, mask, before, call, self.state))
-        self._look()
+        self.trace.append(EpisodeStep(observation, action, mask, before, call, self.state))
+        self._update_actions()
         return float(reward)
 
-    def _record(
-        self, observation: np.ndarray, action: int, mask: np.ndarray, chance: float, reward: float
+    def _record_for_policy(
+        self,
+        observation: np.ndarray,
+        action: int,
+        mask: NDArray[np.bool_],
+        probability: float,
+        reward: float,
     ) -> None:
+        """Give a step to the policy, which is updated when its rollout is full."""
         policy = self.agent.policy
-        policy.record(observation, action, mask, chance, reward)
+        policy.record(observation, action, mask, probability, reward)
         if self.over:
             self.close()
         if len(policy) >= self.agent.settings.rollout:
             policy.end(self.observation)
             self.agent.learn()
 
-    def _look(self) -> None:
-        """The actions of the present state."""
-        settings, split = self.agent.settings, self.agent.experience.views.calls.split
-        self.calls = self.graph.offered(self.state)
+    def _update_actions(self) -> None:
+        """Set calls, views and mask of the current state."""
+        settings, views = self.agent.settings, self.agent.experience.views
+        self.calls = self.graph.calls(self.state)
         if not self.calls:
             self.calls = [
-                split(self.env.call(action)) for action in range(int(self.env.action_space.n))
+                views.splitter.split(self.env.call(action))
+                for action in range(int(self.env.action_space.n))
             ]
-            self.graph.offer(self.state, self.calls)
-        wanted = settings.curiosity or settings.optimism or settings.masks == "model"
-        self.views = (
-            [self.agent.experience.views.view(call, self.state) for call in self.calls]
-            if wanted
-            else []
-        )
+            self.graph.set_calls(self.state, self.calls)
+        uses_views = settings.curiosity or settings.optimism or settings.masks == "model"
+        self.views = [views.view(call, self.state) for call in self.calls] if uses_views else []
         self.agent.experience.offer(self.views)
         self.mask = self.agent.masks.mask(self.state, self.views, len(self.calls))

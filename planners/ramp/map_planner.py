@@ -1,5 +1,5 @@
-"""Plans for one map out of what was learned on all of them: safe ones, bold guesses, and paths
-through observed states.
+"""Plans for one map from the knowledge of all maps: safe plans, optimistic plans, and paths through
+observed states.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.knowledge.experience import Experience
 from worldplan.planners.ramp.knowledge.exploration import nearest_untried
-from worldplan.planners.ramp.knowledge.optimistic_model import certain, optimistic_model
-from worldplan.planners.ramp.knowledge.state_graph import StateGraph, Step
+from worldplan.planners.ramp.knowledge.optimistic_model import optimistic_model, without_variant
+from worldplan.planners.ramp.knowledge.state_graph import StateGraph, SymbolicTransition
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.numeric.domain import (
     Goal,
@@ -27,25 +27,26 @@ from worldplan.world_models.numeric.domain import (
 
 
 @dataclass(frozen=True)
-class FoundPlan:
-    """A plan for the present state.
+class SymbolicPlan:
+    """A plan from the current state.
 
     Args:
-        calls: its actions.
-        states: the states that should follow, one per action; one less if the last action is a try.
-        source: "plan" (safe: it can be carried out if the declared classes are right), "path"
-            (through observed states), "guess" or "frontier" (on the way to a try).
+        calls: split actions in order.
+        states: the predicted state after each action. The last one is missing if the outcome of the
+            last action is unknown (source "frontier").
+        source: "plan" (safe: valid if the declared hypothesis classes are right), "path" (through
+            observed states), "guess" (of the optimistic model) or "frontier" (to an untried view).
     """
 
     calls: tuple[Ground, ...]
     states: tuple[State, ...]
     source: str
 
-    def rest(self) -> FoundPlan | None:
-        """The plan after its first action; None if that was all."""
-        return (
-            FoundPlan(self.calls[1:], self.states[1:], self.source) if len(self.calls) > 1 else None
-        )
+    def rest(self) -> SymbolicPlan | None:
+        """The plan after its first action; None if there are no more actions."""
+        if len(self.calls) <= 1:
+            return None
+        return SymbolicPlan(self.calls[1:], self.states[1:], self.source)
 
 
 class MapPlanner:
@@ -53,128 +54,139 @@ class MapPlanner:
 
     Args:
         settings: of the run.
-        goal: what to reach.
-        objects: of the map.
+        goal: to be reached.
+        objects: types of the map's objects, by name.
+
+    Attributes:
+        graph: of the observed states of this map.
+        seconds: time spent on learning models and planning.
+        searches: number of searches by status.
     """
 
     def __init__(self, settings: RampSettings, goal: Goal, objects: Mapping[str, str]) -> None:
         self.settings, self.goal, self.objects = settings, goal, objects
         self.graph = StateGraph()
         self.seconds = 0.0
-        self.searches: dict[str, int] = {}  # statuses, counted
-        self._guess: tuple[int, NumericModel] | None = None
+        self.searches: dict[str, int] = {}
+        self._optimistic: tuple[int, NumericModel] | None = None  # with its experience's version
 
     def plan(
         self, experience: Experience, state: State, below: int | None, *, thorough: bool
-    ) -> FoundPlan | None:
-        """The shortest plan found that has fewer than `below` actions: a safe one, or else a guess.
+    ) -> SymbolicPlan | None:
+        """The shortest safe plan or path; if there is none, the shortest optimistic plan.
 
         Args:
-            experience: what is known.
-            state: where to start.
-            below: None if the goal was never reached on this map.
-            thorough: look among all objects of the map if a few of each kind give no plan at all.
+            experience: the models are learned from it.
+            state: start of the plan.
+            below: only plans with fewer actions; None if the goal was never reached on this map.
+            thorough: if `below` is None and there is no plan with a few representatives of the
+                interchangeable objects, search with all objects.
+
+        Returns:
+            None if no plan was found.
         """
         began = time.monotonic()
-        whole = self._problem(state)
-        part = with_representatives(experience.views.calls.original, whole, self.settings.similar)
-        problems = [part, whole] if thorough and below is None and part is not whole else [part]
-        found = next(
-            (
-                plan
-                for problem in problems
-                if (plan := self._plan(experience, problem, state, below)) is not None
-            ),
-            None,
+        full = self._problem(state)
+        reduced = with_representatives(
+            experience.views.splitter.original, full, self.settings.similar
         )
+        problems = [reduced]
+        if thorough and below is None and reduced is not full:
+            problems.append(full)
+        plans = (self._plan(experience, problem, state, below) for problem in problems)
+        plan = next((plan for plan in plans if plan is not None), None)
         self.seconds += time.monotonic() - began
-        return found
+        return plan
 
     def _plan(
         self, experience: Experience, problem: NumericProblem, state: State, below: int | None
-    ) -> FoundPlan | None:
+    ) -> SymbolicPlan | None:
         model = experience.model()
         result = self._search(model, problem)
-        calls = _if_fewer(result, below)
-        if (
-            below is not None and result.status != "optimal"
-        ):  # where the goal was never reached no path leads to it
-            shorter = below if calls is None else len(calls)
+        calls = _if_shorter(result, below)
+        # if the goal was never reached (below is None), no observed path leads to it
+        if below is not None and result.status != "optimal":
             path = self.graph.shortest(
-                state, self.goal, model, below=shorter, time_limit=self.settings.time_limit
+                state,
+                self.goal,
+                model,
+                below=below if calls is None else len(calls),
+                time_limit=self.settings.time_limit,
             )
             if path is not None:
-                return FoundPlan(*path, "path")
+                return SymbolicPlan(*path, "path")
         if calls is not None:
-            return FoundPlan(calls, _states(model, state, calls), "plan")
+            return SymbolicPlan(calls, _predicted_states(model, state, calls), "plan")
         if not self.settings.optimism:
             return None
-        guess = self._guess_of(experience)
-        calls = _if_fewer(self._search(guess, problem), below)
-        return (
-            None
-            if calls is None
-            else FoundPlan(tuple(map(certain, calls)), _states(guess, state, calls), "guess")
-        )
+        optimistic = self._optimistic_model(experience)
+        calls = _if_shorter(self._search(optimistic, problem), below)
+        return None if calls is None else _optimistic_plan(optimistic, state, calls)
 
-    def frontier(self, experience: Experience, state: State) -> FoundPlan | None:
-        """The nearest untried view of an action that never succeeded, by the guess; the last of its
-        states is missing, as anything may follow.
+    def frontier(self, experience: Experience, state: State) -> SymbolicPlan | None:
+        """The shortest optimistic plan to an untried view of an action that never succeeded; None
+        if there is none. The state after the last action is unknown, and missing.
         """
         began = time.monotonic()
         problem = with_representatives(
-            experience.views.calls.original, self._problem(state), self.settings.similar
+            experience.views.splitter.original, self._problem(state), self.settings.similar
         )
-        guess = self._guess_of(experience)
-        way = nearest_untried(experience, guess, problem, self.settings.time_limit)
+        optimistic = self._optimistic_model(experience)
+        calls = nearest_untried(experience, optimistic, problem, self.settings.time_limit)
         self.seconds += time.monotonic() - began
-        return (
-            None
-            if way is None
-            else FoundPlan(tuple(map(certain, way)), _states(guess, state, way[:-1]), "frontier")
-        )
+        if calls is None:
+            return None
+        states = _predicted_states(optimistic, state, calls[:-1])
+        return SymbolicPlan(tuple(map(without_variant, calls)), states, "frontier")
 
     def published_plans(
-        self, experience: Experience, state: State, trajectories: Iterable[Sequence[Step]]
-    ) -> list[FoundPlan]:
-        """The planner's plan, if there is one, then the shortest of the shortened trajectories, if
-        there is one.
+        self,
+        experience: Experience,
+        state: State,
+        trajectories: Iterable[Sequence[SymbolicTransition]],
+    ) -> list[SymbolicPlan]:
+        """The candidates of the published method: the safe plan, then the shortest of the shortened
+        trajectories; each only if there is one.
         """
         began = time.monotonic()
         model = experience.model()
         calls = self._search(model, self._problem(state)).plan
-        found = [] if calls is None else [FoundPlan(calls, _states(model, state, calls), "plan")]
-        short = [
-            path for steps in trajectories if (path := self._shortened(steps, model)) is not None
-        ]
+        plans = []
+        if calls is not None:
+            plans.append(SymbolicPlan(calls, _predicted_states(model, state, calls), "plan"))
+        shortened = [self._shortened(steps, model) for steps in trajectories]
+        paths = [path for path in shortened if path is not None]
         self.seconds += time.monotonic() - began
-        return found + sorted(short, key=lambda path: len(path.calls))[:1]
+        return plans + sorted(paths, key=lambda path: len(path.calls))[:1]
 
-    def _shortened(self, steps: Sequence[Step], model: NumericModel) -> FoundPlan | None:
-        """The shortest path through a trajectory's own states: the published rules (leave out
-        no-ops and circles, take two steps by one that the model knows) and all that follow from
-        them.
+    def _shortened(
+        self, steps: Sequence[SymbolicTransition], model: NumericModel
+    ) -> SymbolicPlan | None:
+        """The shortest path through the states of a trajectory.
+
+        The published rules drop steps that change nothing, drop cycles, and replace two steps by
+        one that the model predicts. The shortest path applies them repeatedly, as far as they go.
         """
         graph = StateGraph()
         for step in steps:
             graph.add(step.before, step.call, step.after)
-            graph.offer(step.before, self.graph.offered(step.before))
+            graph.set_calls(step.before, self.graph.calls(step.before))
         path = graph.shortest(
             steps[0].before, self.goal, model, time_limit=self.settings.time_limit
         )
-        return None if path is None else FoundPlan(*path, "path")
+        return None if path is None else SymbolicPlan(*path, "path")
 
-    def _guess_of(self, experience: Experience) -> NumericModel:
-        if self._guess is None or self._guess[0] != experience.version:
-            self._guess = (experience.version, optimistic_model(experience))
-        return self._guess[1]
+    def _optimistic_model(self, experience: Experience) -> NumericModel:
+        if self._optimistic is None or self._optimistic[0] != experience.version:
+            self._optimistic = (experience.version, optimistic_model(experience))
+        return self._optimistic[1]
 
     def _problem(self, state: State) -> NumericProblem:
         return NumericProblem("map", dict(self.objects), state, self.goal)
 
     def _search(self, model: NumericModel, problem: NumericProblem) -> PlanResult:
-        if missing := _out_of_reach(model, self.goal, problem.initial):
-            return PlanResult(None, "unsolvable", "none", 0.0, detail={"reason": missing})
+        if reason := _unreachable(model, self.goal, problem.initial):
+            return PlanResult(None, "unsolvable", "none", 0.0, detail={"reason": reason})
         settings = self.settings
         result = search_plan(
             model,
@@ -187,34 +199,41 @@ class MapPlanner:
         return result
 
 
-def _if_fewer(result: PlanResult, below: int | None) -> tuple[Ground, ...] | None:
-    return (
-        result.plan
-        if result.plan is not None and (below is None or len(result.plan) < below)
-        else None
-    )
+def _if_shorter(result: PlanResult, below: int | None) -> tuple[Ground, ...] | None:
+    """The plan of a search result, if there is one with fewer than `below` actions."""
+    if result.plan is None or (below is not None and len(result.plan) >= below):
+        return None
+    return result.plan
 
 
-def _out_of_reach(model: NumericModel, goal: Goal, state: State) -> str:
-    """A part of the goal that no known action brings about, seen without grounding; "" if there is
-    none.
+def _optimistic_plan(model: NumericModel, state: State, calls: tuple[Ground, ...]) -> SymbolicPlan:
+    states = _predicted_states(model, state, calls)
+    return SymbolicPlan(tuple(map(without_variant, calls)), states, "guess")
+
+
+def _unreachable(model: NumericModel, goal: Goal, state: State) -> str:
+    """Names a part of the goal that no action of the model can achieve; "" if there is none. A fast
+    test without grounding, by names of predicates and functions.
     """
     actions = model.actions.values()
     adds = {atom[0] for action in actions for atom in action.adds}
     deletes = {atom[0] for action in actions for atom in action.deletes}
     effects = {fluent[0] for action in actions for fluent, _ in action.effects}
-    lacking: list[Lifted] = [atom for atom in goal.positive - state.atoms if atom[0] not in adds]
-    lacking += [atom for atom in goal.negative & state.atoms if atom[0] not in deletes]
+    missing: list[Lifted] = [atom for atom in goal.positive - state.atoms if atom[0] not in adds]
+    missing += [atom for atom in goal.negative & state.atoms if atom[0] not in deletes]
     for comparison in goal.comparisons:
         fluents = [fluent for fluent, _ in comparison.expression.terms]
         if not comparison.holds((), state.values) and not any(
             fluent[0] in effects for fluent in fluents
         ):
-            lacking += fluents
-    return f"no known action brings about {lacking[0]}" if lacking else ""
+            missing += fluents
+    return f"no known action brings about {missing[0]}" if missing else ""
 
 
-def _states(model: NumericModel, state: State, calls: Sequence[Ground]) -> tuple[State, ...]:
+def _predicted_states(
+    model: NumericModel, state: State, calls: Sequence[Ground]
+) -> tuple[State, ...]:
+    """The state after each action, as the model predicts."""
     states = []
     for name, *binding in calls:
         state = model.actions[name].successor(tuple(binding), state)

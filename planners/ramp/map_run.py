@@ -1,16 +1,17 @@
-"""RAMP on one map: decides before each episode, and on the way, whether a plan or the policy acts."""
+"""RAMP on one map: decides before and during each episode whether a plan or the policy acts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
 from worldplan.planners.ramp.agent import Agent
-from worldplan.planners.ramp.episode import Episode
-from worldplan.planners.ramp.map_planner import FoundPlan, MapPlanner
+from worldplan.planners.ramp.backoff import Backoff
+from worldplan.planners.ramp.episode import EpisodeRun
+from worldplan.planners.ramp.map_planner import MapPlanner, SymbolicPlan
 from worldplan.world_models.numeric.domain import (
     Goal,
     Ground,
@@ -20,28 +21,29 @@ from worldplan.world_models.numeric.domain import (
     is_valid,
 )
 
-LONGEST_WAIT = 64  # policy steps between two looks for a plan on an unsolved map
-
 
 @dataclass
 class MapRecord:
-    """What happened on one map.
+    """The results of one map.
 
     Args:
-        map: its number in the run.
-        steps, episodes: taken; abandoned ones included.
-        first_goal: steps up to and with the first time the goal was reached; None if never.
-        first_by: who took the last step to it: "policy", "plan" (safe), "path" (through observed
-            states) or "guess".
-        best: fewest steps of an episode that reached the goal.
-        best_by: as `first_by`.
-        best_plan: its symbolic actions, no-ops left out.
-        planned_steps: those taken by plans of any kind.
-        broken_plans: safe plans that went otherwise than predicted: a declared class is wrong.
-        broken_guesses: guesses that did; they are there for that.
-        settled: whether it was left because no shorter plan is believed in.
-        searches: statuses of all searches, counted.
-        planning_seconds: learning of action models and planning.
+        map: number of the map in the run.
+        steps: number of steps.
+        episodes: number of episodes, abandoned ones included.
+        first_goal: number of steps up to and including the first that reached the goal; None if
+            none did.
+        first_by: chooser of that step: "policy", "plan" (safe), "path" (through observed states) or
+            "guess" (of the optimistic model).
+        best: fewest steps of an episode that reached the goal; None if none did.
+        best_by: chooser of its last step, as in `first_by`.
+        best_plan: its symbolic actions, without those that changed nothing.
+        planned_steps: number of steps chosen by plans of any kind.
+        broken_plans: number of safe plans with a wrong prediction: a declared class is wrong.
+        broken_guesses: number of optimistic plans with a wrong prediction, which is their purpose.
+        settled: whether the map was left before the end of its budget, because neither the safe nor
+            the optimistic model has a shorter plan.
+        searches: number of searches by status.
+        planning_seconds: time spent on learning action models and planning.
     """
 
     map: int
@@ -60,20 +62,20 @@ class MapRecord:
     planning_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fields as a dictionary."""
         return asdict(self)
 
 
 class MapRun:
-    """A budget of steps on one map.
+    """The run on one map, with a budget of steps.
 
     Args:
-        agent: what acts and learns.
+        agent: acts and learns.
         env: the environment.
-        goal: what to reach.
+        goal: to be reached.
         number: of the map in the run.
         steps: budget.
-        options: handed to every `env.reset`: they choose the map.
+        options: of every `env.reset`; they choose the map.
     """
 
     def __init__(
@@ -85,59 +87,65 @@ class MapRun:
         steps: int,
         options: Mapping[str, Any] | None,
     ) -> None:
-        self.agent, self.env, self.goal, self.budget, self.options = (
-            agent,
-            env,
-            goal,
-            steps,
-            options,
-        )
-        self.settings, self.join = agent.settings, agent.experience.views.calls.join
+        self.agent, self.env, self.goal = agent, env, goal
+        self.budget, self.options = steps, options
+        self.settings, self.join = agent.settings, agent.experience.views.splitter.join
         self.record = MapRecord(number)
         env.reset(options=dict(options) if options else None)
         self._start = state_of(env)
         self.planner = MapPlanner(agent.settings, goal, env.objects)
-        self._asked: tuple[int, int | None] | None = (
-            None  # experience and best plan when last asked for a plan from the start, in vain
-        )
+        # version of the experience and length of the best plan at the last unsuccessful search from
+        # the start state
+        self._unsuccessful: tuple[int, int | None] | None = None
 
     def run(self) -> MapRecord:
-        """Use up the budget, or as much of it as pays."""
+        """Play episodes until the budget is used up or the map is settled.
+
+        Raises:
+            ConfigError: a reset did not return to the start state.
+            DatasetError: a step changed something that is not over its action's objects.
+            Diverged: the policy's weights are not finite.
+        """
         while self.record.steps < self.budget and self._episode():
             pass
-        self.agent.leave_map()
-        self.record.searches, self.record.planning_seconds = (
-            self.planner.searches,
-            self.planner.seconds,
-        )
+        self.agent.finish_map()
+        self.record.searches = self.planner.searches
+        self.record.planning_seconds = self.planner.seconds
         return self.record
 
-    def begin(self) -> Episode:
-        """A new episode, not counted before its first step."""
-        episode = Episode(self.agent, self.env, self.goal, self.planner.graph, self.options)
+    def begin_episode(self) -> EpisodeRun:
+        """Start an episode. It is not counted before `finish_episode`.
+
+        Raises:
+            ConfigError: the reset did not return to the start state.
+        """
+        episode = EpisodeRun(self.agent, self.env, self.goal, self.planner.graph, self.options)
         if episode.state != self._start:
             raise ConfigError(
-                f"map {self.record.map}: the environment was reset to another start: give options that fix the map"
+                f"map {self.record.map}: the environment was reset to another start: "
+                "give options that fix the map"
             )
         return episode
 
-    def going_on(self, episode: Episode) -> bool:
-        """Whether the episode can have another step."""
+    def can_step(self, episode: EpisodeRun) -> bool:
+        """Whether the episode is not over and the budget not used up."""
         return not episode.over and self.record.steps < self.budget
 
-    def policy_step(self, episode: Episode, curiosity: float) -> None:
-        """Let the policy act."""
+    def policy_step(self, episode: EpisodeRun, curiosity: float) -> None:
+        """Take a step drawn from the policy, mixed with curious exploration of this weight."""
         episode.policy_step(curiosity)
         self.record.steps += 1
 
-    def follow(self, episode: Episode, plan: FoundPlan) -> FoundPlan | None:
-        """One step of a plan; what is left of it, None if nothing is or if it went otherwise than
-        predicted.
+    def planned_step(self, episode: EpisodeRun, plan: SymbolicPlan) -> SymbolicPlan | None:
+        """Take the first step of a plan.
+
+        Returns:
+            The rest of the plan; None if there is no rest, or a prediction was wrong.
         """
-        known = episode.planned_step(plan.calls[0], plan.source)
-        self.record.steps += known
-        self.record.planned_steps += known
-        if not plan.states or (known and episode.state == plan.states[0]):
+        executed = episode.planned_step(plan.calls[0], plan.source)
+        self.record.steps += executed
+        self.record.planned_steps += executed
+        if not plan.states or (executed and episode.state == plan.states[0]):
             return plan.rest()
         if plan.source in ("guess", "frontier"):
             self.record.broken_guesses += 1
@@ -145,8 +153,8 @@ class MapRun:
             self.record.broken_plans += 1
         return None
 
-    def finish(self, episode: Episode) -> None:
-        """Count an episode; keep its trajectory if it is the best."""
+    def finish_episode(self, episode: EpisodeRun) -> None:
+        """Record an episode, and its trajectory if it is the best of the map."""
         episode.close()
         self.record.episodes += 1
         if not episode.solved:
@@ -154,9 +162,9 @@ class MapRun:
         self.agent.goal_seen = True
         if self.record.first_goal is None:
             self.record.first_goal, self.record.first_by = self.record.steps, episode.source
-        taken = len(episode.trace)
-        if self.record.best is None or taken < self.record.best:
-            self.record.best, self.record.best_by = taken, episode.source
+        length = len(episode.trace)
+        if self.record.best is None or length < self.record.best:
+            self.record.best, self.record.best_by = length, episode.source
             self.record.best_plan = [
                 self.join(step.call) for step in episode.trace if step.before != step.after
             ]
@@ -164,57 +172,67 @@ class MapRun:
                 self.agent.demonstrations[self.record.map] = episode.demonstrations()
 
     def _episode(self) -> bool:
-        """One episode. False if another one would not pay."""
-        episode = self.begin()
+        """Play one episode. Returns False, without playing, if the map is settled."""
+        episode = self.begin_episode()
         plan = self._plan_from_start(episode.state)
         settled = plan is None and self.record.best is not None and self.settings.optimism
         if settled and not self.settings.train_when_settled:
             self.record.settled = True
             return False
-        self._act(episode, plan, 0.0 if settled else self.settings.curiosity)
-        self.finish(episode)
+        self._play(episode, plan, 0.0 if settled else self.settings.curiosity)
+        self.finish_episode(episode)
         return True
 
-    def _act(self, episode: Episode, plan: FoundPlan | None, curiosity: float) -> None:
-        """Follow plans as long as there are any, else the policy."""
-        looks, tries = _Waiting(), _Waiting()
-        while self.going_on(episode):
+    def _play(self, episode: EpisodeRun, plan: SymbolicPlan | None, curiosity: float) -> None:
+        """Take steps until the episode ends or is abandoned: planned ones while there is a plan,
+        else the policy's.
+        """
+        to_goal, to_frontier = Backoff(), Backoff()
+        while self.can_step(episode):
             if plan is not None:
-                version = self.agent.experience.version
-                plan = self.follow(episode, plan)
-                if (
-                    plan is None
-                    and self.going_on(episode)
-                    and self.agent.experience.version != version
-                ):
-                    plan = self._plan_on_the_way(episode)
+                plan = self._planned_step_or_replan(episode, plan)
                 if plan is None and self.record.best is not None:
-                    return  # there is nothing to win any more in this episode
+                    return  # this episode can no longer be the best
                 continue
             self.policy_step(episode, curiosity)
-            if self.record.best is None and self.going_on(episode):
-                plan = looks.at(self.record.steps, lambda: self._plan_on_the_way(episode))
-                if plan is None and self.settings.optimism and not episode.discovered:
-                    plan = tries.at(
-                        self.record.steps,
-                        lambda: self.planner.frontier(self.agent.experience, episode.state),
-                    )
-            if plan is None and curiosity and 0 < self.settings.patience <= episode.dull:
+            if self.record.best is None and self.can_step(episode):
+                steps = self.record.steps
+                plan = to_goal.at(steps, lambda: self._plan_on_the_way(episode))
+                if plan is None and self.settings.optimism and not episode.tried_unknown:
+                    plan = to_frontier.at(steps, lambda: self._frontier(episode))
+            if plan is None and curiosity and 0 < self.settings.patience <= episode.stale_steps:
                 return
 
-    def _plan_from_start(self, state: State) -> FoundPlan | None:
-        """A shorter plan than the best, unless nothing was learned since there was none."""
-        asked = (self.agent.experience.version, self.record.best)
-        if asked == self._asked or (
+    def _planned_step_or_replan(
+        self, episode: EpisodeRun, plan: SymbolicPlan
+    ) -> SymbolicPlan | None:
+        """Take the first step of a plan. Returns the rest of it; if there is none, a new plan, but
+        only if the step gave new experience.
+        """
+        version = self.agent.experience.version
+        rest = self.planned_step(episode, plan)
+        if rest is None and self.can_step(episode) and self.agent.experience.version != version:
+            return self._plan_on_the_way(episode)
+        return rest
+
+    def _frontier(self, episode: EpisodeRun) -> SymbolicPlan | None:
+        return self.planner.frontier(self.agent.experience, episode.state)
+
+    def _plan_from_start(self, state: State) -> SymbolicPlan | None:
+        """A plan shorter than the best. Does not search if nothing changed since the last
+        unsuccessful search.
+        """
+        version_and_best = (self.agent.experience.version, self.record.best)
+        if version_and_best == self._unsuccessful or (
             self.record.best is not None and self.record.best <= self.settings.shortest_possible
         ):
             return None
         plan = self.planner.plan(self.agent.experience, state, self.record.best, thorough=True)
-        self._asked = asked if plan is None else None
+        self._unsuccessful = version_and_best if plan is None else None
         return plan
 
-    def _plan_on_the_way(self, episode: Episode) -> FoundPlan | None:
-        """A plan from here with which the episode would still be the best."""
+    def _plan_on_the_way(self, episode: EpisodeRun) -> SymbolicPlan | None:
+        """A plan from the current state with which the episode would still be the best."""
         best = self.record.best
         below = None if best is None else best - len(episode.trace)
         if below is not None and below <= 1:
@@ -222,38 +240,24 @@ class MapRun:
         return self.planner.plan(self.agent.experience, episode.state, below, thorough=False)
 
 
-class _Waiting:
-    """Asks again after twice as many steps whenever the answer was none."""
-
-    def __init__(self) -> None:
-        self.wait, self.next = 1, 0
-
-    def at(self, step: int, ask: Callable[[], FoundPlan | None]) -> FoundPlan | None:
-        """The answer at a step; None while it is too early."""
-        if step < self.next:
-            return None
-        found = ask()
-        self.wait = 1 if found is not None else min(2 * self.wait, LONGEST_WAIT)
-        self.next = step + self.wait
-        return found
-
-
 class PublishedMapRun(MapRun):
-    """The published schedule (arXiv 2502.13006, as in its public code).
+    """The schedule of the publication (arXiv 2502.13006) and its public code: episodes of a plan
+    and of the policy alternate, once the goal was reached on any map.
 
     Args:
-        true_model: plans that it does not allow are thrown away, as the published code does with a
-            validator; None: no check.
+        arguments: of `MapRun`.
+        true_model: plans that are not valid in this model are dropped, as the published code does
+            with a validator; None: no validation.
     """
 
     def __init__(self, *arguments: Any, true_model: NumericModel | None) -> None:
         super().__init__(*arguments)
         self.true_model = true_model
         self._planned_last = False
-        self._new_trajectories: list[Episode] = []
+        self._new_trajectories: list[EpisodeRun] = []
 
     def _episode(self) -> bool:
-        episode = self.begin()
+        episode = self.begin_episode()
         best = self.record.best
         may_plan = (
             self.agent.goal_seen
@@ -262,30 +266,28 @@ class PublishedMapRun(MapRun):
         )
         plan = self._published_plan(episode.state) if may_plan else None
         self._planned_last = plan is not None
-        while self.going_on(episode):
+        while self.can_step(episode):
             if plan is not None:
-                plan = self.follow(episode, plan)
+                plan = self.planned_step(episode, plan)
             else:
                 self.policy_step(episode, self.settings.curiosity)
-        self.finish(episode)
+        self.finish_episode(episode)
         if episode.solved:
             self._new_trajectories.append(episode)
         return True
 
-    def _published_plan(self, state: State) -> FoundPlan | None:
-        """A shorter plan than the best one: the planner's or, if it has none, a shortened new
-        trajectory.
+    def _published_plan(self, state: State) -> SymbolicPlan | None:
+        """The first valid candidate, if it is shorter than the best plan: the safe plan, else the
+        shortest shortened trajectory since the last call.
         """
-        found = self.planner.published_plans(
+        candidates = self.planner.published_plans(
             self.agent.experience, state, [episode.trace for episode in self._new_trajectories]
         )
         self._new_trajectories.clear()
-        for plan in found:
-            problem = NumericProblem("map", self.planner.objects, state, self.goal)
-            if self.true_model is None or is_valid(
-                self.true_model, problem, [self.join(call) for call in plan.calls]
-            ):
-                return (
-                    plan if self.record.best is None or len(plan.calls) < self.record.best else None
-                )
+        problem = NumericProblem("map", self.planner.objects, state, self.goal)
+        for plan in candidates:
+            calls = [self.join(call) for call in plan.calls]
+            if self.true_model is None or is_valid(self.true_model, problem, calls):
+                is_best = self.record.best is None or len(plan.calls) < self.record.best
+                return plan if is_best else None
         return None

@@ -1,6 +1,4 @@
-"""What a RAMP run ends in: a planner that acts by safe plans where there are any, by guesses if
-allowed, and by the policy elsewhere.
-"""
+"""The planner that a RAMP run results in."""
 
 from __future__ import annotations
 
@@ -13,28 +11,38 @@ import numpy as np
 
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
-from worldplan.planners.ramp.map_planner import FoundPlan, MapPlanner
+from worldplan.planners.ramp.backoff import Backoff
+from worldplan.planners.ramp.map_planner import MapPlanner, SymbolicPlan
 from worldplan.planners.ramp.ramp import Ramp
 from worldplan.world_models.numeric.domain import Goal, State, Vocabulary
 
-LONGEST_WAIT = 64  # decisions of the policy between two searches in vain
-
 
 class RampPlanner(Planner):
-    """Decides for one environment, whose symbolic view it reads; it learns nothing more.
+    """Decides in the environment of a RAMP run, without learning further.
 
-    `detail` of a decision has `source` ("plan", "guess" or "policy") and, with a plan, `plan`: the
-    symbolic actions from here on.
+    Each decision is the first of these that exists: the next action of a safe plan to the goal, the
+    next action of an optimistic plan, the most probable action of the policy that is not known to
+    fail. Plans are cached until the map changes. Where an optimistic plan's action changed nothing,
+    the policy decides from then on.
+
+        ramp = Ramp(env, *crafting_task(env))
+        ramp.run(maps, steps=6000, folder="runs/ramp")
+        evaluate(RampPlanner(ramp), env, episodes=10, seed=0).summary("success")
+
+    `detail` of a decision has `source` ("plan", "guess" for an optimistic plan, or "policy") and,
+    except for the policy, `plan`: the remaining symbolic actions, the decided one first.
+
+    The symbolic state is read from the environment of the run, so the observations must come from
+    that environment (it may be wrapped), and a vectorised one cannot be used.
 
     Args:
-        ramp: a finished run; its environment is the one to decide for.
-        guesses: whether plans of bold guesses may be tried where there is no safe one. Where a
-            guess changes nothing the policy takes over.
+        ramp: the run, finished or not.
+        optimism: whether optimistic plans are used where there is no safe plan.
     """
 
-    def __init__(self, ramp: Ramp, *, guesses: bool = True) -> None:
+    def __init__(self, ramp: Ramp, *, optimism: bool = True) -> None:
         self.env, self.goal, self.agent = ramp.env, ramp.goal, ramp.agent
-        self.settings = replace(ramp.settings, optimism=guesses, schedule="eager")
+        self.settings = replace(ramp.settings, optimism=optimism, schedule="eager")
         self.reset()
 
     @classmethod
@@ -45,71 +53,86 @@ class RampPlanner(Planner):
         vocabulary: Vocabulary,
         goal: Goal,
         *,
-        guesses: bool = True,
+        optimism: bool = True,
     ) -> RampPlanner:
-        """From the folder of a run. Raises CheckpointError."""
-        return cls(Ramp.load(folder, env, vocabulary, goal), guesses=guesses)
+        """The planner of a saved run.
+
+        Args:
+            folder: written by `Ramp.save`.
+            env: as in `Ramp`; the one to decide in.
+            vocabulary: as in `Ramp`.
+            goal: as in `Ramp`.
+            optimism: as in the class.
+
+        Raises:
+            CheckpointError: the files are missing, damaged or of another environment.
+            ConfigError: `env` has no symbolic view.
+        """
+        return cls(Ramp.load(folder, env, vocabulary, goal), optimism=optimism)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Forget all plans."""
+        """Drop all plans. The planner draws no random numbers, so `seed` has no effect."""
         self._planner: MapPlanner | None = None
-        self._plans: dict[State, FoundPlan] = {}
-        self._wrong: set[State] = set()  # where a guess changed nothing
-        self._guessed: State | None = None  # where the last decision was a guess
-        self._wait, self._until = 1, 0
+        self._plans: dict[State, SymbolicPlan] = {}
+        self._refuted: set[State] = set()  # where an optimistic plan's action changed nothing
+        self._optimistic_state: State | None = None  # of the last decision, if it was optimistic
+        self._backoff, self._lookups = Backoff(), 0
+
+    def restart(self, begun: np.ndarray) -> None:
+        """Plans stay valid in the next episode of the map. Only the last decision is dropped: a new
+        episode in the same state does not mean that its action changed nothing.
+
+        Args:
+            begun: (1,) bool, whether an episode begins.
+        """
+        if np.any(begun):
+            self._optimistic_state = None
 
     def plan(self, observation: Any) -> Decision:
-        """One decision, for the environment's present state."""
+        """Decide in the environment's current state. The status is always "heuristic".
+
+        Args:
+            observation: (size,) array of the environment, which the policy uses.
+        """
         began = time.perf_counter()
         state = state_of(self.env)
-        if state == self._guessed:
-            self._wrong.add(state)
-        found = self._plan_from(state) if state not in self._wrong else None
-        self._guessed = state if found is not None and found.source == "guess" else None
-        if found is None:
-            return Decision(
-                self._policy(observation, state),
-                None,
-                None,
-                "heuristic",
-                time.perf_counter() - began,
-                {"source": "policy"},
-            )
-        calls = tuple(map(self.agent.experience.views.calls.join, found.calls))
-        detail = {"source": found.source, "plan": calls}
-        return Decision(
-            self.env.action_of(calls[0]),
-            None,
-            None,
-            "heuristic",
-            time.perf_counter() - began,
-            detail,
-        )
+        if state == self._optimistic_state:
+            self._refuted.add(state)
+        plan = self._plan_from(state) if state not in self._refuted else None
+        self._optimistic_state = state if plan is not None and plan.source == "guess" else None
+        detail: dict[str, Any]
+        if plan is None:
+            action, detail = self._policy_action(observation, state), {"source": "policy"}
+        else:
+            calls = tuple(map(self.agent.experience.views.splitter.join, plan.calls))
+            action, detail = self.env.action_of(calls[0]), {"source": plan.source, "plan": calls}
+        return Decision(action, None, None, "heuristic", time.perf_counter() - began, detail)
 
-    def _plan_from(self, state: State) -> FoundPlan | None:
-        """A plan made before that leads through this state, or a new one."""
+    def _plan_from(self, state: State) -> SymbolicPlan | None:
+        """A cached plan through this state, or the result of a new search."""
         objects = self.env.objects
         if self._planner is None or dict(self._planner.objects) != dict(objects):
             self.reset()
             self._planner = MapPlanner(self.settings, self.goal, objects)
-        self._until -= 1
-        if state not in self._plans and self._until <= 0:
-            plan = self._planner.plan(self.agent.experience, state, None, thorough=True)
-            self._wait = 1 if plan is not None else min(2 * self._wait, LONGEST_WAIT)
-            self._until = self._wait
+        planner = self._planner
+        self._lookups += 1
+        if state not in self._plans:
+            plan = self._backoff.at(
+                self._lookups,
+                lambda: planner.plan(self.agent.experience, state, None, thorough=True),
+            )
             following = state
-            while plan is not None and following not in self._wrong:
+            while plan is not None and following not in self._refuted:
                 self._plans[following] = plan
                 following, plan = plan.states[0], plan.rest()
         return self._plans.get(state)
 
-    def _policy(self, observation: Any, state: State) -> int:
-        """The policy's likeliest action that is not known to fail."""
+    def _policy_action(self, observation: Any, state: State) -> int:
+        """The policy's most probable action that is not known to fail."""
         views = self.agent.experience.views
         calls = [
-            views.calls.split(self.env.call(action))
+            views.splitter.split(self.env.call(action))
             for action in range(int(self.env.action_space.n))
         ]
-        looks = [views.view(call, state) for call in calls]
-        mask = self.agent.masks.mask(state, looks, len(calls))
+        mask = self.agent.masks.mask(state, [views.view(call, state) for call in calls], len(calls))
         return int(np.argmax(self.agent.policy.probabilities(np.asarray(observation), mask)))

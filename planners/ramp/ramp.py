@@ -1,12 +1,14 @@
-"""RAMP: a reinforcement-learning policy, safe action-model learning and planning in one online loop
-over a sequence of maps.
+"""RAMP: a reinforcement-learning policy, safe action-model learning and numeric planning in one
+online loop over a sequence of maps.
 
 After "Integrating Reinforcement Learning, Action Model Learning, and Numeric Planning for Tackling
-Complex Tasks" (arXiv 2502.13006), with these differences, each of which `RampSettings.paper()`
-undoes: a plan is looked for as soon as the learned model has one, and whenever it has changed;
-where no safe plan is, plans of a bold guess are tried; shortest plans come from optimal search and
-from paths over observed and predicted states; planned steps are imitated and never passed off as
-the policy's own; actions are masked wherever they look the same as where they failed.
+Complex Tasks" (arXiv 2502.13006), with these differences, which `RampSettings.paper()` undoes:
+
+* It searches for a plan before the goal was ever reached, and again whenever the model changed.
+* Where there is no safe plan, it tries plans of an optimistic model.
+* Shortest plans come from optimal search, and from paths over observed and predicted states.
+* Planned steps are imitated. They do not count as samples of the policy.
+* An action is masked wherever its view equals one in which it failed, not only in the same state.
 """
 
 from __future__ import annotations
@@ -36,14 +38,20 @@ class Ramp:
     """An online run.
 
     Args:
-        env: deterministic; unwrapped, as its symbolic view is asked for after every step.
+        env: deterministic environment with a symbolic view, unwrapped.
         vocabulary: its domain without preconditions and effects.
-        goal: what to reach; the environment must end the episode there.
-        settings: of the run.
-        seed: the same seed gives the same run on one thread, as long as no search hits its time
-            limit.
-        true_model: for the published schedule only, which throws away plans that are not valid in
-            it.
+        goal: to be reached; the environment must terminate there.
+        settings: by default `RampSettings()`.
+        seed: of all random numbers. The same seed gives the same run on one thread, unless a search
+            reaches its time limit.
+        true_model: for the published schedule only, which drops plans that are not valid in it.
+
+    Attributes:
+        agent: what was learned.
+        records: of the finished maps.
+
+    Raises:
+        ConfigError: `env` has no symbolic view, or `true_model` is given for another schedule.
     """
 
     def __init__(
@@ -58,28 +66,31 @@ class Ramp:
     ) -> None:
         if not callable(getattr(env, "symbolic_state", None)):
             raise ConfigError(
-                f"{type(env).__name__} has no symbolic view: give a SymbolicEnv (of a wrapped environment, its .unwrapped)"
+                f"{type(env).__name__} has no symbolic view: "
+                "give a SymbolicEnv (of a wrapped environment, its .unwrapped)"
             )
         self.env, self.vocabulary, self.goal = env, vocabulary, goal
         self.settings, self.seed, self.true_model = settings or RampSettings(), seed, true_model
         if true_model is not None and self.settings.schedule != "published":
             raise ConfigError(
-                "true_model: only the published schedule looks at it; the plans of a safe model need no check"
+                "true_model: only the published schedule uses it; "
+                "the plans of a safe model need no check"
             )
         self.agent = Agent(env, vocabulary, self.settings, seed)
         self.records: list[MapRecord] = []
 
     def run_map(self, steps: int, options: Mapping[str, Any] | None = None) -> MapRecord:
-        """Spend up to `steps` steps on the next map.
+        """Run on the next map.
 
         Args:
-            steps: budget.
-            options: handed to every `env.reset` on this map, which must always return to the same
-                start (crafting: {"map": instance}).
+            steps: largest number of steps.
+            options: of every `env.reset` on this map, which must always return to the same start
+                state (crafting: {"map": instance}).
 
         Raises:
-            ConfigError: no steps, or resets that do not return to the same start.
+            ConfigError: `steps` is below 1, or a reset returned to another start state.
             DatasetError: a step changed something that is not over its action's objects.
+            Diverged: the policy's weights are not finite.
         """
         if steps < 1:
             raise ConfigError(f"steps {steps}: give a map at least one")
@@ -100,14 +111,21 @@ class Ramp:
         folder: str | Path | None = None,
         progress: Callable[[MapRecord], object] | None = None,
     ) -> list[MapRecord]:
-        """Go through maps in order, saving after each; those that this run has already done are
-        skipped.
+        """Run on maps in order. Maps that this run has already finished are skipped.
 
         Args:
-            maps: options of `run_map`.
-            steps: budget of each.
-            folder: where to save, see `save`.
-            progress: told of every finished and saved map.
+            maps: the `options` of `run_map`, one per map.
+            steps: largest number of steps per map.
+            folder: the run is saved here after each map, see `save`; None: not saved.
+            progress: called with the record of each map, after saving.
+
+        Returns:
+            The records of all finished maps.
+
+        Raises:
+            ConfigError: as `run_map`.
+            DatasetError: as `run_map`.
+            Diverged: as `run_map`.
         """
         for options in maps[len(self.records) :]:
             record = self.run_map(steps, options)
@@ -118,8 +136,8 @@ class Ramp:
         return self.records
 
     def save(self, folder: str | Path) -> None:
-        """Write everything needed to go on (ramp.pt: tensors and plain values), the settings and
-        the action model (JSON).
+        """Write the state for `load` (ramp.pt), the settings (settings.json) and the safe action
+        model (action_model.json) into a folder.
         """
         folder = Path(folder)
         content = {
@@ -130,7 +148,7 @@ class Ramp:
             "records": [_plain(record.to_dict()) for record in self.records],
         }
         text = json.dumps(content["settings"], indent=2) + "\n"
-        replace_file(folder / SETTINGS, lambda draft: draft.write_text(text, encoding="utf-8"))
+        replace_file(folder / SETTINGS, lambda path: path.write_text(text, encoding="utf-8"))
         save_model(self.agent.experience.model(), folder / MODEL)
         save_tensors(content, folder / STATE)
 
@@ -143,13 +161,27 @@ class Ramp:
         *,
         true_model: NumericModel | None = None,
     ) -> Ramp:
-        """What `save` wrote, ready to go on as if it had never stopped. Raises CheckpointError."""
+        """A saved run. It resumes to the same result as a run that was not interrupted.
+
+        Args:
+            folder: written by `save`.
+            env: as in the class.
+            vocabulary: as in the class.
+            goal: as in the class.
+            true_model: as in the class.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, of another version or for another
+                environment.
+            ConfigError: `env` has no symbolic view, or `true_model` is given for another schedule.
+        """
         path = Path(folder) / STATE
         try:
             content = torch.load(path, weights_only=True)
             if content["format"] != FORMAT:
                 raise CheckpointError(
-                    f"{path}: has format {content['format']}, this version reads {FORMAT}: repeat the run"
+                    f"{path}: has format {content['format']}, "
+                    f"this version reads {FORMAT}: repeat the run"
                 )
             ramp = Ramp(
                 env,
@@ -161,12 +193,12 @@ class Ramp:
             )
             ramp.agent.load_state_dict(content["agent"])
             ramp.records = [
-                MapRecord(**{**one, "best_plan": [tuple(call) for call in one["best_plan"]]})
-                for one in content["records"]
+                MapRecord(**{**record, "best_plan": [tuple(call) for call in record["best_plan"]]})
+                for record in content["records"]
             ]
         except (CheckpointError, ConfigError):
             raise
-        except Exception as error:  # torch raises nearly anything for a damaged file
+        except Exception as error:  # torch raises errors of many types for damaged files
             raise CheckpointError(
                 f"{path}: cannot be read ({type(error).__name__}): delete {folder} and run again"
             ) from error
@@ -174,7 +206,7 @@ class Ramp:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, mappings as dicts."""
+    """The value with tuples as lists and mappings as dicts."""
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

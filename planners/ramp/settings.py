@@ -1,4 +1,4 @@
-"""Every number of a RAMP run."""
+"""The settings of a RAMP run."""
 
 from __future__ import annotations
 
@@ -18,41 +18,52 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class RampSettings:
-    """How RAMP acts, learns and plans; `paper()` has what was published (arXiv 2502.13006 and its
-    public code).
+    """How RAMP acts, learns and plans. `paper()` gives the published method (arXiv 2502.13006 and
+    its public code).
 
     Args:
-        net: hidden layer widths of policy and value network (tanh).
-        learning_rate, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, clip_range, epochs: of
-            PPO.
-        rollout: policy steps between two updates; the published runs take the episode limit.
-        declarations: what is known about single actions' numbers, by action.
+        net: hidden layer widths of the policy network and of the value network (tanh).
+        learning_rate: of PPO and of imitation (Adam).
+        gamma: discount factor.
+        gae_lambda: of generalised advantage estimation.
+        ent_coef: weight of the entropy bonus in the PPO loss.
+        vf_coef: weight of the value loss in the PPO loss.
+        max_grad_norm: gradients are clipped to this norm.
+        clip_range: of PPO's probability ratio.
+        epochs: passes over the steps per PPO update.
+        rollout: policy steps between two updates; in the published runs, the episode limit.
+        declarations: hypothesis classes of single actions, by name.
         default: the declaration of all other actions; NSAM by default.
-        method: of `numeric_search.search`.
+        method: of `worldplan.planners.numeric.search.search.search`.
         time_limit: seconds per search.
-        memory_limit_mb: of the whole process while it searches.
-        similar: objects kept of each set of interchangeable ones when planning; all of them are
-            tried where no plan is found.
-        schedule: "eager": plan before every episode when there is news, and on the way while the
-            map is unsolved; "published": plan and policy episodes take turns, no plan before the
-            first success anywhere, observed trajectories are shortened.
-        optimism: where no safe plan is (shorter), try plans of the boldest guess that fits all that
-            was seen (eager only).
-        shortest_possible: a plan of so few steps is not improved on.
-        plan_data: "imitation": planned steps never count as the policy's; the best trajectory of
-            each map is imitated; "on_policy": they are used as if the policy had drawn them
+        memory_limit_mb: memory of the whole process during a search.
+        similar: number of objects kept of each set of interchangeable ones when planning. If that
+            gives no plan and the goal was never reached on the map, all objects are used.
+        schedule: "eager": search before every episode if something changed, and during episodes
+            while the goal was not reached on the map. "published": plan and policy episodes
+            alternate, with no search before the goal was reached on any map, and observed
+            trajectories are shortened.
+        optimism: whether plans of the optimistic model are tried where there is no (shorter) safe
+            plan; "eager" only.
+        shortest_possible: if the best plan has at most this many steps, no shorter one is searched.
+        plan_data: "imitation": planned steps do not train PPO, but the best trajectory of each map
+            is imitated. "on_policy": planned steps train PPO as if the policy had drawn them
             (published).
-        imitation_weight: of the cross-entropy.
-        imitation_epochs: passes over the imitated steps per update.
-        masks: "none"; "failed": an action that changed nothing is masked in that very state;
-            "model": it is masked wherever it looks the same to the action, and a declared monotone
-            action also with fewer resources.
-        curiosity: probability that a policy step is drawn from the least tried views instead (PPO's
-            ratio is taken to the mixture).
-        patience: steps without any new view after which a policy episode of an unsettled map is
-            abandoned; 0: never.
-        train_when_settled: whether the steps of a map on which no shorter plan is believed in go on
-            training the policy.
+        imitation_weight: weight of the cross-entropy.
+        imitation_epochs: passes over the demonstrated steps per update.
+        masks: "none". "failed": an action that changed nothing is masked in the same state.
+            "model": it is masked wherever its view is the same; an action declared monotone also
+            where its view has less of a resource.
+        curiosity: probability with which a policy step is drawn from the least tried views instead
+            of the policy. PPO's ratio refers to the mixture.
+        patience: a policy episode is abandoned after this many steps without a new view, unless the
+            map is settled; 0: never.
+        train_when_settled: whether the remaining budget of a settled map is used to train the
+            policy. A map is settled if its goal was reached and neither the safe nor the optimistic
+            model has a shorter plan.
+
+    Raises:
+        ConfigError: an unknown choice, or a number out of range.
     """
 
     net: tuple[int, ...] = (64, 64)
@@ -83,10 +94,10 @@ class RampSettings:
     train_when_settled: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f"{name}: '{getattr(self, name)}' is unknown: use {', '.join(known)}"
+                    f"{name}: '{getattr(self, name)}' is unknown: use {', '.join(choices)}"
                 )
         for name, least in (
             ("rollout", 2),
@@ -112,11 +123,17 @@ class RampSettings:
     @staticmethod
     def paper(**changes: Any) -> RampSettings:
         """The published method: NSAM, alternating episodes, planned steps in the PPO buffer, masks
-        of failed actions, 300 s per plan.
+        of failed actions, 300 s per search.
 
-        What differs: our search stands for Metric-FF and exact arithmetic for tolerances, and where
-        a trajectory is shortened, all that follows from the published rules is done. 5 steps are
-        the published bound for the pogo stick; the sword has 2.
+        Three differences remain: worldplan's search replaces Metric-FF, exact arithmetic replaces
+        tolerances, and trajectories are shortened by repeated application of the published rules.
+        `shortest_possible` is 5, as published for the pogo stick; for the sword it is 2.
+
+        Args:
+            changes: settings that replace those of the method.
+
+        Raises:
+            ConfigError: an unknown choice, or a number out of range.
         """
         published = {
             "schedule": "published",
@@ -132,17 +149,23 @@ class RampSettings:
         return RampSettings(**{**published, **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fields as a dictionary of plain values."""
         return asdict(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> RampSettings:
-        """From plain lists and mappings, as a YAML or JSON file gives them. Raises ConfigError."""
+        """Settings from plain lists and mappings, such as those of a YAML or JSON file.
+
+        Raises:
+            ConfigError: an unknown name or choice, or a number out of range.
+        """
         values = dict(values)
-        unknown = set(values) - {one.name for one in fields(RampSettings)}
+        names = [each.name for each in fields(RampSettings)]
+        unknown = set(values) - set(names)
         if unknown:
             raise ConfigError(
-                f"RAMP settings {', '.join(sorted(unknown))} are unknown; known are {', '.join(one.name for one in fields(RampSettings))}"
+                f"RAMP settings {', '.join(sorted(unknown))} are unknown; "
+                f"known are {', '.join(names)}"
             )
         if "net" in values:
             values["net"] = tuple(values["net"])
@@ -150,6 +173,7 @@ class RampSettings:
             values["default"] = Declaration.from_dict(values["default"])
         if "declarations" in values:
             values["declarations"] = {
-                name: Declaration.from_dict(one) for name, one in values["declarations"].items()
+                name: Declaration.from_dict(declaration)
+                for name, declaration in values["declarations"].items()
             }
         return RampSettings(**values)

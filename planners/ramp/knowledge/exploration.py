@@ -1,9 +1,9 @@
-"""Exploration with a model: the nearest state in which something can be tried that was never tried
-where it looked the same.
+"""Model-based exploration: a plan to the nearest state in which an action that never succeeded has
+an untried view.
 
-Sought are untried views of the actions that never succeeded: they are what a plan still lacks.
-Reaching them is planned in a model, as in R-max (Brafman and Tennenholtz 2002), with lifted views
-for the unknown, so that one try settles all that look alike.
+These actions are what a plan to the goal still lacks. The way to such a state is planned in a
+model, as in R-max (Brafman and Tennenholtz 2002). The unknown is counted in views rather than
+states, so one try covers all states in which the action's view is the same.
 """
 
 from __future__ import annotations
@@ -21,80 +21,82 @@ from worldplan.world_models.numeric.domain import (
     Vocabulary,
 )
 
-EXPANDED = 3000  # states looked at
+MAX_EXPANDED = 3000  # states expanded per search
 
 
 def nearest_untried(
     experience: Experience, model: NumericModel, problem: NumericProblem, time_limit: float
 ) -> tuple[Ground, ...] | None:
-    """The shortest way, by a model, to an untried view of an action that never succeeded, and the
-    try itself.
+    """The shortest plan, in a model, to an untried view of an action that never succeeded.
 
     Args:
         experience: what was tried and what succeeded.
-        model: predicts states; its actions are split (`ConstantCalls`).
-        problem: where to start, and the objects to think of.
+        model: predicts successor states; its actions are split (`ActionSplitter`).
+        problem: start state and objects.
         time_limit: seconds.
 
     Returns:
-        The calls, the last of which is the try; None if there is no such way or the limits were
-        reached.
+        The ground actions, the last of which is the untried one; None if there is no such plan or a
+        limit was reached.
     """
     end = time.monotonic() + time_limit
-    words = experience.views.calls.vocabulary
-    tries = [
+    vocabulary = experience.views.splitter.vocabulary
+    candidates = [
         (name, *binding)
         for name in experience.unknown_actions()
-        for binding in _bindings(words, words.actions[name], problem)
+        for binding in _bindings(vocabulary, vocabulary.actions[name], problem)
     ]
     moves = [
         (action, binding)
         for action in model.actions.values()
-        for binding in _bindings(words, action.parameters, problem)
+        for binding in _bindings(vocabulary, action.parameters, problem)
     ]
-    came: dict[State, tuple[State, Ground] | None] = {problem.initial: None}
-    waiting = deque([problem.initial])
-    for _ in range(EXPANDED if tries else 0):
-        if not waiting or time.monotonic() > end:
+    parents: dict[State, tuple[State, Ground] | None] = {problem.initial: None}
+    queue = deque([problem.initial])
+    for _ in range(MAX_EXPANDED if candidates else 0):
+        if not queue or time.monotonic() > end:
             break
-        state = waiting.popleft()
-        if (found := _untried(experience, state, tries)) is not None:
-            return _way(came, state, found)
+        state = queue.popleft()
+        if (untried := _untried(experience, state, candidates)) is not None:
+            return _path(parents, state, untried)
         for action, binding in moves:
             if action.applicable(binding, state):
                 after = action.successor(binding, state)
-                if after not in came:
-                    came[after] = (state, (action.name, *binding))
-                    waiting.append(after)
+                if after not in parents:
+                    parents[after] = (state, (action.name, *binding))
+                    queue.append(after)
     return None
 
 
 def _bindings(
     vocabulary: Vocabulary, parameters: Sequence[tuple[str, str]], problem: NumericProblem
 ) -> Iterator[Ground]:
-    """Different objects, constants aside, that fit an action's parameters."""
+    """Tuples of different objects, without constants, that fit the parameter types."""
     objects = [
-        (one, kind) for one, kind in problem.objects.items() if one not in vocabulary.constants
+        (name, kind) for name, kind in problem.objects.items() if name not in vocabulary.constants
     ]
-    fitting = [
-        [one for one, kind in objects if vocabulary.is_a(kind, wanted)] for _, wanted in parameters
+    candidates = [
+        [name for name, kind in objects if vocabulary.is_a(kind, parameter_type)]
+        for _, parameter_type in parameters
     ]
 
-    def choose(chosen: Ground, left: Sequence[Sequence[str]]) -> Iterator[Ground]:
-        if not left:
-            yield chosen
+    def extend(binding: Ground, remaining: Sequence[Sequence[str]]) -> Iterator[Ground]:
+        if not remaining:
+            yield binding
             return
-        for one in left[0]:
-            if one not in chosen:
-                yield from choose((*chosen, one), left[1:])
+        for name in remaining[0]:
+            if name not in binding:
+                yield from extend((*binding, name), remaining[1:])
 
-    yield from choose((), fitting)
+    yield from extend((), candidates)
 
 
-def _untried(experience: Experience, state: State, tries: Sequence[Ground]) -> Ground | None:
-    for call in tries:
+def _untried(experience: Experience, state: State, candidates: Sequence[Ground]) -> Ground | None:
+    """The first candidate that is untried, not known to fail, and offered by the environment."""
+    for call in candidates:
         view = experience.views.view(call, state)
-        # what the environment never offered anywhere, it will not offer here
+        # the environment offers an action according to its atoms: if it never offered the action
+        # with these atoms in any state, it will not do so here
         if (
             view not in experience.tries
             and (view.call, view.atoms) in experience.offered
@@ -104,11 +106,12 @@ def _untried(experience: Experience, state: State, tries: Sequence[Ground]) -> G
     return None
 
 
-def _way(
-    came: dict[State, tuple[State, Ground] | None], state: State, last: Ground
+def _path(
+    parents: dict[State, tuple[State, Ground] | None], state: State, last: Ground
 ) -> tuple[Ground, ...]:
+    """The actions from the start to `state`, then `last`."""
     calls = [last]
-    while (step := came[state]) is not None:
+    while (step := parents[state]) is not None:
         state, call = step
         calls.append(call)
     return tuple(calls[::-1])

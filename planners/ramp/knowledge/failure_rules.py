@@ -1,10 +1,11 @@
-"""Short conjunctions that hold for all successes of an action and for none of its failures, as
-general as they can be.
+"""The most general short conjunctions that hold for all successes of an action and for none of its
+failures.
 
-A condition is a literal, or a bound on one fluent, that every success meets. Of all conjunctions of
-as few conditions as explain the failures, or one more, those are kept whose bounds cannot be
-loosened and whose conditions cannot be left out: the general boundary of a version space (Mitchell
-1982), kept short.
+The conditions are literals, and bounds on single fluents, that hold for every success. A
+conjunction explains a failure if one of its conditions excludes it. Let k be the fewest conditions
+with which all explainable failures can be explained. Of the conjunctions of at most k + 1
+conditions, the most general ones are returned: no bound can be loosened and no condition dropped.
+They form the general boundary of a version space (Mitchell 1982), restricted to short conjunctions.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from operator import or_
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Lifted
 
-Failure = tuple[
-    frozenset[Lifted], tuple[Rational | None, ...]
-]  # the atoms that were true, the values of the fluents
-TRIED = 5000  # conjunctions looked at
+# the true atoms and the values of the fluents
+Failure = tuple[frozenset[Lifted], tuple[Rational | None, ...]]
+# a conjunction as (index of the candidate, level of its looseness) pairs, see `_Levels`
+Rule = frozenset[tuple[int, int]]
+MAX_RULES = 5000  # conjunctions generated per search
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class Condition:
 
     Args:
         atom: of the literal.
-        sign: whether the atom must be true (1) or false (-1); or whether the fluent is bounded from
-            below (1) or above (-1).
-        fluent: its position.
-        end: its least, or greatest, allowed value; or
-        strict: a value that it must not even have.
+        sign: of a literal, 1 if the atom must be true and -1 if it must be false; of a bound, 1 for
+            a lower and -1 for an upper bound.
+        fluent: index of the fluent in the values of a failure.
+        end: the bound.
+        strict: whether the bound itself is excluded.
     """
 
     atom: Lifted | None
@@ -42,12 +44,12 @@ class Condition:
     end: Rational = 0
     strict: bool = False
 
-    def excludes(self, truth: frozenset[Lifted], values: Sequence[Rational | None]) -> bool:
-        """Whether the condition is broken where these atoms are true and the fluents have these
-        values.
+    def excludes(self, true_atoms: frozenset[Lifted], values: Sequence[Rational | None]) -> bool:
+        """Whether the condition is false for these true atoms and fluent values. A bound on an
+        undefined fluent is false.
         """
         if self.fluent is None:
-            return (self.atom in truth) != (self.sign > 0)
+            return (self.atom in true_atoms) != (self.sign > 0)
         value = values[self.fluent]
         return (
             value is None
@@ -56,25 +58,34 @@ class Condition:
         )
 
 
-def boldest_rules(
+def most_general_rules(
     candidates: Sequence[Condition], failures: Sequence[Failure], most: int
 ) -> tuple[list[tuple[Condition, ...]], list[Failure]]:
-    """At most `most` conjunctions of candidates, bounds loosened, none of which implies another;
-    and the failures that no candidate excludes.
+    """Short conjunctions of candidates, bounds loosened as far as the failures permit.
+
+    Args:
+        candidates: conditions that hold for all successes, bounds as tight as the successes permit.
+        failures: are to be excluded.
+        most: number of conjunctions returned at most.
+
+    Returns:
+        The conjunctions, none of which implies another, shortest first; and the failures that no
+        candidate excludes.
     """
     failures = list(dict.fromkeys(failures))
-    scales = [_Scale(condition, failures) for condition in candidates]
-    explained = reduce(or_, (scale.masks[-1] for scale in scales), 0)
-    # those with the fewest explanations first: they leave the least choice
-    hard = sorted(
+    levels_of = [_Levels(condition, failures) for condition in candidates]
+    # sets of failures are bit masks; the last mask is that of the tightest condition
+    explained = reduce(or_, (levels.masks[-1] for levels in levels_of), 0)
+    # failures with the fewest explanations first: they leave the least choice
+    ordered = sorted(
         (i for i in range(len(failures)) if explained >> i & 1),
-        key=lambda i: sum(scale.masks[-1] >> i & 1 for scale in scales),
+        key=lambda i: sum(levels.masks[-1] >> i & 1 for levels in levels_of),
     )
     rules: set[Rule] = set()
     size = 0
     while not rules:
-        rules, size = set(_rules(scales, hard, size)), size + 1
-    rules |= set(_rules(scales, hard, size))
+        rules, size = set(_rules(levels_of, ordered, size)), size + 1
+    rules |= set(_rules(levels_of, ordered, size))
     general = [
         rule
         for rule in rules
@@ -83,65 +94,68 @@ def boldest_rules(
     general.sort(key=lambda rule: (len(rule), sorted(rule)))
     unexplained = [failure for i, failure in enumerate(failures) if not explained >> i & 1]
     return [
-        tuple(scales[place].conditions[level] for place, level in sorted(rule))
+        tuple(levels_of[index].conditions[level] for index, level in sorted(rule))
         for rule in general[:most]
     ], unexplained
 
 
-Rule = frozenset[tuple[int, int]]  # candidates with their levels
+class _Levels:
+    """A candidate at all distinct levels of looseness, loosest first.
 
+    A literal has one level. A bound has one per failure value that it excludes: the strict bound at
+    that value.
 
-class _Scale:
-    """A candidate at every looseness that matters, from the loosest on, with the failures that each
-    excludes as bits.
+    Attributes:
+        conditions: one per level.
+        masks: per level, the excluded failures as bits.
     """
 
-    def __init__(self, condition: Condition, failures: Sequence[Failure]) -> None:
-        excluded = [failure for failure in failures if condition.excludes(*failure)]
-        self.conditions = [condition]
-        if condition.fluent is not None:
-            found = {
-                value for _, values in excluded if (value := values[condition.fluent]) is not None
-            }
-            levels = sorted(found, key=lambda value: condition.sign * value)
-            self.conditions = [replace(condition, end=value, strict=True) for value in levels] or [
-                condition
-            ]
+    def __init__(self, candidate: Condition, failures: Sequence[Failure]) -> None:
+        self.conditions = [candidate]
+        if candidate.fluent is not None:
+            excluded = [values for atoms, values in failures if candidate.excludes(atoms, values)]
+            ends = sorted(
+                {value for values in excluded if (value := values[candidate.fluent]) is not None},
+                key=lambda value: candidate.sign * value,
+            )
+            if ends:
+                self.conditions = [replace(candidate, end=end, strict=True) for end in ends]
         self.masks = [
-            sum(1 << i for i, failure in enumerate(failures) if one.excludes(*failure))
-            for one in self.conditions
+            sum(1 << i for i, failure in enumerate(failures) if condition.excludes(*failure))
+            for condition in self.conditions
         ]
 
 
-def _rules(scales: Sequence[_Scale], failures: Sequence[int], size: int) -> Iterator[Rule]:
-    """Conjunctions of at most `size` conditions that exclude all failures; all those are among them
-    that cannot be loosened (up to TRIED).
+def _rules(levels_of: Sequence[_Levels], failures: Sequence[int], size: int) -> Iterator[Rule]:
+    """Conjunctions of at most `size` conditions that exclude all failures, among them all most
+    general ones (of the first `MAX_RULES` generated).
 
-    Some condition must exclude the first failure that none excludes yet: each is tried, as loose as
-    does it.
+    Depth-first search. A conjunction that does not exclude all failures must get a condition that
+    excludes the first remaining one: the search branches over all candidates, each at the loosest
+    level that does.
     """
-    waiting: list[dict[int, int]] = [{}]
+    stack: list[dict[int, int]] = [{}]
     seen: set[Rule] = set()
-    while waiting and len(seen) < TRIED:
-        levels = waiting.pop()
-        excluded = reduce(or_, (scales[place].masks[level] for place, level in levels.items()), 0)
-        open_failure = next((i for i in failures if not excluded >> i & 1), None)
-        if open_failure is None:
-            yield frozenset(levels.items())
+    while stack and len(seen) < MAX_RULES:
+        rule = stack.pop()
+        excluded = reduce(or_, (levels_of[index].masks[level] for index, level in rule.items()), 0)
+        remaining = next((i for i in failures if not excluded >> i & 1), None)
+        if remaining is None:
+            yield frozenset(rule.items())
             continue
-        for place, scale in enumerate(scales):
-            if scale.masks[-1] >> open_failure & 1 and (place in levels or len(levels) < size):
+        for index, levels in enumerate(levels_of):
+            if levels.masks[-1] >> remaining & 1 and (index in rule or len(rule) < size):
                 level = next(
-                    level for level, mask in enumerate(scale.masks) if mask >> open_failure & 1
+                    level for level, mask in enumerate(levels.masks) if mask >> remaining & 1
                 )
-                tighter = {**levels, place: level}
-                rule = frozenset(tighter.items())
-                if rule not in seen:
-                    seen.add(rule)
-                    waiting.append(tighter)
+                tighter = {**rule, index: level}
+                key = frozenset(tighter.items())
+                if key not in seen:
+                    seen.add(key)
+                    stack.append(tighter)
 
 
 def _implies(rule: Rule, other: Rule) -> bool:
-    """Whether every condition of the other rule is one of this rule, or a looser one."""
+    """Whether `rule` contains every condition of `other`, as tight or tighter."""
     levels = dict(rule)
-    return all(place in levels and levels[place] >= at for place, at in other)
+    return all(index in levels and levels[index] >= level for index, level in other)

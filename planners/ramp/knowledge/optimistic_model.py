@@ -1,10 +1,10 @@
-"""Bold guesses at what each action needs, that fit all its successes and failures: for deciding
-what to try.
+"""An optimistic action model: the most general preconditions that fit all successes and failures.
 
-A safe model allows only what was as good as seen. A guess allows everything except for what
-failures speak against (`threshold_rules`). Where several rules would do, each becomes a variant of
-the action, and the planner may use them all. Trying a plan of guesses therefore either reaches the
-goal or yields a failure that rules some of them out: optimism in the face of uncertainty.
+The safe model allows an action only where successes prove that it is applicable. The optimistic
+model allows it except where failures speak against it (`failure_rules`). If several preconditions
+fit, each becomes a variant of the action, and the planner may use all variants. Executing an
+optimistic plan either reaches the goal or yields a failure that refutes some variants: optimism in
+the face of uncertainty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worldplan.planners.ramp.knowledge.experience import Experience
-from worldplan.planners.ramp.knowledge.failure_rules import Condition, Failure, boldest_rules
+from worldplan.planners.ramp.knowledge.failure_rules import Condition, Failure, most_general_rules
 from worldplan.planners.ramp.knowledge.views import View
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric.domain import (
@@ -27,31 +27,30 @@ from worldplan.world_models.numeric.domain import (
     ground,
 )
 
+MAX_VARIANTS = 12  # per action
+VARIANT = "~"  # stands between an action's name and the number of its variant
+Offer = tuple[Ground, frozenset[Ground]]  # call and atoms of a view in a visited state
+
 
 @dataclass(frozen=True)
 class AllBut:
-    """Every point except some."""
+    """The set of all points except some."""
 
     points: frozenset[Point]
     dimension: int
 
     def contains(self, point: Point) -> bool:
-        """Exact membership."""
+        """Exact membership of a point (dimension,)."""
         return point not in self.points
 
     def bounds(self) -> list[tuple[Rational | None, Rational | None]]:
-        """No coordinate has any."""
+        """(lower, upper) bound per coordinate: there are none."""
         return [(None, None)] * self.dimension
 
 
-VARIANTS = 12  # guesses kept per action
-VARIANT = "~"  # stands between an action's name and the number of a guess
-Offer = tuple[Ground, frozenset[Ground]]
-
-
 def optimistic_model(experience: Experience) -> NumericModel:
-    """Guesses at every action whose effects are known; they do what the action of the safe model
-    does. For names, see `certain`.
+    """The optimistic variants of every action that ever succeeded; their effects are those of the
+    safe model. `without_variant` gives the action of a variant.
     """
     safe = experience.model()
     successes: dict[str, list[View]] = {name: [] for name in safe.actions}
@@ -63,24 +62,24 @@ def optimistic_model(experience: Experience) -> NumericModel:
     for call, atoms in experience.offered:
         offers.setdefault(call[0], []).append((call, atoms))
     actions = {
-        guess.name: guess
+        variant.name: variant
         for name, action in safe.actions.items()
-        for guess in _guesses(
+        for variant in _variants(
             action, experience.views.fluents(name), successes[name], failures[name], offers[name]
         )
     }
-    words = replace(
+    vocabulary = replace(
         safe.vocabulary, actions={name: action.parameters for name, action in actions.items()}
     )
-    return NumericModel(words, actions)
+    return NumericModel(vocabulary, actions)
 
 
-def certain(call: Ground) -> Ground:
-    """The action that a call of a guess tries."""
+def without_variant(call: Ground) -> Ground:
+    """The ground action of a ground variant; any other ground action itself."""
     return (call[0].partition(VARIANT)[0], *call[1:])
 
 
-def _guesses(
+def _variants(
     action: NumericAction,
     fluents: Sequence[Lifted],
     successes: list[View],
@@ -90,23 +89,27 @@ def _guesses(
     literals = [Condition(atom, 1) for atom in sorted(action.positive, key=str)] + [
         Condition(atom, -1) for atom in sorted(action.negative, key=str)
     ]
+    # learned actions apply to different objects only: failures with an object twice do not count
     failed = [
-        (_truth(action, view.call, view.atoms), view.values)
+        (_true_atoms(action, view.call, view.atoms), view.values)
         for view in failures
         if _injective(view.call)
     ]
-    # a condition that holds wherever the environment offers the action is part of how to call it
-    truths = [_truth(action, call, atoms) for call, atoms in offers if _injective(call)]
-    needed = [one for one in literals if not any(one.excludes(truth, ()) for truth in truths)]
-    ends = []
+    # A literal that holds wherever the environment offers the action says which objects the action
+    # can be called with. No failure can refute it, so it always stays a precondition.
+    offered = [_true_atoms(action, call, atoms) for call, atoms in offers if _injective(call)]
+    required = [
+        literal for literal in literals if not any(literal.excludes(atoms, ()) for atoms in offered)
+    ]
+    bounds = []
     for i in range(len(fluents)):
-        seen = [value for view in successes if (value := view.values[i]) is not None]
-        if len(seen) == len(successes):
-            ends += [Condition(None, 1, i, min(seen)), Condition(None, -1, i, max(seen))]
-    rules, unexplained = boldest_rules([*ends, *literals], failed, VARIANTS)
+        values = [value for view in successes if (value := view.values[i]) is not None]
+        if len(values) == len(successes):
+            bounds += [Condition(None, 1, i, min(values)), Condition(None, -1, i, max(values))]
+    rules, unexplained = most_general_rules([*bounds, *literals], failed, MAX_VARIANTS)
     regions = _exceptions(fluents, successes, unexplained)
     return [
-        _variant(action, number, fluents, [*needed, *rule], regions)
+        _variant(action, number, fluents, [*required, *rule], regions)
         for number, rule in enumerate(rules)
     ]
 
@@ -118,13 +121,16 @@ def _variant(
     conditions: Sequence[Condition],
     regions: tuple[Region, ...],
 ) -> NumericAction:
+    literals = [(each.atom, each.sign) for each in conditions if each.atom is not None]
     return replace(
         action,
         name=f"{action.name}{VARIANT}{number}",
-        positive=frozenset(one.atom for one in conditions if one.atom is not None and one.sign > 0),
-        negative=frozenset(one.atom for one in conditions if one.atom is not None and one.sign < 0),
+        positive=frozenset(atom for atom, sign in literals if sign > 0),
+        negative=frozenset(atom for atom, sign in literals if sign < 0),
         comparisons=tuple(
-            _comparison(fluents[one.fluent], one) for one in conditions if one.fluent is not None
+            _comparison(fluents[condition.fluent], condition)
+            for condition in conditions
+            if condition.fluent is not None
         ),
         regions=regions,
     )
@@ -134,24 +140,24 @@ def _injective(call: Ground) -> bool:
     return len(set(call)) == len(call)
 
 
-def _truth(action: NumericAction, call: Ground, atoms: frozenset[Ground]) -> frozenset[Lifted]:
+def _true_atoms(action: NumericAction, call: Ground, atoms: frozenset[Ground]) -> frozenset[Lifted]:
+    """The atoms of the action's precondition that are true in a view."""
     return frozenset(
         atom for atom in action.positive | action.negative if ground(atom, call[1:]) in atoms
     )
 
 
-def _comparison(fluent: Lifted, one: Condition) -> Comparison:
-    return Comparison(
-        Linear(((fluent, one.sign),), -one.sign * one.end), ">" if one.strict else ">="
-    )
+def _comparison(fluent: Lifted, bound: Condition) -> Comparison:
+    """sign * fluent - sign * end >= 0, or > 0 if strict."""
+    expression = Linear(((fluent, bound.sign),), -bound.sign * bound.end)
+    return Comparison(expression, ">" if bound.strict else ">=")
 
 
 def _exceptions(
     fluents: Sequence[Lifted], successes: list[View], unexplained: list[Failure]
 ) -> tuple[Region, ...]:
-    """Numbers at which it failed for no simple reason, unless it succeeded with the same ones too."""
-    defined = {values for _, values in unexplained if None not in values} - {
-        view.values for view in successes
-    }
-    points = frozenset(tuple(value for value in values if value is not None) for values in defined)
+    """Excludes the fluent values of unexplained failures, unless a success had the same values."""
+    failed = {values for _, values in unexplained if None not in values}
+    excluded = failed - {view.values for view in successes}
+    points = frozenset(tuple(value for value in values if value is not None) for values in excluded)
     return (Region(tuple(fluents), AllBut(points, len(fluents))),) if points else ()

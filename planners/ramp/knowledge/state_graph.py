@@ -1,5 +1,5 @@
-"""The states met on one map and the steps between them: observed ones, and those that a model
-predicts.
+"""The states observed on one map and the transitions between them: observed ones, and those that a
+model predicts.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Protocol
 from worldplan.world_models.numeric.domain import Goal, Ground, NumericModel, State
 
 
-class Step(Protocol):
-    """An observed step."""
+class SymbolicTransition(Protocol):
+    """An observed transition."""
 
     @property
     def before(self) -> State:
-        """Where it began."""
+        """The state before it."""
         ...
 
     @property
     def call(self) -> Ground:
-        """What was done."""
+        """The split action."""
         ...
 
     @property
     def after(self) -> State:
-        """Where it led."""
+        """The successor state."""
         ...
 
 
 class StateGraph:
-    """A directed graph of states; an edge is a symbolic action."""
+    """A directed graph of states; its edges are ground split actions."""
 
     def __init__(self) -> None:
         self._edges: dict[State, dict[Ground, State]] = {}
@@ -44,18 +44,20 @@ class StateGraph:
         return len(self._edges)
 
     def add(self, before: State, call: Ground, after: State) -> None:
-        """An observed step; one that changes nothing only adds the state."""
+        """Add an observed transition. If it changed nothing, only its state is added."""
         edges = self._edges.setdefault(before, {})
         self._edges.setdefault(after, {})
         if before != after:
             edges[call] = after
 
-    def offer(self, state: State, calls: Sequence[Ground]) -> None:
-        """Say which actions there are in a state, applicable or not: those a model is asked about."""
+    def set_calls(self, state: State, calls: Sequence[Ground]) -> None:
+        """Store the environment's actions in a state, applicable or not. A model predicts the
+        outcomes of these.
+        """
         self._calls[state] = calls
 
-    def offered(self, state: State) -> Sequence[Ground]:
-        """What `offer` said."""
+    def calls(self, state: State) -> Sequence[Ground]:
+        """The actions stored by `set_calls`; empty if there are none."""
         return self._calls.get(state, ())
 
     def shortest(
@@ -67,48 +69,48 @@ class StateGraph:
         below: int | None = None,
         time_limit: float = 5.0,
     ) -> tuple[tuple[Ground, ...], tuple[State, ...]] | None:
-        """A path with the fewest steps, over observed edges and, with a model, all predicted ones
-        between states that were met.
+        """A path with the fewest steps from `start` to the goal, by breadth-first search.
 
         Args:
             start: a state of the graph.
-            goal: where to.
-            model: adds every offered action that the model thinks applicable and that leads to a
-                state of the graph.
+            goal: holds in the last state.
+            model: adds an edge for every stored action (`set_calls`) that is applicable in the
+                model and whose predicted successor is a state of the graph.
             below: only paths with fewer steps than this.
-            time_limit: seconds, after which the search gives up.
+            time_limit: seconds, after which the search stops.
 
         Returns:
             The actions in order and the state after each; None if there is no such path or the time
-            is over.
+            limit was reached.
         """
         end = time.monotonic() + time_limit
-        came: dict[State, tuple[State, Ground] | None] = {start: None}
+        parents: dict[State, tuple[State, Ground] | None] = {start: None}
         layer = [start]
         steps = 0
         while layer and (below is None or steps < below):
-            following: list[State] = []
+            next_layer: list[State] = []
             for state in layer:
                 if goal.holds(state):
-                    return self._path(came, state)
+                    return self._path(parents, state)
                 if time.monotonic() > end:
                     return None
                 if below is not None and steps + 1 >= below:
                     continue
-                for call, after in self._steps(state, model):
-                    if after not in came:
-                        came[after] = (state, call)
-                        following.append(after)
-            layer, steps = following, steps + 1
+                for call, after in self._successors(state, model):
+                    if after not in parents:
+                        parents[after] = (state, call)
+                        next_layer.append(after)
+            layer, steps = next_layer, steps + 1
         return None
 
-    def _steps(self, state: State, model: NumericModel | None) -> Iterator[tuple[Ground, State]]:
+    def _successors(
+        self, state: State, model: NumericModel | None
+    ) -> Iterator[tuple[Ground, State]]:
         edges = self._edges.get(state, {})
         yield from edges.items()
         if model is not None:
-            yield from self._predicted(
-                state, model, [call for call in self.offered(state) if call not in edges]
-            )
+            unobserved = [call for call in self.calls(state) if call not in edges]
+            yield from self._predicted(state, model, unobserved)
 
     def _predicted(
         self, state: State, model: NumericModel, calls: Iterable[Ground]
@@ -122,11 +124,11 @@ class StateGraph:
 
     @staticmethod
     def _path(
-        came: dict[State, tuple[State, Ground] | None], state: State
+        parents: dict[State, tuple[State, Ground] | None], state: State
     ) -> tuple[tuple[Ground, ...], tuple[State, ...]]:
         calls: list[Ground] = []
         states: list[State] = []
-        while (step := came[state]) is not None:
+        while (step := parents[state]) is not None:
             states.append(state)
             state, call = step
             calls.append(call)

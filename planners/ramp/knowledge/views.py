@@ -1,16 +1,16 @@
-"""What an action sees of a state: the atoms and fluents over its own objects, with the objects'
-names taken away.
+"""The part of a state that an action depends on: the atoms and fluents over its own objects, with
+the objects' names replaced by positions.
 
-Under the assumption of action-model learning, that an action looks at nothing else, equal views
-have equal outcomes, in every state and on every map. So what failed once fails wherever it looks
-the same.
+Action-model learning assumes that an action depends on nothing else. Then equal views have equal
+outcomes in every state and on every map: an action that failed once fails wherever its view is the
+same.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
 from worldplan.world_models.action_model.learner import lifted_terms
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Ground, Lifted, State, Vocabulary, ground
@@ -19,12 +19,12 @@ Values = tuple[Rational | None, ...]  # None: not defined
 
 
 class View(NamedTuple):
-    """A state as one action sees it.
+    """The part of a state that one action depends on.
 
     Args:
-        call: the action with "?0", "?1", ... for its objects in order of appearance.
-        atoms: the true ones, in the same names.
-        values: of the action's fluents (`LiftedViews.fluents`).
+        call: the split action with "?0", "?1", ... for its objects, in order of first appearance.
+        atoms: the true atoms over these objects and the constants.
+        values: of the action's fluents, in the order of `LiftedViews.fluents`.
     """
 
     call: Ground
@@ -33,33 +33,34 @@ class View(NamedTuple):
 
 
 class LiftedViews:
-    """Makes views of split calls (`ConstantCalls`).
+    """Computes views of split actions (`ActionSplitter`).
 
     Args:
-        vocabulary: the domain's, with the original actions.
+        vocabulary: of the domain, with the original actions.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.calls = ConstantCalls(vocabulary)
+        self.splitter = ActionSplitter(vocabulary)
         self._atoms: dict[str, list[Lifted]] = {}
         self._fluents: dict[str, list[Lifted]] = {}
-        self._known: dict[Ground, tuple[Ground, list[tuple[Ground, Ground]], list[Ground]]] = {}
+        # per ground action: `View.call`, (ground atom, lifted atom) pairs, ground fluents
+        self._lifted: dict[Ground, tuple[Ground, list[tuple[Ground, Ground]], list[Ground]]] = {}
 
     def view(self, call: Ground, state: State) -> View:
-        """A state as a ground action sees it."""
-        known = self._known.get(call)
-        if known is None:
-            known = self._known[call] = self._lift(call)
-        pattern, atoms, fluents = known
-        true, values = state.atoms, state.values
+        """The view of a state by a ground split action."""
+        lifted_call = self._lifted.get(call)
+        if lifted_call is None:
+            lifted_call = self._lifted[call] = self._lift(call)
+        pattern, atoms, fluents = lifted_call
+        true_atoms, values = state.atoms, state.values
         return View(
             pattern,
-            frozenset([lifted for atom, lifted in atoms if atom in true]),
+            frozenset([lifted for atom, lifted in atoms if atom in true_atoms]),
             tuple([values.get(fluent) for fluent in fluents]),
         )
 
     def state(self, view: View) -> State:
-        """A view as a state of its own, in which `view.call` is the action."""
+        """A view as a state, for `view.call` as the ground action."""
         fluents = [ground(fluent, view.call[1:]) for fluent in self.fluents(view.call[0])]
         return State(
             view.atoms,
@@ -71,34 +72,35 @@ class LiftedViews:
         )
 
     def fluents(self, action: str) -> list[Lifted]:
-        """The fluents over an action's parameters and constants."""
+        """All fluents over the parameters of a split action and the constants."""
         if action not in self._fluents:
-            vocabulary = self.calls.vocabulary
+            vocabulary = self.splitter.vocabulary
             self._fluents[action] = lifted_terms(
                 vocabulary, vocabulary.actions[action], vocabulary.functions
             )
         return self._fluents[action]
 
-    def forget(self) -> None:
-        """Let go of the calls of a map that is over."""
-        self._known.clear()
+    def clear_cache(self) -> None:
+        """Drop the cached ground actions, when a map is finished."""
+        self._lifted.clear()
 
     def _lift(self, call: Ground) -> tuple[Ground, list[tuple[Ground, Ground]], list[Ground]]:
         name, *objects = call
-        places: dict[str, str] = {}
-        for one in objects:
-            places.setdefault(one, f"?{len(places)}")
-        binding, pattern = tuple(objects), tuple(places[one] for one in objects)
+        positions: dict[str, str] = {}
+        for name_of_object in objects:
+            positions.setdefault(name_of_object, f"?{len(positions)}")
+        binding = tuple(objects)
+        pattern = tuple(positions[name_of_object] for name_of_object in objects)
         if name not in self._atoms:
-            vocabulary = self.calls.vocabulary
+            vocabulary = self.splitter.vocabulary
             self._atoms[name] = lifted_terms(
                 vocabulary, vocabulary.actions[name], vocabulary.predicates
             )
-        pairs: dict[Ground, Ground] = {
+        lifted_of: dict[Ground, Ground] = {
             ground(atom, binding): ground(atom, pattern) for atom in self._atoms[name]
         }
         return (
             (name, *pattern),
-            list(pairs.items()),
+            list(lifted_of.items()),
             [ground(fluent, binding) for fluent in self.fluents(name)],
         )

@@ -42,7 +42,7 @@ from worldplan.envs.crafting.generator import generate
 from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.rules import TASKS, CraftingMap
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
 from worldplan.world_models.action_model.learner import learn
 
 KNOWLEDGE = ("nothing", "relevant", "resources")
@@ -61,7 +61,7 @@ def experts():
 
 
 def learned(task, experts, knowledge):
-    calls = ConstantCalls(vocabulary(task))
+    calls = ActionSplitter(vocabulary(task))
     trajectories = split((expert.trajectory() for expert in experts), calls)
     return learn(calls.vocabulary, trajectories, declarations(knowledge, task, calls)), calls
 
@@ -79,7 +79,7 @@ def test_an_expert_goes_a_shortest_way_to_the_goal(experts, task):
 
 
 def test_no_call_is_left_with_a_constant(experts):
-    calls = ConstantCalls(vocabulary("pogo_stick"))
+    calls = ActionSplitter(vocabulary("pogo_stick"))
     before = [expert.trajectory() for expert in experts["pogo_stick"]]
     after = split(before, calls)
     assert [calls.join(call) for one in after for call in one.calls] == [

@@ -24,15 +24,15 @@ from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.symbolic_env import crafting_task, problem_of, state_of
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.agent import Agent
-from worldplan.planners.ramp.episode import Episode
-from worldplan.planners.ramp.knowledge.constant_arguments import ConstantCalls
+from worldplan.planners.ramp.episode import EpisodeRun
+from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
 from worldplan.planners.ramp.knowledge.experience import Experience
 from worldplan.planners.ramp.knowledge.exploration import nearest_untried
-from worldplan.planners.ramp.knowledge.failure_rules import Condition, boldest_rules
-from worldplan.planners.ramp.knowledge.optimistic_model import certain, optimistic_model
+from worldplan.planners.ramp.knowledge.failure_rules import Condition, most_general_rules
+from worldplan.planners.ramp.knowledge.optimistic_model import optimistic_model, without_variant
 from worldplan.planners.ramp.knowledge.state_graph import StateGraph
 from worldplan.planners.ramp.planner import RampPlanner
-from worldplan.planners.ramp.policy import Demonstration, PolicyLearner
+from worldplan.planners.ramp.policy import DemonstratedStep, PolicyLearner
 from worldplan.planners.ramp.ramp import Ramp
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.action_model.files import load_model
@@ -71,7 +71,9 @@ def walk(env: CraftingEnv, steps: int, seed: int, experience: Experience) -> Non
     env.reset()
     for _ in range(steps):
         before, action = state_of(env), int(generator.integers(env.action_space.n))
-        calls = [experience.views.calls.split(env.call(one)) for one in range(env.action_space.n)]
+        calls = [
+            experience.views.splitter.split(env.call(one)) for one in range(env.action_space.n)
+        ]
         experience.offer([experience.views.view(call, before) for call in calls])
         *_, terminated, truncated, _ = env.step(action)
         experience.add(calls[action], before, state_of(env))
@@ -84,7 +86,7 @@ def walk(env: CraftingEnv, steps: int, seed: int, experience: Experience) -> Non
 
 def test_calls_with_constants_are_actions_of_their_own() -> None:
     env, _ = sword(1)
-    calls = ConstantCalls(crafting_task(env)[0])
+    calls = ActionSplitter(crafting_task(env)[0])
     for call, wanted in (
         (("tp_to", "cell1", "cell2"), ("tp_to", "cell1", "cell2")),
         (("tp_to", "crafting_table", "cell2"), ("tp_to-crafting_table-any", "cell2")),
@@ -94,7 +96,7 @@ def test_calls_with_constants_are_actions_of_their_own() -> None:
         assert calls.split(call) == wanted
         assert calls.join(wanted) == call
     assert calls.vocabulary.actions["tp_to-crafting_table-any"] == (("to", "cell"),)
-    again = ConstantCalls(calls.original)
+    again = ActionSplitter(calls.original)
     for call in calls.patterns():
         again.split(call)
     assert again.vocabulary == calls.vocabulary
@@ -104,7 +106,7 @@ def test_declarations_follow_into_calls_with_constants() -> None:
     words = Vocabulary(
         "d", {"t": "object"}, {"c": "t"}, {}, {"f": ("t",)}, {"a": (("x", "t"), ("y", "t"))}
     )
-    calls = ConstantCalls(words)
+    calls = ActionSplitter(words)
     name = calls.split(("a", "c", "o"))[0]
     given_ = Declaration(
         "monotone",
@@ -119,7 +121,7 @@ def test_declarations_follow_into_calls_with_constants() -> None:
         and found.effect_fluents == {"f c": ("f ?y",)}
     )
     with pytest.raises(ConfigError, match="a-c-any"):
-        ConstantCalls(replace(words, actions={**words.actions, "a-c-any": ()})).split(
+        ActionSplitter(replace(words, actions={**words.actions, "a-c-any": ()})).split(
             ("a", "c", "o")
         )
 
@@ -140,7 +142,9 @@ def test_equal_views_have_equal_outcomes(seed: int) -> None:
             before = state_of(env)
             mask = env.action_masks()
             for action in range(env.action_space.n):
-                view = experience.views.view(experience.views.calls.split(env.call(action)), before)
+                view = experience.views.view(
+                    experience.views.splitter.split(env.call(action)), before
+                )
                 assert outcomes.setdefault(view, mask[action]) == mask[action]
             if env.step(int(generator.choice(np.flatnonzero(mask))))[2]:
                 break
@@ -171,7 +175,7 @@ def masks_hold(seed: int, resources: bool) -> int:
     for _ in range(40):
         state = state_of(env)
         views = [
-            agent.experience.views.view(agent.experience.views.calls.split(env.call(a)), state)
+            agent.experience.views.view(agent.experience.views.splitter.split(env.call(a)), state)
             for a in range(env.action_space.n)
         ]
         mask, truth = agent.masks.mask(state, views, len(views)), env.action_masks()
@@ -186,9 +190,9 @@ def test_resources_mask_what_is_worse_than_a_failure() -> None:
     env, _ = sword(1)
     for declared, wanted in ((Declaration(), False), (Declaration("monotone"), True)):
         experience = Experience(crafting_task(env)[0], {}, declared)
-        names = [fluent[0] for fluent in experience.views.calls.original.functions.items()]
+        names = [fluent[0] for fluent in experience.views.splitter.original.functions.items()]
         poor, poorer = (State(frozenset(), {(name,): value for name in names}) for value in (2, 1))
-        experience.add(experience.views.calls.split(("craft_plank",)), poor, poor)
+        experience.add(experience.views.splitter.split(("craft_plank",)), poor, poor)
         assert experience.known_to_fail(experience.views.view(("craft_plank",), poor))
         assert experience.known_to_fail(experience.views.view(("craft_plank",), poorer)) == wanted
 
@@ -233,7 +237,7 @@ def test_a_refuted_class_gets_the_steps_back() -> None:
     def at(value: int) -> State:
         return State(frozenset(), {("x",): value})
 
-    experience.views.calls.split(("a",))
+    experience.views.splitter.split(("a",))
     experience.add(("a",), at(3), at(4))
     experience.model()
     experience.add(("a",), at(7), at(8))  # predicted
@@ -295,7 +299,7 @@ def conjunctions(
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_boldest_rules_are_those_of_brute_force(data: st.DataObject) -> None:
+def test_most_general_rules_are_those_of_brute_force(data: st.DataObject) -> None:
     point = st.tuples(*[st.integers(0, 4)] * 2)
     good = data.draw(st.lists(point, min_size=1, max_size=4))
     low, high = (
@@ -311,7 +315,7 @@ def test_boldest_rules_are_those_of_brute_force(data: st.DataObject) -> None:
         for i in range(2)
         for sign, end in ((1, low[i]), (-1, high[i]))
     ]
-    rules, unexplained = boldest_rules(ends, [(frozenset(), one) for one in bad], 1000)
+    rules, unexplained = most_general_rules(ends, [(frozenset(), one) for one in bad], 1000)
     assert not unexplained
     assert {
         frozenset((one.fluent, one.sign, one.end) for one in rule) for rule in rules
@@ -321,7 +325,7 @@ def test_boldest_rules_are_those_of_brute_force(data: st.DataObject) -> None:
 
 def test_failures_without_a_simple_reason_are_told() -> None:
     inside = (frozenset(), (1,))
-    rules, unexplained = boldest_rules(
+    rules, unexplained = most_general_rules(
         [Condition(None, 1, 0, 0), Condition(None, -1, 0, 2)], [inside], 5
     )
     assert rules == [()] and unexplained == [inside]
@@ -334,11 +338,13 @@ def test_guesses_allow_what_succeeded_and_forbid_what_failed(task: str) -> None:
     experience = Experience(crafting_task(env)[0], {}, Declaration())
     walk(env, 600, 1, experience)
     guess = optimistic_model(experience)
-    assert {certain((name,))[0] for name in guess.actions} == set(experience.model().actions)
+    assert {without_variant((name,))[0] for name in guess.actions} == set(
+        experience.model().actions
+    )
     failed = 0
     for before, after in experience.outcomes:
         name, *objects = before.call
-        variants = [one for key, one in guess.actions.items() if certain((key,))[0] == name]
+        variants = [one for key, one in guess.actions.items() if without_variant((key,))[0] == name]
         allowed = [
             one.applicable(tuple(objects), experience.views.state(before)) for one in variants
         ]
@@ -424,7 +430,7 @@ def test_shortest_paths_over_observed_and_predicted_edges(
         if a != b:
             truth.add_edge(a, b)
     for node in range(8):
-        graph.offer(state(node), [(name,) for name in actions])
+        graph.set_calls(state(node), [(name,) for name in actions])
     truth.add_edges_from(
         (a, b) for a, b in predicted if a != b and state(a) in graph and state(b) in graph
     )
@@ -508,27 +514,27 @@ def test_imitation_makes_a_demonstration_likelier() -> None:
     mask = env.action_masks()
     shown = int(np.flatnonzero(mask)[-1])
     before = learner.probabilities(observation, mask)[shown]
-    learner.update([Demonstration(observation, shown, mask)])
+    learner.update([DemonstratedStep(observation, shown, mask)])
     assert learner.probabilities(observation, mask)[shown] > before + 0.05
     other = PolicyLearner(
         env.observation_space, env.action_space, replace(SMALL, imitation_weight=0.0), 0
     )
-    other.update([Demonstration(observation, shown, mask)])
+    other.update([DemonstratedStep(observation, shown, mask)])
     assert other.probabilities(observation, mask)[shown] == before
 
 
 def test_draws_follow_the_mixture_they_are_recorded_with() -> None:
     env, _ = sword(1)
     agent = Agent(env, crafting_task(env)[0], SMALL, 0)
-    episode = Episode(agent, env, crafting_task(env)[1], StateGraph(), None)
+    episode = EpisodeRun(agent, env, crafting_task(env)[1], StateGraph(), None)
     counts, chances = np.zeros(env.action_space.n), np.zeros(env.action_space.n)
     for _ in range(1500):
-        action, chance = agent.draw(episode.observation, episode.mask, episode.views, 0.5)
+        action, chance = agent.sample(episode.observation, episode.mask, episode.views, 0.5)
         counts[action] += 1
         chances[action] = chance
     assert chances.sum() == pytest.approx(1, abs=1e-6)
     assert np.abs(counts / 1500 - chances).max() < 0.05
-    curious = agent._curious(episode.mask, episode.views)
+    curious = agent._curious_distribution(episode.mask, episode.views)
     cells = env.size**2
     assert curious[:cells].sum() == pytest.approx(1 / 5), (
         "teleports are one of five actions, however many targets there are"
@@ -578,12 +584,12 @@ def test_the_frontier_is_the_nearest_untried_look() -> None:
     way = nearest_untried(experience, optimistic_model(experience), problem, 10.0)
     assert way is not None and way[-1][0] in unknown
     for call in way[:-1]:
-        env.step(env.action_of(experience.views.calls.join(certain(call))))
+        env.step(env.action_of(experience.views.splitter.join(without_variant(call))))
     view = experience.views.view(way[-1], state_of(env))
     assert view not in experience.tries
     for call in way:
-        experience.succeeded.add(experience.views.calls.base(certain(call)[0]))
-    experience.succeeded.update(experience.views.calls.base(name) for name in unknown)
+        experience.succeeded.add(experience.views.splitter.base(without_variant(call)[0]))
+    experience.succeeded.update(experience.views.splitter.base(name) for name in unknown)
     assert nearest_untried(experience, optimistic_model(experience), problem, 10.0) is None, (
         "nothing is unknown any more"
     )
