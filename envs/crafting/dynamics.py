@@ -115,9 +115,9 @@ class Dynamics(Protocol):
 
 
 class MapDynamics:
-    """The rules of the map variant. Actions: teleport to cell 0 .. size^2 - 1, then the recipes.
+    """The rules of the map variant. Actions: teleport to cell 0 .. size**2 - 1, then the recipes.
 
-    Observations (3 + size^2 + items,), not normalised: [block under the agent, block of every cell,
+    Observations (3 + size**2 + items,), not normalised: [block under the agent, block of every cell,
     amount of each item, amount of the goal item, the agent's cell].
     """
 
@@ -165,14 +165,14 @@ class MapDynamics:
         return mask
 
     def blocks(self, state: MapState) -> NDArray[np.float32]:
-        """Block code of every cell (size^2,)."""
+        """Block code of every cell (size**2,)."""
         blocks = np.full(self.cells, AIR, np.float32)
         blocks[list(state.trees)] = TREE
         blocks[self.instance.table] = TABLE
         return blocks
 
     def observe(self, state: MapState) -> NDArray[np.float32]:
-        """The observation: float32 (3 + size^2 + items,)."""
+        """The observation: float32 (3 + size**2 + items,)."""
         blocks = self.blocks(state)
         rest = (*state.inventory, int(state.reached), state.position)
         return np.concatenate([blocks[[state.position]], blocks, np.array(rest, np.float32)])

@@ -51,7 +51,7 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
     Observations are float32 and not normalised. Items are log, planks, stick and, for the pogo
     stick, sack and tree tap:
 
-    * map (3 + size^2 + items,): [block under the agent, block of each cell, amount of each item,
+    * map (3 + size**2 + items,): [block under the agent, block of each cell, amount of each item,
       amount of the goal item, the agent's cell]; blocks are 0 (air), 1 (tree), 2 (table);
     * basic (2 + items,): [trees left, amount of each item, amount of the goal item].
 

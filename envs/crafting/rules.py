@@ -146,7 +146,7 @@ def recipes(task: Task, variant: Variant, tap_consumed: bool = False) -> tuple[R
 class CraftingMap:
     """A start state of the map variant.
 
-    Cells are numbered row by row, 0 .. size^2 - 1: the cell at column x and row z, both counted
+    Cells are numbered row by row, 0 .. size**2 - 1: the cell at column x and row z, both counted
     from 1, has number (x - 1) + (z - 1) * size.
 
     Args:
