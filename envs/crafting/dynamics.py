@@ -117,8 +117,8 @@ class Dynamics(Protocol):
 class MapDynamics:
     """The rules of the map variant. Actions: teleport to cell 0 .. size**2 - 1, then the recipes.
 
-    Observations (3 + size**2 + items,), not normalised: [block under the agent, block of every cell,
-    amount of each item, amount of the goal item, the agent's cell].
+    Observations (3 + size**2 + items,), not normalised: [block under the agent, block of every
+    cell, amount of each item, amount of the goal item, the agent's cell].
     """
 
     def __init__(self, instance: CraftingMap) -> None:
