@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from worldplan.output.plots import COLOURS, DASHES, new_figure, style_axes
+from worldplan.output.style import COLOURS, DASHES, new_figure, style_axes
 from worldplan.planners.base import bootstrap
 
 LABELS = {

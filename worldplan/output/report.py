@@ -1,4 +1,4 @@
-"""One self-contained HTML file out of one or several run folders."""
+"""One self-contained HTML file from one or several run folders: tables, plots, configuration."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ NUMERIC = ("mean", "low", "high", "bound_share", "decision_ms", "episodes")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready to print: headings, rows of texts, which columns are numbers, and the rows to
-    stress.
+    """A table as the page shows it.
+
+    Args:
+        headings: of the columns.
+        rows: one text for every column.
+        numeric: for every column, whether it holds numbers (aligned to the right).
+        best: for every row, whether it is emphasised.
     """
 
     headings: list[str]
@@ -46,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A plot as it is embedded."""
+    """An embedded plot; `data` is a data URL."""
 
     caption: str
     data: str
@@ -54,7 +59,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Everything the report says about one run."""
+    """The part of the report that shows one run; `notes` are empty where the run has none."""
 
     title: str
     folder: str
@@ -67,15 +72,17 @@ class Section:
 
 
 def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
-    """Write the report of one or several run folders and return its path.
+    """Write the report of one or several run folders and return the path of the HTML file.
 
     Args:
         paths: run folders. Each may hold summary.csv (policy, mean, low, high, bound_share,
-            decision_ms, episodes, note), plots/*.png and notes.txt; what is missing is left out.
-        output: the HTML file; otherwise report.html in the run folder, or comparison.html in the
-            folder that all the runs lie in.
+            decision_ms, episodes, note), plots/*.png and notes.txt; missing parts are left out.
+        output: the HTML file to write. If None, report.html in the run folder, or, for several
+            runs, comparison.html in the folder that contains them all.
 
-    Raises ConfigError for a folder that is no run, DatasetError for a damaged table.
+    Raises:
+        ConfigError: a folder is not a run folder, `output` is a folder, or `paths` is empty.
+        DatasetError: the summary table of a run is damaged.
     """
     if not paths:
         raise ConfigError(
@@ -116,29 +123,36 @@ def _default_output(runs: list[Run]) -> Path:
 
 
 def _summary(run: Run) -> pd.DataFrame | None:
-    """The run's table of policies, best first, with every column the report knows of."""
+    """The run's table of policies, best first, with all columns of the report; None where the run
+    has no results yet.
+
+    Raises:
+        DatasetError: a column is missing or holds text in place of numbers.
+    """
     table = run.read_csv(SUMMARY)
     if table is None or table.empty:
         return None
     missing = [column for column in ("policy", "mean") if column not in table]
     if missing:
         raise DatasetError(
-            f"{run.path / SUMMARY}: column '{missing[0]}' is missing: run `worldplan bandits run` again to write this table anew"
+            f"{run.path / SUMMARY}: column '{missing[0]}' is missing: "
+            "delete this table and repeat the command that made the run"
         )
     for column in NUMERIC:
         if column not in table:
             table[column] = float("nan")
         elif not pd.api.types.is_numeric_dtype(table[column]):
             raise DatasetError(
-                f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: write this table anew"
+                f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: "
+                "delete this table and repeat the command that made the run"
             )
     table["note"] = table["note"].astype(object).fillna("") if "note" in table else ""
     return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _policy_table(summary: pd.DataFrame) -> Table:
-    """One run's policies; columns without any entry are left out. Policies whose interval holds the
-    best mean are stressed.
+    """The policies of one run, without the columns that are empty. A policy is emphasised if its
+    interval contains the best mean.
     """
     texts = {
         "policy": [str(policy) for policy in summary["policy"]],
@@ -153,12 +167,12 @@ def _policy_table(summary: pd.DataFrame) -> Table:
         "episodes": ["" if math.isnan(value) else f"{value:.0f}" for value in summary["episodes"]],
         "note": [str(note) for note in summary["note"]],
     }
-    shown = [column for column in HEADINGS if any(texts[column])]
+    columns = [column for column in HEADINGS if any(texts[column])]
     best = summary["mean"].max()
     return Table(
-        headings=[HEADINGS[column] for column in shown],
-        rows=[list(row) for row in zip(*(texts[column] for column in shown), strict=True)],
-        numeric=[column not in ("policy", "note") for column in shown],
+        headings=[HEADINGS[column] for column in columns],
+        rows=[list(row) for row in zip(*(texts[column] for column in columns), strict=True)],
+        numeric=[column not in ("policy", "note") for column in columns],
         best=[
             bool(row["mean"] == best or row["high"] >= best) for row in summary.to_dict("records")
         ],
@@ -166,8 +180,8 @@ def _policy_table(summary: pd.DataFrame) -> Table:
 
 
 def _comparison(titles: list[str], summaries: list[pd.DataFrame | None]) -> Table | None:
-    """Mean return of every policy (rows) in every run (columns), with interval and share of the
-    bound.
+    """The mean of every policy (rows) in every run (columns), with interval and share of the bound;
+    None where no run has results.
     """
     present = [
         (title, summary)
@@ -213,7 +227,7 @@ def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
-# --- everything else in a section -----------------------------------------------------------------
+# --- sections --------------------------------------------------------------------------------------
 
 
 def _section(run: Run, summary: pd.DataFrame | None) -> Section:
@@ -234,13 +248,14 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
 
 
 def _plots(run: Run) -> list[Path]:
-    """The run's plots, the overview first; hidden files are drafts of an unfinished run."""
-    found = sorted(path for path in run.plots.glob("*.png") if not path.name.startswith("."))
+    """The run's plots: those of PLOT_ORDER first, then by name. Hidden files are unfinished."""
+
+    def rank(path: Path) -> tuple[int, Path]:
+        kinds = [number for number, kind in enumerate(PLOT_ORDER) if path.stem.startswith(kind)]
+        return min(kinds, default=len(PLOT_ORDER)), path
+
     return sorted(
-        found,
-        key=lambda path: next(
-            (n for n, name in enumerate(PLOT_ORDER) if path.stem.startswith(name)), len(PLOT_ORDER)
-        ),
+        (path for path in run.plots.glob("*.png") if not path.name.startswith(".")), key=rank
     )
 
 

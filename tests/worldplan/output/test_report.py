@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.output import plots
+from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
 from worldplan.runs import Run, create_run
 
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Run:
     )
     made.write_csv("summary.csv", SUMMARY)
     plots.policy_comparison(SUMMARY, 92.5, made.plots / "policy_comparison.png")
-    plots.arm_states(np.zeros((4, 3), int), np.eye(3), made.plots / "arm_states.png")
+    decision_plots.arm_states(np.zeros((4, 3), int), np.eye(3), made.plots / "arm_states.png")
     return made
 
 
@@ -161,14 +161,18 @@ def test_plots_of_one_decision(tmp_path: Path) -> None:
         {"arm": "Ann", "worker": "w10", "slot": "9:00", "cost": 2.0},
         {"arm": "Bo", "worker": "w2", "slot": "10:00", "cost": 3.5},
     ]
-    assert is_png(plots.schedule_grid(rows, tmp_path / "a.png"))
-    assert is_png(plots.schedule_grid([], tmp_path / "b.png", workers=["w1"], slots=["9:00"]))
-    assert is_png(plots.schedule_grid([], tmp_path / "c.png"))
+    assert is_png(decision_plots.schedule_grid(rows, tmp_path / "a.png"))
     assert is_png(
-        plots.worker_loads(rows, {"w2": 3.0, "w10": 4.0, "idle": 0.0}, tmp_path / "d.png")
+        decision_plots.schedule_grid([], tmp_path / "b.png", workers=["w1"], slots=["9:00"])
+    )
+    assert is_png(decision_plots.schedule_grid([], tmp_path / "c.png"))
+    assert is_png(
+        decision_plots.worker_loads(rows, {"w2": 3.0, "w10": 4.0, "idle": 0.0}, tmp_path / "d.png")
     )
     assert is_png(
-        plots.arm_states(np.array([[0, 1], [1, 2]]), np.array([[1, 0]]), tmp_path / "e.png")
+        decision_plots.arm_states(
+            np.array([[0, 1], [1, 2]]), np.array([[1, 0]]), tmp_path / "e.png"
+        )
     )
 
 
@@ -182,13 +186,15 @@ def test_plots_of_one_decision(tmp_path: Path) -> None:
     ],
 )
 def test_route_maps(tmp_path: Path, graph: nx.Graph) -> None:
-    assert is_png(plots.route_map(graph, [0, 1, 2, 1, 1], [0, 2], tmp_path / "a.png"))
+    assert is_png(decision_plots.route_map(graph, [0, 1, 2, 1, 1], [0, 2], tmp_path / "a.png"))
     assert is_png(
-        plots.route_map(graph, [], [], tmp_path / "b.png", {node: (node, -node) for node in graph})
+        decision_plots.route_map(
+            graph, [], [], tmp_path / "b.png", {node: (node, -node) for node in graph}
+        )
     )
 
 
 def test_labels_are_sorted_as_people_do() -> None:
-    assert plots._ordered(["10:00", "9:00", "9:30"]) == ["9:00", "9:30", "10:00"]
-    assert plots._ordered(["w10", "w2", 3, 1, "w2"]) == [1, 3, "w2", "w10"]
-    assert plots._ordered(["", "a", "1a"]) == ["", "1a", "a"]
+    assert decision_plots.natural_order(["10:00", "9:00", "9:30"]) == ["9:00", "9:30", "10:00"]
+    assert decision_plots.natural_order(["w10", "w2", 3, 1, "w2"]) == [1, 3, "w2", "w10"]
+    assert decision_plots.natural_order(["", "a", "1a"]) == ["", "1a", "a"]

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from worldplan.commands.actions.jobs import COUNTS, CrossValidation, jobs_of, run_job, true_model
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.output.plots import COLOURS, new_figure, save_figure, style_axes
 from worldplan.output.report import write_report
+from worldplan.output.style import COLOURS, new_figure, save_figure, style_axes
 from worldplan.parallel import require_ray, run_waiting
 from worldplan.planners.base import bootstrap
 from worldplan.planners.numeric.task.result import STATUSES

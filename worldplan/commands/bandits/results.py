@@ -17,7 +17,7 @@ from worldplan.envs.bandits.environment import BanditVectorEnv
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path as PathSet
 from worldplan.milp.sets.schedule import Schedule
-from worldplan.output import plots
+from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
 from worldplan.planners.base import Planner
 from worldplan.runs import Run
@@ -100,7 +100,7 @@ def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
     planner.reset(seed=seed)
     states, actions = play(planner, built, seed)
     pulls = built.instance.dynamics.level(actions) > 0
-    plots.arm_states(states, pulls, run.plots / f"episode_{policy}.png")
+    decision_plots.arm_states(states, pulls, run.plots / f"episode_{policy}.png")
     draw_action(built.instance.actions, actions[0], run.plots)
     run.write_json(
         "episode.json",
@@ -124,11 +124,11 @@ def draw_action(actions: Any, action: np.ndarray, folder: Path) -> Path | None:
     """The picture that fits the action set: who works when, who carries what, or the route."""
     if isinstance(actions, Schedule):
         rows = actions.explain(action)
-        return plots.schedule_grid(rows, folder / "first_schedule.png")
+        return decision_plots.schedule_grid(rows, folder / "first_schedule.png")
     if isinstance(actions, Capacity):
         names = actions.worker_names or range(len(np.asarray(actions.capacities)))
         capacities = dict(zip(names, np.asarray(actions.capacities).tolist(), strict=True))
-        return plots.worker_loads(
+        return decision_plots.worker_loads(
             actions.explain(action), capacities, folder / "first_worker_loads.png"
         )
     if isinstance(actions, PathSet):
@@ -139,7 +139,7 @@ def draw_action(actions: Any, action: np.ndarray, folder: Path) -> Path | None:
             if "position" in data
         }
         whole = positions if len(positions) == len(actions.graph) else None
-        return plots.route_map(
+        return decision_plots.route_map(
             actions.graph, actions.route(action), pulled, folder / "first_route.png", whole
         )
     return None

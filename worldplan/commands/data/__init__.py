@@ -1,0 +1,10 @@
+"""`worldplan data collect | describe | convert`.
+
+`collect` makes a dataset of transitions with a policy, or of demonstrations with a scripted
+demonstrator; `describe` prints what a dataset holds, also as `describe_tables`; `convert` writes
+datasets in another format.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

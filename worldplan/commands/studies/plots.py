@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from worldplan.envs.edge_of_reach import Plane
-from worldplan.output.plots import (
+from worldplan.output.style import (
     ACCENT,
     BAR,
     COLOURS,

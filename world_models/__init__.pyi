@@ -1,0 +1,11 @@
+from . import action_model as action_model
+from . import arms as arms
+from . import collection as collection
+from . import data as data
+from . import ensemble as ensemble
+from . import exact as exact
+from . import latent as latent
+from . import numeric as numeric
+from . import pddl as pddl
+from . import training as training
+from .storage import replace_file as replace_file

@@ -1,0 +1,14 @@
+from .demonstrations import load_demonstrations as load_demonstrations
+from .demonstrations import save_demonstrations as save_demonstrations
+from .episodes import Episode as Episode
+from .episodes import load_episode as load_episode
+from .episodes import save_episode as save_episode
+from .files import load_transitions as load_transitions
+from .files import save_transitions as save_transitions
+from .summary import DemonstrationSummary as DemonstrationSummary
+from .summary import summarise as summarise
+from .transitions import D4RL_REFERENCES as D4RL_REFERENCES
+from .transitions import Spread as Spread
+from .transitions import Statistics as Statistics
+from .transitions import Transitions as Transitions
+from .transitions import concatenate as concatenate

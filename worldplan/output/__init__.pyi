@@ -1,0 +1,12 @@
+from .decision_plots import arm_states as arm_states
+from .decision_plots import route_map as route_map
+from .decision_plots import schedule_grid as schedule_grid
+from .decision_plots import worker_loads as worker_loads
+from .plots import learning_curve as learning_curve
+from .plots import policy_comparison as policy_comparison
+from .plots import step_rewards as step_rewards
+from .report import write_report as write_report
+from .style import new_figure as new_figure
+from .style import save_figure as save_figure
+from .style import style_axes as style_axes
+from .videos import record_video as record_video
