@@ -34,7 +34,7 @@ class RampSettings:
         rollout: policy steps between two updates; in the published runs, the episode limit.
         declarations: hypothesis classes of single actions, by name.
         default: the declaration of all other actions; NSAM by default.
-        method: of `worldplan.planners.numeric.search.search.search`.
+        method: of `worldplan.planners.numeric.search.search.search_plan`.
         time_limit: seconds per search.
         memory_limit_mb: memory of the whole process during a search.
         similar: number of objects kept of each set of interchangeable ones when planning. If that

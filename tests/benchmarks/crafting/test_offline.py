@@ -222,7 +222,7 @@ def test_steps_are_counted_and_bedrock_is_no_way_out():
 
 def outcome(monkeypatch, plan, status="satisficing"):
     monkeypatch.setattr(
-        crafting_offline, "search", lambda *_, **__: PlanResult(plan, status, "search", 0.5)
+        crafting_offline, "search_plan", lambda *_, **__: PlanResult(plan, status, "search", 0.5)
     )
     model, calls = learned("wooden_sword", [Expert.on(SWORD)], "nothing")
     calls.split(("tp_to", "cell9", "cell1"))
