@@ -21,9 +21,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pandas as pd
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 from scipy import stats
 
+from worldplan.envs.episodes import EpisodeBatch, unbatch
 from worldplan.milp.errors import ConfigError
 
 
@@ -135,38 +137,56 @@ def as_planner(candidate: Any) -> Planner:
     return _Adapted(candidate)
 
 
-def unbatch(observations: Any) -> list[Any]:
-    """Split a batched observation (array or mapping of arrays) along its first axis."""
-    if isinstance(observations, Mapping):
-        count = len(next(iter(observations.values())))
-        return [{key: value[i] for key, value in observations.items()} for i in range(count)]
-    return list(observations)
+class Decider:
+    """The `decide` function of an episode loop, out of a planner.
 
+    Args:
+        planner: decides for all environments of the batch.
 
-def with_batch_axis(observation: Any) -> Any:
-    """A batch of one observation (array or mapping of arrays): the inverse of `unbatch`."""
-    if isinstance(observation, Mapping):
-        return {key: np.asarray(value)[None] for key, value in observation.items()}
-    return np.asarray(observation)[None]
+    Attributes:
+        decisions: the last ones, one per environment.
+        seconds: CPU time that the last ones took per environment.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        self.decisions: list[Decision] = []
+        self.seconds = 0.0
+
+    def __call__(self, observations: Any) -> NDArray[Any]:
+        """Observations of all environments -> their actions (envs, ...)."""
+        began = time.process_time()
+        self.decisions = self.planner.plan_batch(observations)
+        self.seconds = (time.process_time() - began) / len(self.decisions)
+        return np.stack([decision.action for decision in self.decisions])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of `evaluate`: one row per episode, and the reward of every step (episodes, steps;
-    NaN past the end).
+    """Results of `evaluate`.
+
+    Args:
+        episodes: one row per episode; the columns are named at `evaluate`.
+        step_reward: (episodes, steps), NaN past the end of an episode.
     """
 
     episodes: pd.DataFrame
-    step_reward: np.ndarray
+    step_reward: NDArray[np.float64]
 
     def summary(self, column: str = "return") -> dict[str, float]:
-        """Mean and 95 % bootstrap interval over episodes."""
+        """Mean and 95 % bootstrap interval of a column over the episodes, see `bootstrap`."""
         return bootstrap(self.episodes[column].to_numpy())
 
 
-def bootstrap(values: np.ndarray, *, seed: int = 0) -> dict[str, float]:
-    """Mean of `values` with its 95 % percentile bootstrap interval (a point when there is a single
-    value).
+def bootstrap(values: NDArray[Any], *, seed: int = 0) -> dict[str, float]:
+    """Mean with its 95 % percentile bootstrap interval.
+
+    Args:
+        values: (n,); if they are all equal, the interval is a point.
+        seed: of the 2000 resamples.
+
+    Returns:
+        "mean", and the ends "low" and "high" of the interval.
     """
     values = np.asarray(values, dtype=float)
     mean = float(values.mean())
@@ -182,65 +202,59 @@ def bootstrap(values: np.ndarray, *, seed: int = 0) -> dict[str, float]:
     }
 
 
-def evaluate(planner: Planner, env: gym.Env | VectorEnv, episodes: int, seed: int) -> Evaluation:
-    """Run `episodes` whole episodes and tabulate them.
+def evaluate(
+    planner: Planner, env: gym.Env[Any, Any] | VectorEnv, episodes: int, seed: int
+) -> Evaluation:
+    """Play whole episodes and tabulate them.
 
-    Works for every gymnasium environment, single or vectorised (a vectorised one must not reset
-    itself: `AutoresetMode.DISABLED`). A planner with `plan_batch` decides for all running episodes
-    at once.
-    The table has: return, length, success (NaN unless the environment reports `is_success`),
-    decision_seconds
-    (CPU seconds per decision) and status counts as `time_limits`.
+    Args:
+        planner: is reset once, with `seed`; decides for all environments by `plan_batch`.
+        env: one gymnasium environment, or a vector of environments that do not reset themselves
+            (`AutoresetMode.DISABLED`).
+        episodes: how many; environments side by side play them in rounds.
+        seed: round r is reset with seed + r.
+
+    Returns:
+        A table with a row per episode: return (undiscounted), length (steps), success (of the last
+        step; NaN unless the environment reports it), decision_seconds (CPU time per decision) and
+        time_limits (decisions of that status).
+
+    Raises:
+        ConfigError: the planner lacks a method, or the environments reset themselves.
     """
-    vector = (
-        env
-        if isinstance(env, VectorEnv)
-        else SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
-    )
-    rows: list[dict[str, Any]] = []
-    rewards: list[np.ndarray] = []
     planner = as_planner(planner)
     planner.reset(seed=seed)
-    for round_ in range(-(-episodes // vector.num_envs)):
-        planner.restart(np.ones(vector.num_envs, bool))
-        table, steps = _episode_batch(planner, vector, seed + round_)
+    count = env.num_envs if isinstance(env, VectorEnv) else 1
+    rows: list[dict[str, Any]] = []
+    rewards: list[NDArray[np.float64]] = []
+    for number in range(-(-episodes // count)):
+        planner.restart(np.ones(count, bool))
+        table, round_rewards = _evaluate_round(planner, EpisodeBatch(env, seed=seed + number))
         rows += table
-        rewards += steps
-    longest = max(len(row) for row in rewards)
-    padded = np.full((len(rewards), longest), np.nan)
+        rewards += round_rewards
+    padded = np.full((len(rewards), max(map(len, rewards))), np.nan)
     for index, row in enumerate(rewards):
         padded[index, : len(row)] = row
     return Evaluation(pd.DataFrame(rows[:episodes]), padded[:episodes])
 
 
-def _episode_batch(
-    planner: Planner, env: VectorEnv, seed: int
-) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    observation, _ = env.reset(seed=seed)
-    running = np.ones(env.num_envs, bool)
-    rewards, alive = [], []
-    success = np.full(env.num_envs, np.nan)
-    seconds, limits = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
-    while running.any():
-        began = time.process_time()
-        decisions = planner.plan_batch(observation)
-        seconds[running] += (time.process_time() - began) / env.num_envs
-        limits += np.array([decision.status == "time_limit" for decision in decisions]) & running
-        observation, reward, terminated, truncated, info = env.step(
-            np.stack([decision.action for decision in decisions])
-        )
-        rewards.append(np.asarray(reward, dtype=float))
-        alive.append(running.copy())
-        if "is_success" in info:
-            success = np.where(running, np.asarray(info["is_success"], dtype=float), success)
-        over = np.asarray(terminated) | np.asarray(truncated)
-        running &= ~over
-        if (
-            running.any() and over.any()
-        ):  # gymnasium does not step an environment that is over: begin it again, uncounted
-            observation, _ = env.reset(options={"reset_mask": over})
-    reward_table, alive_table = np.stack(rewards, 1), np.stack(alive, 1)
-    length = alive_table.sum(1)
+def _evaluate_round(
+    planner: Planner, batch: EpisodeBatch
+) -> tuple[list[dict[str, Any]], list[NDArray[np.float64]]]:
+    """For one episode of each environment: its row of the table, and its rewards (length,)."""
+    count, decide = len(batch.running), Decider(planner)
+    success = np.full(count, np.nan)
+    seconds, limits = np.zeros(count), np.zeros(count, int)
+    rewards, running = [], []
+    for step in batch.play(decide):
+        seconds[step.running] += decide.seconds
+        limited = np.array([decision.status == "time_limit" for decision in decide.decisions])
+        limits += limited & step.running
+        rewards.append(step.reward)
+        running.append(step.running)
+        if (reported := step.success) is not None:
+            success = np.where(step.running, reported, success)
+    reward_table, length = np.stack(rewards, 1), np.stack(running, 1).sum(1)
     table = [
         {
             "return": float(reward_table[i, : length[i]].sum()),
@@ -249,6 +263,6 @@ def _episode_batch(
             "decision_seconds": float(seconds[i] / length[i]),
             "time_limits": int(limits[i]),
         }
-        for i in range(env.num_envs)
+        for i in range(count)
     ]
-    return table, [reward_table[i, : length[i]] for i in range(env.num_envs)]
+    return table, [reward_table[i, : length[i]] for i in range(count)]

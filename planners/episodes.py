@@ -1,5 +1,7 @@
-"""Plays whole episodes in environments side by side and keeps everything: observations, rewards,
-safety, who acted.
+"""Whole episodes of a planner, with everything that happened in them.
+
+`play` keeps observations, actions, rewards and what the environment reported about safety;
+`worldplan.planners.base.evaluate` keeps only a table.
 """
 
 from __future__ import annotations
@@ -11,24 +13,23 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 
-from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Planner, as_planner
+from worldplan.envs.episodes import EpisodeBatch, EpisodeStep
+from worldplan.planners.base import Decider, Decision, Planner, as_planner
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
 
 @dataclass(frozen=True)
 class PlayedEpisode:
-    """An episode with what the environment reported about safety; all counts are steps, NaN where
-    it reports nothing.
+    """An episode, and what the environment reported about safety (NaN if it reports nothing).
 
     Args:
-        episode: what happened.
-        violations: a contact above 100 N on the hand.
-        saturations: an actuator at its limit.
-        largest_force: newtons; NaN too.
-        planned: the planner acted, not the clone.
+        episode: observations, actions, rewards, and how it ended.
+        violations: steps with a contact force above 100 N on the hand.
+        saturations: steps with an actuator at its limit.
+        largest_force: newtons.
+        planned: steps in which the planner acted, not the clone of the demonstrator.
     """
 
     episode: Episode
@@ -36,33 +37,6 @@ class PlayedEpisode:
     saturations: float
     largest_force: float
     planned: int
-
-
-def make_environment(name: str, **options: Any) -> gym.Env:
-    """One registered environment, its actions scaled to [-1, 1]. Raises ConfigError."""
-    try:
-        env = gym.make(name, **options)
-    except (gym.error.Error, ModuleNotFoundError, TypeError) as error:
-        raise ConfigError(
-            f"environment '{name}' with {options}: {error}: give a registered gymnasium id, or module:Id-v0, and its own options"
-        ) from error
-    box = env.action_space
-    if not isinstance(box, gym.spaces.Box) or len(box.shape) != 1 or not box.is_bounded():
-        raise ConfigError(
-            f"environment '{name}' has actions {box}: a bounded Box of one axis is needed"
-        )
-    if not (np.all(box.low == -1) and np.all(box.high == 1)):
-        return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
-    return env
-
-
-def make_environments(name: str, count: int, **options: Any) -> VectorEnv:
-    """`count` copies of `make_environment` side by side; they do not reset themselves. Raises
-    ConfigError.
-    """
-    return SyncVectorEnv(
-        [lambda: make_environment(name, **options)] * count, autoreset_mode=AutoresetMode.DISABLED
-    )
 
 
 class _Recording:
@@ -78,11 +52,31 @@ class _Recording:
         self.planned = 0
         self.success = self.terminated = False
 
+    def add_observation(self, observations: Any, index: int) -> None:
+        """Keep a copy of row `index` of batched observations."""
+        columns = columns_of(observations)
+        self.observations.append(
+            {name: np.array(column[index]) for name, column in columns.items()}
+        )
+
+    def add_step(self, step: EpisodeStep, decision: Decision, index: int) -> None:
+        """Keep row `index` of a step."""
+        self.actions.append(step.action[index])
+        self.rewards.append(float(step.reward[index]))
+        self.planned += bool(decision.detail.get("planned", True))
+        self.terminated = bool(step.terminated[index])
+        if (success := step.success) is not None:
+            self.success |= bool(success[index])
+        if "contact_violation" in step.info:
+            self.violations.append(bool(step.info["contact_violation"][index]))
+            self.saturations.append(bool(step.info["saturation"][index]))
+            self.forces.append(float(step.info["contact_force"][index]))
+        self.add_observation(step.next_observation, index)
+
     def played(self) -> PlayedEpisode:
-        stacked = {
-            name: np.stack([row[name] for row in self.observations])
-            for name in self.observations[0]
-        }
+        """The whole episode."""
+        names = self.observations[0]
+        stacked = {name: np.stack([row[name] for row in self.observations]) for name in names}
         episode = Episode(
             observation_of(stacked),
             np.stack(self.actions),
@@ -99,57 +93,34 @@ class _Recording:
 
 def play(
     planner: Planner,
-    environments: VectorEnv,
+    environments: gym.Env[Any, Any] | VectorEnv,
     seed: int,
     *,
     on_step: Callable[[], None] | None = None,
 ) -> list[PlayedEpisode]:
-    """One whole episode in every environment; the planner decides for all of them at once where it
-    has `plan_batch`.
+    """Play one whole episode in every environment.
+
+    Args:
+        planner: is reset with `seed`; decides for all environments by `plan_batch`.
+        environments: which do not reset themselves (`AutoresetMode.DISABLED`).
+        seed: of planner and environments.
+        on_step: called after every step.
+
+    Returns:
+        The episodes, in the order of the environments.
+
+    Raises:
+        ConfigError: the planner lacks a method, or the environments reset themselves.
     """
-    count = environments.num_envs
-    observation, _ = environments.reset(seed=seed)
-    planner = as_planner(planner)
+    batch, planner = EpisodeBatch(environments, seed=seed), as_planner(planner)
     planner.reset(seed=seed)
-    records, running = [_Recording() for _ in range(count)], np.ones(count, bool)
-    _keep(records, running, observation)
-    while running.any():
-        decisions = planner.plan_batch(observation)
-        actions = np.stack([decision.action for decision in decisions])
-        observation, reward, terminated, truncated, info = environments.step(actions)
-        for index in np.flatnonzero(running):
-            record = records[index]
-            record.actions.append(actions[index])
-            record.rewards.append(float(reward[index]))
-            record.planned += bool(decisions[index].detail.get("planned", True))
-            record.terminated = bool(terminated[index])
-            _note(record, info, int(index))
-        _keep(records, running, observation)
-        running &= ~(terminated | truncated)
-        over = terminated | truncated
-        if (
-            running.any() and over.any()
-        ):  # gymnasium does not step an environment that is over: begin it again, unrecorded
-            observation, _ = environments.reset(options={"reset_mask": over})
+    decide = Decider(planner)
+    recordings = [_Recording() for _ in batch.running]
+    for index, recording in enumerate(recordings):
+        recording.add_observation(batch.observation, index)
+    for step in batch.play(decide):
+        for index in np.flatnonzero(step.running):
+            recordings[index].add_step(step, decide.decisions[index], int(index))
         if on_step is not None:
             on_step()
-    return [record.played() for record in records]
-
-
-def _keep(records: list[_Recording], running: np.ndarray, observation: Any) -> None:
-    columns = columns_of(observation)
-    for index in np.flatnonzero(running):
-        records[index].observations.append(
-            {name: np.array(column[index]) for name, column in columns.items()}
-        )
-
-
-def _note(record: _Recording, info: dict[str, Any], index: int) -> None:
-    """Success and safety, by the names that environments use."""
-    for name in ("is_success", "success"):
-        if name in info:
-            record.success |= bool(info[name][index])
-    if "contact_violation" in info:
-        record.violations.append(bool(info["contact_violation"][index]))
-        record.saturations.append(bool(info["saturation"][index]))
-        record.forces.append(float(info["contact_force"][index]))
+    return [recording.played() for recording in recordings]

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.episodes import EpisodeBatch
 from worldplan.envs.manipulation.demonstrator import Demonstrator
 from worldplan.envs.manipulation.demonstrators_grasp import (
     BinPickDemonstrator,
@@ -73,35 +74,31 @@ def demonstrate(
     if not (np.isfinite(noise) and noise >= 0):
         raise ConfigError(f"noise is {noise}: must be finite and at least 0")
     generator = np.random.default_rng([seed, 1])
-    observation, _ = env.reset(seed=seed)
+    batch = EpisodeBatch(env, seed=seed)
     demonstrator.reset()
-    observations, actions, rewards, forces, saturations = [observation], [], [], [], []
-    done, info = False, {"is_success": False}
-    while not done:
+
+    def decide(_: Any) -> NDArray[np.float32]:
         clean = demonstrator.act(inner)
-        action = np.clip(clean + noise * generator.standard_normal(clean.shape), -1.0, 1.0).astype(
-            np.float32
-        )
-        observation, reward, terminated, truncated, info = env.step(action)
-        observations.append(observation)
-        actions.append(action)
-        rewards.append(float(reward))
-        forces.append(info["contact_force"])
-        saturations.append(info["saturation"])
-        done = terminated or truncated
-    if isinstance(observation, dict):
+        noisy = clean + noise * generator.standard_normal(clean.shape)
+        return np.clip(noisy, -1.0, 1.0).astype(np.float32)[None]
+
+    observations, steps = [batch.observation], []
+    for step in batch.play(decide):
+        observations.append(step.next_observation)
+        steps.append(step)
+    if isinstance(batch.observation, dict):
         stacked: NDArray[Any] | dict[str, NDArray[Any]] = {
-            key: np.stack([row[key] for row in observations]) for key in observation
+            key: np.concatenate([row[key] for row in observations]) for key in batch.observation
         }
     else:
-        stacked = np.stack(observations)
+        stacked = np.concatenate(observations)
     return DemonstratedEpisode(
         observation=stacked,
-        action=np.stack(actions),
-        reward=np.array(rewards, np.float32),
-        success=bool(info["is_success"]),
-        contact_force=np.array(forces, np.float32),
-        saturation=np.array(saturations, bool),
+        action=np.concatenate([step.action for step in steps]),
+        reward=np.array([step.reward[0] for step in steps], np.float32),
+        success=bool(steps[-1].info["is_success"][0]),
+        contact_force=np.array([step.info["contact_force"][0] for step in steps], np.float32),
+        saturation=np.array([step.info["saturation"][0] for step in steps], bool),
     )
 
 

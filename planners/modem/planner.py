@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldplan.planners.base import Decision, Planner, with_batch_axis
+from worldplan.envs.episodes import with_batch_axis
+from worldplan.planners.base import Decision, Planner
 from worldplan.planners.modem.agent import Modem, noisy
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.settings import PlanningSettings

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from worldplan.planners.episodes import make_environment, make_environments
+from worldplan.envs.environments import make_environment, make_environments
 from worldplan.world_models.data.demonstrations import load_demonstrations
 from worldplan.world_models.data.episodes import Episode
 
@@ -37,7 +37,7 @@ class ModemTask:
             ConfigError: no such environment, wrong options, or actions that are not a bounded Box
                 of one axis.
         """
-        return make_environments(self.environment, count, **self.options)
+        return make_environments(self.environment, count, scale_actions=True, **self.options)
 
 
 def modem_task(
@@ -64,7 +64,7 @@ def modem_task(
     options = options or {}
     demonstrations: list[Episode] = []
     if dataset is not None:
-        env = make_environment(environment, **options)
+        env = make_environment(environment, scale_actions=True, **options)
         demonstrations = load_demonstrations(
             dataset,
             env.observation_space,

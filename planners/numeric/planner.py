@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from worldplan.envs.episodes import unbatch
 from worldplan.milp.errors import ConfigError, SolverFailed
-from worldplan.planners.base import Decision, Planner, unbatch
+from worldplan.planners.base import Decision, Planner
 from worldplan.planners.numeric.planning import PlanFunction, solve
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, problem_of
 from worldplan.planners.numeric.task.result import PlanResult

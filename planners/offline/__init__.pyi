@@ -7,7 +7,6 @@ from .rollouts import Pessimism as Pessimism
 from .rollouts import roll_out as roll_out
 from .task import OfflineTask as OfflineTask
 from .task import dataset_task as dataset_task
-from .task import make_environment as make_environment
 from .task import plane_task as plane_task
 from .training import ReachAwareModule as ReachAwareModule
 from .training import for_dataset as for_dataset

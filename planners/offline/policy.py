@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.base import Decision, Planner, with_batch_axis
+from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics

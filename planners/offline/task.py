@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.termination import Termination
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
+from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.offline.dynamics import DynamicsChoice
 from worldplan.planners.offline.replay import Batch, pack
@@ -92,27 +92,6 @@ def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineT
     )
 
 
-def make_environment(name: str, count: int) -> VectorEnv:
-    """A vector environment of `count` copies of a registered gymnasium environment, without
-    autoreset. "module:Name-v0" imports the module first.
-
-    Raises:
-        ConfigError: nothing is registered under `name`, or its module cannot be imported.
-    """
-    try:
-        return gym.make_vec(
-            name,
-            num_envs=count,
-            vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED},
-        )
-    except (gym.error.Error, ModuleNotFoundError) as error:
-        raise ConfigError(
-            f"environment '{name}': {error}: give a registered gymnasium id, or module:Id-v0 for "
-            "your own"
-        ) from error
-
-
 def dataset_task(
     dataset: str | Path | Transitions,
     *,
@@ -165,7 +144,7 @@ def dataset_task(
         states=None if model.state_size == 0 else torch.from_numpy(data.state),
         low=torch.from_numpy(np.asarray(space.low)),
         high=torch.from_numpy(np.asarray(space.high)),
-        environment=lambda count: make_environment(name, count),
+        environment=lambda count: make_environments(name, count),
         reference=_references(data),
         limit=limit,
         about={"environment": name, "made_from": _fingerprint(data, choice)},
@@ -178,8 +157,8 @@ def _checked_environment(name: str, data: Transitions) -> tuple[spaces.Box, int 
     Raises:
         ConfigError: its spaces are not vectors, do not fit the data, or its actions are unbounded.
     """
-    probe = make_environment(name, 1)
-    seen, space, spec = probe.single_observation_space, probe.single_action_space, probe.spec
+    probe = make_environment(name)
+    seen, space, spec = probe.observation_space, probe.action_space, probe.spec
     probe.close()
     if not isinstance(space, spaces.Box) or space.shape is None or len(space.shape) != 1:
         raise ConfigError(

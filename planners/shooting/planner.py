@@ -27,8 +27,9 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
+from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Decision, Planner, with_batch_axis
+from worldplan.planners.base import Decision, Planner
 from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
 from worldplan.planners.shooting.search import Candidates, Plan, ShootingSettings, search
 from worldplan.world_models.ensemble.uncertainty import Penalty

@@ -11,8 +11,8 @@ import pytest
 
 import worldplan.envs.adroit
 from worldplan.envs.adroit import TASKS
+from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import MissingExtra
-from worldplan.planners.episodes import make_environments
 
 needs_adroit = pytest.mark.skipif(
     importlib.util.find_spec("gymnasium_robotics") is None, reason="needs the extra adroit"
@@ -71,7 +71,7 @@ def test_success_is_latched() -> None:
 
 @needs_adroit
 def test_side_by_side() -> None:
-    vector = make_environments(named("Relocate"), 2)
+    vector = make_environments(named("Relocate"), 2, scale_actions=True)
     vector.reset(seed=0)
     assert vector.step(np.zeros((2, 30), np.float32))[1].tolist() == [0, 0]
     vector.close()

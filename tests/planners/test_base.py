@@ -15,8 +15,6 @@ from worldplan.planners.base import (
     Planner,
     as_planner,
     evaluate,
-    unbatch,
-    with_batch_axis,
 )
 from worldplan.planners.episodes import play
 
@@ -83,18 +81,6 @@ def test_act_and_plan_batch_go_through_plan() -> None:
     assert planner.act(observations[0]).tolist() == [-1]
     assert [decision.action[0] for decision in planner.plan_batch(observations)] == [-1, 1]
     assert planner.calls == 3
-
-
-def test_a_batch_axis_is_added_and_removed() -> None:
-    observation = {"image": np.zeros((2, 3)), "level": 4}
-    batch = with_batch_axis(observation)
-    assert {name: column.shape for name, column in batch.items()} == {
-        "image": (1, 2, 3),
-        "level": (1,),
-    }
-    (again,) = unbatch(batch)
-    assert again["level"] == 4 and again["image"].shape == (2, 3)
-    assert with_batch_axis(np.zeros(3)).shape == (1, 3)
 
 
 @pytest.mark.parametrize("kind", [Duck, DuckFlock])

@@ -1,9 +1,9 @@
-"""Make a dataset the way D4RL's were made (Fu et al. 2020): uniform actions, or soft actor-critic
-agents of different strength.
+"""Collect a dataset of transitions the way D4RL's were made (Fu et al., 2020).
 
-random: uniform actions. medium: an agent stopped when its mean evaluation return first reaches a
-mark. medium-replay: everything that agent saw up to then. expert: an agent trained for a fixed
-number of steps. A collection that was killed goes on from its folder.
+Four policies act: "random", uniform actions; "expert", a soft actor-critic agent after a fixed
+number of training steps; "medium", the same kind of agent, stopped when its mean evaluation return
+first reaches a mark; "medium-replay", whatever that agent did during its training. A collection
+that was killed resumes from its folder.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import json
 import math
 from collections.abc import Callable
 from importlib import metadata as packages
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldplan.envs.episodes import successive_steps
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.collection.recording import (
     Recorder,
@@ -26,31 +28,42 @@ from worldplan.world_models.collection.recording import (
 )
 from worldplan.world_models.collection.settings import (
     Act,
+    Array,
     CollectionSettings,
     Progress,
     action_limits,
-    make_environment,
+    flat_environment,
     mean_return,
-    seed_of,
+    seed_after,
 )
 from worldplan.world_models.data.transitions import D4RL_REFERENCES, Transitions
 
-_PART = 20_000  # rows between two saves of a roll-out
+_PART = 20_000  # rows between two saves of a recording
 
 
-def collect(
+def collect_transitions(
     settings: CollectionSettings, folder: Path, progress: Progress = lambda stage, done, total: None
 ) -> Transitions:
-    """Collect the dataset, or go on with the collection in `folder`.
+    """Collect a dataset, or resume the collection in `folder`.
 
-    Raises ConfigError when the environment is unknown or not continuous, when the folder belongs to
-    other settings, and when training ends before a medium agent reaches its mark (the folder is
-    kept: more train_steps continue it).
+    Args:
+        settings: what to collect.
+        folder: holds agent and recordings; may be kept to resume, or to collect another dataset
+            with the same agent.
+        progress: called with ("training" or "roll-out", steps done, steps in total).
+
+    Raises:
+        ConfigError: the environment is unknown or not continuous, the folder was begun with other
+            settings, or training ended before a medium agent reached its mark (the folder is kept:
+            with more train_steps it is resumed).
+        CheckpointError: the agent in the folder is damaged.
+        DatasetError: a recording in the folder is damaged.
+        Diverged: the agent's weights are no longer finite.
     """
-    environment = make_environment(settings.env_id)
+    environment = flat_environment(settings.env_id)
     data = simulator(environment)
     low, high = action_limits(environment)
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "env_id": settings.env_id,
         "policy": settings.policy,
         "seed": settings.seed,
@@ -59,52 +72,75 @@ def collect(
         "action_high": high,
     }
     if data is not None:
-        facts |= {"mujoco_version": packages.version("mujoco"), "qpos_size": len(data.qpos)}
+        metadata |= {"mujoco_version": packages.version("mujoco"), "qpos_size": len(data.qpos)}
     _claim(folder, settings)
     if settings.policy == "random":
-        columns = roll_out(
-            settings, folder / "rollout", lambda done: uniform(settings, done), progress
+        columns = record_rollout(
+            settings, folder / "rollout", lambda done: uniform_policy(settings, done), progress
         )
-        return as_transitions(columns, facts | reference_scores(settings, None))
+        return as_transitions(columns, metadata | reference_scores(settings, None))
 
-    from worldplan.world_models.collection.sac import (
-        train,
-    )  # torch and stable-baselines3 take seconds to import
+    # torch and stable-baselines3 take seconds to import
+    from worldplan.world_models.collection.sac import train
 
     with train(settings, folder / "training", progress) as trained:
         if settings.policy == "medium-replay":
             columns = trained.recording.read(trained.parts)
         else:
-            columns = roll_out(
-                settings, folder / f"rollout-{trained.steps}", trained.sampling, progress
+            columns = record_rollout(
+                settings, folder / f"rollout-{trained.steps}", trained.sampling_policy, progress
             )
-    facts |= {
+    metadata |= {
         "algorithm": f"SAC, stable-baselines3 {packages.version('stable-baselines3')}",
         "hidden": list(settings.hidden),
         "trained_steps": trained.steps,
         "stop_return": settings.mark,
         "evaluations": trained.evaluations,
     }
-    return as_transitions(
-        columns, facts | reference_scores(settings, max(mean for _, mean in trained.evaluations))
-    )
+    best = max(mean for _, mean in trained.evaluations)
+    return as_transitions(columns, metadata | reference_scores(settings, best))
 
 
-def uniform(settings: CollectionSettings, done: int = 0) -> Act:
-    """Actions drawn uniformly between the limits, for going on after `done` steps."""
-    low, high = action_limits(make_environment(settings.env_id))
-    generator = np.random.default_rng(seed_of(settings.seed, done))
-    return lambda observations: generator.uniform(low, high, (len(observations), len(low))).astype(
-        low.dtype
-    )
+def uniform_policy(settings: CollectionSettings, done: int = 0) -> Act:
+    """Actions drawn uniformly between the limits.
+
+    Args:
+        settings: environment and seed.
+        done: steps that were recorded before; the random numbers differ for every `done`.
+
+    Raises:
+        ConfigError: see `flat_environment`.
+    """
+    low, high = action_limits(flat_environment(settings.env_id))
+    generator = np.random.default_rng(seed_after(settings.seed, done))
+
+    def act(observations: Array) -> Array:
+        return generator.uniform(low, high, (len(observations), len(low))).astype(low.dtype)
+
+    return act
 
 
-def roll_out(
-    settings: CollectionSettings, folder: Path, policy: Callable[[int], Act], progress: Progress
-) -> dict[str, np.ndarray]:
-    """`steps` rows with a fixed policy, in parts; the last episode is cut where they are full.
+def record_rollout(
+    settings: CollectionSettings,
+    folder: Path,
+    policy_after: Callable[[int], Act],
+    progress: Progress,
+) -> dict[str, Array]:
+    """`settings.steps` rows with a fixed policy; the last episode is cut where they are complete.
 
-    `policy` gives the policy for going on after so many steps, its random stream included.
+    Args:
+        settings: environment, steps and seed.
+        folder: of the recording, which is saved in parts; the last complete part is resumed from.
+        policy_after: called with the number of rows that are recorded already -> the policy, with
+            random numbers of its own for the rows that follow.
+        progress: called after every step.
+
+    Returns:
+        Column name -> (steps, ...), see `Recorder.take`.
+
+    Raises:
+        ConfigError: see `flat_environment`.
+        DatasetError: a part of the recording is damaged.
     """
     recording = Recording(folder)
     done = parts = recording.parts()
@@ -112,16 +148,13 @@ def roll_out(
     if parts:
         columns = recording.read(parts)
         done, first_episode = len(columns["reward"]), int(columns["episode"][-1]) + 1
-    env, act = Recorder(make_environment(settings.env_id), first_episode), policy(done)
-    observation, _ = env.reset(seed=seed_of(settings.seed, done))
-    while done < settings.steps:
-        observation, _, terminated, truncated, _ = env.step(act(observation[None])[0])
+    recorder, act = Recorder(flat_environment(settings.env_id), first_episode), policy_after(done)
+    steps = successive_steps(recorder, act, seed=seed_after(settings.seed, done))
+    for _ in islice(steps, max(settings.steps - done, 0)):
         done += 1
         progress("roll-out", done, settings.steps)
-        if terminated or truncated:
-            observation, _ = env.reset()
-        if len(env) == _PART or done == settings.steps:
-            recording.write(parts, env.take())
+        if len(recorder) == _PART or done == settings.steps:
+            recording.write(parts, recorder.take())
             parts += 1
     columns = recording.read(parts)
     columns["truncated"][settings.steps - 1] |= not columns["terminated"][settings.steps - 1]
@@ -129,55 +162,65 @@ def roll_out(
 
 
 def reference_scores(settings: CollectionSettings, best: float | None) -> dict[str, Any]:
-    """Returns that count as 0 and as 100 points, and how each was found; `best` is the best mean
-    evaluation return.
+    """The returns that count as 0 and as 100 points, and where each comes from.
+
+    Args:
+        settings: of the collection.
+        best: best mean evaluation return of the training; None if there was none.
+
+    Returns:
+        ref_min_score, ref_min_source and, if known, ref_max_score and ref_max_source.
+
+    Raises:
+        ConfigError: see `flat_environment`.
     """
-    known = D4RL_REFERENCES.get(settings.env_id.partition("-")[0].lower())
-    if known is not None and settings.reference is None:
+    constants = D4RL_REFERENCES.get(settings.env_id.partition("-")[0].lower())
+    if constants is not None and settings.reference is None:
         return {
-            "ref_min_score": known[0],
-            "ref_max_score": known[1],
+            "ref_min_score": constants[0],
+            "ref_max_score": constants[1],
             "ref_min_source": "D4RL constant",
             "ref_max_source": "D4RL constant",
         }
-    if known is None:
+    if constants is None:
         episodes = 5 * settings.evaluation_episodes
-        low, origin = (
-            mean_return(settings.env_id, uniform(settings), episodes, seed_of(settings.seed, 0)),
-            f"uniform policy, {episodes} episodes",
-        )
+        uniform, seed = uniform_policy(settings), seed_after(settings.seed, 0)
+        low = mean_return(settings.env_id, uniform, episodes, seed)
+        low_source = f"uniform policy, {episodes} episodes"
     else:
-        low, origin = known[0], "D4RL constant"
+        low, low_source = constants[0], "D4RL constant"
+    scores = {"ref_min_score": low, "ref_min_source": low_source}
     high = best if settings.reference is None else settings.reference
-    found = {"ref_min_score": low, "ref_min_source": origin}
     if high is None or not math.isfinite(high):
-        return found
-    return found | {
-        "ref_max_score": high,
-        "ref_max_source": "given"
-        if settings.reference is not None
-        else "best mean evaluation return of training",
-    }
+        return scores
+    measured = "best mean evaluation return of training"
+    high_source = "given" if settings.reference is not None else measured
+    return scores | {"ref_max_score": high, "ref_max_source": high_source}
 
 
 def _claim(folder: Path, settings: CollectionSettings) -> None:
-    """Note what the folder is for; refuse one that was begun with other settings."""
+    """Write the settings into a new folder, or compare them with those of an old one.
+
+    Raises:
+        ConfigError: the folder was begun with other settings, or its note cannot be read.
+    """
     note = folder / "settings.json"
-    ours = settings.training | {"kind": settings.policy.removesuffix("-replay")}
+    current = settings.training | {"kind": settings.policy.removesuffix("-replay")}
     if not note.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(ours), encoding="utf-8")
+        note.write_text(json.dumps(current), encoding="utf-8")
         return
     try:
-        theirs = json.loads(note.read_text(encoding="utf-8"))
+        noted = json.loads(note.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(
             f"{note}: cannot be read ({error}): delete the folder and collect again"
         ) from error
     changed = sorted(
-        key for key in ours if not isinstance(theirs, dict) or theirs.get(key) != ours[key]
+        key for key in current if not isinstance(noted, dict) or noted.get(key) != current[key]
     )
     if changed:
         raise ConfigError(
-            f"{folder}: begun with another {', '.join(changed)}: choose another folder, or delete this one"
+            f"{folder}: begun with another {', '.join(changed)}: choose another folder, or delete "
+            "this one"
         )

@@ -1,4 +1,4 @@
-"""Let the scripted demonstrator of a manipulation task play until there are enough demonstrations."""
+"""Collect demonstrations of the scripted demonstrator of a manipulation task."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.training.seeds import derived_seed
 
-PATIENCE, TRIES = (
-    20,
-    10,
-)  # a demonstrator is given up after so many tries, and so many more for each success
+# collecting fails after PATIENCE tries, and TRIES more for every success so far
+PATIENCE, TRIES = 20, 10
 _PACKAGES = ("worldplan", "gymnasium", "mujoco", "minari", "numpy")
 
 
@@ -34,14 +32,19 @@ class DemonstrationSettings:
 
     Args:
         task: gymnasium id (worldplan/BinPick-v0) or name (BinPick, bin_pick).
-        episodes: successful ones; with `keep_failures` all that are played.
-        noise: standard deviation added to every action; what was executed is what is recorded.
+        episodes: how many to keep; only successful ones count, unless `keep_failures`.
+        noise: standard deviation of the Gaussian noise on every action; the noisy action is
+            executed and recorded.
         seed: of starts, noise and demonstrator.
         observation: "state" or "pixels".
         keep_failures: keep the failed episodes too.
-        image_size, cameras, frames: of the pictures, see `ManipulationEnv`; its own values when
-            None. With "pixels" only.
-    Raises ConfigError where a value is unknown or out of range.
+        image_size: pixels of a side of the images. This and the following two are for "pixels"
+            only; None: the value of `ManipulationEnv`.
+        cameras: names of the cameras.
+        frames: images of each camera in an observation.
+
+    Raises:
+        ConfigError: a value is unknown or out of range.
     """
 
     task: str
@@ -69,11 +72,12 @@ class DemonstrationSettings:
                 object.__setattr__(self, name, usual)
             elif self.observation != "pixels" and getattr(self, name) is not None:
                 raise ConfigError(
-                    f"{name} is about pictures, but observations are '{self.observation}': leave it out, or choose pixels"
+                    f"{name} is about pictures, but observations are '{self.observation}': leave "
+                    "it out, or choose pixels"
                 )
 
     def make_environment(self) -> gym.Env:
-        """The environment that is played in."""
+        """The environment of the task, with the chosen observations."""
         pictures = {
             name: getattr(self, name)
             for name in ("image_size", "cameras", "frames")
@@ -91,13 +95,13 @@ class Collection:
     """Demonstrations, ready for `save_demonstrations`.
 
     Args:
-        episodes, seeds: what is kept, and with which seed each began.
-        infos: for each of them, rows of contact_force (N), saturation and success, the first about
-            the reset; none where nobody measures.
-        metadata: settings, versions, and how the demonstrator did in all its tries: tries,
-            success_rate, and where they are measured largest_contact_force (N), and how many of all
-            steps had a contact_violation (force above the limit) or saturation (an actuator at its
-            limit).
+        episodes: that were kept.
+        seeds: of the reset of each.
+        infos: for each, lists of contact_force (N), saturation and success, one entry more than
+            steps: the first is of the reset. Empty for environments that do not measure them.
+        metadata: settings, package versions and results over all tries: tries, success_rate, and,
+            if they are measured, largest_contact_force (N), steps, and the number of steps with a
+            contact_violation (force above the limit) or saturation (an actuator at its limit).
     """
 
     episodes: list[Episode]
@@ -107,8 +111,11 @@ class Collection:
 
 
 def task_name(task: str) -> str:
-    """BinPick for worldplan/BinPick-v0, worldplan.envs.manipulation:worldplan/BinPick-v0, BinPick,
-    bin_pick or bin-pick. Raises ConfigError.
+    """The name of a task: BinPick for worldplan/BinPick-v0, bin_pick, bin-pick or BinPick, and for
+    worldplan.envs.manipulation:worldplan/BinPick-v0.
+
+    Raises:
+        ConfigError: there is no such task.
     """
     plain = (
         task.rpartition(":")[2]
@@ -128,24 +135,29 @@ def task_name(task: str) -> str:
 def collect_demonstrations(
     settings: DemonstrationSettings, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Collection:
-    """Play episodes, each with a seed of its own; `progress` is told how many are kept, and how
-    many there will be.
+    """Play episodes, each with a seed of its own, until enough are kept.
 
-    Raises DatasetError when most tries fail, so that collecting would not end.
+    Args:
+        settings: what to collect.
+        progress: called after every episode with (kept so far, `settings.episodes`).
+
+    Raises:
+        DatasetError: most tries fail, so that collecting would not end.
     """
     demonstrator = demonstrator_of(settings.task)
     episodes: list[Episode] = []
     seeds: list[int] = []
     infos: list[dict[str, list[float]]] = []
     successes: list[bool] = []
-    force, saturation = np.zeros(0, np.float32), np.zeros(0, np.bool_)  # of all steps of all tries
+    force, saturation = np.zeros(0, np.float32), np.zeros(0, np.bool_)  # all steps of all tries
     env = settings.make_environment()
     try:
         while len(episodes) < settings.episodes:
             if len(successes) >= PATIENCE + TRIES * len(episodes):
                 raise DatasetError(
-                    f"{settings.task}: only {sum(successes)} of {len(successes)} tries with noise {settings.noise} were successes, and "
-                    f"{settings.episodes} are asked for: lower the noise, or keep the failures (--keep-failures)"
+                    f"{settings.task}: only {sum(successes)} of {len(successes)} tries with noise "
+                    f"{settings.noise} were successes, and {settings.episodes} are asked for: "
+                    "lower the noise, or keep the failures (--keep-failures)"
                 )
             seed = derived_seed(settings.seed, len(successes))
             played = demonstrate(env, demonstrator, settings.noise, seed)
@@ -177,6 +189,7 @@ def collect_demonstrations(
 
 
 def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
+    """Name -> one entry for the reset and one for every step."""
     success = [False] * len(played.reward) + [played.success]
     return {
         "contact_force": [0.0, *played.contact_force.tolist()],
@@ -186,6 +199,7 @@ def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
 
 
 def _about(settings: DemonstrationSettings) -> dict[str, Any]:
+    """Settings and package versions, as metadata."""
     about = {"env_id": f"worldplan/{settings.task}-v0", "demonstrator": "scripted"}
     chosen = {
         key: value
@@ -196,5 +210,5 @@ def _about(settings: DemonstrationSettings) -> dict[str, Any]:
 
 
 def versions_of(*names: str) -> dict[str, str]:
-    """Installed versions of packages, for the record: NAME_version."""
+    """Installed versions of packages: NAME_version -> version."""
     return {f"{name}_version": packages.version(name) for name in names}

@@ -1,4 +1,4 @@
-"""Demonstrations of Meta-World's own scripted policies."""
+"""Collect demonstrations of Meta-World's own scripted policies."""
 
 from __future__ import annotations
 
@@ -27,43 +27,47 @@ def collect_metaworld_demonstrations(
     python: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Collection:
-    """Successful episodes of the scripted policy in worldplan/MetaWorld-v0, each with a seed of its
-    own.
+    """Successful episodes of the scripted policy of a Meta-World task.
 
     Args:
         task: name in Meta-World, such as push-v3.
         episodes: how many.
-        noise: standard deviation added to every action; the action that was executed is what is
-            recorded.
-        seed: of starts and noise.
+        noise: standard deviation of the Gaussian noise on every action; the noisy action is
+            executed and recorded.
+        seed: of starts and noise; every episode has its own.
         python: interpreter that has Meta-World, see `worldplan.envs.isolated.metaworld`.
-        progress: is told how many there are, and how many there will be.
-    Raises ConfigError for a value out of range, DatasetError when most tries fail, and what
-    `metaworld` raises.
+        progress: called with (successful episodes so far, `episodes`).
+
+    Raises:
+        ConfigError: a value is out of range, or Meta-World has no such task.
+        DatasetError: most tries fail.
+        MissingExtra: no interpreter has Meta-World.
     """
     if episodes < 1 or seed < 0 or not (np.isfinite(noise) and noise >= 0):
         raise ConfigError(
-            f"episodes {episodes}, noise {noise}, seed {seed}: give at least 1 episode, and noise and seed of 0 or more"
+            f"episodes {episodes}, noise {noise}, seed {seed}: give at least 1 episode, and noise "
+            "and seed of 0 or more"
         )
-    found: list[Episode] = []
+    successes: list[Episode] = []
     seeds: list[int] = []
     tries = 0
     env = metaworld(task, python)
     try:
-        while len(found) < episodes:
-            if tries >= PATIENCE + TRIES * len(found):
+        while len(successes) < episodes:
+            if tries >= PATIENCE + TRIES * len(successes):
                 raise DatasetError(
-                    f"{task}: only {len(found)} of {tries} tries with noise {noise} were successes: lower the noise"
+                    f"{task}: only {len(successes)} of {tries} tries with noise {noise} were "
+                    "successes: lower the noise"
                 )
             start = derived_seed(seed, tries) % 2**31
             played = env.call("demonstrate", seed=start, noise=noise)
             tries += 1
             if played["success"]:
-                found.append(
+                successes.append(
                     Episode(played["observation"], played["action"], played["reward"], success=True)
                 )
                 seeds.append(start)
-            progress(len(found), episodes)
+            progress(len(successes), episodes)
     finally:
         env.close()
     about = {
@@ -75,8 +79,8 @@ def collect_metaworld_demonstrations(
     }
     score = {"tries": tries, "success_rate": episodes / tries}
     return Collection(
-        found,
+        successes,
         seeds,
-        [{} for _ in found],
+        [{} for _ in successes],
         about | score | versions_of("worldplan", "gymnasium", "minari", "numpy"),
     )

@@ -1,5 +1,5 @@
-"""Record every step of an environment, with what its simulator knew before it, in parts on the
-disk.
+"""Record every step of an environment, with the state of its simulator before the step, in files
+that are written part by part.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.stored_columns import READ_ERRORS
@@ -28,21 +29,29 @@ _COLUMNS = {
 }
 
 
-def simulator(env: gym.Env) -> Any | None:
-    """The MuJoCo data behind an environment, or None where there is no such simulator."""
+def simulator(env: gym.Env[Any, Any]) -> Any | None:
+    """The `MjData` of an environment (qpos, qvel); None if MuJoCo does not simulate it."""
     data = getattr(env.unwrapped, "data", None)
     return data if hasattr(data, "qpos") and hasattr(data, "qvel") else None
 
 
-class Recorder(gym.Wrapper):
-    """Keeps the steps taken since the last `take`; `on_step` is called after each.
+class Recorder(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps the steps of an environment until `take`.
 
-    It must lie under whatever resets the environment by itself, so that it sees the true last
-    observation of an episode.
+    Wrappers that reset the environment by themselves must lie outside this one: they would replace
+    the last observation of an episode.
+
+    Args:
+        env: whose observations and actions are vectors.
+        first_episode: number of the first episode.
+        on_step: called after every step.
     """
 
     def __init__(
-        self, env: gym.Env, first_episode: int = 0, on_step: Callable[[], None] = lambda: None
+        self,
+        env: gym.Env[Any, Any],
+        first_episode: int = 0,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(env)
         self._episode, self._on_step = first_episode - 1, on_step
@@ -52,13 +61,13 @@ class Recorder(gym.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start the next episode."""
+        """Start the next episode; see `gymnasium.Env.reset`."""
         self._observation, info = self.env.reset(seed=seed, options=options)
         self._episode += 1
         return self._observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Take the step and keep it."""
+        """Take the step and keep it; see `gymnasium.Env.step`."""
         data = simulator(self.env)
         state = np.empty(0) if data is None else np.concatenate([data.qpos, data.qvel])
         following, reward, terminated, truncated, info = self.env.step(action)
@@ -84,10 +93,16 @@ class Recorder(gym.Wrapper):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def take(self) -> dict[str, np.ndarray]:
-        """Hand over the kept steps as columns, and forget them."""
+    def take(self) -> dict[str, NDArray[Any]]:
+        """Remove the steps that were kept, and return them.
+
+        Returns:
+            observation, next_observation (rows, observation), action (rows, action), reward,
+            terminated, truncated, episode (rows,), and state (rows, qpos + qvel): the state of the
+            simulator before the step, of width 0 without a simulator.
+        """
         by_column = zip(*self._rows, strict=True)
-        columns: dict[str, np.ndarray] = {
+        columns: dict[str, NDArray[Any]] = {
             name: np.array(column, dtype=_COLUMNS[name])
             for name, column in zip(_COLUMNS, by_column, strict=True)
         }
@@ -96,28 +111,39 @@ class Recorder(gym.Wrapper):
 
 
 class Recording:
-    """Parts of a recording in a folder; a part appears whole or not at all."""
+    """A recording in the parts `part-00000.npz`, ... of a folder. A kill leaves no half part."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def parts(self) -> int:
-        """How many parts there are."""
+        """Number of parts in the folder."""
         count = 0
         while self._path(count).is_file():
             count += 1
         return count
 
-    def write(self, number: int, columns: Mapping[str, np.ndarray]) -> None:
-        """Write part `number`, over an older one that a killed run left behind."""
+    def write(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Write part `number`, and replace one that a killed run left there.
+
+        Args:
+            number: from 0.
+            columns: as from `Recorder.take`.
+        """
         replace_file(
             self._path(number),
             lambda draft: np.savez_compressed(draft, allow_pickle=False, **columns),
         )
 
-    def read(self, count: int) -> dict[str, np.ndarray]:
-        """The first `count` parts as columns; an episode that a killed run left open is marked
-        truncated at its last step.
+    def read(self, count: int) -> dict[str, NDArray[Any]]:
+        """The first `count` parts in one.
+
+        Returns:
+            Columns as from `Recorder.take`. An episode that a killed run left open is truncated at
+            its last step.
+
+        Raises:
+            DatasetError: a part is missing or damaged.
         """
         parts = [self._read(number) for number in range(count)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
@@ -125,22 +151,33 @@ class Recording:
         columns["truncated"] |= ends & ~columns["terminated"]
         return columns
 
-    def _read(self, number: int) -> dict[str, np.ndarray]:
+    def _read(self, number: int) -> dict[str, NDArray[Any]]:
+        """One part.
+
+        Raises:
+            DatasetError: it is missing or damaged.
+        """
         path = self._path(number)
         try:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in _COLUMNS}
         except READ_ERRORS as error:
             raise DatasetError(
-                f"{path}: this part of a collection cannot be read ({error}): delete the folder and collect again"
+                f"{path}: this part of a collection cannot be read ({error}): delete the folder "
+                "and collect again"
             ) from error
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.npz"
 
 
-def as_transitions(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Transitions:
-    """The columns of a recording as a dataset; environments without a simulator have no state."""
+def as_transitions(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> Transitions:
+    """The columns of a recording as a dataset.
+
+    Args:
+        columns: as from `Recorder.take`; a state of width 0 is left out.
+        metadata: of the dataset.
+    """
     state = columns["state"] if columns["state"].shape[1] else None
     return Transitions(
         **{name: columns[name] for name in _COLUMNS if name != "state"},

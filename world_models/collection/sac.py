@@ -1,5 +1,5 @@
-"""Train a soft actor-critic agent (Haarnoja et al. 2018, stable-baselines3) while recording all it
-sees; a killed training goes on.
+"""Train a soft actor-critic agent (Haarnoja et al., 2018, by stable-baselines3) and record every
+transition of its training. A killed training resumes from its last evaluation.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.world_models.collection.recording import Recorder, Recording
 from worldplan.world_models.collection.settings import (
     Act,
+    Array,
     CollectionSettings,
     Progress,
-    make_environment,
+    flat_environment,
     mean_return,
-    seed_of,
+    seed_after,
 )
 from worldplan.world_models.training.checkpoints import save_tensors
 
@@ -35,8 +36,9 @@ class Trained:
 
     Args:
         model: the agent.
-        recording: all transitions it saw, in `parts` parts.
-        evaluations: [steps, mean return] at every evaluation.
+        recording: of all transitions of its training.
+        parts: number of parts of the recording.
+        evaluations: [steps, mean return] of every evaluation.
         seed: of the settings.
     """
 
@@ -51,27 +53,40 @@ class Trained:
         """Environment steps of training so far."""
         return int(self.model.num_timesteps)
 
-    def best_guess(self, observations: np.ndarray) -> np.ndarray:
-        """The agent's mean actions (batch, a) for observations (batch, o)."""
+    def mean_policy(self, observations: Array) -> Array:
+        """Observations (batch, observation) -> the agent's mean actions (batch, action)."""
         return self.model.predict(observations, deterministic=True)[0]
 
-    def sampling(self, done: int) -> Act:
-        """The agent's stochastic policy, with a random stream for going on after `done` steps of a
-        roll-out.
+    def sampling_policy(self, done: int) -> Act:
+        """The agent's stochastic policy, seeded for a roll-out of which `done` steps are recorded
+        already.
         """
-        self.model.set_random_seed(seed_of(self.seed, self.steps + done))
+        self.model.set_random_seed(seed_after(self.seed, self.steps + done))
         return lambda observations: self.model.predict(observations, deterministic=False)[0]
 
 
 @contextlib.contextmanager
 def train(settings: CollectionSettings, folder: Path, progress: Progress) -> Iterator[Trained]:
-    """Train until the mark of the settings is reached, or for all of `train_steps`.
+    """A context with an agent that is trained until an evaluation reaches `settings.mark`, or, if
+    that is None, for `settings.train_steps`.
 
-    Within the context stable-baselines3 may draw from the global random streams, the only ones it
-    knows; they and the number of threads are put back afterwards. Raises ConfigError when the mark
-    is not reached, Diverged when the agent is no longer finite.
+    stable-baselines3 draws from Python's, NumPy's and torch's global random generators. On leaving
+    the context, these and torch's number of threads are what they were before.
+
+    Args:
+        settings: what to train.
+        folder: holds the agent and the recording; a training in it is resumed.
+        progress: called after every step with "training".
+
+    Yields:
+        The trained agent.
+
+    Raises:
+        ConfigError: no evaluation reached the mark.
+        CheckpointError: the agent in the folder is damaged.
+        Diverged: the agent's weights are no longer finite.
     """
-    with _borrowed_globals():
+    with _globals_restored():
         trained = _resume(settings, folder, progress)
         while not _finished(settings, trained):
             _train_interval(settings, trained, folder)
@@ -79,6 +94,11 @@ def train(settings: CollectionSettings, folder: Path, progress: Progress) -> Ite
 
 
 def _finished(settings: CollectionSettings, trained: Trained) -> bool:
+    """Whether the training is complete.
+
+    Raises:
+        ConfigError: all training steps are done, but the mark is not reached.
+    """
     if (
         settings.mark is not None
         and trained.evaluations
@@ -91,13 +111,17 @@ def _finished(settings: CollectionSettings, trained: Trained) -> bool:
         return True
     best = max(mean for _, mean in trained.evaluations)
     raise ConfigError(
-        f"after {trained.steps} steps the best mean return is {best:.1f}, below the stop return {settings.mark:g}: "
-        "go on with more --train-steps, or choose a lower --stop-return and another folder"
+        f"after {trained.steps} steps the best mean return is {best:.1f}, below the stop return "
+        f"{settings.mark:g}: go on with more --train-steps, or choose a lower --stop-return and another folder"
     )
 
 
 def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path) -> None:
-    """Train up to the next evaluation, evaluate, save."""
+    """Train up to the next evaluation, evaluate, save.
+
+    Raises:
+        Diverged: the agent's weights are no longer finite.
+    """
     model = trained.model
     steps = min(
         settings.evaluate_every - trained.steps % settings.evaluate_every,
@@ -107,13 +131,14 @@ def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path
     weights = torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
     if not torch.isfinite(weights).all():
         raise Diverged(
-            f"the agent's weights are not finite after {trained.steps} steps: the last good state is in {folder}; try another --seed"
+            f"the agent's weights are not finite after {trained.steps} steps: the last good state "
+            f"is in {folder}; try another --seed"
         )
     mean = mean_return(
         settings.env_id,
-        trained.best_guess,
+        trained.mean_policy,
         settings.evaluation_episodes,
-        seed_of(settings.seed, trained.steps),
+        seed_after(settings.seed, trained.steps),
     )
     trained.evaluations.append([trained.steps, mean])
     recorder = model.get_env().envs[0].env  # type: ignore[union-attr]  # DummyVecEnv[Monitor[Recorder]]
@@ -123,8 +148,8 @@ def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path
 
 
 def _save(trained: Trained, path: Path) -> None:
-    """Plain tensors and numbers only (SB3's own archive holds pickles); the recording stands in for
-    the replay buffer.
+    """Write the agent as plain tensors and numbers (stable-baselines3's own archives hold pickles).
+    The replay buffer is not saved: it is rebuilt from the recording.
     """
     model = trained.model
     content = {
@@ -139,7 +164,11 @@ def _save(trained: Trained, path: Path) -> None:
 
 
 def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> Trained:
-    """A fresh agent, or the one in the folder with its replay buffer rebuilt from the recording."""
+    """A new agent, or the one in the folder with its replay buffer rebuilt from the recording.
+
+    Raises:
+        CheckpointError: the agent in the folder is damaged.
+    """
     path, recording = folder / "agent.pt", Recording(folder)
     saved: dict[str, Any] | None = None
     if path.is_file():
@@ -147,7 +176,8 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
             saved = torch.load(path, weights_only=True)
         except Exception as error:  # torch raises nearly anything for a damaged file
             raise CheckpointError(
-                f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and collect again"
+                f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and "
+                "collect again"
             ) from error
     columns = recording.read(saved["parts"]) if saved else None
     steps = saved["steps"] if saved else 0
@@ -160,16 +190,15 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
 
     model = SAC(
         "MlpPolicy",
-        Recorder(make_environment(settings.env_id), first_episode, advance),
+        Recorder(flat_environment(settings.env_id), first_episode, advance),
         buffer_size=max(settings.train_steps, steps),
         learning_starts=settings.evaluate_every,
         policy_kwargs={"net_arch": list(settings.hidden)},
         device="cpu",
-        seed=seed_of(settings.seed, steps),
+        seed=seed_after(settings.seed, steps),
     )
-    model.set_logger(
-        Logger(folder=None, output_formats=[])
-    )  # its own would leave a temporary folder for every interval
+    # the default logger makes a temporary folder in every call of learn()
+    model.set_logger(Logger(folder=None, output_formats=[]))
     if saved is None or columns is None:
         return Trained(model, recording, 0, [], settings.seed)
     model.set_parameters(saved["parameters"])
@@ -180,8 +209,8 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
     return Trained(model, recording, saved["parts"], saved["evaluations"], settings.seed)
 
 
-def _fill(model: SAC, columns: dict[str, np.ndarray]) -> None:
-    """Put recorded transitions into the agent's empty replay buffer."""
+def _fill(model: SAC, columns: dict[str, Array]) -> None:
+    """Put recorded transitions, name -> (rows, ...), into the agent's empty replay buffer."""
     buffer, count = model.replay_buffer, len(columns["reward"])
     assert buffer is not None
     buffer.observations[:count, 0] = columns["observation"]
@@ -194,7 +223,8 @@ def _fill(model: SAC, columns: dict[str, np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def _borrowed_globals() -> Iterator[None]:
+def _globals_restored() -> Iterator[None]:
+    """Restores the global random generators and torch's number of threads on leaving."""
     python, legacy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,4 @@
-"""What to collect, from which environment, and how a policy is measured: what every part of a
-collection needs to know.
-"""
+"""Settings of a collection, its environment, and the mean return of a policy in it."""
 
 from __future__ import annotations
 
@@ -10,7 +8,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
+from worldplan.envs.environments import make_environment, make_environments
+from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.errors import ConfigError
 
 POLICIES = ("random", "medium", "medium-replay", "expert")
@@ -24,8 +25,11 @@ STOP_RETURNS = {
     "Pendulum": -600.0,
 }
 
-Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all
-Act = Callable[[np.ndarray], np.ndarray]  # observations (batch, o) -> actions (batch, a)
+Array = NDArray[Any]
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in total)."""
+Act = Callable[[Array], Array]
+"""Observations (batch, observation) -> actions (batch, action)."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,23 @@ class CollectionSettings:
     Args:
         env_id: gymnasium id of an environment with flat observations and actions.
         policy: one of POLICIES.
-        steps: transitions to collect; medium-replay gives what training took instead.
+        steps: transitions to collect; ignored by medium-replay, which gives all steps of training.
         seed: of the environment, the agent and the roll-outs.
         hidden: widths of the agent's networks.
-        train_steps: environment steps of training: exactly so many for expert, at most so many for
-            the others.
-        stop_return: mean evaluation return that ends the training of medium and medium-replay; None
-            for STOP_RETURNS.
-        reference: return that counts as 100 points; None for the D4RL constant, else the best mean
-            evaluation return.
-        evaluate_every: steps between evaluations, which are also the points a killed run continues
-            from, and steps of uniform actions before learning begins.
-        evaluation_episodes: episodes of each evaluation, and of the measurement of the uniform
-            policy.
+        train_steps: environment steps of training: the exact number for expert, the largest for
+            medium and medium-replay.
+        stop_return: mean evaluation return that ends the training of medium and medium-replay;
+            None: the value in STOP_RETURNS.
+        reference: return that counts as 100 points; None: the D4RL constant or, where there is
+            none, the best mean evaluation return.
+        evaluate_every: environment steps between evaluations. A killed run resumes from the last
+            evaluation. Learning begins after so many steps of uniform actions.
+        evaluation_episodes: episodes of each evaluation; the uniform policy is measured over five
+            times as many.
+
+    Raises:
+        ConfigError: an unknown policy, a number out of range, or no `stop_return` for an
+            environment that is not in STOP_RETURNS.
     """
 
     env_id: str
@@ -76,7 +84,7 @@ class CollectionSettings:
 
     @property
     def mark(self) -> float | None:
-        """The mean evaluation return that ends training; None: train to the end."""
+        """The mean evaluation return that ends training; None: training takes `train_steps`."""
         if not self.policy.startswith("medium"):
             return None
         return (
@@ -87,8 +95,8 @@ class CollectionSettings:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What must not change between a killed training and its continuation. medium and
-        medium-replay share theirs.
+        """The settings that must not change when a killed training is resumed. They are the same
+        for medium and medium-replay, which share an agent.
         """
         kept = ("env_id", "seed", "hidden", "evaluate_every", "evaluation_episodes")
         return {name: value for name, value in asdict(self).items() if name in kept} | {
@@ -97,56 +105,63 @@ class CollectionSettings:
         }
 
 
-def make_environment(env_id: str) -> gym.Env:
-    """The environment. Raises ConfigError unless it exists and its observations and actions are
-    flat boxes with finite actions.
+def flat_environment(env_id: str) -> gym.Env[Any, Any]:
+    """The environment, if its observations and actions are vectors.
+
+    Args:
+        env_id: see `worldplan.envs.environments.make_environment`.
+
+    Raises:
+        ConfigError: there is no such environment, its observations or actions are not flat boxes,
+            or its actions are not bounded.
     """
-    try:
-        env = gym.make(env_id)
-    except (gym.error.Error, ImportError) as error:
-        raise ConfigError(
-            f"environment '{env_id}' cannot be made ({error}): give a gymnasium id such as Hopper-v5"
-        ) from error
+    env = make_environment(env_id)
     for name, space in (("observations", env.observation_space), ("actions", env.action_space)):
         if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
             raise ConfigError(
-                f"{env_id}: {name} are {space}, but only flat boxes (continuous control) can be collected: choose another task"
+                f"{env_id}: {name} are {space}, but only flat boxes (continuous control) can be "
+                "collected: choose another task"
             )
     if not np.isfinite(action_limits(env)).all():
         raise ConfigError(
-            f"{env_id}: actions have no finite limits, so there is no uniform policy: wrap the environment"
+            f"{env_id}: actions have no finite limits, so there is no uniform policy: wrap the "
+            "environment"
         )
     return env
 
 
-def action_limits(env: gym.Env) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest actions, (a,) each."""
+def action_limits(env: gym.Env[Any, Any]) -> tuple[Array, Array]:
+    """Lowest and highest actions, (action,) each."""
     space = env.action_space
     assert isinstance(space, gym.spaces.Box)
     return space.low, space.high
 
 
 def mean_return(env_id: str, act: Act, episodes: int, seed: int) -> float:
-    """Mean undiscounted return of a policy over whole episodes, played side by side; episode i
-    starts with seed + i.
+    """Mean undiscounted return of a policy over whole episodes.
+
+    Args:
+        env_id: of the environment.
+        act: the policy; it is given the observations of the running episodes only.
+        episodes: how many, side by side.
+        seed: episode i starts with seed + i.
     """
-    envs = [gym.make(env_id) for _ in range(episodes)]
-    observations = np.stack([env.reset(seed=seed + number)[0] for number, env in enumerate(envs)])
-    returns, running = np.zeros(episodes), np.arange(episodes)
-    while len(running):
-        goes_on = np.ones(len(running), dtype=bool)
-        for place, (number, action) in enumerate(
-            zip(running, act(observations[running]), strict=True)
-        ):
-            observations[number], reward, terminated, truncated, _ = envs[number].step(action)
-            returns[number] += float(reward)
-            goes_on[place] = not (terminated or truncated)
-        running = running[goes_on]
-    for env in envs:
-        env.close()
+    environments = make_environments(env_id, episodes)
+    batch = EpisodeBatch(environments, seed=seed)
+    returns = np.zeros(episodes)
+
+    def decide(observations: Array) -> Array:
+        running_actions = act(observations[batch.running])
+        actions = np.repeat(running_actions[:1], episodes, 0)  # any valid action where it is over
+        actions[batch.running] = running_actions
+        return actions
+
+    for step in batch.play(decide):
+        returns[step.running] += step.reward[step.running]
+    environments.close()
     return float(returns.mean())
 
 
-def seed_of(seed: int, done: int) -> int:
-    """A seed for going on after `done` steps, so that a continued run does not repeat its luck."""
-    return int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+def seed_after(seed: int, steps: int) -> int:
+    """A seed for resuming after `steps` steps, so that no random numbers are used twice."""
+    return int(np.random.SeedSequence([seed, steps]).generate_state(1)[0])

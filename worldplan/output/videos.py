@@ -4,7 +4,7 @@ animated GIF.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from worldplan.envs.episodes import EpisodeBatch, reported_success
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import Planner, as_planner
+from worldplan.planners.base import Decider, Planner, as_planner
 from worldplan.world_models.storage import replace_file
 
 _ENCODERS = {
@@ -161,23 +162,25 @@ def _film(
 def _film_episode(
     planner: Planner, env: gym.Env, seed: int, linger: int, played: list[FilmedEpisode]
 ) -> Iterator[np.ndarray]:
+    """The pictures of one episode, the first one of its start; appends its outcome to `played`."""
     planner.reset(seed=seed)
-    observation, info = env.reset(seed=seed)
+    batch = EpisodeBatch(env, seed=seed)
     yield _picture(env)
-    success, steps, total, done = _success(info), 0, 0.0, False
-    while not done and linger > 0:
-        observation, reward, terminated, truncated, info = env.step(planner.act(observation))
+    success, steps, total = _success(batch.info), 0, 0.0
+    for step in batch.play(Decider(planner)):
         yield _picture(env)
-        told = _success(info)
-        success = success if told is None else bool(success or told)
-        steps, total, done = steps + 1, total + float(reward), terminated or truncated
+        reported = _success(step.info)
+        success = success if reported is None else bool(success or reported)
+        steps, total = steps + 1, total + float(step.reward[0])
         linger -= bool(success)
+        if linger <= 0:
+            break
     played.append(FilmedEpisode(seed, success, steps, total))
 
 
-def _success(info: dict[str, Any]) -> bool | None:
-    told = info.get("is_success", info.get("success"))
-    return None if told is None else bool(told)
+def _success(info: Mapping[str, Any]) -> bool | None:
+    reported = reported_success(info)
+    return None if reported is None else bool(reported[0])
 
 
 def _picture(env: gym.Env) -> np.ndarray:

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from worldplan.cli import main
+from worldplan.envs.environments import make_environments
 from worldplan.envs.isolated.metaworld import ENV_ID, VARIABLE, metaworld
 from worldplan.milp.errors import ConfigError, DatasetError, MissingExtra
-from worldplan.planners.episodes import make_environments
 from worldplan.planners.modem.task import modem_task
 from worldplan.world_models.collection import metaworld as metaworld_demonstrations
 from worldplan.world_models.collection.metaworld import collect_metaworld_demonstrations
@@ -114,7 +114,7 @@ def test_places_differ_by_seed_and_the_goal_is_seen(env: gym.Env) -> None:
 
 @needs_metaworld
 def test_side_by_side() -> None:
-    vector = make_environments(NAME, 2, task="assembly-v3")
+    vector = make_environments(NAME, 2, scale_actions=True, task="assembly-v3")
     observation, _ = vector.reset(seed=0)
     assert observation.shape == (2, 39) and not np.array_equal(observation[0], observation[1])
     _, reward, _, _, info = vector.step(np.zeros((2, 4), np.float32))

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from tests.places import ROOT
+from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
-from worldplan.planners.episodes import make_environments, play
+from worldplan.planners.episodes import play
 from worldplan.planners.modem.planner import UniformPlanner
 from worldplan.planners.modem.policy import load_policy, settings_of
 from worldplan.planners.modem.replay import EpisodeReplay
@@ -211,7 +212,7 @@ def test_the_policy_comes_back(whole: Path) -> None:
         np.testing.assert_array_equal(first.action, second.action)
     assert about["environment"] == ID
     assert planner.agent.settings == SETTINGS
-    environments = make_environments(ID, 20)
+    environments = make_environments(ID, 20, scale_actions=True)
     clone = play(load_policy(whole, share=0.0)[0], environments, 5)
     random = play(UniformPlanner(2), environments, 5)
     environments.close()
@@ -460,9 +461,9 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no demonstrations"):
         module_of(count=0)
     with pytest.raises(ConfigError, match="Nowhere"):
-        make_environments("worldplan_tests/Nowhere-v0", 1)
+        make_environments("worldplan_tests/Nowhere-v0", 1, scale_actions=True)
     with pytest.raises(ConfigError, match="actions Discrete"):
-        make_environments("CartPole-v1", 1)
+        make_environments("CartPole-v1", 1, scale_actions=True)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_policy(tmp_path / "last.ckpt")
     (tmp_path / "last.ckpt").write_bytes(b"damaged")
@@ -496,7 +497,7 @@ def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
 
 
 def test_safety_that_nobody_measures_is_unknown() -> None:
-    environments = make_environments("worldplan_tests/Unmeasured-v0", 2)
+    environments = make_environments("worldplan_tests/Unmeasured-v0", 2, scale_actions=True)
     figures = figures_of(play(UniformPlanner(2), environments, 0))
     assert all(np.isnan(figures[name]) for name in ("violations", "saturations", "largest_force"))
 
@@ -551,7 +552,7 @@ def test_safety_is_counted() -> None:
                 replace(decision, action=np.array([-1, -1], np.float32)) for decision in decisions
             ]
 
-    environments = make_environments(ID, 3)
+    environments = make_environments(ID, 3, scale_actions=True)
     played = play(Straight(2), environments, 0)
     for one in played:
         observation = one.episode.observation

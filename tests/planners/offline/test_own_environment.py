@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.policy import ReachAwarePolicy
-from worldplan.planners.offline.task import dataset_task, make_environment
+from worldplan.planners.offline.task import dataset_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.data.files import load_transitions, save_npz
 from worldplan.world_models.data.transitions import Transitions
@@ -169,7 +170,7 @@ def test_evaluation_counts_one_episode_of_each_copy():
                 np.array([0.4 * np.sign(observation[0])], np.float32), None, None, "heuristic", 0.0
             )
 
-    together = evaluate(Pusher(), make_environment(NAME, 6), 6, seed=5).episodes
+    together = evaluate(Pusher(), make_environments(NAME, 6), 6, seed=5).episodes
     alone = [
         evaluate(Pusher(), gym.make(NAME), 1, seed=5 + index).episodes.iloc[0] for index in range(6)
     ]

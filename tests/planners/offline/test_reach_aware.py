@@ -18,6 +18,7 @@ import torch
 from tests.places import ROOT
 from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics
+from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
 from worldplan.planners.offline.edge_of_reach import EdgeOfReach, for_plane
@@ -26,7 +27,7 @@ from worldplan.planners.offline.oracle_patch import OraclePatch
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.replay import Batch, unpack
 from worldplan.planners.offline.rollouts import Pessimism, roll_out
-from worldplan.planners.offline.task import OfflineTask, make_environment, plane_task
+from worldplan.planners.offline.task import OfflineTask, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.fit import fit_resumably
 
@@ -512,7 +513,7 @@ def _pendulum():
         state,
         -3 * torch.ones(1),
         3 * torch.ones(1),
-        lambda count: make_environment("InvertedPendulum-v5", count),
+        lambda count: make_environments("InvertedPendulum-v5", count),
     )
 
 

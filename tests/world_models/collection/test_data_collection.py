@@ -15,12 +15,12 @@ import torch
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError
 from worldplan.world_models.collection import collect as data_collection
 from worldplan.world_models.collection import sac as sac_training
-from worldplan.world_models.collection.collect import collect, uniform
+from worldplan.world_models.collection.collect import collect_transitions, uniform_policy
 from worldplan.world_models.collection.recording import Recorder, Recording
 from worldplan.world_models.collection.settings import (
     CollectionSettings,
     action_limits,
-    make_environment,
+    flat_environment,
     mean_return,
 )
 
@@ -43,7 +43,7 @@ def never(settings: CollectionSettings) -> CollectionSettings:
 
 @pytest.mark.parametrize("env_id", ["InvertedDoublePendulum-v5", "Hopper-v5"])
 def test_every_row_is_a_step_of_the_simulator(env_id: str, tmp_path: Path) -> None:
-    data = collect(replace(RANDOM, env_id=env_id), tmp_path)
+    data = collect_transitions(replace(RANDOM, env_id=env_id), tmp_path)
     assert (
         len(data) == 80 and data.state is not None and data.terminated.sum() > 2
     )  # ends included: their s' is the true one
@@ -63,7 +63,7 @@ def test_every_row_is_a_step_of_the_simulator(env_id: str, tmp_path: Path) -> No
 
 
 def test_environment_without_simulator(tmp_path: Path) -> None:
-    data = collect(replace(RANDOM, env_id="Pendulum-v1", steps=210), tmp_path)
+    data = collect_transitions(replace(RANDOM, env_id="Pendulum-v1", steps=210), tmp_path)
     assert data.state is None and "mujoco_version" not in data.metadata
     assert (
         np.flatnonzero(data.truncated).tolist() == [199, 209] and not data.terminated.any()
@@ -77,10 +77,13 @@ def test_environment_without_simulator(tmp_path: Path) -> None:
 
 
 def test_seed_decides_the_data(tmp_path: Path) -> None:
-    one, again = collect(RANDOM, tmp_path / "a"), collect(RANDOM, tmp_path / "b")
+    one, again = (
+        collect_transitions(RANDOM, tmp_path / "a"),
+        collect_transitions(RANDOM, tmp_path / "b"),
+    )
     np.testing.assert_array_equal(one.observation, again.observation)
     assert not np.array_equal(
-        one.observation, collect(replace(RANDOM, seed=1), tmp_path / "c").observation
+        one.observation, collect_transitions(replace(RANDOM, seed=1), tmp_path / "c").observation
     )
 
 
@@ -92,17 +95,17 @@ def test_killed_roll_out_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        collect(RANDOM, tmp_path, kill)
-    whole = collect(RANDOM, tmp_path)
+        collect_transitions(RANDOM, tmp_path, kill)
+    whole = collect_transitions(RANDOM, tmp_path)
     assert (
         len(whole) == 80 and whole.last[49]
     )  # 50 rows were saved; the episode that was open then is cut
     np.testing.assert_array_equal(
-        whole.observation[:25], collect(RANDOM, tmp_path / "other").observation[:25]
+        whole.observation[:25], collect_transitions(RANDOM, tmp_path / "other").observation[:25]
     )
     assert not np.array_equal(whole.action[50:60], whole.action[:10])  # the luck is new
     np.testing.assert_array_equal(
-        collect(RANDOM, tmp_path).observation, whole.observation
+        collect_transitions(RANDOM, tmp_path).observation, whole.observation
     )  # finished: nothing is done again
 
 
@@ -126,14 +129,14 @@ def test_mean_return_is_that_of_a_plain_loop() -> None:
 
 def test_medium_replay_is_all_the_agent_saw(tmp_path: Path) -> None:
     before = (random.getstate()[1], np.random.get_state()[1].tolist(), torch.get_rng_state())  # noqa: NPY002
-    data = collect(AGENT, tmp_path)
+    data = collect_transitions(AGENT, tmp_path)
     assert (
         len(data) == 30 and data.metadata["trained_steps"] == 30
     )  # any evaluation reaches this mark
     assert data.metadata["ref_max_score"] == data.metadata["evaluations"][0][1]
     after = (random.getstate()[1], np.random.get_state()[1].tolist(), torch.get_rng_state())  # noqa: NPY002
     assert before[:2] == after[:2] and torch.equal(before[2], after[2])
-    medium = collect(
+    medium = collect_transitions(
         replace(AGENT, policy="medium", steps=40), tmp_path
     )  # the same agent, not trained again
     assert len(medium) == 40 and medium.metadata["evaluations"] == data.metadata["evaluations"]
@@ -182,9 +185,9 @@ def test_killed_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        collect(replace(settings, steps=20), tmp_path, kill)
+        collect_transitions(replace(settings, steps=20), tmp_path, kill)
     reached: list[int] = []
-    data = collect(
+    data = collect_transitions(
         replace(settings, steps=20),
         tmp_path,
         lambda stage, done, total: reached.append(done) if stage == "training" else None,
@@ -204,17 +207,18 @@ def test_mark_that_is_not_reached(tmp_path: Path) -> None:
     settings = replace(AGENT, stop_return=1e9, train_steps=30)
     with pytest.raises(
         ConfigError,
-        match=r"after 30 steps the best mean return is .* below the stop return 1e\+09: go on with more --train-steps",
+        match=r"after 30 steps the best mean return is .* below the stop return 1e\+09: "
+        r"go on with more --train-steps",
     ):
-        collect(settings, tmp_path)
+        collect_transitions(settings, tmp_path)
     with pytest.raises(ConfigError, match="after 60 steps"):  # more steps continue it
-        collect(replace(settings, train_steps=60), tmp_path)
+        collect_transitions(replace(settings, train_steps=60), tmp_path)
     with pytest.raises(ConfigError, match="begun with another hidden, mark"):
-        collect(replace(settings, hidden=(16,), stop_return=5.0), tmp_path)
+        collect_transitions(replace(settings, hidden=(16,), stop_return=5.0), tmp_path)
 
 
 def test_damaged_work_folder(tmp_path: Path) -> None:
-    collect(AGENT, tmp_path)
+    collect_transitions(AGENT, tmp_path)
     agent, part, note = (
         tmp_path / "training" / "agent.pt",
         tmp_path / "training" / "part-00000.npz",
@@ -223,16 +227,16 @@ def test_damaged_work_folder(tmp_path: Path) -> None:
     content = agent.read_bytes()
     agent.write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="agent.pt: cannot be read"):
-        collect(AGENT, tmp_path)
+        collect_transitions(AGENT, tmp_path)
     agent.write_bytes(content)
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(
         DatasetError, match="part-00000.npz: this part of a collection cannot be read"
     ):
-        collect(AGENT, tmp_path)
+        collect_transitions(AGENT, tmp_path)
     note.write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match="settings.json: cannot be read"):
-        collect(AGENT, tmp_path)
+        collect_transitions(AGENT, tmp_path)
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -264,11 +268,11 @@ def test_wrong_settings(changes: dict[str, Any], message: str) -> None:
 )
 def test_wrong_environments(env_id: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_environment(env_id)
+        flat_environment(env_id)
 
 
 def test_recorder_keeps_copies() -> None:
-    env = Recorder(make_environment("Pendulum-v1"))
+    env = Recorder(flat_environment("Pendulum-v1"))
     env.reset(seed=0)
     action = np.array([0.5], dtype=np.float32)
     following = env.step(action)[0]
@@ -280,7 +284,7 @@ def test_recorder_keeps_copies() -> None:
 
 
 def test_uniform_actions_fill_the_box() -> None:
-    low, high = action_limits(make_environment("Pendulum-v1"))
-    actions = uniform(replace(RANDOM, env_id="Pendulum-v1"))(np.zeros((4000, 3)))
+    low, high = action_limits(flat_environment("Pendulum-v1"))
+    actions = uniform_policy(replace(RANDOM, env_id="Pendulum-v1"))(np.zeros((4000, 3)))
     counts, _ = np.histogram(actions, bins=8, range=(float(low[0]), float(high[0])))
     assert counts.sum() == 4000 and np.abs(counts - 500).max() < 110  # 5 standard deviations

@@ -14,12 +14,13 @@ from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.bandits.summary import mean_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path as PathSet
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
-from worldplan.planners.base import Planner
+from worldplan.planners.base import Decider, Planner
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Built, build
 
@@ -110,13 +111,11 @@ def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
 
 def play(planner: Planner, built: Built, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """States (horizon + 1, arms) and actions (horizon, components) of one episode."""
-    env = BanditVectorEnv(built.instance, 1)
-    observation, _ = env.reset(seed=seed)
-    states, actions = [observation["state"][0]], []
-    for _ in range(built.instance.horizon):
-        actions.append(planner.act({key: value[0] for key, value in observation.items()}))
-        observation, *_ = env.step(actions[-1][None])
-        states.append(observation["state"][0])
+    batch = EpisodeBatch(BanditVectorEnv(built.instance, 1), seed=seed)
+    states, actions = [batch.observation["state"][0]], []
+    for step in batch.play(Decider(planner)):
+        actions.append(step.action[0])
+        states.append(step.next_observation["state"][0])
     return np.stack(states), np.stack(actions)
 
 

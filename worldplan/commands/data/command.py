@@ -189,7 +189,7 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
     # medium and medium-replay share their agent, so they share its folder
     agent = f"{name}-{policy.removesuffix('-replay')}-seed{seed}"
     folder = chosen_folder or Path("runs") / "data" / agent
-    from worldplan.world_models.collection.collect import collect as collect_transitions
+    from worldplan.world_models.collection.collect import collect_transitions
 
     columns = (
         TextColumn("{task.description}"),

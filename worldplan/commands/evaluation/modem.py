@@ -13,10 +13,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError
 from worldplan.output.videos import record_video, require_pictures
 from worldplan.planners.base import bootstrap
-from worldplan.planners.episodes import make_environment, make_environments, play
+from worldplan.planners.episodes import play
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.policy import load_policy
@@ -103,7 +104,10 @@ def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dic
     played = []
     for first in range(0, episodes, _SIDE_BY_SIDE):
         environments = make_environments(
-            about["environment"], min(_SIDE_BY_SIDE, episodes - first), **about["options"]
+            about["environment"],
+            min(_SIDE_BY_SIDE, episodes - first),
+            scale_actions=True,
+            **about["options"],
         )
         played += play(planner, environments, _NEW_LUCK + first)
         environments.close()
@@ -150,9 +154,8 @@ def _table(rows: list[dict[str, Any]], episodes: int) -> Table:
 
 def _stage(about: dict[str, Any]) -> gym.Env:
     """The environment for films."""
-    return make_environment(
-        about["environment"], **{**about["options"], "render_mode": "rgb_array"}
-    )
+    options = {**about["options"], "render_mode": "rgb_array"}
+    return make_environment(about["environment"], scale_actions=True, **options)
 
 
 def _film(planner: ModemPlanner, about: dict[str, Any], file: Path) -> str:

@@ -15,10 +15,10 @@ from rich.table import Table
 from worldplan.commands.studies.jobs import jobs_of
 from worldplan.commands.studies.study import study_from_dict
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
+from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
-from worldplan.planners.offline.task import make_environment
 from worldplan.runs import CONFIG, SUMMARY, Run
 
 _NEW_LUCK = 100_000  # these episodes are new ones
@@ -61,7 +61,7 @@ def environment_of(policy: ReachAwarePolicy, episodes: int) -> VectorEnv:
     """Copies of the environment that a policy was trained for."""
     if "plane" in policy.about:
         return PlaneVectorEnv(episodes, Plane(**policy.about["plane"]))
-    return make_environment(policy.about["environment"], episodes)
+    return make_environments(policy.about["environment"], episodes)
 
 
 def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwarePolicy]]:
