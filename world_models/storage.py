@@ -9,11 +9,13 @@ from pathlib import Path
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path` and then put it in its place, so that nothing
-    is ever half-written.
+    """Call `write` on a temporary file beside `path`, then move it to `path`, and return `path`.
 
-    The temporary name keeps the suffix of `path`, which matplotlib and torch look at. An OSError
-    names `path`, and leaves it as it was.
+    So no reader ever sees a half-written file. The temporary name keeps the suffix of `path`:
+    matplotlib and torch choose the format by it.
+
+    Raises:
+        OSError: the write failed; names `path`, whose old content is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
@@ -22,9 +24,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(draft, path)
-    except (
-        OSError
-    ) as error:  # a failed write knows no file, and the draft's name tells nobody anything
+    except OSError as error:
+        # the error of a failed write has no file name, or the temporary one: report `path`
         if error.filename not in (None, draft, str(draft)):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -1,36 +1,29 @@
-"""Training of the dynamics ensemble: the LightningModule, and one call that trains into a folder
-and resumes there.
-"""
+"""Training of the dynamics ensemble: settings, and the module that `fit` trains into a folder."""
 
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-import zlib
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
-import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
+from worldplan.milp.errors import ConfigError, DatasetError, Diverged
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
 from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_loss
 from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.checkpoints import saved_entry
+from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import torch_generator
 
-ENSEMBLE, LAST, METRICS, DONE = "ensemble.ckpt", "last.ckpt", "metrics.csv", "done"
 BLOCK = 50  # gradient steps in one Lightning step, whose overhead vanishes so
 HELD_OUT_SHARE, HELD_OUT_ROWS = 0.2, 10_000
 FEW_EPISODES = 10  # with fewer, rows are held out and not whole episodes
@@ -86,14 +79,27 @@ class EnsembleSettings:
             )
 
 
-class EnsembleModule(L.LightningModule):
-    """Fits a `GaussianEnsemble`; `best` holds, for every member, the weights with its lowest
-    held-out error.
+class EnsembleModule(ResumableModule):
+    """Fits a `GaussianEnsemble`; the result holds every member's weights of its best epoch.
 
-    The data lie on the device once; a member's bootstrap is a row of numbers into them. All
-    randomness of epoch `n` comes from a generator seeded by (seed, n), so a resumed training goes
-    on exactly as the unbroken one would have. One Lightning step makes `BLOCK` gradient steps.
+    The data lie on the device once; the bootstrap of a member is a row of indices into them. All
+    random numbers of epoch `n` come from a generator seeded by (seed, n), so a resumed training
+    ends like an unbroken one. One Lightning step makes `BLOCK` gradient steps. The training ends by
+    itself after `settings.epochs`, or when no member has improved for `settings.patience` epochs.
+
+    Args:
+        transitions: n rows of observation (n, obs), action (n, act), reward (n,), next observation
+            (n, obs) and episode (n,).
+        settings: of the training.
+        seed: of weights, bootstrap, held-out rows and order.
+
+    Raises:
+        DatasetError: too few rows to hold one out.
     """
+
+    KEY: ClassVar[str] = "ensemble"
+    RESULT: ClassVar[str] = "ensemble.ckpt"
+    MADE_WITH: ClassVar[str] = "other data, settings or another seed"
 
     train_inputs: Tensor  # (n, in) and (n, out), normalised
     train_targets: Tensor
@@ -108,7 +114,7 @@ class EnsembleModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.settings, self.seed = settings or EnsembleSettings(), seed
-        self.made_with = fingerprint(transitions, self.settings, seed)
+        self._origin = origin(data=_columns(transitions), settings=self.settings, seed=seed)
         s = self.settings
         self.ensemble = GaussianEnsemble(
             transitions.observation.shape[1],
@@ -122,7 +128,6 @@ class EnsembleModule(L.LightningModule):
         self._keep_data(transitions, held_out)
         self.best = copy.deepcopy(self.ensemble).requires_grad_(False)
         self.register_buffer("best_error", torch.full((s.members,), torch.inf))
-        self.history: list[dict[str, float]] = []
         self.stale = 0  # epochs since a member improved
         self._order = torch.empty(0, dtype=torch.int64)
         self._loss: Callable[..., Tensor] = (
@@ -183,19 +188,18 @@ class EnsembleModule(L.LightningModule):
         )
         return torch.optim.Adam(groups, lr=self.settings.learning_rate, fused=True)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Numbers of blocks: the rows lie on the device already."""
-        return DataLoader(range(-(-self.steps // BLOCK)), batch_size=None)  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
+        blocks = range(math.ceil(self.steps / BLOCK))
+        return DataLoader(blocks, batch_size=None)  # type: ignore[arg-type]  # a sequence serves
 
     def on_train_start(self) -> None:
-        # a training that was killed right after its last epoch has nothing left to do
-        self._stop_where_due()
+        """Stop at once where a training was killed right after its last epoch."""
+        self._stop_where_due(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
-        generator = torch_generator(self.seed, 3, len(self.history))
+        """Shuffle the rows."""
+        generator = torch_generator(self.seed, 3, self.current_epoch)
         self._order = torch.randperm(self.bootstrap.shape[1], generator=generator).to(self.device)
         self._sum = torch.zeros((), device=self.device)
 
@@ -211,9 +215,9 @@ class EnsembleModule(L.LightningModule):
         loss = float(self._sum - before) / (last - first) / self.settings.members
         if not np.isfinite(loss):
             raise Diverged(
-                f"the loss is {loss} in epoch {len(self.history)}: lower learning_rate; {self._last_good()}"
+                f"the loss is {loss} in epoch {self.current_epoch}: "
+                f"lower learning_rate; {self.last_good()}"
             )
-        self.log("train_loss", loss, prog_bar=True, batch_size=1)
 
     def _gradient_step(self, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
         """One step of all members, on rows (members, batch) of the training data; returns the loss,
@@ -232,28 +236,17 @@ class EnsembleModule(L.LightningModule):
         optimizer.step()
         return loss.detach()
 
-    def _last_good(self) -> str:
-        folder = next(
-            (
-                callback.folder
-                for callback in self.trainer.checkpoint_callbacks
-                if isinstance(callback, KeepEnsemble)
-            ),
-            None,
-        )
-        if folder is None or not self.history:
-            return "there is no checkpoint before it"
-        return f"the last good checkpoint is {folder / ENSEMBLE}"
-
     # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """All members on the held-out rows, in one pass; while fitting, keeps what improved and
-        adds a row to the metrics.
+        """Measure all members on the held-out rows in one pass; while fitting, keep what improved.
+
+        Raises:
+            Diverged: an error is not finite.
         """
-        fitting = self.trainer.state.fn == "fit"
         if self.trainer.sanity_checking:
             return
+        fitting = self.trainer.state.fn == "fit"
         error, loss = self.held_out(self.ensemble if fitting else self.best)
         self.log_dict(
             {"val_mse": error.mean(), "val_nll": loss.mean()}, prog_bar=True, batch_size=1
@@ -262,21 +255,18 @@ class EnsembleModule(L.LightningModule):
             return
         if not torch.isfinite(error).all():
             raise Diverged(
-                f"the held-out error is not finite in epoch {len(self.history)}: lower learning_rate; {self._last_good()}"
+                f"the held-out error is not finite in epoch {self.current_epoch}: "
+                f"lower learning_rate; {self.last_good()}"
             )
-        improved = self._keep_best(error)
-        self.stale = 0 if improved else self.stale + 1
-        row = {
-            "epoch": len(self.history),
-            "train_loss": float(self._sum) / self.steps / self.settings.members,
-        }
-        row |= {
-            "val_mse": float(error.mean()),
-            "val_nll": float(loss.mean()),
-            "best_val_mse": float(self.best_error[self.best.elites].mean()),
-        }
-        self.history.append(row | {f"val_mse_{i}": value for i, value in enumerate(error.tolist())})
-        self._stop_where_due()
+        self.stale = 0 if self._keep_best(error) else self.stale + 1
+        self.log("best_val_mse", self.best_error[self.best.elites].mean(), batch_size=1)
+        self.log_dict({f"val_mse_{i}": value for i, value in enumerate(error)}, batch_size=1)
+        self._stop_where_due(self.current_epoch + 1)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean loss of the epoch's gradient steps and members."""
+        mean = self._sum / self.steps / self.settings.members
+        self.log("train_loss", mean, prog_bar=True, batch_size=1)
 
     @torch.no_grad()
     def held_out(self, ensemble: GaussianEnsemble, rows: int = 2048) -> tuple[Tensor, Tensor]:
@@ -301,104 +291,32 @@ class EnsembleModule(L.LightningModule):
         self.best.elites.copy_(self.best_error.argsort(stable=True)[: self.settings.elites])
         return bool(improved.any())
 
-    def _stop_where_due(self) -> None:
-        if self.stale >= self.settings.patience or len(self.history) >= self.settings.epochs:
+    def _stop_where_due(self, epochs: int) -> None:
+        """Stop after so many `epochs` if the training is complete."""
+        if self.stale >= self.settings.patience or epochs >= self.settings.epochs:
             self.trainer.should_stop = True
 
     # --- checkpoints ------------------------------------------------------------------------------
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ensemble"] = self.best.checkpoint()
-        checkpoint["training"] = {
-            "history": self.history,
-            "stale": self.stale,
-            "made_with": self.made_with,
-        }
+    def made_with(self) -> dict[str, str]:
+        """The data, every setting and the seed."""
+        return self._origin
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        found = checkpoint.get("training")
-        if found is None or found["made_with"] != self.made_with:
-            raise CheckpointError(
-                "this checkpoint comes from other data, settings or another seed: continue with those, or train in a new folder"
-            )
-        self.history, self.stale = list(found["history"]), found["stale"]
+    def record(self) -> dict[str, Any]:
+        """Every member at its best epoch."""
+        return self.best.checkpoint()
 
+    def export(self, folder: Path) -> None:
+        """Write ensemble.ckpt."""
+        replace_file(folder / self.RESULT, self.best.save)
 
-class KeepEnsemble(Checkpoint):
-    """After every epoch: the best members so far (ensemble.ckpt), the metrics, and the whole state
-    to go on from (last.ckpt).
+    def progress(self) -> dict[str, Any]:
+        """Epochs without improvement."""
+        return {"stale": self.stale}
 
-    Each file is replaced in one move, the state last: a kill in between repeats that epoch with the
-    same result.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, EnsembleModule)
-        replace_file(self.folder / ENSEMBLE, pl_module.best.save)
-        replace_file(
-            self.folder / METRICS,
-            lambda draft: pd.DataFrame(pl_module.history).to_csv(draft, index=False),
-        )
-        replace_file(
-            self.folder / LAST, lambda draft: trainer.save_checkpoint(draft, weights_only=False)
-        )
-
-
-def fit_ensemble(
-    transitions: Transitions,
-    settings: EnsembleSettings,
-    folder: str | Path,
-    *,
-    seed: int = 0,
-    progress: bool = False,
-    accelerator: str = "auto",
-    callbacks: list[L.Callback] | None = None,
-) -> Path:
-    """Train until no member improves and return `folder`/ensemble.ckpt (for
-    `worldplan.world_models.ensemble.model.load_ensemble`).
-
-    Finished work is not repeated, and interrupted work continues from `folder`/last.ckpt with the
-    same result as an unbroken training (same seed, CPU). Metrics of every epoch go to
-    `folder`/metrics.csv, in normalised units. Raises CheckpointError if last.ckpt is damaged or
-    comes from other data, settings or seed, DatasetError for too few rows, and Diverged when the
-    loss is no finite number, naming the last good checkpoint.
-    """
-    folder = Path(folder)
-    module = EnsembleModule(transitions, settings, seed)
-    last = folder / LAST
-    if last.exists():
-        if saved_entry(last, "training", "made_with") != module.made_with:
-            reason = "comes from other data, settings or another seed"
-            raise CheckpointError(
-                f"{last}: {reason}: choose another folder, or delete this one to train again"
-            )
-        if (folder / DONE).exists():
-            return folder / ENSEMBLE
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    extra: list[L.Callback] = [TQDMProgressBar()] if progress else []
-    trainer = L.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        max_epochs=-1,
-        logger=False,
-        callbacks=[*extra, *(callbacks or []), KeepEnsemble(folder)],
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(module, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    replace_file(
-        folder / DONE, lambda draft: draft.write_text("training is complete\n", encoding="utf-8")
-    )
-    return folder / ENSEMBLE
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over the epochs without improvement."""
+        self.stale = progress["stale"]
 
 
 def for_dataset(
@@ -433,16 +351,7 @@ def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def fingerprint(transitions: Transitions, settings: EnsembleSettings, seed: int) -> str:
-    """A short text that differs whenever the training would: data, settings or seed."""
-    columns = (
-        transitions.observation,
-        transitions.action,
-        transitions.reward,
-        transitions.next_observation,
-        transitions.episode,
-    )
-    total = zlib.crc32(repr((sorted(asdict(settings).items()), seed)).encode())
-    for column in columns:
-        total = zlib.crc32(np.ascontiguousarray(column).data, total)
-    return f"{total:08x}"
+def _columns(transitions: Transitions) -> list[np.ndarray]:
+    """The columns of a dataset on which the training depends."""
+    t = transitions
+    return [t.observation, t.action, t.reward, t.next_observation, t.episode]

@@ -1,5 +1,5 @@
-"""Files of tensors and plain values: written whole or not at all, and looked into before a training
-is continued.
+"""Files of tensors and plain values: written whole or not at all, and read before a training is
+resumed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from worldplan.world_models.storage import replace_file
 
 
 def save_tensors(content: Any, path: str | Path) -> None:
-    """`torch.save` in one move. Raises OSError that names `path` where the disk is full; torch
-    itself calls that an "enforce fail".
+    """Write `content` with `torch.save`, in one move.
+
+    Raises:
+        OSError: the disk is full or the folder is read-only; names `path` (torch itself reports a
+            full disk as an "enforce fail" without a name).
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -24,15 +27,18 @@ def save_tensors(content: Any, path: str | Path) -> None:
 
 
 def saved_entry(last: Path, *keys: str) -> Any:
-    """What the checkpoint `last` holds under `keys`, one inside the other. Raises CheckpointError
-    when it is damaged or lacks them.
+    """The entry of the checkpoint `last` under `keys`, each inside the one before.
+
+    Raises:
+        CheckpointError: the file is damaged or lacks the entry.
     """
     try:
-        found = torch.load(last, weights_only=True, map_location="cpu")
+        entry = torch.load(last, weights_only=True, map_location="cpu")
         for key in keys:
-            found = found[key]
+            entry = entry[key]
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
-            f"{last}: cannot continue from it ({type(error).__name__}): delete it to train again from the start"
+            f"{last}: cannot continue from it ({type(error).__name__}): "
+            "delete it to train again from the start"
         ) from error
-    return found
+    return entry

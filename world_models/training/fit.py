@@ -1,4 +1,4 @@
-"""One call that trains a module into a folder, and continues there when it was interrupted."""
+"""One call that trains a module into a folder, and resumes there after an interruption."""
 
 from __future__ import annotations
 
@@ -6,101 +6,105 @@ import logging
 import signal
 import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.checkpoints import saved_entry
-from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.journal import LAST, Journal
+from worldplan.world_models.training.module import ResumableModule
 
 DONE = "done"
+# the same for every training of this project; a module sets its own length and checks
+TRAINER: dict[str, Any] = {
+    "devices": 1,
+    "max_epochs": -1,
+    "num_sanity_val_steps": 0,
+    "logger": False,
+    "enable_model_summary": False,
+}
 
 
-class Resumable(Protocol):
-    """A LightningModule whose checkpoints hold "made_with"."""
-
-    def made_with(self) -> str:
-        """What the training depends on: task, settings, seed."""
-        ...
-
-
-def fit_resumably(
-    module: Resumable,
-    folder: Path,
+def fit(
+    module: ResumableModule,
+    folder: str | Path,
     *,
-    epochs: int = -1,
-    check_every: int = 10,
-    save_every: int = 10,
+    save_every: int | None = None,
     accelerator: str = "cpu",
     progress: bool = False,
+    callbacks: Sequence[L.Callback] = (),
 ) -> Path:
-    """Train for `epochs` epochs, or until the module itself stops (-1), and return
-    `folder`/last.ckpt.
+    """Train `module` to its end in `folder`, and return the file of the result.
 
-    Finished work is not repeated, and interrupted work continues from the last saved epoch with the
-    same result as an unbroken run (same seed, CPU). Metrics go to `folder`/metrics.csv. Raises
-    CheckpointError if last.ckpt is damaged or of another training, Diverged on a loss that is not
-    finite.
+    A finished training is not repeated. An interrupted one resumes from `folder`/last.ckpt with the
+    result of an unbroken one (same seed, CPU). Metrics of every epoch go to `folder`/metrics.csv.
+
+    Args:
+        module: the training; it says how long it is and what its result is.
+        folder: of metrics, state and result.
+        save_every: epochs between two checkpoints; the module's `check_every` if None.
+        accelerator: Lightning's name of the device: "cpu", "gpu" or "auto".
+        progress: show a progress bar.
+        callbacks: further Lightning callbacks.
+
+    Returns:
+        `folder`/RESULT: ensemble.ckpt, best.ckpt or last.ckpt, as the module has it.
+
+    Raises:
+        CheckpointError: last.ckpt is damaged, or comes from other data, settings or seed.
+        Diverged: a loss is not finite; names the last good checkpoint.
+        KeyboardInterrupt: Ctrl-C; what was saved is kept.
     """
-    journal = Journal(folder, save_every)
-    if epochs < 1 and epochs != -1:
-        raise ConfigError(
-            f"epochs {epochs}: must be at least 1, or -1 for a training that ends by itself"
-        )
-    resumed = journal.last.exists()
+    folder = Path(folder)
+    result, last = folder / module.RESULT, folder / LAST
+    resumed = last.exists()
     if resumed:
-        if saved_entry(journal.last, "made_with") != module.made_with():
-            reason = "comes from another task, other settings or another seed"
-            raise CheckpointError(
-                f"{journal.last}: {reason}: choose another folder, or delete this one to train again"
-            )
-        if _finished(folder, epochs):
-            return journal.last
-    folder.mkdir(parents=True, exist_ok=True)
+        module.require_origin(saved_entry(last, "made_with"), last)
+        if _finished(folder, module.epochs) and result.exists():
+            return result
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    callbacks: list[L.Callback] = [
-        journal,
-        *([TQDMProgressBar(refresh_rate=5)] if progress else []),
-    ]
+    bars = [TQDMProgressBar(refresh_rate=5)] if progress else []
     trainer = L.Trainer(
+        **TRAINER,
         accelerator=accelerator,
-        devices=1,
-        max_epochs=epochs,
-        logger=False,
-        callbacks=callbacks,
-        check_val_every_n_epoch=check_every,
-        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[*bars, *callbacks, Journal(folder, save_every)],
         enable_progress_bar=progress,
-        enable_model_summary=False,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), interruptible(trainer):
         warnings.filterwarnings("ignore", module="lightning")
-        handler = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit(
-                cast(L.LightningModule, module),
-                ckpt_path=str(journal.last) if resumed else None,
-                weights_only=True,
-            )
-        except (
-            SystemExit
-        ) as stopped:  # what Lightning makes of Ctrl-C, which it ignores from then on
-            if not trainer.interrupted:
-                raise
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt from stopped
-    (folder / DONE).write_text(f"{epochs}\n", encoding="utf-8")
-    return journal.last
+        trainer.fit(module, ckpt_path=str(last) if resumed else None, weights_only=True)
+    length = f"{module.epochs or -1}\n"
+    replace_file(folder / DONE, lambda draft: draft.write_text(length, encoding="utf-8"))
+    return result
 
 
-def _finished(folder: Path, epochs: int) -> bool:
-    """Whether a finished training is there that was at least as long; -1 is the longest."""
+@contextmanager
+def interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Turn the SystemExit that Lightning makes of Ctrl-C back into a KeyboardInterrupt.
+
+    Lightning also leaves SIGINT without effect: the handler that was there before is restored.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        if not trainer.interrupted:
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stopped
+
+
+def _finished(folder: Path, epochs: int | None) -> bool:
+    """Whether a finished training of at least this length is in `folder`."""
     done = folder / DONE
     if not done.exists():
         return False
     length = int(done.read_text(encoding="utf-8"))
-    return length == epochs if epochs == -1 else length >= epochs
+    return epochs is None or length == -1 or length >= epochs

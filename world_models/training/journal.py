@@ -1,6 +1,4 @@
-"""Keeps a training's metrics and state together, so that an interrupted one goes on as if nothing
-had happened.
-"""
+"""Metrics and state of a training, written together so that it resumes to the same result."""
 
 from __future__ import annotations
 
@@ -14,71 +12,88 @@ from lightning.pytorch.callbacks import Checkpoint
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.storage import replace_file
 
+LAST, METRICS = "last.ckpt", "metrics.csv"
+
 
 class Journal(Checkpoint):
-    """At every `every`-th epoch's end: one row into metrics.csv, then the whole state into
-    last.ckpt, each replaced in one move.
+    """Writes, at the end of every `every`-th epoch, the result, metrics.csv and last.ckpt.
 
-    The rows are part of the checkpoint: a killed run has the table of an unbroken one. A
-    `Checkpoint` comes after all other callbacks. Without `folder` the trainer's default_root_dir is
-    taken.
+    Each file is replaced in one move, the state last: after a kill in between, the epoch is
+    repeated with the same result. The rows of metrics.csv are part of the checkpoint. Lightning
+    calls a `Checkpoint` after all other callbacks, so validation and logging are complete.
+
+    Args:
+        folder: of the files; the trainer's `default_root_dir` if None.
+        every: epochs between two checkpoints; the module's `check_every` if None, 1 for a module
+            that has none.
+
+    Raises:
+        ConfigError: `every` is below 1.
     """
 
-    def __init__(self, folder: str | Path | None = None, every: int = 1) -> None:
-        if every < 1:
+    def __init__(self, folder: str | Path | None = None, every: int | None = None) -> None:
+        if every is not None and every < 1:
             raise ConfigError(f"every {every}: must be at least 1")
         self._folder, self.every = None if folder is None else Path(folder), every
         self.rows: list[dict[str, float]] = []
 
     @property
     def folder(self) -> Path:
-        """Where metrics and state are."""
+        """The folder of the files.
+
+        Raises:
+            ConfigError: no folder was given, and no trainer has used this callback.
+        """
         if self._folder is None:
-            raise ConfigError("Journal: without a folder of its own it has one only in a trainer")
+            raise ConfigError("Journal: give a folder, or use it in a trainer")
         return self._folder
 
     @property
     def last(self) -> Path:
-        """The state to continue from."""
-        return self.folder / "last.ckpt"
+        """The state from which the training resumes."""
+        return self.folder / LAST
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rows of the run that is continued."""
+        """Take over the rows of the run that is resumed."""
         self.rows = list(state_dict["rows"])
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """The folder, before anybody asks for it."""
+        """Take what was not given from the trainer and the module."""
         if self._folder is None:
             self._folder = Path(trainer.default_root_dir)
+        if self.every is None:
+            self.every = getattr(pl_module, "check_every", 1)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Do not replace an unfinished training by a new one."""
+        """Refuse to replace a training by a new one.
+
+        Raises:
+            CheckpointError: the folder holds a checkpoint that is not being resumed.
+        """
         if self.last.exists() and trainer.ckpt_path is None:
             raise CheckpointError(
-                f"{self.last} exists: continue it with --ckpt_path {self.last}, or delete it, or choose another folder"
+                f"{self.last} exists: continue it with --ckpt_path {self.last}, "
+                "or delete it, or choose another folder"
             )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Figures of an earlier check are not those of this epoch."""
+        """Drop the metrics of earlier checks: a row holds what was measured in its epoch."""
         trainer.callback_metrics.clear()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """After validation and logging."""
+        """Add a row; write the files if they are due."""
         epoch = trainer.current_epoch + 1
-        self.rows.append(
-            {
-                "epoch": epoch,
-                **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
-            }
-        )
-        if epoch % self.every and epoch != trainer.max_epochs and not trainer.should_stop:
+        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        self.rows.append({"epoch": epoch, **metrics})
+        due = epoch % (self.every or 1) == 0
+        if not (due or epoch == trainer.max_epochs or trainer.should_stop):
             return
-        replace_file(
-            self.folder / "metrics.csv",
-            lambda draft: pd.DataFrame(self.rows).to_csv(draft, index=False),
-        )
+        if hasattr(pl_module, "export"):
+            pl_module.export(self.folder)
+        table = pd.DataFrame(self.rows)
+        replace_file(self.folder / METRICS, lambda draft: table.to_csv(draft, index=False))
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))

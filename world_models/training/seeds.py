@@ -12,5 +12,5 @@ def derived_seed(*numbers: int) -> int:
 
 
 def torch_generator(*numbers: int) -> torch.Generator:
-    """A CPU generator seeded by `derived_seed`: the draws are the same on every device."""
+    """A CPU generator seeded by `derived_seed`: its numbers are the same on every device."""
     return torch.Generator().manual_seed(derived_seed(*numbers))

@@ -5,14 +5,14 @@ Q-learning in simulation.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import Any
+import math
+from pathlib import Path
+from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, draw
 from worldplan.milp.errors import SolverFailed
@@ -30,16 +30,30 @@ from worldplan.planners.bandits.sequoia.planner import (
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, expected_reward
 from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build
+from worldplan.world_models.training.checkpoints import save_tensors
+from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.origin import origin
 
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
 
-class SequoiaModule(L.LightningModule):
-    """Learns Q(s, a) for one instance.
+class SequoiaModule(ResumableModule):
+    """Learns Q(s, a) for one instance; the result is the network with the best check.
 
-    All randomness of gradient step `n` comes from generators seeded by (seed, n), and the replay
-    travels in the checkpoint, so a resumed run continues exactly as the unbroken one would have.
+    An epoch is `settings.check_every` gradient steps and a check. All random numbers of gradient
+    step `n` come from generators seeded by (seed, n), and the replay travels in the checkpoint, so
+    a resumed run ends like an unbroken one.
+
+    Args:
+        instance: arms, feasible actions and horizon.
+        settings: of the learning.
+        seed: of weights, targets, states and exploration.
+        solver: of the exact decisions in checks and in targets.
     """
+
+    KEY: ClassVar[str] = "sequoia"
+    RESULT: ClassVar[str] = "best.ckpt"
+    MADE_WITH: ClassVar[str] = "another instance, other settings or another seed"
 
     def __init__(
         self,
@@ -53,17 +67,33 @@ class SequoiaModule(L.LightningModule):
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
         self.network: QNetwork = build_network(instance, self.settings, seed)
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
+        self.best_reward = -math.inf
+        self.best: dict[str, Tensor] = {}  # the weights that had it
         self._targets: FluidTargets | None = None
         self._memo: dict[bytes, np.ndarray] = {}
         self._replay: dict[str, Tensor] = {}
         self._written = 0
 
+    @property
+    def total(self) -> int:
+        """Gradient steps of the whole training."""
+        return self.settings.pretrain_steps + self.settings.updates
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps of an epoch; the last one may be shorter."""
+        return min(self.settings.check_every, self.total)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the training."""
+        return -(-self.total // self.steps)
+
     # --- set-up -----------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Solve the fluid programs and draw the action pool (both repeat exactly when a run
-        resumes).
-        """
+        """Solve the fluid programs and draw the action pool; both repeat when a run resumes."""
+        super().setup(stage)
         rng = np.random.default_rng([self.seed, 1])
         if self.settings.pretrain == "fluid" and self._targets is None:
             self._targets = FluidTargets(self.instance, self.settings.solves, rng)
@@ -108,17 +138,25 @@ class SequoiaModule(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def train_dataloader(self) -> DataLoader:
-        """Step numbers: the data of this training are made, not read."""
-        return DataLoader(_Steps(self), batch_size=None)
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Clip the norm of all gradients to 5."""
+        self.clip_gradients(optimizer, gradient_clip_val=5.0, gradient_clip_algorithm="norm")
 
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(torch.zeros(1))  # type: ignore[arg-type]
+    def on_fit_start(self) -> None:
+        """Use one thread: for networks of this size more are slower."""
+        torch.set_num_threads(1)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Counts the gradient steps of an epoch: the data of this training are made, not read."""
+        return DataLoader(range(self.steps), batch_size=None)  # type: ignore[arg-type]
 
     # --- learning ---------------------------------------------------------------------------------
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """The loss of one gradient step, or None where the last epoch is shorter."""
         step = self.global_step
+        if step >= self.total:
+            return None
         rng = np.random.default_rng([self.seed, 2, step])
         with torch.random.fork_rng():
             torch.manual_seed(int(rng.integers(2**31)))
@@ -130,7 +168,7 @@ class SequoiaModule(L.LightningModule):
             raise SolverFailed(
                 f"the loss is not finite at step {step}: lower sequoia.learning_rate; the last good checkpoint is kept"
             )
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -274,6 +312,10 @@ class SequoiaModule(L.LightningModule):
         result = evaluate(self.planner(), env, self.settings.check_episodes, _CHECK_SEED)
         reward = float(result.episodes["return"].mean()) / self.instance.horizon
         self.log("val/reward", reward, prog_bar=True, batch_size=1)
+        self.log("step", float(self.global_step), batch_size=1)
+        if self.trainer.state.fn == "fit" and reward > self.best_reward:
+            self.best_reward = reward
+            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def planner(self) -> SequoiaPlanner | IterativeQPolicy:
         """The planner of the network as it stands: exact, or greedy for the greedy baseline."""
@@ -284,20 +326,40 @@ class SequoiaModule(L.LightningModule):
             else SequoiaPlanner(self.instance, network, self.solver)
         )
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["sequoia"] = save_network(self.network, self.instance, self.settings)
-        checkpoint["replay"] = {"stores": dict(self._replay), "written": self._written}
-        checkpoint["memo"] = [
-            (torch.as_tensor(np.frombuffer(k, np.int64).copy()), torch.as_tensor(v))
-            for k, v in self._memo.items()
-        ]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._replay, self._written = (
-            dict(checkpoint["replay"]["stores"]),
-            checkpoint["replay"]["written"],
+    def made_with(self) -> dict[str, str]:
+        """The instance, every setting and the seed."""
+        return origin(
+            instance=self.instance, settings=self.settings, solver=self.solver, seed=self.seed
         )
-        self._memo = {k.numpy().tobytes(): v.numpy() for k, v in checkpoint["memo"]}
+
+    def record(self) -> dict[str, Any]:
+        """The network as it stands."""
+        return save_network(self.network, self.instance, self.settings)
+
+    def export(self, folder: Path) -> None:
+        """Write best.ckpt: the network with the best check."""
+        best = self.record() | {"weights": self.best or self.network.state_dict()}
+        save_tensors({self.KEY: best}, folder / self.RESULT)
+
+    def progress(self) -> dict[str, Any]:
+        """Replay, remembered argmaxes and the best check so far."""
+        memo = [
+            (torch.as_tensor(np.frombuffer(key, np.int64).copy()), torch.as_tensor(action))
+            for key, action in self._memo.items()
+        ]
+        return {
+            "stores": dict(self._replay),
+            "written": self._written,
+            "memo": memo,
+            "best_reward": self.best_reward,
+            "best": self.best,
+        }
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over replay, remembered argmaxes and the best check."""
+        self._replay, self._written = dict(progress["stores"]), progress["written"]
+        self._memo = {key.numpy().tobytes(): action.numpy() for key, action in progress["memo"]}
+        self.best_reward, self.best = progress["best_reward"], dict(progress["best"])
 
 
 def for_programme(
@@ -340,15 +402,3 @@ def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:
         np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))],
     )
     return torch.as_tensor(np.concatenate([zero, one], axis=1))
-
-
-class _Steps(IterableDataset):
-    """Counts the gradient steps of one training."""
-
-    def __init__(self, module: SequoiaModule) -> None:
-        self.module = module
-
-    def __iter__(self) -> Iterator[Tensor]:
-        total = self.module.settings.pretrain_steps + self.module.settings.updates
-        for step in range(self.module.global_step, total):
-            yield torch.tensor(step)

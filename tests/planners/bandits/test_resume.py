@@ -20,10 +20,10 @@ import yaml
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import CheckpointError
-from worldplan.planners.bandits.sequoia.fit import fit_sequoia
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
-from worldplan.world_models.training.checkpoints import save_tensors
+from worldplan.world_models.storage import replace_file
+from worldplan.world_models.training.fit import fit
 
 SETTINGS = SequoiaSettings(
     hidden=(6, 6),
@@ -47,7 +47,7 @@ class Stop(BaseException):
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)["state_dict"]
+    return torch.load(path, weights_only=True)["sequoia"]["weights"]
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -69,7 +69,7 @@ def stopping(monkeypatch: pytest.MonkeyPatch, method: str, step: int) -> None:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
-    fit_sequoia(INSTANCE, SETTINGS, folder, seed=3)
+    fit(SequoiaModule(INSTANCE, SETTINGS, 3), folder)
     return folder
 
 
@@ -93,9 +93,9 @@ def test_training_resumes_to_the_same_bits(
     with monkeypatch.context() as patch:
         stopping(patch, method, step)
         with pytest.raises(Stop):
-            fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
+            fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
     assert not (tmp_path / "done").exists()
-    fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
+    fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
     for name in ("best.ckpt", "last.ckpt"):
         assert_same(weights(tmp_path / name), weights(unbroken / name))
     checks = [
@@ -103,7 +103,7 @@ def test_training_resumes_to_the_same_bits(
         for folder in (tmp_path, unbroken)
     ]
     pd.testing.assert_frame_equal(*checks, check_exact=True)
-    assert checks[0]["step"].tolist() == [9, 19, 29, 39, 49, 59]
+    assert checks[0]["step"].tolist() == [10, 20, 30, 40, 50, 60]
     assert checks[0]["val/reward"].nunique() > 1, (
         "the choice of the best network must mean something"
     )
@@ -113,37 +113,35 @@ def test_training_resumes_to_the_same_bits(
 def test_a_cut_while_a_checkpoint_is_written_leaves_the_one_before(
     tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, real = [], Path.write_bytes
+    whole, states = replace_file, []
 
-    def save(content: Any, path: Any) -> None:
-        steps.append(content["global_step"])
-        save_tensors(content, path)
+    def half(draft: Path) -> None:
+        draft.write_bytes(b"half of a chec")
+        raise Stop
 
-    def cut(draft: Path, content: Any) -> int:
-        if steps[-1] == 30:
-            real(draft, b"half of a chec")
-            raise Stop
-        return real(draft, content)
+    def cut(path: Path, write: Callable[[Path], object]) -> Path:
+        states.extend([path] if path.name == "last.ckpt" else [])
+        return whole(path, half if len(states) == 3 else write)
 
     with monkeypatch.context() as patch:
-        patch.setattr("worldplan.planners.bandits.sequoia.fit.save_tensors", save)
-        patch.setattr(Path, "write_bytes", cut)
+        patch.setattr("worldplan.world_models.training.journal.replace_file", cut)
         with pytest.raises(Stop):
-            fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
-    assert steps[-1] == 30
-    fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
+            fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 20
+    fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
     assert_same(weights(tmp_path / "best.ckpt"), weights(unbroken / "best.ckpt"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_finished_training_is_not_repeated(unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SequoiaModule, "setup", None)
-    assert fit_sequoia(INSTANCE, SETTINGS, unbroken, seed=3) == unbroken / "best.ckpt"
+    assert fit(SequoiaModule(INSTANCE, SETTINGS, 3), unbroken) == unbroken / "best.ckpt"
 
 
 def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("not a checkpoint")
     with pytest.raises(CheckpointError, match=r"last.ckpt.*delete it"):
-        fit_sequoia(INSTANCE, SETTINGS, tmp_path, seed=3)
+        fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
 
 
 # --- the whole command, killed --------------------------------------------------------------------

@@ -16,7 +16,6 @@ from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import RandomPolicy
 from worldplan.planners.bandits.fluid import FluidPlanner
-from worldplan.planners.bandits.sequoia.fit import fit_sequoia
 from worldplan.planners.bandits.sequoia.network import NETWORKS
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
@@ -27,6 +26,7 @@ from worldplan.planners.bandits.sequoia.planner import (
 )
 from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
 from worldplan.planners.base import Planner, evaluate
+from worldplan.world_models.training.fit import fit
 
 SMALL = SequoiaSettings(
     hidden=(8, 8),
@@ -50,7 +50,7 @@ def instance() -> BanditInstance:
 
 @pytest.fixture(scope="module")
 def trained(instance: BanditInstance, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit_sequoia(instance, SMALL, tmp_path_factory.mktemp("fit") / "run", seed=0)
+    return fit(SequoiaModule(instance, SMALL, 0), tmp_path_factory.mktemp("fit") / "run")
 
 
 def reward(planner: Planner, instance: BanditInstance) -> float:
@@ -98,11 +98,12 @@ def test_the_same_seed_gives_the_same_bits(
     torch.manual_seed(12345)  # what happened before must not matter
     np.random.default_rng(5).random(3)
     again = load_network(
-        fit_sequoia(instance, SMALL, tmp_path / "again", seed=0), instance
+        fit(SequoiaModule(instance, SMALL, 0), tmp_path / "again"), instance
     ).state_dict()
     other = load_network(
-        fit_sequoia(
-            instance, replace(SMALL, pretrain_steps=5, updates=5), tmp_path / "other", seed=1
+        fit(
+            SequoiaModule(instance, replace(SMALL, pretrain_steps=5, updates=5), 1),
+            tmp_path / "other",
         ),
         instance,
     ).state_dict()
@@ -174,7 +175,7 @@ def test_the_published_settings_run(kind: str, domain: str, tmp_path: Path) -> N
         check_every=5,
         check_episodes=1,
     )
-    network = load_network(fit_sequoia(instance, settings, tmp_path / "run", seed=0), instance)
+    network = load_network(fit(SequoiaModule(instance, settings, 0), tmp_path / "run"), instance)
     planner: Planner = (
         greedy_planner(instance, network) if kind == "greedy" else SequoiaPlanner(instance, network)
     )

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import worldplan.world_models.ensemble.training as training
+import worldplan.world_models.training.fit as fitting
+import worldplan.world_models.training.journal as journal
 from tests.places import CONFIGS
 from tests.world_models.ensemble.test_ensemble import separate
 from worldplan.commands.fit import lightning_main
@@ -34,9 +36,9 @@ from worldplan.world_models.ensemble.training import (
     EnsembleModule,
     EnsembleSettings,
     compiled,
-    fit_ensemble,
     hold_out,
 )
+from worldplan.world_models.training.fit import fit
 
 ENSEMBLES = CONFIGS / "ensemble"
 SMALL = EnsembleSettings(
@@ -154,16 +156,13 @@ def test_at_most_ten_thousand_rows_are_held_out() -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    assert (
-        fit_ensemble(transitions(), SMALL, folder, seed=3, accelerator="cpu")
-        == folder / "ensemble.ckpt"
-    )
+    assert fit(EnsembleModule(transitions(), SMALL, 3), folder) == folder / "ensemble.ckpt"
     return folder
 
 
 def test_training_learns_the_system(tmp_path: Path) -> None:
     settings_ = replace(SMALL, epochs=25, learning_rate=1e-2)
-    path = fit_ensemble(transitions(60), settings_, tmp_path, accelerator="cpu")
+    path = fit(EnsembleModule(transitions(60), settings_), tmp_path)
     metrics = pd.read_csv(tmp_path / "metrics.csv")
     assert metrics["best_val_mse"].iloc[-1] < 0.05 < metrics["val_mse"].iloc[0]
     assert metrics["train_loss"].iloc[-1] < metrics["train_loss"].iloc[0]
@@ -209,7 +208,7 @@ def test_best_weights_and_elites_follow_the_held_out_error(trained: Path) -> Non
 
 def test_training_stops_when_no_member_improves(tmp_path: Path) -> None:
     settings_ = replace(SMALL, epochs=40, improvement=0.9, patience=2)
-    fit_ensemble(transitions(), settings_, tmp_path, accelerator="cpu")
+    fit(EnsembleModule(transitions(), settings_), tmp_path)
     table = pd.read_csv(tmp_path / "metrics.csv")[[f"val_mse_{i}" for i in range(3)]].to_numpy()
     assert len(table) < 40
     best, stale = np.full(3, np.inf), 0
@@ -221,8 +220,8 @@ def test_training_stops_when_no_member_improves(tmp_path: Path) -> None:
 
 
 def test_seeds_are_independent_and_repeat(trained: Path, tmp_path: Path) -> None:
-    again = fit_ensemble(transitions(), SMALL, tmp_path / "again", seed=3, accelerator="cpu")
-    other = fit_ensemble(transitions(), SMALL, tmp_path / "other", seed=4, accelerator="cpu")
+    again = fit(EnsembleModule(transitions(), SMALL, 3), tmp_path / "again")
+    other = fit(EnsembleModule(transitions(), SMALL, 4), tmp_path / "other")
     weights = [
         load_ensemble(path).state_dict() for path in (trained / "ensemble.ckpt", again, other)
     ]
@@ -272,8 +271,8 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     epoch.
     """
     owner, _, name = place.rpartition(".")
-    target: Any = EnsembleModule if owner else training
-    whole: Callable[..., Any] = getattr(target, name)
+    targets: list[Any] = [EnsembleModule] if owner else [training, journal, fitting]
+    whole: Callable[..., Any] = getattr(targets[0], name)
     calls = []
 
     def cut(*arguments: Any) -> Any:
@@ -283,11 +282,12 @@ def test_an_interrupted_training_ends_with_the_same_bits(
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(target, name, cut)
+        for target in targets:
+            patch.setattr(target, name, cut)
         with pytest.raises(Stop):
-            fit_ensemble(transitions(), SMALL, tmp_path, seed=3, accelerator="cpu")
+            fit(EnsembleModule(transitions(), SMALL, 3), tmp_path)
     assert not (tmp_path / "done").exists()
-    fit_ensemble(transitions(), SMALL, tmp_path, seed=3, accelerator="cpu")
+    fit(EnsembleModule(transitions(), SMALL, 3), tmp_path)
     assert_same_result(tmp_path, trained)
 
 
@@ -314,9 +314,9 @@ def killed_in_epoch_2(command: Callable[..., object], *arguments: Any, **named: 
 
 
 def test_a_killed_training_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:
-    killed_in_epoch_2(fit_ensemble, transitions(), SMALL, tmp_path, seed=3, accelerator="cpu")
+    killed_in_epoch_2(lambda: fit(EnsembleModule(transitions(), SMALL, 3), tmp_path))
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 2 and not (tmp_path / "done").exists()
-    fit_ensemble(transitions(), SMALL, tmp_path, seed=3, accelerator="cpu")
+    fit(EnsembleModule(transitions(), SMALL, 3), tmp_path)
     assert_same_result(tmp_path, trained)
 
 
@@ -366,7 +366,7 @@ def test_shipped_settings_are_valid(path: Path) -> None:
 def test_finished_training_is_not_repeated(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EnsembleModule, "training_step", None)
     monkeypatch.setattr(EnsembleModule, "on_train_epoch_start", None)
-    assert fit_ensemble(transitions(), SMALL, trained, seed=3) == trained / "ensemble.ckpt"
+    assert fit(EnsembleModule(transitions(), SMALL, 3), trained) == trained / "ensemble.ckpt"
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_another_training_never_continues_this_one(
     trained: Path, data: Transitions, settings_: EnsembleSettings, seed: int
 ) -> None:
     with pytest.raises(CheckpointError, match=r"last.ckpt.*other data, settings or another seed"):
-        fit_ensemble(data, settings_, trained, seed=seed)
+        fit(EnsembleModule(data, settings_, seed), trained)
 
 
 def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(
@@ -393,24 +393,24 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(
             lambda mean, log_variance, targets, power: mean.sum((1, 2)) * torch.inf,
         )
         with pytest.raises(Diverged, match=r"epoch 0: lower learning_rate; there is no checkpoint"):
-            fit_ensemble(transitions(), SMALL, tmp_path / "first", seed=3, accelerator="cpu")
+            fit(EnsembleModule(transitions(), SMALL, 3), tmp_path / "first")
     step = EnsembleModule._gradient_step
 
     def breaks(self: EnsembleModule, optimizer: torch.optim.Optimizer, places: Tensor) -> Tensor:
-        return step(self, optimizer, places) * (torch.nan if len(self.history) == 2 else 1.0)
+        return step(self, optimizer, places) * (torch.nan if self.current_epoch == 2 else 1.0)
 
     monkeypatch.setattr(EnsembleModule, "_gradient_step", breaks)
     with pytest.raises(
         Diverged, match=r"nan in epoch 2.*last good checkpoint is .*second/ensemble.ckpt"
     ):
-        fit_ensemble(transitions(), SMALL, tmp_path / "second", seed=3, accelerator="cpu")
+        fit(EnsembleModule(transitions(), SMALL, 3), tmp_path / "second")
     assert torch.isfinite(load_ensemble(tmp_path / "second/ensemble.ckpt").weights[0]).all()
 
 
 def test_a_damaged_state_is_named(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes((trained / "last.ckpt").read_bytes()[:3000])
     with pytest.raises(CheckpointError, match=r"last.ckpt: cannot continue.*delete it"):
-        fit_ensemble(transitions(), SMALL, tmp_path, seed=3)
+        fit(EnsembleModule(transitions(), SMALL, 3), tmp_path)
 
 
 # --- settings -------------------------------------------------------------------------------------

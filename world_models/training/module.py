@@ -1,0 +1,131 @@
+"""The base of every trained part: a module that resumes to the result of an unbroken run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+from torch.utils.data import DataLoader
+
+from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.world_models.training.journal import LAST, Journal
+from worldplan.world_models.training.origin import differences
+
+
+class ResumableModule(L.LightningModule):
+    """A LightningModule that knows its length, and whose checkpoints say what they come from.
+
+    A subclass defines
+
+    * `made_with()`: all that the result depends on (data, settings, seed), see `origin`;
+    * `record()`: what a planner or a model is restored from, stored in the checkpoint under `KEY`;
+    * `progress()` and `restore(progress)`: what else the training needs to resume;
+    * `export(folder)`: only if the result is not the last state, the file `RESULT`.
+
+    Random numbers of an epoch must come from generators seeded by (seed, epoch): then a run that
+    was killed and resumed ends with the numbers of an unbroken one (on a CPU).
+
+    Attributes:
+        KEY: name of the record in a checkpoint.
+        RESULT: the file, in the folder of the training, that `fit` returns.
+        MADE_WITH: what must be the same when a training is resumed, for the error message.
+    """
+
+    KEY: ClassVar[str]
+    RESULT: ClassVar[str] = LAST
+    MADE_WITH: ClassVar[str] = "another task, other settings or another seed"
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs of the whole training; None where the module itself ends it."""
+        return None
+
+    @property
+    def check_every(self) -> int:
+        """Epochs between two validations."""
+        return 1
+
+    def made_with(self) -> dict[str, str]:
+        """What the training depends on, by name: equal mappings mean equal trainings."""
+        raise TypeError(f"{type(self).__name__} must define made_with()")
+
+    def record(self) -> Any:
+        """What the trained part is restored from: tensors and plain values."""
+        raise TypeError(f"{type(self).__name__} must define record()")
+
+    def progress(self) -> dict[str, Any]:
+        """State of the training beyond weights, optimisers and the record."""
+        return {}
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over the `progress` of the run that is resumed."""
+
+    def export(self, folder: Path) -> None:
+        """Write `folder`/RESULT, if the result is not the last state."""
+
+    # --- what Lightning calls ---------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Set the length of the training and the distance of its checks.
+
+        Raises:
+            ConfigError: the trainer was given another distance.
+        """
+        if stage != "fit":
+            return
+        trainer = self.trainer
+        if trainer.max_epochs == -1 and self.epochs is not None:
+            trainer.fit_loop.max_epochs = self.epochs
+        if trainer.check_val_every_n_epoch not in (1, self.check_every):
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}: "
+                "leave it out, the module sets it (check_every)"
+            )
+        trainer.check_val_every_n_epoch = self.check_every
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """One batch without content: a check makes its own data."""
+        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]  # a sequence serves
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store record, origin and progress."""
+        checkpoint[self.KEY] = self.record()
+        checkpoint["made_with"] = self.made_with()
+        checkpoint["progress"] = self.progress()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the progress.
+
+        Raises:
+            CheckpointError: the checkpoint comes from another training.
+        """
+        self.require_origin(checkpoint.get("made_with"), "the checkpoint")
+        self.restore(checkpoint["progress"])
+
+    def require_origin(self, saved: Any, name: object) -> None:
+        """Compare a stored origin with that of this training.
+
+        Raises:
+            CheckpointError: they differ; says in what.
+        """
+        if different := differences(saved, self.made_with()):
+            raise CheckpointError(
+                f"{name} comes from {self.MADE_WITH} ({different}): "
+                "choose another folder, or delete this one to train again"
+            )
+
+    # --- for subclasses ---------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal | None:
+        """The callback that keeps metrics and state, if there is one."""
+        callbacks = self.trainer.checkpoint_callbacks
+        return next((item for item in callbacks if isinstance(item, Journal)), None)
+
+    def last_good(self) -> str:
+        """Half a sentence that names the last checkpoint, for errors of a diverged training."""
+        journal = self.journal
+        if journal is None or not journal.last.exists():
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {journal.folder / self.RESULT}"
