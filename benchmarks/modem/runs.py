@@ -21,7 +21,7 @@ from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.modem.task import ModemTask
 from worldplan.planners.modem.training import ModemModule, figures_of
 from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.fit import fit_resumably
+from worldplan.world_models.training.fit import fit
 
 RESULTS = Path(__file__).resolve().parent / "results"
 EVALUATED, NEW_LUCK = 100, 100_000
@@ -58,9 +58,8 @@ def train_and_evaluate(
             )
         return dict(finished["figures"])
     task = make()
-    checkpoint = fit_resumably(
-        ModemModule(task, settings, seed=job.seed), folder, check_every=10, save_every=5
-    )
+    module = ModemModule(task, settings, seed=job.seed, check_every=10)
+    checkpoint = fit(module, folder, save_every=5)
     figures: dict[str, Any] = {
         "part": job.part,
         "task": job.task,

@@ -5,7 +5,7 @@ process.
     data, CPU, one thread: about 3 minutes python -m benchmarks.offline.ensemble_training --data
     worldplan/hopper-medium-replay-own-v0 --rows 50000 --device cuda
 
-* ours   `fit_ensemble`, all of it: Lightning, the check after every epoch, checkpoints and metrics
+* ours   `fit`, all of it: Lightning, the check after every epoch, checkpoints and metrics
   written.
 * usual  as in the public code of RAVL and its ancestors: one network per member in a Python loop,
   bootstrapped copies of
@@ -59,9 +59,9 @@ from worldplan.world_models.ensemble.model import (
 from worldplan.world_models.ensemble.training import (
     EnsembleModule,
     EnsembleSettings,
-    fit_ensemble,
     hold_out,
 )
+from worldplan.world_models.training.fit import fit
 
 RESULTS = Path(__file__).with_name("results")
 OBSERVATION, ACTION, EPISODE = 11, 3, 100  # sizes of Hopper
@@ -154,7 +154,7 @@ class Judge:
 
 
 def judge_of(data: Transitions, seed: int, device: str) -> Judge:
-    """The rows that `fit_ensemble` holds out for this seed."""
+    """The rows that `EnsembleModule` holds out for this seed."""
     held = torch.as_tensor(hold_out(data.episode, np.random.default_rng([seed, 1])))
     columns = [
         torch.as_tensor(column)
@@ -364,11 +364,12 @@ class Recorder(L.Callback):
 def ours(
     data: Transitions, settings: EnsembleSettings, seed: int, judge: Judge, device: str
 ) -> list[Point]:
-    """`fit_ensemble` into a temporary folder."""
+    """`fit` into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(device)
         recorder = Recorder(watch, judge)
-        fit_ensemble(data, settings, folder, seed=seed, accelerator=device, callbacks=[recorder])
+        module = EnsembleModule(data, settings, seed)
+        fit(module, folder, accelerator=device, callbacks=[recorder])
         watch.stop()
         last = recorder.points[-1]
         recorder.points[-1] = Point(

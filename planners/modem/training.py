@@ -4,21 +4,17 @@ turns; one epoch is one such turn.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
+from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.handover import Handover
@@ -35,34 +31,37 @@ from worldplan.world_models.data.episodes import (
     save_episode,
 )
 from worldplan.world_models.latent.encoders import IMAGE
-from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
 
-_CHECK_SEED = (
-    700_001  # episodes of the periodic checks; apart from every training and evaluation seed
-)
-# Lightning steps per epoch, each a block of updates: its overhead vanishes, the progress bar still
-# moves
-_PARTS = 20
+_CHECK_SEED = 700_001  # of the checks; differs from every seed of training and evaluation
+_PARTS = 20  # Lightning steps per epoch, each a block of updates: overhead vanishes, the bar moves
 CLONING, SEEDING = 0, 1  # the first two epochs
 
 
-class ModemModule(L.LightningModule):
+class ModemModule(ResumableModule):
     """Trains one agent on one task.
 
     Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world
     model on them, every later epoch plays one episode in each environment and learns from all so
-    far. All randomness of an epoch comes from a generator seeded by (seed, epoch), and episodes are
-    kept as files beside the checkpoint: a resumed run continues as the unbroken one would have (on
-    a CPU).
+    far. The training ends by itself after `settings.steps` environment steps. All random numbers of
+    an epoch come from a generator seeded by (seed, epoch), and episodes are kept as files beside
+    the checkpoint: a resumed run ends like an unbroken one (on a CPU).
 
     Args:
         task: environment and demonstrations.
         settings: of the method.
         seed: of everything random here.
-        check_episodes: episodes of a periodic check, for the planner alone and for the behaviour
-            policy each.
+        check_every: epochs between two checks; after cloning and at the end there is one anyhow.
+        check_episodes: episodes of a check, for the planner alone and for the behaviour policy
+            each.
+
+    Raises:
+        ConfigError: task and settings do not fit each other, or a number is too small.
     """
+
+    KEY: ClassVar[str] = "modem"
 
     def __init__(
         self,
@@ -70,23 +69,22 @@ class ModemModule(L.LightningModule):
         settings: ModemSettings | None = None,
         *,
         seed: int = 0,
+        check_every: int = 5,
         check_episodes: int = 25,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.task, self.settings, self.seed, self.check_episodes = (
-            task,
-            settings or ModemSettings(),
-            seed,
-            check_episodes,
-        )
-        if seed < 0 or check_episodes < 1:
+        self.task, self.settings, self.seed = task, settings or ModemSettings(), seed
+        self._check_every, self.check_episodes = check_every, check_episodes
+        if seed < 0 or check_every < 1 or check_episodes < 1:
             raise ConfigError(
-                f"seed {seed}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 episode"
+                f"seed {seed}, check_every {check_every}, check_episodes {check_episodes}: give a "
+                "seed of at least 0, at least 1 epoch and at least 1 episode"
             )
         if self.settings.clone_updates and not task.demonstrations:
             raise ConfigError(
-                "clone_updates is above 0, but there are no demonstrations: name a dataset, or set clone_updates to 0"
+                "clone_updates is above 0, but there are no demonstrations: "
+                "name a dataset, or set clone_updates to 0"
             )
         self.observation_space, self.action_size = spaces_of(task)
         self.agent = Modem(
@@ -107,17 +105,19 @@ class ModemModule(L.LightningModule):
 
     # --- set-up -----------------------------------------------------------------------------------
 
+    @property
+    def check_every(self) -> int:
+        """Epochs between two checks."""
+        return self._check_every
+
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
 
-    def train_dataloader(self) -> TRAIN_DATALOADERS:
-        """Which part of its updates an epoch is at: their number differs, and Lightning wants to
-        know it beforehand.
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Numbers of the parts of an epoch: Lightning must know their count beforehand, and the
+        number of updates differs between epochs.
         """
         return DataLoader(range(_PARTS), batch_size=None)  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> EVAL_DATALOADERS:
-        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
 
     def on_fit_start(self) -> None:
         """Fill the replays: demonstrations, and the episodes of the run that is continued."""
@@ -136,9 +136,6 @@ class ModemModule(L.LightningModule):
         for episode in self.task.demonstrations:
             self.demonstrations.add(episode)
         self.environments = self.task.make(self.settings.environments)
-        self._check_every = (
-            self.trainer.check_val_every_n_epoch
-        )  # the clone and the end are checked whatever it is
         if self._restored is not None:
             if self.played:  # before the seeding nothing is encoded yet
                 self._require_episodes()
@@ -173,11 +170,10 @@ class ModemModule(L.LightningModule):
             self.replay.add(episode)
 
     def on_train_start(self) -> None:
-        """A finished training that is continued has nothing left to do."""
+        """Stop at once if a finished training is resumed."""
         if self.current_epoch > CLONING and self._finished:
-            rank_zero_info(
-                f"this training has finished: {self.step} of {self.settings.steps} environment steps"
-            )
+            steps = f"{self.step} of {self.settings.steps} environment steps"
+            rank_zero_info(f"this training has finished: {steps}")
             self.trainer.should_stop = True
 
     def on_fit_end(self) -> None:
@@ -240,7 +236,7 @@ class ModemModule(L.LightningModule):
         )
         for one in played:
             self._remember(one.episode)
-            if self._journal is not None:
+            if self.journal is not None:
                 save_episode(one.episode, self._episode_file(len(self.played)))
             self.played.append(len(one.episode))
             self.counts["step"] += len(one.episode)
@@ -262,21 +258,21 @@ class ModemModule(L.LightningModule):
 
         if part == _PARTS - 1:
             self._require_finite()
-            if self._finished:
-                self.trainer.should_stop = (
-                    True  # Lightning still checks and ends this epoch as it should
-                )
-            if self._check_every is not None:
-                self.trainer.check_val_every_n_epoch = (
-                    1 if self.current_epoch == CLONING or self._finished else self._check_every
-                )
+            if self._finished:  # Lightning still checks and ends this epoch as it should
+                self.trainer.should_stop = True
+            checked = self.current_epoch == CLONING or self._finished
+            self.trainer.check_val_every_n_epoch = 1 if checked else self.check_every
 
     @property
     def _finished(self) -> bool:
         return self.step >= self.settings.steps
 
     def _require_finite(self) -> None:
-        """Before a check, an episode or a checkpoint makes use of it."""
+        """Check losses and weights before a check, an episode or a checkpoint uses them.
+
+        Raises:
+            Diverged: a number is not finite.
+        """
         broken = [name for name, value in self._sums.items() if not bool(value.isfinite())]
         broken += [
             name
@@ -285,7 +281,7 @@ class ModemModule(L.LightningModule):
         ]
         if broken:
             where = f"{broken[0]} is not a finite number in epoch {self.current_epoch}"
-            raise Diverged(f"{where}: lower learning_rate or clone_rate; {self._last_good()}")
+            raise Diverged(f"{where}: lower learning_rate or clone_rate; {self.last_good()}")
 
     def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
         seed_steps, steps = self.settings.seed_steps, self.settings.steps
@@ -394,41 +390,46 @@ class ModemModule(L.LightningModule):
 
     # --- saving -----------------------------------------------------------------------------------
 
-    @property
-    def _journal(self) -> Journal | None:
-        journals = [
-            callback for callback in self.trainer.callbacks if isinstance(callback, Journal)
-        ]  # type: ignore[attr-defined]
-        return journals[0] if journals else None
-
     def _require_episodes(self) -> None:
-        """Where a training goes on, the episodes so far must be at hand. Raises ConfigError."""
-        if self._journal is None:
+        """Check that a resumed training can read its episodes.
+
+        Raises:
+            ConfigError: nothing kept them, or they are in another folder.
+        """
+        if self.journal is None:
             raise ConfigError(
-                "this training cannot go on: nothing kept its episodes; train with the callback worldplan.world_models.training.journal.Journal"
+                "this training cannot be resumed: nothing kept its episodes; train with the "
+                "callback worldplan.world_models.training.journal.Journal"
             )
         beside = Path(str(self.trainer.ckpt_path)).resolve().parent
-        if beside != self._journal.folder.resolve():
+        if beside != self.journal.folder.resolve():
             raise ConfigError(
-                f"the checkpoint's episodes are in {beside}, not in {self._journal.folder}: set trainer.default_root_dir to {beside}"
+                f"the checkpoint's episodes are in {beside}, not in {self.journal.folder}: "
+                f"set trainer.default_root_dir to {beside}"
             )
 
     def _episode_file(self, index: int) -> Path:
-        assert self._journal is not None
-        return self._journal.folder / "episodes" / f"{index:06d}.npz"
+        assert self.journal is not None
+        return self.journal.folder / "episodes" / f"{index:06d}.npz"
 
-    def _last_good(self) -> str:
-        journal = self._journal
-        return (
-            f"the last good checkpoint is {journal.last}"
-            if journal is not None and journal.last.exists()
-            else "there is no checkpoint yet"
+    def record(self) -> dict[str, Any]:
+        """The agent and its task."""
+        return policy_record(self.agent, self.observation_space, self.task.about)
+
+    def made_with(self) -> dict[str, str]:
+        """Task, demonstrations, settings and seed."""
+        return origin(
+            task=self.task.about,
+            demonstrations=[episode.action for episode in self.task.demonstrations],
+            settings=self.settings,
+            seed=self.seed,
+            check_every=self.check_every,
+            check_episodes=self.check_episodes,
         )
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["modem"] = policy_record(self.agent, self.observation_space, self.task.about)
-        checkpoint["made_with"] = self.made_with()
-        checkpoint["progress"] = {
+    def progress(self) -> dict[str, Any]:
+        """Counts, checks and replays; the episodes themselves are files beside the checkpoint."""
+        return {
             "played": list(self.played),
             "counts": dict(self.counts),
             **self.handover.state_dict(),
@@ -437,27 +438,8 @@ class ModemModule(L.LightningModule):
             "demonstrations": self.demonstrations.state_dict(),
         }
 
-    def made_with(self) -> str:
-        """What a training depends on, to tell whether a checkpoint is one of the same training."""
-        digest = hashlib.sha256()
-        for episode in self.task.demonstrations:
-            digest.update(repr(episode.action.shape).encode() + episode.action.tobytes())
-        return repr(
-            (
-                asdict(self.settings),
-                self.seed,
-                self.check_episodes,
-                sorted(self.task.about.items()),
-                digest.hexdigest(),
-            )
-        )
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint["made_with"] != self.made_with():
-            raise CheckpointError(
-                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
-            )
-        progress = checkpoint["progress"]
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over counts and checks now; `on_fit_start` fills the replays."""
         self.played, self.counts = list(progress["played"]), dict(progress["counts"])
         self.handover.load_state_dict(progress)
         self.agent.updates = progress["updates"]
@@ -488,6 +470,7 @@ def for_task(
     success_reward: bool = False,
     settings: ModemSettings | None = None,
     seed: int = 0,
+    check_every: int = 5,
     check_episodes: int = 25,
 ) -> ModemModule:
     """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and
@@ -497,5 +480,6 @@ def for_task(
         modem_task(environment, options, dataset, episodes, success_reward),
         settings,
         seed=seed,
+        check_every=check_every,
         check_episodes=check_episodes,
     )

@@ -127,6 +127,8 @@ def for_plane(
     settings: ReachAwareSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
+    epochs: int = 100,
+    check_every: int = 10,
     check_episodes: int = 20,
     patch: str = "none",
     start_seed: int = 0,
@@ -139,7 +141,9 @@ def for_plane(
         settings: of the method.
         seed: of the training.
         seeds: trainings side by side.
-        check_episodes: episodes per seed of a periodic check.
+        epochs: rounds of rollouts and updates.
+        check_every: epochs between two checks.
+        check_episodes: episodes per seed of a check.
         patch: targets that take the oracle's value, see `OraclePatch`.
         start_seed: of the start states, the data of this task.
 
@@ -152,6 +156,8 @@ def for_plane(
         settings,
         seed=seed,
         seeds=seeds,
+        epochs=epochs,
+        check_every=check_every,
         check_episodes=check_episodes,
         callbacks=[EdgeOfReach(plane, patch)],
     )

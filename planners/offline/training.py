@@ -5,18 +5,16 @@ rollouts and the updates after it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.utilities.types import EVAL_DATALOADERS, TRAIN_DATALOADERS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.envs.dynamics.mixed import MixedDynamics
-from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
+from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import evaluate
 from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
 from worldplan.planners.offline.diagnostics import value_statistics
@@ -25,32 +23,37 @@ from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import roll_out
 from worldplan.planners.offline.task import OfflineTask, dataset_task
-from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
 
 CHECK_SEED = 700_001  # of the periodic checks; differs from every seed of an evaluation
 _BLOCK = 50  # updates per Lightning step: its overhead vanishes, the progress bar still moves
 
 
-class ReachAwareModule(L.LightningModule):
+class ReachAwareModule(ResumableModule):
     """Trains `seeds` independent policies side by side on one task.
 
-    All randomness of epoch `n` comes from a generator seeded by (seed, n), and the model
-    transitions travel in the checkpoint, so a resumed run continues exactly as the unbroken one
-    would have (on a CPU).
+    All random numbers of epoch `n` come from a generator seeded by (seed, n), and the model
+    transitions travel in the checkpoint, so a resumed run ends like an unbroken one (on a CPU).
+    A finished training can be prolonged by a larger `epochs`.
 
     Args:
         task: data, dynamics and environment.
         settings: of the method.
         seed: of everything random here.
         seeds: trainings side by side; they share the dynamics model and the dataset.
-        check_episodes: episodes per seed of a periodic check.
+        epochs: rounds of rollouts and updates.
+        check_every: epochs between two checks.
+        check_episodes: episodes per seed of a check.
         callbacks: belong to this training: every trainer attaches them, and their `state_key` is
             part of `made_with`.
 
     Raises:
         ConfigError: settings and task do not fit each other, or a number is too small.
     """
+
+    KEY: ClassVar[str] = "reach_aware"
 
     data: Tensor | None
     starts: Tensor
@@ -63,18 +66,16 @@ class ReachAwareModule(L.LightningModule):
         *,
         seed: int = 0,
         seeds: int = 1,
+        epochs: int = 100,
+        check_every: int = 10,
         check_episodes: int = 10,
         callbacks: Sequence[L.Callback] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.task, self.settings, self.seed, self.seeds, self.check_episodes = (
-            task,
-            settings or ReachAwareSettings(),
-            seed,
-            seeds,
-            check_episodes,
-        )
+        self.task, self.settings = task, settings or ReachAwareSettings()
+        self.seed, self.seeds, self.check_episodes = seed, seeds, check_episodes
+        self._epochs, self._check_every = epochs, check_every
         if self.settings.real_share > 0 and task.rows is None:
             raise ConfigError(
                 "real_share is above 0, but this task has start states only: set real_share to 0"
@@ -85,11 +86,14 @@ class ReachAwareModule(L.LightningModule):
             and 0 < task.dynamics.share < 1
         ):
             raise ConfigError(
-                "mobile needs the members' own predictions: set true_share to 0 (or to 1, where the penalty is zero)"
+                "mobile needs the members' own predictions: set true_share to 0 "
+                "(or to 1, where the penalty is zero)"
             )
-        if seed < 0 or seeds < 1 or check_episodes < 1:
+        if seed < 0 or min(seeds, epochs, check_every, check_episodes) < 1:
             raise ConfigError(
-                f"seed {seed}, seeds {seeds}, check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the others"
+                f"seed {seed}, seeds {seeds}, epochs {epochs}, check_every {check_every}, "
+                f"check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the "
+                "others"
             )
         self.callbacks = list(callbacks)
         self.agent = ReachAware(
@@ -108,6 +112,16 @@ class ReachAwareModule(L.LightningModule):
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
 
+    @property
+    def epochs(self) -> int:
+        """Rounds of rollouts and updates."""
+        return self._epochs
+
+    @property
+    def check_every(self) -> int:
+        """Epochs between two checks."""
+        return self._check_every
+
     # --- learning ---------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> Sequence[L.Callback]:
@@ -116,15 +130,11 @@ class ReachAwareModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
 
-    def train_dataloader(self) -> TRAIN_DATALOADERS:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Numbers of updates: the data of this training are drawn on the device."""
         total = self.settings.updates
-        return DataLoader(
-            [min(_BLOCK, total - done) for done in range(0, total, _BLOCK)], batch_size=None
-        )  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> EVAL_DATALOADERS:
-        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
+        blocks = [min(_BLOCK, total - done) for done in range(0, total, _BLOCK)]
+        return DataLoader(blocks, batch_size=None)  # type: ignore[arg-type]  # a sequence serves
 
     def on_fit_start(self) -> None:
         self.random = torch.Generator(device=self.device)
@@ -135,7 +145,11 @@ class ReachAwareModule(L.LightningModule):
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
 
     def on_train_epoch_start(self) -> None:
-        """Roll the policy out from states of the dataset."""
+        """Roll the policy out from states of the dataset.
+
+        Raises:
+            Diverged: no transition of a policy is finite.
+        """
         self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
         count = self.settings.starts
         chosen = torch.randint(
@@ -154,7 +168,8 @@ class ReachAwareModule(L.LightningModule):
         self.replay.add(rows, keep)
         if not bool(keep.any(1).all()):
             raise Diverged(
-                f"the dynamics model gave no finite transition in epoch {self.current_epoch}: train it longer or on more data; {self._last_good()}"
+                f"the dynamics model gave no finite transition in epoch {self.current_epoch}: "
+                f"train it longer or on more data; {self.last_good()}"
             )
         self._sums: dict[str, Tensor] = {}
         self.log_dict(
@@ -202,13 +217,19 @@ class ReachAwareModule(L.LightningModule):
         return torch.cat(parts, 2)
 
     def on_train_epoch_end(self) -> None:
-        """One look at the figures of the whole epoch."""
+        """Log the means of the epoch.
+
+        Raises:
+            Diverged: a mean is not finite.
+        """
         for name, value in self._sums.items():
             mean = value / self.settings.updates
             if not bool(mean.isfinite().all()):
+                broken = int((~mean.isfinite()).nonzero()[0])
                 raise Diverged(
-                    f"{name} is not a finite number in epoch {self.current_epoch} (seed {int((~mean.isfinite()).nonzero()[0])} of {self.seeds}): "
-                    f"lower the learning rates or raise the pessimism; {self._last_good()}"
+                    f"{name} is not a finite number in epoch {self.current_epoch} "
+                    f"(seed {broken} of {self.seeds}): lower the learning rates or raise the "
+                    f"pessimism; {self.last_good()}"
                 )
             self.log_seeds(f"train/{name}", mean)
 
@@ -216,17 +237,6 @@ class ReachAwareModule(L.LightningModule):
         """Log `values` (seeds,) as `name`/0, `name`/1 and so on."""
         for index, value in enumerate(values.expand(self.seeds)):
             self.log(f"{name}/{index}", value, batch_size=1)
-
-    def _last_good(self) -> str:
-        journals = [
-            callback for callback in self.trainer.callbacks if isinstance(callback, Journal)
-        ]  # type: ignore[attr-defined]
-        path = journals[0].last if journals else None
-        return (
-            f"the last good checkpoint is {path}"
-            if path is not None and path.exists()
-            else "there is no checkpoint yet"
-        )
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -260,27 +270,20 @@ class ReachAwareModule(L.LightningModule):
         """The policy of one of the seeds as it stands."""
         return ReachAwarePolicy.from_record(policy_record(self.agent, self.task), seed_index)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["reach_aware"] = policy_record(self.agent, self.task)
-        checkpoint["made_with"] = self.made_with()
+    def record(self) -> dict[str, Any]:
+        """The policies of all seeds."""
+        return policy_record(self.agent, self.task)
 
-    def made_with(self) -> str:
-        """What a training depends on, to tell whether a checkpoint is one of the same training."""
-        return repr(
-            (
-                sorted(asdict(self.settings).items()),
-                self.seed,
-                self.seeds,
-                [callback.state_key for callback in self.callbacks],
-                sorted(self.task.about.items()),
-            )
+    def made_with(self) -> dict[str, str]:
+        """Task, settings, seeds and callbacks; not the length, so that it can be prolonged."""
+        callbacks = [callback.state_key for callback in self.callbacks]
+        return origin(
+            task=self.task.about,
+            settings=self.settings,
+            seed=self.seed,
+            seeds=self.seeds,
+            callbacks=callbacks,
         )
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint["made_with"] != self.made_with():
-            raise CheckpointError(
-                "the checkpoint comes from another task, other settings or another seed: train in another folder, or from the start"
-            )
 
 
 def for_dataset(
@@ -293,6 +296,8 @@ def for_dataset(
     settings: ReachAwareSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
+    epochs: int = 100,
+    check_every: int = 10,
     check_episodes: int = 10,
 ) -> ReachAwareModule:
     """The module for a dataset in a YAML file (`worldplan fit`); the arguments are those of
@@ -306,4 +311,12 @@ def for_dataset(
         termination=termination,
         threads=threads,
     )
-    return ReachAwareModule(task, settings, seed=seed, seeds=seeds, check_episodes=check_episodes)
+    return ReachAwareModule(
+        task,
+        settings,
+        seed=seed,
+        seeds=seeds,
+        epochs=epochs,
+        check_every=check_every,
+        check_episodes=check_episodes,
+    )

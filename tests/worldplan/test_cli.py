@@ -466,8 +466,7 @@ def test_fit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         f"{part}.settings.solves": 2,
         f"{part}.settings.check_episodes": 1,
         f"{part}.settings.batch": 8,
-        "trainer.max_steps": 8,
-        "trainer.val_check_interval": 4,
+        f"{part}.settings.check_every": 4,
         "trainer.enable_progress_bar": "false",
     }
     monkeypatch.setattr(sys, "argv", ["worldplan"])
@@ -487,8 +486,8 @@ def test_fit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "config.yaml",
         "versions.json",
         "metrics.csv",
-        "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt",
+        "best.ckpt",
+        "last.ckpt",
     ):
         assert (folder / file).is_file(), file
 

@@ -63,7 +63,8 @@ class EnsembleSettings:
         layers = len(self.hidden) + 1
         if len(self.weight_decay) != layers:
             raise ConfigError(
-                f"weight_decay has {len(self.weight_decay)} numbers, but there are {layers} layers: give one for each"
+                f"weight_decay has {len(self.weight_decay)} numbers, but there are {layers} "
+                "layers: give one for each"
             )
         for name in ("members", "elites", "batch", "epochs", "patience"):
             if getattr(self, name) < 1:
@@ -75,7 +76,8 @@ class EnsembleSettings:
         if not (self.learning_rate > 0 and 0 <= self.improvement < 1 and 0 <= self.power <= 1):
             numbers = f"{self.learning_rate}, {self.improvement} and {self.power}"
             raise ConfigError(
-                f"learning_rate, improvement and power are {numbers}: they must be above 0, within [0, 1) and within [0, 1]"
+                f"learning_rate, improvement and power are {numbers}: they must be above 0, "
+                "within [0, 1) and within [0, 1]"
             )
 
 
@@ -204,7 +206,11 @@ class EnsembleModule(ResumableModule):
         self._sum = torch.zeros((), device=self.device)
 
     def training_step(self, block: int, batch_idx: int) -> None:
-        """Gradient steps `block` * BLOCK and following, at most BLOCK."""
+        """Make the gradient steps from `block` * BLOCK on, at most BLOCK.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         first, last = block * BLOCK, min((block + 1) * BLOCK, self.steps)
@@ -220,19 +226,18 @@ class EnsembleModule(ResumableModule):
             )
 
     def _gradient_step(self, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
-        """One step of all members, on rows (members, batch) of the training data; returns the loss,
-        still on the device.
+        """One step of all members on `rows` (members, batch) of the training data; the loss, a
+        scalar on the device.
         """
         inputs = self.train_inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
         targets = self.train_targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
         optimizer.zero_grad()
         loss = self._loss(inputs, targets, self.settings.power)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         for bound in (self.ensemble.max_log_variance, self.ensemble.min_log_variance):
             assert bound.grad is not None
-            bound.grad.copy_(
-                bound.grad.sum(0, keepdim=True)
-            )  # the copies of one bound move as one: members share it
+            # members share one bound: its copies get the same gradient
+            bound.grad.copy_(bound.grad.sum(0, keepdim=True))
         optimizer.step()
         return loss.detach()
 
@@ -274,9 +279,9 @@ class EnsembleModule(ResumableModule):
         normalised units; (members,) both.
         """
         error, loss = torch.zeros_like(self.best_error), torch.zeros_like(self.best_error)
-        for inputs, targets in zip(
-            self.held_inputs.split(rows), self.held_targets.split(rows), strict=True
-        ):
+        for first in range(0, len(self.held_inputs), rows):
+            inputs = self.held_inputs[first : first + rows]
+            targets = self.held_targets[first : first + rows]
             mean, log_variance = ensemble.outputs(inputs)
             error += (mean - targets).square().mean((1, 2)) * len(inputs)
             loss += gaussian_loss(mean, log_variance, targets) * len(inputs)
@@ -329,11 +334,18 @@ def for_dataset(
 
 
 def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(n,) bool: the rows to hold out, at most 20 % and 10,000, in whole episodes where there are
+    """The rows to hold out, bool (n,): at most 20 % and 10,000, in whole episodes where there are
     enough of them.
 
-    Rows of one episode are alike: an error on rows whose neighbours were trained on would be too
+    Rows of one episode are alike: the error on rows whose neighbours were trained on would be too
     low.
+
+    Args:
+        episode: the number of each row's episode, (n,).
+        generator: draws the episodes, or rows.
+
+    Raises:
+        DatasetError: there are fewer than 5 rows.
     """
     count = len(episode)
     wanted = min(int(HELD_OUT_SHARE * count), HELD_OUT_ROWS)

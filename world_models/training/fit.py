@@ -89,6 +89,10 @@ def interruptible(trainer: L.Trainer) -> Iterator[None]:
     """Turn the SystemExit that Lightning makes of Ctrl-C back into a KeyboardInterrupt.
 
     Lightning also leaves SIGINT without effect: the handler that was there before is restored.
+
+    Raises:
+        KeyboardInterrupt: the training was interrupted.
+        SystemExit: something else ended the process.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,9 @@ class Journal(Checkpoint):
         due = epoch % (self.every or 1) == 0
         if not (due or epoch == trainer.max_epochs or trainer.should_stop):
             return
-        if hasattr(pl_module, "export"):
-            pl_module.export(self.folder)
+        export: Callable[[Path], None] | None = getattr(pl_module, "export", None)
+        if export is not None:
+            export(self.folder)
         table = pd.DataFrame(self.rows)
         replace_file(self.folder / METRICS, lambda draft: table.to_csv(draft, index=False))
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))

@@ -47,11 +47,19 @@ class ResumableModule(L.LightningModule):
         return 1
 
     def made_with(self) -> dict[str, str]:
-        """What the training depends on, by name: equal mappings mean equal trainings."""
+        """What the training depends on, by name: equal mappings mean equal trainings.
+
+        Raises:
+            TypeError: the subclass does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define made_with()")
 
     def record(self) -> Any:
-        """What the trained part is restored from: tensors and plain values."""
+        """What the trained part is restored from: tensors and plain values.
+
+        Raises:
+            TypeError: the subclass does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define record()")
 
     def progress(self) -> dict[str, Any]:

@@ -1,5 +1,8 @@
-"""`worldplan fit|validate|test`: LightningCLI over every learned part, with run folders like all
+"""`worldplan fit|validate|test`: LightningCLI over every learned part, with the run folders of all
 other commands.
+
+A YAML file names the module (`model`), the seed (`seed_everything`, handed to the module) and the
+folder (`trainer.default_root_dir`). All else about the trainer has its value in the code.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from worldplan.arguments import own_error, shorten
 from worldplan.milp.errors import ConfigError
 from worldplan.output.plots import learning_curve
-from worldplan.runs import METRICS, SEED, VERSIONS, read_config, versions, write_json, write_text
-from worldplan.world_models.training.journal import Journal
+from worldplan.runs import SEED, VERSIONS, read_config, versions, write_json, write_text
+from worldplan.world_models.training.fit import TRAINER, interruptible
+from worldplan.world_models.training.journal import METRICS, Journal
+from worldplan.world_models.training.module import ResumableModule
 
 
 class RunFolder(SaveConfigCallback):
-    """Makes the trainer's log folder a run folder: config.yaml, versions.json, seed, and at the end
+    """Makes the trainer's folder a run folder: config.yaml, versions.json, seed, and at the end the
     plots of the metrics.
 
     The record is written when training begins, not in `setup`: by then whatever may refuse to train
@@ -31,38 +36,29 @@ class RunFolder(SaveConfigCallback):
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Too early."""
+        """Write nothing yet."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """All is restored and checked."""
+        """Write the record."""
         self.save_to_log_dir = trainer.log_dir is not None
         super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write versions and seed beside config.yaml."""
         if trainer.log_dir is not None:
-            write_json(Path(trainer.log_dir) / VERSIONS, versions())
-            seed = self.config.get(
-                "seed_everything", 0
-            )  # true stands for Lightning's own choice, 0 in these commands
-            write_text(Path(trainer.log_dir) / SEED, f"{int(seed) if seed is not True else 0}\n")
+            folder = Path(trainer.log_dir)
+            write_json(folder / VERSIONS, versions())
+            write_text(folder / SEED, f"{_seed(self.config)}\n")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.log_dir is None:
+        """Plot the metrics."""
+        if trainer.log_dir is None or not (Path(trainer.log_dir) / METRICS).is_file():
             return
         folder = Path(trainer.log_dir)
-        found = next(
-            (
-                file
-                for file in (folder / METRICS, folder / "checkpoints" / METRICS)
-                if file.is_file()
-            ),
-            None,
-        )
-        if found is not None:
-            table = pd.read_csv(found)
-            if "step" not in table:
-                table = table.rename(columns={"epoch": "step"})
-            learning_curve(table, folder / "plots" / "learning_curve.png")
+        table = pd.read_csv(folder / METRICS)
+        if "step" not in table:
+            table = table.rename(columns={"epoch": "step"})
+        learning_curve(table, folder / "plots" / "learning_curve.png")
 
 
 def fit(argv: Sequence[str]) -> int:
@@ -84,16 +80,24 @@ def test(argv: Sequence[str]) -> int:
 
 
 def lightning_main(arguments: Sequence[str]) -> Any:
-    """Build trainer and module from YAML and dotted overrides, and run the subcommand."""
+    """Build trainer and module from YAML and dotted overrides, and run the subcommand.
+
+    Args:
+        arguments: of the command line, the subcommand first.
+
+    Raises:
+        ConfigError: a file or a setting is wrong.
+        KeyboardInterrupt: Ctrl-C; its text says how to resume.
+    """
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
-            read_config(
-                word.partition("=")[2] or following
-            )  # one clear line for a missing or malformed file
+            # one clear line for a missing or malformed file
+            read_config(word.partition("=")[2] or following)
     try:
         return _PlainCLI(
             L.LightningModule,
             subclass_mode_model=True,
+            trainer_defaults=TRAINER,
             save_config_callback=RunFolder,
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
@@ -109,40 +113,74 @@ def lightning_main(arguments: Sequence[str]) -> Any:
 
 
 class _PlainCLI(LightningCLI):
-    """LightningCLI whose parsers raise instead of printing their usage and leaving."""
+    """LightningCLI with one seed and a journal, whose parsers raise instead of exiting."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser that raises ArgumentError."""
         parser = super().init_parser(**{"prog": "worldplan", **kwargs})
         parser.exit_on_error = False
         return parser
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """`--journal.every`: epochs between two checkpoints."""
+        parser.add_lightning_class_args(Journal, "journal")
+
+    def before_instantiate_classes(self) -> None:
+        """Hand the seed to the module (jsonargparse cannot link into a function's arguments).
+
+        Raises:
+            ConfigError: the module was given another seed.
+        """
+        config = self.config.get(str(self.subcommand), self.config)
+        arguments = config.get("model.init_args") or {}
+        if "seed" in arguments:
+            seed = _seed(config)
+            if arguments["seed"] not in (0, seed):
+                raise ConfigError(
+                    f"seed_everything is {seed} and model.init_args.seed {arguments['seed']}: "
+                    "give the seed once, as seed_everything"
+                )
+            arguments["seed"] = seed
+
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """Without a last epoch, a bar that does not count up to it."""
+        """The trainer, with a bar that needs no number of epochs.
+
+        Raises:
+            ConfigError: the length of the training is missing, or the journal is named twice.
+        """
         trainer = super().instantiate_trainer(**kwargs)
-        if trainer.max_epochs == -1:
-            callbacks = trainer.callbacks  # type: ignore[attr-defined]
-            callbacks[:] = [
-                TQDMProgressBar() if type(callback) is RichProgressBar else callback
-                for callback in callbacks
-            ]
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
+        if sum(isinstance(callback, Journal) for callback in callbacks) > 1:
+            raise ConfigError(
+                "trainer.callbacks: every training has a Journal: leave it out "
+                "(--journal.every N sets how often it saves)"
+            )
+        if trainer.max_epochs == -1 and not isinstance(self.model, ResumableModule):
+            raise ConfigError(
+                f"{type(self.model).__name__} does not end by itself: give --trainer.max_epochs"
+            )
+        callbacks[:] = [
+            TQDMProgressBar() if type(callback) is RichProgressBar else callback
+            for callback in callbacks
+        ]
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
-            super()._run_subcommand(subcommand)
-        except SystemExit as stop:  # so Lightning leaves after Ctrl-C
-            if not self.trainer.interrupted:
-                raise
-            raise KeyboardInterrupt(_how_to_continue(self.trainer)) from stop
+            with interruptible(self.trainer):
+                super()._run_subcommand(subcommand)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(_how_to_resume(self.trainer)) from stop
 
 
-def _how_to_continue(trainer: L.Trainer) -> str:
+def _seed(config: Any) -> int:
+    """The seed of a configuration; true stands for Lightning's own choice, which is 0 here."""
+    seed = config.get("seed_everything", 0)
+    return 0 if isinstance(seed, bool) else int(seed or 0)
+
+
+def _how_to_resume(trainer: L.Trainer) -> str:
     for callback in trainer.checkpoint_callbacks:
-        last = (
-            callback.last
-            if isinstance(callback, Journal)
-            else Path(getattr(callback, "last_model_path", ""))
-        )
-        if last.is_file():
-            return f"interrupted: continue with the same command and --ckpt_path {last}"
+        if isinstance(callback, Journal) and callback.last.is_file():
+            return f"interrupted: continue with the same command and --ckpt_path {callback.last}"
     return "interrupted before anything was saved: the same command begins again"

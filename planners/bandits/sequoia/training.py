@@ -117,7 +117,7 @@ class SequoiaModule(ResumableModule):
                 np.arange(model.arms),
                 rng.integers(model.states, size=model.arms),
             ]
-            return (row * rng.uniform(0.7, 1.3, model.arms)) @ effect
+            return np.asarray((row * rng.uniform(0.7, 1.3, model.arms)) @ effect)
 
         return weights
 
@@ -153,7 +153,11 @@ class SequoiaModule(ResumableModule):
     # --- learning ---------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        """The loss of one gradient step, or None where the last epoch is shorter."""
+        """The loss of one gradient step, a scalar; None where the last epoch is shorter.
+
+        Raises:
+            SolverFailed: the loss is not finite.
+        """
         step = self.global_step
         if step >= self.total:
             return None
@@ -166,7 +170,8 @@ class SequoiaModule(ResumableModule):
                 loss = self._learning_loss(step - self.settings.pretrain_steps, rng)
         if not torch.isfinite(loss):
             raise SolverFailed(
-                f"the loss is not finite at step {step}: lower sequoia.learning_rate; the last good checkpoint is kept"
+                f"the loss is not finite at step {step}: lower sequoia.learning_rate; "
+                f"{self.last_good()}"
             )
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
@@ -291,11 +296,11 @@ class SequoiaModule(ResumableModule):
     def _make_replay(self, rng: np.random.Generator) -> None:
         s, model = self.settings, self.instance.dynamics
         state, left = self._draw_states(rng, s.episodes)
-        whole = lambda *shape: torch.zeros(s.replay, *shape, dtype=torch.int64)  # noqa: E731
+        joint = (s.replay, model.arms)
         self._replay = {
-            "state": whole(model.arms),
-            "next": whole(model.arms),
-            "left": whole(),
+            "state": torch.zeros(joint, dtype=torch.int64),
+            "next": torch.zeros(joint, dtype=torch.int64),
+            "left": torch.zeros(s.replay, dtype=torch.int64),
             "_state": state,
             "_left": left,
             "action": torch.zeros(s.replay, model.components),
@@ -376,19 +381,14 @@ def for_programme(
 
 
 def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPolicy:
-    """Greedy decisions on a network."""
+    """Greedy decisions on the values of a network, component by component."""
 
     def value(observation: Any, actions: np.ndarray) -> np.ndarray:
         state = torch.as_tensor(np.asarray(observation["state"])[None])
         left = torch.as_tensor(np.asarray(observation["steps_left"])[None])
+        candidates = torch.as_tensor(np.asarray(actions, dtype=np.float32))[None]
         with torch.no_grad():
-            return (
-                network(state, left, torch.as_tensor(np.asarray(actions, dtype=np.float32))[None])[
-                    0
-                ]
-                .numpy()
-                .astype(float)
-            )
+            return np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
 
     return IterativeQPolicy(instance, value)
 

@@ -35,7 +35,7 @@ from worldplan.planners.modem.training import ModemModule, figures_of
 from worldplan.planners.shooting.search import ShootingSettings
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 from worldplan.world_models.latent.settings import LatentSettings
-from worldplan.world_models.training.fit import fit_resumably
+from worldplan.world_models.training.fit import fit
 from worldplan.world_models.training.journal import Journal
 
 GOAL = np.array([0.6, -0.4], np.float32)
@@ -167,8 +167,12 @@ def task_of(count: int = 3, environment: str = ID) -> ModemTask:
     )
 
 
-def module_of(settings: ModemSettings = SETTINGS, seed: int = 0, count: int = 3) -> ModemModule:
-    return ModemModule(task_of(count), settings, seed=seed, check_episodes=4)
+def module_of(
+    settings: ModemSettings = SETTINGS, seed: int = 0, count: int = 3, check_every: int = 2
+) -> ModemModule:
+    return ModemModule(
+        task_of(count), settings, seed=seed, check_every=check_every, check_episodes=4
+    )
 
 
 def same_weights(first: Path, second: Path) -> bool:
@@ -181,7 +185,7 @@ def same_weights(first: Path, second: Path) -> bool:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unbroken run."""
-    return fit_resumably(module_of(), tmp_path_factory.mktemp("whole"), check_every=2, save_every=1)
+    return fit(module_of(check_every=2), tmp_path_factory.mktemp("whole"), save_every=1)
 
 
 def test_the_phases_come_in_order(whole: Path) -> None:
@@ -234,15 +238,15 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Pat
         "        super().on_train_epoch_end()\n"
         "        if self.current_epoch == 3:\n"
         "            import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
-        "module = Killed(t.task_of(), t.SETTINGS, seed=0, check_episodes=4)\n"
-        "t.fit_resumably(module, Path(sys.argv[1]), check_every=2, save_every=1)\n"
+        "module = Killed(t.task_of(), t.SETTINGS, seed=0, check_every=2, check_episodes=4)\n"
+        "t.fit(module, Path(sys.argv[1]), save_every=1)\n"
     )
     killed = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
     assert killed.returncode == -9, killed.stderr
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3
-    continued = fit_resumably(module_of(), tmp_path, check_every=2, save_every=1)
+    continued = fit(module_of(check_every=2), tmp_path, save_every=1)
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "metrics.csv"), pd.read_csv(whole.parent / "metrics.csv")
     )
@@ -251,23 +255,23 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Pat
 
 def test_finished_work_is_not_repeated(whole: Path) -> None:
     before = whole.stat().st_mtime_ns
-    assert fit_resumably(module_of(), whole.parent, check_every=2, save_every=1) == whole
+    assert fit(module_of(check_every=2), whole.parent, save_every=1) == whole
     assert whole.stat().st_mtime_ns == before
     with pytest.raises(CheckpointError, match="another task, other settings or another seed"):
-        fit_resumably(module_of(seed=1), whole.parent)
+        fit(module_of(seed=1), whole.parent)
 
 
 def test_a_lost_episode_is_named(whole: Path, tmp_path: Path) -> None:
-    fit_resumably(module_of(), tmp_path, check_every=2, save_every=1)
+    fit(module_of(check_every=2), tmp_path, save_every=1)
     (tmp_path / "done").unlink()
     (tmp_path / "episodes" / "000003.npz").unlink()
     with pytest.raises(DatasetError, match="000003.npz"):
-        fit_resumably(module_of(), tmp_path)
+        fit(module_of(), tmp_path)
 
 
 def test_without_demonstrations_it_begins_at_random(tmp_path: Path) -> None:
     settings = replace(SETTINGS, clone_updates=0, encoder_rate=1.0, steps=96)
-    path = fit_resumably(module_of(settings, count=0), tmp_path, check_every=2, save_every=1)
+    path = fit(module_of(settings, count=0, check_every=2), tmp_path, save_every=1)
     table = pd.read_csv(path.parent / "metrics.csv")
     assert table["step"].tolist() == [0, 48, 96]
     assert "check/clone_success" not in table
@@ -275,9 +279,7 @@ def test_without_demonstrations_it_begins_at_random(tmp_path: Path) -> None:
 
 
 def test_cloning_alone_ends_after_cloning(tmp_path: Path) -> None:
-    path = fit_resumably(
-        module_of(replace(SETTINGS, steps=0)), tmp_path, check_every=1, save_every=1
-    )
+    path = fit(module_of(replace(SETTINGS, steps=0), check_every=1), tmp_path, save_every=1)
     table = pd.read_csv(path.parent / "metrics.csv")
     assert len(table) == 1
     assert table["check/clone_success"].notna().all()
@@ -288,18 +290,16 @@ def test_a_finished_run_that_is_continued_stays_as_it_is(steps: int, tmp_path: P
     """As after a kill between the last checkpoint and the end, or `fit --ckpt_path` on a finished
     run.
     """
-    path = fit_resumably(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
+    path = fit(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
     (tmp_path / "done").unlink()
     state, table = path.read_bytes(), (tmp_path / "metrics.csv").read_text()
-    fit_resumably(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
+    fit(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
     assert path.read_bytes() == state
     assert (tmp_path / "metrics.csv").read_text() == table
 
 
 def test_the_clone_and_the_end_are_always_checked(tmp_path: Path) -> None:
-    path = fit_resumably(
-        module_of(replace(SETTINGS, steps=144)), tmp_path, check_every=100, save_every=1
-    )
+    path = fit(module_of(replace(SETTINGS, steps=144), check_every=100), tmp_path, save_every=1)
     table = pd.read_csv(path.parent / "metrics.csv")
     assert table["check/clone_success"].notna().tolist() == [True, False, False, False]
     assert table["check/planner_success"].notna().tolist() == [False, False, False, True]
@@ -310,7 +310,7 @@ def test_other_demonstrations_are_another_training(whole: Path) -> None:
         ID, {}, demonstrations(3)[::-1], {"environment": ID, "options": {}, "episodes": 3}
     )
     with pytest.raises(CheckpointError, match="another task"):
-        fit_resumably(ModemModule(other, SETTINGS, check_episodes=4), whole.parent)
+        fit(ModemModule(other, SETTINGS, check_episodes=4), whole.parent)
 
 
 def test_handover_by_success_follows_the_planner(
@@ -360,9 +360,7 @@ def test_whatever_is_encoded_when_resumes_as_well(
         replace(SETTINGS, steps=192, encoder_rate=encoder_rate, clone_updates=30),
         task_of(3, environment),
     )
-    whole = fit_resumably(
-        ModemModule(task, settings, check_episodes=4), tmp_path / "whole", save_every=1
-    )
+    whole = fit(ModemModule(task, settings, check_episodes=4), tmp_path / "whole", save_every=1)
 
     class Stopped(ModemModule):
         def on_train_epoch_start(self) -> None:
@@ -371,8 +369,8 @@ def test_whatever_is_encoded_when_resumes_as_well(
             super().on_train_epoch_start()
 
     with pytest.raises(KeyboardInterrupt):
-        fit_resumably(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
-    continued = fit_resumably(
+        fit(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
+    continued = fit(
         ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1
     )
     assert same_weights(whole, continued)
@@ -386,7 +384,7 @@ def test_the_measured_handovers_run(kind: str, tmp_path: Path) -> None:
     settings = replace(
         SETTINGS, handover=HandoverSettings(kind=kind, segment=3, stride=0.5, limit=0.5), steps=144
     )
-    path = fit_resumably(module_of(settings), tmp_path, check_every=1, save_every=1)
+    path = fit(module_of(settings, check_every=1), tmp_path, save_every=1)
     planned = pd.read_csv(path.parent / "metrics.csv")["train/planned"].tolist()[2:]
     assert all(0 <= share <= 1 for share in planned)
     if kind == "success":
@@ -408,7 +406,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
     module.agent.update = broken  # type: ignore[method-assign]
     with pytest.raises(Diverged, match=r"loss is not a finite number in epoch 3.*last\.ckpt"):
-        fit_resumably(module, tmp_path, check_every=9, save_every=1)
+        fit(module, tmp_path, save_every=1)
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3
     load_policy(tmp_path)
 
@@ -421,9 +419,7 @@ def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(
     with pytest.raises(
         Diverged, match=r"is not a finite number in epoch \d.*(last\.ckpt|no checkpoint yet)"
     ):
-        fit_resumably(
-            module_of(replace(SETTINGS, **{setting: 1e30})), tmp_path, check_every=1, save_every=1
-        )  # type: ignore[arg-type]
+        fit(module_of(replace(SETTINGS, **{setting: 1e30}), check_every=1), tmp_path, save_every=1)  # type: ignore[arg-type]
     if (tmp_path / "last.ckpt").exists():
         planner, _ = load_policy(tmp_path)
         assert all(bool(value.isfinite().all()) for value in planner.agent.parameters())
@@ -445,9 +441,9 @@ def test_a_full_disk_leaves_the_last_good_state(
 
     monkeypatch.setattr(training, "save_episode", full)
     with pytest.raises(OSError, match="No space left"):
-        fit_resumably(module_of(), tmp_path, check_every=9, save_every=1)
+        fit(module_of(check_every=9), tmp_path, save_every=1)
     monkeypatch.setattr(training, "save_episode", real)
-    fit_resumably(module_of(), tmp_path, check_every=9, save_every=1)
+    fit(module_of(check_every=9), tmp_path, save_every=1)
     assert pd.read_csv(tmp_path / "metrics.csv")["step"].iloc[-1] == SETTINGS.steps
 
 
@@ -504,7 +500,7 @@ def test_safety_that_nobody_measures_is_unknown() -> None:
 
 def test_running_counts_of_what_nobody_measures_are_unknown(tmp_path: Path) -> None:
     task = ModemTask("worldplan_tests/Unmeasured-v0", {}, demonstrations(), {})
-    fit_resumably(ModemModule(task, replace(SETTINGS, steps=100), check_episodes=2), tmp_path)
+    fit(ModemModule(task, replace(SETTINGS, steps=100), check_episodes=2), tmp_path)
     table = pd.read_csv(tmp_path / "metrics.csv")
     assert table["step"].max() >= 100
     assert table[["violations", "saturations"]].iloc[-1].isna().all()

@@ -19,8 +19,8 @@ from worldplan.planners.offline.task import dataset_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.data.files import load_transitions, save_npz
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.ensemble.training import EnsembleSettings, fit_ensemble
-from worldplan.world_models.training.fit import fit_resumably
+from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
+from worldplan.world_models.training.fit import fit
 
 NAME = "WorldplanTestCart-v0"
 LIMIT = 1.5
@@ -83,9 +83,8 @@ def files(tmp_path_factory):
     settings = EnsembleSettings(
         members=4, elites=3, hidden=(32, 32), weight_decay=(1e-5, 1e-5, 1e-5), epochs=25
     )
-    return folder / "cart.npz", fit_ensemble(
-        load_transitions(folder / "cart.npz"), settings, folder / "ensemble", accelerator="cpu"
-    )
+    module = EnsembleModule(load_transitions(folder / "cart.npz"), settings)
+    return folder / "cart.npz", fit(module, folder / "ensemble")
 
 
 SETTINGS = ReachAwareSettings(
@@ -115,8 +114,8 @@ def test_from_data_to_an_evaluated_policy(files, tmp_path, termination, monkeypa
     data, ensemble = files
     task = dataset_task(data, ensemble=ensemble, termination=termination)
     epochs = 15 if termination is over_the_end else 1
-    checkpoint = fit_resumably(
-        ReachAwareModule(task, SETTINGS, check_episodes=2), tmp_path, epochs=epochs, check_every=5
+    checkpoint = fit(
+        ReachAwareModule(task, SETTINGS, check_episodes=2, epochs=epochs, check_every=5), tmp_path
     )
     policy = ReachAwarePolicy.load(checkpoint)
     episodes = evaluate(policy, gym.make(NAME), 20, seed=1000).episodes

@@ -29,7 +29,7 @@ from worldplan.planners.offline.replay import Batch, unpack
 from worldplan.planners.offline.rollouts import Pessimism, roll_out
 from worldplan.planners.offline.task import OfflineTask, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
-from worldplan.world_models.training.fit import fit_resumably
+from worldplan.world_models.training.fit import fit
 
 SMALL = ReachAwareSettings(
     critics=3,
@@ -299,12 +299,14 @@ def test_patches_change_only_their_rows():
 # --- training -------------------------------------------------------------------------------------
 
 
-def module_of(seed=0, **changes):
+def module_of(seed=0, epochs=3, check_every=2, **changes):
     return ReachAwareModule(
         plane_task(Plane(), starts=200),
         replace(SMALL, **changes),
         seed=seed,
         seeds=2,
+        epochs=epochs,
+        check_every=check_every,
         check_episodes=2,
         callbacks=[EdgeOfReach(Plane())],
     )
@@ -313,19 +315,17 @@ def module_of(seed=0, **changes):
 def test_same_seed_same_training_and_other_seed_another(tmp_path):
     tables = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        fit_resumably(module_of(seed), tmp_path / name, epochs=3, check_every=2, save_every=1)
+        fit(module_of(seed, epochs=3, check_every=2), tmp_path / name, save_every=1)
         tables.append((tmp_path / name / "metrics.csv").read_bytes())
     assert tables[0] == tables[1] != tables[2]
 
 
 @pytest.mark.parametrize("interrupted_after", [1, 2, 3])
 def test_interrupted_training_continues_to_the_same_metrics(tmp_path, interrupted_after):
-    fit_resumably(module_of(), tmp_path / "whole", epochs=4, check_every=2, save_every=1)
-    fit_resumably(
-        module_of(), tmp_path / "parts", epochs=interrupted_after, check_every=2, save_every=1
-    )
+    fit(module_of(epochs=4, check_every=2), tmp_path / "whole", save_every=1)
+    fit(module_of(epochs=interrupted_after, check_every=2), tmp_path / "parts", save_every=1)
     (tmp_path / "parts" / "done").unlink()
-    fit_resumably(module_of(), tmp_path / "parts", epochs=4, check_every=2, save_every=1)
+    fit(module_of(epochs=4, check_every=2), tmp_path / "parts", save_every=1)
     whole, parts = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
     first, second = (ReachAwarePolicy.load(tmp_path / name, 1) for name in ("whole", "parts"))
@@ -333,14 +333,10 @@ def test_interrupted_training_continues_to_the_same_metrics(tmp_path, interrupte
 
 
 def test_edge_of_reach_diagnostics_are_resumed_and_belong_to_the_training(tmp_path):
-    fit_resumably(
-        for_plane(settings=SMALL, check_episodes=1), tmp_path / "whole", epochs=2, check_every=1
-    )
-    fit_resumably(
-        for_plane(settings=SMALL, check_episodes=1), tmp_path / "parts", epochs=1, check_every=1
-    )
-    module = for_plane(settings=SMALL, check_episodes=1)
-    fit_resumably(module, tmp_path / "parts", epochs=2, check_every=1)
+    fit(for_plane(settings=SMALL, check_episodes=1, epochs=2, check_every=1), tmp_path / "whole")
+    fit(for_plane(settings=SMALL, check_episodes=1, epochs=1, check_every=1), tmp_path / "parts")
+    module = for_plane(settings=SMALL, check_episodes=1, epochs=2, check_every=1)
+    fit(module, tmp_path / "parts")
     key = EdgeOfReach(Plane()).state_key
     whole, parts = (
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["callbacks"][key]["snapshots"]
@@ -351,21 +347,21 @@ def test_edge_of_reach_diagnostics_are_resumed_and_belong_to_the_training(tmp_pa
         assert rollouts.shape == (100, SMALL.horizon + 1, 2)
         assert torch.equal(rollouts, parts[epoch])
     with pytest.raises(CheckpointError, match="other settings"):
-        fit_resumably(for_plane(settings=SMALL, patch="oracle"), tmp_path / "whole", epochs=3)
+        fit(for_plane(settings=SMALL, patch="oracle", epochs=3), tmp_path / "whole")
 
 
 _SCRIPT = """
 from pathlib import Path
 from tests.planners.offline.test_reach_aware import module_of
-from worldplan.world_models.training.fit import fit_resumably
-fit_resumably(module_of(), Path({folder!r}), epochs=6, check_every=2, save_every=1)
+from worldplan.world_models.training.fit import fit
+fit(module_of(epochs=6, check_every=2), Path({folder!r}), save_every=1)
 """
 
 
 def test_killed_training_continues_to_the_same_metrics(tmp_path):
     """SIGKILL at whatever point the clock finds it, then the same call again."""
 
-    fit_resumably(module_of(), tmp_path / "whole", epochs=6, check_every=2, save_every=1)
+    fit(module_of(epochs=6, check_every=2), tmp_path / "whole", save_every=1)
     script = _SCRIPT.format(folder=str(tmp_path / "killed"))
     process = subprocess.Popen(
         [sys.executable, "-c", script],
@@ -382,14 +378,14 @@ def test_killed_training_continues_to_the_same_metrics(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    fit_resumably(module_of(), tmp_path / "killed", epochs=6, check_every=2, save_every=1)
+    fit(module_of(epochs=6, check_every=2), tmp_path / "killed", save_every=1)
     whole, killed = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(whole, killed, check_exact=True)
 
 
 def test_policy_is_restored_and_decides_in_bounds(tmp_path):
-    module = module_of()
-    path = fit_resumably(module, tmp_path / "run", epochs=1, check_every=1, save_every=1)
+    module = module_of(epochs=1, check_every=1)
+    path = fit(module, tmp_path / "run", save_every=1)
     observations = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     for index in range(2):
         restored, direct = ReachAwarePolicy.load(path, index), module.policy(index)
@@ -415,7 +411,7 @@ def test_policy_is_restored_and_decides_in_bounds(tmp_path):
 
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
-    fit_resumably(module_of(), tmp_path, epochs=1, check_every=5, save_every=1)
+    fit(module_of(epochs=1, check_every=5), tmp_path, save_every=1)
     (tmp_path / "done").unlink()
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     saved["state_dict"]["agent.critics.network.weights.0"][3:] = (
@@ -427,22 +423,22 @@ def test_divergence_names_the_last_good_checkpoint(tmp_path):
         Diverged,
         match=r"not a finite number in epoch 1 \(seed 1 of 2\).*last good checkpoint is .*last\.ckpt",
     ):
-        fit_resumably(module_of(), tmp_path, epochs=3, check_every=5, save_every=1)
+        fit(module_of(epochs=3, check_every=5), tmp_path, save_every=1)
     assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, (
         "the state of a diverged training must not replace the last good one"
     )
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
-    fit_resumably(module_of(), tmp_path, epochs=1)
+    fit(module_of(epochs=1), tmp_path)
     with pytest.raises(CheckpointError, match="other settings"):
-        fit_resumably(module_of(diversity=2.0), tmp_path, epochs=2)
+        fit(module_of(diversity=2.0, epochs=2), tmp_path)
 
 
 def test_a_finished_training_goes_on_when_more_is_asked(tmp_path):
-    fit_resumably(module_of(), tmp_path / "whole", epochs=3, check_every=1)
-    fit_resumably(module_of(), tmp_path / "more", epochs=1, check_every=1)
-    fit_resumably(module_of(), tmp_path / "more", epochs=3, check_every=1)
+    fit(module_of(epochs=3, check_every=1), tmp_path / "whole")
+    fit(module_of(epochs=1, check_every=1), tmp_path / "more")
+    fit(module_of(epochs=3, check_every=1), tmp_path / "more")
     whole, more = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "more"))
     pd.testing.assert_frame_equal(whole, more, check_exact=True)
 
@@ -462,7 +458,7 @@ def test_a_model_that_gives_nothing_stops_the_training(tmp_path):
 
     module = ReachAwareModule(replace(plane_task(Plane()), dynamics=Failing()), SMALL)
     with pytest.raises(Diverged, match="no finite transition in epoch 1"):
-        fit_resumably(module, tmp_path, epochs=3, check_every=5)
+        fit(module, tmp_path)
 
 
 def test_simulator_rows_that_ended_are_not_stepped():
@@ -496,8 +492,10 @@ def test_simulator_rows_that_ended_are_not_stepped():
 
 
 def test_mobile_has_nothing_to_say_in_a_true_simulator(tmp_path):
-    module = ReachAwareModule(_pendulum(), replace(SMALL, mobile=1.0), check_episodes=1)
-    fit_resumably(module, tmp_path, epochs=1, check_every=1)
+    module = ReachAwareModule(
+        _pendulum(), replace(SMALL, mobile=1.0), epochs=1, check_every=1, check_episodes=1
+    )
+    fit(module, tmp_path)
     assert module.agent.penalty is None
 
 
@@ -520,7 +518,7 @@ def _pendulum():
 def test_damaged_and_missing_checkpoints(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(CheckpointError, match="delete it"):
-        fit_resumably(module_of(), tmp_path, epochs=1)
+        fit(module_of(epochs=1), tmp_path)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         ReachAwarePolicy.load(tmp_path)
     with pytest.raises(CheckpointError, match="no such checkpoint"):

@@ -330,19 +330,17 @@ def test_a_killed_command_ends_with_the_same_bits(
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(SMALL).items()
     }
-    config["model"]["init_args"] = {"data": "data.npz", "settings": numbers, "seed": 3}
+    config["model"]["init_args"] = {"data": "data.npz", "settings": numbers}
+    config["seed_everything"] = 3
     config["trainer"] |= {"accelerator": "cpu", "enable_progress_bar": False}
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.chdir(tmp_path)
     killed_in_epoch_2(lightning_main, ["fit", "--config", "fit.yaml"])
     run = tmp_path / config["trainer"]["default_root_dir"]
-    lightning_main(
-        ["fit", "--config", "fit.yaml", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-    )
-    assert (run / "checkpoints/metrics.csv").read_text() == (trained / "metrics.csv").read_text()
+    lightning_main(["fit", "--config", "fit.yaml", "--ckpt_path", str(run / "last.ckpt")])
+    assert (run / "metrics.csv").read_text() == (trained / "metrics.csv").read_text()
     first, second = (
-        load_ensemble(folder / "ensemble.ckpt").state_dict()
-        for folder in (run / "checkpoints", trained)
+        load_ensemble(folder / "ensemble.ckpt").state_dict() for folder in (run, trained)
     )
     assert all(torch.equal(first[name], second[name]) for name in second)
     assert (run / "config.yaml").exists() and (run / "versions.json").exists()

@@ -90,6 +90,8 @@ def make_training(job: Job) -> ReachAwareModule:
             settings,
             seed=job.first,
             seeds=job.count,
+            epochs=study.epochs,
+            check_every=study.check_every,
             check_episodes=study.check_episodes,
             patch=study.patch(job.method),
             start_seed=study.seed,
@@ -99,6 +101,8 @@ def make_training(job: Job) -> ReachAwareModule:
         settings,
         seed=job.first,
         seeds=job.count,
+        epochs=study.epochs,
+        check_every=study.check_every,
         check_episodes=study.check_episodes,
     )
 
@@ -107,18 +111,13 @@ def run_job(job: Job) -> Job:
     """Train, or continue, and evaluate, unless the result is there already."""
     if job.result.exists():
         return job
-    from worldplan.world_models.training.fit import fit_resumably  # imports Lightning: seconds
+    from worldplan.world_models.training.fit import fit  # imports Lightning: seconds
 
     torch.set_num_threads(1)
     study, module = job.study, make_training(job)
     try:
-        checkpoint = fit_resumably(
-            module,
-            job.training,
-            epochs=study.epochs,
-            check_every=study.check_every,
-            save_every=study.save_every,
-            accelerator=study.accelerator,
+        checkpoint = fit(
+            module, job.training, save_every=study.save_every, accelerator=study.accelerator
         )
     except Diverged as error:  # a result of the study like any other; the other methods go on
         failed = {

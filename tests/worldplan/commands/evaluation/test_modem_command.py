@@ -57,9 +57,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """
     folder = tmp_path_factory.mktemp("work")
     config = yaml.safe_load((MODEM / "planar_push.yaml").read_text())
-    config["model"]["init_args"] |= {"settings": TINY, "check_episodes": 2}
-    config["trainer"] |= {"check_val_every_n_epoch": 9, "enable_progress_bar": False}
-    config["trainer"]["callbacks"][0]["init_args"]["every"] = 1
+    config["model"]["init_args"] |= {"settings": TINY, "check_every": 9, "check_episodes": 2}
+    config["trainer"] |= {"accelerator": "cpu", "enable_progress_bar": False}
+    config["journal"] = {"every": 1}
     (folder / "fit.yaml").write_text(yaml.safe_dump(config))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))

@@ -170,26 +170,12 @@ def fit_config(folder: Path, epochs: int) -> str:
                 "plane": {"goal": [0.4, 0.1]},
                 "settings": SMALL,
                 "seeds": 2,
+                "epochs": epochs,
+                "check_every": 1,
                 "check_episodes": 2,
             },
         },
-        "trainer": {
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_epochs": epochs,
-            "check_val_every_n_epoch": 1,
-            "num_sanity_val_steps": 0,
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "default_root_dir": run,
-            "callbacks": [
-                {
-                    "class_path": "worldplan.world_models.training.journal.Journal",
-                    "init_args": {"folder": run},
-                }
-            ],
-        },
+        "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "default_root_dir": run},
     }
     path = folder / f"fit{epochs}.yaml"
     path.write_text(yaml.safe_dump(config))
