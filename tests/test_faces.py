@@ -40,7 +40,6 @@ WITHOUT_FACE = [
     "worldplan.world_models.collection",
     "worldplan.world_models.data",
     "worldplan.world_models.ensemble",
-    "worldplan.world_models.training",
 ]
 """Packages whose face is not written yet: they are skipped as long as it is missing."""
 

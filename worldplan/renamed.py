@@ -20,22 +20,17 @@ RENAMED = {
     "planners.reach_aware_training.ReachAwareModule": (
         "worldplan.planners.offline.training.ReachAwareModule"
     ),
-    "planners.sequoia_fit.SaveLast": "worldplan.planners.bandits.sequoia.fit.SaveLast",
     "planners.sequoia_training.for_programme": (
         "worldplan.planners.bandits.sequoia.training.for_programme"
     ),
     "planners.sequoia_training.SequoiaModule": (
         "worldplan.planners.bandits.sequoia.training.SequoiaModule"
     ),
-    "planners.training_journal.Journal": "worldplan.world_models.training.journal.Journal",
     "world_models.ensemble_training.EnsembleModule": (
         "worldplan.world_models.ensemble.training.EnsembleModule"
     ),
     "world_models.ensemble_training.for_dataset": (
         "worldplan.world_models.ensemble.training.for_dataset"
-    ),
-    "world_models.ensemble_training.KeepEnsemble": (
-        "worldplan.world_models.ensemble.training.KeepEnsemble"
     ),
     "envs.adroit:worldplan/": "worldplan.envs.adroit:worldplan/",
     "envs.crafting:worldplan/": "worldplan.envs.crafting:worldplan/",
@@ -43,9 +38,15 @@ RENAMED = {
     "envs.metaworld:worldplan/": "worldplan.envs.isolated.metaworld:worldplan/",
     "envs.swing_up:worldplan/": "worldplan.envs.swing_up:worldplan/",
 }
+# Callbacks that configurations named; every training has a Journal now.
+REMOVED = (
+    "planners.sequoia_fit.SaveLast",
+    "planners.training_journal.Journal",
+    "world_models.ensemble_training.KeepEnsemble",
+)
 # an old text as a whole, not a part of a longer dotted path; an id with its name: envs.x:worldplan/A-v0
 _IDS = "|".join(re.escape(old) for old in RENAMED if old.endswith("/"))
-_PATHS = "|".join(re.escape(old) for old in RENAMED if not old.endswith("/"))
+_PATHS = "|".join(re.escape(old) for old in (*RENAMED, *REMOVED) if not old.endswith("/"))
 _OLD = re.compile(rf"(?<![\w.])(?:(?P<start>{_IDS})[\w-]*|(?P<path>{_PATHS})(?!\w))")
 
 
@@ -65,7 +66,11 @@ def refuse_renamed(value: Any, source: object, remedy: str = "write the new name
         for match in _OLD.finditer(text):
             old = match["start"] or match["path"]
             place = f" in {key}" if key else ""
-            changes.append(f"'{match[0]}'{place} is now '{match[0].replace(old, RENAMED[old])}'")
+            if old in REMOVED:
+                changes.append(f"leave out the callback '{old}'{place}, which comes by itself")
+            else:
+                new = match[0].replace(old, RENAMED[old])
+                changes.append(f"'{match[0]}'{place} is now '{new}'")
     if changes:
         raise ConfigError(f"{source}: from an older worldplan: {', '.join(changes)}: {remedy}")
 

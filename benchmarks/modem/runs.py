@@ -21,7 +21,7 @@ from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.modem.task import ModemTask
 from worldplan.planners.modem.training import ModemModule, figures_of
 from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 RESULTS = Path(__file__).resolve().parent / "results"
 EVALUATED, NEW_LUCK = 100, 100_000

@@ -61,7 +61,7 @@ from worldplan.world_models.ensemble.training import (
     EnsembleSettings,
     hold_out,
 )
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 RESULTS = Path(__file__).with_name("results")
 OBSERVATION, ACTION, EPISODE = 11, 3, 100  # sizes of Hopper

@@ -22,9 +22,9 @@ from worldplan.arguments import own_error, shorten
 from worldplan.milp.errors import ConfigError
 from worldplan.output.plots import learning_curve
 from worldplan.runs import SEED, VERSIONS, read_config, versions, write_json, write_text
-from worldplan.world_models.training.fit import TRAINER, interruptible
 from worldplan.world_models.training.journal import METRICS, Journal
 from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.trainer import TRAINER, interruptible
 
 
 class RunFolder(SaveConfigCallback):

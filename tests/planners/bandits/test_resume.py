@@ -23,7 +23,7 @@ from worldplan.milp.errors import CheckpointError
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 SETTINGS = SequoiaSettings(
     hidden=(6, 6),

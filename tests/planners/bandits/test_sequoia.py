@@ -26,7 +26,7 @@ from worldplan.planners.bandits.sequoia.planner import (
 )
 from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
 from worldplan.planners.base import Planner, evaluate
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 SMALL = SequoiaSettings(
     hidden=(8, 8),

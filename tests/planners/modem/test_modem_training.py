@@ -35,8 +35,8 @@ from worldplan.planners.modem.training import ModemModule, figures_of
 from worldplan.planners.shooting.search import ShootingSettings
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 from worldplan.world_models.latent.settings import LatentSettings
-from worldplan.world_models.training.fit import fit
 from worldplan.world_models.training.journal import Journal
+from worldplan.world_models.training.trainer import fit
 
 GOAL = np.array([0.6, -0.4], np.float32)
 STEPS = 12

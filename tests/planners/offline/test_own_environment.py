@@ -20,7 +20,7 @@ from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.data.files import load_transitions, save_npz
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 NAME = "WorldplanTestCart-v0"
 LIMIT = 1.5
@@ -225,8 +225,8 @@ def test_rollouts_in_a_dynamics_model_of_ones_own(files, tmp_path, own_model):
     task = dataset_task(data, dynamics=f"{own_model}:CartEquations")
     assert type(task.dynamics).__name__ == "CartEquations"
     settings = replace(SETTINGS, starts=50, updates=5)
-    module = ReachAwareModule(task, settings, check_episodes=1)
-    checkpoint = fit_resumably(module, tmp_path / "run", epochs=2, check_every=2)
+    module = ReachAwareModule(task, settings, epochs=2, check_every=2, check_episodes=1)
+    checkpoint = fit(module, tmp_path / "run")
     assert ReachAwarePolicy.load(checkpoint).about["environment"] == NAME
     batch = module.check_rows()
     speed = 0.95 * batch.observation[..., 1] + 0.2 * batch.action[..., 0]

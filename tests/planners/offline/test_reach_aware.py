@@ -29,7 +29,7 @@ from worldplan.planners.offline.replay import Batch, unpack
 from worldplan.planners.offline.rollouts import Pessimism, roll_out
 from worldplan.planners.offline.task import OfflineTask, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 SMALL = ReachAwareSettings(
     critics=3,
@@ -353,7 +353,7 @@ def test_edge_of_reach_diagnostics_are_resumed_and_belong_to_the_training(tmp_pa
 _SCRIPT = """
 from pathlib import Path
 from tests.planners.offline.test_reach_aware import module_of
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 fit(module_of(epochs=6, check_every=2), Path({folder!r}), save_every=1)
 """
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import worldplan.world_models.ensemble.training as training
-import worldplan.world_models.training.fit as fitting
 import worldplan.world_models.training.journal as journal
+import worldplan.world_models.training.trainer as fitting
 from tests.places import CONFIGS
 from tests.world_models.ensemble.test_ensemble import separate
 from worldplan.commands.fit import lightning_main
@@ -38,7 +38,7 @@ from worldplan.world_models.ensemble.training import (
     compiled,
     hold_out,
 )
-from worldplan.world_models.training.fit import fit
+from worldplan.world_models.training.trainer import fit
 
 ENSEMBLES = CONFIGS / "ensemble"
 SMALL = EnsembleSettings(

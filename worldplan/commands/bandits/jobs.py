@@ -182,10 +182,9 @@ def _fluid(built: Built, scenario: Scenario) -> Planner:
 def _learned(
     policy: str, built: Built, scenario: Scenario, seed: int, folder: Path | None
 ) -> Planner:
-    from worldplan.planners.bandits.sequoia.fit import (
-        fit_sequoia,
-    )  # Lightning takes seconds to import
-    from worldplan.planners.bandits.sequoia.training import greedy_planner
+    # Lightning takes seconds to import
+    from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
+    from worldplan.world_models.training.trainer import fit
 
     if scenario.checkpoint is not None and policy == "sequoia":
         return SequoiaPlanner.load(scenario.checkpoint, built.instance, scenario.solver)
@@ -200,11 +199,11 @@ def _learned(
         "repaired_dqn": SequoiaSettings.repaired_greedy(),
     }[policy]
     if settings.argmax == "greedy":
-        path = fit_sequoia(built.instance, settings, folder, seed=seed, solver=scenario.solver)
+        path = fit(SequoiaModule(built.instance, settings, seed, scenario.solver), folder)
         return greedy_planner(built.instance, load_network(path, built.instance))
     paths = []
     for member, model in enumerate(built.models or [built.instance.dynamics]):
         instance = replace(built.instance, dynamics=model)
         where = folder / f"member{member}" if built.models else folder
-        paths.append(fit_sequoia(instance, settings, where, seed=seed, solver=scenario.solver))
+        paths.append(fit(SequoiaModule(instance, settings, seed, scenario.solver), where))
     return SequoiaPlanner.load(paths, built.instance, scenario.solver)

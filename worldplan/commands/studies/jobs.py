@@ -111,7 +111,7 @@ def run_job(job: Job) -> Job:
     """Train, or continue, and evaluate, unless the result is there already."""
     if job.result.exists():
         return job
-    from worldplan.world_models.training.fit import fit  # imports Lightning: seconds
+    from worldplan.world_models.training.trainer import fit  # imports Lightning: seconds
 
     torch.set_num_threads(1)
     study, module = job.study, make_training(job)
