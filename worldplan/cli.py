@@ -151,8 +151,12 @@ def run(argv: Sequence[str]) -> int:
         print(metadata.version("worldplan"))
         return 0
     from worldplan.renamed import refuse_renamed
+    from worldplan.shipped import shipped_files
 
     refuse_renamed(" ".join(argv), "command line")
+    argv, names = shipped_files(argv)
+    for name in names:
+        _complain(f"{name}: not in this folder: using the file that comes with worldplan")
     for name, rest in ((first, argv[1:]), (f"{first} {second}", argv[2:])):
         if name in COMMANDS:
             module, _, function = COMMANDS[name].entry.partition(":")
