@@ -1,35 +1,26 @@
-"""Contact-rich manipulation tasks; importing this package registers them with gymnasium as
-worldplan/PlanarPush-v0 and so on.
+"""Contact-rich manipulation tasks with a sparse reward, and scripted demonstrators of them.
 
-`import mujoco` itself loads OpenGL when MUJOCO_GL is set, and breaks when the library is missing:
-that is told in plain words here.
+`gymnasium.make("worldplan.envs.manipulation:worldplan/BinPick-v0")` makes one of the tasks
+PlanarPush, InclinePush, BinPick and UprightPivot, which importing this package registers. Keyword
+arguments are those of `ManipulationEnv`. `demonstrate(env, demonstrator_of("BinPick"), noise,
+seed)` plays an episode with the scripted demonstrator.
 """
 
-import os
-
 import gymnasium
+import lazy_loader
 
-from worldplan.milp.errors import RenderingUnavailable
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-try:
-    import mujoco  # noqa: F401 - only to see whether it can be imported
-except Exception as error:  # AttributeError or RuntimeError, by platform and by what is missing
-    if isinstance(error, ModuleNotFoundError) or not os.environ.get("MUJOCO_GL"):
-        raise
-    raise RenderingUnavailable(
-        f"MuJoCo cannot be imported with MUJOCO_GL={os.environ['MUJOCO_GL']!r} ({error!r}): unset it, or on Debian or Ubuntu install "
-        "libosmesa6 for MUJOCO_GL=osmesa, libegl1 and libgl1 for MUJOCO_GL=egl"
-    ) from error
-
-from worldplan.envs.manipulation.environment import CAMERAS
-from worldplan.envs.manipulation.tasks import TASKS
-
-for _name, _task in TASKS.items():
-    _id = f"worldplan/{_name}-v0"
-    if _id not in gymnasium.registry:
-        gymnasium.register(
-            id=_id,
-            entry_point="worldplan.envs.manipulation.environment:ManipulationEnv",
-            max_episode_steps=_task.steps,
-            kwargs={"task": _name, "cameras": CAMERAS},
-        )
+# as in the tasks themselves, whose modules import MuJoCo
+for _name, _steps in (
+    ("PlanarPush", 50),
+    ("InclinePush", 50),
+    ("BinPick", 100),
+    ("UprightPivot", 120),
+):
+    gymnasium.register(
+        id=f"worldplan/{_name}-v0",
+        entry_point="worldplan.envs.manipulation.environment:ManipulationEnv",
+        max_episode_steps=_steps,
+        kwargs={"task": _name, "cameras": ("left", "right")},
+    )

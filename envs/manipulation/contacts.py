@@ -1,30 +1,33 @@
-"""How hard the hand touches anything: forces summed over the contact points of each pair of
-geometries.
-"""
+"""Contact forces on the hand, summed over the contact points of each pair of geometries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.manipulation.simulator import mujoco
 from worldplan.milp.errors import ConfigError
 
 HAND = "hand"
-AXES = np.arange(
-    3
-)  # a contact's rows in efc_force begin with the force along the normal and the two tangents (elliptic cone)
+# with an elliptic cone, the first rows of a contact in efc_force are the forces along its normal
+# and its two tangents
+AXES = np.arange(3)
 
 
 class ContactMeter:
     """Measures the contact force on the geometries of the body `hand` and of all bodies below it.
 
-    A box on a plane touches at up to four points; what a finger feels is their sum. Forces of
-    different opponents are not summed, so that a finger squeezed from both sides does not read as
-    free. The sums are those of mj_contactForce, for all substeps of a control step in one go: calls
-    per contact and substep would cost more than the physics.
+    A box on a plane touches at up to four points: their forces are summed. Forces from different
+    geometries are not, since those on a finger that is squeezed from both sides would cancel.
+
+    The forces are those of mj_contactForce, computed for all substeps of a control step at once:
+    calls per contact and substep would cost more than the physics.
+
+    Args:
+        model: has the body `hand`.
+        data: the simulation.
 
     Raises:
         ConfigError: the scene has a pyramidal cone or contacts without friction, whose forces are
@@ -39,17 +42,16 @@ class ContactMeter:
         self._data = data
         root = model.body(HAND).id
         self._is_hand: NDArray[np.bool_] = model.body_rootid[model.geom_bodyid] == root
-        self._in_hand: list[bool] = self._is_hand.tolist()
-        self._seen: list[
-            tuple[NDArray[Any], ...]
-        ] = []  # pairs, frames, addresses and forces of one substep
+        self._is_hand_list: list[bool] = self._is_hand.tolist()  # faster for single geometries
+        # pairs, frames, addresses and forces of each recorded substep
+        self._substeps: list[tuple[NDArray[Any], ...]] = []
 
     def record(self) -> None:
-        """Keep what touches what in this substep, if anything touches the hand."""
+        """Keep the contacts of this substep if there is one with the hand."""
         contact = self._data.contact
         for first, second in contact.geom.tolist():
-            if self._in_hand[first] or self._in_hand[second]:
-                self._seen.append(
+            if self._is_hand_list[first] or self._is_hand_list[second]:
+                self._substeps.append(
                     (
                         contact.geom.copy(),
                         contact.frame.copy(),
@@ -60,24 +62,24 @@ class ContactMeter:
                 return
 
     def largest(self) -> float:
-        """N, the largest force between one geometry of the hand and one other geometry in a substep
-        since the last call.
+        """The largest force, N, between a geometry of the hand and another one in one substep.
+
+        Covers the substeps that were recorded since the last call.
         """
-        if not self._seen:
+        if not self._substeps:
             return 0.0
-        contacts = [len(pairs) for pairs, *_ in self._seen]
-        starts = np.cumsum([0] + [len(forces) for *_, forces in self._seen[:-1]])
+        contacts = [len(pairs) for pairs, *_ in self._substeps]
+        starts = np.cumsum([0] + [len(forces) for *_, forces in self._substeps[:-1]])
         pairs, frames, addresses, forces = (
-            np.concatenate(parts) for parts in zip(*self._seen, strict=True)
+            np.concatenate(parts) for parts in zip(*self._substeps, strict=True)
         )
-        self._seen.clear()
-        rows = np.flatnonzero(
-            self._is_hand[pairs].any(axis=1) & (addresses >= 0)
-        )  # an address below 0: near, but without force
+        self._substeps.clear()
+        # a contact without force has an address below 0
+        rows = np.flatnonzero(self._is_hand[pairs].any(axis=1) & (addresses >= 0))
         if not len(rows):
             return 0.0
         addresses = addresses + np.repeat(starts, contacts)
-        axes = frames[rows].reshape(-1, 3, 3)  # in rows: normal and tangents in the world
+        axes = frames[rows].reshape(-1, 3, 3)  # rows: normal and tangents in the world
         world = np.einsum("ci,cij->cj", forces[addresses[rows, None] + AXES], axes)
         geoms = len(self._is_hand)
         substep_and_pair = (

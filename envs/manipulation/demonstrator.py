@@ -1,4 +1,4 @@
-"""What every scripted demonstrator is: a policy that sees everything."""
+"""The interface of a scripted demonstrator: a policy that reads the simulator's state."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from worldplan.envs.manipulation.task import Array
 
 
 class Demonstrator(ABC):
-    """Solves one task from privileged state. `reset` before every episode, then `act` once per
-    control step.
+    """Solves one task from the simulator's state.
+
+    Call `reset` before every episode, then `act` once per control step. `stage` is the part of the
+    script that is running.
     """
 
-    stage = 0  # which part of the plan is under way
+    stage = 0
 
     def reset(self) -> None:
-        """Begin an episode."""
+        """Start an episode: return to the first stage."""
         self.stage = 0
 
     def advance(self, when: bool) -> None:
-        """Go to the next stage if `when`."""
+        """Enter the next stage if `when` is true."""
         self.stage += when
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The scripted demonstrators by task, and the episodes they give."""
+"""Scripted demonstrators by task, and episodes that they play."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class DemonstratedEpisode:
     """One episode of T steps.
 
     Args:
-        observation: (T + 1, ...) or one such array per key of a dictionary space.
-        action: (T, A), what was executed, noise included.
+        observation: (T + 1, ...), or one such array per key of a dictionary space.
+        action: (T, A), the executed actions, with their noise.
         reward: (T,).
-        success: solved on at least 5 steps.
-        contact_force: (T,) N, largest on any geometry of the hand in each step.
-        saturation: (T,) bool, some servo was at its force limit.
+        success: whether the task was solved on at least 5 steps.
+        contact_force: (T,) N, the largest on any geometry of the hand in each step.
+        saturation: (T,) bool, whether a servo was at its force limit.
     """
 
     observation: NDArray[Any] | dict[str, NDArray[Any]]
@@ -54,14 +54,17 @@ class DemonstratedEpisode:
 def demonstrate(
     env: gym.Env[Any, Any], demonstrator: Demonstrator, noise: float, seed: int
 ) -> DemonstratedEpisode:
-    """Play one episode. The demonstrator sees the consequences of the noise, and the label is the
-    noisy action that was executed.
+    """Play one episode with noisy actions and record it.
+
+    The demonstrator reacts to the consequences of the noise, and the recorded action is the noisy
+    one that was executed.
 
     Args:
-        env: a manipulation environment, wrapped or not, single.
-        demonstrator: for the same task.
-        noise: standard deviation added to every entry of the action, which is then cut to [-1, 1].
-        seed: decides start and noise.
+        env: one manipulation environment, wrapped or not.
+        demonstrator: of the same task.
+        noise: standard deviation of the noise of every entry of the action, which is then clipped
+            to [-1, 1].
+        seed: of the start state and the noise.
 
     Raises:
         ConfigError: the noise is negative or not finite, or this is no manipulation environment.
@@ -103,11 +106,14 @@ def demonstrate(
 
 
 def demonstrator_of(task_id: str) -> Demonstrator:
-    """A new demonstrator for a task, by its gymnasium id ("worldplan/PlanarPush-v0", a module
-    before it may stay) or its name ("PlanarPush").
+    """A new demonstrator of a task.
+
+    Args:
+        task_id: name of the task ("PlanarPush") or its gymnasium id ("worldplan/PlanarPush-v0"),
+            also with a module in front.
 
     Raises:
-        ConfigError: there is none for this task.
+        ConfigError: no demonstrator exists for this task; the message lists the tasks.
     """
     name = task_id.rsplit("/", 1)[-1].removesuffix("-v0")
     if name not in DEMONSTRATORS:

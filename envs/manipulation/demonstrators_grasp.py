@@ -1,8 +1,8 @@
 """Scripted demonstrators of the tasks with a grasp: bin pick and upright pivot.
 
-They look at the true state and nothing else: no clock, no memory, no random numbers. What to do
-next follows from where hand and object are, so a noisy action, a slip or a dropped object is
-answered at the next step, and what they do can be cloned from state observations.
+Each action is a function of the simulator's state, without clock, memory or random numbers. A noisy
+action, a slip or a dropped object is therefore corrected in the next step, and the demonstrators
+can be cloned from state observations.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from worldplan.envs.manipulation.hand import Hand
 from worldplan.envs.manipulation.task import Array
 from worldplan.envs.manipulation.upright_pivot import stands
 
-CLEAR = 0.06  # m above the object from where the fingers are clear of it
-LEVEL = 0.02  # m, greatest height difference at which fingers are beside the object
+CLEAR = 0.06  # m above the object, where the fingers are clear of it
+LEVEL = 0.02  # m, greatest height difference at which the fingers are beside the object
 
 
 @dataclass(frozen=True)
 class Grasp:
-    """How to take hold of an object.
+    """The geometry of a grasp.
 
     Args:
-        half_width: m, half of what is between closed fingers.
-        hover: m, height above the object from which to go down.
-        close: m, horizontal error up to which the fingers may close.
-        slip: m, horizontal distance up to which the object still counts as held.
-        settle: m, height above the object from which the fingers may close.
-        sink: m, how far below the middle of the object to aim on the way down, so that the fingers
-            close on the way and not at its very end: a clone that stays a little above its teacher
-            would wait there for ever.
+        half_width: m, half the width of the object between the closed fingers.
+        hover: m, height above the object from which the hand descends.
+        close: m, greatest horizontal distance at which the fingers close.
+        slip: m, greatest horizontal distance at which the object counts as held.
+        settle: m, greatest height above the object at which the fingers close.
+        sink: m, depth of the descent's target below the middle of the object. The fingers then
+            close during the descent and not at its end, where a clone that stays slightly higher
+            would never close them.
     """
 
     half_width: float
@@ -44,44 +44,53 @@ class Grasp:
     sink: float = 0.0
 
     def holds(self, hand: Hand, point: Array) -> bool:
-        """Whether the fingers are as far closed as the object between them allows."""
+        """Whether the fingers hold the object at `point` (3,): beside it, and closed up to it."""
         return self._beside(hand, point, self.slip) and abs(hand.opening - self.half_width) < 0.005
 
     def approach(self, hand: Hand, point: Array, yaw: float) -> tuple[Array, bool]:
-        """Where to go, and whether to close the fingers there: over the object, turn, down, close."""
-        away, above = _distance(hand, point), hand.position[2] - point[2]
+        """The next target: above the object and turned to it, then down, then closed.
+
+        Args:
+            hand: of the simulation.
+            point: (3,) m, to grasp the object at.
+            yaw: rad, to grasp it with.
+
+        Returns:
+            The target (3,) in m, and whether the fingers close.
+        """
+        distance, above = _distance(hand, point), hand.position[2] - point[2]
         turn = abs(hand.yaw - yaw)
-        settled = away < self.close and turn < 0.2 and above < self.settle
+        settled = distance < self.close and turn < 0.2 and above < self.settle
         deep = point - [0.0, 0.0, self.sink]
         closing = hand.opening < 2 * self.half_width + 0.005
         if self._beside(hand, point, 1.5 * self.close) and (settled or closing):
             return deep, True
-        aligned = away < 1.5 * self.close and turn < 0.25
-        inside = (
-            above < CLEAR and away < 2 * self.close and turn < 0.3
-        )  # on the way down: go on, though a little off
-        return (deep if aligned or inside else point + [0.0, 0.0, self.hover]), False
+        aligned = distance < 1.5 * self.close and turn < 0.25
+        # a descent continues with a slightly greater error than it starts with
+        descending = above < CLEAR and distance < 2 * self.close and turn < 0.3
+        return (deep if aligned or descending else point + [0.0, 0.0, self.hover]), False
 
     def _beside(self, hand: Hand, point: Array, radius: float) -> bool:
         return _distance(hand, point) < radius and abs(float(hand.position[2] - point[2])) < LEVEL
 
 
 def _distance(hand: Hand, point: Array) -> float:
+    """Horizontal distance, m."""
     return float(np.linalg.norm((hand.position - point)[:2]))
 
 
 def _same_grasp(yaw: float) -> float:
-    """The yaw within a quarter turn that puts the fingers on the same two sides."""
+    """The equivalent yaw in [-pi/2, pi/2): half a turn puts the fingers on the same two sides."""
     return (yaw + np.pi / 2) % np.pi - np.pi / 2
 
 
 class BinPickDemonstrator(Demonstrator):
-    """Over the block, turn, down, close; when it is held, bring it to the goal, turned straight."""
+    """Grasps the block, then moves it to the goal with yaw 0."""
 
     grasp = Grasp(half_width=0.02, hover=0.10, close=0.012, slip=0.03)
 
     def act(self, env: ManipulationEnv) -> Array:
-        """The action (6,) for the state `env` is in."""
+        """The action (6,) for the present state of `env`."""
         hand, thing = env.hand, env.thing
         if self.grasp.holds(hand, thing.position):
             return hand.action_for(thing.goal, 0.0, closed=True)
@@ -92,17 +101,15 @@ class BinPickDemonstrator(Demonstrator):
 
 
 class UprightPivotDemonstrator(Demonstrator):
-    """Pinch the neck, lift until the bottle hangs upright, lower it onto the table, let go, go up."""
+    """Pinches the neck, lifts until the bottle hangs upright, lowers it, opens and retreats."""
 
     grasp = Grasp(half_width=0.011, hover=0.09, close=0.014, slip=0.022, settle=0.012, sink=0.012)
-    lift, lower = (
-        0.20,
-        0.09,
-    )  # m, at which the bottle hangs free and at which it would be pressed onto the table
+    lift = 0.20  # m, height of the hand at which the bottle hangs free
+    lower = 0.09  # m, height at which it is pressed onto the table
     retreat = 0.34  # m, more than 16 cm over the neck of a standing bottle
 
     def act(self, env: ManipulationEnv) -> Array:
-        """The action (6,) for the state `env` is in."""
+        """The action (6,) for the present state of `env`."""
         hand, thing = env.hand, env.thing
         neck, axis = thing.position, thing.rotation[:, 0]
         if stands(thing):
@@ -114,13 +121,11 @@ class UprightPivotDemonstrator(Demonstrator):
         return hand.action_for(point, yaw, closed)
 
     def _leave(self, hand: Hand, neck: Array) -> Array:
-        """Stay until the fingers are off the neck, then go straight up."""
+        """The target (3,): the neck until the fingers are open, then straight up."""
         beside = abs(hand.position[2] - neck[2]) < 1.5 * LEVEL
         return neck if beside and hand.opening < 0.03 else np.array([*neck[:2], self.retreat])
 
     def _lift_or_lower(self, hand: Hand, axis: Array) -> Array:
-        """Up while the bottle hangs askew, down onto the table when it is upright, in between where
-        it leans a little.
-        """
-        askew = np.clip((np.hypot(axis[0], axis[1]) - 0.15) / 0.2, 0.0, 1.0)
-        return np.array([*hand.position[:2], self.lower + askew * (self.lift - self.lower)])
+        """The target (3,): up for a leaning bottle, down for an upright one, between in between."""
+        lean = np.clip((np.hypot(axis[0], axis[1]) - 0.15) / 0.2, 0.0, 1.0)
+        return np.array([*hand.position[:2], self.lower + lean * (self.lift - self.lower)])

@@ -1,8 +1,9 @@
-"""Contact-rich manipulation as gymnasium environments: sparse reward, fixed length, state or pixel
-observations, counted violations.
+"""Contact-rich manipulation tasks as gymnasium environments.
 
-After the simulated tasks of MoDem-V2 (Lancaster et al., 2024), with an own scene of primitives: a
-gripper on Cartesian slides, no arm and so no inverse kinematics.
+The reward is sparse, episodes have a fixed length, observations are states or pictures, and contact
+forces above a limit are reported as violations. The tasks follow the simulated ones of MoDem-V2
+(Lancaster et al., 2024), in scenes of our own: a gripper on Cartesian slides, without an arm and
+its inverse kinematics.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import mujoco
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from worldplan.envs.manipulation.contacts import ContactMeter
 from worldplan.envs.manipulation.hand import CONTROL_DT, PROPRIOCEPTION, Hand
 from worldplan.envs.manipulation.rendering import Renderer
+from worldplan.envs.manipulation.simulator import mujoco
 from worldplan.envs.manipulation.task import OBJECT_OBSERVATION, ObjectBody
 from worldplan.envs.manipulation.tasks import task_named
 from worldplan.milp.errors import ConfigError, InfeasibleAction
@@ -34,7 +35,15 @@ IMAGE_SIZE, CAMERAS, FRAMES = 64, ("left", "right"), 2  # of pixel observations
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that decides how an episode goes on, but for the generator of the next reset."""
+    """The complete state of an episode; only the random generator of the next reset is missing.
+
+    Args:
+        physics: (size,) MuJoCo's integration state.
+        command: (4,) the servos' last command: x, y, z, yaw.
+        step: steps since the reset.
+        solved_steps: those on which the task was solved.
+        pictures: the stacked pictures, each (cameras, 3, image_size, image_size).
+    """
 
     physics: NDArray[np.float64]
     command: NDArray[np.float64]
@@ -48,18 +57,24 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     Args:
         task: PlanarPush, InclinePush, BinPick or UprightPivot.
-        observation: "state" (proprioception, then the object) or "pixels" (pictures and
-            proprioception, nothing about the object).
+        observation: "state", a vector (38,) of proprioception (17) and object (21), or "pixels", a
+            dictionary of "image" (cameras, 3 * frames, image_size, image_size) and
+            "proprioception" (17,), which holds nothing about the object.
         image_size: pixels of a side of the observed pictures.
-        cameras: whose pictures are observed.
-        frames: how many pictures of each camera are stacked, oldest first.
+        cameras: names of the cameras that are observed.
+        frames: stacked pictures of each camera, oldest first.
         render_mode: "rgb_array" or None; for `render` only.
-        render_size: pixels of a side of what `render` returns.
-        render_camera: whose picture `render` returns.
+        render_size: pixels of a side of the picture that `render` returns.
+        render_camera: name of the camera of `render`.
+
+    The action (A,) in [-1, 1] is an absolute target of the hand, see `Hand.apply`. The reward is 1
+    in a step in which the task is solved, else 0. info: "is_success" (solved on at least 5 steps),
+    "solved" (now), "contact_force" (N, the largest on the hand in this step), "contact_violation"
+    (that force is above 100 N), "saturation" (a servo was at its force limit).
 
     Raises:
         ConfigError: an argument is unknown or out of range.
-        RenderingUnavailable: by the first picture, where there is no OpenGL.
+        RenderingUnavailable: by the first picture, if OpenGL is missing.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / CONTROL_DT, 3)}  # noqa: RUF012
@@ -93,11 +108,11 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.task = task_named(task)
         self.task_name = task
         self.model = self.task.model()
-        known = [self.model.camera(index).name for index in range(self.model.ncam)]
+        names = [self.model.camera(index).name for index in range(self.model.ncam)]
         for camera in (*cameras, render_camera):
-            if camera not in known:
+            if camera not in names:
                 raise ConfigError(
-                    f"camera {camera!r} does not exist in {task}; choose among {', '.join(known)}"
+                    f"camera {camera!r} does not exist in {task}; choose among {', '.join(names)}"
                 )
         if observation == "pixels" and not cameras:
             raise ConfigError("pixel observations need at least one camera")
@@ -131,18 +146,21 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     @property
     def solved(self) -> bool:
-        """Whether the task is solved right now (not latched)."""
+        """Whether the task is solved in the present state."""
         return self.task.solved(self.hand, self.thing)
-
-    @property
-    def elapsed(self) -> int:
-        """Steps since the last reset."""
-        return self._step
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; `seed` alone decides how it and those after it start."""
+        """Start an episode.
+
+        Args:
+            seed: decides the start of this episode and of those after it; None continues.
+            options: not used.
+
+        Returns:
+            The observation (see the class) and info.
+        """
         super().reset(seed=seed, options=options)
         mujoco.mj_resetData(self.model, self.data)
         self.task.reset(self.hand, self.thing, self.np_random)
@@ -154,16 +172,19 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act for 0.08 s.
+        """Apply an action for 0.08 s.
+
+        Args:
+            action: (A,); entries beyond [-1, 1] are clipped.
 
         Raises:
-            InfeasibleAction: the action has another shape, or is not finite. Entries beyond [-1, 1]
-                are cut.
+            InfeasibleAction: the action has another shape, or is not finite.
         """
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise InfeasibleAction(
-                f"{self.task_name}: an action needs {self.action_space.shape} finite numbers in [-1, 1], got {action!r}"
+                f"{self.task_name}: an action needs {self.action_space.shape} finite numbers in "
+                f"[-1, 1], got {action!r}"
             )
         self.hand.apply(np.clip(action, -1.0, 1.0))
         for substep in range(self._substeps):
@@ -196,9 +217,8 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
             [self._renderer(self._image_size).render(self.data, camera) for camera in self._cameras]
         )
         self._pictures.append(picture.transpose(0, 3, 1, 2))
-        while len(self._pictures) < (
-            self._pictures.maxlen or 1
-        ):  # after a reset the first picture stands for what was before it
+        frames = self._pictures.maxlen or 1
+        while len(self._pictures) < frames:  # after a reset the first picture is repeated
             self._pictures.append(self._pictures[-1])
         return {
             "image": np.concatenate(self._pictures, axis=1),
@@ -211,23 +231,27 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         return self._renderers[size]
 
     def render(self) -> NDArray[np.uint8]:
-        """(render_size, render_size, 3), what the camera for videos sees."""
+        """The picture (render_size, render_size, 3) of the render camera.
+
+        Raises:
+            ConfigError: the environment was made without render_mode="rgb_array".
+            RenderingUnavailable: OpenGL is missing.
+        """
         if self.render_mode != "rgb_array":
             raise ConfigError('make the environment with render_mode="rgb_array" to render it')
         self._update_positions()
         return self._renderer(self._render_size).render(self.data, self._render_camera)
 
     def _update_positions(self) -> None:
-        """Positions for pictures from the joints of now: a step of the simulator leaves those of
-        its last substep's start.
+        """Compute the positions of bodies and cameras from the present joint positions.
+
+        After a step, MuJoCo's positions are those of the start of the last substep.
         """
-        mujoco.mj_kinematics(
-            self.model, self.data
-        )  # mj_forward would change the solver's warm start
+        mujoco.mj_kinematics(self.model, self.data)  # mj_forward would change the warm start
         mujoco.mj_camlight(self.model, self.data)
 
     def get_state(self) -> Snapshot:
-        """Everything that decides how this episode goes on."""
+        """The complete state of this episode, for `set_state`."""
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         physics = np.zeros(mujoco.mj_stateSize(self.model, kind))
         mujoco.mj_getState(self.model, self.data, physics, kind)
@@ -236,7 +260,7 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         )
 
     def set_state(self, state: Snapshot) -> None:
-        """Go on from where `get_state` was called, here or in another environment of the same task."""
+        """Continue from a state of `get_state`, of this or another environment of the same task."""
         mujoco.mj_setState(
             self.model, self.data, state.physics, mujoco.mjtState.mjSTATE_INTEGRATION
         )
@@ -247,7 +271,7 @@ class ManipulationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._pictures.extend(state.pictures)
 
     def close(self) -> None:
-        """Free what OpenGL holds."""
+        """Free the OpenGL contexts."""
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()

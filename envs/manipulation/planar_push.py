@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from worldplan.envs.manipulation.hand import Hand, Reach
+from worldplan.envs.manipulation.simulator import mujoco
 from worldplan.envs.manipulation.task import ObjectBody, Task, upright
 
 GOAL_RADIUS = 0.05  # m
@@ -13,8 +13,10 @@ HALF_HEIGHT = 0.021  # m, of the box
 
 
 class PlanarPush(Task):
-    """The box (12 x 4 x 4.2 cm) starts at |x| <= 4 cm, y in 10..16 cm; solved while its centre is
-    within 5 cm of (0, -0.15), seen from above.
+    """Push a box (12 x 4 x 4.2 cm) over a table.
+
+    The box starts at |x| <= 4 cm, y in 10..16 cm. The task is solved while its centre is within
+    5 cm of (0, -0.15), seen from above.
     """
 
     scene = "planar_push.xml"
@@ -24,17 +26,17 @@ class PlanarPush(Task):
     )
 
     def edit(self, spec: mujoco.MjSpec) -> None:
-        """Cameras nearer to the table than for higher tasks."""
+        """Move the cameras nearer to the table than in the tasks with more height."""
         spec.body("workspace").pos = [0.0, 0.03, 0.02]
         for name, side in (("left", -1), ("right", 1)):
             spec.camera(name).pos = [0.37 * side, -0.22, 0.40]
 
     def reset(self, hand: Hand, thing: ObjectBody, generator: np.random.Generator) -> None:
-        """Hand above and behind the box, box across the way."""
+        """Place the hand above and behind the box, the box across the direction of the push."""
         hand.place(generator.uniform([-0.10, 0.10, 0.10], [0.10, 0.22, 0.15]))
-        place = [generator.uniform(-0.04, 0.04), generator.uniform(0.10, 0.16), HALF_HEIGHT]
-        thing.place(np.array(place), upright(generator.uniform(-0.6, 0.6)))
+        position = [generator.uniform(-0.04, 0.04), generator.uniform(0.10, 0.16), HALF_HEIGHT]
+        thing.place(np.array(position), upright(generator.uniform(-0.6, 0.6)))
 
     def solved(self, hand: Hand, thing: ObjectBody) -> bool:
-        """Box centre in the circle."""
+        """Whether the box's centre is in the circle."""
         return bool(np.linalg.norm((thing.position - thing.goal)[:2]) < GOAL_RADIUS)

@@ -1,8 +1,8 @@
-"""Pictures of a simulation without a window, shadows or reflections.
+"""Pictures of a simulation, rendered without a window, shadows or reflections.
 
-OpenGL is loaded when the first picture is wanted, never before. MUJOCO_GL decides how, where it is
-set. Where it is not, EGL is taken on Linux if its library is there (graphics card or software),
-else OSMesa (software); other systems have one way only, MuJoCo's own.
+OpenGL is loaded for the first picture, not before. MUJOCO_GL selects the backend. Without it, Linux
+uses EGL (graphics card or software) if its library is installed, else OSMesa (software); other
+systems use MuJoCo's default.
 """
 
 from __future__ import annotations
@@ -15,23 +15,18 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.manipulation.simulator import mujoco
 from worldplan.milp.errors import RenderingUnavailable
 
-OFF = (
-    "disable",
-    "disabled",
-    "off",
-    "false",
-    "0",
-)  # values of MUJOCO_GL that MuJoCo reads as "no rendering"
+# values of MUJOCO_GL with which MuJoCo does not render
+OFF = ("disable", "disabled", "off", "false", "0")
 LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6")}
 INSTALL = (
-    "on Debian or Ubuntu install libosmesa6 and set MUJOCO_GL=osmesa, or install libegl1 and libgl1 and set MUJOCO_GL=egl, before Python starts; "
-    "state observations need neither"
+    "on Debian or Ubuntu install libosmesa6 and set MUJOCO_GL=osmesa, or install libegl1 and "
+    "libgl1 and set MUJOCO_GL=egl, before Python starts; state observations need neither"
 )
 
 
@@ -39,7 +34,7 @@ _open: weakref.WeakSet[Renderer] = weakref.WeakSet()
 
 
 def close_all() -> None:
-    """Close what is still open when Python ends, while OpenGL is still there."""
+    """Close all open renderers; called when Python exits, while OpenGL is still loaded."""
     for renderer in list(_open):
         renderer.close()
 
@@ -56,10 +51,10 @@ def loadable(names: Sequence[str]) -> bool:
 
 
 def backend() -> str:
-    """How to render: "egl", "osmesa", or "default" for MuJoCo's own choice.
+    """The rendering backend: "egl", "osmesa", or "default" for MuJoCo's own choice.
 
     Raises:
-        RenderingUnavailable: MUJOCO_GL forbids it, or no library is there.
+        RenderingUnavailable: MUJOCO_GL forbids rendering, or no library is installed.
     """
     chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
     if chosen in OFF:
@@ -69,7 +64,8 @@ def backend() -> str:
     if chosen in LIBRARIES:
         if not loadable(LIBRARIES[chosen]):
             raise RenderingUnavailable(
-                f"MUJOCO_GL={chosen}, but {' or '.join(LIBRARIES[chosen])} cannot be loaded; {INSTALL}"
+                f"MUJOCO_GL={chosen}, but {' or '.join(LIBRARIES[chosen])} cannot be loaded; "
+                f"{INSTALL}"
             )
         return chosen
     if chosen in ("glfw", "glx"):
@@ -83,10 +79,14 @@ def backend() -> str:
 
 
 def open_gl(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
-    """An OpenGL context that needs no window, and the model's geometry in it.
+    """An OpenGL context without a window, and the geometry of `model` in it.
+
+    Args:
+        model: what will be rendered.
+        size: pixels of a side.
 
     Raises:
-        RenderingUnavailable: none can be made.
+        RenderingUnavailable: no context can be made.
     """
     name = backend()
     try:
@@ -98,27 +98,28 @@ def open_gl(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
             from mujoco.gl_context import GLContext
         context = GLContext(size, size)
         context.make_current()
-        made = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-    except Exception as error:  # what a missing driver raises differs: ImportError, AttributeError, RuntimeError, EGLError, FatalError
+        geometry = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    # a missing driver raises ImportError, AttributeError, RuntimeError, EGLError or FatalError
+    except Exception as error:
         raise RenderingUnavailable(
-            f"no OpenGL by {name} (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error!r}; {INSTALL}"
+            f"no OpenGL by {name} (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error!r}; "
+            f"{INSTALL}"
         ) from error
+    # handlers run in reverse order: registered last, this one runs before MuJoCo's ends OpenGL
     atexit.unregister(close_all)
-    atexit.register(
-        close_all
-    )  # handlers run in reverse order: this one before MuJoCo's, which ends OpenGL
-    return context, made
+    atexit.register(close_all)
+    return context, geometry
 
 
 class Renderer:
-    """Square pictures of one model. Free it with `close`.
+    """Square pictures of one model; free it with `close`.
 
     Args:
-        model: what is drawn; its offscreen buffer is set to `size`.
+        model: what is rendered; its offscreen buffer is set to `size`.
         size: pixels of a side.
 
     Raises:
-        RenderingUnavailable: there is no OpenGL.
+        RenderingUnavailable: OpenGL is missing.
     """
 
     def __init__(self, model: mujoco.MjModel, size: int) -> None:
@@ -137,7 +138,7 @@ class Renderer:
         _open.add(self)
 
     def render(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
-        """(size, size, 3), first row at the top."""
+        """The picture (size, size, 3) of a camera, first row at the top."""
         self._context.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
         mujoco.mjv_updateScene(
@@ -154,7 +155,7 @@ class Renderer:
         return self._pixels[::-1].copy()
 
     def close(self) -> None:
-        """Free what OpenGL holds; closing twice does nothing."""
+        """Free the OpenGL context; closing twice does nothing."""
         if self in _open:
             _open.discard(self)
             self._context.make_current()
@@ -162,5 +163,5 @@ class Renderer:
             self._context.free()
 
     def __del__(self) -> None:
-        """An environment that nobody closed frees its buffers with its last reference."""
+        """Frees the context of an environment that was not closed."""
         self.close()

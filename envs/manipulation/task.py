@@ -1,15 +1,15 @@
-"""What one manipulation task is: a scene file, how it starts and when it is solved."""
+"""The interface of a manipulation task: a scene file, start states, and when it is solved."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.envs.manipulation.hand import UNIT, Hand, Reach
+from worldplan.envs.manipulation.simulator import mujoco
 
 Array = NDArray[np.float64]
 ASSETS = Path(__file__).parent / "assets"
@@ -19,7 +19,7 @@ OBJECT_OBSERVATION = 21  # length of `ObjectBody.observe`
 
 
 class ObjectBody:
-    """The free body `object` of one simulation, and the site `goal`."""
+    """The free body `object` of a simulation, and the site `goal`."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
@@ -29,13 +29,13 @@ class ObjectBody:
 
     @property
     def position(self) -> Array:
-        """(3,) m, origin of the body."""
+        """(3,) m, the origin of the body."""
         position: Array = self._data.qpos[self._qpos : self._qpos + 3].copy()
         return position
 
     @property
     def rotation(self) -> Array:
-        """(3, 3), columns are the body's axes in the world."""
+        """(3, 3), whose columns are the body's axes in the world."""
         matrix = np.zeros(9)
         mujoco.mju_quat2Mat(matrix, self._data.qpos[self._qpos + 3 : self._qpos + 7])
         return matrix.reshape(3, 3)
@@ -53,18 +53,26 @@ class ObjectBody:
         return goal
 
     def place(self, position: Array, quaternion: Array) -> None:
-        """Put the object somewhere, at rest; quaternion (w, x, y, z)."""
+        """Place the object at rest; position (3,) in m, quaternion (4,) as (w, x, y, z)."""
         self._data.qpos[self._qpos : self._qpos + 7] = [*position, *quaternion]
         self._data.qvel[self._qvel : self._qvel + 6] = 0.0
 
     def place_fixture(self, name: str, position: Array, quaternion: Array) -> None:
-        """Put a body that nothing moves (MJCF: mocap="true") somewhere; m, quaternion (w, x, y, z)."""
+        """Place a body that contacts do not move (MJCF: mocap="true").
+
+        Args:
+            name: of the body.
+            position: (3,) m.
+            quaternion: (4,), as (w, x, y, z).
+        """
         index = self._model.body(name).mocapid[0]
         self._data.mocap_pos[index], self._data.mocap_quat[index] = position, quaternion
 
     def observe(self, hand_position: Array) -> Array:
-        """(21,): position, first two axes of the rotation, velocity, way to the goal, way from the
-        hand; lengths in decimetres.
+        """The object's part of an observation, (21,); lengths in decimetres.
+
+        Position (3), first two axes of the rotation (6), linear velocity (3), angular velocity (3),
+        vector to the goal (3), vector from `hand_position` (3,), which is in m (3).
         """
         position, velocity = self.position, self.velocity
         return np.concatenate(
@@ -80,12 +88,15 @@ class ObjectBody:
 
 
 class Task(ABC):
-    """A task. Its scene file includes hand.xml and has a body `object` with a free joint `object`,
-    and a site `goal`.
+    """One manipulation task.
 
-    Class attributes: `scene` (file in assets/), `steps` (length of an episode), `reach` (what of
-    the hand is controlled).
-    A task keeps nothing between calls: one object may serve many environments.
+    The scene file includes hand.xml and has a body `object` with a free joint `object`, and a site
+    `goal`. A task has no state: one object may serve many environments.
+
+    Class attributes:
+        scene: file in assets/.
+        steps: length of an episode.
+        reach: the controlled joints of the hand, and their range.
     """
 
     scene: str
@@ -93,23 +104,29 @@ class Task(ABC):
     reach: Reach
 
     def edit(self, spec: mujoco.MjSpec) -> None:  # noqa: B027 - most tasks take the hand as it is
-        """Change the scene before it is compiled (for instance the fingers' pads)."""
+        """Change the scene before it is compiled, for instance the fingers' pads."""
 
     @abstractmethod
     def reset(self, hand: Hand, thing: ObjectBody, generator: np.random.Generator) -> None:
-        """Place hand and object for a new episode; all else is at its default."""
+        """Place hand and object for a new episode.
+
+        Args:
+            hand: of the simulation, at its default.
+            thing: the object, at its default.
+            generator: of all random numbers.
+        """
 
     @abstractmethod
     def solved(self, hand: Hand, thing: ObjectBody) -> bool:
-        """Whether the task is solved right now."""
+        """Whether the task is solved in the present state."""
 
     def model(self) -> mujoco.MjModel:
-        """Compile the scene."""
+        """The compiled scene."""
         spec = mujoco.MjSpec.from_file(str(ASSETS / self.scene))
         self.edit(spec)
         return spec.compile()
 
 
 def upright(yaw: float) -> Array:
-    """Quaternion (w, x, y, z) of a turn by `yaw` about the vertical."""
+    """Quaternion (4,), (w, x, y, z), of a turn by `yaw` rad about the vertical."""
     return np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])

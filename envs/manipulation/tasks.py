@@ -18,10 +18,10 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_named(name: str) -> Task:
-    """The task of that name.
+    """The task called `name`.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no task has this name; the message lists the names.
     """
     if name not in TASKS:
         raise ConfigError(

@@ -16,8 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from worldplan.envs.manipulation import rendering
 from worldplan.envs.manipulation.contacts import ContactMeter
 from worldplan.envs.manipulation.demonstrators import demonstrate, demonstrator_of
-from worldplan.envs.manipulation.environment import ManipulationEnv
+from worldplan.envs.manipulation.environment import CAMERAS, ManipulationEnv
 from worldplan.envs.manipulation.hand import CONTROL_DT, NEW_SHARE, VELOCITY_LIMIT, YAW_RANGE
+from worldplan.envs.manipulation.tasks import TASKS
 from worldplan.milp.errors import ConfigError, InfeasibleAction, RenderingUnavailable
 
 PUSHES = ["PlanarPush", "InclinePush"]
@@ -278,7 +279,7 @@ def test_a_restored_state_goes_on_exactly(task: str) -> None:
     ahead = [env.step(action) for action in actions]
     other.reset(seed=9)
     other.set_state(state)
-    assert other.elapsed == middle
+    assert other.get_state().step == middle
     for action, expected in zip(actions, ahead, strict=True):
         observation, *rest = other.step(action)
         assert np.array_equal(observation, expected[0]) and rest == list(expected[1:])
@@ -365,9 +366,20 @@ def test_pictures_show_the_object_and_survive_other_environments() -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_an_environment_that_nobody_closes_ends_quietly() -> None:
-    code = "import gymnasium; env = gymnasium.make('worldplan.envs.manipulation:worldplan/PlanarPush-v0', observation='pixels'); env.reset(seed=0)"
+    code = (
+        "import gymnasium; env = gymnasium.make("
+        "'worldplan.envs.manipulation:worldplan/PlanarPush-v0', observation='pixels'); "
+        "env.reset(seed=0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_registered_settings_are_those_of_the_tasks() -> None:
+    for name, task in TASKS.items():
+        spec = gymnasium.spec(f"worldplan/{name}-v0")
+        assert spec.max_episode_steps == task.steps
+        assert spec.kwargs == {"task": name, "cameras": CAMERAS}
 
 
 def test_scenes_are_cheap_to_draw() -> None:
@@ -443,7 +455,7 @@ def test_without_opengl_pictures_fail_in_plain_words_and_states_work(
 
 def test_a_wrong_mujoco_gl_is_told_at_import() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import worldplan.envs.manipulation"],
+        [sys.executable, "-c", "from worldplan.envs.manipulation import ManipulationEnv"],
         env=os.environ | {"MUJOCO_GL": "cinema"},
         capture_output=True,
         text=True,
