@@ -11,7 +11,11 @@ from worldplan.envs.dynamics.model import DynamicsModel, Prediction
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.replay import Batch, pack
-from worldplan.world_models.ensemble.uncertainty import PENALTIES
+from worldplan.world_models.ensemble.uncertainty import (
+    PENALTIES,
+    max_pairwise_difference,
+    penalty,
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ class Pessimism:
             return reward, terminated
         sample = torch.cat([prediction.next_observation, prediction.reward.unsqueeze(-1)], -1)
         if self.penalty != "none":
-            reward = reward - self.weight * PENALTIES[self.penalty](prediction.members, sample)
+            reward = reward - self.weight * penalty(self.penalty)(prediction.members, sample)
         if self.halt_above is not None:
-            difference = PENALTIES["max_pairwise_difference"](prediction.members, sample)
+            difference = max_pairwise_difference(prediction.members)
             unknown = difference > self.halt_above
             reward = torch.where(unknown, self.halt_reward, reward)
             terminated = terminated | unknown

@@ -1,4 +1,4 @@
-"""Many small networks of one shape as one module: every layer is a single batched product."""
+"""Many small networks of one shape as one module: each layer is a single batched matrix product."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class BatchedMLP(nn.Module):
-    """`count` fully connected networks without shared weights.
+    """`count` fully connected networks without shared weights; initial values are distributed as in
+    torch.nn.Linear.
 
     Args:
         count: number of networks.
         sizes: widths from input to output, e.g. (in, 200, 200, out).
         activation: "relu" or "silu", after every layer but the last.
-        generator: source of the initial weights.
-    Weights are (count, in, out), biases (count, 1, out); initial values as torch.nn.Linear draws
-    them.
+        generator: of the initial weights.
+
+    Attributes:
+        weights: of each layer, (count, in, out).
+        biases: of each layer, (count, 1, out).
     """
 
     def __init__(
@@ -52,7 +55,11 @@ class BatchedMLP(nn.Module):
             self.biases.append(nn.Parameter(_uniform((count, 1, fan_out), limit, generator)))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(count, batch, in) or (batch, in), the same rows for all networks -> (count, batch, out)."""
+        """Outputs (count, batch, out).
+
+        Args:
+            inputs: (count, batch, in), or (batch, in) for the same rows in all networks.
+        """
         hidden = inputs if inputs.dim() == 3 else inputs.expand(self.count, *inputs.shape)
         return propagate(hidden, self.weights, self.biases, ACTIVATIONS[self.activation])
 
@@ -63,11 +70,16 @@ def propagate(
     biases: Iterable[Tensor],
     activation: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(count, batch, in) through layers (count, in, out) and (count, 1, out), with `activation`
-    after every one but the last.
+    """Outputs (count, batch, out) of `count` networks.
+
+    Args:
+        hidden: inputs, (count, batch, in).
+        weights: of each layer, (count, in, out).
+        biases: of each layer, (count, 1, out).
+        activation: after every layer but the last.
     """
-    *inner, (last_weight, last_bias) = zip(weights, biases, strict=True)
-    for weight, bias in inner:
+    *inner_layers, (last_weight, last_bias) = zip(weights, biases, strict=True)
+    for weight, bias in inner_layers:
         hidden = activation(torch.baddbmm(bias, hidden, weight))
     return torch.baddbmm(last_bias, hidden, last_weight)
 
@@ -77,9 +89,14 @@ def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator | 
 
 
 def compiled(function: Callable[..., T]) -> Callable[..., T]:
-    """torch.compile; raises ConfigError where there is no C++ compiler."""
+    """`function` compiled by torch.compile for fixed shapes.
+
+    Raises:
+        ConfigError: there is no C++ compiler.
+    """
     if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
         raise ConfigError(
-            "compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install one, or set compile: false"
+            "compile: true needs a C++ compiler, and neither g++ nor clang++ is found: install "
+            "one, or set compile: false"
         )
     return torch.compile(function, dynamic=False)

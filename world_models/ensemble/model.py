@@ -1,5 +1,5 @@
-"""Probabilistic ensemble dynamics (Chua et al. 2018, PETS; Janner et al. 2019, MBPO): all members
-in one batched network.
+"""Probabilistic ensemble dynamics (PETS, Chua et al. 2018; MBPO, Janner et al. 2019): every member
+predicts a Gaussian over next observation and reward; all members are one batched network.
 """
 
 from __future__ import annotations
@@ -19,26 +19,36 @@ from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
 from worldplan.world_models.training.checkpoints import save_tensors
 
-CLIP = 10.0  # normalised inputs beyond this many standard deviations are cut
-MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # where the learned bounds start
-BOUND_WEIGHT = 0.01  # pull of the loss on the learned bounds
+CLIP = 10.0  # normalised inputs are clipped to +-CLIP
+MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # initial values of the learned bounds
+BOUND_WEIGHT = 0.01  # of the learned bounds in the loss
 
 
 class GaussianEnsemble(nn.Module):
     """Members predict (next observation - observation, reward) as independent Gaussians with a
     diagonal covariance.
 
-    Inside, inputs and targets are normalised with the statistics of the training data. Normalised
-    targets and not raw ones, because every output then has the same say in the loss and the same
-    range between the variance bounds; in benchmarks/offline/ensemble_training.py both are measured.
+    Inputs and targets are normalised with the statistics of the training data. With normalised
+    targets every output has the same weight in the loss and the same range between the variance
+    bounds; benchmarks/offline/ensemble_training.py compares them with raw ones.
 
     Args:
-        observation_size, action_size: numbers per row.
+        observation_size: length of an observation.
+        action_size: length of an action.
         members: networks of the ensemble.
-        elites: how many of them, the best on held-out data, are used to predict.
+        elites: number of members, the best on held-out data, that predict.
         hidden: widths of the SiLU layers.
-        generator: source of the initial weights, which differ between members.
-    Weights are (members, in, out), biases and variance bounds (members, 1, out).
+        generator: of the initial weights, which differ between members.
+
+    Attributes:
+        weights: of each layer, (members, in, out).
+        biases: of each layer, (members, 1, out).
+        max_log_variance: learned upper bound, (members, 1, observation + 1).
+        min_log_variance: learned lower bound, (members, 1, observation + 1).
+        elites: numbers of the elites, (elites,).
+
+    Raises:
+        ConfigError: there are more elites than members, or none.
     """
 
     def __init__(
@@ -56,28 +66,18 @@ class GaussianEnsemble(nn.Module):
             raise ConfigError(
                 f"{elites} elites out of {members} members: choose between 1 and {members}"
             )
-        self.observation_size, self.action_size, self.members, self.hidden = (
-            observation_size,
-            action_size,
-            members,
-            tuple(hidden),
-        )
+        self.observation_size, self.action_size = observation_size, action_size
+        self.members, self.hidden = members, tuple(hidden)
         inputs, outputs = observation_size + action_size, observation_size + 1
         sizes = (inputs, *hidden, 2 * outputs)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
             std = 1 / (2 * math.sqrt(fan_in))
             weight = torch.empty(members, fan_in, fan_out)
-            self.weights.append(
-                nn.Parameter(
-                    nn.init.trunc_normal_(
-                        weight, std=std, a=-2 * std, b=2 * std, generator=generator
-                    )
-                )
-            )
+            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
+            self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
-        # one copy per member, so that the best weights of a member keep the bounds they were
-        # trained with
+        # a copy of the bounds per member: its best weights are kept with the bounds of that epoch
         self.max_log_variance = nn.Parameter(torch.full((members, 1, outputs), MAX_LOG_VARIANCE))
         self.min_log_variance = nn.Parameter(torch.full((members, 1, outputs), MIN_LOG_VARIANCE))
         self.elites: Tensor
@@ -91,55 +91,61 @@ class GaussianEnsemble(nn.Module):
         self.register_buffer("target_mean", torch.zeros(outputs))
         self.register_buffer("target_scale", torch.ones(outputs))
 
-    # --- normalised units: what is trained --------------------------------------------------------
+    # --- in normalised units: training ------------------------------------------------------------
 
     def set_statistics(self, inputs: Tensor, targets: Tensor) -> None:
-        """Normalise by mean and standard deviation of `inputs` (n, observation + action) and
-        `targets` (n, observation + 1).
+        """Set the normalisation to mean and standard deviation of training data.
+
+        Args:
+            inputs: observations and actions, (n, observation + action).
+            targets: changes of the observation and rewards, (n, observation + 1).
         """
         for name, rows in (("input", inputs.double()), ("target", targets.double())):
             mean, std = rows.mean(0), rows.std(0, correction=0)
-            # a column that never moves (up to float32 rounding) stays in its own units
+            # a constant column (up to float32 rounding) is only centred
             std[std <= 1e-6 * mean.abs() + 1e-12] = 1.0
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_scale").copy_(std)
 
     def inputs(self, observation: Tensor, action: Tensor) -> Tensor:
-        """(batch, observation), (batch, action) -> (batch, observation + action), normalised.
-        Raises ConfigError for other sizes.
+        """Normalised inputs (batch, observation + action) of observations (batch, observation) and
+        actions (batch, action).
+
+        Raises:
+            ConfigError: the observations or actions have other sizes than in training.
         """
-        given, wanted = (
-            (observation.shape[-1], action.shape[-1]),
-            (self.observation_size, self.action_size),
-        )
-        if given != wanted:
+        sizes = (observation.shape[-1], action.shape[-1])
+        trained_sizes = (self.observation_size, self.action_size)
+        if sizes != trained_sizes:
             raise ConfigError(
-                f"observation and action have sizes {given}, but this ensemble was made for {wanted}: use the one trained for this task"
+                f"observation and action have sizes {sizes}, but this ensemble was made for "
+                f"{trained_sizes}: use the one trained for this task"
             )
-        return ((torch.cat([observation, action], -1) - self.input_mean) / self.input_scale).clamp(
-            -CLIP, CLIP
-        )
+        raw = torch.cat([observation, action], -1)
+        return ((raw - self.input_mean) / self.input_scale).clamp(-CLIP, CLIP)
 
     def targets(self, observation: Tensor, next_observation: Tensor, reward: Tensor) -> Tensor:
-        """(batch, observation) twice, (batch,) -> (batch, observation + 1), normalised."""
-        return (
-            changes(observation, next_observation, reward) - self.target_mean
-        ) / self.target_scale
+        """Normalised targets (batch, observation + 1); arguments as those of `changes`."""
+        raw = changes(observation, next_observation, reward)
+        return (raw - self.target_mean) / self.target_scale
 
     def outputs(self, inputs: Tensor, which: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance in units of the normalised targets, each (members, batch,
-        observation + 1).
+        """Mean and log-variance in normalised units, each (members, batch, observation + 1).
+
+        The learned bounds are soft: z -> high - softplus(high - z), then z -> low + softplus(z -
+        low).
 
         Args:
-            inputs: (batch, in), the same rows for all members, or (members, batch, in).
-            which: (count,) numbers of the members to evaluate; default all.
+            inputs: normalised, (batch, in) for the same rows in all members, or (members, batch,
+                in).
+            which: numbers of the members to evaluate, (count,); None: all.
         """
-        pick = (lambda tensor: tensor) if which is None else (lambda tensor: tensor[which])
-        hidden = (
-            inputs
-            if inputs.dim() == 3
-            else inputs.expand(self.members if which is None else len(which), *inputs.shape)
-        )
+
+        def pick(parameter: Tensor) -> Tensor:
+            return parameter if which is None else parameter[which]
+
+        count = self.members if which is None else len(which)
+        hidden = inputs if inputs.dim() == 3 else inputs.expand(count, *inputs.shape)
         out = propagate(hidden, map(pick, self.weights), map(pick, self.biases), functional.silu)
         mean, log_variance = out.chunk(2, -1)
         high, low = pick(self.max_log_variance), pick(self.min_log_variance)
@@ -147,26 +153,33 @@ class GaussianEnsemble(nn.Module):
         return mean, low + functional.softplus(log_variance - low)
 
     def loss(self, inputs: Tensor, targets: Tensor, power: float = 0.0) -> Tensor:
-        """Sum over members of the mean of log s^2 + (y - mu)^2 / s^2 (PETS, eq. 1), plus 0.01 (sum
-        max - sum min) of the bounds.
+        """Loss of the training, a scalar: the sum over members of the mean of log s^2 + (y -
+        mu)^2 / s^2 (PETS, eq. 1), plus 0.01 (sum of upper bounds - sum of lower bounds).
 
         Args:
-            inputs: (members, batch, in): every member has its own rows.
-            targets: (members, batch, out).
+            inputs: normalised, (members, batch, in): every member has its own rows.
+            targets: normalised, (members, batch, out).
             power: each term is weighted by s^(2 power), which is not differentiated (Seitzer et al.
-                2022). At 0, the plain likelihood, outputs with little noise push the others out of
-                the shared layers.
+                2022). At 0, the plain likelihood, outputs with little noise dominate the gradients
+                of the shared layers.
         """
         mean, log_variance = self.outputs(inputs)
         fit = gaussian_loss(mean, log_variance, targets, power).sum()
         bounds = self.max_log_variance.mean(0).sum() - self.min_log_variance.mean(0).sum()
         return fit + BOUND_WEIGHT * bounds
 
-    # --- units of the environment: what is used ---------------------------------------------------
+    # --- in units of the environment: prediction --------------------------------------------------
 
     def forward(self, observation: Tensor, action: Tensor, which: Tensor | None = None) -> Members:
-        """What all members (or those numbered `which`) say about a batch: (members, batch,
-        observation + 1), see `Members`.
+        """Predictions of all members, or of those numbered `which`.
+
+        Args:
+            observation: (batch, observation).
+            action: (batch, action).
+            which: numbers of the members to evaluate, (count,); None: all.
+
+        Returns:
+            Means and variances, each (members, batch, observation + 1).
         """
         return self.in_environment(
             observation, *self.outputs(self.inputs(observation, action), which)
@@ -180,34 +193,44 @@ class GaussianEnsemble(nn.Module):
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> tuple[Tensor, Members | None]:
-        """One draw from one random elite per row: (batch, observation + 1), next observation and
-        reward.
+        """A draw from the prediction of one random elite per row.
 
-        Only the member a row needs is evaluated for it, unless `members` asks for what all elites
-        say; the draw is the same.
+        Args:
+            observation: (batch, observation).
+            action: (batch, action).
+            generator: of the choice of elites and the noise.
+            members: also return the predictions of all elites. The draw is the same; without, only
+                the elite chosen for a row is evaluated on it.
+
+        Returns:
+            Next observation and reward, (batch, observation + 1), and the elites' predictions or
+            None.
+
+        Raises:
+            ConfigError: observations or actions have other sizes than in training.
         """
-        device = observation.device if generator is None else generator.device
-        choice = torch.randint(
-            len(self.elites), (len(observation),), generator=generator, device=device
-        ).to(observation.device)
+        device, count = observation.device, len(observation)
+        source = device if generator is None else generator.device
+        choice = torch.randint(len(self.elites), (count,), generator=generator, device=source)
         noise = torch.randn(
-            len(observation), self.observation_size + 1, generator=generator, device=device
-        ).to(observation.device)
+            count, self.observation_size + 1, generator=generator, device=source
+        ).to(device)
+        choice = choice.to(device)
+        elites: Members | None = None
         if members:
-            everyone = self(observation, action, self.elites)
-            rows = torch.arange(len(observation), device=observation.device)
-            mean, variance = everyone.mean[choice, rows], everyone.variance[choice, rows]
+            elites = self.forward(observation, action, self.elites)
+            rows = torch.arange(count, device=device)
+            mean, variance = elites.mean[choice, rows], elites.variance[choice, rows]
         else:
-            everyone = None
-            one = self.in_environment(
+            chosen = self.in_environment(
                 observation, *self._grouped(self.inputs(observation, action), choice)
             )
-            mean, variance = one.mean, one.variance
-        return mean + variance.sqrt() * noise, everyone
+            mean, variance = chosen.mean, chosen.variance
+        return mean + variance.sqrt() * noise, elites
 
     def _grouped(self, inputs: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (batch, out) of elite `choice` (batch,) for its row: rows sorted by
-        elite, groups padded to one size.
+        """Mean and log-variance (batch, out) of elite `choice` (batch,) on its row of `inputs`
+        (batch, in): rows are sorted by elite, and the groups padded to the size of the largest.
         """
         if not len(inputs):
             empty = inputs.new_zeros(0, self.observation_size + 1)
@@ -215,15 +238,23 @@ class GaussianEnsemble(nn.Module):
         order = torch.argsort(choice, stable=True)
         group = choice[order]
         counts = torch.bincount(choice, minlength=len(self.elites))
+        # position of a sorted row within its group
         place = torch.arange(len(choice), device=choice.device) - (counts.cumsum(0) - counts)[group]
         padded = inputs.new_zeros(len(self.elites), int(counts.max()), inputs.shape[-1])
         padded[group, place] = inputs[order]
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=order.device)
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(len(order), device=order.device)
         mean, log_variance = self.outputs(padded, self.elites)
-        return mean[group, place][back], log_variance[group, place][back]
+        return mean[group, place][inverse], log_variance[group, place][inverse]
 
     def in_environment(self, observation: Tensor, mean: Tensor, log_variance: Tensor) -> Members:
+        """Predictions in units of the environment.
+
+        Args:
+            observation: (batch, observation).
+            mean: of the normalised targets, (..., batch, observation + 1).
+            log_variance: of the normalised targets, (..., batch, observation + 1).
+        """
         mean = mean * self.target_scale + self.target_mean
         following = torch.cat([mean[..., :-1] + observation, mean[..., -1:]], -1)
         return Members(following, log_variance.exp() * self.target_scale**2)
@@ -231,7 +262,7 @@ class GaussianEnsemble(nn.Module):
     # --- files ------------------------------------------------------------------------------------
 
     def checkpoint(self) -> dict[str, Any]:
-        """What a checkpoint needs to restore the ensemble: plain numbers, lists and tensors."""
+        """All that `load_ensemble` needs, in plain numbers, lists and tensors."""
         sizes = {
             "observation_size": self.observation_size,
             "action_size": self.action_size,
@@ -239,12 +270,8 @@ class GaussianEnsemble(nn.Module):
             "elites": len(self.elites),
             "hidden": list(self.hidden),
         }
-        return {
-            "sizes": sizes,
-            "weights": {
-                name: value.detach().cpu().clone() for name, value in self.state_dict().items()
-            },
-        }
+        weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
+        return {"sizes": sizes, "weights": weights}
 
     def save(self, path: str | Path) -> None:
         """Write `checkpoint()` to a file for `load_ensemble`."""
@@ -252,8 +279,8 @@ class GaussianEnsemble(nn.Module):
 
 
 def changes(observation: Tensor, next_observation: Tensor, reward: Tensor) -> Tensor:
-    """What is predicted: (batch, observation + 1), the change of the observation and the reward, in
-    units of the environment.
+    """Raw targets of the ensemble (batch, observation + 1): the change from observation (batch,
+    observation) to next observation (batch, observation), and the reward (batch,).
     """
     return torch.cat([next_observation - observation, reward[..., None]], -1)
 
@@ -261,10 +288,14 @@ def changes(observation: Tensor, next_observation: Tensor, reward: Tensor) -> Te
 def gaussian_loss(
     mean: Tensor, log_variance: Tensor, targets: Tensor, power: float = 0.0
 ) -> Tensor:
-    """(members,): mean over rows and outputs of log s^2 + (y - mu)^2 / s^2, twice the negative
+    """Mean over rows and outputs of log s^2 + (y - mu)^2 / s^2, (members,): twice the negative
     log-likelihood without its constant.
 
-    With `power`, weighted as in `GaussianEnsemble.loss`.
+    Args:
+        mean: mu, (members, batch, out).
+        log_variance: log s^2, (members, batch, out).
+        targets: y, (members, batch, out) or (batch, out).
+        power: weights the terms as in `GaussianEnsemble.loss`.
     """
     terms = log_variance + (targets - mean).square() * torch.exp(-log_variance)
     return (terms * torch.exp(power * log_variance.detach()) if power else terms).mean((-2, -1))
@@ -275,8 +306,13 @@ def load_ensemble(
 ) -> GaussianEnsemble:
     """The ensemble in `ensemble.ckpt` or `last.ckpt` of a training, on the CPU, ready to predict.
 
-    Raises CheckpointError for a missing or damaged file, and for one of another size than asked
-    for.
+    Args:
+        path: the checkpoint.
+        observation_size: of the task, to check; None: not checked.
+        action_size: of the task, to check; None: not checked.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of a task with other sizes.
     """
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["ensemble"]
@@ -287,13 +323,15 @@ def load_ensemble(
         ) from None
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
-            f"{path}: not an ensemble checkpoint ({type(error).__name__}): train again or restore a copy"
+            f"{path}: not an ensemble checkpoint ({type(error).__name__}): train again or restore "
+            "a copy"
         ) from error
     for name, wanted in (("observation_size", observation_size), ("action_size", action_size)):
         if wanted is not None and getattr(ensemble, name) != wanted:
             size = name.replace("_", " ")
             raise CheckpointError(
-                f"{path}: trained for {size} {getattr(ensemble, name)}, but this task has {wanted}: train for it"
+                f"{path}: trained for {size} {getattr(ensemble, name)}, but this task has "
+                f"{wanted}: train for it"
             )
     try:
         ensemble.load_state_dict(saved["weights"])
@@ -305,14 +343,13 @@ def load_ensemble(
 
 
 class LearnedDynamics:
-    """An ensemble as a `DynamicsModel`: every row follows one random elite, drawn anew at every
-    step.
+    """An ensemble as a `DynamicsModel`: in every step each row follows a random elite.
 
-    A prediction that is not a number stays one: nothing is replaced or cut.
+    Predictions that are not finite are passed on as they are.
 
     Args:
         ensemble: trained; see `load_ensemble`.
-        terminate: when an episode is over; see
+        terminate: rule that terminates episodes; see
             `worldplan.envs.dynamics.termination.termination_for`, or a learned classifier.
     """
 
@@ -323,7 +360,7 @@ class LearnedDynamics:
         self.observation_size, self.action_size = ensemble.observation_size, ensemble.action_size
 
     def to(self, device: torch.device | str) -> None:
-        """Move what is learned to the device that batches come from."""
+        """Move ensemble and learned termination rule to `device`."""
         self.ensemble.to(device)
         if isinstance(self.terminate, nn.Module):
             self.terminate.to(device)
@@ -338,13 +375,22 @@ class LearnedDynamics:
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> Prediction:
-        """One random step of a batch; with `members`, also what every elite says (the same draw,
-        five times the work).
+        """A random step of a batch.
+
+        Args:
+            observation: (batch, observation).
+            action: (batch, action).
+            state: unused, there is none.
+            generator: of the draw.
+            members: also return the predictions of all elites; the draw is the same, but every
+                elite is evaluated on every row.
+
+        Raises:
+            ConfigError: observations or actions have other sizes than in training.
         """
-        sample, everyone = self.ensemble.sample_elite(
+        sample, elites = self.ensemble.sample_elite(
             observation, action, generator=generator, members=members
         )
-        following, reward = sample[:, :-1], sample[:, -1]
-        return Prediction(
-            following, reward, self.terminate(observation, action, following), members=everyone
-        )
+        next_observation, reward = sample[:, :-1], sample[:, -1]
+        terminated = self.terminate(observation, action, next_observation)
+        return Prediction(next_observation, reward, terminated, members=elites)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,13 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldplan.envs.dynamics.termination import TERMINATIONS, termination_for
-from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.termination import (
-    TerminationClassifier,
     best_threshold,
     fit_termination,
-    load_classifier,
 )
 
 NEVER = ("HalfCheetah-v5", "Swimmer-v5", "Reacher-v5", "Pusher-v5", "HumanoidStandup-v5")
@@ -195,7 +192,7 @@ def test_no_other_threshold_is_better(rows: list[tuple[float, bool]]) -> None:
     )
 
 
-def test_learning_repeats_with_its_generator_and_differs_without(tmp_path: Path) -> None:
+def test_learning_repeats_with_its_generator_and_differs_without() -> None:
     data = transitions(1500)
     first, again, other = (
         fit_termination(data, torch.Generator().manual_seed(seed), steps=20) for seed in (3, 3, 4)
@@ -206,12 +203,6 @@ def test_learning_repeats_with_its_generator_and_differs_without(tmp_path: Path)
     chance = first.probability(*rows)
     assert torch.equal(chance, again.probability(*rows)) and not torch.equal(
         chance, other.probability(*rows)
-    )
-    first.save(tmp_path / "over.ckpt")
-    loaded = load_classifier(tmp_path / "over.ckpt")
-    assert isinstance(loaded, TerminationClassifier)
-    assert torch.equal(chance, loaded.probability(*rows)) and float(loaded.threshold) == float(
-        first.threshold
     )
 
 
@@ -236,11 +227,3 @@ def test_only_terminated_rows_teach_nothing() -> None:
         fit_termination(
             Transitions(rows, rows, always, rows, always, ~always, np.arange(20)), torch.Generator()
         )
-
-
-def test_a_damaged_classifier_is_named(tmp_path: Path) -> None:
-    (tmp_path / "over.ckpt").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match=r"over.ckpt.*not a termination"):
-        load_classifier(tmp_path / "over.ckpt")
-    with pytest.raises(CheckpointError, match="no such"):
-        load_classifier(tmp_path / "missing.ckpt")

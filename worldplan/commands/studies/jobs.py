@@ -1,12 +1,12 @@
-"""The independent pieces of a study: one job trains a method over some of its seeds side by side
-and evaluates what came out.
+"""The independent jobs of a study: each trains a method over some of its seeds side by side, and
+evaluates the policies.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,21 @@ from worldplan.runs import write_csv
 if TYPE_CHECKING:
     from worldplan.planners.offline.training import ReachAwareModule
 
-_LUCK = 300_001  # seed of the final episodes, the same for every method
+_MEANS = ("return", "length", "decision_seconds")  # per seed, over the final episodes
+_EPISODE_SEED = 300_001  # of the final episodes, the same for every method
 
 
 @dataclass(frozen=True)
 class Job:
-    """Seeds first .. first + count - 1 of one method."""
+    """Seeds first .. first + count - 1 of one method.
+
+    Args:
+        folder: of the run.
+        study: the study.
+        method: name of the method.
+        first: the least seed.
+        count: number of seeds.
+    """
 
     folder: Path
     study: Study
@@ -38,28 +47,39 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """Returns per seed; its presence says that the job is done."""
+        """Table of returns per seed; the job is done when it exists."""
         return self.folder / "jobs" / f"{self.method}-{self.first}.csv"
 
     @property
     def training(self) -> Path:
-        """Checkpoint and metrics."""
+        """Folder of checkpoint and metrics."""
         return self.folder / "checkpoints" / f"{self.method}-seed{self.first}"
 
 
 def jobs_of(folder: Path, study: Study) -> list[Job]:
-    """All jobs of a study, those with many critics first: they take longest."""
+    """All jobs of a study; those with many critics first, since they take longest."""
     methods = sorted(study.methods, key=lambda method: -study.method_settings(method).critics)
-    starts = range(0, study.seeds, study.side_by_side)
     return [
-        Job(folder, study, method, study.seed + i, min(study.side_by_side, study.seeds - i))
+        Job(
+            folder,
+            study,
+            method,
+            first=study.seed + offset,
+            count=min(study.side_by_side, study.seeds - offset),
+        )
         for method in methods
-        for i in starts
+        for offset in range(0, study.seeds, study.side_by_side)
     ]
 
 
 def make_task(study: Study, method: str) -> OfflineTask:
-    """The task as a method sees it."""
+    """The task of a method: the plane, or the dataset with the method's dynamics.
+
+    Raises:
+        CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+        ConfigError: dataset, environment and dynamics do not fit each other.
+        DatasetError: the dataset is missing or damaged.
+    """
     if study.plane is not None:
         return plane_task(study.plane, seed=study.seed)
     assert study.data is not None
@@ -71,6 +91,8 @@ def make_task(study: Study, method: str) -> OfflineTask:
         true_share=study.share(method),
         termination=data.termination,
         threads=data.threads,
+        dynamics=data.dynamics,
+        dynamics_options=data.dynamics_options,
     )
 
 
@@ -108,56 +130,54 @@ def make_training(job: Job) -> ReachAwareModule:
 
 
 def run_job(job: Job) -> Job:
-    """Train, or continue, and evaluate, unless the result is there already."""
+    """Train, or resume, and evaluate; nothing if the result exists. A diverged training is a result
+    too, so that the other methods of the study are finished.
+    """
     if job.result.exists():
         return job
     from worldplan.world_models.training.trainer import fit  # imports Lightning: seconds
 
     torch.set_num_threads(1)
-    study, module = job.study, make_training(job)
+    study, training = job.study, make_training(job)
     try:
         checkpoint = fit(
-            module, job.training, save_every=study.save_every, accelerator=study.accelerator
+            training, job.training, save_every=study.save_every, accelerator=study.accelerator
         )
-    except Diverged as error:  # a result of the study like any other; the other methods go on
-        failed = {
-            "method": job.method,
-            "return": np.nan,
-            "length": np.nan,
-            "decision_seconds": np.nan,
-            "note": f"diverged: {error}",
-        }
-        write_csv(
-            job.result,
-            pd.DataFrame([failed | {"seed": job.first + index} for index in range(job.count)]),
-        )
-        return job
-    rows = []
-    environment = module.task.environment(study.episodes)
-    for index, policy in enumerate(ReachAwarePolicy.load_all(checkpoint)):
-        episodes = evaluate(policy, environment, study.episodes, _LUCK).episodes
-        rows.append(
-            {
-                "method": job.method,
-                "seed": job.first + index,
-                "return": episodes["return"].mean(),
-                "length": episodes["length"].mean(),
-                "decision_seconds": episodes["decision_seconds"].mean(),
-                "note": "",
-            }
-        )
-    environment.close()
-    write_csv(job.result, pd.DataFrame(rows))
+    except Diverged as error:
+        unknown = dict.fromkeys(_MEANS, np.nan)
+        rows = [{**unknown, "note": f"diverged: {error}"} for _ in range(job.count)]
+    else:
+        policies = ReachAwarePolicy.load_all(checkpoint)
+        rows = _evaluated(policies, training.task, study.episodes)
+    table = pd.DataFrame(rows)
+    table.insert(0, "method", job.method)
+    table.insert(1, "seed", range(job.first, job.first + job.count))
+    write_csv(job.result, table)
     return job
 
 
+def _evaluated(
+    policies: list[ReachAwarePolicy], task: OfflineTask, episodes: int
+) -> list[dict[str, Any]]:
+    """Means over the same `episodes` episodes of each policy."""
+    environment = task.environment(episodes)
+    rows = []
+    for policy in policies:
+        table = evaluate(policy, environment, episodes, _EPISODE_SEED).episodes
+        rows.append({**{name: table[name].mean() for name in _MEANS}, "note": ""})
+    environment.close()
+    return rows
+
+
 def oracle_return(plane: Plane, episodes: int) -> float:
-    """What walking straight to the goal collects in the same episodes."""
-    result = evaluate(_Oracle(plane), PlaneVectorEnv(episodes, plane), episodes, _LUCK)
+    """Mean return of the optimal actions in the episodes that policies are evaluated in."""
+    result = evaluate(_Oracle(plane), PlaneVectorEnv(episodes, plane), episodes, _EPISODE_SEED)
     return float(result.episodes["return"].mean())
 
 
 class _Oracle(Planner):
+    """The optimal actions of a plane."""
+
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
 

@@ -1,6 +1,4 @@
-"""Pictures of a study of value learning: curves over seeds, model rollouts in the plane, spread of
-the critics.
-"""
+"""Plots of a study: learning curves over seeds, model rollouts in the plane, critics' spread."""
 
 from __future__ import annotations
 
@@ -29,7 +27,14 @@ from worldplan.output.style import (
 
 @dataclass(frozen=True)
 class RolloutPanel:
-    """Model rollouts of one method: by epoch, (rollouts, horizon + 1, 2)."""
+    """Model rollouts of one method.
+
+    Args:
+        method: its name.
+        rollouts: states by epoch, (rollouts, horizon + 1, 2).
+        plane: the task.
+        horizon: steps of a rollout.
+    """
 
     method: str
     rollouts: Mapping[int, np.ndarray]
@@ -45,8 +50,18 @@ def seed_curves(
     *,
     line: tuple[float, str] | None = None,
 ) -> Path:
-    """Mean over seeds against the epoch with the range of all seeds, one colour per method; `line`
-    is drawn across.
+    """Plot the mean over seeds against the epoch, with the range of all seeds as a band, and save
+    it.
+
+    Args:
+        curves: columns method, seed, epoch and `column`.
+        column: the metric.
+        label: of the axis.
+        path: of the PNG.
+        line: a value to mark with a horizontal line, and its label.
+
+    Returns:
+        The path.
     """
     figure = new_figure(8.6, 4.2)
     axes = figure.add_subplot()
@@ -73,7 +88,9 @@ def seed_curves(
 
 
 def rollout_panels(panels: Sequence[RolloutPanel], path: Path) -> Path:
-    """One row per method, one column per time of training; states at the edge of reach are red."""
+    """Plot model rollouts, one row per method and one column per epoch, with the states at the edge
+    of reach in another colour; save it and return the path.
+    """
     columns = max((len(panel.rollouts) for panel in panels), default=1)
     figure = new_figure(2.6 * columns, 2.5 * len(panels) + 0.4)
     for row, panel in enumerate(panels):
@@ -95,7 +112,15 @@ def rollout_panels(panels: Sequence[RolloutPanel], path: Path) -> Path:
 
 
 def spread_boxes(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path) -> Path:
-    """Standard deviation over the critics at next states within reach and at its edge, per method."""
+    """Plot box plots of the critics' spread at next states within reach and at the edge of reach.
+
+    Args:
+        spreads: by method, the spreads within reach, (n,), and at the edge, (m,).
+        path: of the PNG.
+
+    Returns:
+        The path.
+    """
     figure = new_figure(1.6 + 1.1 * len(spreads), 4.2)
     axes = figure.add_subplot()
     for place, (within, edge) in enumerate(spreads.values()):

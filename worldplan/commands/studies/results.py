@@ -1,4 +1,4 @@
-"""Tables and plots of a study, out of the metrics and checkpoints of its trainings."""
+"""Tables, plots and report of a study, from the metrics and checkpoints of its trainings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from worldplan.planners.offline.diagnostics import critic_spread
 from worldplan.planners.offline.replay import RingBuffer, unpack
 from worldplan.runs import SUMMARY, Run
 
-_ROWS = 20_000  # model transitions per method in the picture of the critics' spread
+_INTERVAL = ("mean", "low", "high")
+_SPREAD_ROWS = 20_000  # model transitions per method in the plot of the critics' spread
 
 
 def write_results(run: Run, study: Study) -> None:
@@ -29,8 +30,25 @@ def write_results(run: Run, study: Study) -> None:
     run.write_csv("seeds.csv", seeds)
     run.write_csv("curves.csv", curves)
     ceiling = None if study.plane is None else oracle_return(study.plane, study.episodes)
+    value_line = _value_line(study, curves)
     summary = summarise(study, seeds, curves, ceiling)
     policy_comparison(summary, ceiling, run.plots / "policy_comparison.png")
+    _curve_plots(run, study, curves, ceiling, value_line)
+    if study.plane is not None:
+        _plane_plots(run, study, jobs)
+    run.write_text("notes.txt", _notes(study, ceiling, value_line))
+    run.write_csv(SUMMARY, summary)  # after all but the report: a run with it is complete
+    write_report([run.path])
+
+
+def _curve_plots(
+    run: Run,
+    study: Study,
+    curves: pd.DataFrame,
+    ceiling: float | None,
+    value_line: tuple[float, str] | None,
+) -> None:
+    """Learning curves: return and Q over all seeds, and all metrics of each method's first seed."""
     seed_curves(
         curves,
         "check/return",
@@ -38,34 +56,23 @@ def write_results(run: Run, study: Study) -> None:
         run.plots / "learning_curve_return.png",
         line=(ceiling, "oracle") if ceiling is not None else None,
     )
-    line = _value_line(study, curves)
     seed_curves(
         curves,
         "check/q",
         "mean Q on model transitions",
         run.plots / "learning_curve_q.png",
-        line=line,
+        line=value_line,
     )
-    if study.plane is not None:
-        _plane_plots(run, study, jobs)
     for method in study.methods:
-        own = curves[(curves["method"] == method) & (curves["seed"] == study.seed)].rename(
-            columns={"epoch": "step"}
-        )
-        if len(own):
-            learning_curve(
-                own.drop(columns=["method", "seed"]), run.plots / f"training_{method}.png"
-            )
-    run.write_text("notes.txt", _notes(study, ceiling, line))
-    run.write_csv(
-        SUMMARY, summary
-    )  # last but the report: its presence says that the figures are complete
-    write_report([run.path])
+        first_seed = curves[(curves["method"] == method) & (curves["seed"] == study.seed)]
+        if len(first_seed):
+            metrics = first_seed.rename(columns={"epoch": "step"}).drop(columns=["method", "seed"])
+            learning_curve(metrics, run.plots / f"training_{method}.png")
 
 
 def seed_table(job: Job) -> pd.DataFrame:
-    """The metrics of a training with one row per epoch and seed: columns method, seed, epoch, and
-    what was logged.
+    """The metrics of a job's training, one row per epoch and seed: columns method, seed, epoch, and
+    the logged names without their seed.
     """
     file = job.training / "metrics.csv"
     if not file.exists():  # diverged before anything was saved
@@ -79,37 +86,41 @@ def seed_table(job: Job) -> pd.DataFrame:
         table = metrics[["epoch", *columns]].rename(columns=columns)
         table.insert(0, "seed", job.first + index)
         tables.append(table)
-    whole = pd.concat(tables, ignore_index=True)
-    whole.insert(0, "method", job.method)
-    return whole
+    all_seeds = pd.concat(tables, ignore_index=True)
+    all_seeds.insert(0, "method", job.method)
+    return all_seeds
 
 
 def summarise(
     study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: float | None
 ) -> pd.DataFrame:
-    """One row per method in the report's format; `bound_share` is the share of the oracle's return."""
+    """One row per method in the report's format; `bound_share` is the mean return over the
+    oracle's return (`ceiling`).
+    """
     rows = []
     for method in study.methods:
-        own, last = seeds[seeds["method"] == method], curves[curves["method"] == method]
-        kept = own["return"].dropna().to_numpy()
-        figures = bootstrap(kept) if len(kept) else dict.fromkeys(("mean", "low", "high"), np.nan)
-        notes = [*own["note"].dropna().unique(), *([_figures(last)] if len(last) else [])]
+        of_seeds, curve = seeds[seeds["method"] == method], curves[curves["method"] == method]
+        returns = of_seeds["return"].dropna().to_numpy()
+        interval = bootstrap(returns) if len(returns) else dict.fromkeys(_INTERVAL, np.nan)
+        notes = list(of_seeds["note"].dropna().unique())
+        if len(curve):
+            notes.append(_training_note(curve))
         rows.append(
             {
                 "policy": method,
-                **figures,
-                "bound_share": np.nan if ceiling is None else figures["mean"] / ceiling,
-                "decision_ms": 1000 * own["decision_seconds"].mean(),
-                "episodes": study.episodes * len(own),
+                **interval,
+                "bound_share": np.nan if ceiling is None else interval["mean"] / ceiling,
+                "decision_ms": 1000 * of_seeds["decision_seconds"].mean(),
+                "episodes": study.episodes * len(of_seeds),
                 "note": "; ".join(notes),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _figures(curves: pd.DataFrame) -> str:
-    """Mean Q at the end against the oracle's, and how many targets lay at the edge of reach over
-    the whole training.
+def _training_note(curves: pd.DataFrame) -> str:
+    """Mean Q at the last check, beside the oracle's where known, and the shares of targets at the
+    edge of reach and of patched targets over the whole training.
     """
     checked = curves.dropna(subset=["check/q"])
     if checked.empty:
@@ -127,7 +138,7 @@ def _figures(curves: pd.DataFrame) -> str:
 
 
 def _value_line(study: Study, curves: pd.DataFrame) -> tuple[float, str] | None:
-    """What Q can be: the oracle's mean, or the value of score 100 for ever."""
+    """A value to compare Q with, and its name: the oracle's mean Q, or the value of score 100."""
     if "check/oracle_q" in curves:
         return float(curves["check/oracle_q"].mean()), "oracle Q (mean over the run)"
     ceiling = make_task(study, next(iter(study.methods))).value_ceiling(study.settings.discount)
@@ -135,18 +146,25 @@ def _value_line(study: Study, curves: pd.DataFrame) -> tuple[float, str] | None:
 
 
 def _notes(study: Study, ceiling: float | None, line: tuple[float, str] | None) -> str:
-    text = f"{study.seeds} seeds per method, {study.epochs} epochs of {study.settings.updates} updates; intervals are 95 % bootstrap over seeds."
+    lines = [
+        f"{study.seeds} seeds per method, {study.epochs} epochs of {study.settings.updates} "
+        "updates; intervals are 95 % bootstrap over seeds."
+    ]
     if ceiling is not None:
-        text += f"\nReturn of the oracle in the same episodes: {ceiling:.3f}; 'share of bound' is the share of it. Edge of reach: exact."
+        lines.append(
+            f"Return of the oracle in the same episodes: {ceiling:.3f}; 'share of bound' is the "
+            "share of it. Edge of reach: exact."
+        )
     if line is not None:
-        text += f"\nFor comparison with Q: {line[1]} is {line[0]:.4g}."
-    return text
+        lines.append(f"For comparison with Q: {line[1]} is {line[0]:.4g}.")
+    return "\n".join(lines)
 
 
 # --- the plane ------------------------------------------------------------------------------------
 
 
 def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
+    """Plots of model rollouts, and of the critics' spread, for each method's first seeds."""
     from worldplan.planners.offline.edge_of_reach import EdgeOfReach  # imports Lightning: seconds
 
     assert study.plane is not None
@@ -157,24 +175,24 @@ def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
         saved = torch.load(job.training / "last.ckpt", weights_only=True, map_location="cpu")
         horizon = study.method_settings(job.method).horizon
         state = saved["callbacks"][EdgeOfReach(study.plane, study.patch(job.method)).state_key]
-        panels.append(RolloutPanel(job.method, _four(state["snapshots"]), study.plane, horizon))
+        panels.append(RolloutPanel(job.method, _spaced(state["snapshots"]), study.plane, horizon))
         spreads[job.method] = _spread(study, job, saved)
     rollout_panels(panels, run.plots / "rollouts.png")
     spread_boxes(spreads, run.plots / "critic_spread.png")
 
 
-def _four(snapshots: dict[str, Tensor]) -> dict[int, np.ndarray]:
-    """At most four of the rollouts kept, spread over the training."""
+def _spaced(snapshots: dict[str, Tensor], most: int = 4) -> dict[int, np.ndarray]:
+    """At most `most` of the snapshots by epoch, evenly spaced over the training."""
     epochs = sorted(int(epoch) for epoch in snapshots)
-    chosen = (
-        sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, 4)}) if epochs else []
-    )
-    return {epoch: snapshots[str(epoch)].numpy() for epoch in chosen}
+    if not epochs:
+        return {}
+    places = {round(place) for place in np.linspace(0, len(epochs) - 1, most)}
+    return {epochs[place]: snapshots[str(epochs[place])].numpy() for place in sorted(places)}
 
 
 def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation of the critics at next states within reach and at its edge, at the end of
-    training; all seeds of the job.
+    """Spread of the critics at next states within reach, (n,), and at the edge of reach, (m,), at
+    the end of training; all seeds of the job.
     """
     assert study.plane is not None
     settings = study.method_settings(job.method)
@@ -190,9 +208,7 @@ def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarra
                 if name.startswith(prefix)
             }
         )
-    batch = unpack(replay.draw(_ROWS, torch.Generator().manual_seed(0)), 2)
-    spread, edge = (
-        critic_spread(agent, batch),
-        study.plane.is_edge(batch.next_observation, settings.horizon),
-    )
+    batch = unpack(replay.draw(_SPREAD_ROWS, torch.Generator().manual_seed(0)), 2)
+    spread = critic_spread(agent, batch)
+    edge = study.plane.is_edge(batch.next_observation, settings.horizon)
     return spread[~edge].numpy(), spread[edge].numpy()

@@ -20,7 +20,11 @@ from worldplan.runs import SUMMARY, Run, continue_or_create
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry of the command."""
+    """Run the command with the arguments `argv`; returns its exit code.
+
+    Raises:
+        WorldplanError: an argument, or the study, is wrong.
+    """
     parser = study_parser()
     add_run_options(parser, ENGINES)
     study, options = parse_study(parser, argv)
@@ -40,18 +44,32 @@ def run_study(
     engine: str = "local",
     fresh: bool = False,
 ) -> Run:
-    """Run, or continue, a study; returns its finished run folder."""
+    """Run, or resume, a study.
+
+    Args:
+        study: what to run.
+        root: folder of all runs.
+        jobs: processes at a time; 0: one per core.
+        engine: "local" or "ray".
+        fresh: begin a new run even if an unfinished one exists.
+
+    Returns:
+        The finished run folder.
+
+    Raises:
+        CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+        ConfigError: a method and the task do not fit each other.
+        DatasetError: the dataset is missing or damaged.
+    """
     if engine == "ray":
         require_ray()
-    for method in {
-        study.share(method): method for method in study.methods
-    }.values():  # raise for bad input before anything is written
+    by_share = {study.share(method): method for method in study.methods}
+    for method in by_share.values():  # errors in the input are raised before anything is written
         make_task(study, method)
     run = continue_or_create(root, study.name, study.to_dict(), study.seed, fresh=fresh)
-    todo = jobs_of(run.path.resolve(), study)
     run_waiting(
         run_job,
-        todo,
+        jobs_of(run.path.resolve(), study),
         lambda job: job.result.exists(),
         lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}",
         jobs,
@@ -62,21 +80,21 @@ def run_study(
 
 
 def print_table(run: Run) -> None:
-    """The summary for people."""
-    table = run.read_csv(SUMMARY)
-    assert table is not None
-    shown = Table(title="mean return with the 95 % interval over seeds")
-    shares = table["bound_share"].notna().any()
+    """Print the summary of a finished run."""
+    summary = run.read_csv(SUMMARY)
+    assert summary is not None
+    printed = Table(title="mean return with the 95 % interval over seeds")
+    shares = summary["bound_share"].notna().any()
     for column in ("method", "return", "interval", *(["of oracle"] if shares else []), "note"):
-        shown.add_column(
+        printed.add_column(
             column,
             justify="left" if column in ("method", "note") else "right",
             no_wrap=column != "note",
         )
-    for row in table.to_dict("records"):
+    for row in summary.to_dict("records"):
         share = [f"{100 * row['bound_share']:.1f} %"] if shares else []
         note = "" if pd.isna(row["note"]) else str(row["note"])
-        shown.add_row(
+        printed.add_row(
             str(row["policy"]),
             f"{row['mean']:.2f}",
             f"{row['low']:.2f}..{row['high']:.2f}",
@@ -84,5 +102,5 @@ def print_table(run: Run) -> None:
             note,
         )
     console = Console()
-    console.print(shown)
+    console.print(printed)
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")

@@ -1,5 +1,5 @@
-"""A study: several methods of value learning on one task over several seeds; read from YAML with
-dotted overrides.
+"""The description of a study, several methods of value learning on one task over several seeds,
+read from YAML with dotted overrides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TASK_KEYS = ("patch", "true_share")
 
 @dataclass(frozen=True)
 class DatasetTask:
-    """Where the data of a study come from; the arguments are those of
+    """A dataset as the task of a study; the arguments are those of
     `worldplan.planners.offline.task.dataset_task`.
     """
 
@@ -31,6 +31,8 @@ class DatasetTask:
     ensemble: str | None = None
     termination: str | None = None
     threads: int | None = None
+    dynamics: str | None = None
+    dynamics_options: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,25 @@ class Study:
     """Everything a study depends on.
 
     Args:
-        methods: by name: the settings in which a method differs from `settings`, and of its task
-            ("patch", "true_share").
+        methods: by name, what a method changes: settings of value learning, and "patch" (see
+            `worldplan.planners.offline.oracle_patch`) or "true_share" of its task.
         name: of the run folder.
-        plane: the two-dimensional illustration as the task, or
+        plane: the two-dimensional illustration as the task; give either this or `data`.
         data: a dataset as the task.
         settings: of value learning, common to all methods.
-        true_share: of the true dynamics in rollouts (see `dataset_task`).
+        true_share: share of the true dynamics in rollouts (see `dataset_task`).
         seeds: independent trainings of each method.
-        seed: of the first one.
-        epochs: of training.
+        seed: of the first training; the others follow.
+        epochs: of each training.
         check_every: epochs between two checks.
         save_every: epochs between two saved states.
-        check_episodes: per check and seed.
-        episodes: per seed, for the final figures.
+        check_episodes: episodes of a check, per seed.
+        episodes: episodes of the final evaluation, per seed.
         side_by_side: seeds that one process trains together in one batched network.
         accelerator: of the trainings: "cpu" or "gpu".
+
+    Raises:
+        ConfigError: a value is out of its range, or a method does not fit the task.
     """
 
     methods: dict[str, dict[str, Any]]
@@ -88,7 +93,8 @@ class Study:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")
         if self.epochs % self.check_every:
             raise ConfigError(
-                f"epochs {self.epochs}: must be a multiple of check_every ({self.check_every}), so that the last epoch is checked"
+                f"epochs {self.epochs}: must be a multiple of check_every ({self.check_every}), so "
+                "that the last epoch is checked"
             )
         if not self.methods:
             raise ConfigError(
@@ -97,29 +103,43 @@ class Study:
         for method in self.methods:
             if not re.fullmatch(r"[\w-][\w.-]*", method):
                 raise ConfigError(
-                    f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a folder"
+                    f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a "
+                    "folder"
                 )
             self._check(method)
 
     def _check(self, method: str) -> None:
+        """Check a method against the task.
+
+        Raises:
+            ConfigError: they do not fit.
+        """
         settings = self.method_settings(method)
         if self.patch(method) != "none" and self.plane is None:
             raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
         if self.plane is not None and (settings.real_share > 0 or self.share(method) > 0):
             raise ConfigError(
-                f"method '{method}': the plane has no dataset and one dynamics: set real_share to 0 and leave out true_share"
+                f"method '{method}': the plane has no dataset and one dynamics: set real_share to "
+                "0 and leave out true_share"
             )
 
     def method_settings(self, method: str) -> ReachAwareSettings:
-        """The settings of one method. Raises ConfigError."""
-        return _settings(
-            method,
-            plain(asdict(self.settings)),
-            {k: v for k, v in self.methods[method].items() if k not in TASK_KEYS},
-        )
+        """The settings of value learning of one method: the common ones with its changes.
+
+        Raises:
+            ConfigError: the method has an unknown or wrong setting.
+        """
+        changes = {
+            key: value for key, value in self.methods[method].items() if key not in TASK_KEYS
+        }
+        return _settings(method, plain(asdict(self.settings)), changes)
 
     def patch(self, method: str) -> str:
-        """Which targets the oracle replaces. Raises ConfigError."""
+        """The targets of a method that the oracle replaces, a name in `PATCHES`.
+
+        Raises:
+            ConfigError: there is no such patch.
+        """
         patch = str(self.methods[method].get("patch", "none"))
         if patch not in PATCHES:
             raise ConfigError(f"method '{method}': patch '{patch}': choose {', '.join(PATCHES)}")
@@ -130,12 +150,13 @@ class Study:
         return float(self.methods[method].get("true_share", self.true_share))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain mapping, for the run folder."""
-        return plain(asdict(self))
+        """The study as a mapping of plain values, for the run folder."""
+        mapping: dict[str, Any] = plain(asdict(self))
+        return mapping
 
 
 def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> ReachAwareSettings:
-    """`common` with a method's changes, checked name by name."""
+    """`common` with a method's changes; names and types are checked."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
@@ -144,19 +165,20 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
     if isinstance(changes.get("pessimism"), dict):
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
     with naming(f"method '{method}'"):
-        made = parser.instantiate(parser.parse_object(nested))
+        values = parser.instantiate(parser.parse_object(nested))
         return ReachAwareSettings(
-            **{name: made[name] for name in ReachAwareSettings.__dataclass_fields__}
+            **{name: values[name] for name in ReachAwareSettings.__dataclass_fields__}
         )
 
 
 def study_parser() -> Any:
-    """Parser of `worldplan run`: the file comes first, `--a.b value` overrides it."""
+    """The parser of `worldplan run`: a study file first, then `--a.b value` to override it."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(
         prog="worldplan run",
-        description="Train every method of a study over its seeds, and write table, plots and report.",
+        description="Train every method of a study over its seeds, and write table, plots and "
+        "report.",
         exit_on_error=False,
     )
     parser.add_argument(
@@ -167,23 +189,30 @@ def study_parser() -> Any:
 
 
 def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
-    """The study and the command's other options. Raises ConfigError in one line that names the
-    file.
+    """The study and the other options of a command line.
+
+    Raises:
+        ConfigError: something is wrong with it; one line that names the file.
     """
     arguments, file = file_first(argv)
     with naming(file.name and str(file)):
         options = parser.parse_args(arguments)
-        made = parser.instantiate(options)
-        return Study(**{name: made[name] for name in Study.__dataclass_fields__}), options
+        values = parser.instantiate(options)
+        return Study(**{name: values[name] for name in Study.__dataclass_fields__}), options
 
 
 def study_from_dict(config: dict[str, Any], source: Path) -> Study:
-    """Back from `Study.to_dict`, read from the file `source`."""
+    """The study of a run, the inverse of `Study.to_dict`.
+
+    Args:
+        config: the mapping; keys that are no fields of a study are ignored.
+        source: the file it was read from, for messages.
+
+    Raises:
+        ConfigError: the mapping is not that of a study.
+    """
     parser = study_parser()
+    fields = {key: value for key, value in config.items() if key in Study.__dataclass_fields__}
     with naming(str(source)):
-        made = parser.instantiate(
-            parser.parse_object(
-                {k: v for k, v in config.items() if k in Study.__dataclass_fields__}
-            )
-        )
-        return Study(**{name: made[name] for name in Study.__dataclass_fields__})
+        values = parser.instantiate(parser.parse_object(fields))
+        return Study(**{name: values[name] for name in Study.__dataclass_fields__})
