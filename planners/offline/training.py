@@ -1,5 +1,5 @@
-"""The LightningModule that trains reach-aware value learning; one Lightning epoch is one round of
-rollouts and the updates after it.
+"""Training of reach-aware value learning: the module that `worldplan.world_models.training.fit`
+trains into a folder. A Lightning epoch is a round of model rollouts, and the updates after it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
 
 CHECK_SEED = 700_001  # of the periodic checks; differs from every seed of an evaluation
-_BLOCK = 50  # updates per Lightning step: its overhead vanishes, the progress bar still moves
+_CHECK_ROWS = 2000  # model transitions of each seed
+_BLOCK = 50  # updates per Lightning step: hides its overhead, and the progress bar still moves
 
 
 class ReachAwareModule(ResumableModule):
@@ -41,13 +42,14 @@ class ReachAwareModule(ResumableModule):
     Args:
         task: data, dynamics and environment.
         settings: of the method.
-        seed: of everything random here.
+        seed: of all random numbers of the training.
         seeds: trainings side by side; they share the dynamics model and the dataset.
         epochs: rounds of rollouts and updates.
         check_every: epochs between two checks.
         check_episodes: episodes per seed of a check.
-        callbacks: belong to this training: every trainer attaches them, and their `state_key` is
-            part of `made_with`.
+        callbacks: attached to whatever trainer trains the module, such as
+            `worldplan.planners.offline.edge_of_reach.EdgeOfReach`; their `state_key` is part of
+            `made_with`.
 
     Raises:
         ConfigError: settings and task do not fit each other, or a number is too small.
@@ -131,17 +133,17 @@ class ReachAwareModule(ResumableModule):
         return self.agent.optimizers()
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Numbers of updates: the data of this training are drawn on the device."""
+        """Numbers of updates, one per Lightning step: batches are drawn on the device."""
         total = self.settings.updates
         blocks = [min(_BLOCK, total - done) for done in range(0, total, _BLOCK)]
         return DataLoader(blocks, batch_size=None)  # type: ignore[arg-type]  # a sequence serves
 
     def on_fit_start(self) -> None:
+        """Move the dynamics model to the device, and set MOBILE's penalty up."""
         self.random = torch.Generator(device=self.device)
         self.task.dynamics.to(self.device)
-        if (
-            self.settings.mobile > 0 and self.task.dynamics.state_size == 0
-        ):  # a true simulator has no members: its penalty is zero
+        # a simulator, which has a state, has no members: its penalty would be zero
+        if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
 
     def on_train_epoch_start(self) -> None:
@@ -183,23 +185,28 @@ class ReachAwareModule(ResumableModule):
         )
 
     def _kept_reward(self, rows: Tensor, keep: Tensor) -> Tensor:
+        """Mean reward of the kept rows, a scalar."""
         reward = unpack(rows, self.task.observation_size).reward
         return torch.where(keep, reward, 0.0).sum() / keep.sum().clamp_min(1)
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """A block of updates on batches drawn beforehand; nothing waits for the device."""
+        """Make a block of updates, on batches drawn before the first; the host never waits for the
+        device.
+        """
         updates = int(batch)
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
         rows = self._draw(updates)
         for index in range(updates):
-            figures = self.agent.update(
+            statistics = self.agent.update(
                 unpack(rows[index], self.task.observation_size), optimizers, self.random
             )
-            for name, value in figures.items():
+            for name, value in statistics.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def _draw(self, updates: int) -> Tensor:
-        """(updates, seeds, batch, width): the real rows first."""
+        """Packed batches (updates, seeds, batch, width): rows of the dataset, then model
+        transitions.
+        """
         size = self.settings.batch
         real = round(size * self.settings.real_share)
         parts = []
@@ -212,8 +219,8 @@ class ReachAwareModule(ResumableModule):
             )
             parts.append(self.data[index])
         if size > real:
-            model = self.replay.draw(updates * (size - real), self.random)
-            parts.append(model.view(self.seeds, updates, size - real, -1).transpose(0, 1))
+            model_rows = self.replay.draw(updates * (size - real), self.random)
+            parts.append(model_rows.view(self.seeds, updates, size - real, -1).transpose(0, 1))
         return torch.cat(parts, 2)
 
     def on_train_epoch_end(self) -> None:
@@ -241,9 +248,11 @@ class ReachAwareModule(ResumableModule):
     # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Play episodes with each seed's policy, and look at values on model transitions."""
+        """Log returns of each seed's policy in the environment, and value statistics on model
+        transitions.
+        """
         environment = self.task.environment(self.check_episodes)
-        record, scores = policy_record(self.agent, self.task), []
+        record, returns = self.record(), []
         for index in range(self.seeds):
             result = evaluate(
                 ReachAwarePolicy.from_record(record, index),
@@ -251,27 +260,33 @@ class ReachAwareModule(ResumableModule):
                 self.check_episodes,
                 CHECK_SEED,
             )
-            scores.append(float(result.episodes["return"].mean()))
+            returns.append(float(result.episodes["return"].mean()))
         environment.close()
-        self.log_seeds("check/return", torch.tensor(scores))
+        self.log_seeds("check/return", torch.tensor(returns))
         if self.task.reference is not None:
             low, high = self.task.reference
-            self.log_seeds("check/score", 100 * (torch.tensor(scores) - low) / (high - low))
-        self.log("check/mean_return", float(np.mean(scores)), prog_bar=True, batch_size=1)
+            self.log_seeds("check/score", 100 * (torch.tensor(returns) - low) / (high - low))
+        self.log("check/mean_return", float(np.mean(returns)), prog_bar=True, batch_size=1)
         for name, value in value_statistics(self.agent, self.check_rows()).items():
             self.log_seeds(f"check/{name}", value)
 
     def check_rows(self) -> Batch:
-        """Model transitions for the statistics of a check; equal until the buffer changes."""
+        """Random model transitions for the statistics of a check; always the same ones until the
+        buffer changes.
+        """
         generator = torch.Generator(device=self.device).manual_seed(CHECK_SEED)
-        return unpack(self.replay.draw(2000, generator), self.task.observation_size)
+        return unpack(self.replay.draw(_CHECK_ROWS, generator), self.task.observation_size)
 
     def policy(self, seed_index: int = 0) -> ReachAwarePolicy:
-        """The policy of one of the seeds as it stands."""
-        return ReachAwarePolicy.from_record(policy_record(self.agent, self.task), seed_index)
+        """The present policy of a seed, counted from 0 among the seeds of this module.
+
+        Raises:
+            ConfigError: there is no such seed.
+        """
+        return ReachAwarePolicy.from_record(self.record(), seed_index)
 
     def record(self) -> dict[str, Any]:
-        """The policies of all seeds."""
+        """The present policies of all seeds, see `ReachAwarePolicy.from_record`."""
         return policy_record(self.agent, self.task)
 
     def made_with(self) -> dict[str, str]:
@@ -293,6 +308,8 @@ def for_dataset(
     true_share: float = 0.0,
     termination: str | None = None,
     threads: int | None = None,
+    dynamics: str | None = None,
+    dynamics_options: dict[str, Any] | None = None,
     settings: ReachAwareSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -300,8 +317,33 @@ def for_dataset(
     check_every: int = 10,
     check_episodes: int = 10,
 ) -> ReachAwareModule:
-    """The module for a dataset in a YAML file (`worldplan fit`); the arguments are those of
-    `dataset_task` and `ReachAwareModule`.
+    """A training on a dataset, as `class_path` in a YAML file (`worldplan fit`).
+
+    Args:
+        dataset: a Minari id, a .hdf5 or .npz file.
+        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        ensemble: checkpoint of a trained ensemble; needed unless `true_share` is 1 or `dynamics` is
+            given.
+        true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks),
+            between mixes their predictions.
+        termination: name of a termination function, "module:function", or "learned"; None chooses
+            by the environment's name.
+        threads: of the true simulator; None takes all cores.
+        dynamics: a dynamics model of your own instead of all these: a name registered in
+            `worldplan.envs.dynamics.DYNAMICS`, or "module:attribute".
+        dynamics_options: keyword arguments of that model.
+        settings: of the method.
+        seed: of all random numbers of the training.
+        seeds: trainings side by side.
+        epochs: rounds of rollouts and updates.
+        check_every: epochs between two checks.
+        check_episodes: episodes per seed of a check.
+
+    Raises:
+        CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+        ConfigError: dataset, environment, dynamics and settings do not fit each other.
+        DatasetError: the dataset is missing or damaged, or comes from other physics than the
+            simulator's.
     """
     task = dataset_task(
         dataset,
@@ -310,6 +352,8 @@ def for_dataset(
         true_share=true_share,
         termination=termination,
         threads=threads,
+        dynamics=dynamics,
+        dynamics_options=dynamics_options,
     )
     return ReachAwareModule(
         task,

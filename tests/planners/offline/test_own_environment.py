@@ -9,7 +9,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from worldplan.cli import main
 from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import Decision, Planner, evaluate
@@ -231,6 +233,40 @@ def test_rollouts_in_a_dynamics_model_of_ones_own(files, tmp_path, own_model):
     batch = module.check_rows()
     speed = 0.95 * batch.observation[..., 1] + 0.2 * batch.action[..., 0]
     torch.testing.assert_close(batch.next_observation[..., 1], speed)
+
+
+def test_a_configuration_names_ones_own_dynamics(files, tmp_path, own_model):
+    """`worldplan fit` trains in it: nothing in worldplan is edited."""
+    settings = {
+        "critics": 2,
+        "diversity": 0.0,
+        "hidden": [16],
+        "batch": 16,
+        "horizon": 2,
+        "starts": 20,
+        "updates": 5,
+        "real_share": 0.5,
+    }
+    init_args = {
+        "dataset": str(files[0]),
+        "dynamics": f"{own_model}:CartEquations",
+        "dynamics_options": {"friction": 0.1},
+        "epochs": 2,
+        "check_every": 2,
+        "check_episodes": 1,
+        "settings": settings,
+    }
+    config = {
+        "seed_everything": 0,
+        "model": {
+            "class_path": "worldplan.planners.offline.training.for_dataset",
+            "init_args": init_args,
+        },
+        "trainer": {"default_root_dir": str(tmp_path / "run")},
+    }
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 0
+    assert ReachAwarePolicy.load(tmp_path / "run").about["environment"] == NAME
 
 
 def test_options_of_ones_own_dynamics_make_another_training(files, own_model):
