@@ -129,9 +129,15 @@ class _PlainCLI(LightningCLI):
         """Hand the seed to the module (jsonargparse cannot link into a function's arguments).
 
         Raises:
-            ConfigError: the module was given another seed.
+            ConfigError: the module was given another seed, or the trainer a second journal.
         """
         config = self.config.get(str(self.subcommand), self.config)
+        for callback in config.get("trainer.callbacks") or []:
+            if str(callback.get("class_path", "")).endswith(".Journal"):
+                raise ConfigError(
+                    "trainer.callbacks: every training has a Journal: leave it out "
+                    "(--journal.every N sets how often it saves)"
+                )
         arguments = config.get("model.init_args") or {}
         if "seed" in arguments:
             seed = _seed(config)
@@ -146,15 +152,10 @@ class _PlainCLI(LightningCLI):
         """The trainer, with a bar that needs no number of epochs.
 
         Raises:
-            ConfigError: the length of the training is missing, or the journal is named twice.
+            ConfigError: the length of the training is missing.
         """
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
-        if sum(isinstance(callback, Journal) for callback in callbacks) > 1:
-            raise ConfigError(
-                "trainer.callbacks: every training has a Journal: leave it out "
-                "(--journal.every N sets how often it saves)"
-            )
         if trainer.max_epochs == -1 and not isinstance(self.model, ResumableModule):
             raise ConfigError(
                 f"{type(self.model).__name__} does not end by itself: give --trainer.max_epochs"
