@@ -47,7 +47,7 @@ from benchmarks.modem.reference import LoopPlanner, PlanningNoise
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.settings import ModemSettings, PlanningSettings
-from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.latent.settings import LatentSettings
 
 RESULTS = Path(__file__).resolve().parent / "results"

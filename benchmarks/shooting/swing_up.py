@@ -26,7 +26,7 @@ import torch
 
 from worldplan.envs.swing_up import FRAME_SKIP, HELD  # importing it registers the tasks
 from worldplan.planners.shooting.planner import ShootingPlanner
-from worldplan.planners.shooting.search import METHODS, ShootingSettings
+from worldplan.planners.shooting.settings import METHODS, ShootingSettings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # noise that is correlated in time pumps a pendulum; the acrobot's small torques for balancing are

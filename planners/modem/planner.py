@@ -18,7 +18,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.modem.agent import Modem, noisy
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.settings import PlanningSettings
-from worldplan.planners.shooting.search import Plan, search
+from worldplan.planners.shooting.search import Plan, search_plan
 from worldplan.world_models.data.episodes import columns_of, observation_of
 from worldplan.world_models.latent.model import LatentModel
 
@@ -272,7 +272,7 @@ class ModemPlanner(Planner):
             # no warm start where the clone took the last step
             before = self.plan_before.restarted(~self.planned_before, 0 * bound)
             mean, elites, scale = before.mean, before.elites, before.scale
-        plan = search(
+        plan = search_plan(
             rollout, settings, mean, None, -bound, bound, self.generator, elites=elites, scale=scale
         )
         self.plan_before = plan.shifted()

@@ -19,7 +19,7 @@ from worldplan.planners.modem.settings import (
     ModemSettings,
     PlanningSettings,
 )
-from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.renamed import refuse_renamed
 from worldplan.world_models.latent.settings import LatentSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.latent.settings import LatentSettings
 
 HANDOVERS = ("steps", "success", "uncertainty")

@@ -1,14 +1,13 @@
 """Planning by shooting: at every step, search for the best action sequence in a dynamics model and
-take its first action.
+execute its first action.
 
     planner = ShootingPlanner(model, env.action_space, ShootingSettings(horizon=20))
     action = planner.act(observation)
 
-works with every `worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model
-(`encode`), a simulator. A simulator goes on from its own state rather than from the observation;
-`ShootingPlanner.for_env(env)` builds the true dynamics of a MuJoCo task and reads that state from
-the running environment. The search itself is in `worldplan.planners.shooting.search`, the roll-outs
-in `worldplan.planners.shooting.rollouts`.
+The model is any `worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model
+(with `encode`), or a simulator. A simulator is stepped from its own state, not from the
+observation: `ShootingPlanner.for_env(env)` makes the true dynamics of a MuJoCo task and reads that
+state from the running environment.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.vector import SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel
@@ -31,48 +31,40 @@ from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
-from worldplan.planners.shooting.search import Candidates, Plan, ShootingSettings, search
+from worldplan.planners.shooting.search import Plan, search_plan
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.ensemble.uncertainty import Penalty
-
-__all__ = [
-    "Candidates",
-    "Plan",
-    "Policy",
-    "Reward",
-    "RollOuts",
-    "ShootingPlanner",
-    "ShootingSettings",
-    "Value",
-    "search",
-]
 
 
 class ShootingPlanner(Planner):
     """MPPI, CEM or iCEM over a dynamics model, for one environment or many at once.
 
+    A search starts from the previous plan, shifted by a step. `restart` discards the previous plan
+    of environments whose episode begins, `reset` that of all.
+
     Args:
-        model: steps batches of states.
+        model: predicts batches of steps.
         action_space: of one environment; a Box with finite bounds.
         settings: method, samples, horizon, ...; MPPI by default.
-        policy: proposes candidates, as many as `settings.proposals` says.
-        terminal_value: what lies beyond the horizon.
+        policy: proposes `settings.proposals` of the candidates.
+        terminal_value: value of the last observation of a roll-out.
         reward: replaces the model's reward.
-        penalty, penalty_weight: on what an ensemble is unsure of, taken off a candidate's score;
-            see `worldplan.world_models.ensemble.uncertainty`.
+        penalty: of a step's uncertainty in an ensemble, subtracted from a candidate's score; see
+            `worldplan.world_models.ensemble.uncertainty`.
+        penalty_weight: factor of the penalty.
         particles: roll-outs per candidate, for random models.
         discount: per step.
-        encode: batched observations -> (envs, observation of the model); by default arrays are
-            flattened.
-        read_state: the simulator's states (envs, state) right now, for `plan` calls that do not
-            give them.
-        noise: added to the first action, as a share of the plan's own spread there; 0 for
-            evaluation.
-        seed: of all draws.
-        device: where the candidates are; a model is moved there.
+        encode: batched observations -> observations of the model (envs, observation); by default
+            arrays are flattened.
+        read_state: () -> current states of the simulator (envs, state), for `plan` calls without
+            `state`.
+        noise: standard deviation of the noise on the executed action, as a share of the plan's own
+            standard deviation in the first step; 0 for evaluation.
+        seed: of all random numbers.
+        device: of the candidates; the model is moved there.
 
-    The search begins at the last plan, one step on. `restart` forgets it where an episode begins,
-    `reset` everywhere. Raises ConfigError for a space or a size that does not fit, Diverged where
-    no candidate can be scored.
+    Raises:
+        ConfigError: a space, a size or a setting does not fit.
     """
 
     def __init__(
@@ -89,7 +81,7 @@ class ShootingPlanner(Planner):
         particles: int = 1,
         discount: float = 0.99,
         encode: Callable[[Any], Tensor] | None = None,
-        read_state: Callable[[], np.ndarray] | None = None,
+        read_state: Callable[[], NDArray[Any]] | None = None,
         noise: float = 0.0,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -100,7 +92,8 @@ class ShootingPlanner(Planner):
         )
         if self.settings.proposal_count and policy is None:
             raise ConfigError(
-                f"proposals: {self.settings.proposals} of the candidates are to come from a policy: pass policy, or set it to 0"
+                f"proposals: {self.settings.proposals} of the candidates are to come from a "
+                "policy: pass policy, or set it to 0"
             )
         if noise < 0:
             raise ConfigError(f"noise: {noise} must not be negative")
@@ -125,53 +118,85 @@ class ShootingPlanner(Planner):
         threads: int | None = None,
         **kwargs: Any,
     ) -> ShootingPlanner:
-        """Plans in the true dynamics of `env`, a MuJoCo task from gymnasium.make or a SyncVectorEnv
-        of them, from its state right now.
+        """A planner in the true dynamics of `env`, from the environment's current state.
 
-        The environment itself is only read: the dynamics are a copy of it, made with the same
-        arguments and stepped by `threads` threads.
+        The environment itself is only read: the dynamics step a copy of it, made with the same
+        arguments.
+
+        Args:
+            env: a MuJoCo task from gymnasium.make, or a SyncVectorEnv of them.
+            settings: of the search; MPPI by default.
+            threads: that step the copies; None: one per core.
+            kwargs: further arguments of the constructor.
+
+        Raises:
+            ConfigError: `env` is no MuJoCo task, or a wrapper changes its actions.
         """
-        live = list(env.envs) if isinstance(env, SyncVectorEnv) else [env]
-        bare: list[Any] = [one.unwrapped for one in live]
-        spec = live[0].spec
-        if spec is None or not all(isinstance(one, MujocoEnv) for one in bare):
+        wrapped = list(env.envs) if isinstance(env, SyncVectorEnv) else [env]
+        simulations: list[Any] = [each.unwrapped for each in wrapped]
+        spec = wrapped[0].spec
+        if spec is None or not all(isinstance(each, MujocoEnv) for each in simulations):
             raise ConfigError(
-                f"{env}: true dynamics are only known for MuJoCo tasks from gymnasium.make, alone or in a SyncVectorEnv: "
-                "pass a model of your own to ShootingPlanner"
+                f"{env}: true dynamics are only known for MuJoCo tasks from gymnasium.make, alone "
+                "or in a SyncVectorEnv: pass a model of your own to ShootingPlanner"
             )
-        if live[0].action_space != bare[0].action_space:
+        if wrapped[0].action_space != simulations[0].action_space:
             raise ConfigError(
-                f"{spec.id}: a wrapper changes its actions, so they mean something else to the simulator: plan without that wrapper"
+                f"{spec.id}: a wrapper changes its actions, so they mean something else to the "
+                "simulator: plan without that wrapper"
             )
-        made_with = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
-        model = MujocoDynamics(spec.id, threads=threads, **made_with)
+        options = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
+        model = MujocoDynamics(spec.id, threads=threads, **options)
 
-        def read() -> np.ndarray:
-            return np.stack([np.concatenate((one.data.qpos, one.data.qvel)) for one in bare])
+        def read() -> NDArray[np.float64]:
+            rows = [np.concatenate((each.data.qpos, each.data.qvel)) for each in simulations]
+            return np.stack(rows)
 
-        return cls(model, live[0].action_space, settings, read_state=read, **kwargs)
+        return cls(model, wrapped[0].action_space, settings, read_state=read, **kwargs)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Forget all plans; the draws begin again from `seed`, or from that of the constructor."""
+        """Discard all plans and seed the random numbers; None: with the constructor's seed."""
         self._generator = torch.Generator(self.device).manual_seed(
             self._seed if seed is None else seed
         )
         self._last: Plan | None = None
 
-    def restart(self, begun: np.ndarray) -> None:
-        """Forget the plans of the environments whose episode begins, `begun` (envs,) bool."""
+    def restart(self, begun: NDArray[np.bool_]) -> None:
+        """Discard the plans of the environments whose episode begins, `begun` (envs,) bool."""
         if self._last is not None:
             fresh = torch.as_tensor(begun, dtype=torch.bool, device=self.device)
             self._last = self._last.restarted(fresh, (self._low + self._high) / 2)
 
-    def plan(self, observation: Any, *, state: np.ndarray | None = None) -> Decision:
-        """One decision; `state` (state,) is the simulator's, for a model that has one."""
+    def plan(self, observation: Any, *, state: NDArray[Any] | None = None) -> Decision:
+        """Decide for one environment.
+
+        Args:
+            observation: without a batch axis.
+            state: (state,), of the simulator, if the model has one.
+
+        Raises:
+            ConfigError: observation or state do not fit the model.
+            Diverged: no candidate has a finite score.
+        """
         states = None if state is None else np.asarray(state)[None]
         return self.plan_batch(with_batch_axis(observation), states=states)[0]
 
-    def plan_batch(self, observations: Any, *, states: np.ndarray | None = None) -> list[Decision]:
-        """Decisions for all environments out of one search; `states` (envs, state) are the
-        simulator's.
+    def plan_batch(
+        self, observations: Any, *, states: NDArray[Any] | None = None
+    ) -> list[Decision]:
+        """Decide for all environments in one search.
+
+        Args:
+            observations: (envs, ...), or, with `encode`, whatever it takes.
+            states: (envs, state), of the simulator, if the model has one.
+
+        Returns:
+            Decisions whose value is that of the plan; `detail` has mean, std, elites, scores and
+            weights as in `Plan`, without the first axis.
+
+        Raises:
+            ConfigError: observations or states do not fit the model.
+            Diverged: for some environment no candidate has a finite score.
         """
         began = time.perf_counter()
         start = self._observe(observations)
@@ -184,6 +209,7 @@ class ShootingPlanner(Planner):
         return self._decisions(action, plan, began)
 
     def _search(self, start: Tensor, state: Tensor | None) -> Plan:
+        """Search from observations (envs, observation), and states (envs, state) of a simulator."""
         settings = self.settings
         evaluate = self._rollouts.candidates(
             start, state, settings.proposal_count, self._low, self._high, self._generator
@@ -194,7 +220,7 @@ class ShootingPlanner(Planner):
             if last is None
             else (last.mean, last.elites, last.scale)
         )
-        return search(
+        return search_plan(
             evaluate,
             settings,
             mean,
@@ -207,36 +233,51 @@ class ShootingPlanner(Planner):
         )
 
     def _centre(self, envs: int) -> Tensor:
+        """(envs, horizon, action): the centre of the action range in every step."""
         return ((self._low + self._high) / 2).expand(envs, self.settings.horizon, -1)
 
     def _observe(self, observations: Any) -> Tensor:
+        """The model's observations (envs, observation).
+
+        Raises:
+            ConfigError: they cannot be encoded, or have the wrong size.
+        """
         if self._encode is not None:
             start = self._encode(observations)
         elif isinstance(observations, Mapping):
             raise ConfigError(
-                "observations are a mapping, and the model steps arrays: pass encode, a function from the mapping to the model's observation"
+                "observations are a mapping, and the model steps arrays: pass encode, a function "
+                "from the mapping to the model's observation"
             )
         else:
             start = torch.as_tensor(np.asarray(observations)).flatten(1)
         if start.ndim != 2 or start.shape[1] != self.model.observation_size:
             raise ConfigError(
-                f"observations have shape {tuple(start.shape)}, the model expects (envs, {self.model.observation_size})"
+                f"observations have shape {tuple(start.shape)}, the model expects "
+                f"(envs, {self.model.observation_size})"
             )
         return start.to(self.device, torch.float32)
 
-    def _states(self, states: np.ndarray | None, envs: int) -> Tensor | None:
+    def _states(self, states: NDArray[Any] | None, envs: int) -> Tensor | None:
+        """The simulator's states (envs, state); None for a model that has none.
+
+        Raises:
+            ConfigError: they are not given and cannot be read, or have the wrong shape.
+        """
         if not self.model.state_size:
             return None
         if states is None and self._read_state is not None:
             states = self._read_state()
         if states is None:
             raise ConfigError(
-                "this model goes on from the simulator's state, which the observation does not hold: pass state= to plan() or states= to "
-                "plan_batch(), or make the planner with ShootingPlanner.for_env(env)"
+                "this model is stepped from the simulator's state, which the observation does not "
+                "hold: pass state= to plan() or states= to plan_batch(), or make the planner with "
+                "ShootingPlanner.for_env(env)"
             )
         if np.shape(states) != (envs, self.model.state_size):
             raise ConfigError(
-                f"states have shape {np.shape(states)}, expected ({envs}, {self.model.state_size}): one for each observation"
+                f"states have shape {np.shape(states)}, expected "
+                f"({envs}, {self.model.state_size}): one for each observation"
             )
         return torch.as_tensor(states, dtype=torch.float64, device=self.device)
 
@@ -244,8 +285,9 @@ class ShootingPlanner(Planner):
         actions = (
             action.cpu().numpy().astype(self._space.dtype).reshape(-1, *(self._space.shape or ()))
         )
-        actions = np.clip(actions, self._space.low, self._space.high)  # rounding may leave the box
-        told = {
+        # rounding to the dtype of the space may leave its bounds
+        actions = np.clip(actions, self._space.low, self._space.high)
+        arrays = {
             name: getattr(plan, name).cpu().numpy()
             for name in ("mean", "std", "elites", "scores", "weights")
         }
@@ -258,23 +300,30 @@ class ShootingPlanner(Planner):
                 None,
                 "heuristic",
                 seconds,
-                {name: value[i] for name, value in told.items()},
+                {name: value[i] for name, value in arrays.items()},
             )
             for i in range(len(values))
         ]
 
 
 def _bounded(space: gym.Space[Any], size: int) -> spaces.Box:
+    """The space itself.
+
+    Raises:
+        ConfigError: it is no bounded Box of `size` real numbers.
+    """
     if (
         not isinstance(space, spaces.Box)
         or not np.issubdtype(space.dtype, np.floating)
         or not space.is_bounded("both")
     ):
         raise ConfigError(
-            f"shooting draws actions between bounds: the action space must be a bounded Box of real numbers, not {space}"
+            "shooting draws actions between bounds: the action space must be a bounded Box of real "
+            f"numbers, not {space}"
         )
     if int(np.prod(space.shape)) != size:
         raise ConfigError(
-            f"the action space {space} has {int(np.prod(space.shape))} numbers, the model's actions have {size}"
+            f"the action space {space} has {int(np.prod(space.shape))} numbers, the model's "
+            f"actions have {size}"
         )
     return space

@@ -1,5 +1,7 @@
-"""Scores of action sequences in any dynamics model: every candidate of every environment is one row
-of one batch.
+"""Scores of action sequences in any dynamics model.
+
+All candidates of all environments are rolled out together: (envs, candidates, particles) becomes
+the rows of one batch.
 """
 
 from __future__ import annotations
@@ -16,34 +18,40 @@ from worldplan.planners.shooting.search import Candidates
 from worldplan.world_models.ensemble.uncertainty import Penalty
 
 Policy = Callable[[Tensor, torch.Generator], Tensor]
-"""Observations (rows, observation) and a generator -> actions (rows, action), in units of the environment."""
+"""Observations (rows, observation) and a generator -> actions (rows, action), in units of the
+environment."""
 
 Value = Callable[[Tensor], Tensor]
-"""Observations (rows, observation) -> what they are worth, (rows,)."""
+"""Observations (rows, observation) -> values (rows,)."""
 
 Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(observation, action, next_observation), each (rows, size) -> (rows,)."""
+"""(observation, action, next_observation), each (rows, size) -> rewards (rows,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollOuts:
-    """What a sequence of actions is worth: discounted reward, less the penalties on the way, plus
-    the value of the end.
+    """Scores action sequences by roll-outs in a dynamics model.
+
+    score = sum_t discount**t * (reward_t - penalty_weight * penalty_t)
+            + discount**horizon * terminal_value(last observation)
+
+    Nothing is added after a step that terminates.
 
     Args:
-        model: what stands for the world.
+        model: predicts the steps.
         discount: per step.
-        policy: makes the proposals, one action at a time from what the model shows; needed where
+        policy: makes the proposals, one action at a time from the predicted observation; needed if
             proposals are asked for.
-        terminal_value: of the last observation; nothing by default. A roll-out that terminated has
-            none.
+        terminal_value: of the last observation; None: 0.
         reward: replaces the model's own.
-        penalty: of what the ensemble's members say, see
-            `worldplan.world_models.ensemble.uncertainty`; its sum over the steps, discounted, times
-            `penalty_weight`, is taken off the score. Raises ConfigError with a model without
-            members.
-        particles: roll-outs per candidate, averaged; more than one makes sense for a random model
-            (Chua et al., 2018, take 20).
+        penalty: of the uncertainty of a step, from the predictions of an ensemble's members, see
+            `worldplan.world_models.ensemble.uncertainty`.
+        penalty_weight: 0 or more.
+        particles: roll-outs per candidate, whose scores are averaged; more than 1 makes sense for a
+            random model (Chua et al., 2018, take 20).
+
+    Raises:
+        ConfigError: a number is out of range.
     """
 
     model: DynamicsModel
@@ -72,10 +80,19 @@ class RollOuts:
         high: Tensor,
         generator: torch.Generator,
     ) -> Candidates:
-        """The evaluator for a search that begins at `observation` (envs, observation) and, for a
-        simulator, `state` (envs, state).
+        """The function that scores the candidates of a search.
 
-        Every call appends `proposals` roll-outs of the policy, cut to `low` and `high` (action,).
+        Args:
+            observation: (envs, observation), where the roll-outs start.
+            state: (envs, state), the same for a simulator; None for other models.
+            proposals: roll-outs of the policy that every call appends, their actions clipped to
+                `low` and `high`.
+            low: (action,).
+            high: (action,).
+            generator: of the policy's and the model's random numbers.
+
+        Raises:
+            ConfigError: proposals without a policy.
         """
         if proposals and self.policy is None:
             raise ConfigError("proposals need a policy: pass policy, or set proposals to 0")
@@ -94,38 +111,34 @@ class RollOuts:
         bounds: tuple[Tensor, Tensor],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
+        """Sequences (envs, n, horizon, action) -> sequences and scores as in `Candidates`."""
         envs, drawn, horizon, _ = sequences.shape
         shape = (envs, drawn + proposals, self.particles)
         observation = _rows(start, shape)
         state = None if start_state is None else _rows(start_state, shape)
         total = observation.new_zeros(len(observation))
         alive = torch.ones_like(total, dtype=torch.bool)
-        taken = []
+        executed = []
         for step in range(horizon):
             action = sequences[:, :, step]
-            if (
-                proposals and self.policy is not None
-            ):  # all particles of a candidate do what its first one suggests
+            if proposals and self.policy is not None:
+                # all particles of a proposal take the action that the policy takes for the first
                 seen = observation.view(*shape, -1)[:, drawn:, 0].flatten(0, 1)
-                action = torch.cat(
-                    [action, self.policy(seen, generator).view(envs, proposals, -1).clamp(*bounds)],
-                    1,
-                )
-            taken.append(action)
+                proposed = self.policy(seen, generator).view(envs, proposals, -1).clamp(*bounds)
+                action = torch.cat([action, proposed], 1)
+            executed.append(action)
             repeated = action.unsqueeze(2).expand(*shape, -1).flatten(0, 2)
-            following, reward, terminated, state = self._step(
+            next_observation, reward, terminated, state = self._step(
                 observation, repeated, state, alive, generator
             )
             total = total + torch.where(alive, self.discount**step * reward, 0)
             alive = alive & ~terminated
-            observation = torch.where(
-                alive.unsqueeze(-1), following, observation
-            )  # rows that are over stand still, unused
+            # terminated rows keep their last observation, which nothing reads
+            observation = torch.where(alive.unsqueeze(-1), next_observation, observation)
         if self.terminal_value is not None:
-            total = total + torch.where(
-                alive, self.discount**horizon * self.terminal_value(observation), 0
-            )
-        return torch.stack(taken, 2), total.view(shape).mean(-1)
+            last_value = self.discount**horizon * self.terminal_value(observation)
+            total = total + torch.where(alive, last_value, 0)
+        return torch.stack(executed, 2), total.view(shape).mean(-1)
 
     def _step(
         self,
@@ -135,30 +148,32 @@ class RollOuts:
         alive: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Next observation, reward less penalty (NaN where the model left the finite numbers),
-        termination and state.
+        """Next observation, reward less penalty, termination and state of every row. The reward is
+        NaN where the next observation is not finite.
+
+        Raises:
+            ConfigError: there is a penalty, but the model has no members.
         """
-        told = _ask(
+        prediction = _predict(
             self.model, observation, action, state, alive, generator, self.penalty is not None
         )
-        following = told.next_observation
-        reward = told.reward if self.reward is None else self.reward(observation, action, following)
+        following = prediction.next_observation
+        reward = prediction.reward
+        if self.reward is not None:
+            reward = self.reward(observation, action, following)
         if self.penalty is not None:
-            if told.members is None:
+            if prediction.members is None:
                 raise ConfigError(
-                    f"a penalty on uncertainty needs an ensemble, but {type(self.model).__name__} has no members: leave penalty out"
+                    "a penalty on uncertainty needs an ensemble, but "
+                    f"{type(self.model).__name__} has no members: leave penalty out"
                 )
-            sample = torch.cat([following, told.reward.unsqueeze(-1)], -1)
-            reward = reward - self.penalty_weight * self.penalty(told.members, sample)
-        return (
-            following,
-            torch.where(following.isfinite().all(-1), reward, torch.nan),
-            told.terminated,
-            told.state,
-        )
+            sample = torch.cat([following, prediction.reward.unsqueeze(-1)], -1)
+            reward = reward - self.penalty_weight * self.penalty(prediction.members, sample)
+        reward = torch.where(following.isfinite().all(-1), reward, torch.nan)
+        return following, reward, prediction.terminated, prediction.state
 
 
-def _ask(
+def _predict(
     model: DynamicsModel,
     observation: Tensor,
     action: Tensor,
@@ -167,21 +182,21 @@ def _ask(
     generator: torch.Generator,
     members: bool,
 ) -> Prediction:
-    """One step of all rows. A simulator costs by the row, so it is asked for the living ones only."""
+    """One step of all rows. Only unfinished rows are simulated: the cost is per row."""
     if state is None or members or bool(alive.all()):
         return model.step(observation, action, state=state, generator=generator, members=members)
     index = alive.nonzero()[:, 0]
     if len(index) == 0:
         return Prediction(observation, torch.zeros_like(observation[:, 0]), ~alive, state)
-    told = model.step(observation[index], action[index], state=state[index], generator=generator)
-    following = observation.index_copy(0, index, told.next_observation)
-    reward = torch.zeros_like(observation[:, 0]).index_copy(0, index, told.reward)
-    terminated = torch.ones_like(alive).index_copy(0, index, told.terminated)
+    simulated = model.step(
+        observation[index], action[index], state=state[index], generator=generator
+    )
+    next_state = simulated.state
     return Prediction(
-        following,
-        reward,
-        terminated,
-        state if told.state is None else state.index_copy(0, index, told.state),
+        observation.index_copy(0, index, simulated.next_observation),
+        torch.zeros_like(observation[:, 0]).index_copy(0, index, simulated.reward),
+        torch.ones_like(alive).index_copy(0, index, simulated.terminated),
+        state if next_state is None else state.index_copy(0, index, next_state),
     )
 
 

@@ -1,15 +1,14 @@
 """Sampling-based search over action sequences: MPPI, CEM and iCEM, for many environments at once.
 
-One loop serves all three: draw sequences around a mean, have them scored, keep the best ("elites"),
-move mean and spread to them. CEM (Rubinstein & Kroese, 2004; Chua et al., 2018) counts all elites
-alike, MPPI (Williams et al., 2015) by the softmax of their scores, as in TD-MPC (Hansen et al.,
-2022); iCEM (Pinneri et al., 2020) is CEM with noise that is correlated in time, elites kept from
-one iteration and one decision to the next, a shrinking population and the mean itself as a
-candidate of the last iteration.
+One loop serves all three methods. Each iteration draws sequences around a mean, scores them, and
+refits mean and standard deviation to the best ones, the elites. CEM (Rubinstein & Kroese, 2004;
+Chua et al., 2018) weights all elites equally. MPPI (Williams et al., 2015) weights them by the
+softmax of their scores, as in TD-MPC (Hansen et al., 2022). iCEM (Pinneri et al., 2020) is CEM with
+noise that is correlated in time, elites kept from one iteration and one decision to the next, a
+population that shrinks, and the mean itself as a candidate of the last iteration.
 
-Who scores the sequences is not known here: see `worldplan.planners.shooting.rollouts` for dynamics
-models. Actions are in the units of the environment; spreads in the settings are in units of half
-the range of each action, so that 1 reaches from the centre to the bounds.
+Scores come from a function, see `Candidates`: `worldplan.planners.shooting.rollouts` makes it from
+a dynamics model. Actions are in the units of the environment.
 """
 
 from __future__ import annotations
@@ -23,165 +22,32 @@ import torch
 from torch import Tensor
 
 from worldplan.milp.errors import ConfigError, Diverged
+from worldplan.planners.shooting.settings import ShootingSettings
 
 Candidates = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Action sequences (envs, n, horizon, action) -> all sequences (envs, n + p, horizon, action) and their scores (envs, n + p).
+"""Action sequences (envs, n, horizon, action) -> sequences (envs, n + p, horizon, action) and their
+scores (envs, n + p).
 
-The evaluator may append p proposals of its own, such as a policy's roll-outs, made and scored in the same pass; in a later iteration of the same
-search, new ones or those of the first. n may be 0.
+The p sequences that are appended are proposals of the evaluator itself, such as roll-outs of a
+policy; they may differ in every iteration, or stay those of the first. n may be 0.
 """
 
-METHODS = ("mppi", "cem", "icem")
-SCALES = ("elites", "running", "none")
-PICKS = ("mean", "best", "draw")
-RUNNING_RATE = 0.05  # of the running scale, per decision
-PERCENTILES = (0.05, 0.95)
-
-
-@dataclass(frozen=True)
-class ShootingSettings:
-    """How the search works.
-
-    Args:
-        method: "mppi", "cem" or "icem".
-        samples: candidates per environment in the first iteration, proposals included; kept elites
-            come on top.
-        elites: how many of the best candidates count.
-        iterations: rounds of drawing and scoring per decision.
-        horizon: steps of a sequence.
-        temperature: of MPPI's weights, exp(score / (temperature * scale)): low trusts the best,
-            high counts all elites alike.
-        scale: what scores are divided by before: "elites", the range of the elites' scores;
-            "running", a running mean over decisions of the 5 % to 95 % range of all candidates'
-            scores (where the elites' own differences may be noise, as with a sparse reward);
-            "none".
-        min_std, max_std: bounds of the spread, in half ranges of the action; a search without a
-            given spread begins at max_std.
-        momentum: share of the old mean in the new one.
-        proposals: share of `samples` that the evaluator proposes itself (0 to 1).
-        pick: first action: "mean" of the elites, the "best" elite's, or an elite's drawn by weight
-            ("draw"); None: best for iCEM, else mean.
-        finest: the candidates' noise is scaled by factors from 1 down to this, so that one search
-            looks far and near at once; 1 for none.
-        noise_exponent: the noise has the power spectrum 1 / f ** noise_exponent over the sequence;
-            None: 2 for iCEM, else 0 (white).
-        keep: share of the elites that are candidates again in the next iteration and decision;
-            None: 0.3 for iCEM, else 0.
-        shrink: the population is divided by this after every iteration, down to twice the elites;
-            None: 1.25 for iCEM, else 1.
-
-    Raises ConfigError for a number out of range and an unknown name.
-    """
-
-    method: Literal["mppi", "cem", "icem"] = "mppi"
-    samples: int = 512
-    elites: int = 64
-    iterations: int = 6
-    horizon: int = 5
-    temperature: float = 0.2
-    scale: Literal["elites", "running", "none"] = "elites"
-    min_std: float = 0.05
-    max_std: float = 2.0
-    momentum: float = 0.0
-    proposals: float = 0.0
-    pick: Literal["mean", "best", "draw"] | None = None
-    finest: float = 1.0
-    noise_exponent: float | None = None
-    keep: float | None = None
-    shrink: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (("method", METHODS), ("scale", SCALES), ("pick", (*PICKS, None))):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name}: '{getattr(self, name)}' is unknown: use {', '.join(str(choice) for choice in known)}"
-                )
-        for name in ("samples", "elites", "iterations", "horizon"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is too small: give at least 1")
-        if self.elites > self.samples:
-            raise ConfigError(
-                f"elites: {self.elites} of {self.samples} samples cannot be the best: give elites <= samples"
-            )
-        if not self.temperature > 0:
-            raise ConfigError(f"temperature: {self.temperature} must be positive")
-        if not 0 < self.min_std <= self.max_std:
-            raise ConfigError(
-                f"min_std {self.min_std} and max_std {self.max_std}: both must be positive, the first not above the second"
-            )
-        for name, value in (
-            ("momentum", self.momentum),
-            ("proposals", self.proposals),
-            ("keep", self.kept_share),
-        ):
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name}: {value} is a share: give 0 to 1")
-        self._check_noise()
-
-    def _check_noise(self) -> None:
-        if not 0 < self.finest <= 1:
-            raise ConfigError(f"finest: {self.finest} must be above 0 and at most 1")
-        if not self.colour >= 0:
-            raise ConfigError(f"noise_exponent: {self.noise_exponent} must not be negative")
-        if not self.shrinking >= 1:
-            raise ConfigError(f"shrink: {self.shrink} must be at least 1")
-
-    @property
-    def improved(self) -> bool:
-        """Whether the defaults are those of iCEM."""
-        return self.method == "icem"
-
-    @property
-    def colour(self) -> float:
-        """Exponent of the noise's spectrum."""
-        return (
-            (2.0 if self.improved else 0.0) if self.noise_exponent is None else self.noise_exponent
-        )
-
-    @property
-    def kept_share(self) -> float:
-        """Share of the elites that are tried again."""
-        return (0.3 if self.improved else 0.0) if self.keep is None else self.keep
-
-    @property
-    def shrinking(self) -> float:
-        """What the population is divided by after every iteration."""
-        return (1.25 if self.improved else 1.0) if self.shrink is None else self.shrink
-
-    @property
-    def picking(self) -> Literal["mean", "best", "draw"]:
-        """Where the first action comes from."""
-        return ("best" if self.improved else "mean") if self.pick is None else self.pick
-
-    @property
-    def proposal_count(self) -> int:
-        """How many candidates are the evaluator's own in every iteration."""
-        return round(self.samples * self.proposals)
-
-    @property
-    def kept(self) -> int:
-        """How many elites are tried again."""
-        return math.ceil(self.elites * self.kept_share)
-
-    def drawn(self, iteration: int) -> int:
-        """How many sequences iteration 0, 1, ... draws."""
-        population = max(
-            round(self.samples / self.shrinking**iteration), min(2 * self.elites, self.samples)
-        )
-        return max(population - self.proposal_count, 0)
+RUNNING_RATE = 0.05  # weight of the newest decision in the running mean of the scale
+PERCENTILES = (0.05, 0.95)  # range of scores that the running scale measures
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search found, for each environment.
+    """The result of a search, for each environment.
 
     Args:
-        mean, std: (envs, horizon, action), in units of the environment.
+        mean: (envs, horizon, action), in units of the environment.
+        std: (envs, horizon, action), in units of the environment.
         elites: (envs, elites, horizon, action), best first.
-        scores: (envs, elites); -inf for a candidate whose score is not a number.
-        weights: (envs, elites), summing to 1.
+        scores: (envs, elites), of the elites; -inf where a score was not finite.
+        weights: (envs, elites), of the elites, summing to 1.
         value: (envs,), weighted mean of the elites' scores.
-        scale: (envs,), what scores were divided by; pass it on to the next search.
+        scale: (envs,), divisor of the scores; an input of the next search.
     """
 
     mean: Tensor
@@ -195,11 +61,18 @@ class Plan:
     def first_action(
         self, pick: Literal["mean", "best", "draw"], generator: torch.Generator | None = None
     ) -> Tensor:
-        """(envs, action): the first action of the mean, of the best elite, or of one elite drawn by
-        weight.
+        """The action to execute.
 
-        Drawing never waits for a GPU: the largest of weight / exponential noise wins, which is the
-        Gumbel trick.
+        Args:
+            pick: the first action of the "mean", of the "best" elite, or of an elite drawn by
+                weight ("draw").
+            generator: of the draw.
+
+        Returns:
+            (envs, action).
+
+        Raises:
+            ConfigError: "draw" without a generator.
         """
         if pick == "mean":
             return self.mean[:, 0]
@@ -207,12 +80,14 @@ class Plan:
             return self.elites[:, 0, 0]
         if generator is None:
             raise ConfigError("drawing an elite needs a torch.Generator: pass generator")
+        # the Gumbel-max trick, argmax(weight / exponential noise), never waits for a GPU, unlike
+        # torch.multinomial
         noise = -torch.log1p(-_uniform(generator, self.weights))
         chosen = (self.weights / noise.clamp_min(1e-20)).argmax(1)
         return self.elites[torch.arange(len(chosen), device=chosen.device), chosen, 0]
 
     def shifted(self) -> Plan:
-        """The plan one step later: the first action is done, the last one held for one more step."""
+        """The plan one step later: without the first action, the last one repeated."""
         return Plan(
             _shift(self.mean),
             _shift(self.std),
@@ -224,8 +99,11 @@ class Plan:
         )
 
     def restarted(self, begun: Tensor, centre: Tensor) -> Plan:
-        """The plan with nothing to start from where `begun` (envs,) bool: `centre` (action,) in
-        every step.
+        """The plan with mean and elites replaced in the environments whose episode begins.
+
+        Args:
+            begun: (envs,) bool.
+            centre: (action,), the new action of every step.
         """
         fresh = begun[:, None, None]
         mean = torch.where(fresh, centre, self.mean)
@@ -235,7 +113,7 @@ class Plan:
 
 
 @torch.no_grad()
-def search(
+def search_plan(
     evaluate: Candidates,
     settings: ShootingSettings,
     mean: Tensor,
@@ -247,27 +125,30 @@ def search(
     elites: Tensor | None = None,
     scale: Tensor | None = None,
 ) -> Plan:
-    """The best action sequences that sampling around `mean` finds.
+    """Search for the action sequences of highest score.
 
     Args:
-        evaluate: scores sequences, see `Candidates`. A score that is not a finite number never
-            wins.
-        settings: the method and its numbers.
-        mean: (envs, horizon, action), where to begin.
-        std: (envs, horizon, action) in units of the environment; None begins at `settings.max_std`.
-        low, high: (action,), finite bounds of the actions.
-        generator: of all draws; on any device.
-        elites: (envs, k, horizon, action), the previous decision's, shifted; the first
-            `settings.kept` are tried again.
-        scale: (envs,), the previous decision's `Plan.scale`, for `settings.scale` "running".
+        evaluate: scores sequences, see `Candidates`. A score that is not finite counts as -inf.
+        settings: method and numbers.
+        mean: (envs, horizon, action), the initial mean.
+        std: (envs, horizon, action), the initial standard deviation in units of the environment;
+            None: `settings.max_std`.
+        low: (action,), finite lower bounds of the actions.
+        high: (action,), finite upper bounds of the actions.
+        generator: of all random numbers; on any device.
+        elites: (envs, k, horizon, action), elites of the previous decision, shifted by a step; the
+            first `settings.kept` are candidates again.
+        scale: (envs,), `Plan.scale` of the previous decision, for `settings.scale` "running".
 
-    Raises ConfigError for shapes that do not fit, Diverged where all candidates of an environment
-    have no finite score.
+    Raises:
+        ConfigError: shapes do not fit.
+        Diverged: in some environment no candidate has a finite score.
     """
     half = (high - low) / 2
     if mean.ndim != 3 or mean.shape[1:] != (settings.horizon, len(half)):
         raise ConfigError(
-            f"mean has shape {tuple(mean.shape)}, expected (envs, {settings.horizon}, {len(half)}): (envs, horizon, action)"
+            f"mean has shape {tuple(mean.shape)}, expected (envs, {settings.horizon}, "
+            f"{len(half)}): (envs, horizon, action)"
         )
     least, most = settings.min_std * half, settings.max_std * half
     std = most.expand_as(mean) if std is None else std
@@ -286,8 +167,10 @@ def search(
         sequences, scores = evaluate(torch.cat([drawn, *extra], 1).clamp(low, high))
         if sequences.shape[:2] != scores.shape or scores.shape[1] < settings.elites:
             raise ConfigError(
-                f"the evaluator returned {tuple(sequences.shape)} sequences with {tuple(scores.shape)} scores: expected (envs, candidates, "
-                f"horizon, action) and (envs, candidates), at least as many candidates as elites ({settings.elites})"
+                f"the evaluator returned {tuple(sequences.shape)} sequences with "
+                f"{tuple(scores.shape)} scores: expected (envs, candidates, horizon, action) and "
+                "(envs, candidates), at least as many candidates as elites "
+                f"({settings.elites})"
             )
         scores = torch.where(scores.isfinite(), scores, -torch.inf)
         best, index = scores.topk(settings.elites, 1)
@@ -298,15 +181,14 @@ def search(
         )
         weights = _weights(settings, best, kept_scale)
         chosen = sequences.take_along_dim(index[..., None, None], 1)
-        chosen = torch.where(
-            weights[..., None, None] > 0, chosen, mean.unsqueeze(1)
-        )  # a proposal may itself be no number
+        # a proposal with a score of -inf may itself hold NaN, which a weight of 0 would not remove
+        chosen = torch.where(weights[..., None, None] > 0, chosen, mean.unsqueeze(1))
         mean, std = _refit(settings, mean, std, chosen, weights, least, most)
         kept = chosen[:, : settings.kept]
     if settings.scale == "running" and scale is not None:
         kept_scale = torch.lerp(scale, _scale(settings, scores, best), RUNNING_RATE)
     value = (weights * best.masked_fill(weights == 0, 0)).sum(1)
-    _check_alive(best)
+    _require_finite_score(best)
     return Plan(mean, std, chosen, best, weights, value, kept_scale)
 
 
@@ -317,12 +199,12 @@ def _draw(
     std: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Sequences (envs, n, horizon, action) around the mean, not yet cut to the bounds."""
+    """Draw sequences (envs, n, horizon, action) around the mean, not yet clipped to the bounds."""
     noise = _normal(
         generator, mean.new_empty((len(mean), settings.drawn(iteration), *mean.shape[1:]))
     )
     noise = coloured(noise, settings.colour)
-    if settings.finest < 1:  # evenly in the logarithm
+    if settings.finest < 1:
         factor = torch.linspace(
             0, math.log(settings.finest), noise.shape[1], device=noise.device, dtype=noise.dtype
         ).exp()
@@ -331,11 +213,15 @@ def _draw(
 
 
 def coloured(noise: Tensor, exponent: float) -> Tensor:
-    """White noise (..., horizon, action) of unit variance filtered to the power spectrum 1 / f **
-    exponent, still of unit variance.
+    """Filter white noise to the power spectrum 1 / f ** exponent over the steps (Timmer & Koenig,
+    1995). The mean over the steps (f = 0) gets the power of the lowest frequency above 0.
 
-    The mean over the sequence (f = 0) gets the power of the lowest frequency that fits into it
-    (Timmer & Koenig, 1995).
+    Args:
+        noise: (..., horizon, action), white, of unit variance.
+        exponent: 0 returns the noise itself.
+
+    Returns:
+        (..., horizon, action), of unit variance.
     """
     steps = noise.shape[-2]
     if exponent == 0 or steps == 1:
@@ -344,12 +230,13 @@ def coloured(noise: Tensor, exponent: float) -> Tensor:
         1 / steps
     ) ** (-exponent / 2)
     amplitude = (amplitude / amplitude.square().mean().sqrt())[: steps // 2 + 1, None]
-    return torch.fft.irfft(torch.fft.rfft(noise, dim=-2) * amplitude, n=steps, dim=-2)
+    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(noise, dim=-2) * amplitude, n=steps, dim=-2)
+    return filtered
 
 
 def _scale(settings: ShootingSettings, scores: Tensor, best: Tensor) -> Tensor:
-    """(envs,): what score differences are measured in; scores (envs, candidates), best (envs,
-    elites) in falling order.
+    """Divisor of the scores, (envs,), from scores (envs, candidates) and those of the elites in
+    descending order, (envs, elites).
     """
     top = best[:, 0]
     if settings.scale == "none":
@@ -363,11 +250,12 @@ def _scale(settings: ShootingSettings, scores: Tensor, best: Tensor) -> Tensor:
             scores.new_tensor(PERCENTILES), dim=1
         )
         spread = high - low
-    return spread.clamp_min(0) + 1e-6 * top.abs() + 1e-9  # differences below rounding are none
+    # differences below rounding errors must not be magnified
+    return spread.clamp_min(0) + 1e-6 * top.abs() + 1e-9
 
 
 def _weights(settings: ShootingSettings, best: Tensor, scale: Tensor) -> Tensor:
-    """(envs, elites), summing to 1; nothing for a score that is not finite."""
+    """Weights of the elites (envs, elites), summing to 1; 0 for a score that is not finite."""
     if settings.method == "mppi":
         return torch.softmax(
             (best - best[:, :1]) / (settings.temperature * scale.unsqueeze(1)), 1
@@ -385,30 +273,34 @@ def _refit(
     least: Tensor,
     most: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the weighted elites; those of before for an environment without a living
-    candidate.
+    """Weighted mean and standard deviation of the elites; unchanged in environments in which all
+    weights are 0.
     """
     share = weights[..., None, None]
     centre = (share * elites).sum(1)
     spread = (share * (elites - centre.unsqueeze(1)).square()).sum(1).sqrt().clamp(least, most)
-    alive = weights.sum(1)[:, None, None] > 0
-    return torch.where(alive, torch.lerp(centre, mean, settings.momentum), mean), torch.where(
-        alive, spread, std
-    )
+    any_finite = weights.sum(1)[:, None, None] > 0
+    new_mean = torch.where(any_finite, torch.lerp(centre, mean, settings.momentum), mean)
+    return new_mean, torch.where(any_finite, spread, std)
 
 
-def _check_alive(best: Tensor) -> None:
-    """The one place where the host waits for the device."""
-    dead = (best[:, 0] == -torch.inf).nonzero()[:, 0].tolist()
-    if dead:
+def _require_finite_score(best: Tensor) -> None:
+    """Check the elites' scores (envs, elites). Only here does the host wait for the device.
+
+    Raises:
+        Diverged: an environment has none that is finite.
+    """
+    without = (best[:, 0] == -torch.inf).nonzero()[:, 0].tolist()
+    if without:
         raise Diverged(
-            f"no candidate of environment {', '.join(map(str, dead))} has a finite score: the model or the value function leaves the finite "
-            "numbers from this observation; look at the observation, shorten the horizon or train again"
+            f"no candidate of environment {', '.join(map(str, without))} has a finite score: the "
+            "model or the value function leaves the finite numbers from this observation; look at "
+            "the observation, shorten the horizon or train again"
         )
 
 
 def _shift(sequence: Tensor) -> Tensor:
-    """(..., horizon, action) -> the same from its second step on, the last step twice."""
+    """(..., horizon, action) without its first step, the last step repeated."""
     return torch.cat([sequence[..., 1:, :], sequence[..., -1:, :]], -2)
 
 

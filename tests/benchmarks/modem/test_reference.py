@@ -22,7 +22,7 @@ from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.replay import EpisodeReplay, Segment
 from worldplan.planners.modem.settings import HandoverSettings, ModemSettings, PlanningSettings
-from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.latent.settings import LatentSettings
 

@@ -22,7 +22,8 @@ from worldplan.planners.modem.settings import (
     ModemSettings,
     PlanningSettings,
 )
-from worldplan.planners.shooting.search import ShootingSettings, search
+from worldplan.planners.shooting.search import search_plan
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.data.episodes import Episode
 from worldplan.world_models.latent.settings import LatentSettings
 
@@ -558,10 +559,10 @@ def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
 
     def spy(evaluate: Any, settings: Any, mean: Tensor, *rest: Any, **options: Any) -> Any:
         began.append(mean.clone())
-        return search(evaluate, settings, mean, *rest, **options)
+        return search_plan(evaluate, settings, mean, *rest, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worldplan.planners.modem.planner.search", spy)
+        patch.setattr("worldplan.planners.modem.planner.search_plan", spy)
         planner.plan_batch(observation)
         planner.restart(np.array([True, True]))
         planner.plan_batch(observation)

@@ -32,7 +32,7 @@ from worldplan.planners.modem.settings import (
 )
 from worldplan.planners.modem.task import ModemTask
 from worldplan.planners.modem.training import ModemModule, figures_of
-from worldplan.planners.shooting.search import ShootingSettings
+from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 from worldplan.world_models.latent.settings import LatentSettings
 from worldplan.world_models.training.journal import Journal

@@ -17,7 +17,8 @@ from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import evaluate
 from worldplan.planners.shooting.planner import ShootingPlanner
 from worldplan.planners.shooting.rollouts import RollOuts
-from worldplan.planners.shooting.search import METHODS, ShootingSettings, coloured, search
+from worldplan.planners.shooting.search import coloured, search_plan
+from worldplan.planners.shooting.settings import METHODS, ShootingSettings
 from worldplan.world_models.ensemble.uncertainty import max_pairwise_difference
 
 LOW, HIGH = -torch.ones(2), torch.ones(2)
@@ -33,7 +34,7 @@ def bowl(sequences: Tensor) -> tuple[Tensor, Tensor]:
 def searched(
     evaluate: Any = bowl, settings: ShootingSettings = SMALL, seed: int = 0, **more: Any
 ) -> Any:
-    return search(
+    return search_plan(
         evaluate,
         settings,
         torch.zeros(2, settings.horizon, 2),

@@ -1,0 +1,10 @@
+from .planner import ShootingPlanner as ShootingPlanner
+from .rollouts import Policy as Policy
+from .rollouts import Reward as Reward
+from .rollouts import RollOuts as RollOuts
+from .rollouts import Value as Value
+from .search import Candidates as Candidates
+from .search import Plan as Plan
+from .search import search_plan as search_plan
+from .settings import METHODS as METHODS
+from .settings import ShootingSettings as ShootingSettings
