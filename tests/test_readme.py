@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.places import ROOT
-from worldplan.commands.bandits.scenario import POLICIES, Scenario
+from worldplan.commands.bandits.scenario import Scenario
+from worldplan.planners.bandits.policies import POLICIES
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -258,9 +258,9 @@ class FluidBound:
         """Bound on the return from a joint state (arms,). Raises SolverFailed when the solver runs
         out of time.
         """
-        return self.from_law(one_hot(state, self.instance.dynamics.states), steps_left)
+        return self.from_distribution(one_hot(state, self.instance.dynamics.states), steps_left)
 
-    def from_law(self, law: Floats, steps_left: int | None = None) -> float:
+    def from_distribution(self, law: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return when the first states have the law (arms, states)."""
         solution = self.program.solve(law, steps_left)
         if solution.x is None:

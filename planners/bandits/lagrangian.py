@@ -215,9 +215,9 @@ class LagrangianBound:
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from a joint state (arms,)."""
-        return self.from_law(one_hot(state, self._states), steps_left)
+        return self.from_distribution(one_hot(state, self._states), steps_left)
 
-    def from_law(self, law: Floats, steps_left: int | None = None) -> float:
+    def from_distribution(self, law: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return when the first states have the law (arms, states)."""
         return self.solve(law, steps_left).bound
 

@@ -160,7 +160,7 @@ def test_the_bound_holds_for_every_start_and_number_of_steps(kind: str, seed: in
             assert bound.from_state(state, left) >= exact.value[left][place] - 1e-6
     law = exact.instance.initial
     mass = np.prod([law[arm, exact.states[:, arm]] for arm in range(len(law))], axis=0)
-    assert bound.from_law(law) >= mass @ exact.value[exact.horizon] - 1e-6
+    assert bound.from_distribution(law) >= mass @ exact.value[exact.horizon] - 1e-6
 
 
 @pytest.mark.parametrize(("kind", "seed"), CASES)

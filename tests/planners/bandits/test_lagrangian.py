@@ -24,8 +24,8 @@ def test_bound_equals_the_fluid_bound(arms: int, budget: int, states: int) -> No
         assert priced.from_state(state, left) == pytest.approx(
             fluid.from_state(state, left), rel=1e-6
         )
-    assert priced.from_law(instance.initial) == pytest.approx(
-        fluid.from_law(instance.initial), rel=1e-6
+    assert priced.from_distribution(instance.initial) == pytest.approx(
+        fluid.from_distribution(instance.initial), rel=1e-6
     )
 
 

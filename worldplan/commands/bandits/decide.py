@@ -1,5 +1,7 @@
-"""`worldplan bandits decide` and `bound`: today's decision for a real programme, and the best that
-any policy could reach.
+"""`worldplan bandits decide` and `bound`.
+
+The first decides for today in a real programme. The second bounds the reward that any policy could
+reach.
 """
 
 from __future__ import annotations
@@ -13,16 +15,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from worldplan.commands.bandits.jobs import make_bound, make_planner
-from worldplan.commands.bandits.scenario import (
-    POLICIES,
-    make_scenario,
-    parse_scenario,
-    scenario_parser,
-)
-from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.commands.bandits.jobs import make_planner
+from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
+from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
+from worldplan.planners.bandits.policies import POLICIES, check_policies, make_bound
 from worldplan.planners.base import Decision
 from worldplan.runs import write_csv
 from worldplan.world_models.arms.dynamics import read_states
@@ -30,16 +28,20 @@ from worldplan.world_models.arms.programme import Built, build
 
 
 def decide(argv: Sequence[str]) -> int:
-    """Entry of `worldplan bandits decide`."""
+    """Entry of `worldplan bandits decide`; returns its exit code.
+
+    Raises:
+        ConfigError: a setting is missing, unknown or out of range.
+        DatasetError: a file is missing or malformed.
+    """
     parser = scenario_parser("worldplan bandits decide", "Who to serve today, and how.")
     parser.add_argument(
         "--state", default="", help="CSV with the columns arm, state: today's state of every arm"
     )
     parser.add_argument(
         "--policy",
-        choices=list(POLICIES),
         default="fluid",
-        help="the planner; sequoia needs --checkpoint",
+        help=f"{', '.join(POLICIES)}, or your own as module:Class; learned ones need --checkpoint",
     )
     parser.add_argument("--output", default="decision.csv", help="where the table is written")
     parser.add_argument(
@@ -47,6 +49,7 @@ def decide(argv: Sequence[str]) -> int:
     )
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
+    check_policies([settings.policy], "--policy")
     if not settings.state:
         raise ConfigError(
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
@@ -55,62 +58,64 @@ def decide(argv: Sequence[str]) -> int:
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
     state = read_states(settings.state, names, instance.dynamics.states)
-    left = settings.steps_left or instance.horizon
-    if not 1 <= left <= instance.horizon:
+    steps_left = settings.steps_left or instance.horizon
+    if not 1 <= steps_left <= instance.horizon:
         raise ConfigError(
-            f"--steps_left {left}: give 1 to {instance.horizon} (the programme's horizon)"
+            f"--steps_left {steps_left}: give 1 to {instance.horizon} (the programme's horizon)"
         )
-    planner = make_planner(settings.policy, built, scenario, scenario.seed_list()[0], None)
-    planner.reset(seed=scenario.seed_list()[0])
-    decision = planner.plan({"state": state, "steps_left": left})
+    seed = scenario.seed_list()[0]
+    planner = make_planner(settings.policy, built, scenario, seed, None)
+    planner.reset(seed=seed)
+    decision = planner.plan({"state": state, "steps_left": steps_left})
     table = explain(built, decision, state, names)
     write_csv(Path(settings.output), table)
     _print(table, decision, Path(settings.output))
     return 0
 
 
-def explain(
-    built: Built, decision: Decision, state: np.ndarray, names: tuple[str, ...]
-) -> pd.DataFrame:
-    """One row per thing to do: arm, its state today, and worker, slot, stop, cost or own variable
-    as the constraint has it.
+def explain(built: Built, decision: Decision, state: Ints, names: tuple[str, ...]) -> pd.DataFrame:
+    """A table with one row per thing to do.
+
+    Columns: arm and its state (or intervention and the arms it reaches), then what the feasible set
+    explains: worker, slot, stop, cost, or the variables of the user's rules.
+
+    Args:
+        built: the programme.
+        decision: what was decided.
+        state: (arms,) today's states.
+        names: of the arms.
     """
+    dynamics = built.instance.dynamics
     rows = []
-    for row in built.instance.actions.explain(decision.action):
-        entry: dict[str, Any] = dict(row)
-        if "arm" not in row:  # a variable of the user's own rules
-            rows.append(entry)
-            continue
-        arm = entry["arm"]
-        if built.instance.dynamics.effect is not None:
-            entry = {
-                "intervention": arm,
-                "reaches": " ".join(
-                    names[j] for j in np.flatnonzero(built.instance.dynamics.effect[:, arm])
-                ),
-            }
-        else:
-            index = (
-                names.index(str(arm))
-                if str(arm) in names and not isinstance(arm, (int, np.integer))
-                else int(arm)
-            )
-            entry = {"arm": names[index], "state": int(state[index])} | {
-                k: v for k, v in entry.items() if k != "arm"
-            }
-        rows.append(entry)
+    for explained in built.instance.actions.explain(decision.action):
+        row: dict[str, Any] = dict(explained)
+        if "arm" in row and dynamics.effect is not None:
+            intervention = row["arm"]
+            reached = np.flatnonzero(dynamics.effect[:, intervention])
+            row = {"intervention": intervention, "reaches": " ".join(names[j] for j in reached)}
+        elif "arm" in row:
+            arm = _position(row.pop("arm"), names)
+            row = {"arm": names[arm], "state": int(state[arm])} | row
+        rows.append(row)
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["arm", "state"])
     return table.astype({"state": "Int64"}) if "state" in table else table
 
 
-def _print(table: pd.DataFrame, decision: Decision, output: Path) -> None:
-    shown = Table(title="today's decision")
-    for column in table.columns:
-        shown.add_column(str(column))
-    for row in table.itertuples(index=False):
-        shown.add_row(*("" if pd.isna(cell) else str(cell) for cell in row))
+def _position(arm: Any, names: tuple[str, ...]) -> int:
+    """The number of an arm that a set gives by number or by name."""
+    if str(arm) in names and not isinstance(arm, (int, np.integer)):
+        return names.index(str(arm))
+    return int(arm)
+
+
+def _print(rows: pd.DataFrame, decision: Decision, output: Path) -> None:
+    table = Table(title="today's decision")
+    for column in rows.columns:
+        table.add_column(str(column))
+    for row in rows.itertuples(index=False):
+        table.add_row(*("" if pd.isna(cell) else str(cell) for cell in row))
     console = Console()
-    console.print(shown)
+    console.print(table)
     words = [f"status {decision.status}"]
     if decision.value is not None:
         words.append(f"value {decision.value:.4f}")
@@ -123,7 +128,7 @@ def _print(table: pd.DataFrame, decision: Decision, output: Path) -> None:
 
 
 def bound(argv: Sequence[str]) -> int:
-    """Entry of `worldplan bandits bound`."""
+    """Entry of `worldplan bandits bound`; returns its exit code."""
     parser = scenario_parser(
         "worldplan bandits bound",
         "An upper bound on the reward per step of every policy, from the fluid relaxation.",
@@ -133,13 +138,12 @@ def bound(argv: Sequence[str]) -> int:
     table = Table(title="upper bound on the mean reward per step of every policy")
     for column in ("seed", "bound", "start states"):
         table.add_column(column, justify="right")
-    means = []
     for seed in scenario.seed_list():
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         starts = BanditVectorEnv(built.instance, scenario.episodes).reset(seed=seed)[0]["state"]
-        relaxation = make_bound(built, scenario.solver)
+        relaxation = make_bound(built.instance, scenario.solver)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
-        means.append(float(np.mean(values)) / built.instance.horizon)
-        table.add_row(str(seed), f"{means[-1]:.4f}", str(len(values)))
+        mean = float(np.mean(values)) / built.instance.horizon
+        table.add_row(str(seed), f"{mean:.4f}", str(len(values)))
     Console().print(table)
     return 0

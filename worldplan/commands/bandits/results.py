@@ -1,46 +1,41 @@
-"""What a finished bandit run leaves behind: tables, plots, one episode told in full, and the
-report.
-"""
+"""What a finished bandit run leaves: tables, plots, one episode in full, and the report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
+from worldplan.commands.bandits.jobs import (
+    Job,
+    file_stem,
+    make_planner,
+    result_file,
+    training_folder,
+)
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.bandits.summary import mean_bound, summarise
-from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.envs.episodes import EpisodeBatch
+from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path as PathSet
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
+from worldplan.planners.bandits.policies import best_informed
 from worldplan.planners.base import Decider, Planner
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Built, build
 
-_SHOWN = (
-    "sequoia",
-    "fluid",
-    "sequoia_paper",
-    "whittle",
-    "repaired_dqn",
-    "iterative_dqn",
-    "myopic",
-    "iterative_myopic",
-    "sampling",
-    "random",
-    "null",
-)
-
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:
-    """Gather the jobs' results; `summary.csv` comes last and marks the run as finished."""
+    """Gather the jobs' results; `summary.csv` is written last and marks the run as finished.
+
+    Raises:
+        ConfigError: a result is missing.
+    """
     bound = mean_bound(run.path, scenario)
     summary = summarise(run.path, scenario)
     steps = _gather(run.path, scenario, "-steps")
@@ -48,7 +43,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     run.write_csv("episodes.csv", _gather(run.path, scenario, ""))
     run.write_csv("steps.csv", per_step)
     run.write_text("bound.txt", f"{bound!r}\n")
-    metrics = _metrics(run.path, scenario)
+    metrics = _metrics(run.path, scenario, base)
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)
         for policy, part in metrics.groupby("policy"):
@@ -57,42 +52,45 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
                 .groupby("step", as_index=False)
                 .mean()
             )
-            plots.learning_curve(curve, run.plots / f"learning_curve_{policy}.png", bound)
+            plots.learning_curve(
+                curve, run.plots / f"learning_curve_{file_stem(str(policy))}.png", bound
+            )
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.png")
     plots.step_rewards(per_step, run.plots / "step_rewards.png")
-    _tell_episode(run, scenario, base)
+    _show_episode(run, scenario, base)
     run.write_csv("summary.csv", summary)
     write_report([run.path])
 
 
 def _gather(folder: Path, scenario: Scenario, suffix: str) -> pd.DataFrame:
+    """The tables with this suffix of all policies and seeds, in one."""
     tables = []
     for policy in scenario.policy_list():
         for seed in scenario.seed_list():
-            table = pd.read_csv(folder / "jobs" / f"{policy}-{seed}{suffix}.csv")
+            table = pd.read_csv(result_file(folder, policy, seed, suffix))
             tables.append(table.assign(policy=policy, seed=seed))
     return pd.concat(tables, ignore_index=True)
 
 
-def _metrics(folder: Path, scenario: Scenario) -> pd.DataFrame | None:
+def _metrics(folder: Path, scenario: Scenario, base: Path) -> pd.DataFrame | None:
     """Training metrics of all learned policies and seeds, in one table."""
     tables = []
     for policy in scenario.policy_list():
         for seed in scenario.seed_list():
-            for path in sorted(
-                (folder / "checkpoints" / f"{policy}-seed{seed}").rglob("metrics.csv")
-            ):
+            training = training_folder(Job(folder, scenario, base, policy, seed))
+            for path in sorted(training.rglob("metrics.csv")):
                 tables.append(
                     pd.read_csv(path).assign(policy=policy, seed=seed, member=path.parent.name)
                 )
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
-def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
-    """Play the first episode once more with the best-informed policy: states, pulls, and how the
-    first action is carried out.
+def _show_episode(run: Run, scenario: Scenario, base: Path) -> None:
+    """Play the first episode again with the best-informed policy, and plot it.
+
+    The plots show states and pulls, and how the first action is carried out.
     """
-    policy = next(name for name in _SHOWN if name in scenario.policy_list())
+    policy = best_informed(scenario.policy_list())
     seed = scenario.seed_list()[0]
     built = build(scenario.programme, base, scenario.programme.seed + seed)
     planner = make_planner(
@@ -101,7 +99,7 @@ def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
     planner.reset(seed=seed)
     states, actions = play(planner, built, seed)
     pulls = built.instance.dynamics.level(actions) > 0
-    decision_plots.arm_states(states, pulls, run.plots / f"episode_{policy}.png")
+    decision_plots.arm_states(states, pulls, run.plots / f"episode_{file_stem(policy)}.png")
     draw_action(built.instance.actions, actions[0], run.plots)
     run.write_json(
         "episode.json",
@@ -109,7 +107,7 @@ def _tell_episode(run: Run, scenario: Scenario, base: Path) -> None:
     )
 
 
-def play(planner: Planner, built: Built, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def play(planner: Planner, built: Built, seed: int) -> tuple[Ints, Action]:
     """States (horizon + 1, arms) and actions (horizon, components) of one episode."""
     batch = EpisodeBatch(BanditVectorEnv(built.instance, 1), seed=seed)
     states, actions = [batch.observation["state"][0]], []
@@ -119,8 +117,12 @@ def play(planner: Planner, built: Built, seed: int) -> tuple[np.ndarray, np.ndar
     return np.stack(states), np.stack(actions)
 
 
-def draw_action(actions: Any, action: np.ndarray, folder: Path) -> Path | None:
-    """The picture that fits the action set: who works when, who carries what, or the route."""
+def draw_action(actions: ActionSet, action: Action, folder: Path) -> Path | None:
+    """Plot how `action` (size,) is carried out: the schedule, the workers' loads or the route.
+
+    Returns:
+        The file in `folder`; None if there is no plot for this kind of set.
+    """
     if isinstance(actions, Schedule):
         rows = actions.explain(action)
         return decision_plots.schedule_grid(rows, folder / "first_schedule.png")

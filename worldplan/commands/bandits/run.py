@@ -1,5 +1,6 @@
-"""`worldplan bandits run`: compare policies over seeds and episodes, resumably, and write the run
-folder.
+"""`worldplan bandits run`: compare policies over seeds and episodes, into a run folder.
+
+A run that was interrupted resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
-from worldplan.commands.bandits.jobs import jobs_of, make_bound, make_planner, run_job
+from worldplan.commands.bandits.jobs import jobs_of, policy_context, run_job
 from worldplan.commands.bandits.results import write_results
 from worldplan.commands.bandits.scenario import (
     Scenario,
@@ -20,12 +21,13 @@ from worldplan.commands.bandits.scenario import (
     scenario_parser,
 )
 from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.planners.bandits.policies import check_policy, make_bound
 from worldplan.runs import Run, continue_or_create
-from worldplan.world_models.arms.programme import Built, build
+from worldplan.world_models.arms.programme import build
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry of the command."""
+    """Entry of the command; returns its exit code."""
     parser = scenario_parser(
         "worldplan bandits run",
         "Train where needed, evaluate every policy, and write table, plots and report.",
@@ -55,14 +57,28 @@ def run_scenario(
     engine: str = "local",
     fresh: bool = False,
 ) -> Run:
-    """Run, or continue, a scenario; returns its finished run folder."""
+    """Run a scenario, or resume an unfinished run of it; returns the finished run folder.
+
+    Args:
+        scenario: what is run.
+        base: the scenario's file; file names in it are looked up there.
+        root: folder of run folders.
+        jobs: parallel processes; 0: one per core.
+        engine: "local", or "ray".
+        fresh: start a new run even if an unfinished one could be resumed.
+
+    Raises:
+        ConfigError: a setting is wrong, or does not fit the programme.
+        DatasetError: a file of the programme is missing or malformed.
+        InfeasibleActionSet: no action satisfies the constraints.
+        MissingExtra: the engine is not installed.
+    """
     check(scenario, base, engine)
     config = scenario.to_dict() | {"base": str(base.resolve())}
     run = continue_or_create(root, scenario.name, config, scenario.seed_list()[0], fresh=fresh)
-    todo = jobs_of(run.path, scenario, base.resolve())
     run_waiting(
         run_job,
-        todo,
+        jobs_of(run.path, scenario, base.resolve()),
         lambda job: job.result.exists(),
         lambda job: f"{job.policy}, seed {job.seed}",
         jobs,
@@ -73,44 +89,37 @@ def run_scenario(
 
 
 def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
-    """Raise what the jobs would raise for bad input, before anything is written."""
+    """Raise what the jobs would raise for bad input, before anything is written.
+
+    Raises:
+        ConfigError: a setting is wrong, or does not fit the programme.
+        MissingExtra: the engine is not installed.
+    """
     if engine == "ray":
         require_ray()
     for number, seed in enumerate(scenario.seed_list()):
         built = build(scenario.programme, base, scenario.programme.seed + seed)
-        if number == 0 or scenario.programme.domain:
-            _check_policies(scenario, built, seed)
-
-
-def _check_policies(scenario: Scenario, built: Built, seed: int) -> None:
-    if "whittle" in scenario.policy_list() and built.instance.dynamics.effect is not None:
-        make_planner("whittle", built, scenario, seed, None)
-    if "sequoia" in scenario.policy_list() and scenario.checkpoint is not None:
-        make_planner("sequoia", built, scenario, seed, None)
-    if scenario.solver.name != "highs":  # is it installed and licensed for a model of this size?
-        make_bound(built, scenario.solver).from_law(built.instance.initial)
+        if number > 0 and not scenario.programme.domain:
+            continue  # the same instance for every seed
+        for policy in scenario.policy_list():
+            check_policy(policy, policy_context(built, scenario, seed, None))
+        if scenario.solver.name != "highs":  # installed, and licensed for a model of this size?
+            bound = make_bound(built.instance, scenario.solver)
+            bound.from_distribution(built.instance.initial)
 
 
 def print_table(run: Run) -> None:
-    """The summary for people."""
-    table = run.read_csv("summary.csv")
-    assert table is not None
-    rows = table.to_dict("records")
+    """Print the summary of a finished run."""
+    summary = run.read_csv("summary.csv")
+    assert summary is not None
+    rows = summary.to_dict("records")
     noted = any(isinstance(row["note"], str) and row["note"] for row in rows)
-    shown = Table(title="mean reward per step, with the 95 % interval over episodes")
-    for column in (
-        "policy",
-        "mean",
-        "interval",
-        "of bound",
-        "ms each",
-        *(["note"] if noted else []),
-    ):
-        shown.add_column(
-            column,
-            justify="left" if column in ("policy", "note") else "right",
-            no_wrap=column != "note",
-        )
+    table = Table(title="mean reward per step, with the 95 % interval over episodes")
+    table.add_column("policy", no_wrap=True)
+    for column in ("mean", "interval", "of bound", "ms each"):
+        table.add_column(column, justify="right", no_wrap=True)
+    if noted:
+        table.add_column("note")
     for row in rows:
         cells = [
             str(row["policy"]),
@@ -119,12 +128,11 @@ def print_table(run: Run) -> None:
             f"{100 * row['bound_share']:.1f} %",
             f"{row['decision_ms']:.2f}",
         ]
-        shown.add_row(
-            *cells, *([row["note"] if isinstance(row["note"], str) else ""] if noted else [])
-        )
+        if noted:
+            cells.append(row["note"] if isinstance(row["note"], str) else "")
+        table.add_row(*cells)
     console = Console()
-    console.print(shown)
-    console.print(
-        f"upper bound on every policy: {float((run.path / 'bound.txt').read_text()):.3f} per step"
-    )
+    console.print(table)
+    bound = float((run.path / "bound.txt").read_text())
+    console.print(f"upper bound on every policy: {bound:.3f} per step")
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")

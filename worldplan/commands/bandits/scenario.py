@@ -1,36 +1,25 @@
-"""A bandit scenario: what is planned for, by which policies, over which seeds; read from YAML with
-dotted overrides.
+"""A bandit scenario: the programme, the policies to compare, the seeds.
+
+Read from a YAML file; any setting can be replaced on the command line as `--a.b value`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser, Namespace
+
 from worldplan.arguments import file_first, naming
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 from worldplan.runs import plain
 from worldplan.world_models.arms.programme import Programme
-
-POLICIES = (
-    "null",
-    "random",
-    "sampling",
-    "myopic",
-    "iterative_myopic",
-    "iterative_dqn",
-    "whittle",
-    "sequoia",
-    "sequoia_paper",
-    "repaired_dqn",
-    "fluid",
-)
-_SLOW = ("sequoia_paper", "repaired_dqn")  # only on request
 
 
 @dataclass(frozen=True)
@@ -40,22 +29,25 @@ class Scenario:
     Args:
         name: of the run folder.
         programme: arms, dynamics and constraints.
-        policies: which to compare (see `POLICIES`).
+        policies: which to compare, by name, or as module:Class for one of your own (see
+            `worldplan.planners.bandits.policies`).
         seeds: "0..4", a number, or a list: each seed draws its own generated instance, training and
-            luck.
-        episodes: per policy and seed; episode i has the same start and luck under every policy.
+            random numbers.
+        episodes: per policy and seed; episode i has the same start and the same random numbers
+            under every policy.
         solver: of decisions and bounds.
         sequoia: learning of the "sequoia" policy.
         fluid_window: steps of the fluid planner's integral window.
         samples: actions that "sampling" draws per decision.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
     """
 
     name: str = "scenario"
     programme: Programme = field(default_factory=Programme)
-    policies: list[str | None] = field(
-        default_factory=lambda: [policy for policy in POLICIES if policy not in _SLOW]
-    )
+    policies: list[str | None] = field(default_factory=lambda: list(DEFAULT_POLICIES))
     seeds: str | int | list[int] = "0"
     episodes: int = 50
     solver: SolverSettings = field(
@@ -67,20 +59,17 @@ class Scenario:
     checkpoint: str | None = None
 
     def __post_init__(self) -> None:
-        # an unquoted null in YAML is nothing at all: the null policy is meant
+        # an unquoted null in YAML is None: the null policy is meant
         object.__setattr__(
             self, "policies", ["null" if policy is None else policy for policy in self.policies]
         )
-        unknown = [policy for policy in self.policy_list() if policy not in POLICIES]
-        if unknown or not self.policies:
-            raise ConfigError(
-                f"policies: {', '.join(unknown) or 'none given'}: choose from {', '.join(POLICIES)}"
-            )
+        check_policies(self.policy_list())
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise ConfigError(
-                f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': it becomes a folder"
+                f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': "
+                "it becomes a folder"
             )
         self.seed_list()
 
@@ -89,14 +78,19 @@ class Scenario:
         return [policy for policy in self.policies if policy is not None]
 
     def seed_list(self) -> list[int]:
-        """The seeds as numbers. Raises ConfigError."""
+        """The seeds as numbers.
+
+        Raises:
+            ConfigError: there are none, or one is negative or repeated.
+        """
         if isinstance(self.seeds, list):
             seeds = self.seeds
         else:
             match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(self.seeds).strip())
             if match is None:
                 raise ConfigError(
-                    f"seeds '{self.seeds}': write a number, a range such as 0..4, or a list such as [0, 3]"
+                    f"seeds '{self.seeds}': "
+                    "write a number, a range such as 0..4, or a list such as [0, 3]"
                 )
             first = int(match[1])
             seeds = list(range(first, int(match[2] or first) + 1))
@@ -106,14 +100,17 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping, for the run folder."""
-        return plain(asdict(self))
+        settings: dict[str, Any] = plain(asdict(self))
+        return settings
 
 
-def scenario_parser(prog: str, description: str) -> Any:
+def scenario_parser(prog: str, description: str) -> ArgumentParser:
     """Parser of the scenario settings; the file comes first, `--a.b value` overrides it."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False)
+    parser = ArgumentParser(
+        prog=prog,
+        description=f"{description} Policies: {', '.join(POLICIES)}, or your own as module:Class.",
+        exit_on_error=False,
+    )
     parser.add_argument(
         "--config", action="config", help="scenario file (the first argument is taken as this)"
     )
@@ -121,22 +118,36 @@ def scenario_parser(prog: str, description: str) -> Any:
     return parser
 
 
-def parse_scenario(parser: Any, argv: Sequence[str]) -> tuple[Any, Path]:
-    """Parsed settings and the scenario's file. Raises ConfigError in one line."""
+def parse_scenario(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Namespace, Path]:
+    """Parsed settings, and the scenario's file (Path() if there is none).
+
+    Raises:
+        ConfigError: in one line that names the file.
+    """
     arguments, base = file_first(_shorthands(list(argv)))
     with naming(base.name and str(base)):
         return parser.parse_args(arguments), base
 
 
-def make_scenario(parser: Any, settings: Any, source: Path = Path(".")) -> Scenario:
-    """Instantiate the scenario from settings parsed from the file `source`. Raises ConfigError."""
+def make_scenario(
+    parser: ArgumentParser, settings: Namespace, source: Path = Path(".")
+) -> Scenario:
+    """The scenario of settings that were parsed from the file `source`.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
     with naming(source.name and str(source)):
         made = parser.instantiate(settings)
         return Scenario(**{name: made[name] for name in Scenario.__dataclass_fields__})
 
 
-def scenario_from_dict(config: dict[str, Any], source: Path) -> Scenario:
-    """Back from `Scenario.to_dict`, read from the file `source`. Raises ConfigError."""
+def scenario_from_dict(config: Mapping[str, Any], source: Path) -> Scenario:
+    """The scenario whose `Scenario.to_dict` was written to the file `source`.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
     parser = scenario_parser("worldplan", "")
     with naming(source.name and str(source)):
         settings = parser.parse_object(
@@ -146,8 +157,8 @@ def scenario_from_dict(config: dict[str, Any], source: Path) -> Scenario:
 
 
 def _shorthands(argv: list[str]) -> list[str]:
-    """`--solver gurobi`, `--policies a,b` as people type them."""
-    joined = []
+    """Allow `--solver gurobi` for `--solver.name gurobi`, and `--policies a,b` for `[a,b]`."""
+    words = []
     for number, word in enumerate(argv):
         before = argv[number - 1] if number else ""
         if word == "--solver" or word.startswith("--solver="):
@@ -156,5 +167,5 @@ def _shorthands(argv: list[str]) -> list[str]:
             word = f"[{word}]"
         if word.startswith("--policies=") and "[" not in word:
             word = f"--policies=[{word.partition('=')[2]}]"
-        joined.append(word)
-    return joined
+        words.append(word)
+    return words

@@ -1,6 +1,4 @@
-"""The figures of a bandit run: mean reward, interval, share of the bound and decision time of every
-policy.
-"""
+"""Figures of a bandit run by policy: mean reward, interval, share of the bound, decision time."""
 
 from __future__ import annotations
 
@@ -8,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from worldplan.commands.bandits.jobs import BOUND
+from worldplan.commands.bandits.jobs import BOUND, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.milp.errors import ConfigError
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
-    """One row per policy: mean reward per step with 95 % interval, share of the bound, decision
-    time.
+    """One row per policy: mean reward per step, 95 % interval, share of the bound, decision time.
 
-    The interval is a bootstrap over episodes within each seed: it speaks of luck, given the
-    instances and trainings.
+    The interval is a bootstrap over episodes within each seed: it covers the random numbers of the
+    episodes, given the instances and trainings.
+
+    Raises:
+        ConfigError: a result is missing.
     """
     seeds, horizon = scenario.seed_list(), scenario.programme.horizon
     results = {
@@ -32,16 +33,6 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
         reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / horizon
         low, high = _interval(reward)
         seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
-        limits = int(sum(table["time_limits"].sum() for table in results[policy]))
-        notes = {
-            str(note)
-            for table in results[policy]
-            for note in table["note"].dropna().unique()
-            if str(note)
-        }
-        note = "; ".join(sorted(notes)) + (
-            f"{limits} decisions hit the time limit" if limits else ""
-        )
         rows.append(
             {
                 "policy": policy,
@@ -51,20 +42,36 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
                 "bound_share": reward.mean() / bound.mean(),
                 "decision_ms": 1000 * seconds,
                 "episodes": reward.size,
-                "note": note,
+                "note": _note(results[policy]),
             }
         )
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
 
 
+def _note(tables: list[pd.DataFrame]) -> str:
+    """The policy's own notes, and how many decisions hit the time limit."""
+    notes = {str(note) for table in tables for note in table["note"].dropna().unique() if str(note)}
+    limits = int(sum(table["time_limits"].sum() for table in tables))
+    return "; ".join(sorted(notes)) + (f"{limits} decisions hit the time limit" if limits else "")
+
+
 def mean_bound(folder: Path, scenario: Scenario) -> float:
-    """Mean upper bound per step over the evaluated start states."""
+    """Mean upper bound per step over the evaluated start states.
+
+    Raises:
+        ConfigError: a result is missing.
+    """
     tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
     return float(np.mean([table["return"].mean() for table in tables])) / scenario.programme.horizon
 
 
 def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
-    path = folder / "jobs" / f"{policy}-{seed}.csv"
+    """The result of one job.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    path = result_file(folder, policy, seed)
     if not path.exists():
         raise ConfigError(
             f"{path}: the result is missing: run the same command again to finish the run"
@@ -72,8 +79,8 @@ def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def _interval(reward: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
-    """Percentile bootstrap of the mean of (seeds, episodes), resampled within seeds."""
+def _interval(reward: NDArray[np.float64], resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean of `reward` (seeds, episodes), within seeds."""
     rng = np.random.default_rng(0)
     seeds, episodes = reward.shape
     means = np.zeros(resamples)

@@ -1,0 +1,302 @@
+"""Bandit policies by name: what `policies` of a scenario, and `--policy`, may be.
+
+A policy of your own is one class in one file:
+
+    class LazyPolicy(Planner):                  # my_package/lazy.py
+        def __init__(self, instance: BanditInstance) -> None: ...
+        def plan(self, observation): ...        # {"state": (arms,), "steps_left": int} -> Decision
+
+    policies: [fluid, my_package.lazy:LazyPolicy]                           # scenario.yaml
+
+A class is made from the instance alone. If it needs more, such as the seed or the solver's
+settings, it has a class method `from_context(context: PolicyContext)`, or the address names a
+function of the context. The module must be importable (`PYTHONPATH=. worldplan bandits run ...`).
+A short name comes with `@POLICIES.register("lazy")` in Python (with `--jobs 1`: other processes
+import addresses only), or from the entry-point group "worldplan.policies" of an installed package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.registry import Registry
+from worldplan.milp.sets.base import Budget
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.baselines import (
+    IterativeMyopicPolicy,
+    MyopicPolicy,
+    NullPolicy,
+    RandomPolicy,
+    SamplingPolicy,
+)
+from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
+from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, SequoiaSettings, load_network
+from worldplan.planners.bandits.whittle import WhittlePolicy
+from worldplan.planners.base import Planner, as_planner
+
+LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
+
+
+@dataclass(frozen=True)
+class PolicyContext:
+    """What a policy is made from.
+
+    Args:
+        instance: arms, feasible actions and horizon; the policy is evaluated on it.
+        models: posterior samples of the dynamics, which a planner sees instead of
+            `instance.dynamics`; None: it sees `instance.dynamics`.
+        solver: settings of the solver.
+        seed: of the policy's random numbers and training.
+        samples: actions that "sampling" draws per decision.
+        fluid_window: steps of the fluid planner's integral window.
+        sequoia: learning of the "sequoia" policy.
+        folder: where a learned policy is trained, or was trained before; None: training is not
+            possible.
+        checkpoint: a trained SEQUOIA checkpoint to use instead of training.
+    """
+
+    instance: BanditInstance
+    models: tuple[ArmDynamics, ...] | None = None
+    solver: SolverSettings = field(
+        default_factory=lambda: SolverSettings(gap=1e-3, time_limit=30.0)
+    )
+    seed: int = 0
+    samples: int = 100
+    fluid_window: int = 4
+    sequoia: SequoiaSettings = field(default_factory=SequoiaSettings)
+    folder: Path | None = None
+    checkpoint: str | None = None
+
+
+PolicyFactory = Callable[[PolicyContext], Planner]
+
+
+@dataclass(frozen=True)
+class NamedPolicy:
+    """A policy factory with what lists of policies are sorted by. Itself a policy factory.
+
+    Args:
+        make: makes the planner, and trains it if necessary.
+        job_length: relative length of a job; longer jobs start first. That of the bound is 1.
+        rank: the report shows an episode of the policy with the highest rank.
+        on_request: left out where a scenario names no policies.
+        check: raises what `make` would raise for bad input, where that takes little time.
+    """
+
+    make: PolicyFactory
+    job_length: float = 0
+    rank: float = math.inf
+    on_request: bool = False
+    check: Callable[[PolicyContext], object] = lambda context: None
+
+    def __call__(self, context: PolicyContext) -> Planner:
+        return self.make(context)
+
+
+POLICIES: Registry[PolicyFactory | type[Planner]] = Registry("policy", "worldplan.policies")
+
+
+def make_policy(name: str, context: PolicyContext) -> Planner:
+    """The planner that a policy's name or address stands for; a learned one is trained first.
+
+    A training that was interrupted in `context.folder` is resumed.
+
+    Raises:
+        ConfigError: the policy is unknown, cannot be made, does not fit the instance, or must be
+            trained and has no folder.
+        CheckpointError: the checkpoint is missing, damaged, or of another instance.
+    """
+    return _named(name)(context)
+
+
+def check_policies(names: Sequence[str], setting: str = "policies") -> None:
+    """Refuse names that stand for no policy; `setting` is where they come from.
+
+    Raises:
+        ConfigError: there is no name, or one is unknown or cannot be imported.
+    """
+    unknown = [name for name in names if ":" not in name and name not in POLICIES]
+    if unknown or not names:
+        raise ConfigError(
+            f"{setting}: {', '.join(unknown) or 'none given'}: "
+            f"choose from {', '.join(POLICIES)}, or give your own as module:Class"
+        )
+    for name in names:
+        POLICIES.get(name)
+
+
+def check_policy(name: str, context: PolicyContext) -> None:
+    """Raise what `make_policy` would raise for bad input, where finding it takes little time.
+
+    Raises:
+        ConfigError: the policy does not fit the instance.
+        CheckpointError: the checkpoint is missing, damaged, or of another instance.
+    """
+    _named(name).check(context)
+
+
+def job_length(name: str) -> float:
+    """The policy's `NamedPolicy.job_length`."""
+    return _named(name).job_length
+
+
+def best_informed(names: Iterable[str]) -> str:
+    """The policy whose episode is shown: the highest rank, the first of equals."""
+    return max(names, key=lambda name: _named(name).rank)
+
+
+def make_bound(instance: BanditInstance, solver: SolverSettings) -> FluidBound | LagrangianBound:
+    """The fluid bound: by one linear program or, for very many arms, by prices."""
+    if _priced(instance):
+        return LagrangianBound(instance)
+    return FluidBound(instance, solver)
+
+
+def _priced(instance: BanditInstance) -> bool:
+    """Whether one linear program would be too large and prices can replace it."""
+    return (
+        isinstance(instance.actions, Budget)
+        and instance.dynamics.effect is None
+        and instance.dynamics.arms > LARGE
+    )
+
+
+# ---- from an entry of the registry to a planner
+
+
+def _named(name: str) -> NamedPolicy:
+    """The entry of the registry; a user's class or function is wrapped."""
+    member = POLICIES.get(name)
+    if isinstance(member, NamedPolicy):
+        return member
+    return NamedPolicy(lambda context: as_planner(_call(name, member, context)))
+
+
+def _call(name: str, member: Any, context: PolicyContext) -> Any:
+    """What a user's class or function makes of the context.
+
+    Raises:
+        ConfigError: it cannot be called.
+    """
+    make = getattr(member, "from_context", member) if isinstance(member, type) else member
+    argument = context.instance if isinstance(make, type) else context
+    try:
+        inspect.signature(make).bind(argument)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"policy '{name}': {error}: give a class made from the instance alone, a class with "
+            "the class method from_context(context), or a function of the context"
+        ) from error
+    return make(argument)
+
+
+# ---- the policies
+
+
+def _check_whittle(context: PolicyContext) -> None:
+    if context.instance.dynamics.effect is not None:
+        _whittle(context)  # raises
+
+
+def _whittle(context: PolicyContext) -> Planner:
+    return WhittlePolicy(context.instance, dynamics=context.models, settings=context.solver)
+
+
+def _fluid(context: PolicyContext) -> Planner:
+    if _priced(context.instance):
+        return LagrangianPlanner(context.instance, context.models[0] if context.models else None)
+    return FluidPlanner(context.instance, context.fluid_window, context.models, context.solver)
+
+
+def _load_sequoia(context: PolicyContext) -> Planner | None:
+    if context.checkpoint is None:
+        return None
+    return SequoiaPlanner.load(context.checkpoint, context.instance, context.solver)
+
+
+def _sequoia(context: PolicyContext) -> Planner:
+    return _load_sequoia(context) or _trained("sequoia", context.sequoia, context)
+
+
+def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Planner:
+    """A planner of the SEQUOIA family, trained with `settings`; one network per model.
+
+    Raises:
+        ConfigError: there is no folder to train in.
+    """
+    if context.folder is None:
+        raise ConfigError(
+            f"policy '{name}' must be trained: run the scenario first and give its checkpoint "
+            "(--checkpoint RUN), or choose fluid"
+        )
+    # Lightning takes seconds to import
+    from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
+    from worldplan.world_models.training.trainer import fit
+
+    instance, seed, solver = context.instance, context.seed, context.solver
+    if settings.argmax == "greedy":
+        path = fit(SequoiaModule(instance, settings, seed, solver), context.folder)
+        return greedy_planner(instance, load_network(path, instance))
+    paths = []
+    for member, model in enumerate(context.models or [instance.dynamics]):
+        folder = context.folder / f"member{member}" if context.models else context.folder
+        member_instance = dataclasses.replace(instance, dynamics=model)
+        paths.append(fit(SequoiaModule(member_instance, settings, seed, solver), folder))
+    return SequoiaPlanner.load(paths, instance, solver)
+
+
+_BUILT_IN = {
+    "null": NamedPolicy(lambda context: NullPolicy(context.instance), rank=1),
+    "random": NamedPolicy(
+        lambda context: RandomPolicy(context.instance, seed=context.seed), rank=2
+    ),
+    "sampling": NamedPolicy(
+        lambda context: SamplingPolicy(
+            context.instance, dynamics=context.models, samples=context.samples, seed=context.seed
+        ),
+        rank=3,
+    ),
+    "myopic": NamedPolicy(
+        lambda context: MyopicPolicy(
+            context.instance, dynamics=context.models, settings=context.solver
+        ),
+        rank=5,
+    ),
+    "iterative_myopic": NamedPolicy(
+        lambda context: IterativeMyopicPolicy(context.instance, dynamics=context.models), rank=4
+    ),
+    "iterative_dqn": NamedPolicy(
+        lambda context: _trained("iterative_dqn", SequoiaSettings.greedy(), context),
+        job_length=3,
+        rank=6,
+    ),
+    "whittle": NamedPolicy(_whittle, rank=8, check=_check_whittle),
+    "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia),
+    "sequoia_paper": NamedPolicy(
+        lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),
+        job_length=6,
+        rank=9,
+        on_request=True,
+    ),
+    "repaired_dqn": NamedPolicy(
+        lambda context: _trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
+        job_length=5,
+        rank=7,
+        on_request=True,
+    ),
+    "fluid": NamedPolicy(_fluid, job_length=2, rank=10),
+}
+for _name, _policy in _BUILT_IN.items():
+    POLICIES.register(_name, _policy)
+
+DEFAULT_POLICIES = tuple(name for name, policy in _BUILT_IN.items() if not policy.on_request)
+"""Compared where a scenario names no policies: the built-in ones but for the slowest."""

@@ -1,0 +1,9 @@
+from .network import PlainQNetwork as PlainQNetwork
+from .network import QNetwork as QNetwork
+from .network import StateQNetwork as StateQNetwork
+from .planner import SequoiaPlanner as SequoiaPlanner
+from .planner import SequoiaSettings as SequoiaSettings
+from .planner import build_network as build_network
+from .planner import load_network as load_network
+from .targets import FluidTargets as FluidTargets
+from .training import SequoiaModule as SequoiaModule
