@@ -6,11 +6,11 @@
 
 Both start from the same weights and learn from the same segments with the published losses (no
 imitation, no percentile scale), critics of the clone included;
-tests/benchmarks/modem/test_reference.py shows that they compute the same new weights. A second row
-leaves out what the published code computes but only its handover needs, the clone's critics; that
-is worldplan's default. The methods take turns; a ratio is the loop's time over that of another in
-the same turn, and the table has its median [quartiles]. Time is CPU time of one thread (on a GPU:
-wall time). Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+tests/benchmarks/modem/test_reference.py shows that they compute the same new weights. A further row
+leaves out the clone's critics, as by default in worldplan: the published code always trains them,
+but only its handover uses them. The methods take turns; a ratio is the loop's time over that of
+another method in the same turn, and the table has its median [quartiles]. Time is CPU time of one
+thread (on a GPU: wall time). Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOOP, OURS, LEAN = "loop", "batched", "batched, clone's critics left out"
 
 @dataclass(frozen=True)
 class Size:
-    """Of networks and batches; `pixels` of two cameras, 0 for state vectors."""
+    """Sizes of networks and batches; `pixels`: image size of two cameras, 0 for state vectors."""
 
     latent: LatentSettings
     segment: int
@@ -65,7 +65,7 @@ class Size:
         )
 
     def space(self) -> gym.Space:
-        """Of the observations."""
+        """Space of the observations."""
         if not self.pixels:
             return gym.spaces.Box(-np.inf, np.inf, (VECTOR,), np.float32)
         image = gym.spaces.Box(0, 255, (2, 3, self.pixels, self.pixels), np.uint8)
@@ -78,11 +78,8 @@ class Size:
 
     def draw(self, device: str) -> Segment:
         """A batch of random segments."""
-        replay, random, length = (
-            EpisodeReplay(self.space(), ACTION, 100, self.segment, device=device),
-            np.random.default_rng(0),
-            60,
-        )
+        replay = EpisodeReplay(self.space(), ACTION, 100, self.segment, device=device)
+        random, length = np.random.default_rng(0), 60
         observation: np.ndarray | dict[str, np.ndarray] = random.normal(
             size=(length + 1, VECTOR)
         ).astype(np.float32)
@@ -154,7 +151,8 @@ def main() -> None:
         )
         tables.append(table.assign(size=name))
         lines += [
-            f"| {name} | {method} | {1 / table[method].median():.1f} | {spread(table[LOOP] / table[method])} |"
+            f"| {name} | {method} | {1 / table[method].median():.1f} "
+            f"| {spread(table[LOOP] / table[method])} |"
             for method in table
         ]
         print("\n".join(lines[-table.shape[1] :]), flush=True)

@@ -6,10 +6,10 @@ demonstrations, sparse success reward.
     [--seeds 2] [--steps 20000] [--jobs 2] [--out FOLDER]
 
 Settings and evaluation are those of `benchmarks.modem.study`; the clone that each run begins with
-is the baseline "BC". A step is a decision of two simulator steps. What is finished is not repeated,
-what was interrupted goes on. Written: metaworld_study.csv (a row per run), metaworld_curves.csv
-(checks during training), metaworld_study.md and a plot. Meta-World does not measure contact forces,
-so there are no violations to count.
+is the baseline "BC". A step is a decision of two simulator steps. Finished runs are not repeated,
+interrupted ones resume. Writes metaworld_study.csv (a row per run), metaworld_curves.csv (checks
+during training), metaworld_study.md and a plot. Meta-World does not measure contact forces, so
+violations are not counted.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from worldplan.world_models.collection.metaworld import collect_metaworld_demons
 from worldplan.world_models.storage import replace_file
 
 ENVIRONMENT = "worldplan.envs.isolated.metaworld:worldplan/MetaWorld-v0"
-TASKS = [
-    "push-v3",
-    "assembly-v3",
-]  # cloning 5 demonstrations solves about a sixth of the first and half of the second
+# cloning 5 demonstrations solves about a sixth of the episodes of the first, half of the second
+TASKS = ["push-v3", "assembly-v3"]
 DEMONSTRATIONS, NOISE = 5, 0.1
 UNMEASURED = ("violations", "saturations", "largest_force")
 
@@ -46,14 +44,10 @@ def task_of(job: Job) -> ModemTask:
         "noise": NOISE,
         "episodes": DEMONSTRATIONS,
     }
-    return ModemTask(
-        ENVIRONMENT,
-        options,
-        collect_metaworld_demonstrations(
-            job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed
-        ).episodes,
-        about,
+    demonstrations = collect_metaworld_demonstrations(
+        job.task, DEMONSTRATIONS, noise=NOISE, seed=job.seed
     )
+    return ModemTask(ENVIRONMENT, options, demonstrations.episodes, about)
 
 
 def run(job: Job, out: Path, *, steps: int) -> dict[str, Any]:
@@ -64,10 +58,11 @@ def run(job: Job, out: Path, *, steps: int) -> dict[str, Any]:
 def report(rows: pd.DataFrame) -> str:
     """The table as text."""
     lines = [
-        f"Meta-World 3.1.1 from state, sparse success reward, {DEMONSTRATIONS} scripted demonstrations with noise {NOISE}. Success (at some time in "
-        f"the episode, as Meta-World counts it) of {EVALUATED} new episodes per run, planner alone (handover 1); mean over seeds, with a 95 % "
-        "bootstrap interval over them where there are several. BC is the clone that the same runs begin with. A step is a decision of two steps of "
-        "the simulator.",
+        f"Meta-World 3.1.1 from state, sparse success reward, {DEMONSTRATIONS} scripted "
+        f"demonstrations with noise {NOISE}. Success (at some time in the episode, as Meta-World "
+        f"counts it) of {EVALUATED} new episodes per run, planner alone (handover 1); mean over "
+        "seeds, with a 95 % bootstrap interval over them where there are several. BC is the clone "
+        "that the same runs begin with. A step is a decision of two steps of the simulator.",
         "",
         "| task | method | seeds | steps | success | BC | difference, points |",
         "|---|---|---|---|---|---|---|",
@@ -75,14 +70,13 @@ def report(rows: pd.DataFrame) -> str:
     for (task, method), group in rows.groupby(["task", "method"], sort=False):
         gain = 100 * (group["planner_success"] - group["clone_success"]).mean()
         about = f"{task} | {NAMES[str(method)]} | {len(group)} | {group['steps'].iloc[0]}"
-        lines.append(
-            f"| {about} | {interval(group['planner_success'])} | {interval(group['clone_success'])} | {gain:+.0f} |"
-        )
+        success, clone = interval(group["planner_success"]), interval(group["clone_success"])
+        lines.append(f"| {about} | {success} | {clone} | {gain:+.0f} |")
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
-    """Entry."""
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -98,10 +92,8 @@ def main() -> None:
         for seed in range(options.seeds)
         for task in options.tasks
     ]
-    table, checks = (
-        run_all(partial(run, steps=options.steps), jobs, options.jobs, options.out),
-        curves(jobs, options.out),
-    )
+    table = run_all(partial(run, steps=options.steps), jobs, options.jobs, options.out)
+    checks = curves(jobs, options.out)
     table, checks = (
         part[[name for name in part if not name.endswith(UNMEASURED)]] for part in (table, checks)
     )

@@ -4,9 +4,9 @@ joints, no state of the object.
     OMP_NUM_THREADS=1 python -m benchmarks.modem.pixel_study [--tasks PlanarPush BinPick] [--seeds
     2] [--more] [--jobs 2] [--out FOLDER]
 
-Methods, evaluation and resuming are those of `benchmarks.modem.study`; cloning takes fewer and
-smaller steps, as they are what is slow with images: afterwards the encoder stays as it is, and
-images are encoded once. Written: pixel_study.csv, pixel_curves.csv, pixel_study.md and two plots;
+Methods, evaluation and resuming are those of `benchmarks.modem.study`. Cloning has fewer updates of
+smaller batches, since cloning is the slow part with images: afterwards the encoder is frozen, and
+images are encoded once. Writes pixel_study.csv, pixel_curves.csv, pixel_study.md and two plots;
 with --more, which gives every run more demonstrations, pixel_more_study.csv and so on.
 """
 
@@ -29,31 +29,30 @@ TASKS = {
     "UprightPivot": Demonstrations(10, 0.1, 36_000),
 }
 MORE = {"PlanarPush": 3, "InclinePush": 5, "BinPick": 10, "UprightPivot": 20}  # demonstrations
-LATENT = replace(
-    V2.latent, latent=192, encoder_hidden=256, channels=32, keypoints=True
-)  # 64 numbers lose where objects are
+# a latent of 64 numbers loses the positions of objects
+LATENT = replace(V2.latent, latent=192, encoder_hidden=256, channels=32, keypoints=True)
 CLONE_UPDATES, CLONE_BATCH = 1500, 64
 
 
 def run(job: Job, out: Path, *, more: bool) -> dict[str, Any]:
     """Train, evaluate, and return the row of this run."""
-    wanted = TASKS[job.task]
+    demonstrations = TASKS[job.task]
     if more:
-        wanted = replace(wanted, episodes=MORE[job.task])
+        demonstrations = replace(demonstrations, episodes=MORE[job.task])
     settings = replace(
-        method_settings(job.method, wanted.steps),
+        method_settings(job.method, demonstrations.steps),
         latent=LATENT,
         clone_updates=CLONE_UPDATES,
         clone_batch=CLONE_BATCH,
     )
     figures = train_and_evaluate(
-        job, lambda: task_of(job, {"observation": "pixels"}, wanted), settings, out
+        job, lambda: task_of(job, {"observation": "pixels"}, demonstrations), settings, out
     )
-    return figures | {"demonstrations": wanted.episodes}
+    return figures | {"demonstrations": demonstrations.episodes}
 
 
 def main() -> None:
-    """Entry."""
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

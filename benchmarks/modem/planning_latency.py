@@ -4,23 +4,21 @@ torchrl's MPPI planner.
     OMP_NUM_THREADS=1 python -m benchmarks.modem.planning_latency [--sizes small-3 small-5
     published] [--peer PYTHON] [--device cuda]
 
-First table, exploration centring as published (every candidate is an actor's roll-out, one
-iteration):
-  loop                the published code's structure, one environment
-  (benchmarks/modem/reference.py) fused, max_other    ours with the same scores: a critic takes the
-  best that any other actor reaches fused, other        ours with its own default: a critic takes
-  what one other actor reaches ... of 16           the same for 16 environments in one call, per
-  decision
-Second table, MPPI of 6 iterations around a Gaussian: ours against torchrl's planner over the same
-model, in a child process that PYTHON runs (see benchmarks/modem/torchrl_peer.py for what it needs),
+First table: exploration centring as published (all candidates are actors' roll-outs; 1 iteration).
+  loop              the published code's structure (benchmarks/modem/reference.py), one environment
+  fused, max_other  ours with the same scores: a critic's return is that of the best other actor
+  fused, other      ours with the default scores: a critic's return is that of one other actor
+  ..., of 16        the same for 16 environments in one call, time per decision
+Second table: MPPI of 6 iterations around a Gaussian. Ours against torchrl's planner over the same
+model, in a child process run by PYTHON (see benchmarks/modem/torchrl_peer.py for its packages):
 once with torchrl's own estimator as documented, once with a cheaper advantage module.
 
-All methods of a size take turns; a ratio is the time of one over that of another in the same turn,
-and the tables have its median [quartiles]. Time is CPU time, one thread (on a GPU: wall time). How
-far apart the scores of equal candidates are is in the tables as well. Giving freed memory back to
-the system costs much of a batched call on Linux; with MALLOC_TRIM_THRESHOLD_ and
-MALLOC_MMAP_THRESHOLD_ at 2000000000 in the environment it is kept, and the heading of the results
-says so. Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+All methods of a size take turns; a ratio is the time of one method over that of another in the same
+turn, and the tables have its median [quartiles]. Time is CPU time of one thread (on a GPU: wall
+time). The tables also have the difference of the scores of equal candidates. On Linux, returning
+freed memory to the system takes a large part of a batched call; with MALLOC_TRIM_THRESHOLD_ and
+MALLOC_MMAP_THRESHOLD_ at 2000000000 in the environment memory is kept, which the heading of the
+results states. Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Size:
-    """Of networks and search."""
+    """Sizes of networks and search."""
 
     latent: int
     hidden: int
@@ -69,7 +67,7 @@ class Size:
     calls: int  # per turn
 
     def agent(self, device: str, **planning: Any) -> Modem:
-        """With heads that say something, unlike those of a new agent."""
+        """An agent whose reward and critics are random; those of a new agent are 0 everywhere."""
         search = ShootingSettings(
             samples=self.samples,
             elites=self.elites,
@@ -108,7 +106,7 @@ SIZES = {
 
 
 def seconds(work: Work, device: str) -> float:
-    """CPU seconds on a CPU (others may share the machine), wall seconds on a GPU."""
+    """Seconds of a call: CPU time on a CPU, as other processes may share it; wall time on a GPU."""
     clock = time.perf_counter if device == "cuda" else time.process_time
     if device == "cuda":
         torch.cuda.synchronize()
@@ -120,8 +118,8 @@ def seconds(work: Work, device: str) -> float:
 
 
 def alternated(methods: dict[str, Callable[[], float]], turns: int) -> pd.DataFrame:
-    """(turns, methods) of what the methods measure, seconds; they take turns, nobody always goes
-    first, and a round to warm up is not counted.
+    """Measured seconds (turns, methods). The methods take turns, in rotating order, after one
+    warm-up round that is not counted.
     """
     names, rows = list(methods), []
     for turn in range(turns + 1):
@@ -137,7 +135,7 @@ def spread(values: pd.Series) -> str:
 
 
 def heading(device: str, note: str, before: float) -> list[str]:
-    """What the figures depend on."""
+    """The heading of the results: versions, device, load, memory."""
     kept = all(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"))
     what = torch.cuda.get_device_name() if device == "cuda" else "CPU time of one thread"
     memory = (
@@ -147,7 +145,8 @@ def heading(device: str, note: str, before: float) -> list[str]:
     )
     load = f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} after"
     return [
-        f"torch {torch.__version__}, {what}, {os.cpu_count()} cores, {load}. Freed memory: {memory}. {note}".rstrip(),
+        f"torch {torch.__version__}, {what}, {os.cpu_count()} cores, {load}. "
+        f"Freed memory: {memory}. {note}".rstrip(),
         "",
     ]
 
@@ -186,13 +185,11 @@ def centred(size: Size, device: str, turns: int) -> tuple[pd.DataFrame, float]:
         terminal: size.agent(device, terminal=terminal) for terminal in ("max_other", "other")
     }
     observations = np.random.default_rng(0).normal(size=(MANY, OBSERVATION)).astype(np.float32)
-    one = torch.as_tensor(observations[:1]).to(device)
-    loop, noise = (
-        LoopPlanner(agents["max_other"]),
-        PlanningNoise.draw(agents["max_other"], torch.Generator(device=device).manual_seed(0)),
-    )
+    single = torch.as_tensor(observations[:1]).to(device)
+    loop = LoopPlanner(agents["max_other"])
+    noise = PlanningNoise.draw(agents["max_other"], torch.Generator(device=device).manual_seed(0))
     work: dict[str, tuple[Work, int]] = {
-        LOOP: (lambda: loop.decide(one, noise)[0].cpu().numpy(), 1)
+        LOOP: (lambda: loop.decide(single, noise)[0].cpu().numpy(), 1)
     }
     for count in (1, MANY):
         for terminal, agent in agents.items():
@@ -212,15 +209,16 @@ def _per_decision(call: Work, count: int, calls: int, device: str) -> float:
     return seconds(lambda: [call() for _ in range(calls)], device) / (calls * count)
 
 
-def centred_lines(name: str, table: pd.DataFrame, apart: float) -> list[str]:
+def centred_lines(name: str, table: pd.DataFrame, difference: float) -> list[str]:
     """A row per method."""
     lines = []
     for method in table:
         alone = str(method).removesuffix(f", of {MANY}")
         batch = "" if alone == method else spread(table[alone] / table[method])
-        equal = f"{apart:.0e}" if "max_other" in str(method) else ""
+        equal = f"{difference:.0e}" if "max_other" in str(method) else ""
         lines.append(
-            f"| {name} | {method} | {1 / table[method].median():.0f} | {spread(table[LOOP] / table[method])} | {batch} | {equal} |"
+            f"| {name} | {method} | {1 / table[method].median():.0f} "
+            f"| {spread(table[LOOP] / table[method])} | {batch} | {equal} |"
         )
     return lines
 
@@ -249,17 +247,17 @@ class Peer:
             "sequences": sequences,
         }
         torch.save(record, file)
-        command, root = (
-            [python, "-m", "benchmarks.modem.torchrl_peer", str(file)],
-            Path(__file__).resolve().parents[2],
-        )
+        command = [python, "-m", "benchmarks.modem.torchrl_peer", str(file)]
+        root = Path(__file__).resolve().parents[2]
         self.process = subprocess.Popen(
             command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, command: str) -> Any:
-        """The answer to one line. Raises RuntimeError where the child has died; its own message is
-        on the terminal by then.
+    def request(self, command: str) -> Any:
+        """Send one command line and return the child's answer.
+
+        Raises:
+            RuntimeError: the child has ended; its own message is on the terminal by then.
         """
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(command + "\n")
@@ -267,20 +265,21 @@ class Peer:
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(
-                f"the peer ended with code {self.process.wait()}: see benchmarks/modem/torchrl_peer.py for what its Python needs"
+                f"the peer ended with code {self.process.wait()}: see "
+                "benchmarks/modem/torchrl_peer.py for the packages of its Python"
             )
         return json.loads(answer)
 
     def close(self) -> None:
-        """End the child."""
+        """Close the child's input, at which it ends, and wait for it."""
         self.process.communicate()
 
 
 def gaussian(
     size: Size, python: str, turns: int, environments: int, folder: Path
 ) -> tuple[pd.DataFrame, float]:
-    """Seconds per decision (turns, methods), and how far the peer's scores are from ours, in
-    standard deviations.
+    """Seconds per decision (turns, methods), and the largest difference of the peer's scores from
+    ours, in standard deviations.
     """
     agent = size.agent("cpu", terminal="own", pessimism=0.0, noise=0.0)
     planning = agent.settings.planning
@@ -303,8 +302,8 @@ def gaussian(
         _, scores = rollout(sequences.unsqueeze(0))
     peer = Peer(python, agent, starts, sequences, folder / "peer.pt")
     try:
-        expected, theirs = scores[0], peer.ask("score")
-        apart = max(
+        expected, theirs = scores[0], peer.request("score")
+        difference = max(
             float((torch.tensor(theirs[kind]) - expected).abs().max() / expected.std())
             for kind in ("documented", "last")
         )
@@ -314,20 +313,24 @@ def gaussian(
         }
         for kind, name in zip(("documented", "last"), TORCHRL, strict=True):
             command = f"plan {kind} {environments} {size.calls}"
-            measured[name] = lambda command=command: peer.ask(command) / (size.calls * environments)  # type: ignore[misc]
-        return alternated(measured, turns), apart
+            measured[name] = lambda command=command: (
+                peer.request(command) / (size.calls * environments)
+            )  # type: ignore[misc]
+        return alternated(measured, turns), difference
     finally:
         peer.close()
 
 
-def gaussian_lines(name: str, environments: int, table: pd.DataFrame, apart: float) -> list[str]:
+def gaussian_lines(
+    name: str, environments: int, table: pd.DataFrame, difference: float
+) -> list[str]:
     """A row per advantage module of the peer."""
     ours = f"| {name} | {environments} | {1 / table['ours'].median():.0f}"
     rates = {
         peer: f"{1 / table[peer].median():.0f} | {spread(table[peer] / table['ours'])}"
         for peer in TORCHRL
     }
-    return [f"{ours} | {peer} | {rate} | {apart:.0e} |" for peer, rate in rates.items()]
+    return [f"{ours} | {peer} | {rate} | {difference:.0e} |" for peer, rate in rates.items()]
 
 
 def main() -> None:
@@ -350,19 +353,21 @@ def main() -> None:
     torch.set_num_threads(1)
     before, tables = os.getloadavg()[0], []
     lines = [
-        "| size | method | decisions/s | loop's time / its time | alone / per decision of a batch | loop's scores differ by (std) |",
+        "| size | method | decisions/s | loop's time / its time | alone / per decision of a batch "
+        "| loop's scores differ by (std) |",
         "|---|---|---|---|---|---|",
     ]
     for name in options.sizes:
         size, turns = SIZES[name], options.turns if name != "published" else -(-options.turns // 3)
-        table, apart = centred(size, options.device, turns)
+        table, difference = centred(size, options.device, turns)
         tables.append(table.assign(size=name, part="centred"))
-        lines += centred_lines(name, table, apart)
+        lines += centred_lines(name, table, difference)
         print("\n".join(lines[-table.shape[1] :]), flush=True)
     if options.peer:
         lines += [
             "",
-            "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours | scores differ by (std) |",
+            "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours "
+            "| scores differ by (std) |",
         ]
         lines += ["|---|---|---|---|---|---|---|"]
         for name, environments in [
@@ -373,11 +378,11 @@ def main() -> None:
         ]:
             turns = options.turns if name != "published" else -(-options.turns // 3)
             with tempfile.TemporaryDirectory() as folder:
-                table, apart = gaussian(
+                table, difference = gaussian(
                     SIZES[name], options.peer, turns, environments, Path(folder)
                 )
             tables.append(table.assign(size=name, part=f"gaussian, {environments}"))
-            lines += gaussian_lines(name, environments, table, apart)
+            lines += gaussian_lines(name, environments, table, difference)
             print("\n".join(lines[-len(TORCHRL) :]), flush=True)
     RESULTS.mkdir(exist_ok=True)
     long = pd.concat(

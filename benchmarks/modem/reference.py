@@ -1,17 +1,18 @@
-"""MoDem-V2 organised as its published code is, for comparing speed: one module per member, one call
-per network, loops over members and steps.
+"""MoDem-V2 with the structure of its published code, for comparing speed: one module per member,
+one call per network, loops over members and steps.
 
-Written from a description of that code, not from the code. What is kept of its structure:
-  planning  every actor is rolled out on its own to make candidates (with the reward, which is
-      thrown away); all candidates are rolled out again to be scored; then every critic pair meets
-      every other actor's last action, one by one
+Written from a description of that code, not from the code. The structure:
+  planning  every actor is rolled out separately to make candidates (rewards are computed and
+      dropped); all candidates are rolled out again for their scores; then every critic pair
+      evaluates every other actor's last action, one after the other
   learning  step by step: four encoder passes (slow and current, of the clone and of the world
       model), one call per critic and actor, plain Adam, and a Python loop over the weights of the
       slow copies
-It takes its weights from a `Modem` and computes the same numbers
-(tests/benchmarks/modem/test_reference.py). Where the published code's cost is not known, the
-cheaper reading is taken: an actor's last action is computed once, not once per critic pair. Noise
-is handed in, so that the same can be given to both; drawing it is therefore not in this one's time.
+The weights are copied from a `Modem`, and the results are the same
+(tests/benchmarks/modem/test_reference.py). Where the cost of the published code is unknown, the
+cheaper variant is used: an actor's last action is computed once, not once per critic pair. Noise is
+an argument, so that both implementations can get the same; the time measured here therefore does
+not include drawing it.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class Pair(nn.Module):
         return torch.tanh(self.actor(latent))
 
     def values(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, latent), (n, action) -> what both critics say, (n,) each."""
+        """(n, latent), (n, action) -> values of both critics, (n,) each."""
         joint = torch.cat([latent, action], -1)
         first, second = (critic(joint).squeeze(-1) for critic in self.critics)
         return first, second
 
 
 class Networks(nn.Module):
-    """The networks of a world model, or of the clone, as plain modules with weights of their own."""
+    """Copies of the networks of a world model, or of the clone, as plain modules."""
 
     def __init__(self, source: LatentModel | Clone) -> None:
         super().__init__()
@@ -77,12 +78,12 @@ class Networks(nn.Module):
         return self.dynamics(joint), self.reward(joint).squeeze(-1)
 
     def critic_parameters(self) -> list[nn.Parameter]:
-        """Of all critics."""
+        """Parameters of all critics."""
         return [parameter for pair in self.pairs for parameter in pair.critics.parameters()]
 
 
 def _single(stack: MemberMLP, index: int) -> nn.Sequential:
-    """One network of a stack."""
+    """A copy of the network number `index` of a stack."""
     layers: list[nn.Module] = []
     norms = iter(zip(stack.scales, stack.shifts, strict=True))
     with torch.no_grad():
@@ -96,8 +97,8 @@ def _single(stack: MemberMLP, index: int) -> nn.Sequential:
             kind = stack.kinds[depth]
             if kind != "elu":
                 norm = nn.LayerNorm(weight.shape[2])
-                for mine, theirs in zip((norm.weight, norm.bias), next(norms), strict=True):
-                    mine.copy_(theirs[index, 0])
+                for own, stacked in zip((norm.weight, norm.bias), next(norms), strict=True):
+                    own.copy_(stacked[index, 0])
                 layers.append(norm)
             layers.append(_ACTIVATIONS[kind]())
     return nn.Sequential(*layers).to(weight.device)
@@ -117,7 +118,7 @@ class PlanningNoise:
 
     @classmethod
     def draw(cls, agent: Modem, generator: torch.Generator) -> PlanningNoise:
-        """In the order in which a fused call draws them for one environment."""
+        """Draw in the order of a fused call for one environment."""
         search, members = agent.settings.planning.search, agent.settings.latent.members
         each = -(-search.proposal_count // members)
         propose = [
@@ -132,16 +133,13 @@ class LoopPlanner:
     """Decides for one environment, with exploration centring: all candidates are roll-outs of the
     actors, in one iteration.
 
-    Scores are mean - k std over the critics, of the best that another actor reaches ("max_other";
-    with one pair: its own).
+    Scores are mean - k std over the critics' returns, each for the best of the other actors' last
+    actions ("max_other"; with one pair: for its own actor's).
     """
 
     def __init__(self, agent: Modem) -> None:
-        self.networks, self.settings, self.discount = (
-            Networks(agent.model).eval(),
-            agent.settings.planning,
-            agent.settings.discount,
-        )
+        self.networks = Networks(agent.model).eval()
+        self.settings, self.discount = agent.settings.planning, agent.settings.discount
 
     @torch.no_grad()
     def decide(self, observation: Any, noise: PlanningNoise) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,52 +154,53 @@ class LoopPlanner:
         weights = torch.softmax((best - best[0]) / search.temperature, 0)
         first = candidates[index, 0]
         mean = (weights.unsqueeze(1) * first).sum(0)
+        # std of the exploration noise: computed for its cost, not used here
         (weights.unsqueeze(1) * (first - mean).square()).sum(0).sqrt().clamp(
             search.min_std, search.max_std
-        )  # the noise of exploration
+        )
         return first[0], candidates, scores
 
     def propose(self, latent: Tensor, noise: PlanningNoise) -> Tensor:
-        """(1, latent) -> (n, horizon, action): roll-outs of every actor, one actor after the other."""
+        """(1, latent) -> (n, horizon, action): roll-outs of the actors, one actor after another."""
         rollouts = []
         for member, pair in enumerate(self.networks.pairs):
-            here, actions = latent.repeat(noise.propose.shape[2], 1), []
+            current, actions = latent.repeat(noise.propose.shape[2], 1), []
             for step in range(self.settings.search.horizon):
-                action = _jitter(pair.act(here), self.settings, noise.propose[step, member])
-                here, _ = self.networks.next(here, action)
+                action = _with_noise(pair.act(current), self.settings, noise.propose[step, member])
+                current, _ = self.networks.next(current, action)
                 actions.append(action)
             rollouts.append(torch.stack(actions, 1))
         return torch.cat(rollouts)
 
     def score(self, latent: Tensor, candidates: Tensor, noise: PlanningNoise) -> Tensor:
-        """(1, latent), (n, horizon, action) -> (n,)."""
-        networks, here = self.networks, latent.repeat(len(candidates), 1)
+        """(1, latent), (n, horizon, action) -> scores (n,)."""
+        networks, current = self.networks, latent.repeat(len(candidates), 1)
         total, discount = candidates.new_zeros(len(candidates)), 1.0
         for step in range(candidates.shape[1]):
-            here, reward = networks.next(here, candidates[:, step])
+            current, reward = networks.next(current, candidates[:, step])
             total, discount = total + discount * reward, discount * self.discount
         actions = [
-            _jitter(pair.act(here), self.settings, noise.terminal[member])
+            _with_noise(pair.act(current), self.settings, noise.terminal[member])
             for member, pair in enumerate(networks.pairs)
         ]
         returns = []
-        for judge, pair in enumerate(networks.pairs):
-            judged = [
-                pair.values(here, action)
+        for owner, pair in enumerate(networks.pairs):
+            values = [
+                pair.values(current, action)
                 for member, action in enumerate(actions)
-                if member != judge or len(actions) == 1
+                if member != owner or len(actions) == 1
             ]
             returns += [
-                total + discount * torch.stack(values).amax(0)
-                for values in zip(*judged, strict=True)
+                total + discount * torch.stack(of_critic).amax(0)
+                for of_critic in zip(*values, strict=True)
             ]
-        everyone = torch.stack(returns)
-        return everyone.mean(0) - self.settings.pessimism * everyone.std(0, correction=0)
+        stacked = torch.stack(returns)
+        return stacked.mean(0) - self.settings.pessimism * stacked.std(0, correction=0)
 
 
-def _jitter(action: Tensor, planning: PlanningSettings, noise: Tensor) -> Tensor:
-    """`action` with noise, cut at 3 deviations, within [-1, 1]; gradients pass as if there were no
-    limits.
+def _with_noise(action: Tensor, planning: PlanningSettings, noise: Tensor) -> Tensor:
+    """`action` plus scaled noise clamped at 3 deviations, clamped to [-1, 1], with the gradient of
+    the sum.
     """
     moved = action + (planning.noise * noise).clamp(-_CUT * planning.noise, _CUT * planning.noise)
     return moved - moved.detach() + moved.detach().clamp(-1 + 1e-6, 1 - 1e-6)
@@ -221,17 +220,17 @@ class UpdateNoise:
     Args:
         target: (members, horizon, batch, action).
         clone: (horizon, batch, action).
-        climb: (members, horizon + 1, batch, action).
+        actors: (members, horizon + 1, batch, action).
     """
 
     target: Tensor
     clone: Tensor
-    climb: Tensor
+    actors: Tensor
 
     @classmethod
     def draw(cls, agent: Modem, segment: Segment, generator: torch.Generator) -> UpdateNoise:
-        """In the order in which `Modem.update` draws them where the clone's critics learn too and
-        images are not shifted.
+        """Draw in the order of `Modem.update` when the clone's critics learn too and images are
+        not shifted.
         """
         members, (horizon, batch, size) = agent.settings.latent.members, segment.action.shape
         shapes = (
@@ -243,8 +242,8 @@ class UpdateNoise:
 
 
 class LoopLearner:
-    """The update of world model, critics and actors; the objective of the actors is the published
-    one: values alone, as they are.
+    """The update of world model, critics and actors, with the published objective of the actors:
+    values alone, not scaled.
     """
 
     def __init__(self, agent: Modem) -> None:
@@ -259,20 +258,24 @@ class LoopLearner:
             *online.critic_parameters(),
             *self.clone.critic_parameters(),
         ]
-        self.climbing = [
+        self.actor_parameters = [
             parameter for pair in online.pairs for parameter in pair.actor.parameters()
         ]
         self.optimizers = [
             torch.optim.Adam(group, lr=settings.learning_rate)
-            for group in (self.learned, self.climbing)
+            for group in (self.learned, self.actor_parameters)
         ]
         self.updates = 0
 
     def update(
         self, segment: Segment, noise: UpdateNoise, generator: torch.Generator
     ) -> tuple[dict[str, float], Tensor]:
-        """One update; returns the losses and the new priority of every segment, (batch,).
-        `generator` is for the shifts of images.
+        """One update; returns the losses and the new priorities of the segments, (batch,).
+
+        Args:
+            segment: of observations, not latents.
+            noise: see `UpdateNoise`.
+            generator: of the shifts of images.
         """
         settings, online = self.settings, self.online
         first = self._augmented(segment, 0, generator)
@@ -288,20 +291,18 @@ class LoopLearner:
             weight, action = settings.temporal**step, segment.action[step]
             following = self._augmented(segment, step + 1, generator)
             with torch.no_grad():
-                wanted, clone_following = (
-                    self.slow.encoder(following),
-                    self.slow_clone.encoder(following),
-                )
-            goals, clone_goal = self._goals(following, segment, step, noise)
-            value, error = self._judged(online.pairs, latent, action, goals)
-            clone_value, clone_error = self._judged(
-                self.clone.pairs, clone_latent, action, [clone_goal]
+                target_latent = self.slow.encoder(following)
+                clone_following = self.slow_clone.encoder(following)
+            targets, clone_target = self._value_targets(following, segment, step, noise)
+            value, error = self._value_errors(online.pairs, latent, action, targets)
+            clone_value, clone_error = self._value_errors(
+                self.clone.pairs, clone_latent, action, [clone_target]
             )
             latent, reward = online.next(latent, action)
-            # the clone's encoder never changes, so that its slow copy says the same
+            # the clone's encoder never changes, so that its slow copy gives the same latents
             clone_latent = clone_following
             parts = {
-                "consistency": (latent - wanted).square().mean(-1),
+                "consistency": (latent - target_latent).square().mean(-1),
                 "reward": (reward - segment.reward[step]).square(),
                 "value": value + clone_value,
                 "error": error + clone_error,
@@ -318,14 +319,13 @@ class LoopLearner:
         )
         loss = (segment.weight * total).mean() / len(segment.action)
         self._descend(loss, self.optimizers[0], self.learned)
-        actor_loss = self._climb([one.detach() for one in latents], noise)
+        actor_loss = self._update_actors([latent.detach() for latent in latents], noise)
         self.updates += 1
         if self.updates % settings.target_every == 0:
-            self._follow()
+            self._update_slow_copies()
         figures = {name: float(term.detach().mean()) for name, term in terms.items()}
-        return figures | {"loss": float(loss.detach()), "actor_loss": actor_loss}, sums[
-            "error"
-        ].detach()
+        figures |= {"loss": float(loss.detach()), "actor_loss": actor_loss}
+        return figures, sums["error"].detach()
 
     def _augmented(self, segment: Segment, step: int, generator: torch.Generator) -> Any:
         columns = {name: column[step] for name, column in columns_of(segment.observation).items()}
@@ -334,56 +334,56 @@ class LoopLearner:
         return observation_of(columns)
 
     @torch.no_grad()
-    def _goals(
+    def _value_targets(
         self, following: Any, segment: Segment, step: int, noise: UpdateNoise
     ) -> tuple[list[Tensor], Tensor]:
-        """What the critics of every member, and of the clone, are to say; encodes anew."""
+        """Targets (batch,) of the critics of every member, and of the clone; encodes again."""
         latent, clone_latent = self.online.encoder(following), self.clone.encoder(following)
         pairs = [
             (latent, pair, slow, noise.target[i, step])
             for i, (pair, slow) in enumerate(zip(self.online.pairs, self.slow.pairs, strict=True))
         ]
-        goals = []
-        for here, pair, slow, normal in [
-            *pairs,
-            (clone_latent, self.clone.pairs[0], self.slow_clone.pairs[0], noise.clone[step]),
-        ]:
-            action = _jitter(pair.act(here), self.settings.planning, normal)
-            value = torch.min(*slow.values(here, action))
-            goals.append(
+        pairs.append(
+            (clone_latent, self.clone.pairs[0], self.slow_clone.pairs[0], noise.clone[step])
+        )
+        targets = []
+        for own_latent, pair, slow, normal in pairs:
+            action = _with_noise(pair.act(own_latent), self.settings.planning, normal)
+            value = torch.min(*slow.values(own_latent, action))
+            targets.append(
                 segment.reward[step]
                 + self.settings.discount * (1 - segment.terminated[step]) * value
             )
-        return goals[:-1], goals[-1]
+        return targets[:-1], targets[-1]
 
     @staticmethod
-    def _judged(
-        pairs: nn.ModuleList, latent: Tensor, action: Tensor, goals: list[Tensor]
+    def _value_errors(
+        pairs: nn.ModuleList, latent: Tensor, action: Tensor, targets: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Squared and absolute errors (batch,): sum over the critics of a pair, mean over the
         pairs.
         """
         loss, error = action.new_zeros(len(action)), action.new_zeros(len(action))
-        for pair, goal in zip(pairs, goals, strict=True):
+        for pair, target in zip(pairs, targets, strict=True):
             for value in pair.values(latent, action):
-                loss = loss + (value - goal).square()
-                error = error + (value - goal).abs().detach()
+                loss = loss + (value - target).square()
+                error = error + (value - target).abs().detach()
         return loss / len(pairs), error / len(pairs)
 
-    def _climb(self, latents: list[Tensor], noise: UpdateNoise) -> float:
+    def _update_actors(self, latents: list[Tensor], noise: UpdateNoise) -> float:
         """One step of all actors, with their critics held fixed."""
-        critics, loss = self.online.critic_parameters(), noise.climb.new_zeros(())
+        critics, loss = self.online.critic_parameters(), noise.actors.new_zeros(())
         for parameter in critics:
             parameter.requires_grad_(False)
         for step, latent in enumerate(latents):
             for member, pair in enumerate(self.online.pairs):
-                action = _jitter(
-                    pair.act(latent), self.settings.planning, noise.climb[member, step]
+                action = _with_noise(
+                    pair.act(latent), self.settings.planning, noise.actors[member, step]
                 )
                 loss = loss - self.settings.temporal**step * torch.min(
                     *pair.values(latent, action)
                 ).mean() / len(self.online.pairs)
-        self._descend(loss, self.optimizers[1], self.climbing)
+        self._descend(loss, self.optimizers[1], self.actor_parameters)
         for parameter in critics:
             parameter.requires_grad_(True)
         return float(loss.detach())
@@ -397,7 +397,7 @@ class LoopLearner:
         optimizer.step()
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_slow_copies(self) -> None:
         for slow, online in ((self.slow, self.online), (self.slow_clone, self.clone)):
             for target, source in zip(slow.parameters(), online.parameters(), strict=True):
                 target.lerp_(source, self.settings.target_rate)

@@ -1,4 +1,4 @@
-"""Table, report and plots of MoDem's studies."""
+"""Rows and curves of MoDem's studies -> table, report and plots."""
 
 from __future__ import annotations
 
@@ -36,8 +36,14 @@ SUCCESS = "check/planner_success"
 def write_report(
     rows: pd.DataFrame, curves: pd.DataFrame, folder: Path, *, prefix: str, aims: list[str]
 ) -> None:
-    """Everything into `folder`; names of files begin with `prefix`; `aims` are lines for the end of
-    the report.
+    """Write table, curves, report and plots.
+
+    Args:
+        rows: a row per run.
+        curves: checks during training.
+        folder: of the files.
+        prefix: of the names of the files.
+        aims: lines for the end of the report.
     """
     replace_file(folder / f"{prefix}_study.csv", lambda draft: rows.to_csv(draft, index=False))
     replace_file(
@@ -59,32 +65,40 @@ def write_report(
 def report(rows: pd.DataFrame, aims: list[str]) -> str:
     """The table and the aims as text."""
     lines = [
-        "Success of 100 new episodes per run, planner alone (handover 1); mean over seeds, with a 95 % bootstrap interval over them where there are "
-        "several. BC is the clone that the same runs begin with. Violations: steps in which a contact on the hand exceeded 100 N, saturations: steps "
-        "with an actuator at its limit; in training, all seeding and interaction steps of a run, mean over seeds. All methods share falling learning "
-        "rates, the percentile scale, and an encoder that stays as cloning made it (where nothing is cloned, it learns on).",
+        "Success of 100 new episodes per run, planner alone (handover 1); mean over seeds, with a "
+        "95 % bootstrap interval over them where there are several. BC is the clone that the same "
+        "runs begin with. Violations: steps in which a contact on the hand exceeded 100 N, "
+        "saturations: steps with an actuator at its limit; in training, all seeding and "
+        "interaction steps of a run, mean over seeds. All methods share falling learning rates, "
+        "the percentile scale, and an encoder that stays as cloning made it (where nothing is "
+        "cloned, it learns on).",
         "",
-        "| task | method | seeds | steps | success | BC | violations in training | saturations in training | violations per evaluation episode |",
+        "| task | method | seeds | steps | success | BC | violations in training "
+        "| saturations in training | violations per evaluation episode |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for (task, method), group in rows.groupby(["task", "method"], sort=False):
         clone = interval(group["clone_success"]) if group["clone_success"].notna().all() else "-"
-        figures = f"{group['violations'].mean():.0f} | {group['saturations'].mean():.0f} | {group['planner_violations'].mean():.2f}"
+        figures = (
+            f"{group['violations'].mean():.0f} | {group['saturations'].mean():.0f} "
+            f"| {group['planner_violations'].mean():.2f}"
+        )
         about = f"{task} | {NAMES[method]} | {len(group)} | {group['steps'].iloc[0]}"
         lines.append(f"| {about} | {interval(group['planner_success'])} | {clone} | {figures} |")
     return "\n".join([*lines, "", "### Aims", "", *aims, ""])
 
 
 def interval(values: pd.Series) -> str:
-    """Mean in per cent, and its interval where there are several seeds."""
-    found = bootstrap(100 * values.to_numpy(float))
-    return f"{found['mean']:.0f} %" + (
-        f" ({found['low']:.0f}..{found['high']:.0f})" if len(values) > 1 else ""
-    )
+    """Mean in per cent as text, with its bootstrap interval if there are several seeds."""
+    statistics = bootstrap(100 * values.to_numpy(float))
+    mean = f"{statistics['mean']:.0f} %"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({statistics['low']:.0f}..{statistics['high']:.0f})"
 
 
 def study_aims(rows: pd.DataFrame) -> list[str]:
-    """What `benchmarks.modem.study` was to show, met or missed."""
+    """The aims of `benchmarks.modem.study`, each met or missed, as lines of text."""
     mean = rows.groupby(["task", "method"])[
         ["planner_success", "clone_success", "violations"]
     ].mean()
@@ -98,17 +112,20 @@ def study_aims(rows: pd.DataFrame) -> list[str]:
         if task in main.index:
             gain = main.loc[task, "planner_success"] - main.loc[task, "clone_success"]
             lines.append(
-                f"- {task}, at least 30 points above BC: {verdict(gain >= GOAL_GAIN)} ({100 * gain:+.0f})."
+                f"- {task}, at least 30 points above BC: {verdict(gain >= GOAL_GAIN)} "
+                f"({100 * gain:+.0f})."
             )
         if (task, "v1") in mean.index and task in main.index:
             ours, theirs = main.loc[task, "violations"], mean.loc[(task, "v1"), "violations"]
             lines.append(
-                f"- {task}, fewer violations in training than MoDem-V1: {verdict(ours < theirs)} ({ours:.0f} against {theirs:.0f})."
+                f"- {task}, fewer violations in training than MoDem-V1: {verdict(ours < theirs)} "
+                f"({ours:.0f} against {theirs:.0f})."
             )
         if (task, "no_demos") in mean.index:
             reached = mean.loc[(task, "no_demos"), "planner_success"]
             lines.append(
-                f"- {task}, the agent without demonstrations fails: {verdict(reached < 0.1)} ({100 * reached:.0f} %)."
+                f"- {task}, the agent without demonstrations fails: {verdict(reached < 0.1)} "
+                f"({100 * reached:.0f} %)."
             )
     high = int((main["planner_success"] >= GOAL_SUCCESS).sum())
     lines.append(
@@ -118,12 +135,17 @@ def study_aims(rows: pd.DataFrame) -> list[str]:
 
 
 def gains(rows: pd.DataFrame) -> list[str]:
-    """How far MoDem-V2 is above the clone, with a bootstrap interval over seeds."""
-    return [
-        f"- {task}, {group['demonstrations'].iloc[0]} demonstrations: {interval(group['planner_success'] - group['clone_success'])} above BC in "
-        f"absolute terms ({len(group)} seeds)."
-        for task, group in rows[rows["method"] == "v2"].groupby("task", sort=False)
-    ]
+    """Gain of MoDem-V2 over the clone on every task, with a bootstrap interval over seeds, as lines
+    of text.
+    """
+    lines = []
+    for task, group in rows[rows["method"] == "v2"].groupby("task", sort=False):
+        gain = interval(group["planner_success"] - group["clone_success"])
+        lines.append(
+            f"- {task}, {group['demonstrations'].iloc[0]} demonstrations: {gain} above BC in "
+            f"absolute terms ({len(group)} seeds)."
+        )
+    return lines
 
 
 def verdict(met: bool) -> str:
@@ -148,7 +170,8 @@ def draw(curves: pd.DataFrame, column: str, label: str, file: Path) -> None:
             ]
             steps = np.array([step for step, _ in by_step])
             mean, low, high = (
-                np.array([found[key] for _, found in by_step]) for key in ("mean", "low", "high")
+                np.array([statistics[key] for _, statistics in by_step])
+                for key in ("mean", "low", "high")
             )
             color = plt.get_cmap("tab20")(methods.index(method))
             (lines[NAMES[str(method)]],) = axis.plot(steps, mean, color=color)

@@ -24,7 +24,8 @@ from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.trainer import fit
 
 RESULTS = Path(__file__).resolve().parent / "results"
-EVALUATED, NEW_LUCK = 100, 100_000
+EVALUATED = 100  # episodes
+EVALUATION_SEED = 100_000  # the same for every method, so that all play the same episodes
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ class Job:
     seed: int
 
     def folder(self, out: Path) -> Path:
-        """Where it is kept."""
+        """Folder of the run."""
         return out / self.task / self.method / f"seed{self.seed}"
 
 
 def train_and_evaluate(
     job: Job, make: Callable[[], ModemTask], settings: ModemSettings, out: Path
 ) -> dict[str, Any]:
-    """Train, let planner and clone play, and return the row of this run; a finished one is read.
-    Raises CheckpointError if it had other settings.
+    """Train, evaluate planner and clone, and return the row of this run; that of a finished run is
+    read from its folder.
+
+    Raises:
+        CheckpointError: the finished run had other settings.
     """
     torch.set_num_threads(1)
     folder = job.folder(out)
@@ -54,7 +58,8 @@ def train_and_evaluate(
         finished = json.loads(row.read_text(encoding="utf-8"))
         if finished["settings"] != repr(settings):
             raise CheckpointError(
-                f"{folder} is a finished run with other settings: choose another folder with --out, or delete it to train again"
+                f"{folder} is a finished run with other settings: choose another folder with --out,"
+                " or delete it to train again"
             )
         return dict(finished["figures"])
     task = make()
@@ -84,12 +89,12 @@ def train_and_evaluate(
 
 
 def evaluated(task: ModemTask, checkpoint: Path, share: float) -> dict[str, float]:
-    """Figures over new episodes, the same for every method."""
+    """Figures of a policy over new episodes, which are the same for every method."""
     planner, _ = load_policy(checkpoint, share=share)
     played = []
     for part in range(EVALUATED // 25):
         environments = task.make(25)
-        played += play(planner, environments, NEW_LUCK + 25 * part)
+        played += play(planner, environments, EVALUATION_SEED + 25 * part)
         environments.close()
     return figures_of(played)
 
@@ -97,7 +102,7 @@ def evaluated(task: ModemTask, checkpoint: Path, share: float) -> dict[str, floa
 def run_all(
     run: Callable[[Job, Path], dict[str, Any]], jobs: list[Job], workers: int, out: Path
 ) -> pd.DataFrame:
-    """The rows of all jobs, in their order; each is printed as it comes."""
+    """Run all jobs and return their rows in the order of the jobs; prints each when it is ready."""
     rows = []
     for row in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
         joblib.delayed(run)(job, out) for job in jobs
@@ -105,7 +110,8 @@ def run_all(
         rows.append(row)
         clone = row.get("clone_success", float("nan"))
         print(
-            f"{row['task']} {row['method']} {row['seed']}: planner {row['planner_success']:.2f}, clone {clone:.2f}",
+            f"{row['task']} {row['method']} {row['seed']}: "
+            f"planner {row['planner_success']:.2f}, clone {clone:.2f}",
             flush=True,
         )
     order = {job: index for index, job in enumerate(jobs)}

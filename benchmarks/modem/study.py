@@ -3,17 +3,18 @@
     OMP_NUM_THREADS=1 python -m benchmarks.modem.study [--parts main baselines ablation] [--tasks
     ...] [--seeds 3] [--jobs 2] [--out FOLDER]
 
-What is finished is not repeated, what was interrupted goes on. Parts:
+Finished runs are not repeated, interrupted ones resume. Parts:
 
   main       MoDem-V2 on all four tasks, 3 seeds; the clone that each run begins with is the
-  baseline "BC" baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one
-  actor-critic pair, no handover, no imitation, white noise) and
-             TD-MPC without demonstrations, on pick and pivot, 2 seeds; and TD-MPC with
-             demonstrations among its experience, but without cloning, seed 0
+             baseline "BC"
+  baselines  MoDem-V1 (MPPI of 4 iterations around the warm-started plan, one actor-critic pair, no
+             handover, no imitation, white noise) and TD-MPC without demonstrations, on pick and
+             pivot, 2 seeds; and TD-MPC with demonstrations among its experience, but without
+             cloning, seed 0
   ablation   centring x handover x ensemble on bin pick, seed 0; and MoDem-V2 without the imitation
-  term, which was not published
+             term, which was not published
 
-After training, each planner and each clone plays 100 new episodes. Written: modem_study.csv (a row
+After training, each planner and each clone plays 100 new episodes. Writes modem_study.csv (a row
 per run), modem_curves.csv (checks during training), modem_study.md and two plots.
 """
 
@@ -41,8 +42,8 @@ MODULE = "worldplan.envs.manipulation:worldplan/"
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """How many demonstrations a task gets, how noisy they are, and how long it is trained, in
-    environment steps.
+    """Demonstrations of a task: their number, the std of the noise on their actions, and the
+    environment steps of a training with them.
     """
 
     episodes: int
@@ -62,13 +63,13 @@ UNCENTRED = replace(V2.planning.search, iterations=4, proposals=0.05)
 
 
 def at_once(settings: ModemSettings) -> ModemSettings:
-    """The planner acts from the first step after the seeding on."""
+    """Settings with which the planner acts alone from the first step after the seeding on."""
     return replace(settings, handover=HandoverSettings(begin=0, end=1))
 
 
 def method_settings(name: str, steps: int) -> ModemSettings:
-    """Settings of "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation: what is on,
-    "c"entring, "h"andover, "e"nsemble, or "none".
+    """Settings of a method: "v2", "v1", "no_demos", "no_cloning", "no_imitation", or an ablation,
+    named by the initials of what is on ("c"entring, "h"andover, "e"nsemble), or "none".
     """
     share = LinearSchedule(0.75, 0.25, 0, steps // 2)
     settings = replace(
@@ -81,22 +82,21 @@ def method_settings(name: str, steps: int) -> ModemSettings:
     if name == "v1":
         return published(ablated(settings, ""))
     if name in ("no_demos", "no_cloning"):
-        return replace(
-            published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0
-        )  # nothing else would train the encoder
+        # the encoder learns with the model: there is no cloning to train it
+        return replace(published(ablated(settings, "")), clone_updates=0, encoder_rate=1.0)
     return ablated(settings, "" if name == "none" else name)
 
 
 def published(settings: ModemSettings) -> ModemSettings:
-    """Without imitation, and with white noise; learning rates, slow copy, frozen encoder and scale
-    stay, since they help here.
+    """Settings without imitation and with white noise, as published; learning rates, slow copy,
+    frozen encoder and scale are not those published, since ours are better here.
     """
     return replace(settings, imitation=0.0, planning=replace(settings.planning, correlation=0.0))
 
 
 def ablated(settings: ModemSettings, on: str) -> ModemSettings:
-    """Without centring: MPPI around the warm-started plan; without ensemble: one pair and no
-    penalty; without handover: the planner at once.
+    """Settings with only the ingredients in `on`. Without centring: MPPI around the warm-started
+    plan; without ensemble: one pair and no penalty; without handover: the planner at once.
     """
     planning = settings.planning
     if "e" not in on:
@@ -109,73 +109,78 @@ def ablated(settings: ModemSettings, on: str) -> ModemSettings:
 
 
 def jobs_of(parts: list[str], tasks: list[str], seeds: int) -> list[Job]:
-    """All trainings asked for, the most important first; what two parts share appears once."""
-    found: list[Job] = []
+    """The trainings of the given parts, the most important first, each once."""
+    jobs: list[Job] = []
     if "main" in parts:
-        found += [Job("main", task, "v2", seed) for seed in range(seeds) for task in tasks]
+        jobs += [Job("main", task, "v2", seed) for seed in range(seeds) for task in tasks]
     if "baselines" in parts:
         hard = [task for task in ("BinPick", "UprightPivot") if task in tasks]
-        found += [
+        jobs += [
             Job("baselines", task, method, seed)
             for seed in range(min(seeds, 2))
             for task in hard
             for method in ("v1", "no_demos")
         ]
-        found += [Job("baselines", task, "no_cloning", 0) for task in hard]
+        jobs += [Job("baselines", task, "no_cloning", 0) for task in hard]
     if "ablation" in parts and "BinPick" in tasks:
         ons = [
             "".join(letters)
             for size in (2, 1, 0)
             for letters in itertools.combinations("che", size)
         ]
-        found += [Job("ablation", "BinPick", on or "none", 0) for on in [*ons, "no_imitation"]]
-    return found
+        jobs += [Job("ablation", "BinPick", on or "none", 0) for on in [*ons, "no_imitation"]]
+    return jobs
 
 
-def demonstrations(
-    environment: str, options: dict[str, Any], wanted: Demonstrations, seed: int
+def demonstrate_successes(
+    environment: str, options: dict[str, Any], demonstrations: Demonstrations, seed: int
 ) -> list[Episode]:
-    """Noisy scripted successes; other ones for every seed."""
+    """Successful episodes of the noisy scripted demonstrator, different ones for every seed.
+
+    Raises:
+        DatasetError: too few successes in 1000 episodes.
+    """
     env = gym.make(environment, **options)
     demonstrator = demonstrator_of(environment.removeprefix(MODULE).removesuffix("-v0"))
-    found: list[Episode] = []
+    successes: list[Episode] = []
     for trial in range(1000 * (seed + 1), 1000 * (seed + 2)):
-        played = demonstrate(env, demonstrator, wanted.noise, trial)
+        played = demonstrate(env, demonstrator, demonstrations.noise, trial)
         if played.success:
-            found.append(Episode(played.observation, played.action, played.reward, success=True))
-        if len(found) == wanted.episodes:
+            successes.append(
+                Episode(played.observation, played.action, played.reward, success=True)
+            )
+        if len(successes) == demonstrations.episodes:
             env.close()
-            return found
+            return successes
     raise DatasetError(
-        f"{environment}: 1000 tries of the demonstrator, of which {len(found)} were successes"
+        f"{environment}: 1000 episodes of the demonstrator, with {len(successes)} successes"
     )
 
 
-def task_of(job: Job, options: dict[str, Any], wanted: Demonstrations) -> ModemTask:
+def task_of(job: Job, options: dict[str, Any], demonstrations: Demonstrations) -> ModemTask:
     """Environment and demonstrations of a training; of "no_demos", the environment only."""
     environment = f"{MODULE}{job.task}-v0"
-    shown = (
-        [] if job.method == "no_demos" else demonstrations(environment, options, wanted, job.seed)
-    )
+    episodes: list[Episode] = []
+    if job.method != "no_demos":
+        episodes = demonstrate_successes(environment, options, demonstrations, job.seed)
     about = {
         "environment": environment,
         "options": options,
-        "noise": wanted.noise,
-        "episodes": len(shown),
+        "noise": demonstrations.noise,
+        "episodes": len(episodes),
     }
-    return ModemTask(environment, options, shown, about)
+    return ModemTask(environment, options, episodes, about)
 
 
 def run(job: Job, out: Path) -> dict[str, Any]:
     """Train, evaluate, and return the row of this run."""
-    wanted = TASKS[job.task]
-    return train_and_evaluate(
-        job, lambda: task_of(job, {}, wanted), method_settings(job.method, wanted.steps), out
-    )
+    demonstrations = TASKS[job.task]
+    settings = method_settings(job.method, demonstrations.steps)
+    return train_and_evaluate(job, lambda: task_of(job, {}, demonstrations), settings, out)
 
 
 def main() -> None:
-    """Entry."""
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,8 +1,8 @@
-"""When the planner takes over from the behaviour clone: its share of the acting, and who acts.
+"""The handover: how acting passes from the behaviour clone to the planner.
 
-A training and a planner use the same object. The training computes the planner's share from the
-number of environment steps and the outcomes of its checks; the planner draws who acts in the next
-segment with that share, or decides by the disagreement of its critics.
+Training, planner and evaluation share this rule. The planner's share of the acting follows from the
+environment steps or from the outcomes of checks; who acts in a segment is drawn with that share, or
+depends on the disagreement of the critics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Handover:
 
     Args:
         settings: the kind of rule and its numbers.
-        has_clone: whether there is a clone at all; without one the planner always acts.
+        has_clone: false if there was no behaviour cloning; the planner always acts then.
     """
 
     def __init__(self, settings: HandoverSettings, *, has_clone: bool = True) -> None:
@@ -31,8 +31,8 @@ class Handover:
     # --- the planner's share, in training ---------------------------------------------------------
 
     def share(self, step: int) -> float | None:
-        """The planner's share of the acting, 0 to 1, after `step` environment steps; None where the
-        disagreement of the critics decides instead.
+        """The planner's share of the acting, 0 to 1, after `step` environment steps; None if the
+        disagreement of the critics decides.
         """
         if not self.has_clone:
             return 1.0
@@ -66,19 +66,21 @@ class Handover:
     # --- who acts, in every environment -----------------------------------------------------------
 
     def begins_segment(self, step: int) -> bool:
-        """Whether who acts is decided anew in this step of an episode."""
+        """Whether a segment begins at this step of an episode, for which who acts is decided."""
         return step % self.settings.segment == 0
 
     def draw(self, share: float, count: int, generator: torch.Generator) -> Tensor:
-        """Bool (count,): whether the planner acts, with probability `share`, per environment."""
+        """Whether the planner acts in each of `count` environments, bool (count,), drawn with
+        probability `share`.
+        """
         return torch.rand(count, generator=generator, device=generator.device) < share
 
     def critics_agree(self, spread: Tensor, value_range: Tensor) -> Tensor:
-        """Bool (envs,): whether the critics agree about the plan.
+        """Whether the critics agree about the plan of each environment, bool (envs,).
 
         Args:
-            spread: std over the critics' returns of the plan, (envs,).
-            value_range: of the values seen so far, a scalar; it begins at 0, so that critics which
-                have learned nothing, and hence agree, do not count as agreeing.
+            spread: std of the plan's return over the critics, (envs,).
+            value_range: running range of values, a scalar. It starts at 0, so that untrained
+                critics, which are equal, do not count as agreeing.
         """
         return spread < self.settings.limit * value_range

@@ -1,5 +1,5 @@
-"""The loop-per-member peer of the benchmarks does the same work as the fused code: same candidates
-and scores, same losses and new weights.
+"""The loop-per-member reference of the benchmarks gives the same results as the fused code:
+candidates and scores, losses and new weights.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ SETTINGS = ModemSettings(
 
 
 def agent_of(settings: ModemSettings = SETTINGS, space: gym.Space = SPACE) -> Modem:
-    """An agent whose heads, zero at first, and layer norms say something, and whose slow copies are
-    not its weights.
+    """An agent with noise on all weights, also on those that start at 0 or 1, and with slow copies
+    that differ from the weights.
     """
     agent = Modem(space, 2, settings, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -72,7 +72,7 @@ def agent_of(settings: ModemSettings = SETTINGS, space: gym.Space = SPACE) -> Mo
 
 
 def segment_of(space: gym.Space) -> Segment:
-    """Of unequal weights, some of them ending in a terminal state."""
+    """Segments of unequal weights, some of which end in a terminal state."""
     random, generator = np.random.default_rng(2), torch.Generator().manual_seed(2)
     replay = EpisodeReplay(space, 2, 200, 3)
     for terminated in (True, False):
@@ -124,10 +124,8 @@ def test_same_candidates_scores_and_decision(members: int) -> None:
         ours = ModemPlanner(agent)
         ours.reset(seed=seed)
         ours.generator = torch.Generator().manual_seed(seed)
-        ours.planned, ours.step = (
-            torch.ones(1, dtype=torch.bool),
-            1,
-        )  # who acts is settled: all draws are the plan's
+        # the planner acts, without a draw: all random numbers are the plan's
+        ours.planned, ours.step = torch.ones(1, dtype=torch.bool), 1
         torch.testing.assert_close(
             torch.from_numpy(ours.plan_batch(observation.numpy())[0].action), action
         )
@@ -135,7 +133,7 @@ def test_same_candidates_scores_and_decision(members: int) -> None:
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_same_losses_priorities_and_weights(space: gym.Space) -> None:
-    """Over two updates, so that the slow copies have moved as well."""
+    """Over two updates, so that the slow copies have changed too."""
     agent, segment = agent_of(space=space), segment_of(space)
     learner, optimizers = LoopLearner(agent), agent.optimizers()
     for seed in range(2):
@@ -148,15 +146,19 @@ def test_same_losses_priorities_and_weights(space: gym.Space) -> None:
             assert figures[name] == pytest.approx(float(expected[name]), rel=1e-4)
             assert figures[name] > 1e-3
         torch.testing.assert_close(priority, expected_priority, rtol=1e-4, atol=1e-5)
-    for mine, source in (
+    for copies, source in (
         (learner.online, agent.model),
         (learner.slow, agent.target),
         (learner.clone, agent.clone),
         (learner.slow_clone, agent.clone_target),
     ):
-        for (name, value), wanted in zip(
-            mine.named_parameters(), Networks(source).parameters(), strict=True
+        for (name, value), expected_value in zip(
+            copies.named_parameters(), Networks(source).parameters(), strict=True
         ):
             torch.testing.assert_close(
-                value, wanted, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+                value,
+                expected_value,
+                rtol=1e-3,
+                atol=2e-5,
+                msg=lambda text, name=name: f"{name}: {text}",
             )

@@ -1,4 +1,4 @@
-"""What the methods of the study have and lack."""
+"""The methods of the study: their settings, demonstrations and jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE = Demonstrations(1, 0.05, 10_000)
 @pytest.mark.parametrize(
     ("method", "count"), [("v2", 1), ("v1", 1), ("no_cloning", 1), ("no_demos", 0)]
 )
-def test_who_sees_demonstrations(method: str, count: int) -> None:
+def test_methods_with_demonstrations(method: str, count: int) -> None:
     assert len(task_of(Job("baselines", "PlanarPush", method, 0), {}, ONE).demonstrations) == count
 
 
@@ -36,7 +36,7 @@ def test_a_finished_run_is_read_unless_its_settings_were_others(tmp_path: Path) 
     )
 
     def make() -> None:
-        raise AssertionError("nothing is to be trained")
+        raise AssertionError("a finished run must not be trained")
 
     assert train_and_evaluate(job, make, settings, tmp_path) == {"planner_success": 0.5}  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="other settings"):

@@ -26,7 +26,7 @@ SPACE = gym.spaces.Dict(
 
 
 def episode_of(number: int, steps: int, *, terminated: bool = False) -> Episode:
-    """Observations, actions and rewards that tell episode and step."""
+    """An episode whose observations, actions and rewards identify episode and step."""
     time = np.arange(steps + 1, dtype=np.float32)
     vector = np.stack([np.full(steps + 1, number, np.float32), time], 1)
     image = np.broadcast_to(
@@ -40,7 +40,7 @@ def episode_of(number: int, steps: int, *, terminated: bool = False) -> Episode:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=70), st.integers(0, 2**31))
 def test_the_tree_holds_the_sums(priorities: list[float], seed: int) -> None:
-    """After any order of writing, the root is the total, and only positive priorities are drawn."""
+    """In any order of writing, the root is the total; only positive priorities are drawn."""
     tree = SumTree(len(priorities))
     order = torch.randperm(len(priorities), generator=torch.Generator().manual_seed(seed))
     tree.set(order, torch.tensor(priorities, dtype=torch.float64)[order])
@@ -67,8 +67,8 @@ def test_the_tree_draws_in_proportion() -> None:
 
 @pytest.mark.parametrize("lengths", [[6, 9, 5], [6, 9, 5, 12, 7, 8, 11]])
 def test_segments_lie_within_one_episode(lengths: list[int]) -> None:
-    """Also where the oldest episodes have been overwritten, in the middle of one and around the end
-    of the ring.
+    """Also after the oldest episodes have been overwritten, up to the middle of an episode, and
+    across the end of the ring.
     """
     replay = EpisodeReplay(SPACE, 2, 31, 4)
     for number, steps in enumerate(lengths):
@@ -87,8 +87,8 @@ def test_segments_lie_within_one_episode(lengths: list[int]) -> None:
     assert len(lengths) - 1 in vector[0, :, 0]
 
 
-def test_of_every_observation_some_codes_are_kept() -> None:
-    """A draw takes any of an observation's own, of episodes that were there and of later ones."""
+def test_several_latents_of_every_observation_are_kept() -> None:
+    """A draw takes a random copy of the observation's latents, for earlier and later episodes."""
     replay, changes = EpisodeReplay(SPACE, 2, 31, 4), torch.Generator().manual_seed(0)
     replay.add(episode_of(0, 6))
 
@@ -101,12 +101,12 @@ def test_of_every_observation_some_codes_are_kept() -> None:
     assert not replay.observations
     code = replay.draw(2000, torch.Generator().manual_seed(0)).observation
     assert (code[1:, :, 1] - code[:-1, :, 1] == 1).all()
-    found = {(int(number), int(step)): set() for number, step, _ in code.flatten(0, 1)}
+    copies: dict[tuple[int, int], set[float]] = {}
     for number, step, change in code.flatten(0, 1).tolist():
-        found[int(number), int(step)].add(change)
-    assert len(found) == 7 + 10
-    assert all(len(changed) == 2 for changed in found.values())
-    assert len(set.union(*found.values())) == 2 * len(found)
+        copies.setdefault((int(number), int(step)), set()).add(change)
+    assert len(copies) == 7 + 10
+    assert all(len(changes) == 2 for changes in copies.values())
+    assert len(set.union(*copies.values())) == 2 * len(copies)
 
 
 def test_every_segment_can_be_drawn_and_no_other() -> None:
@@ -131,7 +131,7 @@ def test_only_steps_of_successes_are_imitated() -> None:
         (1.0, float(t)) for t in range(7)
     }
     torch.testing.assert_close(action, steps["proprioception"] / 100)
-    replay.add(episode_of(3, 9))  # fills the ring up to where the success begins
+    replay.add(episode_of(3, 9))  # fills the ring up to the first slot of the success
     replay.add(episode_of(4, 3))  # overwrites its first four slots
     left = {
         tuple(row)
@@ -162,8 +162,8 @@ def test_a_new_episode_comes_in_at_the_highest_priority() -> None:
     assert replay.tree.priorities[6:9].tolist() == [50.0] * 3
 
 
-def test_the_state_comes_back() -> None:
-    """With the same episodes added again, draws are the same."""
+def test_the_state_is_restored() -> None:
+    """After adding the same episodes again, draws are the same."""
 
     def filled() -> EpisodeReplay:
         replay = EpisodeReplay(SPACE, 2, 31, 4)
@@ -190,7 +190,7 @@ def test_batches_join() -> None:
     assert torch.equal(both.action[:, 3:], second.action)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_episodes_that_do_not_fit_are_refused() -> None:
     replay = EpisodeReplay(SPACE, 2, 40, 3)
     with pytest.raises(DatasetError, match="2 steps"):
         replay.add(episode_of(0, 2))
@@ -206,14 +206,14 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_episodes_are_checked_and_survive_the_disk(tmp_path: Path) -> None:
     episode = episode_of(3, 6, terminated=True)
     save_episode(episode, tmp_path / "a" / "0.npz")
-    found = load_episode(tmp_path / "a" / "0.npz")
-    assert isinstance(found.observation, dict)
+    loaded = load_episode(tmp_path / "a" / "0.npz")
+    assert isinstance(loaded.observation, dict)
     assert isinstance(episode.observation, dict)
-    assert found.terminated
-    assert not found.success
+    assert loaded.terminated
+    assert not loaded.success
     for name, column in episode.observation.items():
-        assert found.observation[name].dtype == column.dtype
-        np.testing.assert_array_equal(found.observation[name], column)
+        assert loaded.observation[name].dtype == column.dtype
+        np.testing.assert_array_equal(loaded.observation[name], column)
     with pytest.raises(DatasetError, match="7 are needed"):
         Episode(np.zeros((6, 2)), np.zeros((6, 1)), np.zeros(6))
     with pytest.raises(DatasetError, match="first at step 2"):

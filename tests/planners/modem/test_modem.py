@@ -58,7 +58,7 @@ SETTINGS = ModemSettings(
 def agent_of(
     settings: ModemSettings = SETTINGS, space: gym.Space = SPACE, *, random_heads: bool = True
 ) -> Modem:
-    """An agent whose reward and critics, zero at first, say something."""
+    """An agent whose reward and critics are random, not 0 as in a new agent."""
     agent = Modem(space, 2, settings, generator=torch.Generator().manual_seed(0))
     if random_heads:
         generator = torch.Generator().manual_seed(1)
@@ -71,7 +71,7 @@ def agent_of(
 
 def episodes_of(space: gym.Space, steps: int = 20) -> list[Episode]:
     """A success and a failure."""
-    random, found = np.random.default_rng(0), []
+    random, episodes = np.random.default_rng(0), []
     for success in (True, False):
         observation: Any
         if isinstance(space, gym.spaces.Dict):
@@ -83,13 +83,13 @@ def episodes_of(space: gym.Space, steps: int = 20) -> list[Episode]:
         else:
             observation = random.normal(size=(steps + 1, 5)).astype(np.float32)
         vector = observation["proprioception"] if isinstance(observation, dict) else observation
-        action = np.tanh(vector[:-1, :2])  # what is to be cloned depends on what is seen
-        found.append(
+        action = np.tanh(vector[:-1, :2])  # a function of the observation, so that it can be cloned
+        episodes.append(
             Episode(
                 observation, action, (np.arange(steps) > 12).astype(np.float32), success=success
             )
         )
-    return found
+    return episodes
 
 
 def replay_of(space: gym.Space = SPACE) -> EpisodeReplay:
@@ -109,7 +109,7 @@ def changed(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_the_clone_learns_its_demonstrations_and_hands_them_on(space: gym.Space) -> None:
-    """The loss falls, and every actor then begins as the clone."""
+    """The loss falls, and every actor then starts as a copy of the clone."""
     agent, replay, generator = (
         agent_of(replace(SETTINGS, clone_rate=3e-3), space),
         replay_of(space),
@@ -172,9 +172,9 @@ def test_an_update_moves_what_it_should(space: gym.Space, latent: LatentSettings
     assert not changed(clone, agent.clone)
 
 
-def test_the_actors_imitate_what_is_shown() -> None:
-    """Critics without an opinion (zero heads): imitation alone moves actors and encoder; without
-    examples, the actors stay.
+def test_the_actors_imitate_demonstrated_actions() -> None:
+    """With critics that are 0 everywhere, imitation alone changes actors and encoder; without
+    examples, the actors do not change.
     """
     settings = replace(SETTINGS, imitation=10.0, learning_rate=3e-3)
     agent, replay, generator = (
@@ -209,32 +209,29 @@ def test_the_actors_imitate_what_is_shown() -> None:
 
 @pytest.mark.parametrize("space", [SPACE, PIXELS])
 def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None:
-    """While encoders stay, an update from stored latents is one from observations; the encoder does
-    not move.
+    """With frozen encoders, an update from stored latents equals that from observations; encoders
+    do not change.
     """
     settings = replace(SETTINGS, shift=0, imitation=0.0, handover=HandoverSettings(clone_samples=4))
-    looking, frozen = (
-        agent_of(settings, space),
-        agent_of(replace(settings, encoder_rate=0.0), space),
-    )
-    for agent in (looking, frozen):
+    encoding = agent_of(settings, space)
+    frozen = agent_of(replace(settings, encoder_rate=0.0), space)
+    for agent in (encoding, frozen):
         agent.start_from_clone()
     replay, stored = replay_of(space), EpisodeReplay(space, 2, 200, 3)
     first, second = episodes_of(space)
     stored.add(first)
-    stored.encode_with(
-        frozen.model.encode, frozen.settings.latent.latent
-    )  # what is there, and what comes
+    # encodes the episode already there and the later one
+    stored.encode_with(frozen.model.encode, frozen.settings.latent.latent)
     stored.add(second)
     encoder = weights_of(frozen.model.encoder)
-    found = []
-    for agent, source in ((looking, replay), (frozen, stored)):
+    results = []
+    for agent, source in ((encoding, replay), (frozen, stored)):
         generator = torch.Generator().manual_seed(5)
         figures, priority = agent.update(
             source.draw(16, generator), agent.optimizers(), generator, pretraining=True
         )
-        found.append((figures, priority))
-    torch.testing.assert_close(found[0], found[1])
+        results.append((figures, priority))
+    torch.testing.assert_close(results[0], results[1])
     generator = torch.Generator().manual_seed(6)
     frozen.update(
         stored.draw(16, generator),
@@ -246,7 +243,7 @@ def test_a_frozen_encoder_learns_the_same_from_latents(space: gym.Space) -> None
 
 
 def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
-    """Cloning ends at zero, learning at its last rate; the encoder's is a share of it throughout."""
+    """Cloning ends at rate 0, learning at `last_rate`; the encoder's is a fixed share of it."""
     settings = replace(
         SETTINGS, clone_rate=4e-3, learning_rate=2e-3, last_rate=1e-3, encoder_rate=0.1
     )
@@ -260,8 +257,8 @@ def test_learning_rates_fall_and_the_encoder_has_its_own() -> None:
         (0.0, 1.0, [4e-3, 1e-4, 1e-3, 1e-3]),
     ):
         agent.set_rates(optimizers, cloned, learned)
-        found = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-        assert found == pytest.approx(expected)
+        rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        assert rates == pytest.approx(expected)
 
 
 @torch.no_grad()
@@ -276,8 +273,8 @@ def _value(agent: Modem, observation: Tensor, action: Tensor) -> tuple[float, fl
 
 
 def test_values_come_near_the_truth_on_a_known_chain() -> None:
-    """Reward 1 in every step: the value is 1 / (1 - gamma), from every state, for clone and members
-    alike.
+    """With reward 1 in every step, the value of every state is 1 / (1 - gamma), for clone and
+    members.
     """
     settings = replace(
         SETTINGS,
@@ -309,7 +306,9 @@ def test_values_come_near_the_truth_on_a_known_chain() -> None:
 def slow_score(
     agent: Modem, latent: Tensor, actions: Tensor, horizon: int, terminal: str
 ) -> Tensor:
-    """One candidate of one environment, critic by critic; without noise on the last action."""
+    """Score of one candidate of one environment, critic by critic, without noise on the last
+    action.
+    """
     settings, model, discount = agent.settings.planning, agent.model, agent.settings.discount
     reward = torch.zeros(())
     for step in range(horizon):
@@ -330,14 +329,14 @@ def slow_score(
                 for other in others
             )
             returns.append(float(reward) + discount**horizon * best)
-    found = torch.tensor(returns)
-    return found.mean() - settings.pessimism * found.std(correction=0)
+    stacked = torch.tensor(returns)
+    return stacked.mean() - settings.pessimism * stacked.std(correction=0)
 
 
 @pytest.mark.parametrize("terminal", ["own", "other", "max_other"])
 @torch.no_grad()
 def test_the_fused_rollout_equals_a_slow_one(terminal: str) -> None:
-    """Given sequences and the actors' own, in every environment."""
+    """For given sequences and the actors' roll-outs, in every environment."""
     agent = agent_of()
     planning = replace(SETTINGS.planning, terminal=terminal, noise=0.0)
     agent.settings = replace(SETTINGS, planning=planning)
@@ -358,9 +357,9 @@ def test_the_fused_rollout_equals_a_slow_one(terminal: str) -> None:
         for member in range(3):  # two roll-outs of each actor
             first = agent.model.actor(latent[env : env + 1])[member, 0]
             torch.testing.assert_close(actions[env, 4 + 2 * member, 0], first)
-    again, scored = rollout(given[:, :1])  # proposals are made and scored once, and stay candidates
+    later, later_scores = rollout(given[:, :1])  # the proposals of the first call are kept
     torch.testing.assert_close(
-        (again, scored),
+        (later, later_scores),
         (
             torch.cat([given[:, :1], actions[:, 4:]], 1),
             torch.cat([scores[:, :1], scores[:, 4:]], 1),
@@ -416,7 +415,7 @@ def test_decisions_are_valid_and_repeat_with_the_seed(space: gym.Space, centred:
 
 @pytest.mark.parametrize(("share", "correlation"), [(0.0, 0.0), (0.0, 0.8), (1.0, 0.8)])
 def test_exploration_noise_has_its_size_and_its_memory(share: float, correlation: float) -> None:
-    """Of clone and planner alike; the mean action of a fixed observation is the same in every step."""
+    """For clone and planner; the mean action of a fixed observation is the same in every step."""
     planning = replace(
         SETTINGS.planning,
         correlation=correlation,
@@ -439,8 +438,8 @@ def test_exploration_noise_has_its_size_and_its_memory(share: float, correlation
 
 
 def test_centred_candidates_stay_near_the_actors() -> None:
-    """Exploration centring: what is done is an actor's action plus noise, cut at three deviations;
-    a Gaussian search goes anywhere.
+    """With exploration centring, every action is an actor's plus noise clamped at 3 deviations; a
+    Gaussian search is not limited to that.
     """
     agent = agent_of()
     observation = np.zeros((40, 5), np.float32)
@@ -481,15 +480,15 @@ def test_the_handover_switches_whole_segments() -> None:
 
 
 def test_uncertainty_decides_who_acts() -> None:
-    """With agreeing critics the planner acts everywhere, with quarrelling ones nowhere; nor where
-    they agree since they have seen nothing.
+    """With a large limit the planner acts everywhere, with limit 0 nowhere; nowhere either if the
+    range of values is still 0.
     """
     observation = np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32)
-    for limit, seen, expected in ((1e9, 1.0, True), (0.0, 1.0, False), (1e9, 0.0, False)):
+    for limit, value_range, expected in ((1e9, 1.0, True), (0.0, 1.0, False), (1e9, 0.0, False)):
         agent = agent_of(
             replace(SETTINGS, handover=HandoverSettings(kind="uncertainty", limit=limit))
         )
-        agent.scale.update(torch.linspace(0, seen, 50))
+        agent.scale.update(torch.linspace(0, value_range, 50))
         planned = [
             decision.detail["planned"]
             for decision in ModemPlanner(agent, share=None).plan_batch(observation)
@@ -498,7 +497,7 @@ def test_uncertainty_decides_who_acts() -> None:
 
 
 def test_the_clone_picks_by_its_critic() -> None:
-    """Among noisy actions the one that the clone's own critics like."""
+    """Of the clone's noisy actions, that with the highest value by the clone's critics is taken."""
     agent = agent_of(replace(SETTINGS, handover=HandoverSettings(clone_samples=200)))
     observation = np.zeros((6, 5), np.float32)
     latent = agent.clone.encode(torch.as_tensor(observation))
@@ -542,8 +541,8 @@ def test_the_slow_copy_is_a_copy() -> None:
     assert not changed(before, agent.target)
 
 
-def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
-    """Otherwise the search would begin at what never happened."""
+def test_a_plan_is_dropped_where_the_clone_acted() -> None:
+    """Otherwise the search would start from a plan that was not carried out."""
     settings = replace(
         SETTINGS,
         planning=replace(SETTINGS.planning, search=replace(SEARCH, proposals=0.25, max_std=0.2)),
@@ -555,10 +554,10 @@ def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
     assert planner.plan_before is not None
     planner.plan_before.mean.fill_(0.9)
     planner.planned_before = torch.tensor([True, False])
-    began: list[Tensor] = []
+    warm_starts: list[Tensor] = []
 
     def spy(evaluate: Any, settings: Any, mean: Tensor, *rest: Any, **options: Any) -> Any:
-        began.append(mean.clone())
+        warm_starts.append(mean.clone())
         return search_plan(evaluate, settings, mean, *rest, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -566,12 +565,12 @@ def test_a_plan_is_forgotten_where_the_clone_acted() -> None:
         planner.plan_batch(observation)
         planner.restart(np.array([True, True]))
         planner.plan_batch(observation)
-    assert bool((began[0][0] == 0.9).all())
-    assert bool((began[0][1] == 0).all())
-    assert bool((began[1] == 0).all())
+    assert bool((warm_starts[0][0] == 0.9).all())
+    assert bool((warm_starts[0][1] == 0).all())
+    assert bool((warm_starts[1] == 0).all())
 
 
-def test_the_clone_stays_itself_where_its_critics_have_no_opinion() -> None:
+def test_the_clone_takes_its_mean_action_if_its_critics_are_zero() -> None:
     agent = agent_of(
         replace(SETTINGS, handover=HandoverSettings(clone_samples=8)), random_heads=False
     )

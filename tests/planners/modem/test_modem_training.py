@@ -1,5 +1,5 @@
-"""Training MoDem from end to end on a small sparse task: order of the phases, resume, checkpoints,
-errors.
+"""Training MoDem from end to end on a small sparse task: order of the phases, resuming,
+checkpoints, errors.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ STEPS = 12
 
 
 class Reach(gym.Env):
-    """A point moves by at most 0.2 a step; 1 while it is near the goal. Contacts: "violations"
-    where it leaves the unit square.
+    """A point moves by at most 0.2 a step; the reward is 1 near the goal. Outside the unit square
+    contacts are violations.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -89,7 +89,7 @@ class Reach(gym.Env):
 
 
 class ReachInPictures(gym.ObservationWrapper):
-    """The same with a picture beside the numbers."""
+    """`Reach` with an image beside the state vector."""
 
     def __init__(self) -> None:
         super().__init__(Reach(render_mode="rgb_array"))
@@ -103,7 +103,7 @@ class ReachInPictures(gym.ObservationWrapper):
 
 
 class Unmeasured(Reach):
-    """The same where nobody measures forces."""
+    """`Reach` without measured forces."""
 
     def _info(self) -> dict[str, Any]:
         return {"is_success": self.solved >= 2}
@@ -116,7 +116,7 @@ ID, PICTURES = "worldplan_tests/Reach-v0", "worldplan_tests/ReachInPictures-v0"
 
 
 def demonstrations(count: int = 3, environment: str = ID) -> list[Episode]:
-    env, found = gym.make(environment), []
+    env, episodes = gym.make(environment), []
     for seed in range(count):
         observation, _ = env.reset(seed=seed)
         observations, actions, rewards = [observation], [], []
@@ -128,12 +128,10 @@ def demonstrations(count: int = 3, environment: str = ID) -> list[Episode]:
             observations.append(observation)
             actions.append(action)
             rewards.append(reward)
-        columns = [columns_of(one) for one in observations]
-        seen = observation_of(
-            {name: np.array([one[name] for one in columns]) for name in columns[0]}
-        )
-        found.append(Episode(seen, np.array(actions), np.array(rewards), success=True))
-    return found
+        rows = [columns_of(observation) for observation in observations]
+        stacked = observation_of({name: np.array([row[name] for row in rows]) for name in rows[0]})
+        episodes.append(Episode(stacked, np.array(actions), np.array(rewards), success=True))
+    return episodes
 
 
 SETTINGS = ModemSettings(
@@ -161,9 +159,9 @@ SETTINGS = ModemSettings(
 
 
 def task_of(count: int = 3, environment: str = ID) -> ModemTask:
-    found = demonstrations(count, environment) if count else []
+    episodes = demonstrations(count, environment) if count else []
     return ModemTask(
-        environment, {}, found, {"environment": environment, "options": {}, "episodes": count}
+        environment, {}, episodes, {"environment": environment, "options": {}, "episodes": count}
     )
 
 
@@ -195,23 +193,23 @@ def test_the_phases_come_in_order(whole: Path) -> None:
     assert table["train/consistency"].isna().tolist() == [True] + [False] * 5
     assert (
         table["train/actor_value"].notna().tolist() == [False, False] + [True] * 4
-    )  # actors rest while the model is pre-trained
+    )  # actors are not trained in the pre-training
     planned = table["train/planned"]
     assert planned[1] == 0
     assert planned.iloc[-1] > 0.3
     assert (table["violations"].diff().dropna() >= 0).all()
     checked = table["check/planner_success"].notna()
-    assert checked.iloc[-1]  # the end of a training is always checked
+    assert checked.iloc[-1]  # the last epoch is always checked
     assert len(list((whole.parent / "episodes").glob("*.npz"))) == 20
 
 
-def test_the_policy_comes_back(whole: Path) -> None:
-    """Of the checkpoint and of its folder, as planner and as clone; the clone has learned the task."""
+def test_the_policy_is_restored(whole: Path) -> None:
+    """From a checkpoint and from its folder, as planner and as clone; the clone solves the task."""
     planner, about = load_policy(whole)
-    again, _ = load_policy(whole.parent)
+    from_folder, _ = load_policy(whole.parent)
     observation = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     for first, second in zip(
-        planner.plan_batch(observation), again.plan_batch(observation), strict=True
+        planner.plan_batch(observation), from_folder.plan_batch(observation), strict=True
     ):
         np.testing.assert_array_equal(first.action, second.action)
     assert about["environment"] == ID
@@ -221,15 +219,15 @@ def test_the_policy_comes_back(whole: Path) -> None:
     random = play(UniformPlanner(2), environments, 5)
     environments.close()
     assert (
-        np.mean([one.episode.success for one in clone])
+        np.mean([played.episode.success for played in clone])
         >= 0.6
         > 0.3
-        >= np.mean([one.episode.success for one in random])
+        >= np.mean([played.episode.success for played in random])
     )
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Path) -> None:
-    """Killed with SIGKILL in the middle, then continued: the same weights and the same table."""
+    """Killed with SIGKILL in the middle, then resumed: the same weights and the same table."""
     script = (
         "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
         "import tests.planners.modem.test_modem_training as t\n"
@@ -246,11 +244,11 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(whole: Path, tmp_path: Pat
     )
     assert killed.returncode == -9, killed.stderr
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3
-    continued = fit(module_of(check_every=2), tmp_path, save_every=1)
+    resumed = fit(module_of(check_every=2), tmp_path, save_every=1)
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "metrics.csv"), pd.read_csv(whole.parent / "metrics.csv")
     )
-    assert same_weights(continued, whole)
+    assert same_weights(resumed, whole)
 
 
 def test_finished_work_is_not_repeated(whole: Path) -> None:
@@ -286,8 +284,8 @@ def test_cloning_alone_ends_after_cloning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 96])
-def test_a_finished_run_that_is_continued_stays_as_it_is(steps: int, tmp_path: Path) -> None:
-    """As after a kill between the last checkpoint and the end, or `fit --ckpt_path` on a finished
+def test_a_finished_run_that_is_resumed_does_not_change(steps: int, tmp_path: Path) -> None:
+    """After a kill between the last checkpoint and the end, or with `fit --ckpt_path` on a finished
     run.
     """
     path = fit(module_of(replace(SETTINGS, steps=steps)), tmp_path, save_every=1)
@@ -316,8 +314,8 @@ def test_other_demonstrations_are_another_training(whole: Path) -> None:
 def test_handover_by_success_follows_the_planner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It grows while the planner is as good as the clone was, and falls where it is worse; a
-    planner that never succeeds gets nothing.
+    """The share grows after checks in which the planner is as good as the clone was, and falls
+    after worse ones; it stays 0 if the planner never succeeds.
     """
     shares: dict[str, list[float]] = {"good": [], "bad": []}
     for name, successes in (("good", [0.5, 0.5, 1.0, 0.2]), ("bad", [0.0, 0.0, 0.0, 0.0])):
@@ -348,11 +346,11 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
 @pytest.mark.parametrize(
     ("environment", "encoder_rate", "epoch"), [(ID, 0.5, 3), (PICTURES, 0.0, 3), (PICTURES, 0.0, 1)]
 )
-def test_whatever_is_encoded_when_resumes_as_well(
+def test_encoded_observations_are_the_same_after_resuming(
     environment: str, encoder_rate: float, epoch: int, tmp_path: Path
 ) -> None:
-    """The same weights, unbroken and stopped in the middle: with an encoder that goes on learning,
-    and with shifted copies of pictures.
+    """The same weights, unbroken and stopped in the middle: with an encoder that is trained after
+    cloning, and with shifted copies of images.
 
     The clone keeps its own encoder.
     """
@@ -370,10 +368,10 @@ def test_whatever_is_encoded_when_resumes_as_well(
 
     with pytest.raises(KeyboardInterrupt):
         fit(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
-    continued = fit(
+    resumed = fit(
         ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1
     )
-    assert same_weights(whole, continued)
+    assert same_weights(whole, resumed)
     agent = load_policy(whole)[0].agent
     clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
     assert all(torch.equal(clone[name], model[name]) for name in clone) == (encoder_rate == 0)
@@ -392,7 +390,7 @@ def test_the_measured_handovers_run(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    """And the state before it is kept."""
+    """The last good checkpoint and table are kept."""
     module = module_of()
     update = module.agent.update
 
@@ -415,7 +413,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(
     setting: str, tmp_path: Path
 ) -> None:
-    """In an epoch that is checked as well: no episode is played with them, nothing is saved."""
+    """No episode is played with them and nothing is saved, even in an epoch with a check."""
     with pytest.raises(
         Diverged, match=r"is not a finite number in epoch \d.*(last\.ckpt|no checkpoint yet)"
     ):
@@ -428,7 +426,7 @@ def test_weights_that_are_no_numbers_stop_the_run_before_they_are_used(
 def test_a_full_disk_leaves_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error of the file system comes through; afterwards the run goes on."""
+    """The error of the file system is raised; afterwards the run can be resumed."""
     import worldplan.planners.modem.training as training
 
     real, calls = training.save_episode, []
@@ -492,13 +490,13 @@ def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
         replace(SETTINGS, **change)
 
 
-def test_safety_that_nobody_measures_is_unknown() -> None:
+def test_safety_that_is_not_measured_is_nan() -> None:
     environments = make_environments("worldplan_tests/Unmeasured-v0", 2, scale_actions=True)
     figures = figures_of(play(UniformPlanner(2), environments, 0))
     assert all(np.isnan(figures[name]) for name in ("violations", "saturations", "largest_force"))
 
 
-def test_running_counts_of_what_nobody_measures_are_unknown(tmp_path: Path) -> None:
+def test_running_counts_that_are_not_measured_are_nan(tmp_path: Path) -> None:
     task = ModemTask("worldplan_tests/Unmeasured-v0", {}, demonstrations(), {})
     fit(ModemModule(task, replace(SETTINGS, steps=100), check_episodes=2), tmp_path)
     table = pd.read_csv(tmp_path / "metrics.csv")
@@ -507,7 +505,7 @@ def test_running_counts_of_what_nobody_measures_are_unknown(tmp_path: Path) -> N
 
 
 def test_validation_alone_plays_the_planner_too(whole: Path) -> None:
-    """Lightning restores no epoch there."""
+    """`trainer.validate` does not restore the epoch."""
     trainer = L.Trainer(
         accelerator="cpu",
         logger=False,
@@ -520,7 +518,7 @@ def test_validation_alone_plays_the_planner_too(whole: Path) -> None:
 
 
 @pytest.mark.parametrize(("journal", "named"), [(False, "Journal"), (True, "default_root_dir")])
-def test_going_on_without_the_episodes_says_where_they_are(
+def test_resuming_without_the_episodes_reports_where_they_are(
     whole: Path, tmp_path: Path, journal: bool, named: str
 ) -> None:
     callbacks: list[L.Callback] = [Journal(tmp_path)] if journal else []
@@ -539,7 +537,7 @@ def test_going_on_without_the_episodes_says_where_they_are(
 
 
 def test_safety_is_counted() -> None:
-    """A planner that walks out of the square is in violation from then on."""
+    """With a planner that leaves the square, every later step is a violation."""
 
     class Straight(UniformPlanner):
         def plan_batch(self, observations: Any) -> Any:
@@ -550,10 +548,12 @@ def test_safety_is_counted() -> None:
 
     environments = make_environments(ID, 3, scale_actions=True)
     played = play(Straight(2), environments, 0)
-    for one in played:
-        observation = one.episode.observation
+    for record in played:
+        observation = record.episode.observation
         assert isinstance(observation, np.ndarray)
         outside = np.abs(observation[1:, :2]).max(1) > 1
-        assert one.violations == outside.sum() > 0
-        assert one.largest_force == pytest.approx(100 * np.abs(observation[1:, :2]).max(), rel=1e-5)
-        assert len(one.episode) == STEPS
+        assert record.violations == outside.sum() > 0
+        assert record.largest_force == pytest.approx(
+            100 * np.abs(observation[1:, :2]).max(), rel=1e-5
+        )
+        assert len(record.episode) == STEPS

@@ -1,5 +1,5 @@
 """The latent world model: batched members against separate networks, encoders, initial weights,
-copying, errors.
+copies, errors.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator(seed))
 
 
-def stirred(model: nn.Module, seed: int = 5) -> nn.Module:
-    """In double precision, with all weights (the zero ones too) moved."""
+def perturbed(model: nn.Module, seed: int = 5) -> nn.Module:
+    """The model in double precision with noise on all weights, also on those that start at 0."""
     model.double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -63,7 +63,7 @@ def stirred(model: nn.Module, seed: int = 5) -> nn.Module:
 
 
 def made(ingredients: LatentSettings, space: gym.Space = STATE, seed: int = 0) -> LatentModel:
-    model = stirred(LatentModel(space, ACTION, ingredients, generator=generator(seed)))
+    model = perturbed(LatentModel(space, ACTION, ingredients, generator=generator(seed)))
     assert isinstance(model, LatentModel)
     return model
 
@@ -72,7 +72,7 @@ def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
 
 
-# --- members in one batch against one network after the other -------------------------------------
+# --- members in one batch against separate networks -----------------------------------------------
 
 
 def separate(whole: MemberMLP, member: int, kinds: tuple[Kind, Kind]) -> nn.Sequential:
@@ -121,17 +121,17 @@ def test_members_in_one_batch_are_separate_networks(
         rows = latent if shared else latent[member]
         acts = action if shared else action[member]
         actor = separate(model.actors, member, hidden)
-        said = torch.tanh(actor(rows))
-        torch.testing.assert_close(policy[member], said)
-        said.square().sum().backward()
+        expected_action = torch.tanh(actor(rows))
+        torch.testing.assert_close(policy[member], expected_action)
+        expected_action.square().sum().backward()
         torch.testing.assert_close(model.actors.weights[0].grad[member].T, actor[0].weight.grad)
         for which in range(2):
             critic = separate(model.critics, 2 * member + which, of_critics)
             out = critic(torch.cat([rows, acts], -1))
             torch.testing.assert_close(logits[member, which], out)
-            worth = decode(out, ingredients.bins)
-            torch.testing.assert_close(value[member, which], worth)
-            worth.square().sum().backward()
+            expected_value = decode(out, ingredients.bins)
+            torch.testing.assert_close(value[member, which], expected_value)
+            expected_value.square().sum().backward()
             torch.testing.assert_close(
                 model.critics.weights[1].grad[2 * member + which].T, critic[3].weight.grad
             )
@@ -141,7 +141,7 @@ def test_members_in_one_batch_are_separate_networks(
 
 
 @BOTH
-def test_leading_dimensions_are_free_and_a_step_is_what_the_parts_say(
+def test_leading_dimensions_are_free_and_a_step_equals_its_parts(
     ingredients: LatentSettings,
 ) -> None:
     model = made(ingredients)
@@ -174,7 +174,7 @@ def test_leading_dimensions_are_free_and_a_step_is_what_the_parts_say(
 
 @BOTH
 def test_an_actors_loss_through_frozen_critics(ingredients: LatentSettings) -> None:
-    """The gradient of the actors is that through free critics, and the critics get none."""
+    """The actors' gradient is the same as through free critics; the critics get no gradient."""
     model = made(ingredients)
     latent = randn(5, 6)
 
@@ -190,9 +190,9 @@ def test_an_actors_loss_through_frozen_critics(ingredients: LatentSettings) -> N
         parameter.grad is None
         for parameter in [*model.critic_parameters(), *model.model_parameters()]
     )
-    for one, other in zip(free, held, strict=True):
-        torch.testing.assert_close(one, other)
-        assert one.abs().max() > 0
+    for through_free, through_frozen in zip(free, held, strict=True):
+        torch.testing.assert_close(through_free, through_frozen)
+        assert through_free.abs().max() > 0
 
 
 @BOTH
@@ -293,7 +293,7 @@ def test_images_of_all_sizes(ingredients: LatentSettings, size: int, convolution
 
 
 def test_the_encoder_is_the_sum_of_its_views_and_proprioception() -> None:
-    """The formula of MoDem-V2 written out, and that bytes and numbers of 0..255 are the same image."""
+    """As in the formula of MoDem-V2; uint8 and floating-point images in 0..255 give the same."""
     model = made(CLASSIC, pixels())
     encoder, image, vector = model.encoder, images(3, 2, 6, 64, 64), randn(3, 5)
     total = encoder.vector(vector)
@@ -335,8 +335,8 @@ def test_simplicial_latents_sum_to_one_in_groups(space: gym.Space) -> None:
 
 
 def test_cloning_learns_from_both_cameras_and_proprioception() -> None:
-    """The demonstrator's action can be told only from all three: bright spots seen by two cameras,
-    and a number.
+    """The demonstrator's action depends on all three: the bright spots of two cameras, and a
+    number.
     """
     space = pixels(channels=3, size=32, vector=1)
     clone = Clone(
@@ -368,7 +368,7 @@ def test_cloning_learns_from_both_cameras_and_proprioception() -> None:
 @pytest.mark.parametrize("space", [STATE, pixels()], ids=["state", "pixels"])
 def test_the_clone_is_copied_to_every_member(ingredients: LatentSettings, space: gym.Space) -> None:
     model = made(ingredients, space)
-    clone = stirred(Clone(space, ACTION, ingredients, generator=generator(9)), seed=6)
+    clone = perturbed(Clone(space, ACTION, ingredients, generator=generator(9)), seed=6)
     assert isinstance(clone, Clone)
     observation = (
         randn(4, 7)
@@ -452,9 +452,7 @@ def test_a_slow_copy_moves_by_its_rate() -> None:
 
 
 def test_no_graph_breaks() -> None:
-    """torch.compile sees encoding, planning and losses as one graph (traced only; no compiler is
-    needed).
-    """
+    """torch.compile traces encoding, planning and losses as one graph (no compiler is needed)."""
     model = LatentModel(pixels(size=32), ACTION, MODERN, generator=generator(0))
     scale, action, vector, image = (
         PercentileScale(),
@@ -581,18 +579,19 @@ def test_other_wrong_sizes() -> None:
 
 
 def test_keypoints_follow_what_moves() -> None:
-    """A bright spot: x and y of a channel that responds to it are where it is, and a shifted spot
-    shifts them as far.
+    """The keypoint of a channel that responds to a bright spot is the spot's position, and moves
+    with it.
     """
     softmax = SpatialSoftmax(channels=1, size=11, sharpness=30.0)
     maps = torch.zeros(2, 1, 11, 11)
     maps[0, 0, 2, 7] = maps[1, 0, 8, 7] = 1.0  # row is y, column x
-    found = softmax(maps).detach()
-    torch.testing.assert_close(found, torch.tensor([[0.4, -0.6], [0.4, 0.6]]), atol=1e-4, rtol=0)
+    keypoints = softmax(maps).detach()
+    expected = torch.tensor([[0.4, -0.6], [0.4, 0.6]])
+    torch.testing.assert_close(keypoints, expected, atol=1e-4, rtol=0)
 
 
 def test_colours_stand_out_from_grey() -> None:
-    """Grey has brightness only; of two frames, each keeps to its own channels."""
+    """Grey has brightness only; the two frames stay in their own channels."""
     frames = torch.full((1, 6, 4, 4), 0.5)
     frames[0, 3:, 1, 2] = torch.tensor([0.9, 0.2, 0.1])
     seen = OpponentColours()(frames)
@@ -603,8 +602,8 @@ def test_colours_stand_out_from_grey() -> None:
 
 
 def test_a_keypoint_encoder_sees_and_learns() -> None:
-    """Its latents depend on the pictures of every view, all its weights get gradients, and no
-    number depends on global random numbers.
+    """Its latents depend on the images of every view, all its weights get gradients, and the
+    initial weights do not depend on global random numbers.
     """
     space = gym.spaces.Dict(
         {

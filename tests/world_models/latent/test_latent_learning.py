@@ -1,6 +1,4 @@
-"""What a latent world model learns with: discrete regression, the scale of values, shifts of
-images.
-"""
+"""Discrete regression, the running range of values, and random shifts of images."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ def test_two_hot_round_trip(target: float, bins: int) -> None:
 @settings(max_examples=100, deadline=None)
 @given(TARGETS, BINS, st.integers(0, 10**6))
 def test_cross_entropy_is_least_at_the_target(target: float, bins: int, seed: int) -> None:
-    """Its gradient is softmax minus target, and no other logits do better than those of the target."""
+    """Its gradient is softmax minus target; the logits of the target have the least loss."""
     value = torch.tensor([target], dtype=torch.float64)
     logits = randn(1, bins, seed=seed).requires_grad_()
     loss = regression_loss(logits, value, bins)
@@ -87,7 +85,7 @@ def test_regression_shapes_limits_and_squared_error() -> None:
         decode(1000 * two_hot(far, 5), 5), symexp(torch.tensor([LIMIT, -LIMIT, LIMIT]))
     )
     assert regression_loss(torch.zeros(5), torch.tensor(torch.nan), 5).isnan(), (
-        "a target that is not a number must show in the loss"
+        "a NaN target must give a NaN loss"
     )
 
 
@@ -119,8 +117,8 @@ def test_percentile_scale_against_numpy() -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("pad", [1, 3])
 def test_random_shift_against_padding_and_cropping(dtype: torch.dtype, pad: int) -> None:
-    """Every view of every row is one of the crops of its padded self, and all shifts occur,
-    independently in rows and views.
+    """Every view of every row becomes a crop of its padded image; all shifts occur, independently
+    in rows and views.
     """
     before = images(120, 2, 3, 9, 12).to(dtype)
     after = random_shift(before, pad, generator(0))
@@ -129,7 +127,7 @@ def test_random_shift_against_padding_and_cropping(dtype: torch.dtype, pad: int)
         and after.dtype == dtype
         and before.equal(images(120, 2, 3, 9, 12).to(dtype))
     )
-    span, found = 2 * pad + 1, []
+    span, shifts = 2 * pad + 1, []
     for row in range(120):
         for view in range(2):
             padded = np.pad(
@@ -142,11 +140,10 @@ def test_random_shift_against_padding_and_cropping(dtype: torch.dtype, pad: int)
                 if np.array_equal(padded[:, y : y + 9, x : x + 12], after[row, view].numpy())
             ]
             assert len(crops) == 1
-            found.append(crops[0])
-    assert len(set(found)) == span**2
-    assert sum(one != other for one, other in zip(found[::2], found[1::2], strict=True)) > 60, (
-        "views move together"
-    )
+            shifts.append(crops[0])
+    assert len(set(shifts)) == span**2
+    pairs = zip(shifts[::2], shifts[1::2], strict=True)
+    assert sum(first != second for first, second in pairs) > 60, "views move together"
 
 
 def test_random_shift_is_reproducible_and_can_be_none() -> None:
