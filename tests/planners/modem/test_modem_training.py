@@ -368,9 +368,7 @@ def test_encoded_observations_are_the_same_after_resuming(
 
     with pytest.raises(KeyboardInterrupt):
         fit(Stopped(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
-    resumed = fit(
-        ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1
-    )
+    resumed = fit(ModemModule(task, settings, check_episodes=4), tmp_path / "broken", save_every=1)
     assert same_weights(whole, resumed)
     agent = load_policy(whole)[0].agent
     clone, model = agent.clone.encoder.state_dict(), agent.model.encoder.state_dict()
