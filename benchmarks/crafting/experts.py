@@ -1,6 +1,4 @@
-"""Expert trajectories of the crafting maps, and what a learner and a planner of symbolic models see
-of them.
-"""
+"""Expert trajectories on crafting maps, and the symbolic input of learners and planners."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ from worldplan.world_models.pddl.reading import read_vocabulary
 
 @dataclass(frozen=True)
 class Expert:
-    """A shortest plan carried out.
+    """A trajectory of a shortest plan.
 
     Args:
-        dynamics: of its map.
-        states: of the environment, one more than there are actions.
+        dynamics: of the map.
+        states: environment states (actions + 1).
         actions: gym actions.
     """
 
@@ -39,7 +37,7 @@ class Expert:
 
     @staticmethod
     def on(instance: CraftingMap) -> Expert:
-        """The expert of a solvable map."""
+        """The expert trajectory on a solvable map."""
         dynamics = dynamics_of(instance)
         plan = shortest_plan(instance)
         assert plan is not None, "the generator gives solvable maps only"
@@ -49,7 +47,7 @@ class Expert:
         return Expert(dynamics, tuple(states), tuple(plan))
 
     def trajectory(self) -> Trajectory:
-        """The same in exact symbols."""
+        """The symbolic trajectory."""
         calls = tuple(
             self.dynamics.call(state, action)
             for state, action in zip(self.states, self.actions, strict=False)
@@ -59,7 +57,7 @@ class Expert:
 
 
 def symbolic(dynamics: Dynamics, state: object) -> State:
-    """A state of the environment as atoms and fluents."""
+    """An environment state as atoms and fluents."""
     atoms, values = dynamics.symbols(state)
     return State(atoms, values)
 
@@ -73,57 +71,58 @@ def problem_of(instance: CraftingMap) -> NumericProblem:
 
 @cache
 def vocabulary(task: Task) -> Vocabulary:
-    """What a learner is told of the domain: names and types only."""
+    """The domain without preconditions and effects: the input of a learner."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{task}.pddl"
         path.write_text(partial_domain_pddl(task, "map"), encoding="utf-8")
         return read_vocabulary(path)
 
 
-def split(trajectories: Iterable[Trajectory], calls: ActionSplitter) -> list[Trajectory]:
-    """Trajectories with actions called with a constant as actions of their own."""
-    return [replace(one, calls=tuple(map(calls.split, one.calls))) for one in trajectories]
+def split(trajectories: Iterable[Trajectory], splitter: ActionSplitter) -> list[Trajectory]:
+    """Trajectories with split actions."""
+    return [
+        replace(trajectory, calls=tuple(map(splitter.split, trajectory.calls)))
+        for trajectory in trajectories
+    ]
 
 
-def declarations(knowledge: str, task: Task, calls: ActionSplitter) -> Mapping[str, Declaration]:
-    """What the numbers of each action found so far are declared to be.
+def declarations(knowledge: str, task: Task, splitter: ActionSplitter) -> Mapping[str, Declaration]:
+    """The declaration of every split action met so far.
 
     Args:
-        knowledge: "nothing" (convex preconditions, affine effects); "relevant" (also which items an
-            action's precondition looks at, as the publication's learner is told); "resources" (also
-            that more of an item never hurts, and that amounts change by constants).
-        task: whose recipes say what is relevant.
-        calls: with the actions.
+        knowledge: "nothing" (convex preconditions, affine effects); "relevant" (also the items on
+            which the precondition depends, as in the publication); "resources" (also that more of
+            an item never disables an action, and that amounts change by constants).
+        task: its recipes give the relevant items.
+        splitter: has the split actions.
     """
     needs = {recipe.name: recipe.needs for recipe in recipes(task, "map")}
-    found = {}
-    for name in calls.vocabulary.actions:
-        looked_at = tuple(
+    result = {}
+    for name in splitter.vocabulary.actions:
+        relevant = tuple(
             fluent(item)
-            for item, need in zip(ITEMS[task], needs.get(calls.base(name), ()), strict=False)
+            for item, need in zip(ITEMS[task], needs.get(splitter.base(name), ()), strict=False)
             if need
         )
-        found[name] = {
+        result[name] = {
             "nothing": Declaration(),
-            "relevant": Declaration(precondition_fluents=looked_at),
+            "relevant": Declaration(precondition_fluents=relevant),
             "resources": Declaration(
-                preconditions="monotone", precondition_fluents=looked_at, effects="increment"
+                preconditions="monotone", precondition_fluents=relevant, effects="increment"
             ),
         }[knowledge]
-    return found
+    return result
 
 
-def carried_out(instance: CraftingMap, plan: Sequence[Ground]) -> bool:
-    """Whether the environment takes every step of a symbolic plan until it says that the goal is
-    reached.
-    """
+def reaches_goal(instance: CraftingMap, plan: Sequence[Ground]) -> bool:
+    """Whether a symbolic plan is applicable step by step in the environment up to the goal."""
     env = CraftingEnv(instance.task, maps=instance, max_steps=len(plan) + 1)
     env.reset()
     for call in plan:
         try:
-            _, _, won, _, info = env.step(env.action_of(call))
+            _, _, terminated, _, info = env.step(env.action_of(call))
         except InfeasibleAction:
             return False
-        if won or not info["applied"]:
-            return won
+        if terminated or not info["applied"]:
+            return terminated
     return False

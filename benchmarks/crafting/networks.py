@@ -1,14 +1,12 @@
-"""Imitation on crafting maps: behaviour cloning and offline DQN, one network for maps of every
-size.
+"""Imitation on crafting maps: behaviour cloning and offline DQN, one network for all map sizes.
 
-A map is laid into the corner of a 15 x 15 grid; cells beyond it are bedrock (code 3), as beyond a
-map in the game, and a step onto bedrock does nothing. Nobody tells the network which actions are
-applicable.
+Every map is placed in the corner of a 15 x 15 grid. Cells beyond the map are bedrock (code 3), as
+beyond a map in the game; a teleport onto bedrock does nothing. The networks get no action masks.
 
-Inputs are standardised by the training data and the step size falls to nothing. Neither is in the
-publication, whose networks get the raw numbers; with those, the many constant cells slow learning
-down: with 640 Pogo Stick trajectories and 8 updates each, cloning then solves half of the 6 x 6
-maps instead of nine in ten.
+Inputs are standardised by the training data, and the learning rate decays to 0. Neither is in the
+publication, whose networks get the raw numbers. With raw numbers, the many constant cells make
+learning slower: with 640 Pogo Stick trajectories and 8 updates each, cloning then solves half of
+the 6 x 6 maps instead of nine in ten.
 """
 
 from __future__ import annotations
@@ -27,14 +25,14 @@ from worldplan.envs.crafting.dynamics import Dynamics, dynamics_of
 from worldplan.envs.crafting.rules import ITEMS, CraftingMap, Task, recipes
 
 GRID, BEDROCK = 15, 3
-HIDDEN = (512, 256, 256)  # of the publication's offline networks, as are the batch and gamma
+HIDDEN = (512, 256, 256)  # layer widths; this, the batch and gamma are those of the publication
 BATCH, GAMMA = 32, 0.99
 RATE = {"bc": 1e-3, "dqn": 3e-4}
-TARGET_EVERY = 64  # updates between two copies to DQN's target network
+TARGET_EVERY = 64  # updates between two copies of DQN's network to its target network
 
 
 class Transitions(NamedTuple):
-    """Rows of expert data: observations (rows, inputs), action numbers, rewards and ends (rows,)."""
+    """Expert data: observations (rows, inputs); actions, rewards and terminations (rows,)."""
 
     observation: Tensor
     action: Tensor
@@ -43,25 +41,25 @@ class Transitions(NamedTuple):
     terminated: Tensor
 
 
-def observed(dynamics: Dynamics, state: object) -> NDArray[np.float32]:
-    """[block under the agent, blocks of the whole grid, items, goal item, agent's cell in the
-    grid].
+def network_input(dynamics: Dynamics, state: object) -> NDArray[np.float32]:
+    """The input of a network (3 + 15 * 15 + items,): [block under the agent, blocks of the whole
+    grid, items, goal item, agent's cell in the grid].
     """
-    seen, size = dynamics.observe(state), dynamics.instance.size
+    observation, size = dynamics.observe(state), dynamics.instance.size
     grid = np.full((GRID, GRID), BEDROCK, np.float32)
-    grid[:size, :size] = seen[1 : 1 + size**2].reshape(size, size)
-    return np.concatenate(
-        [seen[:1], grid.ravel(), seen[1 + size**2 : -1], [into_grid(int(seen[-1]), size)]]
-    ).astype(np.float32)
+    grid[:size, :size] = observation[1 : 1 + size**2].reshape(size, size)
+    cell = into_grid(int(observation[-1]), size)
+    parts = [observation[:1], grid.ravel(), observation[1 + size**2 : -1], [cell]]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def into_grid(action: int, size: int) -> int:
-    """A map's gym action (or cell) as one of the grid's."""
+    """The action (or cell) of the grid for one of a map."""
     return action // size * GRID + action % size if action < size**2 else action - size**2 + GRID**2
 
 
 def onto_map(action: int, size: int) -> int | None:
-    """The inverse; None for a teleport onto bedrock."""
+    """The action of a map for one of the grid; None for a teleport onto bedrock."""
     if action >= GRID**2:
         return action - GRID**2 + size**2
     row, column = divmod(action, GRID)
@@ -69,10 +67,10 @@ def onto_map(action: int, size: int) -> int | None:
 
 
 def transitions(experts: Sequence[Expert]) -> Transitions:
-    """All steps of all experts; reward 1 at the goal."""
+    """All steps of all experts. The reward is 1 at the goal, else 0."""
     before, after, actions, ends = [], [], [], []
     for expert in experts:
-        rows = [observed(expert.dynamics, state) for state in expert.states]
+        rows = [network_input(expert.dynamics, state) for state in expert.states]
         before += rows[:-1]
         after += rows[1:]
         actions += [into_grid(action, expert.dynamics.instance.size) for action in expert.actions]
@@ -88,8 +86,8 @@ def transitions(experts: Sequence[Expert]) -> Transitions:
 
 
 class Standardise(nn.Module):
-    """Inputs (rows, inputs) with mean 0 and deviation 1 over `rows`; those that never vary there
-    are only shifted.
+    """Shifts and scales inputs (rows, inputs) to mean 0 and standard deviation 1 over `rows`.
+    Inputs that are constant in `rows` are only shifted.
     """
 
     mean: Tensor
@@ -102,12 +100,14 @@ class Standardise(nn.Module):
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The same shape."""
+        """Standardised inputs, same shape."""
         return (rows - self.mean) / self.deviation
 
 
 def network(task: Task, data: Transitions, generator: torch.Generator) -> nn.Sequential:
-    """An MLP from observations to a number per action, freshly drawn (PyTorch's own distribution)."""
+    """An MLP from observations (rows, inputs) to one output per action (rows, actions), with
+    PyTorch's default initial distribution.
+    """
     widths = (GRID**2 + 3 + len(ITEMS[task]), *HIDDEN, GRID**2 + len(recipes(task, "map")))
     layers: list[nn.Module] = [Standardise(data.observation)]
     for into, out in zip(widths, widths[1:], strict=False):
@@ -121,7 +121,7 @@ def network(task: Task, data: Transitions, generator: torch.Generator) -> nn.Seq
 
 
 def clone(task: Task, data: Transitions, updates: int, generator: torch.Generator) -> nn.Module:
-    """Behaviour cloning: cross-entropy of the expert's actions."""
+    """Behaviour cloning: minimises the cross-entropy of the expert's actions."""
     policy = network(task, data, generator)
     for rows, step in _batches("bc", policy, data, updates, generator):
         step(nn.functional.cross_entropy(policy(data.observation[rows]), data.action[rows]))
@@ -131,8 +131,8 @@ def clone(task: Task, data: Transitions, updates: int, generator: torch.Generato
 def offline_dqn(
     task: Task, data: Transitions, updates: int, generator: torch.Generator
 ) -> nn.Module:
-    """Double DQN with a target network on the expert's transitions alone, with nothing to hold back
-    values of actions never seen.
+    """Double DQN with a target network, trained on the expert's transitions alone. Nothing
+    constrains the values of actions that are not in the data.
     """
     values, target = network(task, data, generator), network(task, data, generator)
     for update, (rows, step) in enumerate(_batches("dqn", values, data, updates, generator)):
@@ -141,19 +141,21 @@ def offline_dqn(
         following = data.next_observation[rows]
         with torch.no_grad():
             best = values(following).argmax(1, keepdim=True)
-            wanted = (
+            target_values = (
                 data.reward[rows]
                 + GAMMA * (1 - data.terminated[rows]) * target(following).gather(1, best)[:, 0]
             )
         estimate = values(data.observation[rows]).gather(1, data.action[rows][:, None])[:, 0]
-        step(nn.functional.smooth_l1_loss(estimate, wanted))
+        step(nn.functional.smooth_l1_loss(estimate, target_values))
     return values
 
 
 def _batches(
     method: str, learned: nn.Module, data: Transitions, updates: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Callable[[Tensor], None]]]:
-    """Row numbers of each update's batch, with what takes its loss and makes the update."""
+    """(row numbers of the batch, function that makes the update from its loss) of each update. The
+    learning rate decays linearly to 0.
+    """
     adam = torch.optim.Adam(learned.parameters(), RATE[method], fused=True)
 
     def step(loss: Tensor) -> None:
@@ -173,22 +175,21 @@ LEARNERS = {"bc": clone, "dqn": offline_dqn}
 def steps_to_goal(
     policy: nn.Module, instances: Sequence[CraftingMap], limit: int
 ) -> list[int | None]:
-    """Act greedily on every map; None where the goal is not reached within the limit. An action
-    that cannot be taken uses a step.
+    """Steps to the goal on every map under the greedy policy; None if the limit is reached. An
+    action that is not applicable counts as a step.
     """
-    games: list[Dynamics] = [dynamics_of(instance) for instance in instances]
-    states = [game.start for game in games]
-    needed: list[int | None] = [None] * len(games)
+    dynamics: list[Dynamics] = [dynamics_of(instance) for instance in instances]
+    states = [each.start for each in dynamics]
+    steps: list[int | None] = [None] * len(dynamics)
     for step in range(1, limit + 1):
-        running = [i for i, one in enumerate(needed) if one is None]
+        running = [i for i, reached_at in enumerate(steps) if reached_at is None]
         if not running:
             break
-        rows = np.stack([observed(games[i], states[i]) for i in running])
-        for i, choice in zip(
-            running, policy(torch.from_numpy(rows)).argmax(1).tolist(), strict=True
-        ):
-            action = onto_map(choice, instances[i].size)
-            if action is not None and games[i].applicable(states[i], action):
-                states[i] = games[i].successor(states[i], action)
-                needed[i] = step if states[i].reached else None
-    return needed
+        rows = np.stack([network_input(dynamics[i], states[i]) for i in running])
+        greedy = policy(torch.from_numpy(rows)).argmax(1).tolist()
+        for i, grid_action in zip(running, greedy, strict=True):
+            action = onto_map(grid_action, instances[i].size)
+            if action is not None and dynamics[i].applicable(states[i], action):
+                states[i] = dynamics[i].successor(states[i], action)
+                steps[i] = step if states[i].reached else None
+    return steps

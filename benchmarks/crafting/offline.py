@@ -1,28 +1,27 @@
-"""Success on held-out Minecraft maps against the number of expert trajectories: NSAM with a
-planner, behaviour cloning, offline DQN.
+"""Success on held-out crafting maps by number of expert trajectories: NSAM, cloning, offline DQN.
 
     OMP_NUM_THREADS=1 python -m benchmarks.crafting.offline [--tasks wooden_sword pogo_stick]
-    [--counts 1 5 20 80 160 320 640] [--seeds 3]
-        [--maps 50] [--time-limit 10] [--methods nsam nsam_relevant nsam_resources bc dqn]
-        [--updates 8] [--out FOLDER]
+        [--counts 1 5 20 80 160 320 640] [--seeds 3] [--maps 50] [--time-limit 10]
+        [--methods nsam nsam_relevant nsam_resources bc dqn] [--updates 8] [--out FOLDER]
 
-Trained on shortest plans of random 6 x 6 maps, tested on other maps of 6 x 6, 10 x 10 and 15 x 15
-cells; a map counts as solved if the goal is reached within 32 steps. Each seed draws its own maps;
-all methods get the same ones.
+Training data are shortest plans on random 6 x 6 maps, test maps are others of 6 x 6, 10 x 10 and
+15 x 15 cells. A map is solved if the goal is reached within 32 steps. Each seed draws its own maps,
+which are the same for all methods.
 
-  nsam            convex preconditions and affine effects, nothing else known; plans by worldplan's
-  own search in the learned
-                  model, first among a few cells of each kind (planners/numeric/task/symmetry.py),
-                      then, if there is no plan, among all
-  nsam_relevant   also told which items each action's precondition looks at, as in the publication
-  (arXiv 2502.13006) nsam_resources  also told that more of an item never hurts and that actions
-  change amounts by constants bc, dqn         one network for all sizes
-  (benchmarks/crafting/networks.py), acting greedily; `--updates` per trajectory of 32 rows each,
-                  and at least 1,000 (the publication: 128 per trajectory)
+    nsam            convex preconditions and affine effects. Plans come from worldplan's search in
+                    the learned model: first with a few cells of each kind
+                    (planners/numeric/task/symmetry.py) and, if there is no plan, with all cells
+    nsam_relevant   also given the items on which each action's precondition depends, as in the
+                    publication (arXiv 2502.13006)
+    nsam_resources  also given that more of an item never disables an action, and that actions
+                    change amounts by constants
+    bc, dqn         one network for all map sizes (benchmarks/crafting/networks.py), which acts
+                    greedily; `--updates` updates per trajectory, of 32 rows each, and at least
+                    1,000 (the publication: 128 per trajectory)
 
-Every plan is carried out in the environment; one that fails there would be a false plan. Rows are
-kept in crafting_offline.csv and finished ones are not run again; tables are in the .md beside it,
-the plot in the .png.
+Every plan is executed in the environment; a plan that fails there counts as a false plan. Rows are
+kept in crafting_offline.csv and are not computed again. The tables are in the .md beside it, the
+plot in the .png.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ import torch
 
 from benchmarks.crafting.experts import (
     Expert,
-    carried_out,
     declarations,
     problem_of,
+    reaches_goal,
     split,
     vocabulary,
 )
@@ -62,17 +61,18 @@ from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.storage import replace_file
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SIMILAR = 6  # cells of each kind that planning begins with
-LIMIT = 32  # steps within which the goal must be reached
+SIMILAR = 6  # cells of each kind in the first search
+LIMIT = 32  # steps within which a solved map's goal is reached
 TRAINED_ON = 6  # cells per side
 KNOWLEDGE = {"nsam": "nothing", "nsam_relevant": "relevant", "nsam_resources": "resources"}
 METHODS = (*KNOWLEDGE, *LEARNERS)
 LEAST_UPDATES = 1000
 KEY = ["task", "seed", "method", "trajectories", "size", "maps", "updates"]
-HeldOut = list[tuple[CraftingMap, int]]  # maps and the lengths of their shortest plans
+HeldOut = list[tuple[CraftingMap, int]]  # (map, length of its shortest plan)
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--counts", nargs="+", type=int, default=[1, 5, 20, 80, 160, 320, 640])
@@ -101,14 +101,14 @@ def main() -> None:
 
 
 def key_of(row: dict[str, Any]) -> tuple:
-    """What tells a row from all others."""
+    """The columns that identify a row."""
     return tuple(row[name] for name in KEY)
 
 
 def settings(
     options: argparse.Namespace,
 ) -> Iterator[tuple[dict[int, tuple], Task, int, int, str, int]]:
-    """Everything asked for: (keys of the rows by map size, task, seed, trajectories, method,
+    """All requested settings: (keys of the rows by map size, task, seed, trajectories, method,
     updates).
     """
     for task, seed, count, method in product(
@@ -120,18 +120,18 @@ def settings(
 
 
 def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str, Any]]:
-    """The rows that are not done yet, one after the other."""
+    """Compute the rows whose keys are not in `done`, one after the other."""
     most = max(options.counts)
     for keys, task, seed, count, method, updates in settings(options):
         if done.issuperset(keys.values()):
             continue
-        known = experts(task, seed, options.maps, most)[:count]
+        expert_data = experts(task, seed, options.maps, most)[:count]
         tests = {size: held_out(task, seed, size, options.maps, most) for size in SIZES}
         if method in KNOWLEDGE:
-            found = by_planning(task, KNOWLEDGE[method], known, tests, options.time_limit)
+            rows = by_planning(task, KNOWLEDGE[method], expert_data, tests, options.time_limit)
         else:
-            found = by_network(task, method, known, tests, seed, updates)
-        for size, row in found:
+            rows = by_network(task, method, expert_data, tests, seed, updates)
+        for size, row in rows:
             if keys[size] not in done:
                 yield dict(zip(KEY, keys[size], strict=True)) | row
 
@@ -141,7 +141,7 @@ def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str,
 
 @cache
 def small_maps(task: Task, seed: int, maps: int, most: int) -> list[CraftingMap]:
-    """6 x 6 maps, all different: the first `maps` are held out."""
+    """Different 6 x 6 maps; the first `maps` are held out."""
     return generate(
         task, TRAINED_ON, maps + most, np.random.default_rng([seed, TASKS.index(task), TRAINED_ON])
     )
@@ -155,7 +155,7 @@ def experts(task: Task, seed: int, maps: int, most: int) -> list[Expert]:
 
 @cache
 def held_out(task: Task, seed: int, size: int, maps: int, most: int) -> HeldOut:
-    """Maps that no expert has seen."""
+    """The test maps of one size, on which there are no expert trajectories."""
     if size == TRAINED_ON:
         instances = small_maps(task, seed, maps, most)[:maps]
     else:
@@ -169,23 +169,27 @@ def held_out(task: Task, seed: int, size: int, maps: int, most: int) -> HeldOut:
 
 
 def by_planning(
-    task: Task, knowledge: str, known: list[Expert], tests: dict[int, HeldOut], time_limit: float
+    task: Task,
+    knowledge: str,
+    expert_data: list[Expert],
+    tests: dict[int, HeldOut],
+    time_limit: float,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Learn a model once, plan on every map and carry every plan out; one row per size."""
-    calls = ActionSplitter(vocabulary(task))
-    trajectories = split((expert.trajectory() for expert in known), calls)
+    """Learn one model, then plan on every map and execute the plans; one row per size."""
+    splitter = ActionSplitter(vocabulary(task))
+    trajectories = split((expert.trajectory() for expert in expert_data), splitter)
     began = time.process_time()
-    model = learn(calls.vocabulary, trajectories, declarations(knowledge, task, calls))
+    model = learn(splitter.vocabulary, trajectories, declarations(knowledge, task, splitter))
     learning = time.process_time() - began
     for size, test in tests.items():
-        found = [plan_and_play(model, calls, instance, time_limit) for instance, _ in test]
-        outcomes = Counter(outcome for outcome, _, _ in found)
+        results = [plan_and_play(model, splitter, instance, time_limit) for instance, _ in test]
+        outcomes = Counter(outcome for outcome, _, _ in results)
         lengths = [
-            (length, least)
-            for (outcome, length, _), (_, least) in zip(found, test, strict=True)
+            (length, shortest)
+            for (outcome, length, _), (_, shortest) in zip(results, test, strict=True)
             if outcome == "solved"
         ]
-        seconds = [spent for _, _, spent in found]
+        seconds = [cpu_seconds for _, _, cpu_seconds in results]
         counts = {
             name: outcomes[name]
             for name in ("solved", "no_plan", "time_limit", "too_long", "false_plan")
@@ -203,26 +207,23 @@ def by_planning(
 
 
 def plan_and_play(
-    model: NumericModel, calls: ActionSplitter, instance: CraftingMap, time_limit: float
+    model: NumericModel, splitter: ActionSplitter, instance: CraftingMap, time_limit: float
 ) -> tuple[str, int, float]:
     """(outcome, length of the plan, CPU seconds of planning)."""
     began = time.process_time()
-    answer = plan_on(model, problem_of(instance), time_limit)
+    result = plan_on(model, problem_of(instance), time_limit)
     seconds = time.process_time() - began
-    if answer.plan is None:
-        return (
-            "time_limit" if answer.status in ("time_limit", "memory_limit") else "no_plan",
-            0,
-            seconds,
-        )
-    plan = [calls.join(call) for call in answer.plan]
-    if not carried_out(instance, plan):
+    if result.plan is None:
+        limited = result.status in ("time_limit", "memory_limit")
+        return "time_limit" if limited else "no_plan", 0, seconds
+    plan = [splitter.join(call) for call in result.plan]
+    if not reaches_goal(instance, plan):
         return "false_plan", len(plan), seconds
     return "solved" if len(plan) <= LIMIT else "too_long", len(plan), seconds
 
 
 def plan_on(model: NumericModel, whole: NumericProblem, time_limit: float) -> PlanResult:
-    """Search among a few cells of each kind first; only if that gives no plan, among all."""
+    """Search with a few cells of each kind and, if that gives no plan, with all cells."""
     part = with_representatives(model.vocabulary, whole, SIMILAR)
     result = search_plan(model, part, time_limit=time_limit)
     if result.plan is None and part is not whole and result.seconds < time_limit:
@@ -231,18 +232,23 @@ def plan_on(model: NumericModel, whole: NumericProblem, time_limit: float) -> Pl
 
 
 def by_network(
-    task: Task, method: str, known: list[Expert], tests: dict[int, HeldOut], seed: int, updates: int
+    task: Task,
+    method: str,
+    expert_data: list[Expert],
+    tests: dict[int, HeldOut],
+    seed: int,
+    updates: int,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Train a network once and let it act on every map; one row per size."""
-    data = transitions(known)
+    """Train one network, then act greedily on every map; one row per size."""
+    data = transitions(expert_data)
     began = time.process_time()
     policy = LEARNERS[method](task, data, updates, torch.Generator().manual_seed(seed))
     learning = time.process_time() - began
     for size, test in tests.items():
-        found = steps_to_goal(policy, [instance for instance, _ in test], LIMIT)
+        steps = steps_to_goal(policy, [instance for instance, _ in test], LIMIT)
         lengths = [
-            (length, least)
-            for length, (_, least) in zip(found, test, strict=True)
+            (length, shortest)
+            for length, (_, shortest) in zip(steps, test, strict=True)
             if length is not None
         ]
         yield (
@@ -254,9 +260,9 @@ def by_network(
 
 
 def ratios(lengths: Iterable[tuple[int, int]]) -> dict[str, float]:
-    """Steps taken over the fewest possible, on the solved maps."""
-    found = [length / least for length, least in lengths]
-    return {"mean_ratio": float(np.mean(found)), "worst_ratio": max(found)} if found else {}
+    """Mean and maximum of (steps / steps of a shortest plan); empty without lengths."""
+    values = [length / shortest for length, shortest in lengths]
+    return {"mean_ratio": float(np.mean(values)), "worst_ratio": max(values)} if values else {}
 
 
 if __name__ == "__main__":

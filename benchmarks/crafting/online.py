@@ -1,29 +1,27 @@
-"""Online learning over a sequence of crafting maps: RAMP, RAMP as published, MaskablePPO and DQN,
-side by side.
+"""RAMP, RAMP as published, MaskablePPO and DQN on sequences of crafting maps, learning online.
 
     OMP_NUM_THREADS=1 python -m benchmarks.crafting.online [--tasks wooden_sword pogo_stick]
-    [--sizes 6] [--methods ramp ramp_paper ppo dqn]
-        [--seeds 5] [--maps 10] [--jobs 1] [--out FOLDER]
+        [--sizes 6] [--methods ramp ramp_paper ppo dqn] [--seeds 5] [--maps 10] [--jobs 1]
+        [--out FOLDER]
 
-Each seed draws its own maps; all methods get the same ones, in the same order. Budgets as published
-(arXiv 2502.13006): 6000 steps per map and 1500 per episode for the pogo stick, 800 and 200 for the
-sword. What a method has learned goes with it from map to map.
+Each seed draws its own maps, which are the same for all methods and in the same order. Budgets are
+those of the publication (arXiv 2502.13006): for the pogo stick 6000 steps per map and 1500 per
+episode, for the sword 800 and 200. A method keeps what it learned from map to map.
 
-  ramp        this project's: `RampSettings()`; nothing is known beforehand of preconditions and
-  effects. It leaves a map when it believes in no
-              shorter plan, so it does not use up its budget
-  ramp_safe   the same without guesses at preconditions: safe plans and curious exploration only (an
-      ablation, not run by default: slow) ramp_paper  `RampSettings.paper()`, but with 10 seconds
-      per plan where 300 were published
-  ppo         MaskablePPO (sb3-contrib) with the published settings; an action that changed nothing
-      is masked in that very state
-  dqn         DQN (stable-baselines3) with the published settings; after each episode an update for
-      every 4 steps that an episode may have
+    ramp        this project's: `RampSettings()`, without knowledge of preconditions and effects. A
+                map is left before its budget is used up if no model has a shorter plan
+    ramp_safe   the same without the optimistic model: safe plans and curious exploration only (an
+                ablation, not run by default because it is slow)
+    ramp_paper  `RampSettings.paper()`, with 10 s per search instead of the published 300 s
+    ppo         MaskablePPO (sb3-contrib) with the published settings. An action that changed
+                nothing is masked in the same state
+    dqn         DQN (stable-baselines3) with the published settings. After each episode there is one
+                update per 4 steps of the episode limit
 
-Counted per map: whether the goal was reached, the steps up to the first time, and the fewest steps
-of an episode that reached it over those of a shortest plan (exact). Rows are kept in
-crafting_online.csv; runs that are in it are not repeated. The report and the plot are written
-beside it.
+Measured per map: whether the goal was reached, the number of steps up to the first time, and the
+fewest steps of a successful episode over those of an exact shortest plan. Rows are kept in
+crafting_online.csv; runs in that file are not repeated. The report and the plot are written beside
+it.
 """
 
 from __future__ import annotations
@@ -58,11 +56,8 @@ from worldplan.world_models.pddl.reading import read_model
 from worldplan.world_models.storage import replace_file
 
 RESULTS = Path(__file__).resolve().parent / "results"
-BUDGET = {"wooden_sword": 800, "pogo_stick": 6000}
-SHORTEST_POSSIBLE = {
-    "wooden_sword": 2,
-    "pogo_stick": 5,
-}  # the published bounds below which no better plan is looked for
+BUDGET = {"wooden_sword": 800, "pogo_stick": 6000}  # steps per map
+SHORTEST_POSSIBLE = {"wooden_sword": 2, "pogo_stick": 5}  # `RampSettings`, as published
 TARGET_UPDATE = {"wooden_sword": 64, "pogo_stick": 32}
 METHODS = ("ramp", "ramp_safe", "ramp_paper", "ppo", "dqn")
 DEFAULT = ("ramp", "ramp_paper", "ppo", "dqn")
@@ -74,7 +69,7 @@ Row = dict[str, Any]
 
 
 def by_ramp(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[Row]:
-    """A RAMP run: one row per map."""
+    """A RAMP run over all maps: one row per map."""
     env = CraftingEnv(task, maps=maps[0])
     settings = RampSettings(rollout=env.max_steps, optimism=kind == "ramp")
     model = None
@@ -108,7 +103,7 @@ def by_ramp(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[R
 
 
 def true_model(task: Task) -> NumericModel:
-    """The domain as it is, which the published code checks its plans against."""
+    """The true domain, with which the published code validates plans."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "domain.pddl"
         path.write_text(domain_pddl(task, "map"))
@@ -119,8 +114,8 @@ def true_model(task: Task) -> NumericModel:
 
 
 class MapSequence(gym.Wrapper):
-    """Maps one after the other, each for a budget of steps; notes when the goal was reached, and
-    masks what failed in a state.
+    """Plays maps in order, each for a budget of steps. Records when the goal was reached, and masks
+    actions that changed nothing in the same state.
     """
 
     def __init__(self, task: Task, maps: list[CraftingMap], budget: int) -> None:
@@ -134,7 +129,7 @@ class MapSequence(gym.Wrapper):
         self.failed: dict[object, set[int]] = {}
 
     def reset(self, **arguments: Any) -> Any:
-        """The next episode, on the next map if the budget is spent."""
+        """Start the next episode, on the next map if the budget of the current one is used up."""
         if self.rows[self.number]["steps"] >= self.budget and self.number + 1 < len(self.maps):
             self.number += 1
             self.failed.clear()
@@ -142,7 +137,7 @@ class MapSequence(gym.Wrapper):
         return self.env.reset(seed=arguments.get("seed"), options={"map": self.maps[self.number]})
 
     def step(self, action: Any) -> Any:
-        """One step."""
+        """Take one step and record its results."""
         row, inner = self.rows[self.number], self.unwrapped
         assert isinstance(inner, CraftingEnv)
         if row["steps"] == 0:
@@ -161,7 +156,7 @@ class MapSequence(gym.Wrapper):
         return observation, reward, terminated, truncated, info
 
     def action_masks(self) -> np.ndarray:
-        """All actions but those that changed nothing in this state."""
+        """All actions except those that changed nothing in this state: bool (actions,)."""
         inner = self.unwrapped
         assert isinstance(inner, CraftingEnv)
         mask = np.ones(int(inner.action_space.n), bool)
@@ -221,11 +216,11 @@ def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> li
     ]
 
 
-# ---- all of it
+# ---- runs
 
 
 def one_run(task: Task, size: int, method: str, seed: int, count: int) -> list[Row]:
-    """A method on one sequence of maps."""
+    """Run a method on one sequence of maps."""
     torch.set_num_threads(1)
     maps = generate(task, size, count, np.random.default_rng([seed, size, TASKS.index(task)]))
     run = partial(by_ramp, method) if method.startswith("ramp") else partial(by_baseline, method)
@@ -243,7 +238,7 @@ def one_run(task: Task, size: int, method: str, seed: int, count: int) -> list[R
 
 
 def missing(options: argparse.Namespace, done: set[tuple]) -> Iterator[tuple]:
-    """The runs that are not done yet, all methods of a seed together."""
+    """The keys of the runs that are not in `done`, all methods of a seed together."""
     for task in options.tasks:
         for size in options.sizes:
             for seed in range(options.seeds):
@@ -267,10 +262,10 @@ def main() -> None:
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     jobs = list(missing(options, {tuple(row[name] for name in KEY) for row in rows}))
     workers = joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")
-    for found in workers(joblib.delayed(one_run)(*job) for job in jobs):
-        rows += found
+    for new_rows in workers(joblib.delayed(one_run)(*job) for job in jobs):
+        rows += new_rows
         replace_file(path, partial(pd.DataFrame(rows).to_csv, index=False))
-        table = pd.DataFrame(found)
+        table = pd.DataFrame(new_rows)
         print(
             *table[KEY].iloc[0],
             f"first goals {table['first_goal'].tolist()}, {table['cpu_seconds'].sum():.0f} s",

@@ -18,17 +18,19 @@ LABELS = {
     "dqn": "DQN",
 }
 TITLES = {"wooden_sword": "Wooden Sword", "pogo_stick": "Pogo Stick"}
-GOAL = 0.25  # of MaskablePPO's steps to the first goal
-NEAR = 1.1  # of a shortest plan's length
+GOAL = 0.25  # aim for RAMP's steps to the first goal, over those of MaskablePPO
+NEAR = 1.1  # a plan is near-optimal up to this multiple of a shortest plan's length
 
 
 def report(table: pd.DataFrame) -> str:
-    """Everything in Markdown."""
+    """The report in Markdown."""
     table = prepared(table)
     lines = [
-        f"{table['seed'].nunique()} seeds, {int(table['maps'].max())} maps in sequence, each seed with its own maps, all methods with the same. "
-        f"Means with 95 % bootstrap intervals over seeds.",
-        "A map on which the goal was never reached counts with its whole budget as steps to the first goal, so those figures are lower bounds (>=).",
+        f"{table['seed'].nunique()} seeds, {int(table['maps'].max())} maps in sequence, "
+        "each seed with its own maps, all methods with the same. "
+        "Means with 95 % bootstrap intervals over seeds.",
+        "A map on which the goal was never reached counts with its whole budget as steps to the "
+        "first goal, so those figures are lower bounds (>=).",
         "",
     ]
     for (task, size), part in table.groupby(["task", "size"], sort=False):
@@ -43,8 +45,9 @@ def report(table: pd.DataFrame) -> str:
 
 
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
-    """With what the tables are made of: solved, steps to the first goal, and the best plan over a
-    shortest one (NaN if unsolved).
+    """The table with further columns: solved, first (steps to the first goal; the budget if
+    unsolved), later (the same without the first map), ratio (best plan over a shortest plan; NaN if
+    unsolved), near (solved with a near-optimal plan).
     """
     solved = table["first_goal"].notna()
     return table.assign(
@@ -57,17 +60,18 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(part: pd.DataFrame, column: str) -> dict[str, float]:
-    """Mean over maps, then mean and interval over seeds; NaN where there is nothing."""
+    """Mean over maps, then mean and interval over seeds; NaN if there are no values."""
     means = part.groupby("seed")[column].mean().dropna().to_numpy(float)
     return bootstrap(means) if len(means) else dict.fromkeys(("mean", "low", "high"), float("nan"))
 
 
-def _text(found: dict[str, float], digits: int = 3, mark: str = "") -> str:
-    if np.isnan(found["mean"]):
+def _text(interval: dict[str, float], digits: int = 3, mark: str = "") -> str:
+    """A mean with its interval to some significant digits, after a mark; "-" for NaN."""
+    if np.isnan(interval["mean"]):
         return "-"
     mean, low, high = (
-        f"{found[name]:.{digits}g}" if abs(found[name]) < 10**digits else f"{found[name]:.0f}"
-        for name in ("mean", "low", "high")
+        f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+        for value in (interval[name] for name in ("mean", "low", "high"))
     )
     return f"{mark}{mean}" if low == high else f"{mark}{mean} [{low}, {high}]"
 
@@ -88,17 +92,24 @@ def _results(part: pd.DataFrame) -> list[str]:
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for method, rows in part.groupby("method", sort=False):
         mark = "" if rows["solved"].all() else ">="
-        lines.append(
-            f"| {LABELS[str(method)]} | {int(rows['solved'].sum())}/{len(rows)} | {_text(over_seeds(rows, 'first'), mark=mark)} "
-            f"| {_text(over_seeds(rows, 'later'), mark=mark)} | {_text(over_seeds(rows, 'ratio'))} | {int(rows['near'].sum())}/{len(rows)} "
-            f"| {_text(over_seeds(rows, 'steps'))} | {100 * rows['planned_steps'].sum() / rows['steps'].sum():.0f} % "
-            f"| {int(rows['broken_plans'].sum())} | {rows['cpu_seconds'].mean():.2f} |"
+        cells = (
+            LABELS[str(method)],
+            f"{int(rows['solved'].sum())}/{len(rows)}",
+            _text(over_seeds(rows, "first"), mark=mark),
+            _text(over_seeds(rows, "later"), mark=mark),
+            _text(over_seeds(rows, "ratio")),
+            f"{int(rows['near'].sum())}/{len(rows)}",
+            _text(over_seeds(rows, "steps")),
+            f"{100 * rows['planned_steps'].sum() / rows['steps'].sum():.0f} %",
+            str(int(rows["broken_plans"].sum())),
+            f"{rows['cpu_seconds'].mean():.2f}",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def _ratios(part: pd.DataFrame) -> list[str]:
-    """RAMP's steps to the first goal over each other method's, seed by seed."""
+    """RAMP's steps to the first goal over those of each other method, seed by seed."""
     lines = [
         "| RAMP's steps to the first goal, over those of | all maps | from the 2nd map on |",
         "|---|---|---|",
@@ -106,15 +117,15 @@ def _ratios(part: pd.DataFrame) -> list[str]:
     for method in [name for name in dict.fromkeys(part["method"]) if name != "ramp"]:
         cells = []
         for column in ("first", "later"):
-            found = ratio_to(part, str(method), column)
+            ratio = ratio_to(part, str(method), column)
             unsolved = not part.loc[part["method"] == method, "solved"].all()
-            cells.append("-" if found is None else _text(found, mark="<=" if unsolved else ""))
+            cells.append("-" if ratio is None else _text(ratio, mark="<=" if unsolved else ""))
         lines.append(f"| {LABELS[method]} | {' | '.join(cells)} |")
     return lines if len(lines) > 2 else []
 
 
 def ratio_to(part: pd.DataFrame, method: str, column: str) -> dict[str, float] | None:
-    """Mean and interval, over the seeds that both have, of RAMP's mean over the other method's."""
+    """RAMP's mean over that of another method: mean and interval over the seeds of both."""
     means = part.groupby(["method", "seed"])[column].mean().unstack("method")
     if "ramp" not in means or method not in means:
         return None
@@ -123,24 +134,25 @@ def ratio_to(part: pd.DataFrame, method: str, column: str) -> dict[str, float] |
 
 
 def _verdicts(table: pd.DataFrame) -> list[str]:
-    """The aims, one by one, with what was found."""
+    """Whether each aim was met."""
     lines = ["### Aims", ""]
     for (task, size), part in table.groupby(["task", "size"], sort=False):
         ramp = part[part["method"] == "ramp"]
         if ramp.empty:
             continue
         where = f"{TITLES[str(task)]} {size} x {size}"
-        lines.append(
-            f"- {where}, all maps solved: {_met(bool(ramp['solved'].all()))} ({int(ramp['solved'].sum())} of {len(ramp)})."
-        )
+        solved = f"({int(ramp['solved'].sum())} of {len(ramp)})"
+        lines.append(f"- {where}, all maps solved: {_met(bool(ramp['solved'].all()))} {solved}.")
         mean, worst = ramp["ratio"].mean(), ramp["ratio"].max()
         lines.append(
-            f"- {where}, final plans within 10 % of the shortest: {_met(bool(ramp['near'].all()))} (mean {mean:.3f}, worst {worst:.2f})."
+            f"- {where}, final plans within 10 % of the shortest: "
+            f"{_met(bool(ramp['near'].all()))} (mean {mean:.3f}, worst {worst:.2f})."
         )
-        found = ratio_to(part, "ppo", "first")
-        if found is not None:
+        ratio = ratio_to(part, "ppo", "first")
+        if ratio is not None:
             lines.append(
-                f"- {where}, at most a quarter of MaskablePPO's steps to the first goal: {_met(found['high'] <= GOAL)} ({_text(found)})."
+                f"- {where}, at most a quarter of MaskablePPO's steps to the first goal: "
+                f"{_met(ratio['high'] <= GOAL)} ({_text(ratio)})."
             )
     return lines
 
@@ -150,8 +162,8 @@ def _met(met: bool) -> str:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Steps to the first goal by map (top) and best plan over the shortest (bottom), a column per
-    task and size.
+    """Plot steps to the first goal (top) and best plan over a shortest plan (bottom) by map, one
+    column per task and size.
     """
     table = prepared(table)
     columns = list(dict.fromkeys(zip(table["task"], table["size"], strict=True)))
@@ -175,8 +187,11 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             }
             for axes, column in ((top, "first"), (bottom, "ratio")):
                 points = {index + 1: bootstrap(values) for index, values in _by_map(rows, column)}
-                axes.plot(list(points), [one["mean"] for one in points.values()], **style)
-                low, high = ([one[name] for one in points.values()] for name in ("low", "high"))
+                mean, low, high = (
+                    [interval[name] for interval in points.values()]
+                    for name in ("mean", "low", "high")
+                )
+                axes.plot(list(points), mean, **style)
                 axes.fill_between(
                     list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0
                 )

@@ -23,7 +23,7 @@ SPLIT = ("solved", "no_plan", "time_limit", "too_long", "false_plan")
 
 
 def success(part: pd.DataFrame) -> dict[str, float]:
-    """Share of solved maps in % with its 95 % bootstrap interval over all seeds' maps."""
+    """Solved maps in %, with a 95 % bootstrap interval over the maps of all seeds."""
     solved, maps = int(part["solved"].sum()), int(part["maps"].sum())
     return {
         name: 100 * value
@@ -32,7 +32,7 @@ def success(part: pd.DataFrame) -> dict[str, float]:
 
 
 def enough(part: pd.DataFrame) -> int | None:
-    """The smallest number of trajectories from which on every map of every seed is solved; None if
+    """The smallest number of trajectories from which on all maps of all seeds are solved; None if
     there is none.
     """
     least = None
@@ -44,33 +44,34 @@ def enough(part: pd.DataFrame) -> int | None:
 
 
 def report(table: pd.DataFrame, limit: int) -> str:
-    """Everything in Markdown."""
-    return (
-        "\n".join(
-            [
-                *_introduction(table, limit),
-                *_successes(table),
-                *_enough(table),
-                *_planning(table),
-                *_learning(table),
-            ]
-        )
-        + "\n"
-    )
+    """The report in Markdown. A map counts as solved within `limit` steps."""
+    lines = [
+        *_introduction(table, limit),
+        *_successes(table),
+        *_enough(table),
+        *_planning(table),
+        *_learning(table),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _introduction(table: pd.DataFrame, limit: int) -> list[str]:
     seeds, maps = table["seed"].nunique(), sorted(set(table["maps"]))
     plans = table[table["false_plan"].notna()] if "false_plan" in table else table[:0]
+    executed = int(plans[["solved", "too_long", "false_plan"]].to_numpy().sum())
     return [
-        f"Trained on shortest plans of random 6 x 6 maps; {seeds} seeds, each with {', '.join(map(str, maps))} held-out maps of every size. "
-        f"Solved: the goal reached within {limit} steps. Intervals: 95 %, bootstrap over the maps of all seeds.",
+        f"Trained on shortest plans of random 6 x 6 maps; {seeds} seeds, each with "
+        f"{', '.join(map(str, maps))} held-out maps of every size. "
+        f"Solved: the goal reached within {limit} steps. "
+        "Intervals: 95 %, bootstrap over the maps of all seeds.",
         "",
-        "Actions called with the crafting table count as actions of their own (planners/ramp/knowledge/constant_arguments.py). Networks see every map in the corner of "
-        "a 15 x 15 grid and act greedily without a mask; an action that cannot be taken uses a step. They get fewer updates than in the "
-        "publication (column at the end), but standardised inputs.",
+        "Actions called with the crafting table are split off as actions of their own "
+        "(planners/ramp/knowledge/constant_arguments.py). Networks get every map in the corner of "
+        "a 15 x 15 grid and act greedily without a mask; an action that is not applicable counts "
+        "as a step. They get fewer updates than in the publication (column at the end), but "
+        "standardised inputs.",
         "",
-        f"Plans carried out in the environment: {int(plans[['solved', 'too_long', 'false_plan']].to_numpy().sum()):,}; "
+        f"Plans executed in the environment: {executed:,}; "
         f"false plans: {int(plans['false_plan'].sum())}.",
         "",
     ]
@@ -95,17 +96,10 @@ def _successes(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _share(found: dict[str, float]) -> str:
+def _share(interval: dict[str, float]) -> str:
+    """A percentage with its interval; 0 and 100 without decimals."""
     low, mean, high = (
-        f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}"
-        for name in ("low", "mean", "high")
-    )
-    return mean if low == high else f"{mean} ({low}..{high})"
-
-
-def _share(found: dict[str, float]) -> str:
-    low, mean, high = (
-        f"{found[name]:.0f}" if found[name] in (0, 100) else f"{found[name]:.1f}"
+        f"{interval[name]:.0f}" if interval[name] in (0, 100) else f"{interval[name]:.1f}"
         for name in ("low", "mean", "high")
     )
     return mean if low == high else f"{mean} ({low}..{high})"
@@ -128,7 +122,7 @@ def _planning(table: pd.DataFrame) -> list[str]:
     if "false_plan" not in table:
         return []
     lines = [
-        "### What became of planning (all seeds), and plan length over the shortest on solved maps",
+        "### Outcomes of planning (all seeds), and plan length over the shortest on solved maps",
         "",
     ]
     names = (
@@ -153,9 +147,8 @@ def _planning(table: pd.DataFrame) -> list[str]:
     ):
         split = " | ".join(str(int(part[name].sum())) for name in SPLIT)
         times = f"{part['plan_seconds'].median():.2f} ({part['slowest_plan'].max():.2f})"
-        lines.append(
-            f"| {TITLES[task]} | {LABELS[method]} | {size} x {size} | {count} | {split} | {_length(part)} | {times} |"
-        )
+        first = f"| {TITLES[task]} | {LABELS[method]} | {size} x {size} | {count} "
+        lines.append(f"{first}| {split} | {_length(part)} | {times} |")
     return [*lines, ""]
 
 
@@ -163,7 +156,8 @@ def _length(part: pd.DataFrame) -> str:
     solved = part[part["solved"] > 0]
     if solved.empty:
         return ""
-    return f"{np.average(solved['mean_ratio'], weights=solved['solved']):.3f} ({solved['worst_ratio'].max():.2f})"
+    mean = np.average(solved["mean_ratio"], weights=solved["solved"])
+    return f"{mean:.3f} ({solved['worst_ratio'].max():.2f})"
 
 
 def _learning(table: pd.DataFrame) -> list[str]:
@@ -171,21 +165,23 @@ def _learning(table: pd.DataFrame) -> list[str]:
     lines = [
         f"### At {most} trajectories",
         "",
-        "| task | method | learning, CPU s (mean) | updates | steps over the fewest, solved maps, mean (worst) |",
+        "| task | method | learning, CPU s (mean) | updates "
+        "| steps over the fewest, solved maps, mean (worst) |",
         "|---|---|---|---|---|",
     ]
     for (task, method), part in table[table["trajectories"] == most].groupby(
         ["task", "method"], sort=False
     ):
         updates = f"{int(part['updates'].max()):,}" if part["updates"].max() else ""
+        seconds = f"{part['learn_seconds'].mean():.2f}"
         lines.append(
-            f"| {TITLES[task]} | {LABELS[method]} | {part['learn_seconds'].mean():.2f} | {updates} | {_length(part)} |"
+            f"| {TITLES[task]} | {LABELS[method]} | {seconds} | {updates} | {_length(part)} |"
         )
     return lines
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Success against trajectories: a row per task, a panel per map size."""
+    """Plot success against trajectories: one row per task, one panel per map size."""
     tasks, sizes = list(dict.fromkeys(table["task"])), sorted(set(table["size"]))
     figure = new_figure(3.9 * len(sizes), 2.9 * len(tasks) + 0.5)
     for row, task in enumerate(tasks):
@@ -204,13 +200,11 @@ def draw(table: pd.DataFrame, path: Path) -> None:
                     "marker": "o",
                     "markersize": 3.5,
                 }
-                axes.plot(
-                    list(points),
-                    [one["mean"] for one in points.values()],
-                    label=LABELS[method],
-                    **style,
+                mean, low, high = (
+                    [interval[name] for interval in points.values()]
+                    for name in ("mean", "low", "high")
                 )
-                low, high = ([one[name] for one in points.values()] for name in ("low", "high"))
+                axes.plot(list(points), mean, label=LABELS[method], **style)
                 axes.fill_between(
                     list(points), low, high, color=COLOURS[number], alpha=0.15, linewidth=0
                 )

@@ -17,9 +17,9 @@ from benchmarks.crafting import networks as crafting_networks
 from benchmarks.crafting import offline as crafting_offline
 from benchmarks.crafting.experts import (
     Expert,
-    carried_out,
     declarations,
     problem_of,
+    reaches_goal,
     split,
     symbolic,
     vocabulary,
@@ -30,7 +30,7 @@ from benchmarks.crafting.networks import (
     LEARNERS,
     Transitions,
     into_grid,
-    observed,
+    network_input,
     offline_dqn,
     onto_map,
     steps_to_goal,
@@ -74,8 +74,8 @@ def test_an_expert_goes_a_shortest_way_to_the_goal(experts, task):
         assert len(trajectory.calls) == len(shortest_plan(instance))
         assert expert.states[-1].reached and not expert.states[-2].reached
         assert problem_of(instance).goal.holds(trajectory.states[-1])
-        assert carried_out(instance, trajectory.calls)
-        assert not carried_out(instance, trajectory.calls[:-1])
+        assert reaches_goal(instance, trajectory.calls)
+        assert not reaches_goal(instance, trajectory.calls[:-1])
 
 
 def test_no_call_is_left_with_a_constant(experts):
@@ -149,7 +149,7 @@ def test_grid_and_map_actions_are_inverse(size, data):
 @given(seed=st.integers(0, 1000), size=st.sampled_from([6, 10, 15]))
 def test_a_map_lies_in_the_corner_of_the_grid(seed, size):
     dynamics = dynamics_of(generate("wooden_sword", size, 1, np.random.default_rng(seed))[0])
-    seen, plain = observed(dynamics, dynamics.start), dynamics.observe(dynamics.start)
+    seen, plain = network_input(dynamics, dynamics.start), dynamics.observe(dynamics.start)
     grid = seen[1 : 1 + GRID**2].reshape(GRID, GRID)
     np.testing.assert_array_equal(grid[:size, :size].ravel(), plain[1 : 1 + size**2])
     assert (
