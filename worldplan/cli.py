@@ -122,6 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorldplanError as error:
         _complain(f"{type(error).__name__}: {error}")
         return 2
+    except BrokenPipeError:  # the reader has seen enough: `worldplan --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:  # a full disk, a folder that may not be written to
         path = error.filename or "file"
         _complain(f"{path}: {error.strerror or error}: check the disk and the permissions")
@@ -169,7 +172,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _refuse(first: str, second: str) -> int:
-    """Raise ConfigError: the words name no command."""
+    """Refuse words that name no command.
+
+    Raises:
+        ConfigError: always; lists the commands there are.
+    """
     from worldplan.milp.errors import ConfigError
 
     verbs = ", ".join(_verbs(first))

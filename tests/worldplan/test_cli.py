@@ -526,3 +526,10 @@ def test_any_agent_plays_in_a_bandit() -> None:
         assert not terminated
         total, steps = total + reward, steps + 1
     assert steps == 4 and total > 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m worldplan --help | head -n 1"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("worldplan: learn a model")
+    assert answer.stderr == ""
