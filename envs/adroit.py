@@ -1,12 +1,13 @@
-"""The Adroit hand tasks of gymnasium-robotics with a sparse 0/1 reward: importing this module
-registers worldplan/AdroitDoor-v0, AdroitHammer-v0, AdroitPen-v0 and AdroitRelocate-v0. Needs the
-extra `adroit`.
+"""The Adroit hand tasks of gymnasium-robotics with a sparse 0/1 reward; needs the extra `adroit`.
+
+Importing this module registers worldplan/AdroitDoor-v0, AdroitHammer-v0, AdroitPen-v0 and
+AdroitRelocate-v0.
 
 Demonstrations are the Minari datasets D4RL/{door,hammer,pen,relocate}/human-v2 (25 episodes each by
-people; they need the extra `hub` and a network) and expert-v2. Their observations and actions are
-those of these tasks and their infos tell success, but their rewards are the dense ones: train with
-`success_reward: true` (`worldplan.planners.modem.task`), which puts the success of each step in the
-place of its reward.
+people; downloading needs the extra `hub`) and expert-v2. Observations and actions are those of
+these tasks, and the infos hold the success, but the rewards are dense. Train with
+`success_reward: true` (`worldplan.planners.modem.task`), which replaces the reward of each step by
+its success.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ STEPS = 200
 
 
 class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One task, always 200 steps long. The reward is 1 in a step in which it is solved, else 0;
-    "is_success" is whether it was solved so far.
+    """One Adroit task; an episode always has 200 steps.
+
+    The reward is 1 in a step in which the task is solved, else 0. info: "solved" (in this step) and
+    "is_success" (in this or an earlier step of the episode).
 
     Args:
         task: Door, Hammer, Pen or Relocate.
         render_mode: "rgb_array" or None.
-    Raises MissingExtra without gymnasium-robotics.
+
+    Raises:
+        MissingExtra: gymnasium-robotics is not installed.
     """
 
     def __init__(self, task: str, render_mode: str | None = None) -> None:
@@ -56,14 +61,19 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; `options` are those of gymnasium-robotics, such as initial_state_dict."""
+        """Start an episode; the observation is (observation,).
+
+        Args:
+            seed: of the start state; None continues the environment's random numbers.
+            options: those of gymnasium-robotics, such as initial_state_dict.
+        """
         super().reset(seed=seed)
         observation, _ = self.hand.reset(seed=seed, options=options)
         self.success = False
         return observation.astype(np.float32), {"is_success": False, "solved": False}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Act for 10 ms."""
+        """Apply an action (action,) for 10 ms; the observation is (observation,)."""
         observation, _, _, truncated, info = self.hand.step(action)
         solved = bool(info["success"])
         self.success |= solved
@@ -76,20 +86,18 @@ class AdroitEnv(gym.Env[np.ndarray, np.ndarray]):
         )
 
     def render(self) -> Any:
-        """A picture (height, width, 3)."""
+        """The picture (height, width, 3) of gymnasium-robotics' camera."""
         return self.hand.render()
 
     def close(self) -> None:
-        """Free what OpenGL holds."""
+        """Free the OpenGL context."""
         self.hand.close()
 
 
 for _task in TASKS:
-    _id = f"worldplan/Adroit{_task}-v0"
-    if _id not in gym.registry:
-        gym.register(
-            id=_id,
-            entry_point="worldplan.envs.adroit:AdroitEnv",
-            max_episode_steps=STEPS,
-            kwargs={"task": _task},
-        )
+    gym.register(
+        id=f"worldplan/Adroit{_task}-v0",
+        entry_point="worldplan.envs.adroit:AdroitEnv",
+        max_episode_steps=STEPS,
+        kwargs={"task": _task},
+    )

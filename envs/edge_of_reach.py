@@ -1,12 +1,13 @@
-"""The two-dimensional illustration of the RAVL paper (Sims et al., 2024): a point in the plane,
-exact dynamics, exact answers.
+"""The two-dimensional illustration of the RAVL paper (Sims et al., 2024): a point in the plane.
 
-The state moves with the action, s' = s + step * a with |a|_inf <= 1; data are start states in
-[-start, start]^2. Short rollouts of k steps from the data reach |s|_inf <= start + k * step. What
-lies beyond start + (k - 1) * step is met only as the last next state: it is bootstrapped from,
-never trained ("edge of reach"). The reward is a bump around a goal; the paper shows its own only as
-a picture, so goal, width and height are settings. Lengths here are a tenth of the paper's (start 2,
-step 1): networks learn best on numbers around one, and nothing else changes.
+Dynamics are s' = s + step * a with |a|_inf <= 1, and optimal values are known exactly. Data are
+start states in [-start, start]^2. Rollouts of k steps from the data reach |s|_inf <= start +
+k * step. A state beyond start + (k - 1) * step occurs only as the last next state of a rollout: it
+is bootstrapped from but never trained on (the "edge of reach").
+
+The reward is a bump around a goal. The paper shows its own in a figure only, so goal, width and
+height are settings. Lengths are a tenth of the paper's (start 2, step 1), so that the inputs of
+networks are of order 1.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class Plane:
         width: standard deviation of the bump.
         height: reward at the goal.
         start: start states are uniform in [-start, start]^2.
-        step: how far an action of 1 moves.
+        step: distance moved by an action of 1.
         episode: steps of an episode.
+
+    Raises:
+        ConfigError: a setting is out of range.
     """
 
     goal: tuple[float, float] = (0.9, 0.4)
@@ -53,7 +57,7 @@ class Plane:
             raise ConfigError("width, start and step must be positive, episode at least 1")
 
     def reward(self, state: Tensor) -> Tensor:
-        """Reward for arriving in `state` (..., 2)."""
+        """Reward (...,) of a step to `state` (..., 2)."""
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         return self.height * torch.exp(-((state - goal) ** 2).sum(-1) / (2 * self.width**2))
 
@@ -63,28 +67,31 @@ class Plane:
         return (torch.rand((count, 2), generator=generator, device=device) * 2 - 1) * self.start
 
     def is_edge(self, state: Tensor, horizon: int) -> Tensor:
-        """Whether `state` (..., 2) is reachable after `horizon` steps and not before: an exact
-        statement, for every policy.
-        """
+        """Whether `state` (..., 2) is reachable in `horizon` steps and not in fewer, exactly."""
         far = state.abs().amax(-1)
         return (far > self.start + (horizon - 1) * self.step) & (
             far <= self.start + horizon * self.step
         )
 
     def move(self, state: Tensor, action: Tensor) -> Tensor:
-        """The next state (..., 2)."""
+        """The next state (..., 2), for `state` (..., 2) and `action` (..., 2)."""
         return state + self.step * action.clamp(-1, 1)
 
     def best_action(self, state: Tensor) -> Tensor:
-        """The optimal action: straight to the goal, each coordinate on its own, which is nearest at
-        every time at once.
+        """The optimal action (..., 2) in `state` (..., 2): each coordinate towards the goal.
+
+        It minimises the distance to the goal after every number of steps.
         """
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         return ((goal - state) / self.step).clamp(-1, 1)
 
     def oracle_value(self, state: Tensor, discount: float, steps: int | None = None) -> Tensor:
-        """Value of the optimal policy from `state` (..., 2), over `steps` steps or for ever. No
-        entropy.
+        """Value (...,) of the optimal policy, without an entropy term.
+
+        Args:
+            state: (..., 2).
+            discount: per step.
+            steps: of the horizon; None for an infinite one.
         """
         goal = torch.as_tensor(self.goal, dtype=state.dtype, device=state.device)
         offset = goal - state
@@ -92,26 +99,31 @@ class Plane:
         needed = math.ceil(farthest / self.step)
         count = needed if steps is None else steps
         moved = torch.arange(1, count + 1, dtype=state.dtype, device=state.device)
-        left = (offset.abs().unsqueeze(-2) - self.step * moved.unsqueeze(-1)).clamp_min(
-            0
-        )  # (..., count, 2)
-        rewards = self.height * torch.exp(-(left**2).sum(-1) / (2 * self.width**2))
+        # (..., count, 2): distance to the goal after each step
+        distance = (offset.abs().unsqueeze(-2) - self.step * moved.unsqueeze(-1)).clamp_min(0)
+        rewards = self.height * torch.exp(-(distance**2).sum(-1) / (2 * self.width**2))
         value = (rewards * discount ** (moved - 1)).sum(-1)
-        return (
-            value if steps is not None else value + self.height * discount**count / (1 - discount)
-        )
+        if steps is not None:
+            return value
+        return value + self.height * discount**count / (1 - discount)  # at the goal from then on
 
     def oracle_q(self, state: Tensor, action: Tensor, discount: float) -> Tensor:
-        """Value of `action` (..., 2) in `state` (..., 2) with optimal behaviour afterwards, for
-        ever.
+        """Value (...,) of an action with the optimal policy afterwards, over an infinite horizon.
+
+        Args:
+            state: (..., 2).
+            action: (..., 2).
+            discount: per step.
         """
         following = self.move(state, action)
         return self.reward(following) + discount * self.oracle_value(following, discount)
 
 
 class PlaneDynamics:
-    """The exact dynamics of the plane as a `DynamicsModel`: nothing here is learned, so no model
-    error can hide.
+    """The exact dynamics of the plane as a `DynamicsModel`, without any model error.
+
+    Args:
+        plane: the task.
     """
 
     observation_size, action_size, state_size = 2, 2, 0
@@ -120,7 +132,7 @@ class PlaneDynamics:
         self.plane = plane or Plane()
 
     def to(self, device: torch.device | str) -> None:
-        """Nothing here lies on a device."""
+        """Does nothing: there are no parameters."""
 
     def step(
         self,
@@ -131,14 +143,20 @@ class PlaneDynamics:
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> Prediction:
-        """Never terminates."""
+        """The next states (batch, 2) and rewards (batch,); no row terminates."""
         following = self.plane.move(observation, action)
-        ended = torch.zeros(observation.shape[:-1], dtype=torch.bool, device=observation.device)
-        return Prediction(following, self.plane.reward(following), ended)
+        terminated = torch.zeros(
+            observation.shape[:-1], dtype=torch.bool, device=observation.device
+        )
+        return Prediction(following, self.plane.reward(following), terminated)
 
 
 class PlaneEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One episode at a time."""
+    """The plane as a gymnasium environment; observations and actions are (2,).
+
+    Args:
+        plane: the task.
+    """
 
     metadata: dict[str, Any] = {"render_modes": []}
 
@@ -167,7 +185,12 @@ class PlaneEnv(gym.Env[np.ndarray, np.ndarray]):
 
 
 class PlaneVectorEnv(VectorEnv):
-    """Many episodes at once, all of the same length."""
+    """Many episodes of the plane at once; observations and actions are (num_envs, 2).
+
+    Args:
+        num_envs: number of episodes.
+        plane: the task.
+    """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
 
@@ -202,11 +225,6 @@ class PlaneVectorEnv(VectorEnv):
         ).numpy()
         self._steps += 1
         reward = self.plane.reward(torch.from_numpy(self._state)).numpy().astype(float)
-        ended = np.zeros(self.num_envs, bool)
-        return (
-            self._state.copy(),
-            reward,
-            ended,
-            np.full(self.num_envs, self._steps >= self.plane.episode),
-            {},
-        )
+        terminated = np.zeros(self.num_envs, bool)
+        truncated = np.full(self.num_envs, self._steps >= self.plane.episode)
+        return self._state.copy(), reward, terminated, truncated, {}

@@ -119,7 +119,7 @@ def metaworld_task(task: str, **options: Any) -> Environment:
 
     Args:
         task: its name in Meta-World.
-        options: see `worldplan.envs.isolated.metaworld.metaworld`.
+        options: see `worldplan.envs.isolated.metaworld.make_metaworld`.
 
     Raises:
         MissingExtra: no interpreter has Meta-World.

@@ -1,5 +1,6 @@
-"""The four coRMAB domains of the SEQUOIA paper (Xu et al., ICLR 2025) and plain budget bandits, as
-random instances.
+"""Random instances of the four coRMAB domains of the SEQUOIA paper, and of plain budget bandits.
+
+Xu et al., ICLR 2025.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from worldplan.milp.sets.path_graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 
 DOMAINS = ("capacity", "schedule", "path", "interventions", "budget")
-SLOTS = 5
+SLOTS = 5  # time slots of the schedule domain
 
 
 def generate(
@@ -38,9 +39,17 @@ def generate(
         domain: one of `DOMAINS`.
         arms: number of arms J.
         budget: workers, pulls or interventions per step, B.
+        seed: of the instance.
+        horizon: steps of an episode.
         states: states per arm; only the plain "budget" domain takes other values than 4.
-        connections, stations, centre: a graph from CSV for the path domain (see
-            `worldplan.envs.bandits.graphs`); random without.
+        connections: for the path domain, the CSV file of a graph (see
+            `worldplan.milp.sets.path_graph`); a random graph without.
+        stations: CSV file with names and positions of its nodes.
+        centre: node that paths start from; the best-connected node without.
+
+    Raises:
+        ConfigError: the domain is unknown, or not 1 <= budget <= arms.
+        DatasetError: a CSV file is missing or malformed, or has too few nodes.
     """
     if domain not in DOMAINS:
         raise ConfigError(f"domain '{domain}' is unknown: choose from {', '.join(DOMAINS)}")
@@ -63,8 +72,10 @@ def generate(
 
 
 def multi_state_arms(arms: int, good: int, rng: np.random.Generator) -> ArmDynamics:
-    """Four-state arms; the first `good` pay off only in the top state, and intermediate rewards
-    mislead.
+    """Four-state arms with misleading intermediate rewards.
+
+    The top state pays 4 to 6 in the first `good` arms and 1 to 3 in the others. Below it, rewards
+    fall on the way up in the good arms (0.2, 0.15, 0.1) and rise in the others.
     """
     up = np.stack([rng.uniform(0.0, 0.2, arms), rng.uniform(0.7, 0.9, arms)], axis=1)
     return ArmDynamics(_up_down(up), _rewards(arms, good, rng))
@@ -79,8 +90,9 @@ def _rewards(arms: int, good: int, rng: np.random.Generator) -> Floats:
 
 
 def _up_down(up: Floats, states: int = 4) -> Floats:
-    """(arms, levels) up-probabilities to (arms, levels, states, states): one state up or down,
-    clipped at the ends.
+    """Transitions (arms, levels, states, states) out of probabilities (arms, levels) to move up.
+
+    An arm moves up or down by one state, and stays where there is none.
     """
     here, eye = np.arange(states), np.eye(states)
     rise, fall = eye[np.minimum(here + 1, states - 1)], eye[np.maximum(here - 1, 0)]
@@ -88,23 +100,27 @@ def _up_down(up: Floats, states: int = 4) -> Floats:
 
 
 def _random_arms(arms: int, states: int, rng: np.random.Generator) -> ArmDynamics:
-    """Arms with any number of states: Dirichlet laws, a pull mixes in a law that leans to better
-    states.
+    """Arms with any number of states and Dirichlet transitions.
+
+    A pull mixes in a distribution that favours states of greater reward.
     """
     passive = rng.dirichlet(np.ones(states), (arms, states))
     better = rng.dirichlet(1.0 + np.arange(states), (arms, states))
-    law = np.stack([passive, 0.3 * passive + 0.7 * better], axis=1)
-    return ArmDynamics(law, np.sort(rng.random((arms, states)), axis=1))
+    transition = np.stack([passive, 0.3 * passive + 0.7 * better], axis=1)
+    return ArmDynamics(transition, np.sort(rng.random((arms, states)), axis=1))
 
 
 def _intervention_arms(arms: int, budget: int, rng: np.random.Generator) -> ArmDynamics:
-    """Sigmoid link: groups of three interventions hit the same three arms with weight 3 each."""
+    """Arms whose probability to move up is a sigmoid of the strength of the interventions on them.
+
+    Each group of three interventions affects the same three arms, with weight 3 each.
+    """
     count = max(arms // 2, budget + 1)
     effect = np.zeros((arms, count))
     groups = -(-count // 3)
     for group in range(groups):
-        hit = np.arange(3 * group, 3 * group + 3) % arms
-        effect[np.ix_(hit, np.arange(3 * group, min(3 * group + 3, count)))] = 3.0
+        affected = np.arange(3 * group, 3 * group + 3) % arms
+        effect[np.ix_(affected, np.arange(3 * group, min(3 * group + 3, count)))] = 3.0
     strengths = np.tile(3.0 * np.arange(4), (arms, 1))
     strengths = np.minimum(strengths, effect.sum(1, keepdims=True))
     good = np.arange(arms) < budget
@@ -158,13 +174,13 @@ def _action_set(
 
 
 def _shuffled(graph: nx.Graph, rng: np.random.Generator) -> nx.Graph:
-    """The good arms are the first ones: spread them over the map."""
+    """The graph with its nodes in random order, which spreads the good arms, the first, over it."""
     nodes = list(graph)
     order = [nodes[i] for i in rng.permutation(len(nodes))]
-    mixed = nx.Graph()
-    mixed.add_nodes_from((node, graph.nodes[node]) for node in order)
-    mixed.add_edges_from(graph.edges)
-    return mixed
+    shuffled = nx.Graph()
+    shuffled.add_nodes_from((node, graph.nodes[node]) for node in order)
+    shuffled.add_edges_from(graph.edges)
+    return shuffled
 
 
 def _availability(

@@ -1,10 +1,12 @@
-"""Coupled restless bandits (coRMAB) as vectorised gymnasium environments: every episode and every
-arm steps at once.
+"""Coupled restless bandits (coRMAB) as gymnasium environments.
+
+The arms are coupled by the feasible set of joint actions; given an action, they move independently.
+All arms of all episodes step at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -20,27 +22,29 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def draw(law: Floats, uniform: Floats) -> Ints:
-    """States (...,) with the laws (..., states), by inversion of one uniform number (...,) each."""
-    return (uniform[..., None] >= np.cumsum(law, axis=-1)[..., :-1]).sum(-1)
+def draw(probabilities: Floats, uniform: Floats) -> Ints:
+    """States (...,) of distributions (..., states), by inversion of uniform numbers (...,)."""
+    states: Ints = (uniform[..., None] >= np.cumsum(probabilities, axis=-1)[..., :-1]).sum(-1)
+    return states
 
 
 @dataclass(frozen=True)
 class ArmDynamics:
-    """How each arm moves and what its states earn.
+    """Transition probabilities and rewards of every arm.
 
     Args:
-        transition: (arms, levels, states, states); `transition[j, k, s]` is the law of the next
-            state of arm `j` in state `s` under intervention level `k`. Level 0 is "left alone", and
-            without `effect` level 1 is "pulled".
-        reward: (arms, states), earned per step in the state moved to.
-        effect: (arms, components) or None. With several interventions per arm the level of arm `j`
-            is the place of `effect[j] @ action` among `strengths[j]`; without, component `j` of the
-            action is the level of arm `j`.
-        strengths: (arms, levels), ascending, the strengths that can occur (unused levels repeat the
-            last one).
+        transition: (arms, levels, states, states); `transition[j, k, s]` is the distribution of the
+            next state of arm `j` in state `s` under intervention level `k`. Level 0 is passive, and
+            without `effect` level 1 is a pull.
+        reward: (arms, states), received for the next state.
+        effect: (arms, components) or None. With it, the level of arm `j` is the index of
+            `effect[j] @ action` in `strengths[j]`; without it, the level of arm `j` is component
+            `j` of the action.
+        strengths: (arms, levels), ascending, the possible values of `effect[j] @ action`; unused
+            levels repeat the last one.
 
-    Raises DatasetError when shapes disagree, numbers are not finite, or a law does not sum to 1.
+    Raises:
+        DatasetError: shapes disagree, numbers are not finite, or a distribution does not sum to 1.
     """
 
     transition: Floats
@@ -52,68 +56,93 @@ class ArmDynamics:
         p, r = self.transition, self.reward
         if p.ndim != 4 or p.shape[2] != p.shape[3] or r.shape != (p.shape[0], p.shape[2]):
             raise DatasetError(
-                f"transition {p.shape} and reward {r.shape} do not fit: expected (arms, levels, states, states) and (arms, states)"
+                f"transition {p.shape} and reward {r.shape} do not fit: expected (arms, levels, "
+                "states, states) and (arms, states)"
             )
         if not (np.isfinite(p).all() and np.isfinite(r).all()):
             raise DatasetError(
-                "transition probabilities or rewards hold NaN or infinite values: clean the input first"
+                "transition probabilities or rewards hold NaN or infinite values: clean the input "
+                "first"
             )
         bad = np.argwhere((p.min(-1) < 0) | (np.abs(p.sum(-1) - 1) > 1e-6))
         if len(bad):
-            arm, level, state = (int(x) for x in bad[0])
+            arm, level, state = (int(index) for index in bad[0])
             raise DatasetError(
-                f"arm {arm}, state {state}, action {level}: probabilities must be >= 0 and sum to 1, got {p[arm, level, state].sum():.6g}"
+                f"arm {arm}, state {state}, action {level}: probabilities must be >= 0 and sum to "
+                f"1, got {p[arm, level, state].sum():.6g}"
             )
 
     @property
     def arms(self) -> int:
-        return self.transition.shape[0]
+        """Number of arms."""
+        return int(self.transition.shape[0])
 
     @property
     def levels(self) -> int:
-        return self.transition.shape[1]
+        """Number of intervention levels."""
+        return int(self.transition.shape[1])
 
     @property
     def states(self) -> int:
-        return self.transition.shape[2]
+        """Number of states of an arm."""
+        return int(self.transition.shape[2])
 
     @property
     def components(self) -> int:
         """Length of an action vector."""
-        return self.arms if self.effect is None else self.effect.shape[1]
+        return self.arms if self.effect is None else int(self.effect.shape[1])
 
-    def level(self, action: NDArray) -> Ints:
+    def level(self, action: NDArray[Any]) -> Ints:
         """Intervention level of every arm, (..., arms), for actions (..., components)."""
         if self.effect is None or self.strengths is None:
             return np.asarray(action, dtype=np.int64)
         strength = action @ self.effect.T
-        return np.abs(strength[..., None] - self.strengths).argmin(-1)
+        level: Ints = np.abs(strength[..., None] - self.strengths).argmin(-1)
+        return level
 
     def one_step(self) -> Floats:
         """Expected reward of the next state, (arms, levels, states)."""
-        return np.einsum("jkst,jt->jks", self.transition, self.reward)
+        reward: Floats = np.einsum("jkst,jt->jks", self.transition, self.reward)
+        return reward
 
-    def expected_reward(self, state: Ints, action: NDArray) -> Floats:
-        """Expected reward of one joint step, (...,), for states (..., arms) and actions (...,
-        components).
+    def expected_reward(self, state: Ints, action: NDArray[Any]) -> Floats:
+        """Expected reward of a joint step, (...,).
+
+        Args:
+            state: (..., arms).
+            action: (..., components).
         """
         arms = np.arange(self.arms)
-        return self.one_step()[arms, self.level(action), state].sum(-1)
+        reward: Floats = self.one_step()[arms, self.level(action), state].sum(-1)
+        return reward
 
-    def sample_next(self, state: Ints, action: NDArray, rng: np.random.Generator) -> Ints:
-        """Draw the next joint state, (..., arms)."""
-        law = self.transition[np.arange(self.arms), self.level(action), state]
-        return draw(law, rng.random(state.shape))
+    def sample_next(self, state: Ints, action: NDArray[Any], rng: np.random.Generator) -> Ints:
+        """A draw of the next joint state, (..., arms).
+
+        Args:
+            state: (..., arms).
+            action: (..., components).
+            rng: of all random numbers.
+        """
+        probabilities = self.transition[np.arange(self.arms), self.level(action), state]
+        return draw(probabilities, rng.random(state.shape))
 
 
 @dataclass(frozen=True)
 class BanditInstance:
-    """A restless-bandit programme: dynamics, feasible actions, horizon and start law.
+    """A restless-bandit problem: dynamics, feasible actions, horizon and start distribution.
 
     Args:
-        initial: (arms, states) law of each arm's first state, independent over arms.
+        dynamics: of the arms.
+        actions: the feasible joint actions.
+        horizon: steps of an episode.
+        initial: (arms, states) distribution of each arm's first state, independent over arms.
         arm_names: labels for tables and reports.
         domain: a name for reports.
+
+    Raises:
+        DatasetError: the action set and the dynamics have different numbers of components, or the
+            horizon is below 1.
     """
 
     dynamics: ArmDynamics
@@ -122,34 +151,39 @@ class BanditInstance:
     initial: Floats
     arm_names: tuple[str, ...] = ()
     domain: str = "custom"
-    notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.actions.size != self.dynamics.components:
             raise DatasetError(
-                f"the action set has {self.actions.size} components but the dynamics need {self.dynamics.components}"
+                f"the action set has {self.actions.size} components but the dynamics need "
+                f"{self.dynamics.components}"
             )
         if self.horizon < 1:
             raise DatasetError(f"horizon is {self.horizon}: give at least 1 step")
 
     def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
-        """Draw `count` joint start states, (count, arms)."""
+        """Joint start states, (count, arms)."""
         return draw(self.initial, rng.random((count, self.dynamics.arms)))
 
     def label(self, arm: int) -> str:
-        """Name of an arm for people."""
+        """Name of an arm, or its number if the instance has no names."""
         return self.arm_names[arm] if self.arm_names else str(arm)
 
 
 class BanditVectorEnv(VectorEnv):
-    """`num_envs` independent episodes of one instance, stepped together.
+    """Independent episodes of one instance, stepped together.
 
     Observations: {"state": (num_envs, arms) int64, "steps_left": (num_envs,) int64}. Actions:
-    (num_envs, components) of 0/1. The reward is the expected reward of the next state (the paper's
-    figure, lower variance) or, with `reward="sampled"`, that of the state moved to. Episodes are
-    truncated after `horizon` steps. Episode `i` of `reset(seed=s)` has its own random stream (s,
-    i): the same start and the same luck under every policy. An action outside the feasible set
-    raises InfeasibleAction.
+    (num_envs, components) of 0/1. Episodes are truncated after `horizon` steps. Episode `i` of
+    `reset(seed=s)` has its own random generator (s, i), so that every policy gets the same start
+    states and random numbers.
+
+    Args:
+        instance: the problem.
+        num_envs: number of episodes.
+        reward: "expected" for the expected reward of the next state (as reported in the SEQUOIA
+            paper; lower variance), "sampled" for the reward of the state drawn.
+        first_episode: added to the episodes' numbers, for runs that are split.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}
@@ -180,7 +214,16 @@ class BanditVectorEnv(VectorEnv):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Ints], dict]:
+    ) -> tuple[dict[str, Ints], dict[str, Any]]:
+        """Start all episodes.
+
+        Args:
+            seed: of the episodes; None takes the last seed + 1.
+            options: not used.
+
+        Returns:
+            The observation, see the class for shapes: "state" (num_envs, arms), and an empty info.
+        """
         self._seed = self._seed + 1 if seed is None else seed
         self._streams = [
             np.random.default_rng([self._seed, self.first_episode + i])
@@ -196,16 +239,24 @@ class BanditVectorEnv(VectorEnv):
     def _observe(self) -> dict[str, Ints]:
         return {"state": self._state.copy(), "steps_left": self._left.copy()}
 
-    def step(self, actions: NDArray) -> tuple[dict[str, Ints], Floats, NDArray, NDArray, dict]:
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[dict[str, Ints], Floats, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step all episodes by `actions` (num_envs, components).
+
+        info: "expected_reward" and "sampled_reward", (num_envs,) each.
+
+        Raises:
+            InfeasibleAction: an action is not in the feasible set.
+        """
         actions = np.asarray(actions)
-        wrong = np.flatnonzero(~self.instance.actions.contains_batch(actions))
-        if len(wrong):
-            episode, chosen = int(wrong[0]), np.flatnonzero(actions[wrong[0]])
-            shown = f"{chosen[:20].tolist()}" + (
-                f" and {len(chosen) - 20} more" if len(chosen) > 20 else ""
-            )
+        infeasible = np.flatnonzero(~self.instance.actions.contains_batch(actions))
+        if len(infeasible):
+            episode, selected = int(infeasible[0]), np.flatnonzero(actions[infeasible[0]])
+            more = f" and {len(selected) - 20} more" if len(selected) > 20 else ""
             raise InfeasibleAction(
-                f"episode {episode}: the action selects {shown}, which the action set does not allow"
+                f"episode {episode}: the action selects {selected[:20].tolist()}{more}, which the "
+                "action set does not allow"
             )
         level = self.instance.dynamics.level(actions)
         expected = self._one_step[self._arms, level, self._state].sum(-1)
@@ -214,19 +265,21 @@ class BanditVectorEnv(VectorEnv):
         )
         sampled = self.instance.dynamics.reward[self._arms, self._state].sum(-1)
         self._left = self._left - 1
-        done = self._left <= 0
+        terminated, truncated = np.zeros(self.num_envs, bool), self._left <= 0
         info = {"expected_reward": expected, "sampled_reward": sampled}
-        return (
-            self._observe(),
-            sampled if self._sampled else expected,
-            np.zeros(self.num_envs, bool),
-            done,
-            info,
-        )
+        reward = sampled if self._sampled else expected
+        return self._observe(), reward, terminated, truncated, info
 
 
-class BanditEnv(gym.Env):
-    """One episode at a time, for agents that expect a plain gymnasium environment."""
+class BanditEnv(gym.Env[dict[str, Any], NDArray[Any]]):
+    """One episode at a time, for agents that expect a plain gymnasium environment.
+
+    Observations: {"state": (arms,), "steps_left": scalar}. Actions: (components,) of 0/1.
+
+    Args:
+        instance: the problem.
+        reward: "expected" or "sampled", see `BanditVectorEnv`.
+    """
 
     def __init__(self, instance: BanditInstance, *, reward: str = "expected") -> None:
         self._vector = BanditVectorEnv(instance, 1, reward=reward)
@@ -235,14 +288,22 @@ class BanditEnv(gym.Env):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start an episode; `seed` decides its start state and random numbers."""
         super().reset(seed=seed)
         observation, _ = self._vector.reset(
             seed=int(self.np_random.integers(2**31)) if seed is None else seed
         )
         return {key: value[0] for key, value in observation.items()}, {}
 
-    def step(self, action: NDArray) -> tuple[dict[str, Any], float, bool, bool, dict]:
+    def step(
+        self, action: NDArray[Any]
+    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Step by `action` (components,).
+
+        Raises:
+            InfeasibleAction: the action is not in the feasible set.
+        """
         observation, reward, terminated, truncated, info = self._vector.step(
             np.asarray(action)[None]
         )
@@ -252,5 +313,5 @@ class BanditEnv(gym.Env):
             float(reward[0]),
             bool(terminated[0]),
             bool(truncated[0]),
-            {k: float(v[0]) for k, v in info.items()},
+            {key: float(value[0]) for key, value in info.items()},
         )

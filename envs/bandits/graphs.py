@@ -11,8 +11,9 @@ from worldplan.milp.errors import DatasetError
 
 
 def random_geometric(nodes: int, seed: int) -> nx.Graph:
-    """A connected, sparse, roughly planar graph: the spanning tree of random points plus their
-    shortest other links.
+    """A connected, sparse, roughly planar graph of random points.
+
+    It holds their minimum spanning tree and the shortest of their other links.
     """
     rng = np.random.default_rng(seed)
     points = rng.random((nodes, 2))
@@ -28,8 +29,15 @@ def random_geometric(nodes: int, seed: int) -> nx.Graph:
 
 
 def connected_piece(graph: nx.Graph, nodes: int, centre: str | None = None) -> nx.Graph:
-    """The `nodes` nodes nearest to `centre` (the best-connected node when None), in breadth-first
-    order.
+    """The subgraph of the nodes nearest to a centre, in breadth-first order.
+
+    Args:
+        graph: the whole graph.
+        nodes: number of nodes of the result.
+        centre: the first node; None for the best-connected one.
+
+    Raises:
+        DatasetError: the centre is not in the graph, or too few nodes can be reached from it.
     """
     if centre is None:
         centre = max(graph, key=lambda node: (graph.degree[node], str(node)))
@@ -37,19 +45,18 @@ def connected_piece(graph: nx.Graph, nodes: int, centre: str | None = None) -> n
         raise DatasetError(
             f"station '{centre}' is not in the graph: choose one of its {len(graph)} nodes"
         )
-    seen, queue = [centre], deque([centre])
-    known = {centre}
-    while queue and len(seen) < nodes:
+    reached, queue = {centre: None}, deque([centre])  # a dictionary keeps the order
+    while queue and len(reached) < nodes:
         for neighbour in sorted(graph.neighbors(queue.popleft())):
-            if neighbour not in known and len(seen) < nodes:
-                known.add(neighbour)
-                seen.append(neighbour)
+            if neighbour not in reached and len(reached) < nodes:
+                reached[neighbour] = None
                 queue.append(neighbour)
-    if len(seen) < nodes:
+    if len(reached) < nodes:
         raise DatasetError(
-            f"only {len(seen)} nodes can be reached from '{centre}', {nodes} were asked for: choose fewer or another centre"
+            f"only {len(reached)} nodes can be reached from '{centre}', {nodes} were asked for: "
+            "choose fewer or another centre"
         )
     piece = nx.Graph()
-    piece.add_nodes_from((node, graph.nodes[node]) for node in seen)
-    piece.add_edges_from(graph.subgraph(seen).edges)
+    piece.add_nodes_from((node, graph.nodes[node]) for node in reached)
+    piece.add_edges_from(graph.subgraph(reached).edges)
     return piece

@@ -1,10 +1,10 @@
-"""A gymnasium environment that lives in another Python interpreter: for simulators whose pinned
-packages clash with ours.
+"""A gymnasium environment in another Python interpreter, for simulators whose packages clash with
+worldplan's.
 
-The other interpreter runs `worldplan.envs.isolated.server` as a child process, which tells how
-messages look. A request and its answer take some tens of microseconds. All environments of one
-interpreter and one factory share a child, so that the second one costs no new process: it ends with
-the last of them, and if it dies or hangs, it does so for all of them.
+The other interpreter runs `worldplan.envs.isolated.server`, which describes the messages, as a
+child process. A request and its answer take some tens of microseconds. All environments of one
+interpreter and one factory share a child, so that only the first one starts a process. The child
+ends with the last of them; if it dies or hangs, all of them fail.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from worldplan.envs.isolated.server import PREFIX, Codec
 from worldplan.milp.errors import ConfigError, InfeasibleAction, WorldplanError
 
 _SERVER = Path(__file__).with_name("server.py")
-_PATIENCE = 5.0  # seconds that a child gets to end by itself
-_CHUNK = 1 << 16  # what a pipe holds
+_PATIENCE = 5.0  # seconds until a child that does not end by itself is killed
+_CHUNK = 1 << 16  # bytes, the size of a pipe's buffer
 
 
 class EnvironmentFailed(WorldplanError):
-    """An environment in another process raised an error, died or hangs."""
+    """An environment in another process raised an error, died or does not answer."""
 
 
 class IsolatedEnv(gym.Env[Any, np.ndarray]):
-    """An environment that another interpreter runs.
+    """An environment that runs in another interpreter.
 
     Args:
-        python: the interpreter; it needs gymnasium and NumPy, and is started in isolated mode (-I):
-            PYTHONPATH does not reach it.
-        factory: what makes the environment there, "package.module:name" or "path/to/file.py:name".
+        python: the interpreter; it needs gymnasium and NumPy, and is started in isolated mode (-I),
+            in which PYTHONPATH has no effect.
+        factory: makes the environment there, "package.module:name" or "path/to/file.py:name".
         options: its keyword arguments, plain values and arrays.
         timeout: seconds that an answer may take; the first one includes the imports.
 
-    Spaces are Box or Dict of Box, infos are cut to numbers, bools and arrays of numbers. POSIX
-    only. An environment that is dropped without `close` is freed with its child, when the last of
-    those that share it is gone.
+    Spaces are Box or Dict of Box, infos are reduced to numbers, bools and arrays of numbers. POSIX
+    only. An environment that is not closed is freed with its child, together with the last
+    environment that shares the child.
 
     Raises:
         ConfigError: the interpreter cannot be started, or the factory cannot be found or fails.
-        EnvironmentFailed: later, by every method: the environment raised an error, or its child
-            died or did not answer in time.
+        EnvironmentFailed: by every method: the environment raised an error, or its child died or
+            did not answer in time.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -71,65 +71,79 @@ class IsolatedEnv(gym.Env[Any, np.ndarray]):
         self._child: _Child | None = _child_of(str(python), factory)
         self._number = next(self._child.numbers)
         try:
-            about = self._ask("begin", dict(options or {}))
-        except (
-            EnvironmentFailed,
-            TypeError,
-        ) as error:  # TypeError: options that are no plain values
+            made = self._request("begin", dict(options or {}))
+        # a TypeError comes from options that are no plain values
+        except (EnvironmentFailed, TypeError) as error:
             self._child = None
             raise ConfigError(
                 f"{error} (options {dict(options or {})}, interpreter {python})"
             ) from error
-        self.observation_space = _space(about["observation_space"])
-        self.action_space = _space(about["action_space"])
-        self.render_mode = about["render_mode"]
-        self.metadata = {"render_modes": about["render_modes"], "render_fps": about["render_fps"]}
+        self.observation_space = _space(made["observation_space"])
+        self.action_space = _space(made["action_space"])
+        self.render_mode = made["render_mode"]
+        self.metadata = {"render_modes": made["render_modes"], "render_fps": made["render_fps"]}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """As the environment there."""
+        """Reset the environment there, with its own meaning of `seed` and `options`.
+
+        Raises:
+            EnvironmentFailed: the environment or its process failed.
+        """
         super().reset(seed=seed)
-        observation, info = self._ask("reset", {"seed": seed, "options": options})
+        observation, info = self._request("reset", {"seed": seed, "options": options})
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As the environment there. Raises InfeasibleAction when the action has another shape than
-        its space, or is not finite.
+        """Step the environment there by `action` (action,).
+
+        Raises:
+            InfeasibleAction: the action has another shape than its space, or is not finite.
+            EnvironmentFailed: the environment or its process failed.
         """
         action = np.asarray(action, self.action_space.dtype)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise InfeasibleAction(
                 f"an action needs {self.action_space.shape} finite numbers, got {action!r}"
             )
-        observation, reward, terminated, truncated, info = self._ask("step", {"action": action})
+        observation, reward, terminated, truncated, info = self._request("step", {"action": action})
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
-        """A picture (height, width, 3), or None as the environment there."""
-        return self._ask("render", {})
+        """The picture (height, width, 3) of the environment there, or None."""
+        return self._request("render", {})
 
     def call(self, name: str, **arguments: Any) -> Any:
-        """What the method `name` of the environment there (without its wrappers) returns: plain
-        values and arrays.
+        """Call a method of the environment there, without its wrappers.
+
+        Args:
+            name: of the method.
+            arguments: keyword arguments, plain values and arrays.
+
+        Returns:
+            The method's result, plain values and arrays.
+
+        Raises:
+            EnvironmentFailed: the method raised an error, or the process failed.
         """
-        return self._ask("call", {"name": name, "arguments": arguments})
+        return self._request("call", {"name": name, "arguments": arguments})
 
     def close(self) -> None:
-        """Close the environment there; the last one takes the child with it."""
+        """Close the environment there; the child ends with its last environment."""
         if self._child is not None and self._child.alive:
-            with contextlib.suppress(EnvironmentFailed):  # a child that is gone has closed it too
-                self._ask("close", {})
+            with contextlib.suppress(EnvironmentFailed):  # the environment of a dead child is gone
+                self._request("close", {})
         self._child = None
 
-    def _ask(self, verb: str, arguments: dict[str, Any]) -> Any:
+    def _request(self, verb: str, arguments: dict[str, Any]) -> Any:
         if self._child is None:
             raise EnvironmentFailed("the environment is closed: make a new one")
-        return self._child.ask(verb, self._number, arguments, self._timeout)
+        return self._child.request(verb, self._number, arguments, self._timeout)
 
 
 class _Child:
-    """A child process and the conversation with it, one request at a time."""
+    """A child process that answers one request at a time."""
 
     def __init__(self, python: str, factory: str) -> None:
         self.factory, self.numbers = factory, itertools.count()
@@ -142,7 +156,8 @@ class _Child:
             )
         except OSError as error:
             raise ConfigError(
-                f"interpreter {python} cannot be started ({error}): name the python of the environment that has the simulator"
+                f"interpreter {python} cannot be started ({error}): name the python of the "
+                "environment that has the simulator"
             ) from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -152,11 +167,23 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the child still takes requests."""
         return self._finalizer.alive
 
-    def ask(self, verb: str, number: int, arguments: dict[str, Any], timeout: float) -> Any:
-        """The answer to one request. Raises EnvironmentFailed."""
+    def request(self, verb: str, number: int, arguments: dict[str, Any], timeout: float) -> Any:
+        """Send a request and return the value of its answer.
+
+        Args:
+            verb: begin, step, reset, render, close or call.
+            number: of the environment.
+            arguments: of the request.
+            timeout: seconds.
+
+        Raises:
+            EnvironmentFailed: the environment raised an error, or the child died or did not answer
+                in time.
+            TypeError: the arguments are no plain values.
+        """
         what = f"{self.factory}: {arguments['name'] if verb == 'call' else verb}"
         with self._lock:
             if not self.alive:
@@ -169,14 +196,16 @@ class _Child:
             except TimeoutError:
                 self._kill()
                 raise EnvironmentFailed(
-                    f"{what}: no answer within {timeout:g} s, its process was ended: raise timeout, or mend the simulator"
+                    f"{what}: no answer within {timeout:g} s, its process was ended: raise "
+                    "timeout, or mend the simulator"
                 ) from None
             except (BrokenPipeError, EOFError):
                 raise EnvironmentFailed(
-                    f"{what}: its process died ({self._fate()}): what it wrote to standard error tells why"
+                    f"{what}: its process died ({self._exit()}): see what it wrote to standard "
+                    "error"
                 ) from None
             except BaseException:
-                self._kill()  # the rest of this answer would be taken for that of the next request
+                self._kill()  # the rest of this answer would be read as that of the next request
                 raise
         if "error" in answer:
             raise EnvironmentFailed(f"{what}: {answer['error']}")
@@ -206,7 +235,8 @@ class _Child:
         self._process.kill()
         self._finalizer()
 
-    def _fate(self) -> str:
+    def _exit(self) -> str:
+        """End the process and return its exit status in words."""
         self._finalizer()
         status = self._process.returncode
         return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
@@ -216,8 +246,12 @@ _children: weakref.WeakValueDictionary[tuple[int, str, str], _Child] = weakref.W
 
 
 def _child_of(python: str, factory: str) -> _Child:
-    """The child for this interpreter and factory, a new one if there is none. A fork must not talk
-    to its parent's.
+    """The child of this interpreter and factory; a new one if there is none.
+
+    A forked process gets its own, since two processes cannot share the pipes.
+
+    Raises:
+        ConfigError: the system is not POSIX, or the interpreter cannot be started.
     """
     if not hasattr(select, "poll"):
         raise ConfigError(
@@ -231,7 +265,7 @@ def _child_of(python: str, factory: str) -> _Child:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a child: it stops when its requests do, or is killed."""
+    """End a child by closing its input; kill it if it does not end in time."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.close()
     try:
@@ -243,14 +277,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(descriptor: int, event: int, deadline: float) -> None:
-    """Until it can be read or written. Raises TimeoutError at the deadline."""
+    """Wait until a file descriptor can be read or written.
+
+    Raises:
+        TimeoutError: at the deadline, in seconds of `time.monotonic`.
+    """
     poll = select.poll()
     poll.register(descriptor, event)
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise TimeoutError
 
 
-def _space(plain: Mapping[str, Any]) -> gym.Space:
+def _space(plain: Mapping[str, Any]) -> gym.Space[Any]:
+    """The space that `worldplan.envs.isolated.server.describe` described."""
     if "dict" in plain:
         return gym.spaces.Dict({name: _space(part) for name, part in plain["dict"].items()})
     low, high = plain["box"]

@@ -1,8 +1,7 @@
-"""The far side of `worldplan.envs.isolated.metaworld`: a Meta-World task with a sparse reward, and
-its scripted policy as a demonstrator.
+"""A Meta-World task with a sparse reward, and its scripted policy as a demonstrator.
 
-Runs in an interpreter that has Meta-World 3.1 and nothing of ours, so nothing of ours is imported
-here.
+`worldplan.envs.isolated.metaworld` runs this file in an interpreter that has Meta-World 3.1 and not
+worldplan, so nothing of worldplan is imported here.
 """
 
 from __future__ import annotations
@@ -15,43 +14,46 @@ import numpy as np
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.policies import ENV_POLICY_MAP
 
-REPEAT = 2  # simulator steps of one decision, as TD-MPC and MoDem take them
+REPEAT = 2  # simulator steps of one decision, as in TD-MPC and MoDem
 DECISIONS = 100  # of an episode: 200 simulator steps
 OBJECT = [10.0] * 3 + [1.0] * 4  # position and quaternion
-NOW = [10.0] * 3 + [1.0] + 2 * OBJECT  # hand, opening of the gripper, two objects
-# lengths in decimetres, as in our own tasks, so that all entries are near 1: now, one simulator
-# step ago, and the goal
-UNITS = np.array(2 * NOW + [10.0] * 3)
+FRAME = [10.0] * 3 + [1.0] + 2 * OBJECT  # hand, opening of the gripper, two objects
+# an observation holds the present frame, that of one simulator step ago, and the goal; lengths are
+# in decimetres, as in worldplan's own tasks, so that all entries are of order 1
+UNITS = np.array(2 * FRAME + [10.0] * 3)
 
 
-class MetaWorldTask(gym.Env):
-    """One task. Object and goal are placed anew in every episode.
+class MetaWorldTask(gym.Env[np.ndarray, np.ndarray]):
+    """One Meta-World task; positions of object and goal are drawn for every episode.
 
     Args:
         task: name in Meta-World, such as push-v3.
         render_mode: "rgb_array" or None.
 
-    The reward is 1 in a decision in which the simulator calls the task a success, else 0;
-    "is_success" is whether it ever did so in this episode, which is what Meta-World counts.
-    Observations are Meta-World's own 39 numbers with the goal visible, lengths in decimetres
-    instead of metres. An episode is never cut short.
+    The reward is 1 in a decision in which Meta-World reports success, else 0. "is_success" is
+    whether it has reported success in this episode, as Meta-World counts it. Observations (39,) are
+    Meta-World's own with the goal visible, lengths in decimetres instead of metres. An episode
+    always has 100 decisions.
+
+    Raises:
+        ValueError: Meta-World has no such task.
     """
 
     def __init__(self, task: str = "push-v3", render_mode: str | None = None) -> None:
         if task not in ALL_V3_ENVIRONMENTS:
             raise ValueError(
-                f"task {task!r} is not in Meta-World; choose one of {', '.join(sorted(ALL_V3_ENVIRONMENTS))}"
+                f"task {task!r} is not in Meta-World; choose one of "
+                f"{', '.join(sorted(ALL_V3_ENVIRONMENTS))}"
             )
         self.task = task
         self.env = ALL_V3_ENVIRONMENTS[task](render_mode=render_mode, camera_name="corner2")
         del self.env.sawyer_observation_space  # cached with the goal hidden
-        # this and the next lines are what Meta-World's own variants with a visible goal do
+        # the next three lines are those of Meta-World's own variants with a visible goal
         self.env._partially_observable = False
         self.env._set_task_called = True
         self.env._freeze_rand_vec = False
-        self.env.seeded_rand_vec = (
-            True  # draw places from the generator that `seed` sets, not from NumPy's global one
-        )
+        # draw positions from the generator that `seed` sets, not from NumPy's global one
+        self.env.seeded_rand_vec = True
         self.render_mode = render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1 / (self.env.dt * REPEAT)}
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, UNITS.shape, np.float32)
@@ -60,19 +62,24 @@ class MetaWorldTask(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; `seed` alone decides how it and those after it start."""
+        """Start an episode; the observation is (39,).
+
+        Args:
+            seed: decides the start of this episode and of those after it; None continues.
+            options: not used.
+        """
         super().reset(seed=seed)
         if seed is not None:
             self.env.seed(seed)
-        self.seen, _ = self.env.reset()
+        self.raw, _ = self.env.reset()
         self.decisions, self.success = 0, False
         return self._observation(), {"is_success": False, "solved": False}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Hold the action for two simulator steps."""
+        """Apply an action (4,) for two simulator steps."""
         solved = False
         for _ in range(REPEAT):
-            self.seen, _, _, _, info = self.env.step(np.clip(action, -1.0, 1.0))
+            self.raw, _, _, _, info = self.env.step(np.clip(action, -1.0, 1.0))
             solved |= bool(info["success"])
         self.success |= solved
         self.decisions += 1
@@ -85,40 +92,38 @@ class MetaWorldTask(gym.Env):
         )
 
     def _observation(self) -> np.ndarray:
-        return (self.seen * UNITS).astype(np.float32)
+        observation: np.ndarray = (self.raw * UNITS).astype(np.float32)
+        return observation
 
     def render(self) -> np.ndarray:
-        """A picture (height, width, 3)."""
-        return np.ascontiguousarray(
-            self.env.render()[::-1, ::-1]
-        )  # the camera corner2 hangs upside down
+        """The picture (height, width, 3) of the camera corner2, which is mounted upside down."""
+        return np.ascontiguousarray(self.env.render()[::-1, ::-1])
 
     def close(self) -> None:
-        """Free what OpenGL holds."""
+        """Free the OpenGL context."""
         self.env.close()
 
     def demonstrate(self, seed: int, noise: float) -> dict[str, Any]:
-        """Play one episode with the scripted policy; what is recorded is the noisy action that was
-        executed.
+        """Play one episode with the scripted policy and noise, and record it.
 
         Args:
-            seed: decides the start and the noise.
-            noise: standard deviation added to every action.
-        Returns observation (T + 1, 39), action (T, 4), reward (T,) and success.
+            seed: of the start state and the noise.
+            noise: standard deviation of the noise of every action.
+
+        Returns:
+            observation (T + 1, 39), action (T, 4) as executed, reward (T,) and success.
         """
         policy, generator = ENV_POLICY_MAP[self.task](), np.random.default_rng([seed, 1])
         observation, info = self.reset(seed=seed)
-        observations, actions, rewards, over = [observation], [], [], False
-        while not over:
+        observations, actions, rewards, truncated = [observation], [], [], False
+        while not truncated:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # it says that its actions will be cut to their limits
-                clean = np.clip(policy.get_action(self.seen), -1.0, 1.0)
+                warnings.simplefilter("ignore")  # the policy warns that its actions will be clipped
+                clean = np.clip(policy.get_action(self.raw), -1.0, 1.0)
             action = np.clip(
                 clean + noise * generator.standard_normal(len(clean)), -1.0, 1.0
             ).astype(np.float32)
-            observation, reward, _, over, info = self.step(action)
+            observation, reward, _, truncated, info = self.step(action)
             observations.append(observation)
             actions.append(action)
             rewards.append(reward)

@@ -1,13 +1,12 @@
-"""The other side of `worldplan.envs.isolated.client`: hosts gymnasium environments for a process
-that runs another interpreter.
+"""Hosts gymnasium environments for `worldplan.envs.isolated.client`, in another interpreter.
 
-Started by its path, in an interpreter that has gymnasium and NumPy and perhaps nothing else of
-ours: nothing else is imported here, and nothing newer than Python 3.9 is used. Requests come from
-standard input, answers go to standard output; what environments print goes to standard error.
+The file is started by its path. The interpreter needs gymnasium and NumPy only, so nothing else is
+imported here, and nothing newer than Python 3.9 is used. Requests come from standard input, answers
+go to standard output, and the output of environments goes to standard error.
 
 A message is two little-endian unsigned 32-bit lengths, a JSON header, and the bytes of all its
-arrays one after the other. In the header an array stands as {"__array__": [type, shape, where its
-bytes begin]}. Nothing is ever unpickled, on neither side.
+arrays one after the other. In the header, an array is {"__array__": [type, shape, offset of its
+bytes]}. Neither side unpickles anything.
 """
 
 from __future__ import annotations
@@ -28,12 +27,13 @@ import gymnasium as gym
 import numpy as np
 
 PREFIX = struct.Struct("<II")
-NUMBERS = "biuf"  # kinds of arrays that travel: bool, integer, unsigned, float
+NUMBERS = "biuf"  # kinds of arrays in messages: bool, integer, unsigned, float
 
 
 class Codec:
-    """Messages to bytes and back. One per conversation, for one thread at a time: made anew for
-    every message it would take twice as long.
+    """Converts messages to bytes and back, for one thread at a time.
+
+    It is made once per connection: a new one for every message would double the time.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,11 @@ class Codec:
         self._decoder = json.JSONDecoder(object_hook=self._restore)
 
     def encode(self, message: Any) -> bytes:
-        """Plain values, NumPy numbers and arrays of numbers. Raises TypeError for anything else."""
+        """The bytes of a message of plain values, NumPy numbers and arrays of numbers.
+
+        Raises:
+            TypeError: the message holds something else.
+        """
         self._blocks: list[bytes] = []
         self._size = 0
         header = self._encoder.encode(message).encode()
@@ -57,25 +61,29 @@ class Codec:
         if isinstance(value, np.generic) and value.dtype.kind in NUMBERS:
             return value.item()
         raise TypeError(
-            f"{type(value).__name__} cannot be passed between processes: only plain values, numbers and arrays of numbers can"
+            f"{type(value).__name__} cannot be passed between processes: only plain values, "
+            "numbers and arrays of numbers can"
         )
 
     def decode(self, header: bytes, body: bytes) -> Any:
-        """The message again; arrays are new and writable, tuples have become lists."""
+        """The message of a header and a body; arrays are writable copies, tuples become lists."""
         self._body = body
         return self._decoder.decode(header.decode())
 
-    def _restore(self, found: dict[str, Any]) -> Any:
-        if "__array__" not in found:
-            return found
-        kind, shape, begin = found["__array__"]
-        return (
-            np.frombuffer(self._body, kind, math.prod(shape), begin).reshape(shape).copy()
-        )  # refuses types that hold objects
+    def _restore(self, value: dict[str, Any]) -> Any:
+        if "__array__" not in value:
+            return value
+        kind, shape, begin = value["__array__"]
+        # frombuffer refuses types that hold objects
+        return np.frombuffer(self._body, kind, math.prod(shape), begin).reshape(shape).copy()
 
 
-def describe(space: gym.Space) -> dict[str, Any]:
-    """A Box, or a Dict of Boxes, as a message. Raises TypeError for another space."""
+def describe(space: gym.Space[Any]) -> dict[str, Any]:
+    """A Box, or a Dict of Boxes, as a message.
+
+    Raises:
+        TypeError: it is another space.
+    """
     if isinstance(space, gym.spaces.Dict):
         return {"dict": {name: describe(part) for name, part in space.spaces.items()}}
     if isinstance(space, gym.spaces.Box):
@@ -86,15 +94,25 @@ def describe(space: gym.Space) -> dict[str, Any]:
 
 
 class Host:
-    """Environments by number, all made by one factory."""
+    """Environments by number, all made by one factory.
+
+    Args:
+        factory: "package.module:name" or "path/to/file.py:name".
+    """
 
     def __init__(self, factory: str) -> None:
         self.factory = factory
-        self.make: Callable[..., gym.Env] | None = None
-        self.environments: dict[int, gym.Env] = {}
+        self.make: Callable[..., gym.Env[Any, Any]] | None = None
+        self.environments: dict[int, gym.Env[Any, Any]] = {}
 
     def answer(self, verb: str, number: int, arguments: dict[str, Any]) -> Any:
-        """Do what is asked for."""
+        """Answer one request.
+
+        Args:
+            verb: begin, step, reset, render, close or call.
+            number: of the environment.
+            arguments: of the request.
+        """
         if verb == "begin":
             return self.begin(number, arguments)
         env = self.environments[number]
@@ -113,15 +131,16 @@ class Host:
         if verb == "render":
             return env.render()
         if verb == "close":
-            return self.environments.pop(number).close()
+            self.environments.pop(number).close()
+            return None
         return getattr(env.unwrapped, arguments["name"])(**arguments["arguments"])
 
     def begin(self, number: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Make an environment and tell what it is like."""
+        """Make an environment and describe its spaces and rendering."""
         if self.make is None:
             self.make = find(self.factory)
         env = self.make(**options)
-        about = {
+        description = {
             "observation_space": describe(env.observation_space),
             "action_space": describe(env.action_space),
             "render_modes": [str(mode) for mode in env.metadata.get("render_modes", [])],
@@ -129,17 +148,17 @@ class Host:
             "render_mode": env.render_mode,
         }
         self.environments[number] = env
-        return about
+        return description
 
     def close(self) -> None:
-        """Close all environments; one that cannot be closed does not keep the others open."""
+        """Close all environments, also after the `close` of one has failed."""
         for env in self.environments.values():
             with contextlib.suppress(Exception):
                 env.close()
 
 
-def find(factory: str) -> Callable[..., gym.Env]:
-    """What "package.module:name" or "path/to/file.py:name" stands for."""
+def find(factory: str) -> Callable[..., gym.Env[Any, Any]]:
+    """The object at "package.module:name" or "path/to/file.py:name"."""
     place, _, name = factory.rpartition(":")
     if place.endswith(".py"):
         spec = importlib.util.spec_from_file_location("isolated_factory", place)
@@ -148,12 +167,12 @@ def find(factory: str) -> Callable[..., gym.Env]:
         spec.loader.exec_module(module)
     else:
         module = importlib.import_module(place)
-    found: Callable[..., gym.Env] = getattr(module, name)
-    return found
+    make: Callable[..., gym.Env[Any, Any]] = getattr(module, name)
+    return make
 
 
 def plain_observation(observation: Any) -> Any:
-    """Arrays only."""
+    """An observation as an array, or as a dictionary of arrays."""
     return (
         {name: np.asarray(part) for name, part in observation.items()}
         if isinstance(observation, dict)
@@ -162,29 +181,28 @@ def plain_observation(observation: Any) -> Any:
 
 
 def plain_info(info: dict[str, Any]) -> dict[str, Any]:
-    """The numbers, bools and arrays of numbers of an info; the rest stays here."""
-    kept = (bool, int, float, np.bool_, np.integer, np.floating)
+    """The numbers, bools and arrays of numbers of an info; other values are dropped."""
+    numbers = (bool, int, float, np.bool_, np.integer, np.floating)
     return {
         name: value
         for name, value in info.items()
         if isinstance(name, str)
         and (
-            isinstance(value, kept)
+            isinstance(value, numbers)
             or (isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS)
         )
     }
 
 
 def main() -> None:
-    """Answer until the requests end."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches us too, but it is for the other side to decide what it means
+    """Answer requests until standard input ends."""
+    # Ctrl-C is sent to both processes; the client decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     host, codec = Host(sys.argv[1]), Codec()
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for the answer any more
+    with contextlib.suppress(BrokenPipeError):  # the client is gone
         while len(prefix := requests.read(PREFIX.size)) == PREFIX.size:
             header, body = (requests.read(length) for length in PREFIX.unpack(prefix))
             try:

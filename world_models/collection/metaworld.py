@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worldplan.envs.isolated.metaworld import ENV_ID, metaworld
+from worldplan.envs.isolated.metaworld import ENV_ID, make_metaworld
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.collection.demonstrations import (
     PATIENCE,
@@ -51,7 +51,7 @@ def collect_metaworld_demonstrations(
     successes: list[Episode] = []
     seeds: list[int] = []
     tries = 0
-    env = metaworld(task, python)
+    env = make_metaworld(task, python)
     try:
         while len(successes) < episodes:
             if tries >= PATIENCE + TRIES * len(successes):

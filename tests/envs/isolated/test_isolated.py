@@ -41,11 +41,13 @@ class Example(gym.Env):
     def __init__(self, start=0.0, size=3, render_mode="rgb_array"):
         self.start, self.size, self.render_mode = np.asarray(start), size, render_mode
         state = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        self.observation_space = gym.spaces.Dict({"image": gym.spaces.Box(0, 255, (2, 2), np.uint8), "state": state})
+        image = gym.spaces.Box(0, 255, (2, 2), np.uint8)
+        self.observation_space = gym.spaces.Dict({"image": image, "state": state})
         self.action_space = gym.spaces.Box(np.float32([-1, -1, -2]), np.float32([1, 1, 2]))
 
     def observe(self):
-        return {"image": np.full((2, 2), self.time, np.uint8), "state": self.state.astype(np.float32)}
+        image = np.full((2, 2), self.time, np.uint8)
+        return {"image": image, "state": self.state.astype(np.float32)}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -64,8 +66,10 @@ class Example(gym.Env):
             time.sleep(60)
         self.time += 1
         self.state = self.state + action.sum() + self.np_random.standard_normal(self.size)
-        info = {"time": self.time, "odd": bool(self.time % 2), "force": np.float32(0.1), "solved": np.bool_(True), "place": self.state,
-                "words": "left out", "nested": {"left": "out"}, "nothing": None}
+        numbers = {"time": self.time, "odd": bool(self.time % 2), "force": np.float32(0.1)}
+        arrays = {"solved": np.bool_(True), "place": self.state}
+        rest = {"words": "left out", "nested": {"left": "out"}, "nothing": None}
+        info = {**numbers, **arrays, **rest}
         return self.observe(), np.float64(self.state[0]), False, self.time >= 5, info
 
     def render(self):
@@ -344,7 +348,8 @@ def test_a_child_that_does_not_end_is_killed(lonely: str, monkeypatch: pytest.Mo
 def test_the_child_ends_with_its_parent(lonely: str, end: str) -> None:
     code = (
         "import os, sys\nfrom worldplan.envs.isolated.client import IsolatedEnv\n"
-        f"env = IsolatedEnv(sys.executable, {lonely!r})\nprint(env.call('pid'), flush=True)\n{end}\n"
+        f"env = IsolatedEnv(sys.executable, {lonely!r})\n"
+        f"print(env.call('pid'), flush=True)\n{end}\n"
     )
     parent = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60

@@ -17,7 +17,7 @@ import pytest
 
 from worldplan.cli import main
 from worldplan.envs.environments import make_environments
-from worldplan.envs.isolated.metaworld import ENV_ID, VARIABLE, metaworld
+from worldplan.envs.isolated.metaworld import ENV_ID, VARIABLE, make_metaworld
 from worldplan.milp.errors import ConfigError, DatasetError, MissingExtra
 from worldplan.planners.modem.task import modem_task
 from worldplan.world_models.collection import metaworld as metaworld_demonstrations
@@ -62,7 +62,7 @@ def test_without_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_interpreter_without_metaworld() -> None:
     with pytest.raises(ConfigError, match="No module named 'metaworld'"):
-        metaworld(python=sys.executable)
+        make_metaworld(python=sys.executable)
 
 
 @needs_metaworld
@@ -201,7 +201,7 @@ class Clumsy:
 
 def test_failures_are_left_out_and_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     player = Clumsy(every=4)
-    monkeypatch.setattr(metaworld_demonstrations, "metaworld", lambda task, python: player)
+    monkeypatch.setattr(metaworld_demonstrations, "make_metaworld", lambda task, python: player)
     assert [
         episode.action[0, 0] for episode in collect_metaworld_demonstrations("push-v3", 3).episodes
     ] == [4, 8, 12]

@@ -1,0 +1,14 @@
+from . import bandits as bandits
+from . import crafting as crafting
+from . import dynamics as dynamics
+from . import isolated as isolated
+from . import manipulation as manipulation
+from .adroit import AdroitEnv as AdroitEnv
+from .edge_of_reach import Plane as Plane
+from .edge_of_reach import PlaneDynamics as PlaneDynamics
+from .edge_of_reach import PlaneEnv as PlaneEnv
+from .edge_of_reach import PlaneVectorEnv as PlaneVectorEnv
+from .environments import ADAPTERS as ADAPTERS
+from .environments import make_environment as make_environment
+from .environments import make_environments as make_environments
+from .swing_up import SwingUpEnv as SwingUpEnv

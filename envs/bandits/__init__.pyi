@@ -1,0 +1,9 @@
+from .domains import DOMAINS as DOMAINS
+from .domains import generate as generate
+from .domains import multi_state_arms as multi_state_arms
+from .environment import ArmDynamics as ArmDynamics
+from .environment import BanditEnv as BanditEnv
+from .environment import BanditInstance as BanditInstance
+from .environment import BanditVectorEnv as BanditVectorEnv
+from .graphs import connected_piece as connected_piece
+from .graphs import random_geometric as random_geometric
