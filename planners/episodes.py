@@ -119,8 +119,8 @@ def play(
     for index, recording in enumerate(recordings):
         recording.add_observation(batch.observation, index)
     for step in batch.play(decide):
-        for index in np.flatnonzero(step.running):
-            recordings[index].add_step(step, decide.decisions[index], int(index))
+        for index in np.flatnonzero(step.running).tolist():
+            recordings[index].add_step(step, decide.decisions[index], index)
         if on_step is not None:
             on_step()
     return [recording.played() for recording in recordings]

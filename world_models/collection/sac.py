@@ -112,7 +112,8 @@ def _finished(settings: CollectionSettings, trained: Trained) -> bool:
     best = max(mean for _, mean in trained.evaluations)
     raise ConfigError(
         f"after {trained.steps} steps the best mean return is {best:.1f}, below the stop return "
-        f"{settings.mark:g}: go on with more --train-steps, or choose a lower --stop-return and another folder"
+        f"{settings.mark:g}: go on with more --train-steps, or choose a lower --stop-return and "
+        "another folder"
     )
 
 

@@ -1,6 +1,4 @@
-"""Film a planner at work in any gymnasium environment: mp4 where an encoder is installed, else an
-animated GIF.
-"""
+"""Film a planner in any gymnasium environment, as mp4 if an encoder is installed, else as GIF."""
 
 from __future__ import annotations
 
@@ -12,26 +10,28 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from worldplan.envs.episodes import EpisodeBatch, reported_success
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decider, Planner, as_planner
 from worldplan.world_models.storage import replace_file
 
-_ENCODERS = {
-    "imageio_ffmpeg": "FFMPEG",
-    "av": "pyav",
-}  # package -> plugin of imageio that writes mp4 with it
-_LINGER = 0.5  # s of film after a success
+Picture = NDArray[np.uint8]
+"""(height, width, 3)."""
+
+# package -> plugin of imageio that writes mp4 with it
+_ENCODERS = {"imageio_ffmpeg": "FFMPEG", "av": "pyav"}
+_SECONDS_AFTER_SUCCESS = 0.5  # of film
 
 
 @dataclass(frozen=True, slots=True)
 class FilmedEpisode:
-    """One episode of a film; an episode is not played on once its success is complete.
+    """One episode of a film. An episode stops when success is reached, half a second of film later.
 
     Args:
-        seed: of the reset and of the planner.
-        success: what the environment said; None where it says nothing about success.
+        seed: of environment and planner.
+        success: whether the environment reported success; None if it never reports it.
         steps: that were played.
         reward: sum over these steps.
     """
@@ -44,11 +44,11 @@ class FilmedEpisode:
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """What a film shows.
+    """The file of a film, and its episodes.
 
     Args:
-        file: where it is; its suffix tells the format.
-        frames: in all.
+        file: .mp4 or .gif.
+        frames: number of pictures.
         episodes: in the order of the film.
     """
 
@@ -58,7 +58,7 @@ class VideoSummary:
 
     @property
     def succeeded(self) -> int | None:
-        """Number of the first episode that succeeded, from 0; None when none did."""
+        """Number of the first successful episode, from 0; None: no episode succeeded."""
         return next(
             (number for number, episode in enumerate(self.episodes) if episode.success), None
         )
@@ -66,7 +66,7 @@ class VideoSummary:
 
 def record_video(
     planner: Planner,
-    env: gym.Env,
+    env: gym.Env[Any, Any],
     file: Path,
     *,
     episodes: int,
@@ -74,21 +74,27 @@ def record_video(
     fps: float,
     until_success: bool = False,
 ) -> VideoSummary:
-    """Play whole episodes and write them to one file, which appears complete or not at all.
+    """Play episodes and write them to one file. If that fails, no file is written.
+
+    An episode stops half a second of film after the environment reports success.
 
     Args:
         planner: is reset before every episode.
         env: made with render_mode="rgb_array".
-        file: .mp4 or .gif. An .mp4 becomes a .gif beside it where no encoder (imageio-ffmpeg or av)
-            is installed; the summary says so.
-        episodes: how many to play; with `until_success` at most so many.
+        file: .mp4 or .gif. If no encoder (imageio-ffmpeg or av) is installed, a .gif is written in
+            place of an .mp4.
+        episodes: how many to play; with `until_success`, the largest number.
         seed: episode i is reset with seed + i.
         fps: frames per second of the film; one frame per step.
-        until_success: stop after the first episode that succeeds. All that was played is in the
-            film, the failures too.
-    An episode ends half a second of film after the environment reports success. Raises ConfigError
-    for an environment that does not render pictures or, with `until_success`, does not report
-    success, and for settings out of range.
+        until_success: stop after the first successful episode. The failed ones before it are in the
+            film.
+
+    Returns:
+        The file that was written, and the outcome of each episode.
+
+    Raises:
+        ConfigError: the environment renders no pictures or, with `until_success`, does not report
+            success; the planner lacks a method; or a setting is out of range.
     """
     _check(env, file, episodes, fps)
     target = file if file.suffix == ".gif" or mp4_plugin() else file.with_suffix(".gif")
@@ -97,7 +103,7 @@ def record_video(
         as_planner(planner),
         env,
         range(seed, seed + episodes),
-        max(1, round(_LINGER * fps)),
+        max(1, round(_SECONDS_AFTER_SUCCESS * fps)),
         until_success,
         played,
     )
@@ -106,25 +112,35 @@ def record_video(
     return VideoSummary(target, sum(episode.steps + 1 for episode in played), played)
 
 
-def require_pictures(env: gym.Env) -> None:
-    """Draw one picture, so that what cannot be filmed fails before it is played. Raises
-    ConfigError, RenderingUnavailable.
+def require_pictures(env: gym.Env[Any, Any]) -> None:
+    """Reset the environment and render one picture: an environment that cannot be filmed fails
+    before any episode is played.
+
+    Raises:
+        ConfigError: it renders no pictures.
+        RenderingUnavailable: OpenGL does not work here.
     """
     env.reset(seed=0)
     _picture(env)
 
 
 def mp4_plugin() -> str | None:
-    """The plugin of imageio that can write mp4 here; None when there is none."""
+    """The plugin of imageio that writes mp4 with an installed encoder; None: none is installed."""
     return next(
         (plugin for package, plugin in _ENCODERS.items() if find_spec(package) is not None), None
     )
 
 
-def _check(env: gym.Env, file: Path, episodes: int, fps: float) -> None:
+def _check(env: gym.Env[Any, Any], file: Path, episodes: int, fps: float) -> None:
+    """Check arguments of `record_video`.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
     if env.render_mode != "rgb_array":
         raise ConfigError(
-            f"{_name(env)} was made with render_mode={env.render_mode!r}: make it with render_mode='rgb_array' to film it"
+            f"{_name(env)} was made with render_mode={env.render_mode!r}: make it with "
+            "render_mode='rgb_array' to film it"
         )
     if file.suffix not in (".mp4", ".gif"):
         raise ConfigError(f"{file}: a film is an .mp4 or a .gif: choose a name that ends so")
@@ -134,35 +150,43 @@ def _check(env: gym.Env, file: Path, episodes: int, fps: float) -> None:
         raise ConfigError(f"{fps} frames per second: choose more than 0 and at most 1000")
 
 
-def _name(env: gym.Env) -> str:
+def _name(env: gym.Env[Any, Any]) -> str:
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def _film(
     planner: Planner,
-    env: gym.Env,
+    env: gym.Env[Any, Any],
     seeds: Sequence[int],
-    linger: int,
+    frames_after_success: int,
     until_success: bool,
     played: list[FilmedEpisode],
-) -> Iterator[np.ndarray]:
-    """The pictures of all episodes, made as they are asked for; what came of each episode is
-    appended to `played`.
+) -> Iterator[Picture]:
+    """The pictures of all episodes, rendered one at a time. Appends the outcome of each episode to
+    `played`.
+
+    Raises:
+        ConfigError: `until_success`, but the environment does not report success.
     """
     for seed in seeds:
-        yield from _film_episode(planner, env, seed, linger, played)
+        yield from _film_episode(planner, env, seed, frames_after_success, played)
         if until_success and played[-1].success is None:
             raise ConfigError(
-                f"{_name(env)} does not report is_success or success in its info: film a fixed number of episodes instead"
+                f"{_name(env)} does not report is_success or success in its info: film a fixed "
+                "number of episodes instead"
             )
         if until_success and played[-1].success:
             return
 
 
 def _film_episode(
-    planner: Planner, env: gym.Env, seed: int, linger: int, played: list[FilmedEpisode]
-) -> Iterator[np.ndarray]:
-    """The pictures of one episode, the first one of its start; appends its outcome to `played`."""
+    planner: Planner,
+    env: gym.Env[Any, Any],
+    seed: int,
+    frames_after_success: int,
+    played: list[FilmedEpisode],
+) -> Iterator[Picture]:
+    """The pictures of one episode, the first one of its start. Appends its outcome to `played`."""
     planner.reset(seed=seed)
     batch = EpisodeBatch(env, seed=seed)
     yield _picture(env)
@@ -172,31 +196,37 @@ def _film_episode(
         reported = _success(step.info)
         success = success if reported is None else bool(success or reported)
         steps, total = steps + 1, total + float(step.reward[0])
-        linger -= bool(success)
-        if linger <= 0:
+        frames_after_success -= bool(success)
+        if frames_after_success <= 0:
             break
     played.append(FilmedEpisode(seed, success, steps, total))
 
 
 def _success(info: Mapping[str, Any]) -> bool | None:
+    """Success of the only environment of a batch; None: it is not reported."""
     reported = reported_success(info)
     return None if reported is None else bool(reported[0])
 
 
-def _picture(env: gym.Env) -> np.ndarray:
-    """(height, width, 3) uint8."""
+def _picture(env: gym.Env[Any, Any]) -> Picture:
+    """Render the current state, (height, width, 3) uint8.
+
+    Raises:
+        ConfigError: the environment renders something else.
+    """
     picture = np.asarray(env.render())
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ConfigError(
-            f"{_name(env)}: render() gave {picture.dtype} {picture.shape}, but a film needs uint8 (height, width, 3)"
+            f"{_name(env)}: render() gave {picture.dtype} {picture.shape}, but a film needs uint8 "
+            "(height, width, 3)"
         )
     return picture
 
 
-def _write_mp4(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
-    even = (
-        picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] for picture in frames
-    )  # half-size colours need whole pairs
+def _write_mp4(file: Path, frames: Iterator[Picture], fps: float) -> None:
+    """Write the film as H.264."""
+    # its colours have half the resolution, so that height and width must be even
+    even = (picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] for picture in frames)
     if mp4_plugin() == "FFMPEG":
         from imageio.v2 import get_writer
 
@@ -205,7 +235,7 @@ def _write_mp4(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
             for picture in even:
                 writer.append_data(picture)
         finally:
-            writer.close()  # as a context it would go on writing after an error
+            writer.close()  # used as a context manager, it would keep writing after an error
         return
     from imageio.v3 import imopen
 
@@ -215,9 +245,9 @@ def _write_mp4(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
             film.write_frame(picture)
 
 
-def _write_gif(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
-    """Written with Pillow itself, which asks for one picture at a time; imageio would gather all of
-    them first.
+def _write_gif(file: Path, frames: Iterator[Picture], fps: float) -> None:
+    """Write the film with Pillow, which takes one picture at a time; imageio would collect them all
+    in memory first.
     """
     from PIL import Image
 

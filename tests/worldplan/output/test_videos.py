@@ -1,4 +1,4 @@
-"""Films of a planner: which episodes they show, in which format, and that nothing is half-written."""
+"""Films of a planner: which episodes they show, in which format; that nothing is half-written."""
 
 from __future__ import annotations
 

@@ -1,0 +1,10 @@
+"""`worldplan evaluate`: the folder of a finished run in, a table of new episodes out.
+
+`main` chooses by the kind of the run: `evaluate_bandits` for restless bandits, `evaluate_policies`
+for offline learning, `evaluate_modem` for MoDem. Each plays every policy of the run, prints a table
+and returns the CSV file that it wrote.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,30 +1,28 @@
-"""`worldplan evaluate RUN`: more episodes with the policies of a finished run, without training
-again.
-"""
+"""`worldplan evaluate RUN`: new episodes with the policies of a finished run, without training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
+from typing import Any
 
 from worldplan.arguments import command_parser, parse_options
-from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
-from worldplan.commands.bandits.scenario import scenario_from_dict
-from worldplan.envs.bandits.environment import BanditVectorEnv
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.base import bootstrap, evaluate
-from worldplan.runs import CONFIG, SUMMARY, Run
-from worldplan.world_models.arms.programme import build
+from worldplan.runs import Run
 
-_NEW_LUCK = 100_000  # added to the run's seeds, so that these episodes are new ones
+FIRST_SEED = 100_000  # of the new episodes; trainings and their checks use smaller seeds
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry of the command."""
+    """Entry of the command: prints a table, writes evaluation.csv into the run folder.
+
+    Args:
+        argv: the words after `worldplan evaluate`.
+
+    Raises:
+        ConfigError: the folder holds no finished run with policies, or lacks one of --policies.
+        CheckpointError: a policy of the run cannot be read.
+    """
     parser = command_parser("evaluate", "Play new episodes with a finished run's policies.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--episodes", type=int, default=50, help="per policy and seed")
@@ -36,72 +34,43 @@ def main(argv: Sequence[str]) -> int:
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)
+    names = options.policies.split(",") if options.policies else []
+    _evaluate(run, options.episodes, names, options.video)
+    return 0
+
+
+def _evaluate(run: Run, episodes: int, names: list[str], video: bool) -> Path:
+    """Evaluate a run by the function for its kind; returns the CSV file.
+
+    Raises:
+        ConfigError: the run holds no policies, or cannot be filmed.
+    """
     config = run.config
-    wanted = options.policies.split(",") if options.policies else []
-    model = config.get("model")
-    if isinstance(model, dict) and str(model.get("class_path")).startswith(
-        "worldplan.planners.modem.training."
-    ):
+    if _is_modem(config):
         from worldplan.commands.evaluation.modem import evaluate_modem
 
-        evaluate_modem(run, options.episodes, wanted, video=options.video)
-        return 0
-    if options.video:
+        return evaluate_modem(run, episodes, names, FIRST_SEED, video=video)
+    if video:
         raise ConfigError(
             f"{run.path}: --video films runs of 'worldplan fit --config configs/modem/...' only"
         )
     if "methods" in config or "model" in config:
         from worldplan.commands.evaluation.policies import evaluate_policies
 
-        path = evaluate_policies(run, options.episodes, wanted)
-        Console().print(f"written to {path}")
-        return 0
-    if "programme" not in config:
-        raise ConfigError(
-            f"{run.path}: this run holds no policies: give the folder of 'worldplan bandits run', 'worldplan run' or 'worldplan fit'"
-        )
-    scenario = scenario_from_dict(config, run.path / CONFIG)
-    if not (run.path / SUMMARY).is_file():
-        raise ConfigError(
-            f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, which continues it"
-        )
-    policies = wanted or scenario.policy_list()
-    unknown = [policy for policy in policies if policy not in scenario.policy_list()]
-    if unknown:
-        raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(scenario.policy_list())}"
-        )
-    base = Path(config.get("base", "."))
-    shown = Table(
-        title=f"{options.episodes} new episodes per policy and seed: mean reward per step"
+        return evaluate_policies(run, episodes, names, FIRST_SEED)
+    if "programme" in config:
+        from worldplan.commands.evaluation.bandits import evaluate_bandits
+
+        return evaluate_bandits(run, episodes, names, FIRST_SEED)
+    raise ConfigError(
+        f"{run.path}: this run holds no policies: give the folder of 'worldplan bandits run', "
+        "'worldplan run' or 'worldplan fit'"
     )
-    for column in ("policy", "seed", "mean", "95 % interval"):
-        shown.add_column(column)
-    rows = []
-    for policy in policies:
-        for seed in scenario.seed_list():
-            built = build(scenario.programme, base, scenario.programme.seed + seed)
-            planner = make_planner(
-                policy,
-                built,
-                scenario,
-                seed,
-                training_folder(Job(run.path, scenario, base, policy, seed)),
-            )
-            result = evaluate(
-                planner,
-                BanditVectorEnv(built.instance, options.episodes),
-                options.episodes,
-                seed + _NEW_LUCK,
-            )
-            figures = bootstrap(result.episodes["return"].to_numpy() / built.instance.horizon)
-            shown.add_row(
-                policy,
-                str(seed),
-                f"{figures['mean']:.3f}",
-                f"{figures['low']:.3f} .. {figures['high']:.3f}",
-            )
-            rows.append({"policy": policy, "seed": seed, **figures, "episodes": options.episodes})
-    Console().print(shown)
-    Console().print(f"written to {run.write_csv('evaluation.csv', pd.DataFrame(rows))}")
-    return 0
+
+
+def _is_modem(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is that of a MoDem training."""
+    model = config.get("model")
+    return isinstance(model, dict) and str(model.get("class_path")).startswith(
+        "worldplan.planners.modem.training."
+    )

@@ -1,5 +1,5 @@
 """`worldplan evaluate` for a MoDem training: new episodes of the planner alone, of the behaviour
-policy and of the clone, and a film.
+policy and of the clone, and a film of the planner.
 """
 
 from __future__ import annotations
@@ -17,60 +17,73 @@ from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError
 from worldplan.output.videos import record_video, require_pictures
 from worldplan.planners.base import bootstrap
-from worldplan.planners.episodes import play
+from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.policy import load_policy
 from worldplan.runs import Run
 from worldplan.world_models.training.checkpoints import saved_entry
 
-_NEW_LUCK = 100_000  # these episodes are new ones
-_SIDE_BY_SIDE = 25
-_ATTEMPTS = 20  # episodes that may be filmed before one succeeds
-_USUAL_RATE = 12.5  # frames per second where the environment names none
-_FIGURES = {"violations": ".2f", "saturations": ".2f", "largest_force": ".0f"}
+_SIDE_BY_SIDE = 25  # environments
+_MOST_FILMED = 20  # episodes, if none succeeds before
+_DEFAULT_FPS = 12.5  # of films, if the environment has no render_fps
+_FORMATS = {"violations": ".2f", "saturations": ".2f", "largest_force": ".0f"}
 
 
-def evaluate_modem(run: Run, episodes: int, wanted: list[str], *, video: bool = False) -> Path:
-    """Play `episodes` new episodes with each policy; prints a table and where the CSV is, and
-    returns that.
+def evaluate_modem(
+    run: Run, episodes: int, names: list[str], seed: int, *, video: bool = False
+) -> Path:
+    """Play new episodes, print a table and write evaluation.csv, whose path is returned.
 
-    The policies are the planner alone, the behaviour policy as the end of the training left it, and
-    the clone, where the run has one. A behaviour policy that is one of the others is not played
-    again. With `video`, films the planner afterwards until an episode succeeds (at most 20) into
-    the run folder. Raises ConfigError, CheckpointError and, before anything is played,
-    RenderingUnavailable.
+    The policies are "planner", the planner alone; "behaviour", the mixture of planner and clone at
+    the end of the training; and "clone", unless the run was trained without one. A behaviour policy
+    that equals one of the others is left out.
+
+    Args:
+        run: a MoDem training.
+        episodes: per policy.
+        names: of the policies; empty: all.
+        seed: of the first episode.
+        video: film the planner afterwards, into plots/ of the run folder, until an episode succeeds
+            or 20 are filmed.
+
+    Raises:
+        ConfigError: the run has no policy of such a name.
+        CheckpointError: its checkpoint is missing or damaged.
+        RenderingUnavailable: `video`, but nothing can be rendered; found before anything is played.
     """
     planner, about = load_policy(run.path)
-    policies = _policies(planner, run.path)
-    unknown = [name for name in wanted if name not in policies]
+    shares = _planner_shares(planner, run.path)
+    unknown = [name for name in names if name not in shares]
     if unknown:
-        reason = "" if "clone" in policies else " (trained with clone_updates 0, it has no clone)"
+        reason = "" if "clone" in shares else " (trained with clone_updates 0, it has no clone)"
         raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from {', '.join(policies)}"
+            f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from "
+            f"{', '.join(shares)}"
         )
     if video:
-        env = _stage(about)
+        env = _rendered_environment(about)
         try:
             require_pictures(env)
         finally:
             env.close()
-    chosen = _without_twins({name: policies[name] for name in wanted or policies})
     rows = []
-    for name, share in chosen.items():
+    for name, share in _distinct({name: shares[name] for name in names or shares}).items():
         planner.share = share
-        rows.append({"policy": name, **_figures(planner, about, episodes), "episodes": episodes})
+        measures = _measures(_play(planner, about, episodes, seed))
+        rows.append({"policy": name, **measures, "episodes": episodes})
     Console().print(_table(rows, episodes))
-    written = run.write_csv("evaluation.csv", pd.DataFrame(rows))
-    Console().print(f"written to {written}", soft_wrap=True)
+    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    Console().print(f"written to {file}", soft_wrap=True)
     if video:
         planner.share = 1.0
-        Console().print(_film(planner, about, run.path / "plots" / "episode.mp4"), soft_wrap=True)
-    return written
+        film = _film(planner, about, run.path / "plots" / "episode.mp4", seed)
+        Console().print(film, soft_wrap=True)
+    return file
 
 
-def _policies(planner: ModemPlanner, path: Path) -> dict[str, float | None]:
-    """The planner's share of the acting by policy; None where its uncertainty decides."""
+def _planner_shares(planner: ModemPlanner, path: Path) -> dict[str, float | None]:
+    """Policy -> share of the segments in which the planner acts; None: its uncertainty decides."""
     settings = planner.agent.settings
     if settings.clone_updates == 0:
         return {"planner": 1.0}
@@ -84,94 +97,94 @@ def _policies(planner: ModemPlanner, path: Path) -> dict[str, float | None]:
     return {"planner": 1.0, "behaviour": behaviour, "clone": 0.0}
 
 
-def _without_twins(chosen: dict[str, float | None]) -> dict[str, float | None]:
-    """Leave out a behaviour policy that is another one of the chosen, and say what it is."""
-    if "behaviour" not in chosen:
-        return chosen
-    share = chosen["behaviour"]
-    twin = next((name for name in chosen if name != "behaviour" and chosen[name] == share), None)
+def _distinct(shares: dict[str, float | None]) -> dict[str, float | None]:
+    """Leave out a behaviour policy that equals another of the policies; print what it is."""
+    if "behaviour" not in shares:
+        return shares
+    share = shares["behaviour"]
+    same = next((name for name in shares if name != "behaviour" and shares[name] == share), None)
     text = (
         "behaviour: the planner acts where its critics agree"
         if share is None
         else f"behaviour: the planner's share of the acting is {share:.2f}"
     )
-    Console().print(text + (f", which is the {twin} alone" if twin else ""))
-    return {name: value for name, value in chosen.items() if twin is None or name != "behaviour"}
+    Console().print(text + (f", which is the {same} alone" if same else ""))
+    return {name: value for name, value in shares.items() if same is None or name != "behaviour"}
 
 
-def _figures(planner: ModemPlanner, about: dict[str, Any], episodes: int) -> dict[str, float]:
-    """Means over episodes, and the largest force; NaN for what the environment does not measure."""
+def _play(
+    planner: ModemPlanner, about: dict[str, Any], episodes: int, seed: int
+) -> list[PlayedEpisode]:
+    """Play episodes side by side; `about` names the environment and its options."""
     played = []
     for first in range(0, episodes, _SIDE_BY_SIDE):
+        count = min(_SIDE_BY_SIDE, episodes - first)
         environments = make_environments(
-            about["environment"],
-            min(_SIDE_BY_SIDE, episodes - first),
-            scale_actions=True,
-            **about["options"],
+            about["environment"], count, scale_actions=True, **about["options"]
         )
-        played += play(planner, environments, _NEW_LUCK + first)
+        played += play(planner, environments, seed + first)
         environments.close()
-    table = pd.DataFrame(
-        {
-            "success": [float(one.episode.success) for one in played],
-            "violations": [one.violations for one in played],
-            "saturations": [one.saturations for one in played],
-            "force": [one.largest_force for one in played],
-        }
-    )
-    means = {
-        "violations": float(table["violations"].mean()),
-        "saturations": float(table["saturations"].mean()),
-    }
+    return played
+
+
+def _measures(played: list[PlayedEpisode]) -> dict[str, float]:
+    """Means over episodes, with an interval of the success rate, and the largest force (N); NaN for
+    what the environment does not measure.
+    """
+    success = pd.Series([float(episode.episode.success) for episode in played])
+    violations = pd.Series([episode.violations for episode in played])
+    saturations = pd.Series([episode.saturations for episode in played])
+    forces = pd.Series([episode.largest_force for episode in played])
     return {
-        **bootstrap(table["success"].to_numpy()),
-        **means,
-        "largest_force": float(table["force"].max()),
+        **bootstrap(success.to_numpy()),
+        "violations": float(violations.mean()),
+        "saturations": float(saturations.mean()),
+        "largest_force": float(forces.max()),
     }
 
 
 def _table(rows: list[dict[str, Any]], episodes: int) -> Table:
-    shown = Table(title=f"{episodes} new episodes per policy")
-    for column in (
+    """One row per policy."""
+    table = Table(
         "policy",
         "success",
         "95 % interval",
         "violations per episode",
         "saturations",
         "largest force, N",
-    ):
-        shown.add_column(column)
+        title=f"{episodes} new episodes per policy",
+    )
     for row in rows:
-        others = (
+        safety = (
             "-" if math.isnan(row[key]) else format(row[key], digits)
-            for key, digits in _FIGURES.items()
+            for key, digits in _FORMATS.items()
         )
-        shown.add_row(
-            row["policy"], f"{row['mean']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}", *others
+        table.add_row(
+            row["policy"], f"{row['mean']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}", *safety
         )
-    return shown
+    return table
 
 
-def _stage(about: dict[str, Any]) -> gym.Env:
-    """The environment for films."""
+def _rendered_environment(about: dict[str, Any]) -> gym.Env[Any, Any]:
+    """The environment of the training, with images."""
     options = {**about["options"], "render_mode": "rgb_array"}
     return make_environment(about["environment"], scale_actions=True, **options)
 
 
-def _film(planner: ModemPlanner, about: dict[str, Any], file: Path) -> str:
-    """Film the planner; says where, and whether it succeeded."""
-    env = _stage(about)
-    rate = float(env.metadata.get("render_fps") or _USUAL_RATE)
+def _film(planner: ModemPlanner, about: dict[str, Any], file: Path, seed: int) -> str:
+    """Film the planner; returns a line with the file and the outcome."""
+    env = _rendered_environment(about)
+    fps = float(env.metadata.get("render_fps") or _DEFAULT_FPS)
     try:
         summary = record_video(
-            planner, env, file, episodes=_ATTEMPTS, seed=_NEW_LUCK, fps=rate, until_success=True
+            planner, env, file, episodes=_MOST_FILMED, seed=seed, fps=fps, until_success=True
         )
     finally:
         env.close()
-    tried = len(summary.episodes)
+    count = len(summary.episodes)
     outcome = (
-        f"succeeds in episode {tried}"
+        f"succeeds in episode {count}"
         if summary.succeeded is not None
-        else f"no success in {tried} episodes"
+        else f"no success in {count} episodes"
     )
     return f"film: {summary.file} ({summary.frames} frames, {outcome})"

@@ -1,5 +1,5 @@
-"""`worldplan evaluate` for policies learned from data: a training of `worldplan fit`, or every
-method of a study.
+"""`worldplan evaluate` for policies learned from data: those of one training of `worldplan fit`, or
+of every method of a study.
 """
 
 from __future__ import annotations
@@ -21,50 +21,61 @@ from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.runs import CONFIG, SUMMARY, Run
 
-_NEW_LUCK = 100_000  # these episodes are new ones
 
+def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> Path:
+    """Play new episodes, print a table and write evaluation.csv, whose path is returned.
 
-def evaluate_policies(run: Run, episodes: int, policies: list[str]) -> Path:
-    """Play `episodes` new episodes with each policy of the run; prints a table and returns the CSV.
-    Raises ConfigError.
+    Args:
+        run: a training, or a finished study.
+        episodes: per policy, side by side.
+        names: of the methods of a study; empty: all of them.
+        seed: of the episodes.
+
+    Raises:
+        ConfigError: the study is not finished, or has no method of such a name.
+        CheckpointError: a policy cannot be read.
     """
     rows = []
-    shown = Table(title=f"{episodes} new episodes per policy: return")
-    for column in ("policy", "seed", "mean", "95 % interval", "length"):
-        shown.add_column(column)
-    for name, seed, policy in _policies(run, policies):
+    table = Table("policy", "seed", "mean", "95 % interval", "length")
+    table.title = f"{episodes} new episodes per policy: return"
+    for name, policy_seed, policy in _policies(run, names):
         environment = environment_of(policy, episodes)
-        table = evaluate(policy, environment, episodes, _NEW_LUCK).episodes
+        played = evaluate(policy, environment, episodes, seed).episodes
         environment.close()
-        figures = bootstrap(table["return"].to_numpy())
-        shown.add_row(
+        result, length = bootstrap(played["return"].to_numpy()), played["length"].mean()
+        table.add_row(
             name,
-            str(seed),
-            f"{figures['mean']:.2f}",
-            f"{figures['low']:.2f} .. {figures['high']:.2f}",
-            f"{table['length'].mean():.0f}",
+            str(policy_seed),
+            f"{result['mean']:.2f}",
+            f"{result['low']:.2f} .. {result['high']:.2f}",
+            f"{length:.0f}",
         )
         rows.append(
-            {
-                "policy": name,
-                "seed": seed,
-                **figures,
-                "length": table["length"].mean(),
-                "episodes": episodes,
-            }
+            {"policy": name, "seed": policy_seed, **result, "length": length, "episodes": episodes}
         )
-    Console().print(shown)
-    return run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    Console().print(table)
+    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    Console().print(f"written to {file}", soft_wrap=True)
+    return file
 
 
-def environment_of(policy: ReachAwarePolicy, episodes: int) -> VectorEnv:
-    """Copies of the environment that a policy was trained for."""
+def environment_of(policy: ReachAwarePolicy, count: int) -> VectorEnv:
+    """`count` copies of the environment that a policy was trained for.
+
+    Raises:
+        ConfigError: the environment cannot be made.
+    """
     if "plane" in policy.about:
-        return PlaneVectorEnv(episodes, Plane(**policy.about["plane"]))
-    return make_environments(policy.about["environment"], episodes)
+        return PlaneVectorEnv(count, Plane(**policy.about["plane"]))
+    return make_environments(policy.about["environment"], count)
 
 
-def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwarePolicy]]:
+def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, ReachAwarePolicy]]:
+    """(method, seed, policy) of a study, or ("policy", index, policy) of a training.
+
+    Raises:
+        ConfigError: the study is not finished, or has no method of such a name.
+    """
     config = run.config
     if "methods" not in config:
         for index, policy in enumerate(ReachAwarePolicy.load_all(run.path)):
@@ -73,16 +84,16 @@ def _policies(run: Run, wanted: list[str]) -> Iterator[tuple[str, int, ReachAwar
     study = study_from_dict(config, run.path / CONFIG)
     if not (run.path / SUMMARY).is_file():
         raise ConfigError(
-            f"{run.path}: this run is not finished: repeat its 'worldplan run' command, which continues it"
+            f"{run.path}: this run is not finished: repeat its 'worldplan run' command, which "
+            "continues it"
         )
-    unknown = [method for method in wanted if method not in study.methods]
+    methods = list(study.methods)
+    unknown = [name for name in names if name not in methods]
     if unknown:
         raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(study.methods)}"
+            f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(methods)}"
         )
-    for job in sorted(
-        jobs_of(run.path, study), key=lambda job: list(study.methods).index(job.method)
-    ):
-        if not wanted or job.method in wanted:
+    for job in sorted(jobs_of(run.path, study), key=lambda job: methods.index(job.method)):
+        if not names or job.method in names:
             for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
                 yield job.method, job.first + index, policy

@@ -90,10 +90,8 @@ def test_shipped_settings_are_valid(path: Path, capsys: pytest.CaptureFixture[st
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["trainer"]["default_root_dir"] == f"runs/modem/{path.stem}"
     task = config["model"]["init_args"]["environment"]
-    assert (
-        task.lower()
-        == f"worldplan.envs.manipulation:worldplan/{path.stem.removesuffix('_pixels').replace('_', '')}-v0"
-    )
+    name = path.stem.removesuffix("_pixels").replace("_", "")
+    assert task.lower() == f"worldplan.envs.manipulation:worldplan/{name}-v0"
     assert (
         config["model"]["init_args"]["dataset"]
         == f"worldplan/{path.stem.replace('_', '-')}-scripted-v0"
@@ -202,10 +200,8 @@ def test_ctrl_c_tells_how_to_continue(
         signal.signal(signal.SIGINT, before)  # Lightning leaves it without effect
     last = capsys.readouterr().err.splitlines()[-1]
     if saved:
-        assert (
-            last
-            == "worldplan: interrupted: continue with the same command and --ckpt_path stopped1/last.ckpt"
-        )
+        command = "continue with the same command and --ckpt_path stopped1/last.ckpt"
+        assert last == f"worldplan: interrupted: {command}"
     else:
         assert (
             last
@@ -291,10 +287,8 @@ def test_a_run_without_a_clone(run: Path, capsys: pytest.CaptureFixture[str]) ->
 
     copy = changed(run, "alone", alone)
     assert main(["evaluate", str(copy), "--policies", "clone"]) == 2
-    assert (
-        "clone is not in this run (trained with clone_updates 0, it has no clone): choose from planner"
-        in capsys.readouterr().err
-    )
+    reason = "(trained with clone_updates 0, it has no clone): choose from planner"
+    assert f"clone is not in this run {reason}" in capsys.readouterr().err
     assert main(["evaluate", str(copy), "--episodes", "1"]) == 0
     assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner"]
 

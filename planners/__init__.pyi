@@ -1,0 +1,14 @@
+from . import bandits as bandits
+from . import modem as modem
+from . import numeric as numeric
+from . import offline as offline
+from . import ramp as ramp
+from . import shooting as shooting
+from .base import Decision as Decision
+from .base import Evaluation as Evaluation
+from .base import Planner as Planner
+from .base import as_planner as as_planner
+from .base import bootstrap as bootstrap
+from .base import evaluate as evaluate
+from .episodes import PlayedEpisode as PlayedEpisode
+from .episodes import play as play

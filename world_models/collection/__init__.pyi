@@ -1,0 +1,11 @@
+from .collect import collect_transitions as collect_transitions
+from .demonstrations import Collection as Collection
+from .demonstrations import DemonstrationSettings as DemonstrationSettings
+from .demonstrations import collect_demonstrations as collect_demonstrations
+from .metaworld import collect_metaworld_demonstrations as collect_metaworld_demonstrations
+from .recording import Recorder as Recorder
+from .recording import Recording as Recording
+from .settings import POLICIES as POLICIES
+from .settings import STOP_RETURNS as STOP_RETURNS
+from .settings import CollectionSettings as CollectionSettings
+from .settings import mean_return as mean_return

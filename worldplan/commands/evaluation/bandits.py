@@ -1,0 +1,64 @@
+"""`worldplan evaluate` for a run of `worldplan bandits run`: every policy, every seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
+from worldplan.commands.bandits.scenario import scenario_from_dict
+from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.base import bootstrap, evaluate
+from worldplan.runs import CONFIG, SUMMARY, Run
+from worldplan.world_models.arms.programme import build
+
+
+def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int) -> Path:
+    """Play new episodes, print a table and write evaluation.csv, whose path is returned.
+
+    Args:
+        run: a finished run.
+        episodes: per policy and seed of the run.
+        names: of the policies; empty: all of the run.
+        first_seed: added to the seeds of the run.
+
+    Raises:
+        ConfigError: the run is not finished, or has no policy of such a name.
+    """
+    config = run.config
+    scenario = scenario_from_dict(config, run.path / CONFIG)
+    if not (run.path / SUMMARY).is_file():
+        raise ConfigError(
+            f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, "
+            "which continues it"
+        )
+    policies = scenario.policy_list()
+    unknown = [name for name in names if name not in policies]
+    if unknown:
+        raise ConfigError(
+            f"--policies: {', '.join(unknown)} is not in this run: choose from "
+            f"{', '.join(policies)}"
+        )
+    base = Path(config.get("base", "."))
+    table = Table("policy", "seed", "mean", "95 % interval")
+    table.title = f"{episodes} new episodes per policy and seed: mean reward per step"
+    rows = []
+    for policy in names or policies:
+        for seed in scenario.seed_list():
+            built = build(scenario.programme, base, scenario.programme.seed + seed)
+            folder = training_folder(Job(run.path, scenario, base, policy, seed))
+            planner = make_planner(policy, built, scenario, seed, folder)
+            env = BanditVectorEnv(built.instance, episodes)
+            returns = evaluate(planner, env, episodes, seed + first_seed).episodes["return"]
+            result = bootstrap(returns.to_numpy() / built.instance.horizon)
+            interval = f"{result['low']:.3f} .. {result['high']:.3f}"
+            table.add_row(policy, str(seed), f"{result['mean']:.3f}", interval)
+            rows.append({"policy": policy, "seed": seed, **result, "episodes": episodes})
+    Console().print(table)
+    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    Console().print(f"written to {file}", soft_wrap=True)
+    return file
