@@ -1,14 +1,13 @@
 """Updates per second of reach-aware value learning against a straightforward implementation of the
 same update.
 
-The peer is written the usual way: critics as one batched network whose diversity term
-differentiates twice through autograd, the Gram matrix with a mask, two critic passes for the two
-loss terms, actor gradients through all critic weights, a Python loop for the target networks, and
-figures fetched from the device at every update. Both start from the same weights and see the same
-batches and noise, so their critic gradients are compared as well.
+    OMP_NUM_THREADS=1 python -m benchmarks.offline.ravl_updates [--device cuda] [--critics 2 10 50]
 
-Run from the repository root: `OMP_NUM_THREADS=1 python -m benchmarks.offline.ravl_updates [--device
-cuda] [--critics 2 10 50]`.
+The straightforward implementation has the critics as one batched network whose diversity term
+differentiates twice through autograd, a Gram matrix with a mask, two passes of the critics for the
+two loss terms, actor gradients through all weights of the critics, a Python loop for the target
+networks, and statistics fetched from the device at every update. Both start from the same weights
+and get the same batches and noise, so their critic gradients are compared as well.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def make_batch(batch: int, generator: torch.Generator, device: str) -> Batch:
-    """A batch for one seed."""
+    """A random batch of a single seed, (1, batch, ...)."""
     shape = (1, batch)
     normal = lambda *size: torch.randn((*shape, *size), generator=generator).to(device)  # noqa: E731
     return Batch(
@@ -46,7 +46,7 @@ def make_batch(batch: int, generator: torch.Generator, device: str) -> Batch:
 
 
 class Straightforward:
-    """The same update, written the usual way."""
+    """The same update, written straightforwardly."""
 
     def __init__(self, agent: ReachAware) -> None:
         self.agent = copy.deepcopy(agent)
@@ -59,6 +59,7 @@ class Straightforward:
         )
 
     def update(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        """One update; its statistics."""
         agent, settings = self.agent, self.settings
         _, log_density = agent.actor.sample(batch.observation, generator)
         temperature_loss = (
@@ -110,26 +111,24 @@ class Straightforward:
 
 
 def critic_loss(critics: Critics, batch: Batch, target: Tensor, diversity: float) -> Tensor:
-    """Squared error and EDAC's term by differentiating twice."""
+    """Squared error to `target` (1, batch), and EDAC's term by differentiating twice, a scalar."""
     loss = (critics(batch.observation, batch.action) - target.unsqueeze(1)).square().mean(-1).sum()
     if diversity > 0:
         count = critics.critics
-        tiled = batch.action.repeat_interleave(count, 0).requires_grad_(
-            True
-        )  # (critics, batch, action)
+        # (critics, batch, action)
+        tiled = batch.action.repeat_interleave(count, 0).requires_grad_(True)
         observations = batch.observation.repeat_interleave(count, 0)
         values = critics.network(torch.cat([observations, tiled], -1))
         gradient = torch.autograd.grad(values.sum(), tiled, create_graph=True)[0]
-        unit = (gradient / (gradient.norm(dim=-1, keepdim=True) + 1e-10)).transpose(
-            0, 1
-        )  # (batch, critics, action)
+        unit = gradient / (gradient.norm(dim=-1, keepdim=True) + 1e-10)
+        unit = unit.transpose(0, 1)  # (batch, critics, action)
         gram = torch.einsum("bik,bjk->bij", unit, unit) * (1 - torch.eye(count, device=unit.device))
         loss = loss + diversity * gram.sum((1, 2)).mean() / (count - 1)
     return loss
 
 
 def gradient_difference(agent: ReachAware, batch: Batch) -> float:
-    """Largest difference of a critic's weight gradient, in double precision."""
+    """Largest difference between the gradients of the critics' weights, in double precision."""
     double = copy.deepcopy(agent).double()
     rows = Batch(*(getattr(batch, name).double() for name in Batch.__dataclass_fields__))
     target = torch.randn(rows.reward.shape, dtype=torch.float64, device=rows.reward.device)
@@ -144,7 +143,7 @@ def gradient_difference(agent: ReachAware, batch: Batch) -> float:
 def measure(
     critics: int, diversity: float, width: int, device: str, updates: int, repeats: int
 ) -> dict[str, float | int]:
-    """Alternate the two implementations and compare their times."""
+    """Alternate the two implementations, and compare their times and gradients."""
     generator = torch.Generator().manual_seed(0)
     settings = ReachAwareSettings(critics=critics, diversity=diversity, hidden=(width,) * 3)
     agent = ReachAware(
@@ -175,9 +174,8 @@ def measure(
     }
 
 
-def _seconds(work: object, device: str) -> float:
-    """CPU seconds on a CPU (others share the machine), wall seconds on a GPU."""
-    assert callable(work)
+def _seconds(work: Callable[[], object], device: str) -> float:
+    """CPU seconds on a CPU, which other processes share, wall seconds on a GPU."""
     clock = time.perf_counter if device == "cuda" else time.process_time
     if device == "cuda":
         torch.cuda.synchronize()
@@ -189,6 +187,7 @@ def _seconds(work: object, device: str) -> float:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

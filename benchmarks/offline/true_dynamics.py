@@ -1,16 +1,18 @@
 """Steps per second of true MuJoCo dynamics from arbitrary states: worldplan's batched rollouts
-against loops over one environment.
+against loops over an environment.
 
-    python -m benchmarks.offline.true_dynamics [--tasks Hopper-v5 Ant-v5] [--rows 1000] [--repeats
-    15] [--threads 1 2]
+    python -m benchmarks.offline.true_dynamics [--tasks Hopper-v5 Ant-v5] [--rows 1000]
+        [--repeats 15] [--threads 1 2]
 
 All methods step the same states with the same actions in one process, in turns. Peers:
-  reset loop      env.reset(), set_state, env.step on what gymnasium.make returns: how model-based
-  libraries do it set_state loop  set_state, env.step on the bare environment
-A ratio is the time of a peer over the time of ours in the same turn; the table has its median
-[quartiles] over the turns. Wall time is what threads are for, yet depends on who else is using the
-machine ("cores had": CPU time over wall time of ours; below the number of threads they cannot show
-what they are worth); CPU time (all threads) says what the work itself costs. Writes
+  reset loop      env.reset(), set_state, env.step on the result of gymnasium.make, as model-based
+                  libraries do
+  set_state loop  set_state, env.step on the unwrapped environment
+
+A ratio is the time of a peer over our time in the same turn; the table has the median [quartiles]
+over the turns. Threads are meant to save wall time, but wall time depends on other processes of the
+machine ("cores had": our CPU time over our wall time; where it is below the number of threads, the
+gain of threads is underestimated). CPU time, of all threads, measures the work itself. Writes
 benchmarks/offline/results/true_dynamics.csv (every turn) and .md.
 """
 
@@ -41,13 +43,13 @@ PEERS = ("reset loop", "set_state loop")
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One state after the other through an environment."""
+    """Steps the states one after the other in an environment, with a reset before each or not."""
 
     env: Any
     reset: bool
 
     def __call__(self, states: np.ndarray, actions: np.ndarray) -> SimulatorStep:
-        """A step of every row."""
+        """A step of every row, for states (n, nq + nv) and actions (n, action)."""
         bare = self.env.unwrapped
         size = bare.model.nq
         rows = []
@@ -67,8 +69,8 @@ class Loop:
 
 
 def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """States (rows, nq + nv) of a uniform random policy's episodes and its actions (rows, action),
-    float32.
+    """States (rows, nq + nv) in episodes of a uniform random policy, and its actions (rows,
+    action), float32.
     """
     env: Any = gym.make(task)
     bare: Any = env.unwrapped
@@ -86,24 +88,24 @@ def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(states), np.array(actions)
 
 
-def difference(found: SimulatorStep, expected: SimulatorStep) -> float:
+def difference(actual: SimulatorStep, expected: SimulatorStep) -> float:
     """Largest absolute difference in observation, reward, termination and state."""
-    pairs = [(getattr(found, name), getattr(expected, name)) for name in SimulatorStep.__slots__]
-    return max(
-        float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
-        for one, other in pairs
-    )
+    pairs = [
+        (np.asarray(getattr(actual, name), float), np.asarray(getattr(expected, name), float))
+        for name in SimulatorStep.__slots__
+    ]
+    return max(float(np.abs(left - right).max()) for left, right in pairs)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds (of all threads)."""
+    """Wall seconds and CPU seconds (of all threads) of a call of `work`."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, float]]:
-    """One row per turn and method; and the differences of ours from both peers."""
+    """A table with a row per turn and method, and our differences from both peers by name."""
     states, actions = visited(task, options.rows, options.seed)
     loops = {PEERS[0]: Loop(gym.make(task), True), PEERS[1]: Loop(gym.make(task).unwrapped, False)}
     loops[PEERS[1]].env.reset(seed=0)
@@ -111,7 +113,7 @@ def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[
         f"ours, {count} threads": MujocoDynamics(task, threads=count) for count in options.threads
     }
     expected = {name: loop(states, actions) for name, loop in loops.items()}
-    apart = {
+    differences = {
         f"{name} - {peer}": difference(model.step_numpy(states, actions), expected[peer])
         for name, model in ours.items()
         for peer in PEERS
@@ -124,13 +126,12 @@ def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[
     work |= {
         name: partial(model.step, observation, action, state=state) for name, model in ours.items()
     }
-    names, found = list(work), []
+    names, measurements = list(work), []
     for turn in range(options.repeats):
-        for name in (
-            names[turn % len(names) :] + names[: turn % len(names)]
-        ):  # nobody always goes first
+        first = turn % len(names)  # the order rotates: no method is always the first
+        for name in names[first:] + names[:first]:
             wall, cpu = timed(work[name])
-            found.append(
+            measurements.append(
                 {
                     "task": task,
                     "turn": turn,
@@ -140,7 +141,7 @@ def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[
                     "cpu_seconds": cpu,
                 }
             )
-    return pd.DataFrame(found), apart
+    return pd.DataFrame(measurements), differences
 
 
 def spread(values: pd.Series) -> str:
@@ -150,7 +151,7 @@ def spread(values: pd.Series) -> str:
 
 
 def lines_of(
-    task: str, table: pd.DataFrame, apart: dict[str, float], threads: list[int]
+    task: str, table: pd.DataFrame, differences: dict[str, float], threads: list[int]
 ) -> list[str]:
     """A table row per peer and number of threads."""
     wall, cpu = (
@@ -164,16 +165,15 @@ def lines_of(
         for peer in PEERS:
             ratios = f"{spread(wall[peer] / wall[name])} | {spread(cpu[peer] / cpu[name])}"
             ours = f"{task} | {count} | {cores[name]:.2f} | {rate[name]:.0f}"
-            lines.append(
-                f"| {ours} | {peer} | {rate[peer]:.0f} | {ratios} | {apart[f'{name} - {peer}']:.1g} |"
-            )
+            largest = differences[f"{name} - {peer}"]
+            lines.append(f"| {ours} | {peer} | {rate[peer]:.0f} | {ratios} | {largest:.1g} |")
     return lines
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        description="Steps per second of true dynamics against loops over one environment"
+        description="Steps per second of true dynamics against loops over an environment"
     )
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--rows", type=int, default=1000)
@@ -187,21 +187,24 @@ def main() -> None:
     torch.set_num_threads(1)
     before = os.getloadavg()[0]
     lines = [
-        "| task | threads | cores had | ours, steps/s | peer | peer, steps/s | ratio of wall time | ratio of CPU time | max. difference |",
+        "| task | threads | cores had | ours, steps/s | peer | peer, steps/s | ratio of wall time "
+        "| ratio of CPU time | max. difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     tables = []
     for task in options.tasks:
-        table, apart = measure(task, options)
+        table, differences = measure(task, options)
         tables.append(table)
-        lines += lines_of(task, table, apart, options.threads)
+        lines += lines_of(task, table, differences, options.threads)
         print("\n".join(lines[-2 * len(options.threads) :]), flush=True)
     RESULTS.mkdir(exist_ok=True)
     pd.concat(tables).to_csv(RESULTS / "true_dynamics.csv", index=False, float_format="%.6f")
     head = [
-        f"{options.rows} states of a random policy, {options.repeats} turns, MuJoCo {mujoco.__version__}, gymnasium {gym.__version__}, "
-        f"{os.cpu_count()} cores, load average {before:.1f} before and {os.getloadavg()[0]:.1f} after. {options.note}".rstrip(),
-        "Steps per second are medians of wall time. Ratios: peer over ours, median [quartiles]. See the head of benchmarks/offline/true_dynamics.py.",
+        f"{options.rows} states of a random policy, {options.repeats} turns, MuJoCo "
+        f"{mujoco.__version__}, gymnasium {gym.__version__}, {os.cpu_count()} cores, load average "
+        f"{before:.1f} before and {os.getloadavg()[0]:.1f} after. {options.note}".rstrip(),
+        "Steps per second are medians of wall time. Ratios: peer over ours, median [quartiles]. "
+        "See the head of benchmarks/offline/true_dynamics.py.",
         "",
     ]
     (RESULTS / "true_dynamics.md").write_text("\n".join(head + lines) + "\n", encoding="utf-8")

@@ -108,10 +108,10 @@ def test_actor_density_equals_the_change_of_variables():
     mean, log_std = actor(observation)
     unit = ((action - actor.low) / (actor.high - actor.low) * 2 - 1).clamp(-1 + 1e-12, 1 - 1e-12)
     normal = torch.distributions.Normal(mean, log_std.exp())
-    law = torch.distributions.TransformedDistribution(
+    distribution = torch.distributions.TransformedDistribution(
         normal, torch.distributions.TanhTransform(cache_size=1)
     )
-    torch.testing.assert_close(density, law.log_prob(unit).sum(-1), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(density, distribution.log_prob(unit).sum(-1), rtol=1e-6, atol=1e-6)
 
 
 def test_pack_and_unpack():

@@ -58,7 +58,7 @@ gym.register(NAME, entry_point=Cart, max_episode_steps=50)
 def over_the_end(
     observation: torch.Tensor, action: torch.Tensor, next_observation: torch.Tensor
 ) -> torch.Tensor:
-    """The termination function a user would write."""
+    """A termination function of a user."""
     return next_observation[:, 0].abs() > LIMIT
 
 
@@ -129,15 +129,15 @@ def test_from_data_to_an_evaluated_policy(files, tmp_path, termination, monkeypa
         )
 
 
-def test_learned_termination_knows_the_ends(files):
+def test_learned_termination_is_that_of_the_environment(files):
     dynamics = dataset_task(files[0], ensemble=files[1], termination="learned").dynamics
     position = torch.tensor([[0.0], [0.9], [1.7], [-1.7], [-0.9]])
     rows = torch.cat([position, position.sign() * 0.5], 1)
-    said = dynamics.terminate(rows, torch.zeros(5, 1), rows)  # type: ignore[attr-defined]
-    assert said.tolist() == [False, False, True, True, False]
+    terminated = dynamics.terminate(rows, torch.zeros(5, 1), rows)  # type: ignore[attr-defined]
+    assert terminated.tolist() == [False, False, True, True, False]
 
 
-def test_what_is_missing_is_said(files, tmp_path):
+def test_missing_and_wrong_arguments_are_named(files, tmp_path):
     data, ensemble = files
     with pytest.raises(ConfigError, match="no termination rule for 'WorldplanTestCart-v0'"):
         dataset_task(data, ensemble=ensemble)

@@ -81,7 +81,7 @@ def test_targets_row_by_row(changes):
     """Every setting of the target against plain arithmetic on single rows."""
     settings = replace(SMALL, **changes)
     agent, batch, temperature = agent_of(settings), batch_of(), torch.tensor([0.3, 0.7])
-    found = agent.target(batch, temperature, torch.Generator().manual_seed(5))
+    actual = agent.target(batch, temperature, torch.Generator().manual_seed(5))
     agent.requires_grad_(False)
     action, density = agent.actor.sample(batch.next_observation, torch.Generator().manual_seed(5))
     values = agent.target_critics(batch.next_observation, action)
@@ -102,14 +102,14 @@ def test_targets_row_by_row(changes):
             soft = [v - float(temperature[s]) * float(density[s, b]) for v in column]
             if last and settings.last_step == "reward_only":
                 soft = [0.0 for _ in soft]
-            wanted = [reward + settings.discount * alive * v for v in soft]
+            expected = [reward + settings.discount * alive * v for v in soft]
             if settings.target_cap is not None:
-                wanted = [min(v, settings.target_cap) for v in wanted]
-            np.testing.assert_allclose(found[s, :, b].numpy(), wanted, rtol=1e-4, atol=1e-5)
+                expected = [min(v, settings.target_cap) for v in expected]
+            np.testing.assert_allclose(actual[s, :, b].numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_actor_gradient_equals_plain_backward_and_leaves_critics_alone():
-    """The gradients that `update` leaves behind, against a plain backward pass through everything."""
+    """The gradients left by `update`, against a plain backward pass through all parameters."""
     agent, batch = agent_of(), batch_of()
     plain = copy.deepcopy(agent)
     temperature = plain.log_temperature.detach().exp()
@@ -135,7 +135,7 @@ def _parts(agent):
 
 
 def test_seeds_side_by_side_equal_one_alone():
-    """The second seed's updates do not depend on what the first one sees."""
+    """The updates of the second seed do not depend on the batches of the first."""
     settings, batches = SMALL, [batch_of(seed=i) for i in range(3)]
     results = []
     for other in (False, True):
@@ -159,8 +159,8 @@ def test_targets_follow_slowly_and_losses_fall():
     agent, batch, generator = agent_of(), batch_of(), torch.Generator().manual_seed(0)
     optimizers, before = agent.optimizers(), agent.target_critics.network.weights[0].clone()
     first = agent.update(batch, optimizers, generator)["critic_loss"]
-    wanted = before.lerp(agent.critics.network.weights[0].detach(), SMALL.target_rate)
-    torch.testing.assert_close(agent.target_critics.network.weights[0], wanted)
+    expected = before.lerp(agent.critics.network.weights[0].detach(), SMALL.target_rate)
+    torch.testing.assert_close(agent.target_critics.network.weights[0], expected)
     for _ in range(300):
         last = agent.update(batch, optimizers, generator)["critic_loss"]
     assert (last < first).all()
@@ -181,9 +181,11 @@ def test_compiled_updates_equal_plain_ones():
 def test_rollouts_follow_the_dynamics_and_stop_where_they_end():
     class Wall(PlaneDynamics):
         def step(self, observation, action, **kwargs):
-            told = super().step(observation, action, **kwargs)
+            prediction = super().step(observation, action, **kwargs)
             return Prediction(
-                told.next_observation, told.reward, told.next_observation[:, 0] > 0.05
+                prediction.next_observation,
+                prediction.reward,
+                prediction.next_observation[:, 0] > 0.05,
             )
 
     actor = agent_of().actor
@@ -206,9 +208,9 @@ def test_rollouts_follow_the_dynamics_and_stop_where_they_end():
 def test_rollouts_drop_what_is_not_finite():
     class Broken(PlaneDynamics):
         def step(self, observation, action, **kwargs):
-            told = super().step(observation, action, **kwargs)
-            told.next_observation[0] = torch.nan
-            return told
+            prediction = super().step(observation, action, **kwargs)
+            prediction.next_observation[0] = torch.nan
+            return prediction
 
     rows, keep = roll_out(
         Broken(),
@@ -226,12 +228,12 @@ def test_penalties_on_rewards_and_halting():
     mean = torch.zeros(2, 3, 3)
     mean[1, 1] = 4.0
     members = Members(mean, torch.full((2, 3, 3), 0.25))
-    told = Prediction(
+    prediction = Prediction(
         torch.zeros(3, 2), torch.ones(3), torch.zeros(3, dtype=torch.bool), members=members
     )
-    reward, _ = Pessimism("max_aleatoric", 2.0).apply(told)
+    reward, _ = Pessimism("max_aleatoric", 2.0).apply(prediction)
     torch.testing.assert_close(reward, 1 - 2.0 * torch.full((3,), 0.25 * 3**0.5))
-    reward, ended = Pessimism(halt_above=1.0, halt_reward=-9.0).apply(told)
+    reward, ended = Pessimism(halt_above=1.0, halt_reward=-9.0).apply(prediction)
     assert ended.tolist() == [False, True, False] and reward.tolist() == [1.0, -9.0, 1.0]
     exact = Prediction(torch.zeros(3, 2), torch.ones(3), torch.zeros(3, dtype=torch.bool))
     assert Pessimism("ensemble_std", 5.0).apply(exact)[0].tolist() == [1.0, 1.0, 1.0], (
@@ -244,17 +246,17 @@ def test_penalties_on_rewards_and_halting():
 def test_mobile_penalty_is_the_spread_of_member_values():
     class Two(PlaneDynamics):
         def step(self, observation, action, *, members=False, **kwargs):
-            told = super().step(observation, action)
+            prediction = super().step(observation, action)
             mean = torch.stack(
                 [
-                    torch.cat([told.next_observation + d, told.reward[:, None]], 1)
+                    torch.cat([prediction.next_observation + d, prediction.reward[:, None]], 1)
                     for d in (0.0, 1.5)
                 ]
             )
             return Prediction(
-                told.next_observation,
-                told.reward,
-                told.terminated,
+                prediction.next_observation,
+                prediction.reward,
+                prediction.terminated,
                 members=Members(mean, torch.zeros_like(mean)),
             )
 
@@ -265,16 +267,16 @@ def test_mobile_penalty_is_the_spread_of_member_values():
         for weight in agent.target_critics.network.weights:
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
         agent.actor.network.biases[-1][..., 2:] = -50.0
-    found = MobilePenalty(agent, Two(), torch.Generator().manual_seed(0))(batch)
+    actual = MobilePenalty(agent, Two(), torch.Generator().manual_seed(0))(batch)
     following = Plane().move(batch.observation, batch.action)
     value = [
         agent.target_critics(following + d, agent.actor.mean_action(following + d)).amin(1)
         for d in (0.0, 1.5)
     ]
-    wanted = 2.0 * torch.stack(value).std(0, correction=1) * (batch.step >= 0)
-    assert wanted.max() > 1
+    expected = 2.0 * torch.stack(value).std(0, correction=1) * (batch.step >= 0)
+    assert expected.max() > 1
     torch.testing.assert_close(
-        found, wanted, rtol=0.02, atol=0.05
+        actual, expected, rtol=0.02, atol=0.05
     )  # the policy keeps a standard deviation of exp(-5)
 
 
@@ -359,7 +361,7 @@ fit(module_of(epochs=6, check_every=2), Path({folder!r}), save_every=1)
 
 
 def test_killed_training_continues_to_the_same_metrics(tmp_path):
-    """SIGKILL at whatever point the clock finds it, then the same call again."""
+    """SIGKILL at a random point, then the same call again."""
 
     fit(module_of(epochs=6, check_every=2), tmp_path / "whole", save_every=1)
     script = _SCRIPT.format(folder=str(tmp_path / "killed"))
@@ -395,15 +397,15 @@ def test_policy_is_restored_and_decides_in_bounds(tmp_path):
             np.testing.assert_array_equal(mine.action, other.action)
             assert mine.value == other.value and (np.abs(mine.action) <= 1).all()
         with torch.no_grad():  # one seed of the batched networks, by hand
-            wanted = module.agent.actor.mean_action(
+            expected = module.agent.actor.mean_action(
                 torch.as_tensor(observations).expand(2, -1, -1)
             )[index]
         np.testing.assert_allclose(
             np.stack([d.action for d in restored.plan_batch(observations)]),
-            wanted.numpy(),
+            expected.numpy(),
             atol=1e-6,
         )
-        np.testing.assert_allclose(restored.act(observations[0]), wanted[0].numpy(), atol=1e-6)
+        np.testing.assert_allclose(restored.act(observations[0]), expected[0].numpy(), atol=1e-6)
     with pytest.raises(ConfigError, match="2 policies"):
         ReachAwarePolicy.load(path, 2)
     with pytest.raises(ConfigError, match="trained on 2"):
@@ -416,12 +418,13 @@ def test_divergence_names_the_last_good_checkpoint(tmp_path):
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     saved["state_dict"]["agent.critics.network.weights.0"][3:] = (
         torch.nan
-    )  # the second seed's critics
+    )  # critics of the second seed
     torch.save(saved, tmp_path / "last.ckpt")
     written = (tmp_path / "last.ckpt").stat().st_mtime_ns
     with pytest.raises(
         Diverged,
-        match=r"not a finite number in epoch 1 \(seed 1 of 2\).*last good checkpoint is .*last\.ckpt",
+        match=r"not a finite number in epoch 1 \(seed 1 of 2\)"
+        r".*last good checkpoint is .*last\.ckpt",
     ):
         fit(module_of(epochs=3, check_every=5), tmp_path, save_every=1)
     assert (tmp_path / "last.ckpt").stat().st_mtime_ns == written, (
@@ -435,7 +438,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         fit(module_of(diversity=2.0, epochs=2), tmp_path)
 
 
-def test_a_finished_training_goes_on_when_more_is_asked(tmp_path):
+def test_a_finished_training_is_prolonged(tmp_path):
     fit(module_of(epochs=3, check_every=1), tmp_path / "whole")
     fit(module_of(epochs=1, check_every=1), tmp_path / "more")
     fit(module_of(epochs=3, check_every=1), tmp_path / "more")
@@ -443,17 +446,21 @@ def test_a_finished_training_goes_on_when_more_is_asked(tmp_path):
     pd.testing.assert_frame_equal(whole, more, check_exact=True)
 
 
-def test_a_model_that_gives_nothing_stops_the_training(tmp_path):
+def test_a_model_without_finite_predictions_stops_the_training(tmp_path):
     class Failing(PlaneDynamics):
         calls = 0
 
         def step(self, observation, action, **kwargs):
             self.calls += 1
-            told = super().step(observation, action, **kwargs)
+            prediction = super().step(observation, action, **kwargs)
             return (
-                told
+                prediction
                 if self.calls <= SMALL.horizon
-                else Prediction(told.next_observation * torch.nan, told.reward, told.terminated)
+                else Prediction(
+                    prediction.next_observation * torch.nan,
+                    prediction.reward,
+                    prediction.terminated,
+                )
             )
 
     module = ReachAwareModule(replace(plane_task(Plane()), dynamics=Failing()), SMALL)
@@ -462,7 +469,7 @@ def test_a_model_that_gives_nothing_stops_the_training(tmp_path):
 
 
 def test_simulator_rows_that_ended_are_not_stepped():
-    """Only the living rows reach a simulator, and the rollout is the same as if all did."""
+    """Only unfinished rows are simulated; the rollout is the same as with all of them."""
 
     class Simulator(PlaneDynamics):
         state_size = 2
@@ -471,12 +478,12 @@ def test_simulator_rows_that_ended_are_not_stepped():
         def step(self, observation, action, *, state=None, **kwargs):
             assert torch.equal(state.float(), observation)
             self.rows += len(observation)
-            told = super().step(observation, action)
+            prediction = super().step(observation, action)
             return Prediction(
-                told.next_observation,
-                told.reward,
-                told.next_observation[:, 0] > 0.05,
-                told.next_observation.double(),
+                prediction.next_observation,
+                prediction.reward,
+                prediction.next_observation[:, 0] > 0.05,
+                prediction.next_observation.double(),
             )
 
     actor, simulator = agent_of().actor, Simulator()
@@ -491,7 +498,7 @@ def test_simulator_rows_that_ended_are_not_stepped():
     torch.testing.assert_close(batch.reward[keep], Plane().reward(moved)[keep])
 
 
-def test_mobile_has_nothing_to_say_in_a_true_simulator(tmp_path):
+def test_mobile_is_off_in_a_true_simulator(tmp_path):
     module = ReachAwareModule(
         _pendulum(), replace(SMALL, mobile=1.0), epochs=1, check_every=1, check_episodes=1
     )

@@ -1,4 +1,4 @@
-"""The dynamics ensemble: one batched network against separate ones, sampling, files."""
+"""The dynamics ensemble: the batched network against separate networks, sampling, files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def generator(seed: int) -> torch.Generator:
 def ensemble(
     seed: int = 0, members: int = 4, elites: tuple[int, ...] = (2, 0, 3)
 ) -> GaussianEnsemble:
-    """An untrained one whose biases, bounds and statistics are not at their starting values."""
+    """An untrained ensemble; biases, bounds and statistics differ from their initial values."""
     made = GaussianEnsemble(
         3, 2, members=members, elites=len(elites), hidden=(8, 8), generator=generator(seed)
     )
@@ -66,12 +66,10 @@ def separate(whole: GaussianEnsemble, member: int) -> nn.Sequential:
 
 @torch.no_grad()
 def test_the_batched_network_is_the_separate_networks() -> None:
-    """In units of the environment, by the formulas written out for one member and one row at a
-    time.
-    """
+    """In units of the environment, by the formulas for a single member and row."""
     whole = ensemble()
     observation, action = rows(6)
-    said = whole(observation, action)
+    predicted = whole(observation, action)
     for member in range(4):
         network = separate(whole, member)
         for row in range(6):
@@ -87,9 +85,9 @@ def test_the_batched_network_is_the_separate_networks() -> None:
                 + whole.target_mean
                 + torch.cat([observation[row], torch.zeros(1)])
             )
-            torch.testing.assert_close(said.mean[member, row], mean)
+            torch.testing.assert_close(predicted.mean[member, row], mean)
             torch.testing.assert_close(
-                said.variance[member, row], torch.exp(log_variance) * whole.target_scale**2
+                predicted.variance[member, row], torch.exp(log_variance) * whole.target_scale**2
             )
 
 
@@ -104,9 +102,11 @@ def test_the_loss_is_the_sum_of_the_separate_losses(power: float) -> None:
     mean, log_variance = whole.outputs(inputs)
     expected = 0.0
     for member in range(4):
-        law = torch.distributions.Normal(mean[member], torch.exp(0.5 * log_variance[member]))
-        density = law.log_prob(targets[member]) + 0.5 * np.log(2 * np.pi)
-        expected += float((-2 * density * law.variance**power).mean())
+        distribution = torch.distributions.Normal(
+            mean[member], torch.exp(0.5 * log_variance[member])
+        )
+        density = distribution.log_prob(targets[member]) + 0.5 * np.log(2 * np.pi)
+        expected += float((-2 * density * distribution.variance**power).mean())
     bounds = BOUND_WEIGHT * float(whole.max_log_variance[0].sum() - whole.min_log_variance[0].sum())
     assert float(whole.loss(inputs, targets, power)) == pytest.approx(expected + bounds, rel=1e-5)
 
@@ -120,7 +120,7 @@ def test_log_variances_stay_within_their_bounds() -> None:
     assert float(log_variance.max() - log_variance.min()) > 2
 
 
-def test_initial_weights_follow_the_law_and_differ_between_members_and_seeds() -> None:
+def test_initial_weights_follow_their_distribution_and_differ_between_members_and_seeds() -> None:
     first, second = (
         GaussianEnsemble(5, 3, members=3, elites=2, hidden=(200, 200), generator=generator(seed))
         for seed in (0, 1)
@@ -136,8 +136,8 @@ def test_initial_weights_follow_the_law_and_differ_between_members_and_seeds() -
     )
     again = GaussianEnsemble(5, 3, members=3, elites=2, hidden=(200, 200), generator=generator(0))
     assert all(
-        torch.equal(one, other)
-        for one, other in zip(first.parameters(), again.parameters(), strict=True)
+        torch.equal(weight, repeated)
+        for weight, repeated in zip(first.parameters(), again.parameters(), strict=True)
     )
 
 
@@ -165,43 +165,44 @@ def test_evaluating_only_the_member_a_row_needs_gives_the_same_draw(
 ) -> None:
     model = LearnedDynamics(ensemble(seed, elites=elites), walker2d)
     observation, action = rows(count, seed)
-    one = model.step(observation, action, generator=generator(seed))
-    all_ = model.step(observation, action, generator=generator(seed), members=True)
-    torch.testing.assert_close(one.next_observation, all_.next_observation)
-    torch.testing.assert_close(one.reward, all_.reward)
-    assert torch.equal(one.terminated, all_.terminated)
+    single = model.step(observation, action, generator=generator(seed))
+    every = model.step(observation, action, generator=generator(seed), members=True)
+    torch.testing.assert_close(single.next_observation, every.next_observation)
+    torch.testing.assert_close(single.reward, every.reward)
+    assert torch.equal(single.terminated, every.terminated)
     assert (
-        one.members is None
-        and all_.members is not None
-        and all_.members.mean.shape == (len(elites), count, 4)
+        single.members is None
+        and every.members is not None
+        and every.members.mean.shape == (len(elites), count, 4)
     )
 
 
 def test_a_draw_comes_from_the_elite_that_was_drawn() -> None:
-    """By the slow way: draw, evaluate each row alone."""
+    """Against a slow computation: draw, then evaluate each row by itself."""
     whole = ensemble()
     observation, action = rows(12)
-    found = LearnedDynamics(whole, never).step(observation, action, generator=generator(7))
+    prediction = LearnedDynamics(whole, never).step(observation, action, generator=generator(7))
     source = generator(7)
     choice, noise = torch.randint(3, (12,), generator=source), torch.randn(12, 4, generator=source)
     assert len(choice.unique()) == 3
     for row in range(12):
-        said = whole(observation[row : row + 1], action[row : row + 1])
+        predicted = whole(observation[row : row + 1], action[row : row + 1])
         member = int(whole.elites[choice[row]])
-        expected = said.mean[member, 0] + said.variance[member, 0].sqrt() * noise[row]
+        expected = predicted.mean[member, 0] + predicted.variance[member, 0].sqrt() * noise[row]
         torch.testing.assert_close(
-            torch.cat([found.next_observation[row], found.reward[row : row + 1]]), expected.detach()
+            torch.cat([prediction.next_observation[row], prediction.reward[row : row + 1]]),
+            expected.detach(),
         )
 
 
 def test_draws_have_the_moments_of_the_mixture_of_elites() -> None:
     whole = ensemble()
     observation, action = (part.repeat(40_000, 1) for part in rows(1))
-    found = LearnedDynamics(whole, never).step(observation, action, generator=generator(0))
-    drawn = torch.cat([found.next_observation, found.reward[:, None]], 1)
-    said = whole(observation[:1], action[:1], whole.elites)
-    mean = said.mean[:, 0].mean(0)
-    variance = said.variance[:, 0].mean(0) + said.mean[:, 0].var(0, correction=0)
+    prediction = LearnedDynamics(whole, never).step(observation, action, generator=generator(0))
+    drawn = torch.cat([prediction.next_observation, prediction.reward[:, None]], 1)
+    predicted = whole(observation[:1], action[:1], whole.elites)
+    mean = predicted.mean[:, 0].mean(0)
+    variance = predicted.variance[:, 0].mean(0) + predicted.mean[:, 0].var(0, correction=0)
     torch.testing.assert_close(drawn.mean(0), mean.detach(), atol=0.05, rtol=0.02)
     torch.testing.assert_close(drawn.var(0), variance.detach(), atol=0, rtol=0.05)
 
@@ -216,19 +217,23 @@ def test_it_is_a_dynamics_model_and_ends_episodes_by_the_rule() -> None:
         model.state_size,
     ) == (3, 2, 0)
     observation, action = rows(50)
-    found = model.step(observation, action, generator=generator(0))
-    assert torch.equal(found.terminated, found.next_observation[:, 0] > observation[:, 0])
-    assert found.terminated.any() and not found.terminated.all() and found.state is None
-    assert not found.next_observation.requires_grad
+    prediction = model.step(observation, action, generator=generator(0))
+    assert torch.equal(prediction.terminated, prediction.next_observation[:, 0] > observation[:, 0])
+    assert (
+        prediction.terminated.any() and not prediction.terminated.all() and prediction.state is None
+    )
+    assert not prediction.next_observation.requires_grad
 
 
-def test_a_prediction_that_is_no_number_is_not_hidden() -> None:
+def test_predictions_that_are_not_finite_are_passed_on() -> None:
     observation, action = rows(6)
     observation[2, 0] = torch.nan
     action[4, 1] = torch.nan
-    found = LearnedDynamics(ensemble(), never).step(observation, action, generator=generator(0))
-    assert torch.isnan(found.reward).tolist() == [False, False, True, False, True, False]
-    assert torch.isnan(found.next_observation).all(1).tolist() == [
+    prediction = LearnedDynamics(ensemble(), never).step(
+        observation, action, generator=generator(0)
+    )
+    assert torch.isnan(prediction.reward).tolist() == [False, False, True, False, True, False]
+    assert torch.isnan(prediction.next_observation).all(1).tolist() == [
         False,
         False,
         True,
@@ -290,7 +295,7 @@ def test_more_elites_than_members_are_refused() -> None:
         GaussianEnsemble(3, 2, members=4, elites=5)
 
 
-def test_what_is_predicted_is_the_change() -> None:
+def test_the_change_of_the_observation_is_predicted() -> None:
     assert changes(
         torch.tensor([[1.0, 2.0]]), torch.tensor([[1.5, 0.0]]), torch.tensor([7.0])
     ).tolist() == [[0.5, -2.0, 7.0]]

@@ -87,7 +87,7 @@ def transitions(
 
 
 def test_gradients_are_those_of_separate_networks_with_shared_bounds() -> None:
-    """One step of ours against autograd through a loop over members whose bounds are one tensor."""
+    """A step against autograd through a loop over members that share the tensors of the bounds."""
     module = EnsembleModule(transitions(), SMALL, seed=1)
     assert SMALL.power == 0.5
     whole = module.ensemble
@@ -107,8 +107,8 @@ def test_gradients_are_those_of_separate_networks_with_shared_bounds() -> None:
         )
         loss = loss + (terms * log_variance.detach().exp() ** 0.5).mean()
     loss.backward()
-    found = module._gradient_step(module.configure_optimizers(), places)
-    assert float(found) == pytest.approx(float(loss.detach()), rel=1e-5)
+    actual = module._gradient_step(module.configure_optimizers(), places)
+    assert float(actual) == pytest.approx(float(loss.detach()), rel=1e-5)
     for index, (weight, bias) in enumerate(zip(whole.weights, whole.biases, strict=True)):
         for member, network in enumerate(networks):
             layer: Any = network[2 * index]
@@ -173,19 +173,19 @@ def test_training_learns_the_system(tmp_path: Path) -> None:
     )
     model = load_ensemble(path, observation_size=3, action_size=2)
     with torch.no_grad():
-        said = model(observation, action, model.elites)
-    error = (said.mean[..., :3].mean(0) - following).square().mean() / (
+        predicted = model(observation, action, model.elites)
+    error = (predicted.mean[..., :3].mean(0) - following).square().mean() / (
         following - observation
     ).var()
     assert float(error) < 0.1
     inside = (
-        torch.cat([following, torch.as_tensor(fresh.reward)[:, None]], 1) - said.mean
-    ).abs() < 2 * said.variance.sqrt()
+        torch.cat([following, torch.as_tensor(fresh.reward)[:, None]], 1) - predicted.mean
+    ).abs() < 2 * predicted.variance.sqrt()
     assert 0.85 < float(inside.float().mean()) <= 1.0, "the variances fit the errors"
 
 
 def test_best_weights_and_elites_follow_the_held_out_error(trained: Path) -> None:
-    """The kept members, evaluated anew, have exactly the errors in the metrics; the elites are the
+    """The kept members, evaluated again, have exactly the errors in the metrics; the elites are the
     lowest of them.
     """
     data = transitions()
@@ -432,7 +432,7 @@ def test_settings_that_make_no_sense_are_named(change: dict[str, Any], words: st
 def test_compiling_without_a_compiler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match=r"compile: true needs a C\+\+ compiler"):
-        compiled(lambda one, other: one)
+        compiled(lambda first, second: first)
 
 
 @pytest.mark.slow
@@ -446,5 +446,5 @@ def test_the_compiled_loss_is_the_loss() -> None:
         optimizer = module.configure_optimizers()
         for step in range(3):
             module._gradient_step(optimizer, module.bootstrap[:, 32 * step : 32 * (step + 1)])
-    for one, other in zip(plain.ensemble.parameters(), fast.ensemble.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for first, second in zip(plain.ensemble.parameters(), fast.ensemble.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Every penalty against a slow loop over members and rows, and what must hold for any ensemble."""
+"""Every penalty against a slow loop over members and rows, and properties for any ensemble."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from worldplan.envs.dynamics.model import Members
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.ensemble.uncertainty import PENALTIES, penalty
 
-Rows = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # (members, out) means, variances of one row, and the drawn (out,)
-
 
 def slow_max_aleatoric(mean: np.ndarray, variance: np.ndarray, sample: np.ndarray) -> float:
     return max(float(np.linalg.norm(np.diag(row), "fro")) for row in variance)
@@ -29,9 +25,9 @@ def slow_max_pairwise_difference(
     mean: np.ndarray, variance: np.ndarray, sample: np.ndarray
 ) -> float:
     return max(
-        math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
-        for one in mean
-        for other in mean
+        math.sqrt(sum((a - b) ** 2 for a, b in zip(first, second, strict=True)))
+        for first in mean
+        for second in mean
     )
 
 
@@ -102,16 +98,16 @@ def test_every_penalty_has_its_slow_twin() -> None:
     batch=st.integers(1, 4),
     out=st.integers(1, 5),
 )
-def test_a_penalty_is_what_its_formula_says(
-    name: str, seed: int, members: int, batch: int, out: int
-) -> None:
-    said, sample = drawn(seed, members, batch, out)
-    found = penalty(name)(said, sample)
+def test_a_penalty_is_its_formula(name: str, seed: int, members: int, batch: int, out: int) -> None:
+    predicted, sample = drawn(seed, members, batch, out)
+    actual = penalty(name)(predicted, sample)
     slow = [
-        SLOW[name](said.mean[:, row].numpy(), said.variance[:, row].numpy(), sample[row].numpy())
-        for row in range(batch)
+        SLOW[name](*(part.numpy() for part in (mean, variance, sample[row])))
+        for row, (mean, variance) in enumerate(
+            zip(predicted.mean.transpose(0, 1), predicted.variance.transpose(0, 1), strict=True)
+        )
     ]
-    np.testing.assert_allclose(found.numpy(), slow, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(actual.numpy(), slow, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -120,36 +116,36 @@ def test_a_penalty_is_what_its_formula_says(
 def test_no_penalty_is_negative_or_depends_on_the_order_of_members(
     name: str, seed: int, members: int
 ) -> None:
-    said, sample = drawn(seed, members, 5, 4)
-    found = penalty(name)(said, sample)
-    assert (found >= -1e-12).all()
+    predicted, sample = drawn(seed, members, 5, 4)
+    actual = penalty(name)(predicted, sample)
+    assert (actual >= -1e-12).all()
     shuffle = torch.randperm(members, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(
-        penalty(name)(Members(said.mean[shuffle], said.variance[shuffle]), sample), found
+        penalty(name)(Members(predicted.mean[shuffle], predicted.variance[shuffle]), sample), actual
     )
 
 
 @pytest.mark.parametrize("name", SLOW)
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 10_000), members=st.integers(2, 6))
-def test_what_is_left_when_all_members_agree(name: str, seed: int, members: int) -> None:
-    """Disagreement vanishes; what measures noise as well is left with the noise."""
-    one, sample = drawn(seed, 1, 5, 4)
-    found = penalty(name)(
-        Members(one.mean.repeat(members, 1, 1), one.variance.repeat(members, 1, 1)), sample
+def test_penalties_of_members_that_agree(name: str, seed: int, members: int) -> None:
+    """Disagreement is zero; penalties that include noise keep the noise."""
+    single, sample = drawn(seed, 1, 5, 4)
+    actual = penalty(name)(
+        Members(single.mean.repeat(members, 1, 1), single.variance.repeat(members, 1, 1)), sample
     )
-    left = {
-        "max_aleatoric": one.variance[0].square().sum(1).sqrt(),
-        "ensemble_variance": one.variance[0].square().sum(1).sqrt(),
-        "ensemble_std": one.variance[0].sum(1).sqrt(),
+    expected = {
+        "max_aleatoric": single.variance[0].square().sum(1).sqrt(),
+        "ensemble_variance": single.variance[0].square().sum(1).sqrt(),
+        "ensemble_std": single.variance[0].sum(1).sqrt(),
     }
-    torch.testing.assert_close(found, left.get(name, torch.zeros(5, dtype=torch.float64)))
+    torch.testing.assert_close(actual, expected.get(name, torch.zeros(5, dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_members_that_lie_far_apart_and_are_sure_lose_nothing_to_float32(name: str) -> None:
-    said, sample = drawn(3, 4, 6, 3)
-    single = Members((30 * said.mean).float(), (1e-4 * said.variance).float())
+def test_float32_suffices_for_members_that_differ_with_little_variance(name: str) -> None:
+    predicted, sample = drawn(3, 4, 6, 3)
+    single = Members((30 * predicted.mean).float(), (1e-4 * predicted.variance).float())
     double = Members(single.mean.double(), single.variance.double())
     exact = penalty(name)(double, (30 * sample).float().double())
     torch.testing.assert_close(
@@ -158,17 +154,17 @@ def test_members_that_lie_far_apart_and_are_sure_lose_nothing_to_float32(name: s
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_member_that_says_nothing_is_not_hidden(name: str) -> None:
-    said, sample = drawn(0, 3, 4, 2)
-    said.mean[1, 2, 0], said.variance[1, 2, 0] = torch.nan, torch.nan
-    assert torch.isnan(penalty(name)(said, sample)).tolist() == [False, False, True, False]
+def test_nan_of_a_member_gives_nan(name: str) -> None:
+    predicted, sample = drawn(0, 3, 4, 2)
+    predicted.mean[1, 2, 0], predicted.variance[1, 2, 0] = torch.nan, torch.nan
+    assert torch.isnan(penalty(name)(predicted, sample)).tolist() == [False, False, True, False]
 
 
-def test_what_is_missing_is_said() -> None:
-    said, _ = drawn(0, 1, 4, 2)
+def test_missing_inputs_and_unknown_names_are_named() -> None:
+    predicted, _ = drawn(0, 1, 4, 2)
     with pytest.raises(ConfigError, match="needs the drawn"):
-        penalty("log_likelihood_variance")(said, None)
+        penalty("log_likelihood_variance")(predicted, None)
     with pytest.raises(ConfigError, match="at least 2"):
-        penalty("leave_one_out_kl")(said, None)
+        penalty("leave_one_out_kl")(predicted, None)
     with pytest.raises(ConfigError, match=r"'entropy'.*max_aleatoric.*ensemble_std"):
         penalty("entropy")

@@ -121,7 +121,7 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"plane": None}, "needs one task"),
         ({"methods": {}}, "give at least one"),
@@ -141,7 +141,7 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ({"nonsense": 1}, "nonsense"),
     ],
 )
-def test_wrong_studies_are_one_line(tmp_path, capsys, change, said):
+def test_wrong_studies_are_one_line(tmp_path, capsys, change, message):
     assert (
         main(
             [
@@ -156,7 +156,7 @@ def test_wrong_studies_are_one_line(tmp_path, capsys, change, said):
         == 2
     )
     text = capsys.readouterr().err.strip()
-    assert said in text and "\n" not in text and "Traceback" not in text
+    assert message in text and "\n" not in text and "Traceback" not in text
     assert not (tmp_path / "runs").exists()
 
 
