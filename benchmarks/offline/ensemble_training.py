@@ -302,7 +302,8 @@ def run(options: argparse.Namespace) -> None:
 
         lines += section(
             f"Speed, {options.epochs} epochs, {options.repeats} repeats: median [least, greatest].",
-            "| data | method | samples / CPU s | samples / wall s | held-out error | held-out NLL |",
+            "| data | method | samples / CPU s | samples / wall s | held-out error | "
+            "held-out NLL |",
             [speed(name, data, settings, options, record) for name, data in sources.items()],
         )
         lines += section(
