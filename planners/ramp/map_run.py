@@ -41,7 +41,7 @@ class MapRecord:
         broken_plans: number of safe plans with a wrong prediction: a declared class is wrong.
         broken_guesses: number of optimistic plans with a wrong prediction, which is their purpose.
         settled: whether the map was left before the end of its budget, because neither the safe nor
-            the optimistic model has a shorter plan.
+            the optimistic model has a shorter plan, or `RampSettings.shortest_possible` is reached.
         searches: number of searches by status.
         planning_seconds: time spent on learning action models and planning.
     """

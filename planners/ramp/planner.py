@@ -21,9 +21,10 @@ class RampPlanner(Planner):
     """Decides in the environment of a RAMP run, without learning further.
 
     Each decision is the first of these that exists: the next action of a safe plan to the goal, the
-    next action of an optimistic plan, the most probable action of the policy that is not known to
-    fail. Plans are cached until the map changes. Where an optimistic plan's action changed nothing,
-    the policy decides from then on.
+    next action of an optimistic plan, the policy's most probable action that is not known to fail.
+    Plans are cached until the map changes. After an unsuccessful search the policy decides for a
+    growing number of steps before the next search. In a state where an optimistic plan's action
+    changed nothing, the policy decides until `reset`.
 
         ramp = Ramp(env, *crafting_task(env))
         ramp.run(maps, steps=6000, folder="runs/ramp")

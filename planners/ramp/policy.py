@@ -200,7 +200,7 @@ class PolicyLearner:
         """Unmasked logits (batch, actions) for observations (batch, size)."""
         policy = self.ppo.policy
         features = policy.extract_features(observations.float(), policy.pi_features_extractor)
-        # a tuple is only returned if no extractor is given
+        # a pair for actor and critic is only returned by policies with two extractors
         assert isinstance(features, torch.Tensor)
         logits: torch.Tensor = policy.action_net(policy.mlp_extractor.forward_actor(features))
         return logits

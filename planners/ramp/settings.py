@@ -59,8 +59,8 @@ class RampSettings:
         patience: a policy episode is abandoned after this many steps without a new view, unless the
             map is settled; 0: never.
         train_when_settled: whether the remaining budget of a settled map is used to train the
-            policy. A map is settled if its goal was reached and neither the safe nor the optimistic
-            model has a shorter plan.
+            policy. With `optimism`, a map is settled if its goal was reached and neither the safe
+            nor the optimistic model has a shorter plan.
 
     Raises:
         ConfigError: an unknown choice, or a number out of range.

@@ -55,15 +55,17 @@ SWORD = CraftingMap(
 def experts():
     """30 of each task."""
     return {
-        task: [Expert.on(one) for one in generate(task, 6, 30, np.random.default_rng(3))]
+        task: [Expert.on(instance) for instance in generate(task, 6, 30, np.random.default_rng(3))]
         for task in TASKS
     }
 
 
 def learned(task, experts, knowledge):
-    calls = ActionSplitter(vocabulary(task))
-    trajectories = split((expert.trajectory() for expert in experts), calls)
-    return learn(calls.vocabulary, trajectories, declarations(knowledge, task, calls)), calls
+    splitter = ActionSplitter(vocabulary(task))
+    trajectories = split((expert.trajectory() for expert in experts), splitter)
+    return learn(
+        splitter.vocabulary, trajectories, declarations(knowledge, task, splitter)
+    ), splitter
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -79,15 +81,19 @@ def test_an_expert_goes_a_shortest_way_to_the_goal(experts, task):
 
 
 def test_no_call_is_left_with_a_constant(experts):
-    calls = ActionSplitter(vocabulary("pogo_stick"))
+    splitter = ActionSplitter(vocabulary("pogo_stick"))
     before = [expert.trajectory() for expert in experts["pogo_stick"]]
-    after = split(before, calls)
-    assert [calls.join(call) for one in after for call in one.calls] == [
-        call for one in before for call in one.calls
+    after = split(before, splitter)
+    assert [splitter.join(call) for trajectory in after for call in trajectory.calls] == [
+        call for trajectory in before for call in trajectory.calls
     ]
-    assert any("crafting_table" in call for one in before for call in one.calls)
-    assert not any("crafting_table" in call[1:] for one in after for call in one.calls)
-    assert [one.states for one in after] == [one.states for one in before]
+    assert any("crafting_table" in call for trajectory in before for call in trajectory.calls)
+    assert not any(
+        "crafting_table" in call[1:] for trajectory in after for call in trajectory.calls
+    )
+    assert [trajectory.states for trajectory in after] == [
+        trajectory.states for trajectory in before
+    ]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -96,7 +102,7 @@ def test_what_a_learned_model_allows_is_allowed_and_does_the_same(experts, task,
     """On random walks of other maps of two sizes; and each expert's own steps are allowed, bar
     excluded actions.
     """
-    model, calls = learned(task, experts[task], knowledge)
+    model, splitter = learned(task, experts[task], knowledge)
     taken, generator = 0, np.random.default_rng(0)
     for size in (6, 7):
         for instance in generate(task, size, 3, generator):
@@ -108,7 +114,9 @@ def test_what_a_learned_model_allows_is_allowed_and_does_the_same(experts, task,
                     for binding in model.vocabulary.bindings(action.name, dynamics.objects):
                         if action.applicable(binding, before):
                             taken += 1
-                            number = dynamics.action_of(state, calls.join((action.name, *binding)))
+                            number = dynamics.action_of(
+                                state, splitter.join((action.name, *binding))
+                            )
                             assert dynamics.applicable(state, number)
                             assert action.successor(binding, before) == symbolic(
                                 dynamics, dynamics.successor(state, number)
@@ -120,21 +128,21 @@ def test_what_a_learned_model_allows_is_allowed_and_does_the_same(experts, task,
                     break
     assert taken > 10
     for expert in experts[task]:
-        (own,) = split([expert.trajectory()], calls)
+        (own,) = split([expert.trajectory()], splitter)
         for i, call in enumerate(own.calls):
             if call[0] in model.actions:
                 assert model.actions[call[0]].applicable(call[1:], own.states[i])
 
 
 def test_relevant_items_are_those_of_the_recipes(experts):
-    _, calls = learned("pogo_stick", experts["pogo_stick"], "nothing")
-    found = declarations("relevant", "pogo_stick", calls)
-    assert found["tp_to-crafting_table-any"].precondition_fluents == ()
-    assert found["craft_tree_tap"].precondition_fluents == (
+    _, splitter = learned("pogo_stick", experts["pogo_stick"], "nothing")
+    result = declarations("relevant", "pogo_stick", splitter)
+    assert result["tp_to-crafting_table-any"].precondition_fluents == ()
+    assert result["craft_tree_tap"].precondition_fluents == (
         "count_planks_in_inventory",
         "count_stick_in_inventory",
     )
-    assert declarations("resources", "pogo_stick", calls)["break"].effects == "increment"
+    assert declarations("resources", "pogo_stick", splitter)["break"].effects == "increment"
 
 
 @given(size=st.sampled_from([5, 6, 10, 15]), data=st.data())
@@ -174,8 +182,8 @@ def test_cloning_repeats_what_it_was_shown(experts, monkeypatch):
     monkeypatch.setitem(crafting_networks.RATE, "bc", 5e-3)
     few = experts["pogo_stick"][:4]
     policy = LEARNERS["bc"]("pogo_stick", transitions(few), 300, torch.Generator().manual_seed(0))
-    found = steps_to_goal(policy, [expert.dynamics.instance for expert in few], 32)
-    assert found == [len(expert.actions) for expert in few]
+    steps = steps_to_goal(policy, [expert.dynamics.instance for expert in few], 32)
+    assert steps == [len(expert.actions) for expert in few]
 
 
 def test_dqn_learns_the_discounted_values_of_a_chain(experts, monkeypatch):
@@ -192,10 +200,10 @@ def test_dqn_learns_the_discounted_values_of_a_chain(experts, monkeypatch):
         terminated=torch.tensor([0.0, 1.0]),
     )
     values = offline_dqn("wooden_sword", data, 400, torch.Generator().manual_seed(0))
-    found = values(data.observation)
-    assert found[1, 7].item() == pytest.approx(1, abs=0.02)
+    estimates = values(data.observation)
+    assert estimates[1, 7].item() == pytest.approx(1, abs=0.02)
     # double DQN: the value of the best action now, which no data holds back
-    assert found[0, 7].item() == pytest.approx(0.99 * found[1].max().item(), abs=0.05)
+    assert estimates[0, 7].item() == pytest.approx(0.99 * estimates[1].max().item(), abs=0.05)
 
 
 class Always(torch.nn.Module):
@@ -224,9 +232,9 @@ def outcome(monkeypatch, plan, status="satisficing"):
     monkeypatch.setattr(
         crafting_offline, "search_plan", lambda *_, **__: PlanResult(plan, status, "search", 0.5)
     )
-    model, calls = learned("wooden_sword", [Expert.on(SWORD)], "nothing")
-    calls.split(("tp_to", "cell9", "cell1"))
-    return crafting_offline.plan_and_play(model, calls, SWORD, 1.0)[:2]
+    model, splitter = learned("wooden_sword", [Expert.on(SWORD)], "nothing")
+    splitter.split(("tp_to", "cell9", "cell1"))
+    return crafting_offline.plan_and_play(model, splitter, SWORD, 1.0)[:2]
 
 
 def test_outcomes_of_planning(monkeypatch):
@@ -278,8 +286,8 @@ def test_enough_means_every_map_of_every_seed_from_there_on():
 
 def test_report_and_plot(tmp_path):
     table = table_of({(0, 1): 5, (1, 1): 7, (0, 5): 10, (1, 5): 10})
-    found = success(table[table["trajectories"] == 1])
-    assert found["mean"] == pytest.approx(60) and found["low"] < 60 < found["high"]
+    share = success(table[table["trajectories"] == 1])
+    assert share["mean"] == pytest.approx(60) and share["low"] < 60 < share["high"]
     text = report(table, 32)
     assert (
         "| Wooden Sword | NSAM + search | 5 |" in text

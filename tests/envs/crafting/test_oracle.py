@@ -39,7 +39,7 @@ def plain_search(dynamics):
 
 @pytest.mark.parametrize(("task", "variant", "tap_consumed"), SETTINGS)
 def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
-    found = []
+    plans = []
 
     @settings(
         max_examples=25 if variant == "map" else 60, deadline=None, derandomize=True, database=None
@@ -50,7 +50,7 @@ def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
         assert (None if plan is None else len(plan)) == plain_search(
             dynamics_of(instance, tap_consumed)
         )
-        found.append(plan)
+        plans.append(plan)
         if plan is None:
             return
         env = CraftingEnv(task, variant, instance, tap_consumed=tap_consumed)
@@ -62,8 +62,8 @@ def test_the_oracle_finds_what_plain_search_finds(task, variant, tap_consumed):
         ]
 
     compare()
-    assert None in found
-    assert sum(plan is not None for plan in found) > 5
+    assert None in plans
+    assert sum(plan is not None for plan in plans) > 5
 
 
 def test_known_optima():
@@ -97,27 +97,29 @@ def test_generated_maps_look_like_the_papers(size):
     pogo = generate("pogo_stick", size, 100, np.random.default_rng(1))
     sword = generate("wooden_sword", size, 100, np.random.default_rng(2))
     assert len(set(pogo)) == len(set(sword)) == 100
-    trees = statistics.mean(len(one.trees) for one in pogo)
+    trees = statistics.mean(len(instance.trees) for instance in pogo)
     assert trees == pytest.approx({6: 2.9, 10: 12.1, 15: 29.6}[size], rel=0.2)
-    plans = [len(shortest_plan(one)) for one in pogo]
+    plans = [len(shortest_plan(instance)) for instance in pogo]
     assert statistics.mean(plans) == pytest.approx(6.5, abs=0.5)
     assert min(plans) == 4 and max(plans) <= 14
-    plans = [len(shortest_plan(one)) for one in sword]
+    plans = [len(shortest_plan(instance)) for instance in sword]
     assert statistics.mean(plans) == pytest.approx(2.5, abs=0.25)
     assert set(plans) <= {2, 3, 4, 5}
-    for one in pogo + sword:
-        in_front = [cell + row * size for cell in one.trees for row in range(3)] + [
-            one.table,
-            one.table + size,
+    for instance in pogo + sword:
+        in_front = [cell + row * size for cell in instance.trees for row in range(3)] + [
+            instance.table,
+            instance.table + size,
         ]
         assert len(in_front) == len(set(in_front)), (
             "what is in front of a tree or the table is free"
         )
-        assert one.agent not in {*one.trees, one.table}
-        for cell in (*one.trees, one.table, one.agent):
+        assert instance.agent not in {*instance.trees, instance.table}
+        for cell in (*instance.trees, instance.table, instance.agent):
             assert 1 <= cell % size <= size - 2 and 1 <= cell // size <= size - 3
-    assert all(max(one.inventory[:3]) <= 8 and one.inventory[3:] == (0, 0) for one in pogo)
-    assert all(max(one.inventory) <= 8 and one.inventory[2] == 0 for one in sword)
+    assert all(
+        max(instance.inventory[:3]) <= 8 and instance.inventory[3:] == (0, 0) for instance in pogo
+    )
+    assert all(max(instance.inventory) <= 8 and instance.inventory[2] == 0 for instance in sword)
 
 
 def test_generation_repeats_and_knows_when_there_are_no_more():

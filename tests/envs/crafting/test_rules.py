@@ -94,7 +94,9 @@ def test_a_random_walk_follows_the_rules_written_out_by_hand(task, variant, tap_
             by_hand(symbols, env.call(action), tap_consumed) for action in range(env.action_space.n)
         ]
         assert info["action_mask"].dtype == np.bool_
-        np.testing.assert_array_equal(info["action_mask"], [one is not None for one in expected])
+        np.testing.assert_array_equal(
+            info["action_mask"], [after is not None for after in expected]
+        )
         if info["action_mask"].any() and rng.random() < 0.75:
             action = int(rng.choice(np.flatnonzero(info["action_mask"])))
         else:
@@ -169,7 +171,7 @@ def test_the_exported_pddl_and_the_environment_agree(task, variant, tap_consumed
         env.reset(seed=0)
         planning = PlanningProblem(domain_pddl(task, variant, tap_consumed), problem_pddl(instance))
         assert env.symbolic_state() == planning.symbols()
-        assert env.objects == {one.name: one.type.name for one in planning.problem.all_objects}
+        assert env.objects == {each.name: each.type.name for each in planning.problem.all_objects}
         plan = deque(shortest_plan(instance, tap_consumed))
         for step in range(40):
             if step < 20:  # first wander, then solve it from where that led, if it can be solved

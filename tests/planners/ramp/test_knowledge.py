@@ -125,13 +125,13 @@ def masked_on_another_map(seed: int, resources: bool) -> int:
 
 def test_resources_mask_what_is_worse_than_a_failure() -> None:
     env, _ = sword(1)
-    for declared, wanted in ((Declaration(), False), (Declaration("monotone"), True)):
+    for declared, masked in ((Declaration(), False), (Declaration("monotone"), True)):
         experience = Experience(crafting_task(env)[0], {}, declared)
         names = [fluent[0] for fluent in experience.views.splitter.original.functions.items()]
         poor, poorer = (State(frozenset(), {(name,): value for name in names}) for value in (2, 1))
         experience.add(experience.views.splitter.split(("craft_plank",)), poor, poor)
         assert experience.known_to_fail(experience.views.view(("craft_plank",), poor))
-        assert experience.known_to_fail(experience.views.view(("craft_plank",), poorer)) == wanted
+        assert experience.known_to_fail(experience.views.view(("craft_plank",), poorer)) == masked
 
 
 def test_steps_that_the_model_predicts_change_nothing() -> None:

@@ -57,7 +57,7 @@ def test_objects_that_differ_are_kept() -> None:
     )
     objects = dict.fromkeys("abcdefg", "t")
     atoms = frozenset({("p", "c"), ("q", "d", "e")})
-    values = {("f", one): 2 if one == "b" else 1 for one in objects}
+    values = {("f", name): 2 if name == "b" else 1 for name in objects}
     problem = NumericProblem("p", objects, State(atoms, values), Goal(frozenset({("p", "g")})))
     kept = with_representatives(vocabulary, problem, 1)
     assert set(kept.objects) == set("abcdeg"), "only f is interchangeable, with a; g is in the goal"
@@ -78,7 +78,6 @@ def test_shortest_paths_over_observed_and_predicted_edges(
     def state(i: int) -> State:
         return State(frozenset({("at", f"n{i}")}), {})
 
-    words = Vocabulary("d", {}, {}, {"at": ("object",)}, {}, {})
     actions = {
         f"jump{a}-{b}": NumericAction(
             f"jump{a}-{b}",
@@ -103,12 +102,11 @@ def test_shortest_paths_over_observed_and_predicted_edges(
         (a, b) for a, b in predicted if a != b and state(a) in graph and state(b) in graph
     )
     goal = Goal(frozenset({("at", "n7")}))
-    found = graph.shortest(state(0), goal, NumericModel(words, actions))
+    model = NumericModel(Vocabulary("d", {}, {}, {"at": ("object",)}, {}, {}), actions)
+    path = graph.shortest(state(0), goal, model)
     length = nx.shortest_path_length(truth, 0, 7) if nx.has_path(truth, 0, 7) else None
-    assert (None if found is None else len(found[0])) == length
-    if found is not None and length is not None:
-        assert len(found[1]) == length and found[1][-1] == state(7)
-        assert graph.shortest(state(0), goal, NumericModel(words, actions), below=length) is None
-        assert (
-            graph.shortest(state(0), goal, NumericModel(words, actions), below=length + 1) == found
-        )
+    assert (None if path is None else len(path[0])) == length
+    if path is not None and length is not None:
+        assert len(path[1]) == length and path[1][-1] == state(7)
+        assert graph.shortest(state(0), goal, model, below=length) is None
+        assert graph.shortest(state(0), goal, model, below=length + 1) == path

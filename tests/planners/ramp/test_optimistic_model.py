@@ -67,7 +67,7 @@ def test_most_general_rules_are_those_of_brute_force(data: st.DataObject) -> Non
         [max(column) for column in zip(*good, strict=True)],
     )
     outside = point.filter(
-        lambda one: any(not a <= x <= b for x, a, b in zip(one, low, high, strict=True))
+        lambda values: any(not a <= x <= b for x, a, b in zip(values, low, high, strict=True))
     )
     bad = data.draw(st.lists(outside, max_size=5))
     ends = [
@@ -75,12 +75,12 @@ def test_most_general_rules_are_those_of_brute_force(data: st.DataObject) -> Non
         for i in range(2)
         for sign, end in ((1, low[i]), (-1, high[i]))
     ]
-    rules, unexplained = most_general_rules(ends, [(frozenset(), one) for one in bad], 1000)
+    rules, unexplained = most_general_rules(ends, [(frozenset(), values) for values in bad], 1000)
     assert not unexplained
     assert {
-        frozenset((one.fluent, one.sign, one.end) for one in rule) for rule in rules
+        frozenset((bound.fluent, bound.sign, bound.end) for bound in rule) for rule in rules
     } == conjunctions(good, bad, 4)
-    assert all(one.strict for rule in rules for one in rule)
+    assert all(bound.strict for rule in rules for bound in rule)
 
 
 def test_failures_without_a_simple_reason_are_told() -> None:

@@ -18,7 +18,7 @@ from worldplan.planners.ramp.planner import RampPlanner
 def test_the_finished_run_is_a_planner(tmp_path) -> None:
     env, maps = sword(4, 1)
     ramp = ramp_on(env)
-    ramp.run([{"map": one} for one in maps], 400, tmp_path)
+    ramp.run([{"map": instance} for instance in maps], 400, tmp_path)
     wrapped = gym.wrappers.TimeLimit(env, 60)
     env.reset(options={"map": maps[2]})
     planner = RampPlanner.load(tmp_path, env, *crafting_task(env))

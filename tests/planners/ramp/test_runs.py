@@ -28,19 +28,25 @@ from worldplan.world_models.pddl.reading import read_model
 def test_a_run_solves_every_map_shortest() -> None:
     env, maps = sword(4, 1)
     ramp = ramp_on(env)
-    records = ramp.run([{"map": one} for one in maps], 400)
-    assert [one.best for one in records] == [len(shortest_plan(one) or ()) for one in maps]
-    assert all(one.broken_plans == 0 and one.settled and one.steps < 400 for one in records)
-    assert all(one.first_goal is not None and one.first_goal < 15 for one in records[1:]), (
-        "the model of the first map plans on the next ones"
+    records = ramp.run([{"map": instance} for instance in maps], 400)
+    assert [record.best for record in records] == [
+        len(shortest_plan(instance) or ()) for instance in maps
+    ]
+    assert all(
+        record.broken_plans == 0 and record.settled and record.steps < 400 for record in records
     )
+    assert all(
+        record.first_goal is not None and record.first_goal < 15 for record in records[1:]
+    ), "the model of the first map plans on the next ones"
     for record, instance in zip(records, maps, strict=True):
         env.reset(options={"map": instance})
         for call in record.best_plan:
             assert env.step(env.action_of(call))[4]["applied"]
         assert env.state.reached
     assert set(ramp.agent.demonstrations) == {0, 1, 2, 3}
-    assert [len(one) for one in ramp.agent.demonstrations.values()] == [one.best for one in records]
+    assert [len(steps) for steps in ramp.agent.demonstrations.values()] == [
+        record.best for record in records
+    ]
 
 
 def test_a_map_of_scarce_resources_is_solved() -> None:
@@ -58,7 +64,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
     env, maps = sword(2, 2)
     runs = [ramp_on(env, replace(SMALL, optimism=False), seed=seed) for seed in (5, 5, 6)]
     for ramp in runs:
-        ramp.run([{"map": one} for one in maps], 90)
+        ramp.run([{"map": instance} for instance in maps], 90)
     first, second, third = map(timeless, runs)
     assert first == second and first != third
     weights = [
@@ -70,7 +76,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 def test_a_saved_run_resumes_to_the_same_result(tmp_path) -> None:
     env, maps = sword(3, 2)
-    chosen, options = replace(SMALL, optimism=False), [{"map": one} for one in maps]
+    chosen, options = replace(SMALL, optimism=False), [{"map": instance} for instance in maps]
     whole = ramp_on(env, chosen)
     whole.run(options, 90)
     ramp_on(env, chosen).run(options[:2], 90, tmp_path)
@@ -81,8 +87,8 @@ def test_a_saved_run_resumes_to_the_same_result(tmp_path) -> None:
     assert numbers == [2], "finished maps are skipped"
     assert timeless(resumed) == timeless(whole)
     first, second = (
-        torch.nn.utils.parameters_to_vector(one.agent.policy.ppo.policy.parameters())
-        for one in (whole, resumed)
+        torch.nn.utils.parameters_to_vector(ramp.agent.policy.ppo.policy.parameters())
+        for ramp in (whole, resumed)
     )
     assert torch.equal(first, second)
     assert (
@@ -115,8 +121,9 @@ def test_planned_steps_train_the_policy_only_in_the_published_setting(published:
     )
     ramp = ramp_on(env, chosen)
     ramp.agent.policy = Counting(env.observation_space, env.action_space, chosen, 0)
-    records = ramp.run([{"map": one} for one in maps], 130)
-    taken, planned = sum(one.steps for one in records), sum(one.planned_steps for one in records)
+    records = ramp.run([{"map": instance} for instance in maps], 130)
+    taken = sum(record.steps for record in records)
+    planned = sum(record.planned_steps for record in records)
     assert planned > 0
     assert ramp.agent.policy.recorded == (taken if published else taken - planned)
     assert bool(ramp.agent.demonstrations) != published
@@ -130,14 +137,13 @@ def test_the_published_setting_waits_for_the_first_success_and_takes_turns(tmp_p
     env, maps = sword(3, 1)
     chosen = RampSettings.paper(net=(8,), rollout=60, epochs=2, time_limit=5.0, shortest_possible=1)
     ramp = ramp_on(env, chosen, true_model=read_model(path))
-    records = ramp.run([{"map": one} for one in maps], 130)
-    assert [one.steps for one in records] == [130] * 3 and not any(one.settled for one in records)
-    first = next(one for one in records if one.first_goal is not None)
+    records = ramp.run([{"map": instance} for instance in maps], 130)
+    assert [record.steps for record in records] == [130] * 3
+    assert not any(record.settled for record in records)
+    first = next(record for record in records if record.first_goal is not None)
     assert first.first_by == "policy"
-    assert (
-        sum(one.planned_steps for one in records) > 0
-        and sum(one.broken_plans for one in records) == 0
-    )
+    assert sum(record.planned_steps for record in records) > 0
+    assert sum(record.broken_plans for record in records) == 0
 
 
 class DearerPlanks(CraftingEnv):
