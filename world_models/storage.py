@@ -1,21 +1,41 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all, and the errors of reading a damaged file."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+# what numpy, h5py, zipfile and json raise for a file that is cut off, damaged or of another kind
+READ_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` on a temporary file beside `path`, then move it to `path`, and return `path`.
+    """Write a file whole or not at all: an interruption or a full disk leaves the old file.
 
-    So no reader ever sees a half-written file. The temporary name keeps the suffix of `path`:
-    matplotlib and torch choose the format by it.
+    Args:
+        path: the file to write; missing folders are made.
+        write: fills the temporary file beside `path` that it is called with. Its name ends in the
+            suffix of `path`, which matplotlib and numpy look at.
+
+    Returns:
+        `path`.
 
     Raises:
-        OSError: the write failed; names `path`, whose old content is untouched.
+        OSError: the file cannot be written (the error names `path`), or `write` raised it for
+            another file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
@@ -25,7 +45,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         os.replace(draft, path)
     except OSError as error:
-        # the error of a failed write has no file name, or the temporary one: report `path`
+        # the error of a failed write has no file name, or that of the temporary file: report `path`
         if error.filename not in (None, draft, str(draft)):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -1,4 +1,6 @@
-"""Command lines and settings that fail in one line, and options that several commands share."""
+"""Parsers of command lines and settings whose errors are one line, and options that several
+commands share.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,16 @@ def parse_options(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
 
 
 def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
-    """Arguments for jsonargparse when the first may be a settings file, and that file (Path() when
-    there is none).
+    """Put --config before a settings file that is the first argument.
+
+    Args:
+        argv: such as ["study.yaml", "--seeds", "3"].
+
+    Returns:
+        The arguments for jsonargparse, and the file; Path() where there is none.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or holds names of an older worldplan.
     """
     from worldplan.runs import read_config  # pandas takes half a second to import
 
@@ -65,7 +75,12 @@ def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
 
 @contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Turn what is wrong with settings into one line that names where they stand."""
+    """Raise the errors of settings, in the block under `with`, as one line that begins with
+    `source`, the file of the settings.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type, or refused by its class.
+    """
     try:
         yield
     except (ArgumentError, ValueError, ConfigError) as error:
@@ -74,7 +89,7 @@ def naming(source: str) -> Iterator[None]:
 
 
 def own_error(error: BaseException) -> WorldplanError | None:
-    """What a class of ours said about its settings, out of what jsonargparse wrapped around it."""
+    """The WorldplanError inside a jsonargparse exception, or None."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, WorldplanError):
         cause = cause.__cause__ or cause.__context__
@@ -82,7 +97,9 @@ def own_error(error: BaseException) -> WorldplanError | None:
 
 
 def shorten(text: str) -> str:
-    """jsonargparse explains over several lines: keep what a person needs."""
+    """The lines of a jsonargparse message as one line of at most 400 characters. Of a longer
+    message, the line that names the wrong setting.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     line = _TYPE.sub(r"\1", " ".join(line.strip(" -") for line in lines))
     if len(line) >= _LONGEST and len(lines) > 1:
@@ -91,8 +108,8 @@ def shorten(text: str) -> str:
 
 
 def _innermost(lines: Sequence[str]) -> str:
-    """Of nested explanations the most indented line says what is wrong; the keys in the lines
-    around it say where.
+    """The most indented line of nested explanations, which says what is wrong, after the keys in
+    the lines around it, which say where.
     """
     depths = [len(line) - len(line.lstrip(" -")) for line in lines]
     number = depths.index(max(depths))
@@ -104,12 +121,13 @@ def _innermost(lines: Sequence[str]) -> str:
         r"Option '([^']+)' is not accepted|unrecognized arguments: --([^=\s]+)", problem
     )
     if unknown:
-        return f"{'.'.join([*keys, unknown[1] or unknown[2]])}: there is no such setting: check the spelling and where it stands"
+        setting = ".".join([*keys, unknown[1] or unknown[2]])
+        return f"{setting}: there is no such setting: check the spelling and where it stands"
     return f"{'.'.join(keys)}: {problem}"
 
 
 def add_run_options(parser: ArgumentParser, engines: Sequence[str]) -> None:
-    """--jobs, --engine, --runs and --fresh of the commands that make a run folder."""
+    """Add --jobs, --engine, --runs and --fresh, the options of commands that make a run folder."""
     parser.add_argument("--jobs", type=int, default=0, help="parallel processes; 0: one per core")
     parser.add_argument(
         "--engine", choices=engines, default="local", help="where jobs run; ray uses RAY_ADDRESS"
@@ -118,12 +136,16 @@ def add_run_options(parser: ArgumentParser, engines: Sequence[str]) -> None:
     parser.add_argument(
         "--fresh",
         action="store_true",
-        help="start a new run even if an unfinished one can be continued",
+        help="start a new run even if an unfinished one can be resumed",
     )
 
 
 def check_jobs(jobs: int) -> None:
-    """Raise ConfigError for a negative number of processes."""
+    """Check the value of --jobs.
+
+    Raises:
+        ConfigError: it is negative.
+    """
     if jobs < 0:
         raise ConfigError(
             f"--jobs {jobs}: give the number of parallel processes, or 0 for one per core"

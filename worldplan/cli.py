@@ -1,7 +1,5 @@
 # ruff: noqa: T201 - a command line prints
-"""The command line: imports the module of the command that was called, and turns expected errors
-into one line and exit code 2.
-"""
+"""The command line: a table of commands, and how errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -11,9 +9,13 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 from typing import NamedTuple
 
+from worldplan.milp.errors import ConfigError, WorldplanError
+from worldplan.renamed import refuse_renamed
+from worldplan.shipped import shipped_files
+
 
 class Command(NamedTuple):
-    """One command.
+    """A command.
 
     Args:
         entry: "module:function"; the function takes the arguments after the command's name and
@@ -113,10 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after `worldplan`; those of this process if None.
     """
-    # read when numpy and torch are first imported, which is below
+    # read when numpy and torch are imported, which the module of a command does
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from worldplan.milp.errors import WorldplanError
-
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except WorldplanError as error:
@@ -153,9 +153,6 @@ def run(argv: Sequence[str]) -> int:
     if first == "--version":
         print(metadata.version("worldplan"))
         return 0
-    from worldplan.renamed import refuse_renamed
-    from worldplan.shipped import shipped_files
-
     refuse_renamed(" ".join(argv), "command line")
     argv, names = shipped_files(argv)
     for name in names:
@@ -168,26 +165,20 @@ def run(argv: Sequence[str]) -> int:
     if second in _HELP_WORDS and _verbs(first):
         print(help_text(first))
         return 0
-    return _refuse(first, second)
+    raise ConfigError(_problem(first, second))
 
 
-def _refuse(first: str, second: str) -> int:
-    """Refuse words that name no command.
-
-    Raises:
-        ConfigError: always; lists the commands there are.
-    """
-    from worldplan.milp.errors import ConfigError
-
+def _problem(first: str, second: str) -> str:
+    """Why two words name no command."""
     verbs = ", ".join(_verbs(first))
     if not verbs:
         names = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
-        raise ConfigError(f"unknown command '{first}': choose {names} (worldplan --help)")
-    if not second:
-        problem = f"the following arguments are required: verb (choose from {verbs})"
-    else:
+        return f"unknown command '{first}': choose {names} (worldplan --help)"
+    if second:
         problem = f"argument verb: invalid choice: '{second}' (choose from {verbs})"
-    raise ConfigError(f"{problem}: see worldplan {first} --help")
+    else:
+        problem = f"the following arguments are required: verb (choose from {verbs})"
+    return f"{problem}: see worldplan {first} --help"
 
 
 def _verbs(group: str) -> list[str]:

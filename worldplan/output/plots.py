@@ -120,8 +120,8 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
 def _figures(row: Mapping[Any, Any]) -> str:
     """A policy's mean, and its share of the bound where that is known."""
     share = row.get("bound_share")
-    known = share is not None and np.isfinite(share)
-    return f"{row['mean']:.4g}" + (f"  ({100 * share:.1f} %)" if known else "")
+    mean = f"{row['mean']:.4g}"
+    return mean if share is None or not np.isfinite(share) else f"{mean}  ({100 * share:.1f} %)"
 
 
 def step_rewards(steps: pd.DataFrame, path: str | Path) -> Path:

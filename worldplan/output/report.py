@@ -227,7 +227,7 @@ def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
-# --- sections --------------------------------------------------------------------------------------
+# --- sections -------------------------------------------------------------------------------------
 
 
 def _section(run: Run, summary: pd.DataFrame | None) -> Section:

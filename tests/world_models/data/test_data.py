@@ -182,22 +182,6 @@ def test_a_single_episode_cannot_be_split() -> None:
         make([7, 2]).split(1.0, np.random.default_rng(0))
 
 
-@settings(max_examples=40, deadline=None)
-@given(lengths=LENGTHS, low=st.floats(-3, 3), width=st.floats(0, 4))
-def test_return_filter_keeps_exactly_the_episodes_in_range(
-    lengths: list[int], low: float, width: float
-) -> None:
-    data = make(lengths)
-    wanted = [number for number, value in enumerate(data.returns()) if low <= value <= low + width]
-    if not wanted:
-        with pytest.raises(DatasetError, match="no episode has a return"):
-            data.where_return(low, low + width)
-    else:
-        assert data.where_return(low, low + width).episode.tolist() == [
-            number for number in data.episode if number in wanted
-        ]
-
-
 def test_join() -> None:
     one, other = (
         make([3, 2], env_id="Hopper-v5", policy="medium"),

@@ -182,7 +182,8 @@ def test_an_id_that_is_taken_and_episodes_of_another_environment() -> None:
         (
             Dict(image=IMAGE),
             ACTION,
-            r"episode 0 has observations \['image', 'proprioception'\], the environment \['image'\]",
+            r"episode 0 has observations \['image', 'proprioception'\], "
+            r"the environment \['image'\]",
         ),
         (
             Dict(image=Box(0, 1, IMAGE.shape), proprioception=STATE),
@@ -295,7 +296,8 @@ def test_no_success_at_all() -> None:
         (
             PIXELS,
             ACTION,
-            "its observations are a Dict with image, state, but the task's are a Dict with image, proprioception: .*with proprioception",
+            "its observations are a Dict with image, state, but the task's are a Dict with image, "
+            "proprioception: .*with proprioception",
         ),
         (
             STATE,
@@ -321,7 +323,8 @@ def test_no_success_at_all() -> None:
         (
             Dict(state=STATE),
             Box(-2, 2, (2,)),
-            r"its actions have low = \[-1. -1.\], but the task's \[-2. -2.\]: they are scaled differently",
+            r"its actions have low = \[-1. -1.\], but the task's \[-2. -2.\]: "
+            "they are scaled differently",
         ),
         (Dict(state=STATE), Discrete(2), r"the task's actions are Discrete\(2\)"),
     ],
@@ -490,7 +493,10 @@ def test_demonstrations_of_another_task_with_equal_spaces_are_refused() -> None:
     save_demonstrations([episode], "own/ours-v0", env, {"env_id": "worldplan/BinPick-v0"})
     save_demonstrations([episode], "own/theirs-v0", env, {})
     for name in ("own/ours-v0", "own/theirs-v0"):
-        message = f"{name} in .*: it is of worldplan/BinPick-v0, but the task is worldplan/UprightPivot-v0"
+        message = (
+            f"{name} in .*: it is of worldplan/BinPick-v0, "
+            "but the task is worldplan/UprightPivot-v0"
+        )
         with pytest.raises(DatasetError, match=message):
             modem_task("worldplan.envs.manipulation:worldplan/UprightPivot-v0", dataset=name)
         assert modem_task(
@@ -517,7 +523,8 @@ def test_demonstrations_seen_by_other_cameras_are_refused() -> None:
     for options in (pictures, pictures | {"cameras": ["left", "right"]}):
         with pytest.raises(
             DatasetError,
-            match=r"collected with cameras \['right', 'left'\], but the task has \['left', 'right'\]",
+            match=r"collected with cameras \['right', 'left'\], "
+            r"but the task has \['left', 'right'\]",
         ):
             modem_task("worldplan.envs.manipulation:worldplan/BinPick-v0", options, NAME)
     assert modem_task(
@@ -668,7 +675,8 @@ def test_a_demonstrator_that_fails_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     _clumsy(monkeypatch, lambda number: number == 3)
     with pytest.raises(
         DatasetError,
-        match="PlanarPush: only 1 of 30 tries with noise 0.05 were successes, and 5 are asked for: lower the noise",
+        match="PlanarPush: only 1 of 30 tries with noise 0.05 were successes, "
+        "and 5 are asked for: lower the noise",
     ):
         collect_demonstrations(DemonstrationSettings("PlanarPush", 5))
 
@@ -716,7 +724,8 @@ def test_pixels() -> None:
     larger = gym.make("worldplan/PlanarPush-v0", observation="pixels", image_size=84)
     with pytest.raises(
         DatasetError,
-        match=r"observations image are uint8 \(2, 6, 64, 64\), but the task's are uint8 \(2, 6, 84, 84\)",
+        match=r"observations image are uint8 \(2, 6, 64, 64\), "
+        r"but the task's are uint8 \(2, 6, 84, 84\)",
     ):
         load_demonstrations(
             "worldplan/planar-push-pixels-scripted-v0",
@@ -799,7 +808,8 @@ def test_pixels_of_chosen_size() -> None:
             "frames is about pictures, but observations are 'state'",
         ),
         (
-            "planar_push --demonstrator scripted --episodes 2 --observation pixels --cameras left,above",
+            "planar_push --demonstrator scripted --episodes 2 --observation pixels "
+            "--cameras left,above",
             "camera 'above' does not exist",
         ),
         (

@@ -1,5 +1,5 @@
-"""`worldplan data collect | describe | convert`: make, look at and convert datasets of transitions;
-make and look at demonstrations.
+"""`worldplan data collect | describe | convert`: make datasets of transitions or demonstrations,
+print what they hold, and write them in another format.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jsonargparse import ArgumentParser
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import TaskID
 
 from worldplan.arguments import command_parser, parse_options
 from worldplan.commands.data.demonstrations import (
     DEMONSTRATOR_OPTIONS,
     add_demonstrator_options,
     collect_with_demonstrator,
-    demonstration_tables,
 )
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.commands.data.tables import demonstration_tables, describe_tables
+from worldplan.milp.errors import ConfigError
+from worldplan.output.progress import progress_bar
 from worldplan.world_models.collection.settings import POLICIES, CollectionSettings
 from worldplan.world_models.data.files import load_transitions, require_free, save_transitions
-from worldplan.world_models.data.transitions import Spread, Transitions, concatenate
+from worldplan.world_models.data.transitions import concatenate
 
 _SOURCE = "a .npz or D4RL-style .hdf5 file, or a Minari id"
 _POLICY_OPTIONS = (
@@ -191,14 +190,8 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
     folder = chosen_folder or Path("runs") / "data" / agent
     from worldplan.world_models.collection.collect import collect_transitions
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+    with progress_bar() as bar:
+        tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -206,65 +199,25 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
             bar.update(tasks[stage], completed=done)
 
         data = collect_transitions(settings, folder, progress)
-    where = save_transitions(data, output)
+    target = save_transitions(data, output)
     returns = data.returns()
-    text = f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, written to {where}"
-    Console().print(text, soft_wrap=True)
+    Console().print(
+        f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, "
+        f"written to {target}",
+        soft_wrap=True,
+    )
     return 0
 
 
 def _widths(text: str) -> tuple[int, ...]:
+    """Layer widths from a text such as 256,256.
+
+    Raises:
+        ConfigError: a part of the text is not a whole number.
+    """
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
             f"--hidden: '{text}' is not a list of layer widths: write e.g. 256,256"
         ) from None
-
-
-def describe_tables(data: Transitions, source: str) -> list[Table]:
-    """The dataset as tables: episodes and returns, columns, metadata."""
-    found = data.statistics()
-    episodes = Table(
-        title=f"{source}: {len(data)} transitions, {len(found.returns)} episodes", show_header=False
-    )
-    terminations = (
-        f"{found.terminations} terminated, {len(found.returns) - found.terminations} truncated"
-    )
-    rows = {
-        "return": _spread(found.returns),
-        "length": _spread(found.lengths),
-        "ends": terminations,
-        "reward per step": _spread(data.reward),
-    }
-    try:
-        rows["normalised score"] = _spread(data.normalised_score(found.returns))
-    except DatasetError:
-        rows["normalised score"] = "no reference scores"
-    rows["simulator state"] = (
-        "none" if data.state is None else f"{data.state.shape[1]} numbers per step"
-    )
-    for name, text in rows.items():
-        episodes.add_row(name, text)
-    columns = Table("column", "mean", "std", "lowest", "highest", title="columns")
-    for name, spread in (("observation", found.observation), ("action", found.action)):
-        _add_columns(columns, name, spread)
-    about = Table(title="metadata", show_header=False)
-    for key, value in data.metadata.items():
-        about.add_row(key, _short(value))
-    return [episodes, columns, about] if data.metadata else [episodes, columns]
-
-
-def _add_columns(table: Table, name: str, spread: Spread) -> None:
-    for place, row in enumerate(zip(spread.mean, spread.std, spread.low, spread.high, strict=True)):
-        table.add_row(f"{name}[{place}]", *(f"{value:.4g}" for value in row))
-
-
-def _spread(values: np.ndarray) -> str:
-    return f"mean {values.mean():.4g}, std {values.std():.4g}, median {np.median(values):.4g}, {values.min():.4g} .. {values.max():.4g}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 8:
-        return f"{len(value)} entries, the last {value[-1]}"
-    return str(value)

@@ -1,5 +1,5 @@
-"""`worldplan data collect TASK --demonstrator scripted`, and `worldplan data describe` for what it
-makes.
+"""`worldplan data collect TASK --demonstrator scripted`: demonstrations of a manipulation task or a
+task of Meta-World as a Minari dataset.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from worldplan.milp.errors import ConfigError
+from worldplan.output.progress import progress_bar
 from worldplan.world_models.data.files import file_of
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     from worldplan.world_models.collection.demonstrations import Collection
 
-METAWORLD = "MetaWorld/"  # before the name of one of its tasks
+METAWORLD = "MetaWorld/"  # prefix of the names of its tasks
 
-# the others serve both forms of `worldplan data collect`
+# all other options can also be used with --policy
 DEMONSTRATOR_OPTIONS = (
     "episodes",
     "noise",
@@ -69,83 +68,100 @@ def add_demonstrator_options(group: Any) -> None:
 
 
 def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
-    """Collect, write and report; `given` are the options of the command line."""
+    """Collect demonstrations, write them and print a summary. Returns the exit code.
+
+    Args:
+        given: the options of `worldplan data collect` that were given, by name.
+
+    Raises:
+        ConfigError: an option is missing, wrong, or not of this kind of task.
+        DatasetError: the dataset exists already, or its id is malformed.
+    """
     if "episodes" not in given:
         raise ConfigError("--demonstrator needs --episodes: say how many demonstrations to collect")
-    from worldplan.world_models.data.demonstrations import (
-        save_demonstrations,
-    )  # MuJoCo and Minari take seconds
+    # MuJoCo and Minari take seconds to import
+    from worldplan.world_models.data.demonstrations import save_demonstrations
     from worldplan.world_models.data.minari_files import require_free_id
 
-    demonstrator = (
-        _of_metaworld(given) if given["env"].startswith(METAWORLD) else _of_manipulation(given)
-    )
-    output = (given["output"] or demonstrator.usual_id).removeprefix("minari:")
-    if file_of(output) is not None:
+    is_metaworld = given["env"].startswith(METAWORLD)
+    job = _metaworld_job(given) if is_metaworld else _manipulation_job(given)
+    dataset_id = (given["output"] or job.default_id).removeprefix("minari:")
+    if file_of(dataset_id) is not None:
         raise ConfigError(
-            f"--output {output}: demonstrations become a Minari dataset: give an id such as {demonstrator.usual_id}"
+            f"--output {dataset_id}: demonstrations become a Minari dataset: "
+            f"give an id such as {job.default_id}"
         )
-    require_free_id(output)  # better now than after the work
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        shown = bar.add_task("demonstrations", total=given["episodes"])
-        found = demonstrator.collect(
-            lambda done, total: bar.update(shown, completed=done, total=total)
-        )
-    env = demonstrator.make_environment()
+    require_free_id(dataset_id)  # fails before the collection, not after it
+    with progress_bar() as bar:
+        task = bar.add_task("demonstrations", total=given["episodes"])
+        collection = job.collect(lambda done, total: bar.update(task, completed=done, total=total))
+    env = job.make_environment()
     try:
         save_demonstrations(
-            found.episodes, output, env, found.metadata, infos=found.infos, seeds=found.seeds
+            collection.episodes,
+            dataset_id,
+            env,
+            collection.metadata,
+            infos=collection.infos,
+            seeds=collection.seeds,
         )
     finally:
         env.close()
-    Console().print(_score_table(demonstrator.task, found.metadata))
+    Console().print(_score_table(job.task, collection.metadata))
+    steps = sum(len(episode) for episode in collection.episodes)
     Console().print(
-        f"{len(found.episodes)} demonstrations, {sum(map(len, found.episodes))} steps, written to {output}",
+        f"{len(collection.episodes)} demonstrations, {steps} steps, written to {dataset_id}",
         soft_wrap=True,
     )
     return 0
 
 
 @dataclass(frozen=True)
-class _Demonstrator:
-    """Who plays which task, and the id of the dataset where none is given."""
+class _Job:
+    """How demonstrations of a task are collected.
+
+    Args:
+        task: its name, for the summary.
+        default_id: of the dataset, where --output is empty.
+        collect: called with `progress`, which it calls with (episodes so far, episodes in total).
+        make_environment: an environment with the spaces of the episodes.
+    """
 
     task: str
-    usual_id: str
+    default_id: str
     collect: Callable[[Callable[[int, int], None]], Collection]
-    make_environment: Callable[[], gym.Env]
+    make_environment: Callable[[], gym.Env[Any, Any]]
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that only demonstrators have, with --cameras as a tuple of names."""
     options = {name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given}
     if "cameras" in options:
         options["cameras"] = tuple(name for name in options["cameras"].split(",") if name)
     return options
 
 
-def _of_manipulation(given: Mapping[str, Any]) -> _Demonstrator:
+def _manipulation_job(given: Mapping[str, Any]) -> _Job:
     from worldplan.world_models.collection.demonstrations import (
         DemonstrationSettings,
         collect_demonstrations,
     )
 
     settings = DemonstrationSettings(given["env"], seed=given["seed"], **_options(given))
-    usual_id = default_id(settings.task, settings.observation)
-    return _Demonstrator(
+    return _Job(
         settings.task,
-        usual_id,
+        default_id(settings.task, settings.observation),
         partial(collect_demonstrations, settings),
         settings.make_environment,
     )
 
 
-def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
+def _metaworld_job(given: Mapping[str, Any]) -> _Job:
+    """The job of a task of Meta-World.
+
+    Raises:
+        ConfigError: an option that only the manipulation tasks have was given.
+    """
     import gymnasium as gym
 
     from worldplan.envs.isolated.metaworld import ENV_ID
@@ -155,7 +171,8 @@ def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
     wrong = [name for name in options if name not in ("episodes", "noise")]
     if wrong:
         raise ConfigError(
-            f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; Meta-World is observed by its state, successes are kept"
+            f"--{wrong[0].replace('_', '-')} is for the manipulation tasks; "
+            "Meta-World is observed by its state, successes are kept"
         )
 
     def collect(progress: Callable[[int, int], None]) -> Collection:
@@ -163,7 +180,7 @@ def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
             task, seed=given["seed"], progress=progress, **options
         )
 
-    return _Demonstrator(
+    return _Job(
         task,
         f"worldplan/metaworld-{task}-scripted-v0",
         collect,
@@ -172,14 +189,15 @@ def _of_metaworld(given: Mapping[str, Any]) -> _Demonstrator:
 
 
 def default_id(task: str, observation: str) -> str:
-    """worldplan/bin-pick-scripted-v0 for BinPick, worldplan/bin-pick-pixels-scripted-v0 with
-    pixels.
+    """The id of a dataset of the task, such as worldplan/bin-pick-scripted-v0 for BinPick, or
+    worldplan/bin-pick-pixels-scripted-v0 if `observation` is "pixels".
     """
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", task).lower()
     return f"worldplan/{name}{'-pixels' if observation == 'pixels' else ''}-scripted-v0"
 
 
 def _score_table(task: str, score: Mapping[str, Any]) -> Table:
+    """Success rate and, where they were measured, forces and limits of a collection."""
     table = Table(title=f"{task}: scripted demonstrator, noise {score['noise']}", show_header=False)
     table.add_row("success rate", f"{100 * score['success_rate']:.1f} % of {score['tries']} tries")
     if "largest_contact_force" not in score:
@@ -190,38 +208,3 @@ def _score_table(task: str, score: Mapping[str, Any]) -> Table:
     )
     table.add_row("actuator at its limit", f"{score['saturation']} of {score['steps']} steps")
     return table
-
-
-def demonstration_tables(source: str) -> list[Table] | None:
-    """What `worldplan data describe` shows of a Minari dataset of whole episodes; None when
-    `source` is a dataset of transitions.
-    """
-    if file_of(source) is not None:
-        return None
-    from worldplan.world_models.data.summary import holds_demonstrations, summarise
-
-    dataset_id = source.removeprefix("minari:")
-    if not holds_demonstrations(dataset_id):
-        return None
-    found = summarise(dataset_id)
-    count = len(found.lengths)
-    episodes = Table(
-        title=f"{source}: {count} episodes, {found.lengths.sum()} steps", show_header=False
-    )
-    episodes.add_row(
-        "success", f"{found.success.sum()} of {count} ({100 * found.success.mean():.1f} %)"
-    )
-    for name, values in (("length", found.lengths), ("return", found.returns)):
-        episodes.add_row(
-            name,
-            f"mean {values.mean():.4g}, std {values.std():.4g}, median {np.median(values):.4g}, {values.min():.4g} .. {values.max():.4g}",
-        )
-    columns = Table("column", "type", "shape per step", "lowest", "highest", title="columns")
-    for name, column in found.columns.items():
-        columns.add_row(
-            name, column.dtype, str(column.shape), f"{column.low:.4g}", f"{column.high:.4g}"
-        )
-    about = Table(title="metadata", show_header=False)
-    for key, value in found.metadata.items():
-        about.add_row(key, str(value))
-    return [episodes, columns, about] if found.metadata else [episodes, columns]

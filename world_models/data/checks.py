@@ -1,0 +1,153 @@
+"""What `Transitions` checks on construction: types, shapes, finite numbers and whole episodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldplan.milp.errors import DatasetError
+
+if TYPE_CHECKING:
+    from worldplan.world_models.data.transitions import Transitions
+
+_FLOAT32_NOISE = 1e-5  # next_observation[i] and observation[i + 1] may have been rounded separately
+_DTYPES = {
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "episode": np.int64,
+    "state": np.float64,
+}
+_MATRICES = ("observation", "action", "next_observation", "state")
+_COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+
+
+def as_column(name: str, value: Any) -> np.ndarray:
+    """`value` as a contiguous array (n,) or (n, size) of the type that the field `name` has.
+
+    Raises:
+        DatasetError: the value is missing or does not hold numbers in rows of one length.
+    """
+    if value is None:
+        raise DatasetError(
+            f"{name} is missing: every row needs one, the last row of an episode too"
+        )
+    try:
+        # numbers beyond the range of float32 become inf, which check_finite reports with their row
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.ascontiguousarray(value, dtype=_DTYPES.get(name, np.float32))
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{name} does not hold numbers in rows of one length: {error}"
+        ) from error
+
+
+def check_shapes(data: Transitions) -> None:
+    """Check that all columns have the same number of rows and the right number of axes.
+
+    Raises:
+        DatasetError: a column has another shape, or there is no row.
+    """
+    count = len(data.reward) if data.reward.ndim else 0
+    if not count:
+        raise DatasetError("the data hold no transition: check the source, or collect again")
+    for name in (*_COLUMNS, "episode", "state"):
+        column = getattr(data, name)
+        if column is None:
+            continue
+        if column.ndim != (2 if name in _MATRICES else 1):
+            needed = "(rows, size)" if name in _MATRICES else "(rows,)"
+            raise DatasetError(f"{name} has shape {column.shape}, but needs {needed}")
+        if len(column) != count:
+            raise DatasetError(
+                f"{name} has {len(column)} rows, but reward has {count}: one of them was cut off"
+            )
+        if name in _MATRICES and column.shape[1] == 0:
+            raise DatasetError(f"{name} has no columns: transitions need at least one")
+    if data.observation.shape != data.next_observation.shape:
+        raise DatasetError(
+            f"observation has {data.observation.shape[1]} columns, "
+            f"but next_observation has {data.next_observation.shape[1]}"
+        )
+
+
+def check_finite(data: Transitions) -> None:
+    """Check that every number is finite.
+
+    Raises:
+        DatasetError: names the first row and column with NaN or an infinite number.
+    """
+    for name in ("observation", "action", "reward", "next_observation", "state"):
+        column = getattr(data, name)
+        if column is None or np.isfinite(column).all():
+            continue
+        row, *place = np.argwhere(~np.isfinite(column))[0].tolist()
+        where = f"{name}[{place[0]}]" if place else name
+        raise DatasetError(
+            f"row {row}, column {where}: {column[(row, *place)]} is not a usable number: "
+            "remove the episode or collect again"
+        )
+
+
+def check_episodes(data: Transitions) -> None:
+    """Check that the rows of an episode are neighbours, that only its last row ends it, and that
+    each next observation is the observation of the next row.
+
+    Raises:
+        DatasetError: names the first row where this does not hold.
+    """
+    last = np.append(data.episode[1:] != data.episode[:-1], True)  # (n,) last row of its number
+    _check_order(data, last)
+    for name in ("terminated", "truncated"):
+        early = np.flatnonzero(getattr(data, name) & ~last)
+        if len(early):
+            row = int(early[0])
+            raise DatasetError(
+                f"row {row}, column {name}: set, but episode {data.episode[row]} goes on "
+                f"in row {row + 1}"
+            )
+    open_ends = np.flatnonzero(last & ~data.last)
+    if len(open_ends):
+        row = int(open_ends[0])
+        raise DatasetError(
+            f"row {row}: episode {data.episode[row]} ends here, "
+            "but neither terminated nor truncated is set"
+        )
+    _check_successors(data, last)
+
+
+def _check_order(data: Transitions, last: np.ndarray) -> None:
+    """Check that the rows of each episode are neighbours; `last` (n,) marks the ends of blocks.
+
+    Raises:
+        DatasetError: the number of an episode comes back after that of another episode.
+    """
+    if last.sum() == len(np.unique(data.episode)):
+        return
+    firsts = np.append(0, np.flatnonzero(last)[:-1] + 1)  # first row of every block of one number
+    _, new = np.unique(data.episode[firsts], return_index=True)
+    row = int(np.delete(firsts, new)[0])
+    raise DatasetError(
+        f"row {row}, column episode: episode {data.episode[row]} is back after another one: "
+        "sort the rows by episode and time"
+    )
+
+
+def _check_successors(data: Transitions, last: np.ndarray) -> None:
+    """Check that, within an episode, a row begins with the next observation of the row before.
+
+    Raises:
+        DatasetError: names the first row where it does not.
+    """
+    follows = np.isclose(
+        data.next_observation[:-1], data.observation[1:], rtol=_FLOAT32_NOISE, atol=_FLOAT32_NOISE
+    )
+    broken = np.argwhere(~follows & ~last[:-1, None])
+    if len(broken):
+        row, place = broken[0].tolist()
+        raise DatasetError(
+            f"row {row}, column next_observation[{place}]: {data.next_observation[row, place]} "
+            f"is not the observation of row {row + 1} ({data.observation[row + 1, place]}), "
+            f"though both are in episode {data.episode[row]}"
+        )
