@@ -1,7 +1,7 @@
 """Scenarios, settings and example data that come with worldplan.
 
 A command finds them by the names of the documentation, `configs/bandits/capacity.yaml`, from every
-folder. A file of that name in the user's own folder comes first.
+folder. A file or folder of that name in the user's own folder comes first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def shipped_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     words, names = [], []
     for word in argv:
         option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
-        if value.startswith(_FOLDER) and not Path(value).exists() and (PACKAGE / value).exists():
+        # in a folder of the user's own, a missing file is missing: files of two origins do not mix
+        is_users = Path(value).exists() or Path(value).parent.is_dir()
+        if value.startswith(_FOLDER) and not is_users and (PACKAGE / value).exists():
             names.append(value)
             value = str(PACKAGE / value)
         words.append(f"{option}{equals}{value}")

@@ -28,6 +28,8 @@ def test_a_file_of_ones_own_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "configs" / "bandits").mkdir(parents=True)
     (tmp_path / CLINIC).write_text("name: mine")
     assert shipped_files([CLINIC]) == ([CLINIC], [])
+    missing = "configs/bandits/capacity.yaml"
+    assert shipped_files([missing]) == ([missing], []), "the folder is the user's"
 
 
 def test_a_decision_from_an_empty_folder(
