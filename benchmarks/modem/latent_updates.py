@@ -15,7 +15,6 @@ thread (on a GPU: wall time). Writes benchmarks/modem/results/NAME.csv (every tu
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,8 +25,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.modem.planning_latency import RESULTS, alternated, heading, seconds, spread
 from benchmarks.modem.reference import LoopLearner, UpdateNoise
+from benchmarks.modem.timing import (
+    alternated,
+    seconds,
+    spread,
+    timing_parser,
+    turns_at,
+    write_results,
+)
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.replay import EpisodeReplay, Segment
 from worldplan.planners.modem.settings import HandoverSettings, ModemSettings
@@ -129,26 +135,13 @@ def measure(size: Size, device: str, turns: int) -> pd.DataFrame:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Updates per second of the latent world model")
-    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument(
-        "--turns", type=int, default=15, help="at the small sizes; a third of it at the others"
-    )
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument(
-        "--note", default="", help="goes into the Markdown file, e.g. what else was running"
-    )
-    parser.add_argument("--name", default="latent_updates", help="of the files of results")
+    parser = timing_parser("Updates per second of the latent world model", SIZES, "latent_updates")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    before, tables = os.getloadavg()[0], []
+    load, tables = os.getloadavg()[0], []
     lines = ["| size | method | updates/s | loop's time / its time |", "|---|---|---|---|"]
     for name in options.sizes:
-        table = measure(
-            SIZES[name],
-            options.device,
-            options.turns if name.startswith("small") else -(-options.turns // 3),
-        )
+        table = measure(SIZES[name], options.device, turns_at(name, options.turns))
         tables.append(table.assign(size=name))
         lines += [
             f"| {name} | {method} | {1 / table[method].median():.1f} "
@@ -156,26 +149,7 @@ def main() -> None:
             for method in table
         ]
         print("\n".join(lines[-table.shape[1] :]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    long = pd.concat(
-        [
-            table.rename_axis("turn")
-            .reset_index()
-            .melt(["size", "turn"], None, "method", "seconds")
-            for table in tables
-        ]
-    )
-    long.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6f")
-    sizes = [f"* {name}: {SIZES[name]}" for name in options.sizes]
-    text = [
-        *heading(options.device, options.note, before),
-        *lines,
-        "",
-        *sizes,
-        "",
-        "See the head of benchmarks/modem/latent_updates.py.",
-    ]
-    (RESULTS / f"{options.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    write_results(options, "latent_updates.py", load, lines, tables, dict(SIZES))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -42,16 +41,23 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.modem.reference import LoopPlanner, PlanningNoise
+from benchmarks.modem.timing import (
+    Work,
+    alternated,
+    seconds,
+    spread,
+    timing_parser,
+    turns_at,
+    write_results,
+)
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.settings import ModemSettings, PlanningSettings
 from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.latent.settings import LatentSettings
 
-RESULTS = Path(__file__).resolve().parent / "results"
 OBSERVATION, ACTION, MANY = 30, 6, 16
 LOOP, TORCHRL = "loop", ("torchrl, documented", "torchrl, last")
-Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -103,52 +109,6 @@ SIZES = {
     "small-5": Size(latent=64, hidden=128, members=5, horizon=3, samples=120, elites=16, calls=4),
     "published": Size(latent=50, hidden=512, members=5, horizon=5, samples=510, elites=64, calls=1),
 }
-
-
-def seconds(work: Work, device: str) -> float:
-    """Seconds of a call: CPU time on a CPU, as other processes may share it; wall time on a GPU."""
-    clock = time.perf_counter if device == "cuda" else time.process_time
-    if device == "cuda":
-        torch.cuda.synchronize()
-    began = clock()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return clock() - began
-
-
-def alternated(methods: dict[str, Callable[[], float]], turns: int) -> pd.DataFrame:
-    """Measured seconds (turns, methods). The methods take turns, in rotating order, after one
-    warm-up round that is not counted.
-    """
-    names, rows = list(methods), []
-    for turn in range(turns + 1):
-        order = names[turn % len(names) :] + names[: turn % len(names)]
-        rows.append({name: methods[name]() for name in order})
-    return pd.DataFrame(rows[1:], columns=names)
-
-
-def spread(values: pd.Series) -> str:
-    """Median [quartiles]."""
-    low, middle, high = values.quantile([0.25, 0.5, 0.75])
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def heading(device: str, note: str, before: float) -> list[str]:
-    """The heading of the results: versions, device, load, memory."""
-    kept = all(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"))
-    what = torch.cuda.get_device_name() if device == "cuda" else "CPU time of one thread"
-    memory = (
-        "kept (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_)"
-        if kept
-        else "given back as glibc does by default"
-    )
-    load = f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-    return [
-        f"torch {torch.__version__}, {what}, {os.cpu_count()} cores, {load}. "
-        f"Freed memory: {memory}. {note}".rstrip(),
-        "",
-    ]
 
 
 # --- against the loop over members ----------------------------------------------------------------
@@ -333,77 +293,59 @@ def gaussian_lines(
     return [f"{ours} | {peer} | {rate} | {difference:.0e} |" for peer, rate in rates.items()]
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Decisions per second of the fused planner")
-    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument(
-        "--turns",
-        type=int,
-        default=15,
-        help="at the small sizes; a third of it at the published one",
-    )
-    parser.add_argument("--peer", help="a Python with torchrl")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument(
-        "--note", default="", help="goes into the Markdown file, e.g. what else was running"
-    )
-    parser.add_argument("--name", default="planning_latency", help="of the files of results")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    before, tables = os.getloadavg()[0], []
+def against_loop(options: argparse.Namespace) -> tuple[list[str], list[pd.DataFrame]]:
+    """Lines of the first table, and all its times."""
+    tables = []
     lines = [
         "| size | method | decisions/s | loop's time / its time | alone / per decision of a batch "
         "| loop's scores differ by (std) |",
         "|---|---|---|---|---|---|",
     ]
     for name in options.sizes:
-        size, turns = SIZES[name], options.turns if name != "published" else -(-options.turns // 3)
-        table, difference = centred(size, options.device, turns)
+        table, difference = centred(SIZES[name], options.device, turns_at(name, options.turns))
         tables.append(table.assign(size=name, part="centred"))
         lines += centred_lines(name, table, difference)
         print("\n".join(lines[-table.shape[1] :]), flush=True)
-    if options.peer:
-        lines += [
-            "",
-            "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours "
-            "| scores differ by (std) |",
-        ]
-        lines += ["|---|---|---|---|---|---|---|"]
-        for name, environments in [
-            (name, count)
-            for name in options.sizes
-            for count in (1, MANY)
-            if name != "published" or count == 1
-        ]:
-            turns = options.turns if name != "published" else -(-options.turns // 3)
+    return lines, tables
+
+
+def against_peer(options: argparse.Namespace) -> tuple[list[str], list[pd.DataFrame]]:
+    """Lines of the second table, and all its times."""
+    tables = []
+    lines = [
+        "",
+        "| size | environments | ours, decisions/s | peer | decisions/s | peer's time / ours "
+        "| scores differ by (std) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in options.sizes:
+        for environments in (1,) if name == "published" else (1, MANY):
             with tempfile.TemporaryDirectory() as folder:
                 table, difference = gaussian(
-                    SIZES[name], options.peer, turns, environments, Path(folder)
+                    SIZES[name],
+                    options.peer,
+                    turns_at(name, options.turns),
+                    environments,
+                    Path(folder),
                 )
             tables.append(table.assign(size=name, part=f"gaussian, {environments}"))
             lines += gaussian_lines(name, environments, table, difference)
             print("\n".join(lines[-len(TORCHRL) :]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    long = pd.concat(
-        [
-            table.rename_axis("turn")
-            .reset_index()
-            .melt(["part", "size", "turn"], None, "method", "seconds")
-            for table in tables
-        ]
-    )
-    long.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6f")
-    sizes = [f"* {name}: {SIZES[name]}" for name in options.sizes]
-    text = [
-        *heading(options.device, options.note, before),
-        *lines,
-        "",
-        *sizes,
-        "",
-        "See the head of benchmarks/modem/planning_latency.py.",
-    ]
-    (RESULTS / f"{options.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    return lines, tables
+
+
+def main() -> None:
+    """Command line."""
+    parser = timing_parser("Decisions per second of the fused planner", SIZES, "planning_latency")
+    parser.add_argument("--peer", help="a Python with torchrl")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    load = os.getloadavg()[0]
+    lines, tables = against_loop(options)
+    if options.peer:
+        peer_lines, peer_tables = against_peer(options)
+        lines, tables = lines + peer_lines, tables + peer_tables
+    write_results(options, "planning_latency.py", load, lines, tables, dict(SIZES))
 
 
 if __name__ == "__main__":

@@ -155,9 +155,8 @@ class LoopPlanner:
         first = candidates[index, 0]
         mean = (weights.unsqueeze(1) * first).sum(0)
         # std of the exploration noise: computed for its cost, not used here
-        (weights.unsqueeze(1) * (first - mean).square()).sum(0).sqrt().clamp(
-            search.min_std, search.max_std
-        )
+        variance = (weights.unsqueeze(1) * (first - mean).square()).sum(0)
+        variance.sqrt().clamp(search.min_std, search.max_std)
         return first[0], candidates, scores
 
     def propose(self, latent: Tensor, noise: PlanningNoise) -> Tensor:
@@ -270,12 +269,8 @@ class LoopLearner:
     def update(
         self, segment: Segment, noise: UpdateNoise, generator: torch.Generator
     ) -> tuple[dict[str, float], Tensor]:
-        """One update; returns the losses and the new priorities of the segments, (batch,).
-
-        Args:
-            segment: of observations, not latents.
-            noise: see `UpdateNoise`.
-            generator: of the shifts of images.
+        """One update from observations; returns the losses and the new priorities of the segments,
+        (batch,). `generator` is for the shifts of images.
         """
         settings, online = self.settings, self.online
         first = self._augmented(segment, 0, generator)

@@ -1,5 +1,5 @@
-"""The LightningModule that trains MoDem-V2: clone, seed, learn the model, then act and learn by
-turns; one epoch is one such turn.
+"""The LightningModule that trains MoDem-V2: an epoch of cloning, an epoch of seeding, then epochs
+that each play one episode per environment and learn from all episodes so far.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ CLONING, SEEDING = 0, 1  # the first two epochs
 class ModemModule(ResumableModule):
     """Trains one agent on one task.
 
-    Epoch 0 clones the demonstrations, epoch 1 collects the seeding episodes and trains the world
-    model on them, every later epoch plays one episode in each environment and learns from all so
-    far. The training ends by itself after `settings.steps` environment steps. All random numbers of
+    Epoch 0 clones the demonstrations. Epoch 1 collects the seeding episodes and trains the world
+    model on them. Every later epoch plays one episode in each environment and learns from all so
+    far. The training ends after `settings.steps` environment steps. All random numbers of
     an epoch come from a generator seeded by (seed, epoch), and episodes are kept as files beside
     the checkpoint: a resumed run ends like an unbroken one (on a CPU).
 
     Args:
         task: environment and demonstrations.
-        settings: of the method.
-        seed: of everything random here.
-        check_every: epochs between two checks; after cloning and at the end there is one anyhow.
+        settings: every number of the method; None: the defaults.
+        seed: of all random numbers.
+        check_every: epochs between two checks; there is always one after cloning and at the end.
         check_episodes: episodes of a check, for the planner alone and for the behaviour policy
             each.
 
@@ -111,6 +111,7 @@ class ModemModule(ResumableModule):
         return self._check_every
 
     def configure_optimizers(self) -> Any:
+        """The three optimizers of the agent."""
         return self.agent.optimizers()
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -120,7 +121,7 @@ class ModemModule(ResumableModule):
         return DataLoader(range(_PARTS), batch_size=None)  # type: ignore[arg-type]
 
     def on_fit_start(self) -> None:
-        """Fill the replays: demonstrations, and the episodes of the run that is continued."""
+        """Fill the replays: with the demonstrations, and with the episodes of a resumed run."""
         self.random = torch.Generator(device=self.device)
         slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
         self.demonstrations, self.replay = (
@@ -147,11 +148,11 @@ class ModemModule(ResumableModule):
             self._restored = None
 
     def _encode_replays(self) -> None:
-        """Where the encoder stays, what it makes of the observations does as well: of pictures, of
-        some shifted copies.
+        """Replace observations by latents if the encoder is frozen; an image by the latents of
+        several randomly shifted copies.
 
-        Before the first own episode, here and when a run is continued: so the same copies come
-        again.
+        Has to be called before the first own episode is added, also when resuming: the copies are
+        then shifted by the same random numbers.
         """
         if not self.agent.frozen:
             return
@@ -165,7 +166,7 @@ class ModemModule(ResumableModule):
         return self.agent.model.encode(self.agent.augment(observation, shifts))
 
     def _remember(self, episode: Episode) -> None:
-        """Learn from an own episode, unless it ended before a segment was full."""
+        """Add an own episode to the replay, unless it is shorter than a segment."""
         if len(episode) >= self.settings.segment:
             self.replay.add(episode)
 
@@ -177,6 +178,7 @@ class ModemModule(ResumableModule):
             self.trainer.should_stop = True
 
     def on_fit_end(self) -> None:
+        """Close the environments."""
         self.environments.close()
 
     # --- an epoch ---------------------------------------------------------------------------------
@@ -193,15 +195,13 @@ class ModemModule(ResumableModule):
 
     @property
     def horizon(self) -> int:
-        """Steps that are planned ahead."""
-        longest, growth = (
-            self.settings.planning.search.horizon,
-            self.settings.planning.horizon_growth,
-        )
+        """Steps planned ahead."""
+        planning = self.settings.planning
+        longest, growth = planning.search.horizon, planning.horizon_growth
         return longest if not growth else min(1 + (longest - 1) * self.step // growth, longest)
 
     def on_train_epoch_start(self) -> None:
-        """Collect what this epoch learns from."""
+        """Play the episodes of this epoch and set the number of its updates."""
         self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
         self._sums: dict[str, Tensor] = {}
         settings = self.settings
@@ -228,29 +228,27 @@ class ModemModule(ResumableModule):
         return UniformPlanner(self.action_size)
 
     def _collect(self, planner: Any) -> None:
-        """One episode in every environment, into the replay and onto the disk."""
+        """Play one episode in every environment, add it to the replay and write its file."""
         played = play(
             planner,
             self.environments,
             derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31,
         )
-        for one in played:
-            self._remember(one.episode)
+        for record in played:
+            self._remember(record.episode)
             if self.journal is not None:
-                save_episode(one.episode, self._episode_file(len(self.played)))
-            self.played.append(len(one.episode))
-            self.counts["step"] += len(one.episode)
-            self.counts["violations"] += one.violations
-            self.counts["saturations"] += one.saturations
+                save_episode(record.episode, self._episode_file(len(self.played)))
+            self.played.append(len(record.episode))
+            self.counts["step"] += len(record.episode)
+            self.counts["violations"] += record.violations
+            self.counts["saturations"] += record.saturations
             self.counts["episodes"] += 1
         self._log({f"train/{name}": value for name, value in figures_of(played).items()})
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """The part number `batch` of this epoch's updates."""
-        optimizers, part = (
-            cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False)),
-            int(batch),
-        )
+        """Make the updates of part number `batch` of this epoch."""
+        optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
+        part = int(batch)
         for update in range(self.updates * part // _PARTS, self.updates * (part + 1) // _PARTS):
             self._set_rates(optimizers, update)
             for name, value in self._update(optimizers).items():
@@ -258,7 +256,7 @@ class ModemModule(ResumableModule):
 
         if part == _PARTS - 1:
             self._require_finite()
-            if self._finished:  # Lightning still checks and ends this epoch as it should
+            if self._finished:  # Lightning still runs this epoch's check and end
                 self.trainer.should_stop = True
             checked = self.current_epoch == CLONING or self._finished
             self.trainer.check_val_every_n_epoch = 1 if checked else self.check_every
@@ -286,29 +284,21 @@ class ModemModule(ResumableModule):
     def _set_rates(self, optimizers: list[torch.optim.Optimizer], update: int) -> None:
         seed_steps, steps = self.settings.seed_steps, self.settings.steps
         cloned = update / self.updates if self.current_epoch == CLONING else 0.0
-        self.agent.set_rates(
-            optimizers,
-            cloned,
-            min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0),
-        )
+        learned = min(max(self.step - seed_steps, 0) / max(steps - seed_steps, 1), 1.0)
+        self.agent.set_rates(optimizers, cloned, learned)
 
     def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
         if self.current_epoch == CLONING:
             observation, action = self.demonstrations.draw_successful(
                 self.settings.clone_batch, self.random
             )
-            return {
-                "clone": self.agent.clone_update(observation, action, optimizers[0], self.random)
-            }
+            loss = self.agent.clone_update(observation, action, optimizers[0], self.random)
+            return {"clone": loss}
         segment, count = self._segments()
         pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
         demonstrated = self._demonstrated() if self.settings.imitation else None
         figures, priority = self.agent.update(
-            segment,
-            optimizers,
-            self.random,
-            demonstrated=demonstrated,
-            pretraining=pretraining,
+            segment, optimizers, self.random, demonstrated=demonstrated, pretraining=pretraining
         )
         if count:
             self.demonstrations.prioritise(segment.index[:count], priority[:count])
@@ -317,20 +307,23 @@ class ModemModule(ResumableModule):
         return figures
 
     def _demonstrated(self) -> tuple[Any, Tensor] | None:
-        """Steps to imitate: as many of demonstrations as of own successes, where there are any."""
+        """Observations (n, ...), or latents, and actions (n, action) to imitate, half of them from
+        demonstrations and half from own successes; None without either.
+        """
         half = self.settings.clone_batch // 2
         parts = [
             replay.draw_successful(half, self.random)
             for replay in (self.demonstrations, self.replay)
         ]
-        found = [(columns_of(observation), action) for observation, action in parts if len(action)]
-        if not found:
+        parts = [(columns_of(observation), action) for observation, action in parts if len(action)]
+        if not parts:
             return None
-        joined = {name: torch.cat([columns[name] for columns, _ in found]) for name in found[0][0]}
-        return observation_of(joined), torch.cat([action for _, action in found])
+        names = parts[0][0]
+        joined = {name: torch.cat([columns[name] for columns, _ in parts]) for name in names}
+        return observation_of(joined), torch.cat([action for _, action in parts])
 
     def _segments(self) -> tuple[Segment, int]:
-        """A batch that begins with segments of demonstrations, and how many these are."""
+        """A batch of segments, those of demonstrations first, and the number of these."""
         share = self.settings.demonstration_share(self.step) if self.task.demonstrations else 0.0
         count = round(share * self.settings.batch)
         if count == 0:
@@ -341,7 +334,7 @@ class ModemModule(ResumableModule):
         return join(demonstrated, self.replay.draw(self.settings.batch - count, self.random)), count
 
     def on_train_epoch_end(self) -> None:
-        """Log the means of this epoch."""
+        """Log the mean losses of this epoch and the counts so far."""
         for name, value in self._sums.items():
             self._log({f"train/{name}": value / self.updates})
         self._log(
@@ -364,15 +357,13 @@ class ModemModule(ResumableModule):
     # --- checks -----------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Fresh episodes: the clone alone after cloning, then the planner alone and the behaviour
-        policy.
+        """Play new episodes: with the clone alone after cloning, later with the planner alone and
+        with the behaviour policy.
         """
-        if self.step == 0:  # cloning; not by the epoch, which `worldplan validate` does not restore
-            policies = (
-                {"clone": ModemPlanner(self.agent, share=0.0)}
-                if self.settings.clone_updates
-                else {}
-            )
+        policies = {}
+        if self.step == 0:  # cloning; not by the epoch, which `trainer.validate` does not restore
+            if self.settings.clone_updates:
+                policies = {"clone": ModemPlanner(self.agent, share=0.0)}
         else:
             policies = {
                 "planner": ModemPlanner(self.agent, share=1.0, horizon=self.horizon),
@@ -447,18 +438,18 @@ class ModemModule(ResumableModule):
 
 
 def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
-    """Over episodes, the largest force, and means of success, return, steps in violation and in
-    saturation, the planner's share.
+    """Figures over episodes: the largest force, and means of success, return, steps in violation,
+    steps in saturation and the planner's share of the acting.
 
-    Those about safety are NaN where they are not measured.
+    Figures of safety are NaN if the environment does not measure it.
     """
     return {
-        "success": float(np.mean([one.episode.success for one in played])),
-        "return": float(np.mean([one.episode.reward.sum() for one in played])),
-        "violations": float(np.mean([one.violations for one in played])),
-        "saturations": float(np.mean([one.saturations for one in played])),
-        "largest_force": float(np.max([one.largest_force for one in played])),
-        "planned": float(np.mean([one.planned / len(one.episode) for one in played])),
+        "success": float(np.mean([record.episode.success for record in played])),
+        "return": float(np.mean([record.episode.reward.sum() for record in played])),
+        "violations": float(np.mean([record.violations for record in played])),
+        "saturations": float(np.mean([record.saturations for record in played])),
+        "largest_force": float(np.max([record.largest_force for record in played])),
+        "planned": float(np.mean([record.planned / len(record.episode) for record in played])),
     }
 
 
@@ -473,8 +464,24 @@ def for_task(
     check_every: int = 5,
     check_episodes: int = 25,
 ) -> ModemModule:
-    """The module for a YAML file (`worldplan fit`); the arguments are those of `modem_task` and
-    `ModemModule`.
+    """A `ModemModule` from plain values, for `worldplan fit`.
+
+    Args:
+        environment: gymnasium id, "module:Id-v0" to import the module first.
+        options: keyword arguments of the environment.
+        dataset: Minari id of the demonstrations; None: no demonstrations.
+        episodes: number of demonstrations, from the first on; None: all.
+        success_reward: use the success of each step as its reward, for an environment that rewards
+            success alone while the dataset has other rewards.
+        settings: every number of the method; None: the defaults.
+        seed: of all random numbers.
+        check_every: epochs between two checks; there is always one after cloning and at the end.
+        check_episodes: episodes of a check, for the planner alone and for the behaviour policy
+            each.
+
+    Raises:
+        ConfigError: no such environment, or task and settings that do not fit each other.
+        DatasetError: no such dataset, or one that does not fit the environment.
     """
     return ModemModule(
         modem_task(environment, options, dataset, episodes, success_reward),
