@@ -1,14 +1,16 @@
-"""Points and rays to half-spaces, in whole numbers: the double description method (Motzkin et al.
-1953; Fukuda and Prodon 1996).
+"""Points and rays to half-spaces, in integers: the double description method.
+
+Sources: Motzkin, Raiffa, Thompson and Thrall (1953); Fukuda and Prodon (1996).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import gcd
 
 from worldplan.world_models.exact.affine import Equation
+from worldplan.world_models.exact.numbers import Rational
 
 Vector = tuple[int, ...]
 
@@ -17,28 +19,39 @@ Vector = tuple[int, ...]
 class HalfSpaces:
     """The set of all x with a . x = b for the equalities and a . x <= b for the inequalities.
 
-    `exact` is False for an inner approximation: the hull of some of the generators only.
+    Attributes:
+        equalities: pairs (a, b) of integers.
+        inequalities: pairs (a, b) of integers.
+        exact: False for an inner approximation, the hull of some of the generators only.
     """
 
     equalities: tuple[Equation, ...]
     inequalities: tuple[Equation, ...]
     exact: bool
 
-    def contains(self, point: tuple) -> bool:
-        """Exact membership."""
-        return all(_dot(a, point) == b for a, b in self.equalities) and all(
-            _dot(a, point) <= b for a, b in self.inequalities
+    def contains(self, point: Sequence[Rational]) -> bool:
+        """Exact membership of a point with as many coordinates as each a."""
+
+        def value(a: Vector) -> Rational:
+            return sum(c * x for c, x in zip(a, point, strict=True))
+
+        return all(value(a) == b for a, b in self.equalities) and all(
+            value(a) <= b for a, b in self.inequalities
         )
 
 
 def half_spaces(
     generators: Iterable[Vector], budget: int, *, skip: bool = True
 ) -> HalfSpaces | None:
-    """Half-spaces of the convex hull of generators in homogeneous whole numbers: (w, w x) with w >
-    0 a point, (0, r) a ray.
+    """Half-spaces of the convex hull of generators; None if there are too many of them and `skip`
+    is off.
 
-    A generator that would bring the number of half-spaces above `budget` is left out, which makes
-    the set smaller, never larger; with `skip` off the answer is None instead.
+    Args:
+        generators: homogeneous integer vectors: (w, w x) with w > 0 is the point x, (0, r) the ray
+            r.
+        budget: the largest allowed number of half-spaces. A generator that would exceed it is
+            skipped, which makes the set smaller, never larger.
+        skip: whether such a generator is skipped; otherwise the result is None.
     """
     cone = _DualCone()
     exact = True
@@ -58,11 +71,11 @@ class _DualCone:
     def __init__(self) -> None:
         self.lines: list[Vector] = []
         self.rays: list[Vector] = []
-        self.tight: list[int] = []  # for each ray, the generators with h . g = 0, as bits
+        self.tight: list[int] = []  # for each ray h, bit i is set if h . g = 0 for generator i
         self.count = 0
 
     def cut(self, generator: Vector, budget: int) -> bool:
-        """Take in a generator; False, and no change, if that leads to more rays than `budget`."""
+        """Add a generator; returns False, and changes nothing, if the rays exceed `budget`."""
         if not self.count:
             size = len(generator)
             self.lines = [tuple(int(i == j) for j in range(size)) for i in range(size)]
@@ -79,8 +92,8 @@ class _DualCone:
         return True
 
     def _turn_line(self, chosen: int, values: list[int], generator: Vector, bit: int) -> None:
-        """One line leaves the generator's plane and becomes a ray; everything else is moved along
-        it into that plane.
+        """Turn line `chosen`, which is not orthogonal to the generator, into a ray, and move
+        everything else along this ray into the generator's plane.
         """
         sign = 1 if values[chosen] > 0 else -1
         leader, height = tuple(sign * a for a in self.lines[chosen]), abs(values[chosen])
@@ -98,9 +111,13 @@ class _DualCone:
         self.rays = [into_plane(ray, _dot(ray, generator)) for ray in self.rays]
         self.tight = [mask | bit for mask in self.tight]
         self.rays.append(leader)
-        self.tight.append(bit - 1)  # a line is tight for every generator before
+        self.tight.append(bit - 1)  # a line is tight for every earlier generator
 
     def _cut_rays(self, generator: Vector, bit: int, budget: int) -> bool:
+        """Keep the rays with h . g >= 0, and add the intersection of the plane with each edge
+        between a ray above and a ray below it. Returns False, without a change, if that needs more
+        rays than `budget`.
+        """
         values = [_dot(ray, generator) for ray in self.rays]
         below = [i for i, value in enumerate(values) if value < 0]
         above = [i for i, value in enumerate(values) if value > 0]
@@ -123,7 +140,7 @@ class _DualCone:
         return True
 
     def _adjacent(self, common: int, i: int, j: int) -> bool:
-        """Two rays span an edge if no third one is tight wherever both are."""
+        """Whether rays i and j span an edge: no third ray is tight for all of `common`."""
         size = len(self.rays[i]) - len(self.lines)
         if common.bit_count() < size - 2:
             return False
@@ -133,9 +150,10 @@ class _DualCone:
 
 
 def _reduced(vector: Vector) -> Vector:
+    """The vector divided by the greatest common divisor of its entries."""
     divisor = gcd(*vector) or 1
     return tuple(a // divisor for a in vector)
 
 
-def _dot(a: Iterable, b: Iterable) -> int:
+def _dot(a: Vector, b: Vector) -> int:
     return sum(x * y for x, y in zip(a, b, strict=True))

@@ -1,4 +1,4 @@
-"""Exact numbers: how a text or a floating-point number becomes a rational one."""
+"""Exact numbers: a text or a floating-point number in, an int or a Fraction out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ EXPONENT = re.compile(r"[eE]([+-]?\d{1,20})$")
 
 
 def exact(number: int | float | str | Fraction) -> Rational:
-    """The number itself, as an int if whole: decimals are read as decimals ("0.1" is 1/10), floats
-    by their shortest decimal.
+    """The number itself, as an int if it is an integer and as a Fraction otherwise.
+
+    A decimal text is read as the decimal ("0.1" is 1/10), a float as its shortest decimal.
 
     Raises:
-        ValueError: not a finite number.
+        ValueError: not a finite number, or a text of over 400 characters or with an exponent beyond
+            +-300.
+        ZeroDivisionError: a text such as "1/0".
     """
     if isinstance(number, int):
         return int(number)

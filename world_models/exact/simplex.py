@@ -1,5 +1,6 @@
-"""Linear systems and non-negative combinations in exact rationals, for the few columns that
-floating point could not settle.
+"""Linear systems and non-negative combinations in exact rationals.
+
+Meant for the few columns that floating point leaves undecided.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ RationalVector = Sequence[Rational]
 def solve_linear_system(
     columns: Sequence[RationalVector], target: RationalVector
 ) -> list[Fraction] | None:
-    """Weights with sum of weight * column = target, of independent columns; None if there are none
-    or they are dependent.
+    """Weights with sum of weight * column = target; None if there are none or the columns are
+    dependent.
+
+    Args:
+        columns: linearly independent vectors of the same length.
+        target: a vector of this length.
     """
     rows = [
         [Fraction(column[i]) for column in columns] + [Fraction(target[i])]
@@ -36,10 +41,17 @@ def solve_linear_system(
 def nonnegative_combination(
     columns: Sequence[RationalVector], target: RationalVector
 ) -> dict[int, Fraction] | list[Fraction]:
-    """Weights >= 0 with sum of weight * column = target, by column, or, if there are none, a vector
-    h that shows it: h . column >= 0 for every column and h . target < 0 (Farkas).
+    """Weights >= 0 with sum of weight * column = target, or a proof that there are none.
 
-    The simplex method's first phase with Bland's rule, which always ends.
+    The first phase of the simplex method with Bland's rule, which always terminates.
+
+    Args:
+        columns: vectors of the same length.
+        target: a vector of this length.
+
+    Returns:
+        The positive weights by column; or, if there are none, a vector h with h . column >= 0 for
+            every column and h . target < 0 (Farkas).
     """
     size = len(target)
     signs = [1 if value >= 0 else -1 for value in target]
@@ -78,6 +90,7 @@ def nonnegative_combination(
 
 
 def _eliminate(rows: list[list[Fraction]], row: int, column: int) -> None:
+    """Make `column` a unit column with its 1 in `row`, in place."""
     lead = rows[row][column]
     rows[row] = [value / lead for value in rows[row]]
     for i, other in enumerate(rows):

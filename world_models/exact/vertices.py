@@ -1,6 +1,4 @@
-"""The points of a hull that matter: dropping those inside the hull of the others leaves the set the
-same.
-"""
+"""The points of a convex hull that span it: the others are dropped and the set stays the same."""
 
 from __future__ import annotations
 
@@ -15,12 +13,15 @@ from worldplan.world_models.exact.polyhedron import Polyhedron
 
 @lru_cache(maxsize=1024)
 def hull_points(shape: Polyhedron) -> tuple[Point, ...]:
-    """Points of `shape` with the same hull: all vertices and, rays and rounding aside, nothing
-    else.
+    """Points of `shape` with the same hull: all its vertices and, apart from rays and rounding, no
+    other point.
 
-    Floating point proposes (Clarkson 1994: a point outside the hull so far names a plane, and the
-    farthest point beyond it is kept); a point is dropped only after an exact test that the kept
-    ones, and the shape's rays, hold it.
+    Floating point proposes (Clarkson 1994: a point outside the hull of the kept points gives a
+    plane, and the farthest point beyond this plane is kept). A point is dropped only after an exact
+    test that the hull of the kept points, with the rays of the shape, contains it.
+
+    Args:
+        shape: the convex set.
     """
     points = sorted(shape.points)
     if len(points) <= 2:
@@ -31,6 +32,12 @@ def hull_points(shape: Polyhedron) -> tuple[Point, ...]:
 
 
 def _proposed(points: np.ndarray, directions: tuple[int, ...]) -> set[int]:
+    """Indices of the points to keep, found in floating point.
+
+    Args:
+        points: (points, dimension).
+        directions: as in `Polyhedron`.
+    """
     spread = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1.0)
     rows = np.hstack([scaled, np.ones((len(points), 1))])
@@ -44,14 +51,12 @@ def _proposed(points: np.ndarray, directions: tuple[int, ...]) -> set[int]:
             columns = np.vstack([rows[sorted(kept)], rays]).T
             try:
                 weights, residual = nnls(columns, rows[i])
-            except RuntimeError:  # too many iterations: keeping a point is never wrong
+            except RuntimeError:  # too many iterations: keeping a point is always sound
                 kept.add(i)
                 break
             if residual <= 1e-9:
                 break
             beyond = np.round(rows @ (rows[i] - columns @ weights), 9)
-            farthest = int(
-                np.argmax(beyond)
-            )  # of equals the first in order, which is a vertex of their face
+            farthest = int(np.argmax(beyond))  # the first of equals is a vertex of their face
             kept.add(i if farthest in kept else farthest)
     return kept

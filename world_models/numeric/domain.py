@@ -1,9 +1,9 @@
-"""Numeric planning in exact numbers: vocabularies, states, actions, models and problems, lifted and
-ground.
+"""Numeric planning in exact numbers: vocabularies, states, actions, models and problems.
 
-A number is an `int`, or a `Fraction` where it is not whole; the two compare, add and hash alike, so
-nothing is ever rounded. Ground atoms and fluents are tuples of names, `("at", "truck0", "depot1")`;
-in an action a parameter stands as its position, `("at", 0, 2)`, beside constants by name.
+A number is an `int`, or a `Fraction` where it is not an integer. The two compare, add and hash
+alike, and nothing is ever rounded. Ground atoms and fluents are tuples of names, ("at", "truck0",
+"depot1"). Lifted ones stand in actions: there a parameter is given by its position, a constant by
+its name, as in ("at", 0, "depot1").
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Lifted = tuple[int | str, ...]  # (predicate or function, parameter position or 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a partial domain declares: everything but preconditions and effects. All names are in
-    lower case.
+    """What a domain declares: everything but preconditions and effects. All names are in lower
+    case.
 
     Args:
         name: the domain's name.
-        types: each type with its parent ("object" is the root and has none).
+        types: the parent of each type ("object" is the root and is not listed).
         constants: objects of every problem, with their types.
         predicates: argument types by name.
         functions: argument types by name.
@@ -43,23 +43,33 @@ class Vocabulary:
     actions: Mapping[str, tuple[tuple[str, str], ...]]
 
     def is_a(self, kind: str, ancestor: str) -> bool:
-        """Whether type `kind` is `ancestor` or below it."""
+        """Whether type `kind` is `ancestor` or a subtype of it."""
         while kind != ancestor and kind in self.types:
             kind = self.types[kind]
         return kind == ancestor or ancestor == "object"
 
     def bindings(self, action: str, objects: Mapping[str, str]) -> Iterator[Ground]:
-        """Every tuple of objects that fits an action's parameter types, repeated objects included."""
-        fitting = [
-            [name for name, kind in objects.items() if self.is_a(kind, wanted)]
-            for _, wanted in self.actions[action]
+        """Every tuple of objects that fits the parameter types of an action; objects may repeat.
+
+        Args:
+            action: name of the action.
+            objects: type of each object.
+        """
+        candidates = [
+            [name for name, kind in objects.items() if self.is_a(kind, expected)]
+            for _, expected in self.actions[action]
         ]
-        return product(*fitting)
+        return product(*candidates)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """True ground atoms (all others are false) and the values of the ground fluents."""
+    """A complete state.
+
+    Args:
+        atoms: the true ground atoms; all others are false.
+        values: the values of the ground fluents; a missing fluent is undefined.
+    """
 
     atoms: frozenset[Ground]
     values: Mapping[Ground, Rational]
@@ -70,15 +80,26 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """constant + sum of coefficient * fluent; fluents are lifted inside an action, ground inside a
-    goal.
+    """The expression constant + sum of coefficient * fluent.
+
+    Args:
+        terms: (fluent, coefficient) pairs; fluents are lifted in an action and ground in a goal.
+        constant: the constant.
     """
 
     terms: tuple[tuple[Lifted, Rational], ...]
     constant: Rational = 0
 
     def value(self, binding: Ground, values: Mapping[Ground, Rational]) -> Rational:
-        """Its value in a state. Raises KeyError for a fluent the state does not define."""
+        """The value in a state.
+
+        Args:
+            binding: the objects for the parameters.
+            values: the values of the ground fluents.
+
+        Raises:
+            KeyError: a fluent is undefined.
+        """
         return exact(
             self.constant + sum(c * values[ground(fluent, binding)] for fluent, c in self.terms)
         )
@@ -86,28 +107,29 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`expression relation 0`, the relation being ">=", ">" or "="."""
+    """The condition `expression relation 0`.
+
+    Args:
+        expression: the left side.
+        relation: ">=", ">" or "=".
+    """
 
     expression: Linear
     relation: str
 
     def holds(self, binding: Ground, values: Mapping[Ground, Rational]) -> bool:
-        """Whether it is true in a state; false where a fluent is undefined."""
+        """Whether the condition holds in a state; False where a fluent is undefined."""
         try:
             value = self.expression.value(binding, values)
         except KeyError:
             return False
-        return (
-            value == 0
-            if self.relation == "="
-            else value > 0
-            if self.relation == ">"
-            else value >= 0
-        )
+        if self.relation == "=":
+            return value == 0
+        return value > 0 if self.relation == ">" else value >= 0
 
 
 class Shape(Protocol):
-    """An exact set of points."""
+    """A set of points whose membership is decided exactly."""
 
     def contains(self, point: Point) -> bool:
         """Exact membership."""
@@ -120,13 +142,18 @@ class Shape(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The values of `fluents`, in their order, must lie in `shape`."""
+    """The condition that the values of some fluents lie in a set.
+
+    Args:
+        fluents: in the order of the coordinates of `shape`.
+        shape: the set.
+    """
 
     fluents: tuple[Lifted, ...]
     shape: Shape
 
     def holds(self, binding: Ground, values: Mapping[Ground, Rational]) -> bool:
-        """Whether it is true in a state; false where a fluent is undefined."""
+        """Whether the condition holds in a state; False where a fluent is undefined."""
         try:
             point = tuple(values[ground(fluent, binding)] for fluent in self.fluents)
         except KeyError:
@@ -141,12 +168,15 @@ class NumericAction:
     Args:
         name: its name.
         parameters: (name, type) pairs.
-        positive, negative: atoms that must be true, and false.
-        distinct: pairs of parameter positions (or a position and a constant) that must name
+        positive: atoms that must be true.
+        negative: atoms that must be false.
+        distinct: pairs of parameter positions, or of a position and a constant, that must stand for
             different objects.
-        comparisons, regions: numeric preconditions.
-        adds, deletes: atoms made true, and false (a both deleted and added atom is true).
-        effects: each changed fluent with its next value as a function of the state before.
+        comparisons: numeric preconditions.
+        regions: further numeric preconditions.
+        adds: atoms that become true.
+        deletes: atoms that become false; an atom that is both deleted and added becomes true.
+        effects: (changed fluent, its next value as a function of the state before) pairs.
     """
 
     name: str
@@ -161,7 +191,7 @@ class NumericAction:
     effects: tuple[tuple[Lifted, Linear], ...] = ()
 
     def applicable(self, binding: Ground, state: State) -> bool:
-        """Whether the action may be taken with these objects (types are not looked at)."""
+        """Whether the precondition holds for these objects; their types are not checked."""
         return (
             all(object_for(a, binding) != object_for(b, binding) for a, b in self.distinct)
             and all(ground(atom, binding) in state.atoms for atom in self.positive)
@@ -176,7 +206,11 @@ class NumericAction:
         )
 
     def successor(self, binding: Ground, state: State) -> State:
-        """The state after it, preconditions unasked."""
+        """The successor state. Preconditions are not checked.
+
+        Raises:
+            KeyError: an effect reads an undefined fluent.
+        """
         atoms = (state.atoms - {ground(atom, binding) for atom in self.deletes}) | {
             ground(atom, binding) for atom in self.adds
         }
@@ -189,25 +223,37 @@ class NumericAction:
 
 @dataclass(frozen=True, slots=True)
 class NumericModel:
-    """A domain that can be planned in: a vocabulary and those of its actions that are known."""
+    """A domain for planning: a vocabulary and the actions whose preconditions and effects are
+    known.
+
+    Args:
+        vocabulary: the declarations.
+        actions: the known actions by name; an action of the vocabulary may be missing.
+        detail: where the model comes from, such as the `LearningReport` of a learned one as
+            "report".
+    """
 
     vocabulary: Vocabulary
     actions: Mapping[str, NumericAction]
-    detail: Mapping[str, Any] = field(
-        default_factory=lambda: MappingProxyType({})
-    )  # where it comes from
+    detail: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Ground conditions that all hold at the end (binding-free)."""
+    """Ground conditions that must all hold in the last state.
+
+    Args:
+        positive: atoms that must be true.
+        negative: atoms that must be false.
+        comparisons: numeric conditions.
+    """
 
     positive: frozenset[Ground] = frozenset()
     negative: frozenset[Ground] = frozenset()
     comparisons: tuple[Comparison, ...] = ()
 
     def holds(self, state: State) -> bool:
-        """Whether a state satisfies it."""
+        """Whether a state satisfies the goal."""
         return (
             self.positive <= state.atoms
             and not (self.negative & state.atoms)
@@ -217,7 +263,14 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class NumericProblem:
-    """Objects (constants included) with their types, where to start, and what to reach."""
+    """A planning problem.
+
+    Args:
+        name: its name.
+        objects: type of each object, constants included.
+        initial: the initial state.
+        goal: the goal.
+    """
 
     name: str
     objects: Mapping[str, str]
@@ -226,21 +279,26 @@ class NumericProblem:
 
 
 def object_for(term: int | str, binding: Ground) -> str:
-    """The object a parameter position or constant stands for."""
+    """The object that a parameter position or a constant stands for."""
     return binding[term] if isinstance(term, int) else term
 
 
 def ground(lifted: Lifted, binding: Ground) -> Ground:
-    """A lifted atom or fluent with objects for parameters (its first entry, the name, is kept)."""
+    """A lifted atom or fluent with the objects of `binding` in the places of its parameters."""
     return tuple(binding[term] if isinstance(term, int) else term for term in lifted)
 
 
 class BrokenPlan(DatasetError):
-    """A plan that cannot be carried out in a model; the message names the step and the reason."""
+    """A plan that cannot be executed in a model; the message names the step and the reason."""
 
 
 def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> list[State]:
-    """Carry out a plan exactly: every state from the initial one on.
+    """Every state along a plan, from the initial one on, computed exactly.
+
+    Args:
+        model: the actions.
+        problem: objects and initial state; its goal is ignored.
+        plan: ground actions.
 
     Raises:
         BrokenPlan: an unknown action, objects of the wrong number or type, or a precondition that
@@ -252,14 +310,14 @@ def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground
         if name not in model.actions:
             raise BrokenPlan(f"{where}: the model has no action '{name}'")
         action = model.actions[name]
-        kinds = [problem.objects.get(one) for one in binding]
         if len(binding) != len(action.parameters):
             raise BrokenPlan(f"{where}: the action takes {len(action.parameters)} objects")
-        for one, kind, (_, wanted) in zip(binding, kinds, action.parameters, strict=True):
-            if kind is None or not model.vocabulary.is_a(kind, wanted):
-                raise BrokenPlan(
-                    f"{where}: '{one}' is {'not an object of the problem' if kind is None else f'a {kind}, not a {wanted}'}"
-                )
+        for argument, (_, expected) in zip(binding, action.parameters, strict=True):
+            kind = problem.objects.get(argument)
+            if kind is None:
+                raise BrokenPlan(f"{where}: '{argument}' is not an object of the problem")
+            if not model.vocabulary.is_a(kind, expected):
+                raise BrokenPlan(f"{where}: '{argument}' is a {kind}, not a {expected}")
         if not action.applicable(tuple(binding), states[-1]):
             raise BrokenPlan(f"{where}: the precondition does not hold")
         states.append(action.successor(tuple(binding), states[-1]))
@@ -267,7 +325,7 @@ def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground
 
 
 def is_valid(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> bool:
-    """Whether a plan can be carried out exactly and ends in a goal state."""
+    """Whether a plan can be executed exactly and ends in a goal state."""
     try:
         return problem.goal.holds(run_plan(model, problem, plan)[-1])
     except BrokenPlan:

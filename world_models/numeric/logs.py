@@ -1,5 +1,5 @@
-"""Logs of one's own as trajectories: a CSV table with a row per state; and the reading of whole
-folders of either kind.
+"""Logs as trajectories: CSV tables with a row per state, and whole folders of logs and trajectory
+files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0"
 
 
 def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> list[Trajectory]:
-    """Read files (`.trajectory` or `.csv`) and whole folders of them, in the order of their names."""
+    """The trajectories of `.trajectory` and `.csv` files and of folders of them, in order of file
+    names.
+
+    Args:
+        sources: files and folders.
+        vocabulary: the declarations that every name is checked against.
+
+    Raises:
+        DatasetError: a source is missing or empty, or a file is malformed.
+    """
     return [
         trajectory
         for path in trajectory_files(sources)
@@ -34,50 +43,65 @@ def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> 
 
 
 def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files named, and those in the folders named. Raises DatasetError for a folder without
-    any.
+    """The given files, and the trajectory and log files of the given folders.
+
+    Raises:
+        DatasetError: a source does not exist, is of another kind, or is a folder without such
+            files.
     """
     paths: list[Path] = []
     for source in map(Path, sources):
-        found = (
-            sorted([*source.glob("*.trajectory"), *source.glob("*.csv")])
-            if source.is_dir()
-            else [source]
-        )
+        files = [source]
+        if source.is_dir():
+            files = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")])
         if not source.exists():
             raise DatasetError(f"{source}: no such file or folder")
         if not source.is_dir() and source.suffix not in (".trajectory", ".csv"):
             raise DatasetError(f"{source}: give .trajectory or .csv files, or a folder of them")
-        if not found:
+        if not files:
             raise DatasetError(f"{source}: holds no .trajectory and no .csv file")
-        paths += found
+        paths += files
     return paths
 
 
 def read_file(path: Path, vocabulary: Vocabulary) -> list[Trajectory]:
-    """The trajectories of one file."""
+    """The trajectories of one file.
+
+    Raises:
+        DatasetError: the file is missing or malformed.
+    """
     return (
         read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
     )
 
 
 def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
-    """Read a CSV log, a row per state in the order of time.
+    """The trajectories of a CSV log: a row per state, in the order of time.
 
-    Columns: `action`, what was done in the row's state, as `name object ...`, empty in an episode's
-    last row; `episode` if there are several; `success` (1 or 0) if actions can fail. Every other
-    column is a ground fluent or atom by name, such as `fuel truck1` or `at truck1 depot`: numbers
-    in a fluent's (empty: not defined), 1 or 0 in an atom's. The objects' types are those of the
-    problem file of the same name beside the log, or else the narrowest that their columns ask for.
+    Columns:
+
+        action   the action taken in the row's state, as `name object ...` (last row: empty)
+        episode  the episode, if there are several
+        success  1 or 0, if actions can fail
+
+    Every other column is a ground fluent or atom by name, such as `fuel truck1` or `at truck1
+    depot`. It holds a number for a fluent (empty if undefined), 1 or 0 for an atom. The types of
+    the objects come from the problem file of the same name beside the log. Without this file, an
+    object has the narrowest of the types that its columns and actions require.
+
+    Args:
+        path: the file.
+        vocabulary: the declarations that every name is checked against.
 
     Raises:
-        DatasetError: names file, row and column.
+        DatasetError: the file is malformed; the message names file, row and column.
     """
     path = Path(path)
     table = _read_table(path)
     if "action" not in table or table.empty:
         raise DatasetError(
-            f"{path}: needs a row per state and a column 'action' (what was done there; empty in the last row)"
+            f"{path}: needs a row per state and a column 'action' (the action taken in this state; "
+            "empty in an episode's last row)"
         )
     facts = {
         str(column): tuple(str(column).split())
@@ -100,8 +124,10 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """The cells as text, columns by their names in lower case with single blanks. Raises
-    DatasetError.
+    """The cells as text; column names in lower case with single blanks.
+
+    Raises:
+        DatasetError: not CSV, a column without a name or twice, or a row of the wrong length.
     """
     try:
         rows = list(csv.reader(read_text(path).splitlines(), skipinitialspace=True))
@@ -121,31 +147,49 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 class _Log:
+    """Converts the rows of a log.
+
+    Args:
+        path: for messages.
+        check: checks names and types.
+        facts: the ground fluent or atom of each column.
+    """
+
     def __init__(self, path: Path, check: Checker, facts: Mapping[str, Ground]) -> None:
         self.path, self.check, self.facts = path, check, facts
         for column, fact in facts.items():
             kind = "function" if fact[0] in check.vocabulary.functions else "predicate"
-            if wrong := check(kind, fact):
-                raise DatasetError(f"{path}, column '{column}': {wrong}")
+            if mistake := check(kind, fact):
+                raise DatasetError(f"{path}, column '{column}': {mistake}")
 
     def trajectory(self, rows: pd.DataFrame, calls: list[Ground], episode: str) -> Trajectory:
+        """The trajectory of one episode.
+
+        Args:
+            rows: the rows of the episode.
+            calls: the ground action of each row; empty in the last row.
+            episode: its name, for messages.
+
+        Raises:
+            DatasetError: an action is missing or wrong, or a cell is malformed.
+        """
         where = f"{self.path}{f', episode {episode}' if episode else ''}"
         for index, call in zip(rows.index[:-1], calls, strict=False):
-            wrong = self.check("action", call) if call else "no action, and the episode goes on"
-            if wrong:
-                raise DatasetError(f"{self.path}, row {index + 2}, column 'action': {wrong}")
+            mistake = self.check("action", call) if call else "no action, and the episode goes on"
+            if mistake:
+                raise DatasetError(f"{self.path}, row {index + 2}, column 'action': {mistake}")
         if calls[-1]:
             raise DatasetError(
-                f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds the state it ended in and no action"
+                f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds its last "
+                "state "
+                "and no action"
             )
         states = [self._state(index, row) for index, row in rows.iterrows()]
-        done = (
-            [self._truth(index, "success", value) for index, value in rows["success"].items()]
-            if "success" in rows
-            else [None] * len(rows)
-        )
+        succeeded: list[bool | None] = [None] * len(rows)
+        if "success" in rows:
+            succeeded = [self._truth(i, "success", value) for i, value in rows["success"].items()]
         return Trajectory(
-            self.check.objects, tuple(states), tuple(calls[:-1]), tuple(done[:-1]), where
+            self.check.objects, tuple(states), tuple(calls[:-1]), tuple(succeeded[:-1]), where
         )
 
     def _state(self, index: object, row: pd.Series) -> State:
@@ -174,23 +218,27 @@ class _Log:
 
 
 def _narrowest_types(path: Path, vocabulary: Vocabulary, facts: Sequence[Ground]) -> dict[str, str]:
-    """For each object the one type, among those its places ask for, that lies below all the others."""
-    wanted: dict[str, set[str]] = {}
+    """The type of each object: that one of the types required by its columns and actions which is a
+    subtype of all of them.
+
+    Raises:
+        DatasetError: the required types of an object have no such type among them.
+    """
+    required: dict[str, set[str]] = {}
     for name, *arguments in facts:
         of_action = tuple(kind for _, kind in vocabulary.actions.get(name, ()))
-        for one, kind in zip(
-            arguments,
-            vocabulary.functions.get(name) or vocabulary.predicates.get(name) or of_action,
-            strict=False,
-        ):
-            if one not in vocabulary.constants:
-                wanted.setdefault(one, set()).add(kind)
+        kinds_of_fact = vocabulary.functions.get(name) or vocabulary.predicates.get(name)
+        for argument, kind in zip(arguments, kinds_of_fact or of_action, strict=False):
+            if argument not in vocabulary.constants:
+                required.setdefault(argument, set()).add(kind)
     types: dict[str, str] = {}
-    for one, kinds in wanted.items():
+    for argument, kinds in required.items():
         lowest = [kind for kind in kinds if all(vocabulary.is_a(kind, other) for other in kinds)]
         if not lowest:
             raise DatasetError(
-                f"{path}: '{one}' is used as {' and as '.join(sorted(kinds))}; name its type in {path.with_suffix('.pddl').name}"
+                f"{path}: '{argument}' is used as {' and as '.join(sorted(kinds))}; name its type "
+                "in "
+                f"{path.with_suffix('.pddl').name}"
             )
-        types[one] = lowest[0]
+        types[argument] = lowest[0]
     return types

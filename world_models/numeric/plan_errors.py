@@ -1,5 +1,5 @@
-"""Why a plan does not work: the step that cannot be taken with the condition that fails, or the
-part of the goal that is not reached.
+"""Why a plan is not valid: the step with the condition that fails, or the unmet part of
+the goal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worldplan.world_models.numeric.domain import (
 
 
 def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> str | None:
-    """What is wrong with a plan, carried out exactly; None if it reaches the goal."""
+    """What is wrong with a plan, executed exactly; None if it is valid."""
     state = problem.initial
     for number, call in enumerate(plan, 1):
         try:
@@ -40,41 +40,38 @@ def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Grou
 
 
 def unmet_conditions(action: NumericAction, binding: Ground, state: State) -> list[str]:
-    """Every condition of an action that does not hold, in words; empty if it can be taken."""
-    same = [(object_for(a, binding), object_for(b, binding)) for a, b in action.distinct]
-    found = [f"two of its objects are both '{a}'" for a, b in same if a == b]
-    found += [
-        f"({_text(atom)}) is false"
-        for atom in sorted(ground(one, binding) for one in action.positive)
-        if atom not in state.atoms
+    """Every condition of an action that does not hold, in words; empty if it is applicable."""
+    pairs = [(object_for(a, binding), object_for(b, binding)) for a, b in action.distinct]
+    unmet = [f"two of its objects are both '{a}'" for a, b in pairs if a == b]
+    positive = sorted(ground(atom, binding) for atom in action.positive)
+    negative = sorted(ground(atom, binding) for atom in action.negative)
+    unmet += [f"({_text(atom)}) is false" for atom in positive if atom not in state.atoms]
+    unmet += [f"({_text(atom)}) is true" for atom in negative if atom in state.atoms]
+    unmet += [
+        _comparison(comparison, binding, state)
+        for comparison in action.comparisons
+        if not comparison.holds(binding, state.values)
     ]
-    found += [
-        f"({_text(atom)}) is true"
-        for atom in sorted(ground(one, binding) for one in action.negative)
-        if atom in state.atoms
-    ]
-    found += [
-        _comparison(one, binding, state)
-        for one in action.comparisons
-        if not one.holds(binding, state.values)
-    ]
-    return found + [
-        _region(one, binding, state)
-        for one in action.regions
-        if not one.holds(binding, state.values)
+    return unmet + [
+        _region(region, binding, state)
+        for region in action.regions
+        if not region.holds(binding, state.values)
     ]
 
 
 def unmet_goals(goal: Goal, state: State) -> list[str]:
     """Every part of a goal that a state does not satisfy, in words."""
-    found = [f"({_text(atom)}) is false" for atom in sorted(goal.positive - state.atoms)]
-    found += [f"({_text(atom)}) is true" for atom in sorted(goal.negative & state.atoms)]
-    return found + [
-        _comparison(one, (), state) for one in goal.comparisons if not one.holds((), state.values)
+    unmet = [f"({_text(atom)}) is false" for atom in sorted(goal.positive - state.atoms)]
+    unmet += [f"({_text(atom)}) is true" for atom in sorted(goal.negative & state.atoms)]
+    return unmet + [
+        _comparison(comparison, (), state)
+        for comparison in goal.comparisons
+        if not comparison.holds((), state.values)
     ]
 
 
 def _comparison(comparison: Comparison, binding: Ground, state: State) -> str:
+    """A comparison that does not hold, with the values of its fluents."""
     fluents = [ground(fluent, binding) for fluent, _ in comparison.expression.terms]
     parts = [
         _part(coefficient, f"({_text(fluent)})")
@@ -87,39 +84,38 @@ def _comparison(comparison: Comparison, binding: Ground, state: State) -> str:
 
 
 def _part(coefficient: Rational, fluent: str) -> str:
+    """A signed term of a sum."""
     factor = "" if abs(coefficient) == 1 else f"{abs(coefficient)} * "
     return f"{'-' if coefficient < 0 else '+'} {factor}{fluent}"
 
 
 def _region(region: Region, binding: Ground, state: State) -> str:
+    """The fluents outside the bounds of a region, or else all of its values."""
     fluents = [ground(fluent, binding) for fluent in region.fluents]
     outside = []
     for fluent, (low, high) in zip(fluents, region.shape.bounds(), strict=True):
         value = state.values.get(fluent)
-        if value is not None and (
-            (low is not None and value < low) or (high is not None and value > high)
-        ):
-            limits = (
-                f"at least {low}"
-                if high is None
-                else f"at most {high}"
-                if low is None
-                else f"{low} to {high}"
-                if low != high
-                else f"{low}"
-            )
-            outside.append(f"({_text(fluent)}) is {value}, learned is {limits}")
+        too_low = value is not None and low is not None and value < low
+        too_high = value is not None and high is not None and value > high
+        if too_low or too_high:
+            outside.append(f"({_text(fluent)}) is {value}, learned is {_limits(low, high)}")
     return "; ".join(outside) or f"outside the learned region: {_values(fluents, state)}"
 
 
+def _limits(low: Rational | None, high: Rational | None) -> str:
+    if high is None:
+        return f"at least {low}"
+    if low is None:
+        return f"at most {high}"
+    return f"{low} to {high}" if low != high else f"{low}"
+
+
 def _values(fluents: Sequence[Ground], state: State) -> str:
-    return (
-        ", ".join(
-            f"({_text(one)}) is {state.values.get(one, 'not defined')}"
-            for one in dict.fromkeys(fluents)
-        )
-        or "it never can"
-    )
+    values = [
+        f"({_text(fluent)}) is {state.values.get(fluent, 'not defined')}"
+        for fluent in dict.fromkeys(fluents)
+    ]
+    return ", ".join(values) or "it never can"
 
 
 def _text(names: Ground) -> str:

@@ -1,4 +1,4 @@
-"""Nested parentheses, as PDDL and trajectory files use them, with the line of every part for error
+"""Nested parentheses, as PDDL and trajectory files use them; every part keeps its place for error
 messages.
 """
 
@@ -6,20 +6,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from worldplan.milp.errors import DatasetError
 
 TOKEN = re.compile(r";[^\n]*|[()]|[^\s();]+")
 
 
-class SExpression(list):
-    """A list of names (lower case) and expressions; `offset` is where it starts in its text."""
+class SExpression(list[Any]):
+    """A list of names (in lower case) and of expressions; `offset` is its start in the text."""
 
     offset = 0
 
 
 def read_text(path: str | Path) -> str:
-    """A text file. Raises DatasetError if it is missing or not text."""
+    """The text of a file.
+
+    Raises:
+        DatasetError: the file is missing or is not UTF-8 text.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -31,11 +36,15 @@ def read_text(path: str | Path) -> str:
 
 
 def parse(text: str, source: str) -> SExpression:
-    """The one expression a text holds.
+    """The single expression of a text.
+
+    Args:
+        text: the text; a semicolon starts a comment.
+        source: for messages.
 
     Raises:
-        DatasetError: names the source and the line of a missing or extra parenthesis, or of text
-            outside.
+        DatasetError: a parenthesis is missing or extra, or something stands outside of them; the
+            message names source and line.
     """
     stack: list[SExpression] = [SExpression()]
     for match in TOKEN.finditer(text):
@@ -54,7 +63,8 @@ def parse(text: str, source: str) -> SExpression:
         elif token[0] != ";":
             if len(stack) == 1:
                 raise DatasetError(
-                    f"{source}, line {line_of(text, match.start())}: '{token}' stands outside the parentheses"
+                    f"{source}, line {line_of(text, match.start())}: '{token}' stands outside the "
+                    "parentheses"
                 )
             stack[-1].append(token.lower())
     if len(stack) > 1:
@@ -63,9 +73,10 @@ def parse(text: str, source: str) -> SExpression:
         )
     if len(stack[0]) != 1:
         raise DatasetError(f"{source}: holds {len(stack[0])} expressions instead of one")
-    return stack[0][0]
+    expression: SExpression = stack[0][0]  # a name outside the parentheses has raised
+    return expression
 
 
 def line_of(text: str, offset: int) -> int:
-    """The line, from 1, of a place in a text."""
+    """The line, counted from 1, of an offset in a text."""
     return text.count("\n", 0, offset) + 1

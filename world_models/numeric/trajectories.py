@@ -1,5 +1,5 @@
-"""Trajectories of numeric planning in the public s-expression format, and the check of names and
-types that all sources share.
+"""Trajectories of numeric planning: files in the public s-expression format in and out, and the
+check of names and types that all sources share.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ class Trajectory:
     """States and the actions between them.
 
     Args:
-        objects: names with types, constants included.
+        objects: type of each object, constants included.
         states: one more than there are actions.
         calls: ground actions.
-        succeeded: for each action True, False (it could not be taken), or None if the file does not
-            say.
-        source: where it comes from, for messages.
+        succeeded: for each action whether it was applicable; None if the file does not tell.
+        source: where the trajectory comes from, for messages.
     """
 
     objects: Mapping[str, str]
@@ -36,14 +35,22 @@ class Trajectory:
 
 
 class Checker:
-    """Checks ground facts, fluents and calls against a vocabulary and a problem's objects;
-    remembers what was right.
+    """Checks ground atoms, fluents and actions against a vocabulary and the objects of a problem.
+
+    Names that passed the check are cached.
+
+    Args:
+        vocabulary: the declarations.
+        objects: type of each object; constants may be missing.
+
+    Raises:
+        DatasetError: an object has a type that the domain does not declare.
     """
 
     def __init__(self, vocabulary: Vocabulary, objects: Mapping[str, str]) -> None:
         self.vocabulary = vocabulary
         self.objects = {**vocabulary.constants, **objects}
-        self._right: set[tuple[str, Ground]] = set()
+        self._checked: set[tuple[str, Ground]] = set()
         for name, kind in self.objects.items():
             if kind != "object" and kind not in vocabulary.types:
                 raise DatasetError(
@@ -51,10 +58,13 @@ class Checker:
                 )
 
     def __call__(self, kind: str, fact: Ground) -> str | None:
-        """What is wrong with a "predicate", "function" or "action" and its objects; None if nothing
-        is.
+        """What is wrong with a ground atom, fluent or action; None if it is correct.
+
+        Args:
+            kind: "predicate", "function" or "action".
+            fact: its name and objects.
         """
-        if (kind, fact) in self._right:
+        if (kind, fact) in self._checked:
             return None
         declared = {
             "predicate": self.vocabulary.predicates,
@@ -64,29 +74,37 @@ class Checker:
         name, *arguments = fact
         if name not in declared:
             return f"the domain declares no {kind} '{name}'"
-        wanted = [entry if isinstance(entry, str) else entry[1] for entry in declared[name]]
-        if len(arguments) != len(wanted):
-            return f"{kind} '{name}' takes {len(wanted)} objects, not {len(arguments)}"
-        for one, needed in zip(arguments, wanted, strict=True):
-            if one not in self.objects:
-                return f"'{one}' in ({' '.join(fact)}) is not an object of the problem"
-            if not self.vocabulary.is_a(self.objects[one], needed):
-                return f"'{one}' in ({' '.join(fact)}) is of type '{self.objects[one]}', not '{needed}'"
-        self._right.add((kind, fact))
+        kinds = [entry if isinstance(entry, str) else entry[1] for entry in declared[name]]
+        if len(arguments) != len(kinds):
+            return f"{kind} '{name}' takes {len(kinds)} objects, not {len(arguments)}"
+        for argument, expected in zip(arguments, kinds, strict=True):
+            if argument not in self.objects:
+                return f"'{argument}' in ({' '.join(fact)}) is not an object of the problem"
+            if not self.vocabulary.is_a(self.objects[argument], expected):
+                return (
+                    f"'{argument}' in ({' '.join(fact)}) is of type '{self.objects[argument]}', "
+                    f"not '{expected}'"
+                )
+        self._checked.add((kind, fact))
         return None
 
 
 def read_trajectory(
     path: str | Path, vocabulary: Vocabulary, objects: Mapping[str, str] | None = None
 ) -> Trajectory:
-    """Read `((:init fact ...) (operator: (name object ...)) (:state fact ...) ...)`.
+    """The trajectory in a file of the form `((:init fact ...) (operator: (name object ...)) (:state
+    fact ...) ...)`.
 
-    A fact is `(predicate object ...)` or `(= (function object ...) number)`; `(:transition_status
-    success|failure)` may follow an operator. Objects are those of the problem file of the same name
-    beside it, unless given.
+    A fact is `(predicate object ...)` or `(= (function object ...) number)`. An operator may be
+    followed by `(:transition_status success)` or `failure`. `write_trajectory` writes this format.
+
+    Args:
+        path: the file.
+        vocabulary: the declarations that every name is checked against.
+        objects: type of each object; default: those of the problem file of the same name beside it.
 
     Raises:
-        DatasetError: names file and line of what is malformed or undeclared.
+        DatasetError: something is malformed or undeclared; the message names file and line.
     """
     path = Path(path)
     objects = read_objects(path.with_suffix(".pddl")) if objects is None else objects
@@ -98,6 +116,8 @@ def read_trajectory(
 
 
 class _Reader:
+    """Reads one trajectory from a text."""
+
     def __init__(self, path: Path, text: str, check: Checker) -> None:
         self.path, self.text, self.check = path, text, check
 
@@ -122,7 +142,8 @@ class _Reader:
             else:
                 raise self._error(
                     part,
-                    "expected (:init ...), then (operator: (name object ...)) and (:state ...) in turn",
+                    "expected (:init ...), then (operator: (name object ...)) and (:state ...) in "
+                    "turn",
                 )
         if len(states) != len(calls) + 1:
             raise DatasetError(f"{self.path}: ends after an operator, or has no (:init ...)")
@@ -155,8 +176,8 @@ class _Reader:
                 f"'{fact}' is not a {kind} with objects in parentheses",
             )
         ground = tuple(fact)
-        if wrong := self.check(kind, ground):
-            raise self._error(fact, wrong)
+        if mistake := self.check(kind, ground):
+            raise self._error(fact, mistake)
         return ground
 
     def _number(self, fact: SExpression) -> Rational:
@@ -171,13 +192,20 @@ class _Reader:
 
 
 def read_objects(path: str | Path) -> dict[str, str]:
-    """The objects a problem file declares, with their types; the rest of the file is not looked at."""
+    """The objects that a problem file declares, with their types; the rest of the file is ignored.
+
+    Args:
+        path: the problem file.
+
+    Raises:
+        DatasetError: the file is missing, or its parentheses or (:objects ...) are malformed.
+    """
     path = Path(path)
     problem = parse(read_text(path), str(path))
     objects: dict[str, str] = {}
     for part in problem:
         if isinstance(part, SExpression) and part and part[0] == ":objects":
-            waiting: list[str] = []
+            untyped: list[str] = []
             names = iter(part[1:])
             for name in names:
                 if not isinstance(name, str):
@@ -188,24 +216,32 @@ def read_objects(path: str | Path) -> dict[str, str]:
                         raise DatasetError(
                             f"{path}: a '-' in (:objects ...) is followed by no type"
                         )
-                    objects |= dict.fromkeys(waiting, kind)
-                    waiting = []
+                    objects |= dict.fromkeys(untyped, kind)
+                    untyped = []
                 else:
-                    waiting.append(name)
-            objects |= dict.fromkeys(waiting, "object")
+                    untyped.append(name)
+            objects |= dict.fromkeys(untyped, "object")
     return objects
 
 
 def write_trajectory(trajectory: Trajectory, path: str | Path) -> None:
-    """Write a trajectory in the s-expression format; numbers stay exact (a fraction is written as
-    1/3).
+    """Write a trajectory in the s-expression format that `read_trajectory` reads; numbers stay
+    exact.
+
+    A fraction is written as 1/3. The objects are not part of the file: write a problem file of the
+    same name beside it (`worldplan.world_models.pddl.write_problem`), or pass them to
+    `read_trajectory`.
+
+    Args:
+        trajectory: the trajectory.
+        path: the file, which is replaced atomically.
     """
     lines = []
     for number, state in enumerate(trajectory.states):
         if number:
             lines.append(f"(operator: ({' '.join(trajectory.calls[number - 1])}))")
-            if (done := trajectory.succeeded[number - 1]) is not None:
-                lines.append(f"(:transition_status {'success' if done else 'failure'})")
+            if (succeeded := trajectory.succeeded[number - 1]) is not None:
+                lines.append(f"(:transition_status {'success' if succeeded else 'failure'})")
         facts = [
             f"(= ({' '.join(fluent)}) {value})" for fluent, value in sorted(state.values.items())
         ]

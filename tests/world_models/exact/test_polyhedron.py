@@ -78,7 +78,7 @@ def truth(points: list[tuple], directions: list[int], x: tuple) -> bool:
 def test_membership_is_exact_by_certificates(case: tuple) -> None:
     points, directions, questions = case
     polyhedron = Polyhedron(points, directions)
-    polyhedron.__dict__["_small"] = None  # no facets: weights and planes must do
+    polyhedron.__dict__["_few_half_spaces"] = None  # no facets: weights and planes must do
     for x in questions:
         assert polyhedron.contains(x) == truth(points, directions, x)
     assert polyhedron.contains(questions[0])
@@ -150,7 +150,7 @@ def test_the_steep_facet_keeps_its_slope() -> None:
     for small in (True, False):
         polyhedron = Polyhedron([(0, 15), (10**6, 5), (0, 0), (10**6, 0)])
         if not small:
-            polyhedron.__dict__["_small"] = None
+            polyhedron.__dict__["_few_half_spaces"] = None
         assert not polyhedron.contains((10**6, 15))
         assert polyhedron.contains((10**6, 5)) and not polyhedron.contains(
             (10**6, Fraction(50001, 10000))
@@ -161,7 +161,7 @@ def test_the_exact_method_decides_where_floats_cannot(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "nnls", lambda matrix, target: (np.zeros(matrix.shape[1]), 0.0))
     corners = [corner for corner in product((0, 2), repeat=3) if sum(corner) < 6]
     polyhedron = Polyhedron(corners)
-    polyhedron.__dict__["_small"] = None
+    polyhedron.__dict__["_few_half_spaces"] = None
     assert polyhedron.contains((Fraction(1, 3), 2, Fraction(1, 7)))
     assert not polyhedron.contains((2, Fraction(3, 2), 1))
     assert polyhedron._cuts and not polyhedron.contains((2, 2, 1))
