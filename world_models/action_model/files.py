@@ -1,8 +1,8 @@
 """Action models as JSON files: exact (a number is an int or "p/q"), versioned, and checked field by
 field when read.
 
-A file holds the vocabulary, the known actions and, for a learned model, its LearningReport;
-whatever else `detail` holds is left out.
+A file holds the vocabulary, the known actions and, for a learned model, its `LearningReport`. Other
+entries of `detail` are not saved.
 """
 
 from __future__ import annotations
@@ -37,10 +37,14 @@ Parameters = tuple[tuple[str, str], ...]
 
 
 def save_model(model: NumericModel, path: str | Path) -> None:
-    """Write a model, whole or not at all.
+    """Write a model to a JSON file, atomically.
+
+    Args:
+        model: its regions must be `Polyhedron` or `SeenPoints`.
+        path: the file.
 
     Raises:
-        ConfigError: a region has a shape that the format does not know.
+        ConfigError: a region has another shape.
     """
     report = model.detail.get("report")
     document = {
@@ -67,11 +71,14 @@ def save_model(model: NumericModel, path: str | Path) -> None:
 
 
 def load_model(path: str | Path) -> NumericModel:
-    """Read a model; a learned one has its LearningReport as `detail["report"]`.
+    """Read a model; a learned one has its `LearningReport` as `detail["report"]`.
+
+    Args:
+        path: a file written by `save_model`.
 
     Raises:
-        DatasetError: the file is missing, no model file, of another version, or wrong; the message
-            names the field.
+        DatasetError: the file is missing, is no model file, has another version, or has a wrong
+            field, which the message names.
     """
     text = read_text(path)
     try:
@@ -101,8 +108,8 @@ def _action_document(action: NumericAction) -> dict[str, Any]:
             for kind in ("positive", "negative", "distinct", "adds", "deletes")
         },
         "comparisons": [
-            {**_linear_document(one.expression), "relation": one.relation}
-            for one in action.comparisons
+            {**_linear_document(comparison.expression), "relation": comparison.relation}
+            for comparison in action.comparisons
         ],
         "regions": [
             {
@@ -142,7 +149,8 @@ def _shape_document(region: Region, action: str) -> dict[str, Any]:
     if isinstance(shape, SeenPoints):
         return {"shape": "points", "points": _points_document(sorted(shape.points))}
     raise ConfigError(
-        f"action '{action}': a region of shape {type(shape).__name__} cannot be saved: use a Polyhedron or SeenPoints"
+        f"action '{action}': a region of shape {type(shape).__name__} cannot be saved: use a "
+        "Polyhedron or SeenPoints"
     )
 
 
@@ -159,7 +167,7 @@ def _written(number: Rational) -> int | str:
 
 
 class _Wrong(Exception):
-    """What is wrong with a field."""
+    """A field is wrong; the message names it."""
 
 
 def _model(document: Any) -> NumericModel:
@@ -167,7 +175,8 @@ def _model(document: Any) -> NumericModel:
         raise _Wrong("not a model file: make one with `worldplan actions learn`")
     if document.get("version") != VERSION:
         raise _Wrong(
-            f"version: {document.get('version')!r}, and this worldplan reads version {VERSION}: learn the model again, or update worldplan"
+            f"version: {document.get('version')!r}, and this worldplan reads version {VERSION}: "
+            "learn the model again, or update worldplan"
         )
     _record(document, "the file", ("format", "version", "domain", "actions", "report"))
     vocabulary = _vocabulary(document["domain"])
@@ -188,13 +197,13 @@ def _vocabulary(document: Any) -> Vocabulary:
         for name, parent in _mapping(document["types"], "domain.types").items()
     }
     for name in types:
-        above, seen = name, {"object"}
-        while above not in seen:
-            seen.add(above)
-            if above not in types:
-                raise _Wrong(f"domain.types.{name}: its parent '{above}' is not declared")
-            above = types[above]
-        if above != "object":
+        ancestor, visited = name, {"object"}
+        while ancestor not in visited:
+            visited.add(ancestor)
+            if ancestor not in types:
+                raise _Wrong(f"domain.types.{name}: its parent '{ancestor}' is not declared")
+            ancestor = types[ancestor]
+        if ancestor != "object":
             raise _Wrong(f"domain.types.{name}: lies below itself")
 
     def kind(value: Any, where: str) -> str:
@@ -206,20 +215,25 @@ def _vocabulary(document: Any) -> Vocabulary:
         where = f"domain.{section}"
         entries = _mapping(document[section], where)
         return {
-            name: tuple(kind(one, f"{where}.{name}") for one in _list(wanted, f"{where}.{name}"))
-            for name, wanted in entries.items()
+            name: tuple(
+                kind(entry_kind, f"{where}.{name}")
+                for entry_kind in _list(argument_kinds, f"{where}.{name}")
+            )
+            for name, argument_kinds in entries.items()
         }
 
     actions = {}
     for name, entries in _mapping(document["actions"], "domain.actions").items():
         where = f"domain.actions.{name}"
         actions[name] = tuple(
-            (_text(one, where), kind(wanted, where))
-            for one, wanted in (_pair(entry, where) for entry in _list(entries, where))
+            (_text(parameter, where), kind(parameter_type, where))
+            for parameter, parameter_type in (
+                _pair(entry, where) for entry in _list(entries, where)
+            )
         )
     constants = {
-        name: kind(one, f"domain.constants.{name}")
-        for name, one in _mapping(document["constants"], "domain.constants").items()
+        name: kind(entry_kind, f"domain.constants.{name}")
+        for name, entry_kind in _mapping(document["constants"], "domain.constants").items()
     }
     return Vocabulary(
         _text(document["name"], "domain.name"),
@@ -232,7 +246,7 @@ def _vocabulary(document: Any) -> Vocabulary:
 
 
 class _ActionReader:
-    """Reads one action against the vocabulary."""
+    """Reads one action and checks it against the vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary, name: str) -> None:
         self.vocabulary, self.name, self.where = vocabulary, name, f"actions.{name}"
@@ -249,27 +263,30 @@ class _ActionReader:
             raise _Wrong(f"{self.where}.parameters: not those of domain.actions.{self.name}")
         atoms = {
             kind: frozenset(
-                self._lifted(one, self.vocabulary.predicates, f"{self.where}.{kind}")
-                for one in self._entries(document, kind)
+                self._lifted(part, self.vocabulary.predicates, f"{self.where}.{kind}")
+                for part in self._entries(document, kind)
             )
             for kind in sets
         }
         effects = tuple(
-            self._effect(one, f"{self.where}.effects") for one in self._entries(document, "effects")
+            self._effect(part, f"{self.where}.effects")
+            for part in self._entries(document, "effects")
         )
         if len({fluent for fluent, _ in effects}) < len(effects):
             raise _Wrong(f"{self.where}.effects: a fluent comes twice")
         return NumericAction(
             self.name,
             self.parameters,
-            distinct=frozenset(self._apart(one) for one in self._entries(document, "distinct")),
+            distinct=frozenset(
+                self._distinct_pair(part) for part in self._entries(document, "distinct")
+            ),
             comparisons=tuple(
-                self._comparison(one, f"{self.where}.comparisons")
-                for one in self._entries(document, "comparisons")
+                self._comparison(part, f"{self.where}.comparisons")
+                for part in self._entries(document, "comparisons")
             ),
             regions=tuple(
-                self._region(one, f"{self.where}.regions")
-                for one in self._entries(document, "regions")
+                self._region(part, f"{self.where}.regions")
+                for part in self._entries(document, "regions")
             ),
             effects=effects,
             **atoms,
@@ -283,13 +300,14 @@ class _ActionReader:
         name = entries[0] if entries else None
         if not isinstance(name, str) or name not in declared:
             raise _Wrong(f"{where}: {value!r} names nothing that the domain declares there")
-        wanted = declared[name]
-        if len(entries) != len(wanted) + 1:
-            raise _Wrong(f"{where}: {value!r}: '{name}' takes {len(wanted)} terms")
-        for term, needed in zip(entries[1:], wanted, strict=True):
-            if not self.vocabulary.is_a(self._kind(term, where), needed):
+        kinds = declared[name]
+        if len(entries) != len(kinds) + 1:
+            raise _Wrong(f"{where}: {value!r}: '{name}' takes {len(kinds)} terms")
+        for term, expected in zip(entries[1:], kinds, strict=True):
+            if not self.vocabulary.is_a(self._kind(term, where), expected):
                 raise _Wrong(
-                    f"{where}: {value!r}: {term!r} is of type '{self._kind(term, where)}', not '{needed}'"
+                    f"{where}: {value!r}: {term!r} is of type '{self._kind(term, where)}', not "
+                    f"'{expected}'"
                 )
         return tuple(entries)
 
@@ -300,7 +318,7 @@ class _ActionReader:
             return self.vocabulary.constants[term]
         raise _Wrong(f"{where}: {term!r} is neither the position of a parameter nor a constant")
 
-    def _apart(self, value: Any) -> tuple[int | str, int | str]:
+    def _distinct_pair(self, value: Any) -> tuple[int | str, int | str]:
         where = f"{self.where}.distinct"
         first, second = _pair(value, where)
         self._kind(first, where)
@@ -311,14 +329,14 @@ class _ActionReader:
         terms = (
             _pair(entry, f"{where}.terms") for entry in _list(document["terms"], f"{where}.terms")
         )
-        read = tuple(
+        linear_terms = tuple(
             (
                 self._lifted(fluent, self.vocabulary.functions, f"{where}.terms"),
                 _number(c, f"{where}.terms"),
             )
             for fluent, c in terms
         )
-        return Linear(read, _number(document["constant"], f"{where}.constant"))
+        return Linear(linear_terms, _number(document["constant"], f"{where}.constant"))
 
     def _comparison(self, document: Any, where: str) -> Comparison:
         _record(document, where, ("terms", "constant", "relation"))
@@ -342,12 +360,12 @@ class _ActionReader:
             ("fluents", "shape", "points", *(["directions"] if kind == "polyhedron" else [])),
         )
         fluents = tuple(
-            self._lifted(one, self.vocabulary.functions, f"{where}.fluents")
-            for one in _list(document["fluents"], f"{where}.fluents", some=True)
+            self._lifted(fluent, self.vocabulary.functions, f"{where}.fluents")
+            for fluent in _list(document["fluents"], f"{where}.fluents", nonempty=True)
         )
         points = [
             tuple(_number(x, f"{where}.points") for x in _list(point, f"{where}.points"))
-            for point in _list(document["points"], f"{where}.points", some=True)
+            for point in _list(document["points"], f"{where}.points", nonempty=True)
         ]
         if any(len(point) != len(fluents) for point in points):
             raise _Wrong(
@@ -367,20 +385,25 @@ class _ActionReader:
 
 def _report(document: Any, vocabulary: Vocabulary) -> LearningReport:
     _record(document, "report", REPORT)
-    read: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {}
     for kind in REPORT:
-        wanted = str if kind in ("excluded", "refuted") else int
-        read[kind] = _mapping(document[kind], f"report.{kind}")
-        for name, value in read[kind].items():
-            if name not in vocabulary.actions or type(value) is not wanted:
+        value_type = str if kind in ("excluded", "refuted") else int
+        sections[kind] = _mapping(document[kind], f"report.{kind}")
+        for name, value in sections[kind].items():
+            if name not in vocabulary.actions or type(value) is not value_type:
                 raise _Wrong(
-                    f"report.{kind}.{name}: not an action of the domain with {'a reason' if wanted is str else 'a count'}"
+                    f"report.{kind}.{name}: not an action of the domain with "
+                    f"{'a reason' if value_type is str else 'a count'}"
                 )
-    return LearningReport(**read)
+    return LearningReport(**sections)
 
 
 def _record(value: Any, where: str, keys: tuple[str, ...]) -> None:
-    """Check that a mapping has exactly these keys."""
+    """Check that a mapping has exactly these keys.
+
+    Raises:
+        _Wrong: it is no mapping, or a key is missing or unknown.
+    """
     present = set(_mapping(value, where))
     if missing := [key for key in keys if key not in present]:
         raise _Wrong(f"{where}: '{missing[0]}' is missing")
@@ -394,9 +417,9 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _list(value: Any, where: str, *, some: bool = False) -> list[Any]:
-    if not isinstance(value, list) or (some and not value):
-        raise _Wrong(f"{where}: must be a {'non-empty ' if some else ''}list, is {value!r:.60}")
+def _list(value: Any, where: str, *, nonempty: bool = False) -> list[Any]:
+    if not isinstance(value, list) or (nonempty and not value):
+        raise _Wrong(f"{where}: must be a {'non-empty ' if nonempty else ''}list, is {value!r:.60}")
     return value
 
 

@@ -1,9 +1,9 @@
-"""What a user may declare about an action's unknown numbers: which sets its precondition may be,
-which maps its effects.
+"""Classes of numeric preconditions and effects that a user may declare for an action before
+learning.
 
-A learned set is the intersection of all sets of the declared class that contain what was seen, so
-it is safe if, and only if, the true precondition belongs to the class. `convex` with `affine`
-effects, the default, is NSAM.
+The learned set is the intersection of all sets of the declared class that contain the observed
+points. It is therefore safe if, and only if, the true precondition belongs to the class. The
+default, "convex" preconditions and "affine" effects, is NSAM.
 """
 
 from __future__ import annotations
@@ -24,24 +24,28 @@ EFFECTS = ("affine", "sparse", "increment")
 
 @dataclass(frozen=True)
 class Declaration:
-    """What is known beforehand about one action. Fluents are named as in the action: "weight ?y",
-    "fuel-cost".
+    """What is known about one action before learning. Fluents are named as in the action: "weight
+    ?y", "fuel-cost".
 
     Args:
-        preconditions: "convex"; "monotone" (resources: more, or less, of a fluent never hurts;
-            `directions`); "juntas" (each inequality looks at `size` fluents at most); "groups"
-            (fluents of different `groups` never meet in an inequality); "finite" (nothing is known:
-            only values seen before).
-        directions: of monotone fluents: 1 if more never hurts, -1 if less, 0 (and every fluent not
-            named) neither; without any, all are 1.
-        size: of the juntas.
-        groups: of fluents; those in no group form one together.
-        precondition_fluents: the only fluents the precondition may mention; None for all.
-        effects: "affine"; "sparse" (each change depends on `support` fluents at most); "increment"
+        preconditions: "convex"; "monotone" (a larger, or a smaller, value of a fluent never makes
+            the action inapplicable; see `directions`); "juntas" (each inequality contains at most
+            `size` fluents); "groups" (no inequality contains fluents of different `groups`);
+            "finite" (nothing is known: only observed values are accepted).
+        directions: of monotone fluents: 1 if a larger value never hurts, -1 if a smaller value
+            never hurts, 0 (also for fluents that are not named) if neither. Without any entry, all
+            are 1.
+        size: largest number of fluents in an inequality of "juntas".
+        groups: for "groups"; all other fluents form one further group.
+        precondition_fluents: the only fluents that the precondition may contain; None for all.
+        effects: "affine"; "sparse" (each change depends on at most `support` fluents); "increment"
             (each change is constant).
-        support: of sparse effects.
-        effect_fluents: the only fluents that change, each with the fluents its change depends on;
-            None for all on all.
+        support: largest number of fluents that a "sparse" change depends on.
+        effect_fluents: the only fluents that change, each with the fluents that its change may
+            depend on; None if all may change and depend on all.
+
+    Raises:
+        ConfigError: an unknown class, or a setting out of range or without use.
     """
 
     preconditions: str = "convex"
@@ -54,6 +58,11 @@ class Declaration:
     effect_fluents: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ConfigError: an unknown class, or a setting out of range or without use.
+        """
         for name, value, known in (
             ("preconditions", self.preconditions, PRECONDITIONS),
             ("effects", self.effects, EFFECTS),
@@ -68,7 +77,6 @@ class Declaration:
             raise ConfigError(
                 "directions: give 1 (more never hurts), -1 (less never hurts) or 0 for each fluent"
             )
-
         if self.directions and self.preconditions != "monotone":
             raise ConfigError(
                 f"directions belong to 'monotone' preconditions, not to '{self.preconditions}'"
@@ -76,7 +84,14 @@ class Declaration:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Declaration:
-        """From plain lists and mappings, as a YAML file gives them. Raises ConfigError."""
+        """A declaration from plain lists and mappings, as in a YAML file.
+
+        Args:
+            values: settings by name.
+
+        Raises:
+            ConfigError: an unknown setting, or a wrong value.
+        """
         values = dict(values)
         for name in ("groups", "precondition_fluents"):
             if values.get(name) is not None:
@@ -94,7 +109,11 @@ class Declaration:
 
 @dataclass(frozen=True)
 class SeenPoints:
-    """A finite set of points: what is accepted when nothing may be assumed."""
+    """A finite set of points: the set of the class "finite".
+
+    Args:
+        points: the observed points.
+    """
 
     points: frozenset[Point]
 
@@ -108,31 +127,46 @@ class SeenPoints:
 
 
 def fluent_text(fluent: Lifted, parameters: tuple[tuple[str, str], ...]) -> str:
-    """A lifted fluent or atom as a user writes it: "load ?truck"."""
+    """A lifted fluent or atom in the user's notation: "load ?truck"."""
     return " ".join(f"?{parameters[term][0]}" if isinstance(term, int) else term for term in fluent)
 
 
 def resolve(names: Iterable[str], fluents: Mapping[str, int], action: str) -> tuple[int, ...]:
-    """Positions of fluents given by text. Raises ConfigError for one the action has not."""
+    """Positions of fluents given by name, in increasing order.
+
+    Args:
+        names: fluents as in `fluent_text`.
+        fluents: the position of each fluent of the action.
+        action: for messages.
+
+    Raises:
+        ConfigError: the action has no such fluent.
+    """
     for name in names:
         if name not in fluents:
             raise ConfigError(
-                f"action '{action}' has no numeric fluent '{name}'; it has: {', '.join(fluents) or 'none'}"
+                f"action '{action}' has no numeric fluent '{name}'; it has: "
+                f"{', '.join(fluents) or 'none'}"
             )
     return tuple(sorted(fluents[name] for name in set(names)))
 
 
 @dataclass(frozen=True)
 class FluentBlock:
-    """Some of the fluents, by position, and their directions: the precondition looks at them
-    together.
+    """Fluents that the precondition constrains jointly.
+
+    Args:
+        fluents: their positions.
+        directions: for each fluent 1, -1 or 0, as in `Declaration.directions`.
     """
 
     fluents: tuple[int, ...]
     directions: tuple[int, ...]
 
     def shape(self, points: Iterable[Point]) -> Polyhedron:
-        """The smallest allowed set of these fluents' values."""
+        """The smallest set of the declared class that contains the observed values of these
+        fluents.
+        """
         return Polyhedron(
             (tuple(point[i] for i in self.fluents) for point in points), self.directions
         )
@@ -141,10 +175,18 @@ class FluentBlock:
 def fluent_blocks(
     declaration: Declaration, names: Mapping[str, int], action: str
 ) -> list[FluentBlock]:
-    """The precondition's class as blocks: a state is accepted if every block's values lie in that
-    block's set.
+    """The class of the precondition as blocks: a state is accepted if the values of every block lie
+    in the set of this block.
+
+    Args:
+        declaration: the class.
+        names: the position of each fluent of the action.
+        action: for messages.
+
+    Raises:
+        ConfigError: the declaration names a fluent that the action does not have.
     """
-    chosen = (
+    allowed = (
         tuple(names.values())
         if declaration.precondition_fluents is None
         else resolve(declaration.precondition_fluents, names, action)
@@ -152,34 +194,49 @@ def fluent_blocks(
     signs = {
         resolve([name], names, action)[0]: sign for name, sign in declaration.directions.items()
     }
-    sets: list[tuple[int, ...]] = [chosen]
+    position_sets: list[tuple[int, ...]] = [allowed]
     if declaration.preconditions == "juntas":
-        sets = list(combinations(chosen, min(declaration.size, len(chosen))))
+        position_sets = list(combinations(allowed, min(declaration.size, len(allowed))))
     elif declaration.preconditions == "groups":
         grouped = [
-            tuple(i for i in resolve(group, names, action) if i in chosen)
+            tuple(i for i in resolve(group, names, action) if i in allowed)
             for group in declaration.groups
         ]
-        sets = [*grouped, tuple(i for i in chosen if not any(i in group for group in grouped))]
+        position_sets = [
+            *grouped,
+            tuple(i for i in allowed if not any(i in group for group in grouped)),
+        ]
     monotone = declaration.preconditions == "monotone"
     return [
-        FluentBlock(one, tuple(signs.get(i, 0 if signs else 1) if monotone else 0 for i in one))
-        for one in sets
-        if one
+        FluentBlock(
+            positions, tuple(signs.get(i, 0 if signs else 1) if monotone else 0 for i in positions)
+        )
+        for positions in position_sets
+        if positions
     ]
 
 
 def supports(
     declaration: Declaration, names: Mapping[str, int], action: str, changed: str
 ) -> list[tuple[int, ...]]:
-    """The sets of fluents that a fluent's change may depend on: one of them does explain it, which
-    one is unknown.
+    """The sets of fluents, by position, that the change of a fluent may depend on.
+
+    One of these sets explains the change; which one is unknown.
+
+    Args:
+        declaration: the class.
+        names: the position of each fluent of the action.
+        action: for messages.
+        changed: the fluent.
+
+    Raises:
+        ConfigError: the declaration names a fluent that the action does not have.
     """
-    everything = tuple(names.values())
+    allowed = tuple(names.values())
     if declaration.effect_fluents is not None:
-        everything = resolve(declaration.effect_fluents.get(changed, ()), names, action)
+        allowed = resolve(declaration.effect_fluents.get(changed, ()), names, action)
     if declaration.effects == "increment":
         return [()]
     if declaration.effects == "sparse":
-        return list(combinations(everything, min(declaration.support, len(everything))))
-    return [everything]
+        return list(combinations(allowed, min(declaration.support, len(allowed))))
+    return [allowed]

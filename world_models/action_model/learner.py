@@ -1,11 +1,10 @@
-"""Safe action models from trajectories: the discrete SAM rules and NSAM in exact numbers,
-incrementally.
+"""Safe action models from trajectories, learned incrementally and in exact numbers.
 
-Mordoch, Juba, Stern: "Learning Safe Numeric Action Models" (AAAI 2023); Juba, Le, Stern: "Safe
-Learning of Lifted Action Models" (KR 2021). Every plan of the learned model is valid in the true
-one and reaches the same states, provided that the true preconditions lie in the declared class
-(convex by default) and the effects are affine. An action whose data show that they are not is left
-out and named, never guessed.
+The atoms follow the SAM rules (Juba, Le, Stern: "Safe Learning of Lifted Action Models", KR 2021),
+the numbers NSAM (Mordoch, Juba, Stern: "Learning Safe Numeric Action Models", AAAI 2023). Every
+plan of the learned model is valid in the true model and reaches the same states, provided that the
+true preconditions lie in the declared class (convex by default) and the effects are affine. An
+action whose data contradict this is left out and named in the report.
 """
 
 from __future__ import annotations
@@ -38,20 +37,21 @@ from worldplan.world_models.numeric.trajectories import Trajectory
 
 
 class Excluded(Exception):
-    """Why an action cannot be learned soundly from what was seen."""
+    """An action cannot be learned soundly from the data; the message says why."""
 
 
 @dataclass(frozen=True)
 class LearningReport:
-    """What happened to each action.
+    """The outcome for each action.
 
     Args:
-        excluded: actions left out of the model, with the reason.
+        excluded: actions that are not in the model, with the reason.
         refuted: actions whose declared class the data contradict, with the evidence; a weaker class
             was used.
-        observations: successful transitions used, per action.
-        skipped: transitions that taught nothing: nothing changed and no status says whether it
-            succeeded, or a repeated object.
+        observations: number of successful transitions used, per action.
+        skipped: number of transitions without information, per action: an object stands for two
+            parameters that must differ, or nothing changed and it is unknown whether the action
+            succeeded.
     """
 
     excluded: Mapping[str, str]
@@ -61,12 +61,16 @@ class LearningReport:
 
 
 class ActionModelLearner:
-    """Collects transitions and turns them into a model, as often as wanted.
+    """Collects transitions and learns a model from them, at any time.
 
     Args:
-        vocabulary: the partial domain.
-        declarations: what is known about single actions' numbers.
+        vocabulary: the declarations of the domain.
+        declarations: what is known about the numbers of single actions, by action name.
         default: the declaration of all other actions.
+
+    Raises:
+        DatasetError: a declaration is given for an unknown action.
+        ConfigError: a declaration names a fluent that its action does not have.
     """
 
     def __init__(
@@ -81,7 +85,8 @@ class ActionModelLearner:
         for name in declarations:
             if name not in vocabulary.actions:
                 raise DatasetError(
-                    f"a declaration is given for '{name}', which is not an action of domain '{vocabulary.name}'"
+                    f"a declaration is given for '{name}', which is not an action of domain "
+                    f"'{vocabulary.name}'"
                 )
         self.vocabulary = vocabulary
         self._learners = {
@@ -90,11 +95,11 @@ class ActionModelLearner:
         }
 
     def observe(self, trajectory: Trajectory) -> None:
-        """Take in a trajectory.
+        """Add the transitions of a trajectory.
 
         Raises:
-            DatasetError: names the transition whose next state does not follow from its action's
-                objects.
+            DatasetError: a transition contradicts itself (see `observe_transition`); the message
+                names it.
         """
         for i, call in enumerate(trajectory.calls):
             try:
@@ -107,7 +112,11 @@ class ActionModelLearner:
                 ) from error
 
     def observe_all(self, trajectories: Iterable[Trajectory]) -> ActionModelLearner:
-        """Take in several trajectories; returns itself."""
+        """Add the transitions of several trajectories; returns the learner itself.
+
+        Raises:
+            DatasetError: as in `observe`.
+        """
         for trajectory in trajectories:
             self.observe(trajectory)
         return self
@@ -115,12 +124,18 @@ class ActionModelLearner:
     def observe_transition(
         self, before: State, call: Ground, after: State, succeeded: bool | None = None
     ) -> None:
-        """Take in one transition; `succeeded` None: unknown, so that one that changes nothing
-        teaches nothing.
+        """Add one transition.
+
+        Args:
+            before: the state before the action.
+            call: the ground action.
+            after: the state after it.
+            succeeded: whether the action was applicable; None if unknown. An unknown transition
+                without a change is skipped.
 
         Raises:
-            DatasetError: a failed action changed the state, or something not over the action's
-                objects changed.
+            DatasetError: the action is unknown, it failed and the state changed, or something
+                changed that is not over the action's objects.
         """
         learner = self._learners.get(call[0])
         if learner is None:
@@ -137,8 +152,9 @@ class ActionModelLearner:
             learner.succeed(binding, before, after)
 
     def model(self) -> NumericModel:
-        """The model of everything seen so far; `detail["report"]` is its LearningReport. Unchanged
-        actions are not learned again.
+        """The model of all transitions so far, with its `LearningReport` as `detail["report"]`.
+
+        Only actions with new information are learned again.
         """
         actions = {name: learner.action() for name, learner in self._learners.items()}
         learners = self._learners.items()
@@ -161,37 +177,69 @@ def learn(
     declarations: Mapping[str, Declaration] | None = None,
     default: Declaration | None = None,
 ) -> NumericModel:
-    """A safe model from trajectories in one call."""
+    """A safe model from trajectories in one call.
+
+    Args:
+        vocabulary: the declarations of the domain.
+        trajectories: what was observed.
+        declarations: as in `ActionModelLearner`.
+        default: as in `ActionModelLearner`.
+
+    Raises:
+        DatasetError: a transition contradicts itself, or a declaration is given for an unknown
+            action.
+        ConfigError: a declaration names a fluent that its action does not have.
+    """
     return ActionModelLearner(vocabulary, declarations, default).observe_all(trajectories).model()
 
 
 @dataclass
 class _Effects:
-    """Changes of one kind (atoms made true, or made false) with their possible explanations."""
+    """The observed changes of one kind (atoms made true, or atoms made false).
+
+    Args:
+        clauses: for each change, the lifted atoms that may explain it.
+        contradicted: lifted atoms that some transition did not change in this way.
+    """
 
     clauses: set[frozenset[Lifted]] = field(default_factory=set)
     contradicted: set[Lifted] = field(default_factory=set)
 
     def learned(self, what: str, parameters: tuple[tuple[str, str], ...]) -> frozenset[Lifted]:
-        """The one explanation of every change. Raises Excluded."""
-        chosen: set[Lifted] = set()
+        """The lifted atoms that explain the changes.
+
+        Args:
+            what: "made true" or "made false", for messages.
+            parameters: (name, type) pairs of the action.
+
+        Raises:
+            Excluded: a change has no explanation left, or several.
+        """
+        explanation: set[Lifted] = set()
         for clause in self.clauses:
-            live = clause - self.contradicted
+            possible = clause - self.contradicted
             names = " or ".join(sorted(f"({fluent_text(atom, parameters)})" for atom in clause))
-            if not live:
+            if not possible:
                 raise Excluded(
                     f"{names} is {what} in some transitions and not in others: a conditional effect"
                 )
-            if len(live) > 1:
+            if len(possible) > 1:
                 raise Excluded(
-                    f"{names} is {what}: what was seen does not tell which, because a parameter named a constant"
+                    f"{names} is {what}: what was seen does not tell which, because a parameter "
+                    "named a constant"
                 )
-            chosen |= live
-        return frozenset(chosen)
+            explanation |= possible
+        return frozenset(explanation)
 
 
 class _ActionLearner:
-    """What has been seen of one action."""
+    """The observations of one action, and the action learned from them.
+
+    Args:
+        vocabulary: the declarations of the domain.
+        name: the action.
+        declaration: what is known about its numbers.
+    """
 
     def __init__(self, vocabulary: Vocabulary, name: str, declaration: Declaration) -> None:
         self.vocabulary, self.name, self.declaration = vocabulary, name, declaration
@@ -202,14 +250,13 @@ class _ActionLearner:
         self.positive, self.negative = set(self.atoms), set(self.atoms)
         self.adds, self.deletes = _Effects(), _Effects()
         self.rows: dict[Point, Point] = {}
-        self.contradiction: Lifted | None = None  # the same numbers before, other numbers after
+        self.contradiction: Lifted | None = None  # a fluent with two values after the same numbers
         self.failures: dict[tuple[frozenset[Lifted], Point], None] = {}
         self.observations = self.skipped = 0
         self.excluded, self.refuted = "", ""
-        self._changed, self._action = True, None
+        self._changed = True
+        self._action: NumericAction | None = None
         LearnedNumerics.check(declaration, self.names, name)
-
-    _action: NumericAction | None
 
     @property
     def names(self) -> dict[str, int]:
@@ -217,11 +264,15 @@ class _ActionLearner:
         return {fluent_text(fluent, self.parameters): i for i, fluent in enumerate(self.fluents)}
 
     def repeats(self, binding: Ground) -> bool:
-        """Whether two things that are taken for different ones are the same object."""
+        """Whether two terms that must differ stand for the same object."""
         return any(object_for(a, binding) == object_for(b, binding) for a, b in self.distinct)
 
     def succeed(self, binding: Ground, before: State, after: State) -> None:
-        """A transition that succeeded."""
+        """Add a transition that succeeded.
+
+        Raises:
+            DatasetError: something changed that is not over the action's objects.
+        """
         explanations = self._explanations(binding, before, after)
         row, label = self._numbers(binding, before), self._numbers(binding, after)
         self.observations += 1
@@ -232,24 +283,23 @@ class _ActionLearner:
             self._changed = True
             self.positive &= true_before
             self.negative -= true_before
-        met = Counter(
-            ground(atom, binding) for atom in self.atoms
-        )  # above 1 where a parameter names a constant
+        # how many lifted atoms stand for a ground one: above 1 if a parameter names a constant
+        multiplicity = Counter(ground(atom, binding) for atom in self.atoms)
         for effects, changes, value in (
             (self.adds, after.atoms - before.atoms, True),
             (self.deletes, before.atoms - after.atoms, False),
         ):
             new = {frozenset(explanations[atom]) for atom in changes} - effects.clauses
             effects.clauses |= new
-            # a delete may be hidden by the add of another atom that is the same one here
-            against = {
+            # a delete may be hidden by the add of another lifted atom for the same ground atom
+            contradicted = {
                 atom
                 for atom in self.atoms
-                if ((one := ground(atom, binding)) in after.atoms) != value
-                and (value or met[one] == 1)
+                if ((ground_atom := ground(atom, binding)) in after.atoms) != value
+                and (value or multiplicity[ground_atom] == 1)
             }
-            self._changed |= bool(new) or not against <= effects.contradicted
-            effects.contradicted |= against
+            self._changed |= bool(new) or not contradicted <= effects.contradicted
+            effects.contradicted |= contradicted
         if row not in self.rows:
             self._changed = True
             self.rows[row] = label
@@ -260,7 +310,7 @@ class _ActionLearner:
             )
 
     def fail(self, binding: Ground, before: State) -> None:
-        """A transition that could not be taken."""
+        """Add a transition that failed."""
         atoms = frozenset(atom for atom in self.atoms if ground(atom, binding) in before.atoms)
         example = (atoms, self._numbers(binding, before))
         if example not in self.failures:
@@ -270,7 +320,7 @@ class _ActionLearner:
             )
 
     def action(self) -> NumericAction | None:
-        """The learned action; None if it was never seen or is excluded (`excluded` says why)."""
+        """The learned action; None if it is excluded (`excluded` says why)."""
         if self._changed:
             self._changed = False
             try:
@@ -282,36 +332,44 @@ class _ActionLearner:
         return self._action
 
     def _learn(self) -> NumericAction:
+        """The action, learned from all observations.
+
+        Raises:
+            Excluded: it was never observed, or the data contradict every class that may be used.
+        """
         self.refuted = ""
         if not self.rows:
             raise Excluded("never observed")
         if self.contradiction:
             text = fluent_text(self.contradiction, self.parameters)
             raise Excluded(
-                f"({text}) takes two different values after the same numbers: its effect is not a function of the action's fluents"
+                f"({text}) takes two different values after the same numbers: its effect is not a "
+                "function of the action's fluents"
             )
         adds = self.adds.learned("made true", self.parameters)
         deletes = self.deletes.learned("made false", self.parameters)
-        distinct = self.distinct | self._apart(adds, deletes)
+        distinct = self.distinct | self._distinct_from_constants(adds, deletes)
         data = NumericTransitions(self.name, self.parameters, tuple(self.fluents), self.rows)
 
-        def build(rules: LearnedNumerics) -> NumericAction:
+        def build(numerics: LearnedNumerics) -> NumericAction:
             return NumericAction(
                 self.name,
                 self.parameters,
                 frozenset(self.positive),
                 frozenset(self.negative),
                 distinct,
-                rules.comparisons,
-                rules.regions,
+                numerics.comparisons,
+                numerics.regions,
                 adds,
                 deletes,
-                rules.effects,
+                numerics.effects,
             )
 
-        def refuting(rules: LearnedNumerics) -> str:
-            action = build(rules)
-            failure = next((one for one in self.failures if self._accepts(action, one)), None)
+        def refuting(numerics: LearnedNumerics) -> str:
+            action = build(numerics)
+            failure = next(
+                (example for example in self.failures if self._accepts(action, example)), None
+            )
             if failure is None:
                 return ""
             names = zip(self.fluents, failure[1], strict=True)
@@ -321,24 +379,29 @@ class _ActionLearner:
             )
 
         try:
-            rules = learn_numerics(data, self.declaration, refuting)
+            numerics = learn_numerics(data, self.declaration, refuting)
         except Refuted as error:
             raise Excluded(str(error)) from error
-        self.refuted = rules.refuted
-        return build(rules)
+        self.refuted = numerics.refuted
+        return build(numerics)
 
-    def _apart(
+    def _distinct_from_constants(
         self, adds: frozenset[Lifted], deletes: frozenset[Lifted]
     ) -> set[tuple[int | str, int | str]]:
-        """Parameters and constants that must differ, since an add not ruled out could hide a delete
-        where they are one. Raises Excluded.
+        """Pairs of a parameter and a constant that must differ: where they are the same object, an
+        add that is not ruled out could hide a delete.
+
+        Raises:
+            Excluded: an atom was true only where a parameter was a constant, so that a delete of it
+                could be hidden.
         """
         for atom in set(self.atoms) - deletes - self.deletes.contradicted - self.negative:
             text = fluent_text(atom, self.parameters)
             raise Excluded(
-                f"({text}) was true only where a parameter named a constant, so that making it false could be hidden"
+                f"({text}) was true only where a parameter named a constant, so that making it "
+                "false could be hidden"
             )
-        apart: set[tuple[int | str, int | str]] = set()
+        distinct_pairs: set[tuple[int | str, int | str]] = set()
         for deleted in deletes:
             for added in set(self.atoms) - adds - self.adds.contradicted:
                 if deleted[0] == added[0] and deleted != added:
@@ -348,11 +411,13 @@ class _ActionLearner:
                         if a != b
                     ]
                     if all(isinstance(a, int) and isinstance(b, str) for a, b in pairs):
-                        apart.add(pairs[0])
-        return apart
+                        distinct_pairs.add(pairs[0])
+        return distinct_pairs
 
     def _accepts(self, action: NumericAction, example: tuple[frozenset[Lifted], Point]) -> bool:
-        """Whether the action would be taken in a lifted state."""
+        """Whether the action would be applicable in a lifted state, given as (true
+        atoms, numbers).
+        """
         atoms, numbers = example
         if not (action.positive <= atoms and not action.negative & atoms):
             return False
@@ -363,8 +428,8 @@ class _ActionLearner:
             if value is not None
         }
         return (
-            all(one.holds(binding, values) for one in action.comparisons)
-            and all(one.holds(binding, values) for one in action.regions)
+            all(comparison.holds(binding, values) for comparison in action.comparisons)
+            and all(region.holds(binding, values) for region in action.regions)
             and all(
                 ground(fluent, binding) in values
                 for _, after in action.effects
@@ -373,31 +438,36 @@ class _ActionLearner:
         )
 
     def _numbers(self, binding: Ground, state: State) -> Point:
-        return tuple(state.values.get(ground(fluent, binding)) for fluent in self.fluents)  # type: ignore[misc]  # None: not defined
+        # None stands for an undefined fluent
+        return tuple(state.values.get(ground(fluent, binding)) for fluent in self.fluents)  # type: ignore[misc]
 
     def _explanations(
         self, binding: Ground, before: State, after: State
     ) -> dict[Ground, list[Lifted]]:
-        """The lifted atoms behind each changed ground atom. Raises DatasetError for a change out of
-        the action's reach.
+        """The lifted atoms that may explain each changed ground atom.
+
+        Raises:
+            DatasetError: something changed that is not over the action's objects.
         """
         changes = before.atoms ^ after.atoms
         explanations: dict[Ground, list[Lifted]] = {atom: [] for atom in changes}
         for atom in self.atoms:
-            if (one := ground(atom, binding)) in changes:
-                explanations[one].append(atom)
-        odd: list[Ground] = [atom for atom, lifted in explanations.items() if not lifted]
+            if (ground_atom := ground(atom, binding)) in changes:
+                explanations[ground_atom].append(atom)
+        unexplained: list[Ground] = [atom for atom, lifted in explanations.items() if not lifted]
         if before.values != after.values:
-            reach = {ground(fluent, binding) for fluent in self.fluents}
+            own_fluents = {ground(fluent, binding) for fluent in self.fluents}
             fluents = before.values.keys() | after.values.keys()
-            odd += [
+            unexplained += [
                 fluent
                 for fluent in fluents
-                if fluent not in reach and before.values.get(fluent) != after.values.get(fluent)
+                if fluent not in own_fluents
+                and before.values.get(fluent) != after.values.get(fluent)
             ]
-        if odd:
+        if unexplained:
             raise DatasetError(
-                f"({' '.join(min(odd))}) changes, which is not over the action's objects: the state does not follow from the action"
+                f"({' '.join(min(unexplained))}) changes, which is not over the action's objects: "
+                "the state does not follow from the action"
             )
         return explanations
 
@@ -407,25 +477,31 @@ def lifted_terms(
     parameters: Sequence[tuple[str, str]],
     declared: Mapping[str, tuple[str, ...]],
 ) -> list[Lifted]:
-    """Every declared predicate or function over parameters and constants of fitting types."""
+    """Every declared predicate or function over parameters and constants of fitting types.
+
+    Args:
+        vocabulary: types and constants.
+        parameters: (name, type) pairs of the action.
+        declared: argument types of the predicates or functions, by name.
+    """
     terms: list[tuple[int | str, str]] = [(i, kind) for i, (_, kind) in enumerate(parameters)]
     terms += list(vocabulary.constants.items())
-    found: list[Lifted] = []
-    for name, wanted in declared.items():
-        for chosen in product(terms, repeat=len(wanted)):
+    lifted: list[Lifted] = []
+    for name, kinds in declared.items():
+        for chosen_terms in product(terms, repeat=len(kinds)):
             if all(
-                vocabulary.is_a(kind, needed)
-                for (_, kind), needed in zip(chosen, wanted, strict=True)
+                vocabulary.is_a(kind, expected)
+                for (_, kind), expected in zip(chosen_terms, kinds, strict=True)
             ):
-                found.append((name, *(term for term, _ in chosen)))
-    return found
+                lifted.append((name, *(term for term, _ in chosen_terms)))
+    return lifted
 
 
 def _distinct_pairs(
     vocabulary: Vocabulary, parameters: Sequence[tuple[str, str]], fluents: Sequence[Lifted]
 ) -> Iterable[tuple[int | str, int | str]]:
-    """Parameters that could name one object, and parameters and constants that would make two
-    numeric fluents one.
+    """Pairs of terms that must differ: parameters that could be the same object, and a parameter
+    and a constant whose equality would make two numeric fluents the same.
     """
     for (i, (_, a)), (j, (_, b)) in combinations(enumerate(parameters), 2):
         if any(

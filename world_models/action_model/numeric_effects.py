@@ -1,5 +1,7 @@
-"""An action's numeric precondition and effects from the numbers before and after it, within a
-declared class.
+"""The numeric precondition and effects of one action, learned from the numbers before and after it.
+
+`LearnedNumerics` of the declared class, or of a weaker class if the data contradict the declared
+one.
 """
 
 from __future__ import annotations
@@ -20,14 +22,25 @@ from worldplan.world_models.exact.affine import AffineMap
 from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear, Region
 
+Reading = tuple[tuple[int, ...], list[Rational], Rational, AffineMap]
+# (positions of the explaining fluents, coefficients, constant, affine hull of their values)
+
 
 class Refuted(Exception):
-    """The data contradict every class that was allowed."""
+    """The data contradict every class that may be used."""
 
 
 @dataclass(frozen=True)
 class NumericTransitions:
-    """Numbers before an action (None: not defined) and after it, in the order of `fluents`."""
+    """The observed numbers of one action.
+
+    Args:
+        action: its name.
+        parameters: (name, type) pairs.
+        fluents: the lifted fluents over its parameters and constants.
+        rows: values after the action by values before it, both in the order of `fluents`; None
+            stands for an undefined fluent.
+    """
 
     action: str
     parameters: tuple[tuple[str, str], ...]
@@ -35,13 +48,20 @@ class NumericTransitions:
     rows: Mapping[Point, Point]
 
     def text(self, fluent: int) -> str:
-        """A fluent's name for messages and declarations."""
+        """The name of a fluent, given by position, for messages and declarations."""
         return fluent_text(self.fluents[fluent], self.parameters)
 
 
 @dataclass(frozen=True)
 class LearnedNumerics:
-    """What was learned; `refuted` says why a declared class was given up, if it was."""
+    """The learned numeric part of an action.
+
+    Args:
+        comparisons: equations that the precondition needs.
+        regions: the sets of the precondition.
+        effects: (changed fluent, its next value) pairs.
+        refuted: why the declared class was replaced by a weaker one; "" if it was not.
+    """
 
     comparisons: tuple[Comparison, ...]
     regions: tuple[Region, ...]
@@ -50,7 +70,16 @@ class LearnedNumerics:
 
     @staticmethod
     def check(declaration: Declaration, names: Mapping[str, int], action: str) -> None:
-        """Raise ConfigError for a declaration that names fluents the action has not."""
+        """Check that a declaration names fluents of the action only.
+
+        Args:
+            declaration: the declaration.
+            names: the position of each fluent of the action.
+            action: for messages.
+
+        Raises:
+            ConfigError: it names another fluent.
+        """
         fluent_blocks(declaration, names, action)
         for changed, dependencies in (declaration.effect_fluents or {}).items():
             resolve([changed, *dependencies], names, action)
@@ -58,136 +87,158 @@ class LearnedNumerics:
 
 @dataclass(frozen=True)
 class _Change:
-    """A fluent's change, once for each set of fluents it may depend on: (those fluents,
-    coefficients, constant, hull's equations).
+    """The change of a fluent.
+
+    Args:
+        fluent: its position.
+        readings: the affine maps that explain it, one for each set of fluents that it may depend
+            on.
     """
 
     fluent: int
-    readings: list[tuple[tuple[int, ...], list[Rational], Rational, AffineMap]]
+    readings: list[Reading]
 
 
 def learn_numerics(
     data: NumericTransitions, declaration: Declaration, refuting: Callable[[LearnedNumerics], str]
 ) -> LearnedNumerics:
-    """The rules of the declared class, or of a weaker one where the data contradict it.
+    """The numeric part in the declared class, or in a weaker class if the data contradict the
+    declared one.
+
+    A fluent that is undefined before some transition is left out: the precondition cannot contain
+    it.
 
     Args:
-        data: what was seen; a fluent that is undefined somewhere is left out, since the
-            precondition cannot mention it.
-        declaration: the class.
-        refuting: evidence against rules (a failed action they accept), "" if there is none.
+        data: the observed numbers.
+        declaration: the declared class.
+        refuting: maps a candidate to evidence against it (a failed action that it accepts), or to
+            "".
 
     Raises:
-        Refuted: no affine effect explains the data (names the fluent), or an action failed and
-            succeeded on the same state.
+        Refuted: no affine effect explains the data, or the action failed and succeeded in the same
+            state. The message names the fluent.
+        ConfigError: the declaration names a fluent that the action does not have.
     """
-    used = [i for i in range(len(data.fluents)) if all(row[i] is not None for row in data.rows)]
+    defined = [i for i in range(len(data.fluents)) if all(row[i] is not None for row in data.rows)]
     for i in range(len(data.fluents)):
-        if i not in used and any(row[i] != label[i] for row, label in data.rows.items()):
+        if i not in defined and any(row[i] != label[i] for row, label in data.rows.items()):
             raise Refuted(
-                f"({data.text(i)}) changes although it is not defined before every observation of the action"
+                f"({data.text(i)}) changes although it is not defined before every observation of "
+                "the action"
             )
     undefined = next(
-        (i for i in used if any(label[i] is None for label in data.rows.values())), None
+        (i for i in defined if any(label[i] is None for label in data.rows.values())), None
     )
     if undefined is not None:
         raise Refuted(f"({data.text(undefined)}) is defined before and not after the action")
     declaration = _without(
-        declaration, {data.text(i) for i in range(len(data.fluents)) if i not in used}
+        declaration, {data.text(i) for i in range(len(data.fluents)) if i not in defined}
     )
     rows = {
-        tuple(row[i] for i in used): tuple(label[i] for i in used)
+        tuple(row[i] for i in defined): tuple(label[i] for i in defined)
         for row, label in data.rows.items()
     }
-    kept = NumericTransitions(
-        data.action, data.parameters, tuple(data.fluents[i] for i in used), rows
+    transitions = NumericTransitions(
+        data.action, data.parameters, tuple(data.fluents[i] for i in defined), rows
     )
-    changes, given_up = _learn_changes(kept, declaration)
-    reasons = [given_up] if given_up else []
-    if given_up:
+    changes, weaker_because = _learn_changes(transitions, declaration)
+    reasons = [weaker_because] if weaker_because else []
+    if weaker_because:
         declaration = replace(declaration, effects="affine", effect_fluents=None)
     convex = replace(declaration, preconditions="convex", precondition_fluents=None, directions={})
     attempts = [declaration, convex, replace(convex, preconditions="finite")]
     for i, attempt in enumerate(attempts):
         if attempt in attempts[:i]:
             continue
-        rules = _rules(kept, attempt, changes)
-        evidence = refuting(rules)
+        candidate = _in_class(transitions, attempt, changes)
+        evidence = refuting(candidate)
         if not evidence:
-            return replace(rules, refuted="; ".join(reasons))
+            return replace(candidate, refuted="; ".join(reasons))
         reasons.append(f"the precondition is not as declared ({attempt.preconditions}): {evidence}")
     raise Refuted(
         f"it succeeded and failed in the same state, so the state lacks something: {reasons[-1]}"
     )
 
 
-def _without(declaration: Declaration, gone: set[str]) -> Declaration:
-    """The declaration without fluents that the data leave undefined. Raises Refuted if a change was
-    declared to depend on one.
+def _without(declaration: Declaration, undefined: set[str]) -> Declaration:
+    """The declaration without the fluents that the data leave undefined.
+
+    Args:
+        declaration: the declaration.
+        undefined: names of these fluents.
+
+    Raises:
+        Refuted: a change is declared to depend on such a fluent.
     """
     effects = declaration.effect_fluents
     for changed, dependencies in (effects or {}).items():
-        if lost := gone.intersection(dependencies):
+        if lost := undefined.intersection(dependencies):
             raise Refuted(
-                f"({changed}) is declared to depend on ({min(lost)}), which is not defined before every observation of the action"
+                f"({changed}) is declared to depend on ({min(lost)}), which is not defined before "
+                "every observation of the action"
             )
     return replace(
         declaration,
         directions={
-            name: sign for name, sign in declaration.directions.items() if name not in gone
+            name: sign for name, sign in declaration.directions.items() if name not in undefined
         },
         groups=tuple(
-            tuple(name for name in group if name not in gone) for group in declaration.groups
+            tuple(name for name in group if name not in undefined) for group in declaration.groups
         ),
-        precondition_fluents=_kept(declaration.precondition_fluents, gone),
+        precondition_fluents=_kept(declaration.precondition_fluents, undefined),
         effect_fluents=effects
         if effects is None
-        else {name: depends for name, depends in effects.items() if name not in gone},
+        else {name: depends for name, depends in effects.items() if name not in undefined},
     )
 
 
-def _kept(names: tuple[str, ...] | None, gone: set[str]) -> tuple[str, ...] | None:
-    return None if names is None else tuple(name for name in names if name not in gone)
+def _kept(names: tuple[str, ...] | None, undefined: set[str]) -> tuple[str, ...] | None:
+    return None if names is None else tuple(name for name in names if name not in undefined)
 
 
 def _learn_changes(data: NumericTransitions, declaration: Declaration) -> tuple[list[_Change], str]:
-    """Every fluent's change by the declared class, or by the affine one and the reason why. Raises
-    Refuted.
+    """The change of every fluent in the declared class; or in the affine class, with the reason.
+
+    Raises:
+        Refuted: a change is not affine in the action's fluents.
     """
-    changes, wrong = _fit(data, declaration)
-    if wrong is None:
+    changes, unexplained = _fit(data, declaration)
+    if unexplained is None:
         return changes, ""
-    named = f"({data.text(wrong)})"
+    named = f"({data.text(unexplained)})"
     if declaration.effects == "affine" and declaration.effect_fluents is None:
         raise Refuted(f"the effect on {named} is not affine in the action's fluents")
-    changes, still_wrong = _fit(data, Declaration())
-    if still_wrong is not None:
+    changes, not_affine = _fit(data, Declaration())
+    if not_affine is not None:
         raise Refuted(
-            f"the effect on ({data.text(still_wrong)}) is not affine in the action's fluents"
+            f"the effect on ({data.text(not_affine)}) is not affine in the action's fluents"
         )
     return changes, f"the effect on {named} is not as declared"
 
 
 def _fit(data: NumericTransitions, declaration: Declaration) -> tuple[list[_Change], int | None]:
-    """Changes by every allowed support that explains them; the first fluent that none explains, if
-    any.
+    """The change of every fluent, by each allowed support that explains it.
+
+    Returns:
+        The changes and None; or [] and the first fluent, by position, whose change no allowed
+        support explains.
     """
     names = {data.text(i): i for i in range(len(data.fluents))}
-    wanted: dict[tuple[int, ...], list[int]] = {}
+    fluents_by_support: dict[tuple[int, ...], list[int]] = {}
     for i, name in enumerate(names):
         for support in supports(declaration, names, data.action, name):
-            wanted.setdefault(support, []).append(i)
-    readings: dict[int, list] = {i: [] for i in range(len(data.fluents))}
-    for support, labels in wanted.items():
+            fluents_by_support.setdefault(support, []).append(i)
+    readings: dict[int, list[Reading]] = {i: [] for i in range(len(data.fluents))}
+    for support, labels in fluents_by_support.items():
         hull = AffineMap(len(support), len(labels))
-        bad: set[int] = set()
+        unexplained: set[int] = set()
         for row, after in data.rows.items():
             point = tuple(row[i] for i in support)
             change = tuple(after[i] - row[i] for i in labels)
             if not hull.explains(point, change):
-                bad.update(hull.add(point, change))
+                unexplained.update(hull.add(point, change))
         for k, i in enumerate(labels):
-            if k not in bad:
+            if k not in unexplained:
                 readings[i].append((support, *hull.explanation(k), hull))
     declared = declaration.effect_fluents
     for i, name in enumerate(names):
@@ -196,46 +247,52 @@ def _fit(data: NumericTransitions, declaration: Declaration) -> tuple[list[_Chan
             unlisted and any(after[i] != row[i] for row, after in data.rows.items())
         ):
             return [], i
-    return [_Change(i, found) for i, found in readings.items()], None
+    return [_Change(i, fluent_readings) for i, fluent_readings in readings.items()], None
 
 
-def _rules(
+def _in_class(
     data: NumericTransitions, declaration: Declaration, changes: Sequence[_Change]
 ) -> LearnedNumerics:
+    """The numeric part in one class, for changes that are already learned."""
     names = {data.text(i): i for i in range(len(data.fluents))}
     if declaration.preconditions == "finite":
-        everything = FluentBlock(tuple(range(len(data.fluents))), (0,) * len(data.fluents))
+        all_fluents = FluentBlock(tuple(range(len(data.fluents))), (0,) * len(data.fluents))
         regions = [Region(data.fluents, SeenPoints(frozenset(data.rows)))] if data.fluents else []
         return LearnedNumerics(
-            _determined(data, changes, [everything]), tuple(regions), _effects(data, changes)
+            _determined(data, changes, [all_fluents]), tuple(regions), _effects(data, changes)
         )
-    allowed = fluent_blocks(declaration, names, data.action)
+    allowed_blocks = fluent_blocks(declaration, names, data.action)
     regions = [
         Region(tuple(data.fluents[i] for i in block.fluents), block.shape(data.rows))
-        for block in allowed
+        for block in allowed_blocks
     ]
     return LearnedNumerics(
-        _determined(data, changes, allowed), tuple(regions), _effects(data, changes)
+        _determined(data, changes, allowed_blocks), tuple(regions), _effects(data, changes)
     )
 
 
 def _determined(
     data: NumericTransitions, changes: Sequence[_Change], allowed: Sequence[FluentBlock]
 ) -> tuple[Comparison, ...]:
-    """Equations that keep to states where what was seen settles every change, as far as no region
-    implies them.
+    """Equations that restrict the precondition to states where the data determine every change.
 
-    A support's values must lie in the affine hull of those seen; and where several supports explain
-    a change, all must agree.
+    The values of each support must lie in the affine hull of the observed ones. Where several
+    supports explain a change, their predictions must agree. Equations implied by a region are left
+    out.
+
+    Args:
+        data: the observed numbers.
+        changes: the change of every fluent.
+        allowed: the blocks of the regions.
     """
-    found: dict[Comparison, None] = {}
+    equations: dict[Comparison, None] = {}
     for change in changes:
         if _implied({i for support, *_ in change.readings for i in support}, allowed):
             continue
         for support, coefficients, constant, hull in change.readings:
             if not _implied(set(support), allowed):
                 for normal, b in hull.equations():
-                    found[_equation(data, dict(zip(support, normal, strict=True)), -b)] = None
+                    equations[_equation(data, dict(zip(support, normal, strict=True)), -b)] = None
             first_support, first_coefficients, first_constant, _ = change.readings[0]
             difference: dict[int, Rational] = dict(
                 zip(first_support, first_coefficients, strict=True)
@@ -243,12 +300,12 @@ def _determined(
             for i, coefficient in zip(support, coefficients, strict=True):
                 difference[i] = difference.get(i, 0) - coefficient
             if any(difference.values()) or first_constant != constant:
-                found[_equation(data, difference, first_constant - constant)] = None
-    return tuple(found)
+                equations[_equation(data, difference, first_constant - constant)] = None
+    return tuple(equations)
 
 
 def _implied(fluents: set[int], allowed: Sequence[FluentBlock]) -> bool:
-    """Whether one region keeps these fluents in the affine hull of what was seen."""
+    """Whether one region confines these fluents to the affine hull of their observed values."""
     return (
         any(
             all(
@@ -263,6 +320,7 @@ def _implied(fluents: set[int], allowed: Sequence[FluentBlock]) -> bool:
 def _equation(
     data: NumericTransitions, coefficients: Mapping[int, Rational], constant: Rational
 ) -> Comparison:
+    """The equation sum of coefficient * fluent + constant = 0."""
     terms = tuple(
         (data.fluents[i], coefficient)
         for i, coefficient in sorted(coefficients.items())
@@ -274,7 +332,7 @@ def _equation(
 def _effects(
     data: NumericTransitions, changes: Sequence[_Change]
 ) -> tuple[tuple[Lifted, Linear], ...]:
-    """Each changed fluent's next value."""
+    """(changed fluent, its next value) of each fluent that changes."""
     effects = []
     for change in changes:
         support, coefficients, constant, _ = change.readings[0]

@@ -181,8 +181,7 @@ class _Log:
         if calls[-1]:
             raise DatasetError(
                 f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds its last "
-                "state "
-                "and no action"
+                "state and no action"
             )
         states = [self._state(index, row) for index, row in rows.iterrows()]
         succeeded: list[bool | None] = [None] * len(rows)
@@ -237,8 +236,7 @@ def _narrowest_types(path: Path, vocabulary: Vocabulary, facts: Sequence[Ground]
         if not lowest:
             raise DatasetError(
                 f"{path}: '{argument}' is used as {' and as '.join(sorted(kinds))}; name its type "
-                "in "
-                f"{path.with_suffix('.pddl').name}"
+                f"in {path.with_suffix('.pddl').name}"
             )
         types[argument] = lowest[0]
     return types

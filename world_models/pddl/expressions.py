@@ -1,10 +1,8 @@
-"""ExpressionReader of unified-planning in the exact terms of `numeric_domain`: literals, comparisons and
-affine sums.
-"""
+"""Expressions of unified-planning in, exact literals, comparisons and affine sums out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -17,11 +15,16 @@ from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
 if TYPE_CHECKING:
     from unified_planning.model import FNode
 
-IMPOSSIBLE = Comparison(Linear((), -1), ">=")
+IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
 
 
 def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
-    """An affine sum in its one normal form: no zero coefficient, terms in order of their names."""
+    """The normal form of an affine sum: no zero coefficient, terms in the order of their names.
+
+    Args:
+        terms: the coefficient of each fluent.
+        constant: the constant.
+    """
     kept = sorted(
         ((fluent, exact(c)) for fluent, c in terms.items() if c),
         key=lambda term: [str(part) for part in term[0]],
@@ -30,8 +33,8 @@ def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
 
 
 def canonical(comparison: Comparison) -> Comparison:
-    """The same condition in its one normal form: whole coprime numbers; an equation begins with a
-    positive one.
+    """The normal form of a condition: coprime integers, and a positive first coefficient in an
+    equation.
     """
     total: dict[Lifted, Rational] = {}
     for fluent, coefficient in comparison.expression.terms:
@@ -51,7 +54,14 @@ def canonical(comparison: Comparison) -> Comparison:
 
 @dataclass
 class Conditions:
-    """A conjunction as it is being read."""
+    """A conjunction that is being read.
+
+    Attributes:
+        positive: atoms that must be true.
+        negative: atoms that must be false.
+        distinct: pairs of terms that must stand for different objects.
+        comparisons: numeric conditions, in the order of reading.
+    """
 
     positive: set[Lifted] = field(default_factory=set)
     negative: set[Lifted] = field(default_factory=set)
@@ -59,7 +69,7 @@ class Conditions:
     comparisons: dict[Comparison, None] = field(default_factory=dict)
 
     def compare(self, comparison: Comparison) -> None:
-        """Add a comparison, unless it is true whatever the state."""
+        """Add a comparison, unless it holds in every state."""
         comparison = canonical(comparison)
         if comparison.expression.terms or not comparison.holds((), {}):
             self.comparisons[comparison] = None
@@ -67,12 +77,12 @@ class Conditions:
 
 @dataclass(frozen=True)
 class ExpressionReader:
-    """Reads expressions of one action (or of a goal, with no parameters).
+    """Reads the expressions of one action, or of a goal, which has no parameters.
 
     Args:
-        where: what errors should name.
-        positions: parameter positions by name.
-        constants: objects that were met, in the order of meeting.
+        where: what errors name.
+        positions: the position of each parameter.
+        constants: the objects that occurred so far, in order; filled while reading.
     """
 
     where: str
@@ -80,16 +90,27 @@ class ExpressionReader:
     constants: dict[str, None] = field(default_factory=dict)
 
     def refuse(self, node: object, what: str) -> DatasetError:
-        """The error for something beyond exact linear planning."""
+        """The error for an expression that exact linear planning cannot represent.
+
+        Args:
+            node: the expression.
+            what: its kind, in words.
+        """
         text = str(node)
-        shown = text if len(text) <= 120 else f"{text[:120]}..."
+        excerpt = text if len(text) <= 120 else f"{text[:120]}..."
         return DatasetError(
-            f"{self.where}: {what} is beyond the exact models here (conjunctions of literals and linear comparisons): {shown}. "
-            "ENHSP can take such a domain: --planner enhsp, or worldplan.planners.numeric.enhsp.solve_files"
+            f"{self.where}: {what} is beyond the exact models here (conjunctions of literals and "
+            f"linear comparisons): {excerpt}. "
+            "ENHSP can take such a domain: --planner enhsp, or "
+            "worldplan.planners.numeric.enhsp.solve_files"
         )
 
     def term(self, node: FNode) -> int | str:
-        """Position of a parameter, or name of an object."""
+        """The position of a parameter, or the name of an object.
+
+        Raises:
+            DatasetError: the argument is neither.
+        """
         if node.is_parameter_exp():
             return self.positions[node.parameter().name]
         if node.is_object_exp():
@@ -99,13 +120,21 @@ class ExpressionReader:
         raise self.refuse(node, "an argument that is neither a parameter nor an object")
 
     def lifted(self, node: FNode) -> Lifted:
-        """A predicate or function with its arguments."""
+        """A predicate or function with its arguments.
+
+        Raises:
+            DatasetError: the expression is neither.
+        """
         if not node.is_fluent_exp():
             raise self.refuse(node, "this expression")
         return (str(node.fluent().name), *(self.term(argument) for argument in node.args))
 
     def affine(self, node: FNode) -> Linear:
-        """An affine sum, exactly."""
+        """An affine sum with exact coefficients.
+
+        Raises:
+            DatasetError: the expression is not affine, or divides by zero.
+        """
         terms, constant = self._affine(node)
         return linear(terms, constant)
 
@@ -139,7 +168,16 @@ class ExpressionReader:
         return _sum([product or ({}, Fraction(1))], [factor])
 
     def conditions(self, node: FNode, into: Conditions, *, holds: bool = True) -> None:
-        """Add what `node` (or, with `holds` false, its contrary) asks to a conjunction."""
+        """Add a condition to a conjunction.
+
+        Args:
+            node: the condition.
+            into: the conjunction, which is changed.
+            holds: False for the negation of `node`.
+
+        Raises:
+            DatasetError: the condition is not a conjunction of literals and linear comparisons.
+        """
         if node.is_bool_constant():
             if node.bool_constant_value() != holds:
                 into.compare(IMPOSSIBLE)
@@ -190,7 +228,9 @@ class ExpressionReader:
 
 
 def pair(a: int | str, b: int | str) -> tuple[int | str, int | str]:
-    """Two terms that must differ, in their one order: positions before names, lower before higher."""
+    """The normal form of two terms that must differ: positions before names, in
+    increasing order.
+    """
     first, second = sorted((a, b), key=lambda term: (isinstance(term, str), term))
     return first, second
 
@@ -201,7 +241,10 @@ def minus(a: Linear, b: Linear) -> Linear:
     return linear(terms, constant)
 
 
-def _sum(parts: list, factors: list) -> tuple[dict[Lifted, Fraction], Fraction]:
+def _sum(
+    parts: Sequence[tuple[Mapping[Lifted, Rational], Rational]], factors: Sequence[Rational]
+) -> tuple[dict[Lifted, Fraction], Fraction]:
+    """The sum of factor * part; each part is (coefficients by fluent, constant)."""
     terms: dict[Lifted, Fraction] = {}
     constant = Fraction(0)
     for (added, offset), factor in zip(parts, factors, strict=True):

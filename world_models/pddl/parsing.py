@@ -1,5 +1,5 @@
-"""PDDL text to unified-planning problems: small repairs to what its reader does not take, and one
-kind of error for all that fails.
+"""PDDL text in, unified-planning problems out: with repairs of what its reader rejects, and one
+kind of error.
 """
 
 from __future__ import annotations
@@ -43,49 +43,47 @@ def read_text(path: str | Path) -> str:
 
 
 def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
-    """The unified-planning problem that PDDL texts describe, in its global environment: its engines
-    can work in no other.
+    """The unified-planning problem that PDDL texts describe.
 
-    A metric is left out; `scale-up` and `scale-down` become assignments.
+    It is made in the global environment of unified-planning, because the engines of that library
+    work in no other. A metric is dropped; `scale-up` and `scale-down` become assignments.
 
     Args:
         domain: text of a domain.
         problem: text of a problem in it, or None.
-        where: what errors should name.
+        where: what errors name.
 
     Raises:
-        DatasetError: unified-planning cannot make sense of it; the message is its own, with the
-            line where it names one.
+        DatasetError: unified-planning cannot read it; the message is its own, with the text of the
+            line where it gives a line number.
     """
     from unified_planning.environment import get_environment
 
     texts = [None if text is None else repaired(text, where) for text in (domain, problem)]
     environment = get_environment()
-    strict = environment.error_used_name
+    used_name_is_an_error = environment.error_used_name
     environment.error_used_name = False  # a type, a predicate and an object may share a name
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", message=".*(already defined|already used)", category=UserWarning
             )
-            read = _reader().parse_problem_string(texts[0], texts[1])
-            for fluent, value in read.explicit_initial_values.items():
-                if not value.is_constant():  # (/ 1 3), which its engines take for no number
-                    read.set_initial_value(fluent, value.simplify())
-            return read
-    except (
-        Exception
-    ) as error:  # it raises everything from KeyError to AssertionError for a faulty file
+            parsed = _reader().parse_problem_string(texts[0], texts[1])
+            for fluent, value in parsed.explicit_initial_values.items():
+                if not value.is_constant():  # its engines do not accept (/ 1 3) as a number
+                    parsed.set_initial_value(fluent, value.simplify())
+            return parsed
+    except Exception as error:  # the reader raises anything from KeyError to AssertionError
         raise DatasetError(
             f"{where}: {_reason(error, texts[1] if texts[1] is not None else texts[0] or '')}"
         ) from error
     finally:
-        environment.error_used_name = strict
+        environment.error_used_name = used_name_is_an_error
 
 
 @cache
 def _reader() -> PDDLReader:
-    """Kept, because building its grammar takes as long as reading a problem."""
+    """The reader, cached because building its grammar takes as long as reading a problem."""
     from unified_planning.io import PDDLReader
 
     return PDDLReader()
@@ -93,11 +91,17 @@ def _reader() -> PDDLReader:
 
 def repaired(text: str, where: str | Path) -> str:
     """Text without comments, metric and empty sections, and with `(scale-up f e)` as `(assign f (*
-    f e))`; lines keep their numbers.
+    f e))`.
+
+    Lines keep their numbers.
+
+    Args:
+        text: PDDL text.
+        where: what errors name.
 
     Raises:
-        DatasetError: an operator with the wrong number of arguments (the reader would pass over
-            what is too much).
+        DatasetError: a parenthesis is never closed, or an operator has the wrong number of
+            arguments (the reader of unified-planning would ignore extra ones).
     """
     text = re.sub(r";[^\n]*", "", text)
     text = EMPTY_SECTION.sub(lambda match: "\n" * match[0].count("\n"), text)
@@ -105,23 +109,32 @@ def repaired(text: str, where: str | Path) -> str:
         end = _closing(text, match.start(), where)
         text = text[: match.start()] + "\n" * text.count("\n", match.start(), end) + text[end:]
     for match in OPERATOR.finditer(text):
-        found, wanted = len(_arguments(text, match, where)), 1 if match[1].lower() == "not" else 2
-        if found != wanted:
+        count, expected = len(_arguments(text, match, where)), 1 if match[1].lower() == "not" else 2
+        if count != expected:
             raise DatasetError(
-                f"{where}: line {_line(text, match.start())}: '{match[1].lower()}' takes {wanted} arguments, not {found}"
+                f"{where}: line {_line(text, match.start())}: '{match[1].lower()}' takes "
+                f"{expected} arguments, not {count}"
             )
     while match := SCALE.search(text):
         fluent, factor = _arguments(text, match, where)
-        scaled = f"(assign {' '.join(fluent.split())} ({'*' if match[1].lower() == 'up' else '/'} {fluent} {factor}))"
+        sign = "*" if match[1].lower() == "up" else "/"
+        scaled = f"(assign {' '.join(fluent.split())} ({sign} {fluent} {factor}))"
         text = text[: match.start()] + scaled + text[_closing(text, match.start(), where) :]
     return text
 
 
 def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
-    """See that a problem's initial state gives values to functions only, and lists predicates only.
+    """Check that an initial state assigns values to functions only, and lists predicates only.
+
+    unified-planning does not say which entry is wrong.
+
+    Args:
+        text: PDDL text of a problem.
+        vocabulary: the declarations of its domain.
+        where: what errors name.
 
     Raises:
-        DatasetError: it does not (unified-planning would not say which entry is wrong).
+        DatasetError: an entry is wrong.
     """
     text = re.sub(r";[^\n]*", "", text)
     init = INIT.search(text)
@@ -134,12 +147,17 @@ def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
         if name.lower() in (vocabulary.predicates if equation else vocabulary.functions):
             kinds = ("predicate", "function") if equation else ("function", "predicate")
             raise DatasetError(
-                f"{where}: initial state, {' '.join(entry.split())}: '{name.lower()}' is a {kinds[0]}, not a {kinds[1]}"
+                f"{where}: initial state, {' '.join(entry.split())}: '{name.lower()}' is a "
+                f"{kinds[0]}, not a {kinds[1]}"
             )
 
 
 def _closing(text: str, start: int, where: str | Path) -> int:
-    """Where the parenthesis opened at `start` has been closed."""
+    """The offset after the parenthesis that closes the one at `start`.
+
+    Raises:
+        DatasetError: it is never closed.
+    """
     depth = 0
     for match in PARENTHESIS.finditer(text, start):
         depth += 1 if match[0] == "(" else -1
@@ -152,25 +170,26 @@ def _closing(text: str, start: int, where: str | Path) -> int:
 
 def _arguments(text: str, operator: re.Match[str], where: str | Path) -> list[str]:
     """The expressions after an operator, up to the parenthesis that closes it."""
-    found, at, end = [], operator.end(), _closing(text, operator.start(), where) - 1
+    arguments, at, end = [], operator.end(), _closing(text, operator.start(), where) - 1
     while match := EXPRESSION.match(text, at, end):
         at = _closing(text, match.start(1), where) if match[1] == "(" else match.end()
-        found.append(text[match.start(1) : at])
-    return found
+        arguments.append(text[match.start(1) : at])
+    return arguments
 
 
 def _line(text: str, position: int) -> int:
+    """The line, counted from 1, of an offset."""
     return text.count("\n", 0, position) + 1
 
 
 def _reason(error: Exception, text: str) -> str:
-    """What went wrong in words, with the line of the file if the error tells its number."""
+    """The message of an error, with the text of the line that it names."""
     reason = " ".join(str(error).split())
     if isinstance(error, KeyError):
         reason = f"unknown name {reason}"
     elif isinstance(error, IndexError):
         reason = "an expression is empty or incomplete"
     if line := re.search(r"\bline:? ?(\d+)", reason):
-        shown = text.splitlines()[int(line[1]) - 1 : int(line[1])]
-        reason += f"; there: {' '.join(' '.join(shown).split())!r}"
+        lines = text.splitlines()[int(line[1]) - 1 : int(line[1])]
+        reason += f"; there: {' '.join(' '.join(lines).split())!r}"
     return f"not PDDL that unified-planning can read: {reason or type(error).__name__}"

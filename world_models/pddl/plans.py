@@ -1,4 +1,6 @@
-"""Plan files, and an outside opinion on plans: unified-planning's own validator run on PDDL files."""
+"""Plan files in and out, and an independent check of plans: unified-planning's validator on PDDL
+files.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,21 @@ STEP = re.compile(
 
 
 class Validation(NamedTuple):
-    """Whether a plan is valid, and if not, why."""
+    """The verdict on a plan.
+
+    Attributes:
+        valid: whether the plan solves the problem.
+        reason: why not, in words.
+    """
 
     valid: bool
     reason: str = ""
 
 
 def read_plan(path: str | Path) -> tuple[Ground, ...]:
-    """The actions of a plan file: one `(action object ...)` a line, in any case, perhaps with a
-    time before it and a duration behind.
+    """The actions of a plan file: one `(action object ...)` a line, in lower case.
+
+    A time before an action, a duration after it and comments after a semicolon are ignored.
 
     Raises:
         DatasetError: the file cannot be read, or a line is no action.
@@ -51,7 +59,7 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
 
 
 def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
-    """Write a plan, one `(action object ...)` a line."""
+    """Write a plan, one `(action object ...)` a line; the file is replaced atomically."""
     text = "".join(f"({' '.join(step)})\n" for step in plan)
     replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
@@ -59,11 +67,18 @@ def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
 def validate_with_unified_planning(
     domain: str | Path, problem: str | Path, plan: Sequence[Ground]
 ) -> Validation:
-    """Whether a plan solves a problem file in a domain file, in unified-planning's exact
-    arithmetic. Metrics are not looked at.
+    """Whether a plan solves a problem file in a domain file, by unified-planning's exact
+    arithmetic.
+
+    Metrics are ignored.
+
+    Args:
+        domain: domain file.
+        problem: problem file.
+        plan: ground actions.
 
     Raises:
-        DatasetError: a file is missing or malformed, or the validator cannot treat it.
+        DatasetError: a file is missing or malformed, or the validator cannot handle it.
     """
     where = f"{domain} with {problem}"
     task = parse(read_text(domain), read_text(problem), where)
@@ -77,21 +92,24 @@ def validate_with_unified_planning(
 
 
 def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validation:
+    """The verdict on a plan whose actions and objects exist.
+
+    Raises:
+        DatasetError: the validator cannot handle the problem.
+    """
     from unified_planning.engines import SequentialPlanValidator, ValidationResultStatus
     from unified_planning.exceptions import UPUsageError
     from unified_planning.plans import SequentialPlan
 
     validator = SequentialPlanValidator(environment=task.environment)
-    validator.skip_checks = (
-        True  # it says no to fluents without an initial value, which it can treat
-    )
+    validator.skip_checks = True  # they reject fluents without an initial value, which work
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             result = validator.validate(task, SequentialPlan(steps, task.environment))
-    except UPUsageError as error:  # the goal asks for a fluent that has no value
+    except UPUsageError as error:  # the goal contains an undefined fluent
         return Validation(False, str(error))
-    except Exception as error:  # of many kinds
+    except Exception as error:  # the validator raises many types
         raise DatasetError(
             f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}"
         ) from error
@@ -101,7 +119,7 @@ def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validat
 
 
 def _instance(task: Problem, step: Ground) -> ActionInstance | str:
-    """A step of a plan as unified-planning has it, or what is wrong with it."""
+    """A step of a plan in unified-planning's form, or what is wrong with it."""
     from unified_planning.plans import ActionInstance
 
     name, *names = step
@@ -111,10 +129,12 @@ def _instance(task: Problem, step: Ground) -> ActionInstance | str:
     if len(names) != len(action.parameters):
         return f"the action takes {len(action.parameters)} objects"
     objects = []
-    for one, parameter in zip(names, action.parameters, strict=True):
-        if not task.has_object(one):
-            return f"'{one}' is not an object of the problem"
-        if not parameter.type.is_compatible(task.object(one).type):
-            return f"'{one}' is a {task.object(one).type.name}, not a {parameter.type.name}"
-        objects.append(task.environment.expression_manager.ObjectExp(task.object(one)))
+    for argument, parameter in zip(names, action.parameters, strict=True):
+        if not task.has_object(argument):
+            return f"'{argument}' is not an object of the problem"
+        if not parameter.type.is_compatible(task.object(argument).type):
+            return (
+                f"'{argument}' is a {task.object(argument).type.name}, not a {parameter.type.name}"
+            )
+        objects.append(task.environment.expression_manager.ObjectExp(task.object(argument)))
     return ActionInstance(action, tuple(objects))

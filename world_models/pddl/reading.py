@@ -1,12 +1,14 @@
-"""Reads PDDL 2.1 (level 2) files through unified-planning into exact numeric models and problems.
+"""PDDL 2.1 (level 2) files and unified-planning problems in, exact numeric models and problems out.
 
-A metric is left out: the cost of a plan is its length. What has no exact counterpart (disjunctions,
-quantifiers, conditional effects, products of fluents, time) is refused by name, never simplified.
+A metric is dropped: the cost of a plan is its length. What has no exact counterpart (disjunctions,
+quantifiers, conditional effects, products of fluents, time) raises an error that names it; nothing
+is simplified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +31,11 @@ from worldplan.world_models.pddl.parsing import check_initial, parse, read_text
 from worldplan.world_models.pddl.writing import vocabulary_text
 
 if TYPE_CHECKING:
-    from unified_planning.model import Fluent, InstantaneousAction, Problem
+    from unified_planning.model import Fluent, FNode, InstantaneousAction, Problem
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
-    """What a domain file declares; preconditions and effects may be missing, and are not looked at.
+    """The declarations of a domain file; its preconditions and effects, if any, are ignored.
 
     Raises:
         DatasetError: the file is missing or malformed.
@@ -42,29 +44,34 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
 
 
 def read_model(path: str | Path) -> NumericModel:
-    """A whole domain file as a model.
+    """A complete domain file as a model.
 
-    Two numeric effects of one action on the same function would meet if it were called with the
-    same object twice (PDDL adds the changes up or forbids the call, a model here knows one value
-    after): such calls are left out, by a pair in `distinct`.
+    If an action is called with the same object twice, two of its numeric effects may change the
+    same fluent. PDDL adds such changes up or forbids the call, whereas a model here has one next
+    value per fluent. The model does not allow these calls: `distinct` has a pair against each of
+    them.
+
+    Args:
+        path: the domain file.
 
     Raises:
-        DatasetError: the file is missing or malformed, or an action (named) is beyond exact linear
-            planning.
+        DatasetError: the file is missing or malformed, or an action, which the message names, is
+            beyond exact linear planning.
     """
     return _model(parse(read_text(path), None, path), str(path), {})
 
 
 def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericProblem:
-    """A problem file, given the vocabulary of its domain (read once for many problems) or the
-    domain file.
+    """A problem file. Fluents without an initial value are undefined.
 
-    Fluents without an initial value stay undefined.
+    Args:
+        path: the problem file.
+        domain: the vocabulary of its domain (read once for many problems), or the domain file.
 
     Raises:
-        DatasetError: the file is missing or malformed, names something the domain does not declare,
-            or uses it with the wrong number or type of arguments; or the goal is beyond
-            conjunctions of literals and linear comparisons.
+        DatasetError: the file is missing or malformed, or contains something that the domain does
+            not declare, or with the wrong number or type of arguments; or the goal is not a
+            conjunction of literals and linear comparisons.
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
     text = read_text(path)
@@ -73,8 +80,13 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
 
 
 def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProblem]:
-    """A unified-planning problem as a model and a problem. Its quality metrics are left out: plan
-    length is the cost.
+    """A unified-planning problem as a model and a problem; `to_unified_planning` is the inverse.
+
+    Its quality metrics are dropped: the cost of a plan is its length.
+
+    Args:
+        problem: its actions must be instantaneous, its conditions conjunctions of literals and
+            linear comparisons, its effects unconditional and affine.
 
     Raises:
         DatasetError: something in it is beyond exact linear planning.
@@ -84,13 +96,21 @@ def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProble
     model = _model(problem, where, mentioned)
     converted = _problem(problem, where)
     constants = {name: converted.objects[name] for name in mentioned}
-    v = model.vocabulary
-    vocabulary = Vocabulary(v.name, v.types, constants, v.predicates, v.functions, v.actions)
+    vocabulary = replace(model.vocabulary, constants=constants)
     return NumericModel(vocabulary, model.actions, model.detail), converted
 
 
 def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
-    """What a unified-planning problem declares; its objects count as constants."""
+    """The declarations of a unified-planning problem; its objects count as constants.
+
+    Args:
+        problem: the problem.
+        where: what errors name.
+
+    Raises:
+        DatasetError: a fluent or parameter has another type than truth values, unbounded numbers
+            and objects.
+    """
     types = {
         str(kind.name): str(kind.father.name) if kind.father else "object"
         for kind in problem.user_types
@@ -109,7 +129,8 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
             or fluent.type.upper_bound is not None
         ):
             raise DatasetError(
-                f"{where}: fluent '{fluent.name}' has type {fluent.type}; only truth values and numbers without bounds are taken"
+                f"{where}: fluent '{fluent.name}' has type {fluent.type}; only truth values and "
+                "numbers without bounds are taken"
             )
         else:
             functions[str(fluent.name)] = kinds
@@ -120,19 +141,34 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
         )
         for action in problem.actions
     }
-    constants = {str(one.name): str(one.type.name) for one in problem.all_objects}
+    constants = {str(item.name): str(item.type.name) for item in problem.all_objects}
     return Vocabulary(
         str(problem.name or "domain"), types, constants, predicates, functions, actions
     )
 
 
 def _kind(kind: object, where: str) -> str:
+    """The name of a user type.
+
+    Raises:
+        DatasetError: another type.
+    """
     if not kind.is_user_type():  # type: ignore[attr-defined]
         raise DatasetError(f"{where}: a parameter of type {kind}; only objects are taken")
     return str(kind.name)  # type: ignore[attr-defined]
 
 
 def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericModel:
+    """The model of a unified-planning problem.
+
+    Args:
+        problem: the problem.
+        where: what errors name.
+        mentioned: objects that occur in actions; filled.
+
+    Raises:
+        DatasetError: something in it is beyond exact linear planning.
+    """
     from unified_planning.model import InstantaneousAction
 
     vocabulary = vocabulary_of(problem, where)
@@ -147,7 +183,8 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
     for action in problem.actions:
         if type(action) is not InstantaneousAction:
             raise DatasetError(
-                f"{where}: action '{action.name}' is a {type(action).__name__}; only instantaneous actions are taken"
+                f"{where}: action '{action.name}' is a {type(action).__name__}; only instantaneous "
+                "actions are taken"
             )
         actions[str(action.name)] = _action(
             action, vocabulary, f"{where}: action '{action.name}'", mentioned
@@ -158,28 +195,33 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
 def _action(
     action: InstantaneousAction, vocabulary: Vocabulary, where: str, mentioned: dict[str, None]
 ) -> NumericAction:
+    """One action of a unified-planning problem.
+
+    Raises:
+        DatasetError: something in it is beyond exact linear planning.
+    """
     parameters = vocabulary.actions[str(action.name)]
-    read = ExpressionReader(
+    reader = ExpressionReader(
         where, {name: position for position, (name, _) in enumerate(parameters)}, mentioned
     )
-    needs = Conditions()
+    conditions = Conditions()
     for condition in action.preconditions:
-        read.conditions(condition, needs)
+        reader.conditions(condition, conditions)
     if action.simulated_effect is not None:
-        raise read.refuse(action.simulated_effect, "a simulated effect")
+        raise reader.refuse(action.simulated_effect, "a simulated effect")
     adds: set[Lifted] = set()
     deletes: set[Lifted] = set()
     effects: dict[Lifted, Linear] = {}
     for effect in action.effects:
         if effect.is_conditional() or effect.is_forall():
-            raise read.refuse(effect, "a conditional or universal effect")
-        changed = read.lifted(effect.fluent)
+            raise reader.refuse(effect, "a conditional or universal effect")
+        changed = reader.lifted(effect.fluent)
         if effect.fluent.type.is_bool_type():
             if not effect.value.is_bool_constant():
-                raise read.refuse(effect, "a truth value that depends on the state")
+                raise reader.refuse(effect, "a truth value that depends on the state")
             (adds if effect.value.bool_constant_value() else deletes).add(changed)
         else:
-            value = read.affine(effect.value)
+            value = reader.affine(effect.value)
             sign = 1 if effect.is_increase() else -1 if effect.is_decrease() else 0
             before = effects.get(changed, Linear(((changed, 1),)))
             effects[changed] = _plus(before, value, sign) if sign else value
@@ -187,12 +229,15 @@ def _action(
     return NumericAction(
         str(action.name),
         parameters,
-        positive=frozenset(needs.positive),
-        negative=frozenset(needs.negative),
+        positive=frozenset(conditions.positive),
+        negative=frozenset(conditions.negative),
         distinct=frozenset(
-            needs.distinct | set(_meetings(list(effects), parameters, needs.distinct, vocabulary))
+            conditions.distinct
+            | set(
+                _pairs_against_meeting(list(effects), parameters, conditions.distinct, vocabulary)
+            )
         ),
-        comparisons=tuple(needs.comparisons),
+        comparisons=tuple(conditions.comparisons),
         adds=frozenset(adds),
         deletes=frozenset(deletes),
         effects=ordered,
@@ -206,13 +251,13 @@ def _plus(a: Linear, b: Linear, sign: int) -> Linear:
     return linear(terms, a.constant + sign * b.constant)
 
 
-def _meetings(
+def _pairs_against_meeting(
     changed: list[Lifted],
     parameters: tuple[tuple[str, str], ...],
     distinct: set[tuple[int | str, int | str]],
     vocabulary: Vocabulary,
 ) -> Iterator[tuple[int | str, int | str]]:
-    """Pairs of terms to keep apart so that no two changed fluents can be the same one."""
+    """One pair of terms that must differ for each two changed fluents that could be the same."""
 
     def may_meet(a: int | str, b: int | str) -> bool:
         if isinstance(a, str) and isinstance(b, str):
@@ -225,32 +270,38 @@ def _meetings(
         )
         return vocabulary.is_a(first, second) or vocabulary.is_a(second, first)
 
-    for one, other in combinations(changed, 2):
-        if one[0] != other[0] or not all(
-            may_meet(a, b) for a, b in zip(one[1:], other[1:], strict=True)
-        ):
+    for first_fluent, second_fluent in combinations(changed, 2):
+        if first_fluent[0] != second_fluent[0]:
             continue
-        apart = [pair(a, b) for a, b in zip(one[1:], other[1:], strict=True) if a != b]
-        if not distinct & set(apart):
-            yield apart[0]
+        terms = list(zip(first_fluent[1:], second_fluent[1:], strict=True))
+        if not all(may_meet(a, b) for a, b in terms):
+            continue
+        pairs = [pair(a, b) for a, b in terms if a != b]
+        if not distinct & set(pairs):
+            yield pairs[0]
 
 
 def _problem(problem: Problem, where: str) -> NumericProblem:
-    objects = {str(one.name): str(one.type.name) for one in problem.all_objects}
+    """Objects, initial state and goal of a unified-planning problem.
+
+    Raises:
+        DatasetError: something in it is beyond exact linear planning.
+    """
+    objects = {str(item.name): str(item.type.name) for item in problem.all_objects}
     if problem.timed_effects or problem.timed_goals or problem.trajectory_constraints:
         raise DatasetError(
             f"{where}: timed effects, timed goals and constraints are beyond the exact models here"
         )
-    needs = Conditions()
-    read = ExpressionReader(f"{where}: goal", {})
+    conditions = Conditions()
+    reader = ExpressionReader(f"{where}: goal", {})
     for goal in _without_quantifiers(problem):
-        read.conditions(goal, needs)
-    positive, negative = _atoms(needs.positive), _atoms(needs.negative)
+        reader.conditions(goal, conditions)
+    positive, negative = _atoms(conditions.positive), _atoms(conditions.negative)
     return NumericProblem(
         str(problem.name),
         objects,
         _initial(problem, where),
-        Goal(positive, negative, tuple(needs.comparisons)),
+        Goal(positive, negative, tuple(conditions.comparisons)),
     )
 
 
@@ -258,10 +309,8 @@ def _atoms(lifted: set[Lifted]) -> frozenset[Ground]:
     return frozenset(tuple(str(part) for part in atom) for atom in lifted)
 
 
-def _without_quantifiers(problem: Problem) -> list:
-    """The goals, quantifiers written out over the problem's objects (in a goal, unlike in an
-    action, they are known).
-    """
+def _without_quantifiers(problem: Problem) -> list[FNode]:
+    """The goals, with quantifiers expanded over the objects of the problem."""
     from unified_planning.model.walkers import ExpressionQuantifiersRemover
 
     remover = ExpressionQuantifiersRemover(problem.environment)
@@ -269,28 +318,34 @@ def _without_quantifiers(problem: Problem) -> list:
 
 
 def _initial(problem: Problem, where: str) -> State:
-    read = ExpressionReader(f"{where}: initial state", {})
+    """The initial state, with the default values of fluents.
+
+    Raises:
+        DatasetError: an initial value is no number.
+    """
+    reader = ExpressionReader(f"{where}: initial state", {})
     atoms: set[Ground] = set()
     values: dict[Ground, Rational] = {}
     given = dict(problem.explicit_initial_values)
     for fluent, default in problem.fluents_defaults.items():
         if default is not None and not default.is_false():
-            for one in _groundings(problem, fluent):
-                given.setdefault(one, default)
+            for ground_fluent in _groundings(problem, fluent):
+                given.setdefault(ground_fluent, default)
     for node, value in given.items():
-        one = tuple(str(part) for part in read.lifted(node))
+        name = tuple(str(part) for part in reader.lifted(node))
         if node.type.is_bool_type():
             if value.is_true():
-                atoms.add(one)
+                atoms.add(name)
         else:
-            number = read.affine(value)
+            number = reader.affine(value)
             if number.terms:
                 raise DatasetError(f"{where}: the initial value of {node} is no number: {value}")
-            values[one] = number.constant
+            values[name] = number.constant
     return State(frozenset(atoms), values)
 
 
-def _groundings(problem: Problem, fluent: Fluent) -> Iterator:
+def _groundings(problem: Problem, fluent: Fluent) -> Iterator[FNode]:
+    """Every ground instance of a fluent."""
     for arguments in product(
         *(list(problem.objects(parameter.type)) for parameter in fluent.signature)
     ):

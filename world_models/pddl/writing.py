@@ -1,8 +1,7 @@
-"""Writes exact numeric models and problems as PDDL 2.1 (level 2).
+"""Exact numeric models and problems in, PDDL 2.1 (level 2) and unified-planning problems out.
 
-The text is made here and not by unified-planning's writer, because that one rounds every fraction
-to ten digits and renames things. Here a number is a whole number, an exact decimal, or a quotient
-of whole numbers.
+The text is made here and not by unified-planning's writer, which rounds every fraction to ten
+digits and renames things. Here a number is an integer, an exact decimal, or a quotient of integers.
 """
 
 from __future__ import annotations
@@ -33,54 +32,33 @@ from worldplan.world_models.pddl.parsing import parse
 if TYPE_CHECKING:
     from unified_planning.model import Problem
 
-FACET_BUDGET = (
-    200  # comparisons that one region may become: planners ground each of them for every binding
-)
+FACET_BUDGET = 200  # comparisons for one region: planners ground each of them for every binding
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED = frozenset(
-    (
-        "and",
-        "or",
-        "not",
-        "imply",
-        "forall",
-        "exists",
-        "when",
-        "either",
-        "object",
-        "number",
-        "total-time",
-    )
-    + (
-        "assign",
-        "increase",
-        "decrease",
-        "scale-up",
-        "scale-down",
-        "always",
-        "sometime",
-        "at-most-once",
-        "sometime-before",
-        "sometime-after",
-    )
+    "and or not imply forall exists when either object number total-time assign increase decrease "
+    "scale-up scale-down always sometime at-most-once sometime-before sometime-after".split()
 )
-REQUIREMENTS = "(:requirements :strips :typing :negative-preconditions :disjunctive-preconditions :equality :fluents)"
+REQUIREMENTS = (
+    "(:requirements :strips :typing :negative-preconditions :disjunctive-preconditions :equality "
+    ":fluents)"
+)
 
 
 @runtime_checkable
 class ConvexShape(Protocol):
-    """A shape that can be written as half-spaces, or, past the budget, as half-spaces of a smaller
-    set inside it.
-    """
+    """A shape with half-spaces; if they exceed the budget, those of a smaller set inside it."""
 
     def half_spaces(self, budget: int) -> HalfSpaces:
-        """At most `budget` of them."""
+        """At most `budget` half-spaces."""
         ...
 
 
 class DomainText(NamedTuple):
-    """A domain in PDDL, and the actions of which some region had to be replaced by a smaller one
-    inside it.
+    """A domain in PDDL.
+
+    Attributes:
+        text: the domain.
+        narrowed: the actions of which a region was replaced by a smaller one inside it.
     """
 
     text: str
@@ -93,13 +71,14 @@ def write_domain(
     """Write a model as a PDDL domain.
 
     Args:
-        model: its actions are written; names that the vocabulary has beyond them are not.
-        path: where to.
-        facet_budget: comparisons that one region may become; a bigger one is replaced by a smaller
-            region inside it, which is safe: no state is accepted that the model does not accept.
+        model: its actions are written; further actions of its vocabulary are not.
+        path: the file.
+        facet_budget: largest number of comparisons for one region. A region with more is replaced
+            by a smaller region inside it; this is safe, since no state is accepted that the model
+            does not accept.
 
     Returns:
-        Names of the actions with such a replaced region.
+        The names of the actions with a replaced region.
 
     Raises:
         ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
@@ -110,7 +89,12 @@ def write_domain(
 
 
 def write_problem(problem: NumericProblem, vocabulary: Vocabulary, path: str | Path) -> None:
-    """Write a problem of a domain with this vocabulary.
+    """Write a problem in PDDL.
+
+    Args:
+        problem: the problem.
+        vocabulary: the declarations of its domain; its constants are not written again.
+        path: the file.
 
     Raises:
         ConfigError: a name is no PDDL name.
@@ -121,15 +105,18 @@ def write_problem(problem: NumericProblem, vocabulary: Vocabulary, path: str | P
 def to_unified_planning(
     model: NumericModel, problem: NumericProblem | None = None, *, facet_budget: int = FACET_BUDGET
 ) -> Problem:
-    """A model, and a problem in it, as a unified-planning problem; every number exact.
+    """A model, and a problem in it, as a unified-planning problem with exact numbers.
+
+    `from_unified_planning` is the inverse. Any planner or tool of unified-planning can work with
+    the result.
 
     Args:
-        model: see `write_domain`, also for `facet_budget`.
-        problem: without one the result has no objects but constants, and no goal.
-        facet_budget: see `write_domain`.
+        model: as in `write_domain`.
+        problem: the problem; without one the result has no objects but constants, and no goal.
+        facet_budget: as in `write_domain`.
 
     Raises:
-        ConfigError: as for `write_domain`.
+        ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
     """
     problem_pddl = None if problem is None else problem_text(problem, model.vocabulary)
     return parse(
@@ -140,7 +127,15 @@ def to_unified_planning(
 
 
 def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
-    """A domain with the given actions, already in PDDL."""
+    """A domain in PDDL.
+
+    Args:
+        vocabulary: the declarations.
+        actions: the actions, already in PDDL.
+
+    Raises:
+        ConfigError: a name is no PDDL name, or a predicate and a function have the same name.
+    """
     _check_names(vocabulary)
     lines = [f"(define (domain {vocabulary.name})", REQUIREMENTS]
     if vocabulary.types:
@@ -172,21 +167,39 @@ def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
 
 
 def domain_text(model: NumericModel, *, facet_budget: int = FACET_BUDGET) -> DomainText:
-    """A model in PDDL. Raises ConfigError as `write_domain` does."""
+    """A model in PDDL.
+
+    Args:
+        model: as in `write_domain`.
+        facet_budget: as in `write_domain`.
+
+    Raises:
+        ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
+    """
     narrowed: set[str] = set()
     actions = []
     for action in model.actions.values():
-        text, whole_regions = _action_text(action, facet_budget)
+        text, all_exact = _action_text(action, facet_budget)
         actions.append(text)
-        if not whole_regions:
+        if not all_exact:
             narrowed.add(action.name)
     return DomainText(vocabulary_text(model.vocabulary, actions), frozenset(narrowed))
 
 
 def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
-    """A problem in PDDL. Raises ConfigError as `write_problem` does."""
-    own = {name: kind for name, kind in problem.objects.items() if name not in vocabulary.constants}
-    for name in (problem.name, *own):
+    """A problem in PDDL.
+
+    Args:
+        problem: the problem.
+        vocabulary: the declarations of its domain.
+
+    Raises:
+        ConfigError: a name is no PDDL name.
+    """
+    own_objects = {
+        name: kind for name, kind in problem.objects.items() if name not in vocabulary.constants
+    }
+    for name in (problem.name, *own_objects):
         check_name(name, "problem" if name == problem.name else "object")
     conditions = [f"({' '.join(atom)})" for atom in sorted(problem.goal.positive)]
     conditions += [f"(not ({' '.join(atom)}))" for atom in sorted(problem.goal.negative)]
@@ -196,8 +209,8 @@ def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
             f"(define (problem {problem.name})",
             f"(:domain {vocabulary.name})",
             *(
-                ["(:objects", *(f"  {name} - {kind}" for name, kind in own.items()), ")"]
-                if own
+                ["(:objects", *(f"  {name} - {kind}" for name, kind in own_objects.items()), ")"]
+                if own_objects
                 else []
             ),
             "(:init",
@@ -216,14 +229,28 @@ def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
 
 
 def check_name(name: str, what: str) -> None:
-    """Raises ConfigError unless PDDL can say this name."""
+    """Check that a name is a PDDL name.
+
+    Args:
+        name: the name.
+        what: what it names, for the message.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if not NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(
-            f"{what} '{name}' is no PDDL name: give it one of lower-case letters, digits, '-' and '_' that begins with a letter and is no PDDL word"
+            f"{what} '{name}' is no PDDL name: use lower-case letters, digits, '-' and '_', begin "
+            "with a letter, and use no PDDL keyword"
         )
 
 
 def _check_names(vocabulary: Vocabulary) -> None:
+    """Check all names of a vocabulary.
+
+    Raises:
+        ConfigError: a name is no PDDL name, or a predicate and a function have the same name.
+    """
     check_name(vocabulary.name, "domain")
     for what, names in (
         ("type", vocabulary.types),
@@ -239,7 +266,8 @@ def _check_names(vocabulary: Vocabulary) -> None:
             check_name(name, f"action '{action}': parameter")
     if both := vocabulary.predicates.keys() & vocabulary.functions.keys():
         raise ConfigError(
-            f"domain '{vocabulary.name}': both a predicate and a function is named '{min(both)}'; PDDL planners take one for the other"
+            f"domain '{vocabulary.name}': both a predicate and a function is named '{min(both)}'; "
+            "PDDL planners confuse them"
         )
 
 
@@ -250,7 +278,7 @@ def _typed(parameters: Iterable[tuple[object, str]]) -> list[str]:
 
 
 def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
-    """An action in PDDL, and whether its regions are written as they are."""
+    """An action in PDDL, and whether all of its regions are written exactly."""
     names = tuple(f"?{name}" for name, _ in action.parameters)
     conditions = [_lifted_text(atom, names) for atom in _sorted(action.positive)]
     conditions += [f"(not {_lifted_text(atom, names)})" for atom in _sorted(action.negative)]
@@ -258,51 +286,63 @@ def _action_text(action: NumericAction, budget: int) -> tuple[str, bool]:
         f"(not (= {_term(a, names)} {_term(b, names)}))" for a, b in _sorted(action.distinct)
     ]
     conditions += [_comparison_text(comparison, names) for comparison in action.comparisons]
-    whole_regions = True
+    all_exact = True
     for region in action.regions:
-        texts, as_it_is = _region_texts(region, names, budget, action.name)
+        texts, is_exact = _region_texts(region, names, budget, action.name)
         conditions += [text for text in texts if text not in conditions]
-        whole_regions &= as_it_is
+        all_exact &= is_exact
     effects = [f"(not {_lifted_text(atom, names)})" for atom in _sorted(action.deletes)]
     effects += [_lifted_text(atom, names) for atom in _sorted(action.adds)]
     effects += [_effect_text(fluent, after, names) for fluent, after in action.effects]
     lines = [f"(:action {action.name}", f"  :parameters ({' '.join(_typed(action.parameters))})"]
     lines += ["  ; a region was replaced by a smaller one inside it, within the facet budget"] * (
-        not whole_regions
+        not all_exact
     )
     lines += [f"  :precondition (and\n    {_indented(conditions)})"] * bool(conditions)
     lines += [f"  :effect (and\n    {_indented(effects)})"] * bool(effects)
-    return "\n".join([*lines, ")"]), whole_regions
+    return "\n".join([*lines, ")"]), all_exact
 
 
 def _region_texts(
     region: Region, names: Sequence[str], budget: int, action: str
 ) -> tuple[list[str], bool]:
-    """A region as conditions that all must hold, and whether they say the whole of it."""
+    """A region as conditions that must all hold, and whether they describe it exactly.
+
+    Raises:
+        ConfigError: the region has neither half-spaces nor points.
+    """
     shape = region.shape
     if isinstance(shape, ConvexShape):
-        found = shape.half_spaces(budget)
-        comparisons = [_hyperplane(region.fluents, a, b, "=") for a, b in found.equalities]
-        comparisons += [_hyperplane(region.fluents, a, b, ">=") for a, b in found.inequalities]
-        return [_comparison_text(comparison, names) for comparison in comparisons], found.exact
+        half_spaces = shape.half_spaces(budget)
+        comparisons = [_hyperplane(region.fluents, a, b, "=") for a, b in half_spaces.equalities]
+        comparisons += [
+            _hyperplane(region.fluents, a, b, ">=") for a, b in half_spaces.inequalities
+        ]
+        return [
+            _comparison_text(comparison, names) for comparison in comparisons
+        ], half_spaces.exact
     if isinstance(shape, SeenPoints):
-        kept = sorted(shape.points)[: max(1, budget // max(1, len(region.fluents)))]
-        return [_one_of(region.fluents, kept, names)], len(kept) == len(shape.points)
+        written_points = sorted(shape.points)[: max(1, budget // max(1, len(region.fluents)))]
+        return [_one_of(region.fluents, written_points, names)], len(written_points) == len(
+            shape.points
+        )
     raise ConfigError(
-        f"action '{action}': its region of shape {type(shape).__name__} has neither half-spaces nor points to write in PDDL"
+        f"action '{action}': its region of shape {type(shape).__name__} has neither half-spaces "
+        "nor points to write in PDDL"
     )
 
 
 def _hyperplane(
     fluents: Sequence[Lifted], a: Sequence[Rational], b: Rational, relation: str
 ) -> Comparison:
-    """a . fluents <= b as b - a . fluents >= 0 (or the same with "=")."""
+    """a . fluents <= b, written as b - a . fluents >= 0 (or with "=")."""
     return Comparison(
         Linear(tuple((fluent, -c) for fluent, c in zip(fluents, a, strict=True)), b), relation
     )
 
 
 def _one_of(fluents: Sequence[Lifted], points: Sequence[Point], names: Sequence[str]) -> str:
+    """The condition that the fluents have the values of one of the points."""
     equations = [
         [
             _comparison_text(Comparison(Linear(((fluent, 1),), -x), "="), names)
@@ -310,13 +350,17 @@ def _one_of(fluents: Sequence[Lifted], points: Sequence[Point], names: Sequence[
         ]
         for point in points
     ]
-    alternatives = [f"(and {' '.join(one)})" if len(one) != 1 else one[0] for one in equations]
+    alternatives = [
+        f"(and {' '.join(equalities)})" if len(equalities) != 1 else equalities[0]
+        for equalities in equations
+    ]
     return alternatives[0] if len(alternatives) == 1 else f"(or {' '.join(alternatives)})"
 
 
 def _comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
-    """In whole numbers, fluents left and the constant right; mostly negative coefficients are
-    turned round.
+    """A comparison in integers, the fluents on the left and the constant on the right.
+
+    The signs are reversed if most coefficients are negative.
     """
     comparison = canonical(comparison)
     terms, constant, relation = (
@@ -331,10 +375,11 @@ def _comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
             "<=" if relation == ">=" else "<",
         )
     right, *others = _pieces(-int(constant))
-    return f"({relation} {_whole_sum(terms, [-piece for piece in others], names)} {right})"
+    return f"({relation} {_integer_sum(terms, [-piece for piece in others], names)} {right})"
 
 
 def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
+    """An effect as increase or decrease where possible, as assign elsewhere."""
     target = _lifted_text(fluent, names)
     own = sum(c for other, c in after.terms if other == fluent)
     if own != 1:
@@ -342,23 +387,28 @@ def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
     rest = tuple((other, c) for other, c in after.terms if other != fluent)
     down = next((c for c in (*(c for _, c in rest), after.constant) if c), 0) < 0
     sign = -1 if down else 1
-    return f"({'decrease' if down else 'increase'} {target} {_sum(tuple((f, sign * c) for f, c in rest), sign * after.constant, names)})"
+    amount = _sum(tuple((other, sign * c) for other, c in rest), sign * after.constant, names)
+    return f"({'decrease' if down else 'increase'} {target} {amount})"
 
 
 def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Sequence[str]) -> str:
-    """An affine sum over one common divisor: whole numbers only, and one rounding at most in a
-    planner that computes in floats.
+    """An affine sum over one common divisor.
+
+    It contains integers only, so a planner that computes in floats rounds once at most.
     """
     divisor = lcm(*(number.denominator for number in (*(c for _, c in terms), constant)))
-    text = _whole_sum(
+    text = _integer_sum(
         [(fluent, c * divisor) for fluent, c in terms], _pieces(int(constant * divisor)), names
     )
     return text if divisor == 1 else f"(/ {text} {divisor})"
 
 
-def _whole_sum(
+def _integer_sum(
     terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int], names: Sequence[str]
 ) -> str:
+    """A sum with integer coefficients, as nested sums of two: not every planner accepts longer
+    ones.
+    """
     parts = [str(constant) for constant in constants if constant]
     for fluent, coefficient in terms:
         text = _lifted_text(fluent, names)
@@ -366,14 +416,15 @@ def _whole_sum(
             text if piece == 1 else f"(* {piece} {text})" for piece in _pieces(int(coefficient))
         ]
     text = parts[-1] if parts else "0"
-    for part in reversed(parts[:-1]):  # sums of two: not every planner takes longer ones
+    for part in reversed(parts[:-1]):
         text = f"(+ {part} {text})"
     return text
 
 
 def _pieces(number: int) -> list[int]:
-    """Whole numbers with this sum and at most 24 binary digits each: ENHSP reads a number as a
-    32-bit float, but adds as 64-bit ones.
+    """Integers with this sum and at most 24 binary digits each.
+
+    ENHSP reads a number as a 32-bit float, but adds in 64 bits.
     """
     pieces = []
     while abs(number) >= 1 << 24:
@@ -384,8 +435,9 @@ def _pieces(number: int) -> list[int]:
 
 
 def _number(value: Rational) -> str:
-    """A whole number, a decimal where that is exact, else a quotient (initial values: planners
-    expect one number there).
+    """An integer, a decimal where it is exact, else a quotient.
+
+    Used for initial values: planners expect a single number there.
     """
     numerator, denominator = value.numerator, value.denominator
     places = next((k for k in range(denominator.bit_length()) if 10**k % denominator == 0), None)
