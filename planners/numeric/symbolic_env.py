@@ -1,5 +1,7 @@
-"""What RAMP needs of an environment: gym actions that stand for symbolic ones, and a state that can
-be read as atoms and fluents.
+"""Environments with a symbolic view: their actions stand for ground actions, and their state can be
+read as atoms and fluents.
+
+RAMP and `NumericPlanner.for_environment` work in any such environment.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from worldplan.world_models.pddl.reading import vocabulary_of
 class SymbolicEnv(Protocol):
     """A deterministic gymnasium environment with numbered actions and a symbolic view.
 
-    An action that is not applicable changes nothing, and every applicable action changes something:
-    so "it failed" is seen by the state alone. What an action does depends only on the atoms and
-    fluents over its own objects (and constants).
+    An inapplicable action changes nothing, and every applicable action changes something: whether
+    an action failed can be seen from the state alone. The effect of an action depends only on the
+    atoms and fluents over its own objects and over constants.
     """
 
     action_space: spaces.Discrete
@@ -34,16 +36,18 @@ class SymbolicEnv(Protocol):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode; returns the observation (observation size,) and details."""
         ...
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One action."""
+        """Apply an action; returns the observation (observation size,), reward, terminated,
+        truncated and details.
+        """
         ...
 
     @property
     def objects(self) -> Mapping[str, str]:
-        """Name and type of every object, constants included."""
+        """Type of each object, constants included."""
         ...
 
     def symbolic_state(self) -> tuple[frozenset[Ground], Mapping[Ground, Rational]]:
@@ -51,28 +55,34 @@ class SymbolicEnv(Protocol):
         ...
 
     def call(self, action: Any) -> Ground:
-        """The symbolic action that a number stands for in the current state, applicable or not."""
+        """The ground action that an action number stands for in the current state, applicable or
+        not.
+        """
         ...
 
     def action_of(self, call: Ground) -> int:
-        """The number of a symbolic action in the current state. Raises InfeasibleAction: it has
-        none here.
+        """The number of a ground action in the current state.
+
+        Raises:
+            InfeasibleAction: it has no number in this state.
         """
         ...
 
 
 def state_of(env: SymbolicEnv) -> State:
-    """The current state."""
+    """The current state of an environment."""
     return State(*env.symbolic_state())
 
 
 def problem_of(env: SymbolicEnv, goal: Goal) -> NumericProblem:
-    """How to reach the goal from the current state."""
+    """The problem of reaching a goal from the current state of an environment."""
     return NumericProblem("current", dict(env.objects), state_of(env), goal)
 
 
 def crafting_task(env: CraftingEnv) -> tuple[Vocabulary, Goal]:
-    """The language of a crafting environment, without preconditions and effects, and its goal."""
+    """The declarations of a crafting environment, without preconditions and effects,
+    and its goal.
+    """
     where = f"{env.task}, {env.variant}"
     vocabulary = vocabulary_of(
         parse(partial_domain_pddl(env.task, env.variant), None, where), where

@@ -35,8 +35,29 @@ if TYPE_CHECKING:
 FACET_BUDGET = 200  # comparisons for one region: planners ground each of them for every binding
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED = frozenset(
-    "and or not imply forall exists when either object number total-time assign increase decrease "
-    "scale-up scale-down always sometime at-most-once sometime-before sometime-after".split()
+    {
+        "and",
+        "or",
+        "not",
+        "imply",
+        "forall",
+        "exists",
+        "when",
+        "either",
+        "object",
+        "number",
+        "total-time",
+        "assign",
+        "increase",
+        "decrease",
+        "scale-up",
+        "scale-down",
+        "always",
+        "sometime",
+        "at-most-once",
+        "sometime-before",
+        "sometime-after",
+    }
 )
 REQUIREMENTS = (
     "(:requirements :strips :typing :negative-preconditions :disjunctive-preconditions :equality "
