@@ -2,7 +2,7 @@
 
 `solve` plans with any planner of `PLANNERS`, which takes your own by name or address.
 `NumericPlanner` acts by plans in an environment, such as one with the members of `SymbolicEnv`.
-Models are learned in `worldplan.world_models.action_model` and read by `worldplan.world_models.pddl`.
+`worldplan.world_models.action_model` learns models, `worldplan.world_models.pddl` reads them.
 """
 
 import lazy_loader

@@ -90,7 +90,7 @@ class Linear:
     terms: tuple[tuple[Lifted, Rational], ...]
     constant: Rational = 0
 
-    def value(self, binding: Ground, values: Mapping[Ground, Rational]) -> Rational:
+    def value(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> Rational:
         """The value in a state.
 
         Args:
@@ -117,7 +117,7 @@ class Comparison:
     expression: Linear
     relation: str
 
-    def holds(self, binding: Ground, values: Mapping[Ground, Rational]) -> bool:
+    def holds(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> bool:
         """Whether the condition holds in a state; False where a fluent is undefined."""
         try:
             value = self.expression.value(binding, values)
@@ -152,7 +152,7 @@ class Region:
     fluents: tuple[Lifted, ...]
     shape: Shape
 
-    def holds(self, binding: Ground, values: Mapping[Ground, Rational]) -> bool:
+    def holds(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> bool:
         """Whether the condition holds in a state; False where a fluent is undefined."""
         try:
             point = tuple(values[ground(fluent, binding)] for fluent in self.fluents)
@@ -278,12 +278,12 @@ class NumericProblem:
     goal: Goal
 
 
-def object_for(term: int | str, binding: Ground) -> str:
+def object_for(term: int | str, binding: Sequence[str]) -> str:
     """The object that a parameter position or a constant stands for."""
     return binding[term] if isinstance(term, int) else term
 
 
-def ground(lifted: Lifted, binding: Ground) -> Ground:
+def ground(lifted: Lifted, binding: Sequence[str]) -> Ground:
     """A lifted atom or fluent with the objects of `binding` in the places of its parameters."""
     return tuple(binding[term] if isinstance(term, int) else term for term in lifted)
 

@@ -1,18 +1,20 @@
-"""The relaxation the heuristic works in: facts, and what makes each of them true.
+"""The relaxation of the heuristic: facts, and the actions that make each of them true.
 
 A fact is an atom, a negated atom, or a numeric condition `form >= 0` (or `> 0`). An action needs
-all facts of its precondition. It achieves an atom in one go. It achieves a numeric condition by
-raising its form:
+all facts of its precondition. One application of it achieves an atom. It achieves a numeric
+condition by raising the condition's form:
 
-* by a constant step: so often until the gap is closed;
-* by setting it: once, where its form with the next values put in holds (that is a fact of its own);
-* by a step that depends on the state: at several step lengths, each a fact of its own ("the step is
-  at least 4") to be had first,
-  and at any length above zero.
+* by a constant step, applied as often as it takes to close the gap;
+* by an assignment, applied once, if the form with the next values substituted holds (a fact of its
+  own);
+* by a step that depends on the state, at several step lengths. Each length is a fact of its own
+  ("the step is at least 4") that has to be achieved first; any length above zero is considered,
+  too.
 
-Nothing is ever made false. A condition that becomes true along a real plan was raised by the action
-before, which had its precondition and a positive step there; so every condition that some plan
-reaches is reached here (facts that bounds valid in all reachable states rule out are left out).
+No fact is ever made false. A condition that becomes true along a real plan was raised by the action
+before, whose precondition held and whose step was positive there. Every condition that some plan
+reaches is therefore reached here. Facts that contradict the bounds of all reachable states are left
+out.
 """
 
 from __future__ import annotations
@@ -29,10 +31,10 @@ from worldplan.planners.numeric.task.rules import Form
 from worldplan.planners.numeric.task.task import Condition, GroundAction, GroundTask, bit_numbers
 from worldplan.world_models.exact.numbers import Rational
 
-NumericFact = tuple[Form, bool]  # the form; True: must be above zero, not zero
-LEVELS = 4  # step lengths tried, each half the one before
-DEEPEST = 4  # a fact needed for a step of a step of ... is assumed to hold at this depth
-MOST_FACTS = 20_000
+NumericFact = tuple[Form, bool]  # the form; whether it must be above zero, not just at zero
+LEVELS = 4  # step lengths tried; each is half of the previous one
+MAX_DEPTH = 4  # beyond this depth, a fact needed for a step of a step of ... is assumed to hold
+MAX_FACTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Achiever:
     """A way to make one fact true.
 
     Args:
-        fact, action: what it makes true, and by which action.
-        extra: fact needed besides the action's precondition, or -1.
-        step: how much one application raises the form at least; None: one application does.
-        growth: the form whose value in the state is the step if it is larger than `step`; None: the
-            step is constant.
+        fact: number of the fact.
+        action: number of the action.
+        extra: number of a fact that is needed besides the action's precondition, or -1.
+        step: least amount by which one application raises the form; None if one application
+            suffices.
+        growth: form whose value in the state is the step where it exceeds `step`; None if the step
+            is constant.
     """
 
     fact: int
@@ -60,14 +64,15 @@ class FactTable:
     numeric facts.
 
     Attributes:
-        positive, negative: fact number of each needed atom bit.
-        moves: fact number of each (place, +1 or -1): that a goal's fluent has risen, or fallen, as
-            far as the goals, taken together, ask for. There are none where no goals share fluents.
-            Moves are no part of `goal`.
+        positive: fact number of each required atom bit.
+        negative: fact number of each forbidden atom bit.
+        moves: fact number of each (place, +1 or -1): the fluent has risen, or fallen, by the
+            distance to the nearest joint solution of the goal's comparisons. Empty if no goals
+            share fluents. Moves do not belong to `goal`.
         numeric: fact number of each numeric fact.
-        preconditions: fact numbers of each action; None where an action can never be taken.
-        goal: fact numbers; None where the goal can never hold.
-        achievers: all of them.
+        preconditions: fact numbers of each action; None if the action is never applicable.
+        goal: fact numbers; None if the goal never holds.
+        achievers: all achievers.
         box: bounds that hold in every reachable state.
         is_integral: every value in every reachable state is an int.
     """
@@ -89,16 +94,23 @@ class FactTable:
 
     @property
     def count(self) -> int:
-        """How many facts there are."""
+        """Number of facts."""
         return self.first_number + len(self.moves) + len(self.numeric)
 
 
 def fact_table(task: GroundTask, check: Callable[[], None] = lambda: None) -> FactTable:
-    """Compile the relaxation of a task; `check` is called often meanwhile and may raise to stop."""
+    """The relaxation of a task.
+
+    Args:
+        task: the task.
+        check: called often; it ends the compilation by raising.
+    """
     return _Compiler(task, check).run()
 
 
 class _Compiler:
+    """Builds the `FactTable` of a task."""
+
     def __init__(self, task: GroundTask, check: Callable[[], None]) -> None:
         self.task, self.table, self.check = task, FactTable(), check
         self.box = self.table.box = reachable_box(task)
@@ -111,6 +123,7 @@ class _Compiler:
                 self.changing.setdefault(place, []).append(number)
 
     def run(self) -> FactTable:
+        """The table: atoms, moves, preconditions, goal, and achievers of all facts."""
         task, table = self.task, self.table
         needed_positive = task.goal_positive
         needed_negative = task.goal_negative
@@ -123,10 +136,8 @@ class _Compiler:
             table.negative[bit] = len(table.positive) + len(table.negative)
         if are_coupled(task.goal_conditions):
             places = sorted({place for (terms, _), _ in task.goal_conditions for place, _ in terms})
-            for number, move in enumerate(
-                ((place, sign) for place in places for sign in (1, -1)),
-                len(table.positive) + len(table.negative),
-            ):
+            moves = ((place, sign) for place in places for sign in (1, -1))
+            for number, move in enumerate(moves, table.first_number):
                 table.moves[move] = number
         for action in task.actions:
             self.check()
@@ -149,17 +160,18 @@ class _Compiler:
         for (place, sign), number in table.moves.items():
             self.depth[number] = 0
             table.achievers += self._raising(((((place, sign),), 0), False), number, is_move=True)
-        waiting = list(table.numeric)
-        for fact in waiting:  # grows while new facts come up
+        facts_to_achieve = list(table.numeric)
+        for fact in facts_to_achieve:  # grows when new facts are needed
             self.check()
-            before = len(table.numeric)
+            count_before = len(table.numeric)
             table.achievers += self._raising(fact, table.numeric[fact])
-            waiting += list(table.numeric)[before:]
+            facts_to_achieve += list(table.numeric)[count_before:]
         return table
 
     def _facts(
         self, positive: int, negative: int, conditions: tuple[Condition, ...]
     ) -> list[int] | None:
+        """Fact numbers of a conjunction; None if it never holds."""
         facts = [self.table.positive[bit] for bit in bit_numbers(positive)] + [
             self.table.negative[bit] for bit in bit_numbers(negative)
         ]
@@ -178,7 +190,7 @@ class _Compiler:
         return list(dict.fromkeys(facts))
 
     def _numeric(self, fact: NumericFact, depth: int) -> int | None:
-        """Its number; -1 if it always holds (or is assumed to), None if it never does."""
+        """The number of a fact; -1 if it always holds or is assumed to, None if it never holds."""
         form, strict = self._normal(fact)
         low, high = form_interval(form, self.box)
         if not self.undefined.intersection(place for place, _ in form[0]) and (
@@ -190,7 +202,7 @@ class _Compiler:
         known = self.table.numeric.get((form, strict))
         if known is not None:
             return known
-        if depth > DEEPEST or len(self.table.numeric) > MOST_FACTS:
+        if depth > MAX_DEPTH or len(self.table.numeric) > MAX_FACTS:
             return -1
         number = self.table.count
         self.depth[number] = depth
@@ -198,8 +210,9 @@ class _Compiler:
         return number
 
     def _normal(self, fact: NumericFact) -> NumericFact:
-        """One form for all multiples; in a task of whole numbers, whole coefficients without common
-        divisor, and `>= 1` for `> 0`.
+        """The normal form of a fact, the same for all positive multiples.
+
+        In a task of integers it has coprime integer coefficients, and `>= 1` for `> 0`.
         """
         (terms, constant), strict = fact
         numbers = [Fraction(coefficient) for _, coefficient in terms if coefficient]
@@ -221,18 +234,22 @@ class _Compiler:
         ), strict
 
     def _raising(self, fact: NumericFact, number: int, is_move: bool = False) -> Iterator[Achiever]:
-        """Achievers of a numeric fact, or of a move, whose form is to rise, to where depends on the
-        state.
+        """Achievers that raise the form of a numeric fact or of a move.
+
+        Args:
+            fact: the fact.
+            number: its number.
+            is_move: the form has to rise by an amount that depends on the state.
         """
         form, strict = fact
         depth = self.depth[number] + 1
-        unsure = bool(self.undefined.intersection(place for place, _ in form[0]))
+        may_be_undefined = bool(self.undefined.intersection(place for place, _ in form[0]))
         for action in sorted(
             {action for place, _ in form[0] for action in self.changing.get(place, ())}
         ):
             if self.table.preconditions[action] is None:
                 continue
-            if unsure:  # the fluent may only get its first value: steps mean nothing
+            if may_be_undefined:  # the action may define the fluent: a step has no meaning
                 yield Achiever(number, action)
                 continue
             after, is_set = _after(form, self.task.actions[action])
@@ -250,26 +267,27 @@ class _Compiler:
                 yield from self._growing(number, action, step, depth)
 
     def _growing(self, number: int, action: int, step: Form, depth: int) -> Iterator[Achiever]:
-        most = form_interval(step, self.box)[1]
-        for least in self._levels(most):
-            wanted: NumericFact = (
-                (step, True) if least is None else ((step[0], step[1] - least), False)
+        """Achievers by a step that depends on the state, one for each step length."""
+        largest_step = form_interval(step, self.box)[1]
+        for length in self._levels(largest_step):
+            step_fact: NumericFact = (
+                (step, True) if length is None else ((step[0], step[1] - length), False)
             )
-            extra = self._numeric(wanted, depth)
+            extra = self._numeric(step_fact, depth)
             if extra is not None:
                 yield Achiever(
                     number,
                     action,
                     extra,
-                    least or (1 if self.is_integral else Fraction(1, 16)),
+                    length or (1 if self.is_integral else Fraction(1, 16)),
                     step,
                 )
 
-    def _levels(self, most: Bound) -> list[Rational | None]:
-        """Step lengths to consider, the first being any above zero."""
-        if most <= 0:
+    def _levels(self, largest_step: Bound) -> list[Rational | None]:
+        """Step lengths to consider; the first, None, stands for any length above zero."""
+        if largest_step <= 0:
             return []
-        top = Fraction(64) if isinstance(most, float) else Fraction(most)
+        top = Fraction(64) if isinstance(largest_step, float) else Fraction(largest_step)
         levels: list[Rational | None] = [None]
         for halvings in range(LEVELS):
             level = top / 2**halvings
@@ -280,8 +298,8 @@ class _Compiler:
 
 
 def _after(form: Form, action: GroundAction) -> tuple[Form, bool]:
-    """The form with next values put in, and whether none of the changed fluents' present values is
-    left in it.
+    """The form with the next values substituted, and whether it contains no changed fluent any
+    more.
     """
     next_forms = dict(action.effects)
     terms: dict[int, Rational] = {}
@@ -299,6 +317,7 @@ def _after(form: Form, action: GroundAction) -> tuple[Form, bool]:
 
 
 def _difference(first: Form, second: Form) -> Form:
+    """first - second."""
     terms = dict(first[0])
     for place, coefficient in second[0]:
         terms[place] = terms.get(place, 0) - coefficient
@@ -312,4 +331,5 @@ def _negated(form: Form) -> Form:
 
 
 def _plain(number: Fraction) -> Rational:
+    """An int if the number is an integer."""
     return number.numerator if number.denominator == 1 else number

@@ -1,13 +1,14 @@
-"""Numeric goals taken together: the nearest values, in steps, at which all of them hold at once.
+"""Numeric goals taken together: the nearest point, in steps, at which all of them hold.
 
-Goals that share fluents (an order of counters, a sum to keep) cannot be estimated one by one:
-closing one gap opens the next. A linear program, the same for every state but for its right-hand
-sides, tells how far each fluent has to move.
+Goals that share fluents (an order of counters, a sum to be kept) cannot be estimated separately:
+closing one gap opens the next. A linear program, the same for all states except for its right-hand
+sides, gives the distance of each fluent from a joint solution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import highspy
 import numpy as np
@@ -17,7 +18,7 @@ from worldplan.planners.numeric.task.task import Condition
 
 
 def are_coupled(conditions: Sequence[Condition]) -> bool:
-    """Whether some fluent occurs in two goals, one of which has several fluents."""
+    """Whether some fluent occurs in two goals, and some goal has several fluents."""
     seen: set[int] = set()
     shared = False
     for (terms, _), _ in conditions:
@@ -28,12 +29,16 @@ def are_coupled(conditions: Sequence[Condition]) -> bool:
 
 
 class GoalPoint:
-    """How far each fluent is from the nearest joint solution of the goal's comparisons.
+    """The distance of each fluent from the nearest joint solution of the goal's comparisons.
 
     Args:
         conditions: the goal's comparisons.
         box: bounds that hold in every reachable state.
-        up, down: the fluents that actions can raise, and lower.
+        up: the fluents that actions can raise.
+        down: the fluents that actions can lower.
+
+    Attributes:
+        places: the fluents of the goal (places,).
     """
 
     def __init__(
@@ -58,33 +63,45 @@ class GoalPoint:
         self._high = np.array([float(box[place][1]) for place in self.places])
         self._can_rise = np.isin(self.places, list(up))
         self._can_fall = np.isin(self.places, list(down))
-        self._solver = highspy.Highs()
+        self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # ships no types
         self._solver.setOptionValue("output_flag", False)
         self._solver.setOptionValue("presolve", "off")
         self._solver.setOptionValue("threads", 1)
+        self._solver.passModel(self._program())
+        self._column_numbers = np.arange(2 * count, dtype=np.int32)
+        self._row_numbers = np.arange(len(conditions), dtype=np.int32)
+
+    def _program(self) -> Any:
+        """Minimise rise + fall subject to weights . (rise - fall) >= gap; the gap depends on the
+        state, as do the bounds of rise and fall (columns 0..n-1 and n..2n-1).
+        """
+        count, rows_count = len(self.places), len(self._constants)
         program = highspy.HighsLp()
-        program.num_col_, program.num_row_ = 2 * count, len(conditions)
+        program.num_col_, program.num_row_ = 2 * count, rows_count
         program.col_cost_ = np.ones(2 * count)
         program.col_lower_, program.col_upper_ = np.zeros(2 * count), np.zeros(2 * count)
         program.row_lower_, program.row_upper_ = (
-            np.zeros(len(conditions)),
-            np.full(len(conditions), highspy.kHighsInf),
+            np.zeros(rows_count),
+            np.full(rows_count, highspy.kHighsInf),
         )
         matrix = np.hstack([self._weights, -self._weights])
         rows, cols = np.nonzero(matrix)
         program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         program.a_matrix_.start_ = np.concatenate(
-            [[0], np.cumsum(np.bincount(rows, minlength=len(conditions)))]
+            [[0], np.cumsum(np.bincount(rows, minlength=rows_count))]
         )
         program.a_matrix_.index_ = cols
         program.a_matrix_.value_ = matrix[rows, cols]
-        self._solver.passModel(program)
-        self._column_numbers = np.arange(2 * count, dtype=np.int32)
-        self._row_numbers = np.arange(len(conditions), dtype=np.int32)
+        return program
 
     def __call__(self, x: np.ndarray) -> np.ndarray | None:
-        """Signed distance of each of `places` from the nearest point, (places,); None where the
-        program finds none.
+        """The signed distance of each of `places` from the nearest joint solution (places,).
+
+        Args:
+            x: values of all fluents (fluents,).
+
+        Returns:
+            The distances; None if the program has no solution here.
         """
         now = x[self.places]
         gap = -(self._weights @ now + self._constants)
@@ -100,4 +117,5 @@ class GoalPoint:
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
         values = np.array(self._solver.getSolution().col_value)
-        return values[:count] - values[count:]
+        distance: np.ndarray = values[:count] - values[count:]
+        return distance

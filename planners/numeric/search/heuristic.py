@@ -1,10 +1,10 @@
-"""How far is the goal? Additive costs of facts in the delete relaxation, and a relaxed plan read
-off from them.
+"""The distance of a state from the goal: additive costs of facts in the delete relaxation, and a
+relaxed plan extracted from them.
 
-Sources: h_add of Bonet and Geffner (Artificial Intelligence 2001), the relaxed plan of FF (Hoffmann
-and Nebel, JAIR 2001) with the best supporters of h_add, and, for numeric conditions, the count of
-repeated actions after Scala et al. (subgoaling, JAIR 2020). Numeric goals that share fluents are
-replaced by the moves to their nearest joint solution (`numeric_goal_point`).
+Sources: h_add (Bonet and Geffner, Artificial Intelligence 2001); the relaxed plan of FF (Hoffmann
+and Nebel, JAIR 2001) with the best supporters of h_add; for numeric conditions, the number of
+repetitions of an action after Scala et al. (subgoaling, JAIR 2020). Numeric goals that share
+fluents are replaced by the moves to their nearest joint solution (`GoalPoint`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from worldplan.planners.numeric.task.rules import Form, Value, form_value, holds
 from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.exact.numbers import Rational
 
-ROUNDING = 1e-9  # relative; closer to zero than this, the sign of a form is settled exactly
-EXACT_FLOATS = 2.0**52  # whole numbers up to here are exact as floats
-HUGE = 1e300  # larger values are cut down to this in estimates
+ROUNDING = 1e-9  # relative; the sign of a form closer to zero than this is computed exactly
+EXACT_FLOATS = 2.0**52  # integers up to this size are exact as floats
+HUGE = 1e300  # larger values are clipped to this in estimates
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The length of a relaxed plan (infinite: the goal is out of reach, for sure), and those of its
-    actions that need nothing first.
+    """The estimate of a state.
+
+    Args:
+        cost: length of the relaxed plan; infinite if the goal is certainly unreachable.
+        preferred: numbers of the actions of the relaxed plan that are relaxed-applicable in the
+            state.
     """
 
     cost: float
@@ -42,7 +46,7 @@ class RelaxedPlanHeuristic:
 
     Args:
         task: the ground task.
-        check: called often while compiling; may raise to stop.
+        check: called often during the compilation; it ends the compilation by raising.
     """
 
     def __init__(self, task: GroundTask, check: Callable[[], None] = lambda: None) -> None:
@@ -59,9 +63,11 @@ class RelaxedPlanHeuristic:
         self._goal = table.goal
         self._goal_point: GoalPoint | None = None
         if table.moves and table.goal is not None:
-            heads = {one.fact for one in table.achievers}
-            movable = {move for move, number in table.moves.items() if number in heads}
-            up, down = ({place for place, sign in movable if sign == wanted} for wanted in (1, -1))
+            achievable = {achiever.fact for achiever in table.achievers}
+            movable = {move for move, number in table.moves.items() if number in achievable}
+            up, down = (
+                {place for place, sign in movable if sign == direction} for direction in (1, -1)
+            )
             self._goal_point = GoalPoint(task.goal_conditions, table.box, up, down)
             self._joint_goal = [fact for fact in table.goal if fact < self._first_number] + list(
                 table.moves.values()
@@ -76,31 +82,35 @@ class RelaxedPlanHeuristic:
         self._set_achievers(table)
 
     def _set_achievers(self, table: FactTable) -> None:
-        """Arrays over achievers, sorted by the fact they make true. Fact number `_facts` stands for
-        "nothing": it costs 0.
+        """Arrays over achievers, sorted by the fact that they make true.
+
+        Fact number `_facts` stands for "no fact"; its cost is 0.
         """
-        achievers = sorted(table.achievers, key=lambda one: one.fact)
-        self._fact_of = np.array([one.fact for one in achievers], dtype=np.intp)
+        achievers = sorted(table.achievers, key=lambda achiever: achiever.fact)
+        self._fact_of = np.array([achiever.fact for achiever in achievers], dtype=np.intp)
         self._heads, self._starts = np.unique(self._fact_of, return_index=True)
         self._lengths = np.diff([*self._starts, len(achievers)])
-        self._action_list = [one.action for one in achievers]
-        self._extra_list = [one.extra if one.extra >= 0 else self._facts for one in achievers]
+        self._action_list = [achiever.action for achiever in achievers]
+        self._extra_list = [
+            achiever.extra if achiever.extra >= 0 else self._facts for achiever in achievers
+        ]
         self._actions, self._extras = (
             np.array(self._action_list, dtype=np.intp),
             np.array(self._extra_list, dtype=np.intp),
         )
         self._has_extras = bool((self._extras < self._facts).any())
         self._stepped = np.array(
-            [number for number, one in enumerate(achievers) if one.step is not None], dtype=np.intp
+            [number for number, achiever in enumerate(achievers) if achiever.step is not None],
+            dtype=np.intp,
         )
         self._stepped_row = self._fact_of[self._stepped] - self._first_number
         self._steps = np.array([float(achievers[number].step or 0) for number in self._stepped])
         growths = [
-            (at, growth)
-            for at, number in enumerate(self._stepped)
+            (row, growth)
+            for row, number in enumerate(self._stepped)
             if (growth := achievers[number].growth) is not None
         ]
-        self._growing = np.array([at for at, _ in growths], dtype=np.intp)
+        self._growing = np.array([row for row, _ in growths], dtype=np.intp)
         self._growth, self._growth_constant = _matrix(
             [growth for _, growth in growths], self._numeric.width
         )
@@ -109,22 +119,24 @@ class RelaxedPlanHeuristic:
         """The estimate of a reachable state."""
         if self._goal is None:
             return Estimate(math.inf, frozenset())
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # values too large for floats are looked at exactly
+        # forms whose values are too large for floats are evaluated exactly
+        with np.errstate(over="ignore", invalid="ignore"):
             cost, times, joint = self._start(node)
         offer, action_cost = self._relax(cost, times)
         if np.isinf(cost[self._goal]).any():
             return Estimate(math.inf, frozenset())
-        # moves may be out of reach here although the goal is not: another joint solution may do
+        # the moves may be unreachable although the goal is not: it may have another joint solution
         joint = joint and bool(np.isfinite(cost[self._joint_goal]).all())
         return self._relaxed_plan(
             self._joint_goal if joint else self._goal, cost, times, offer, action_cost
         )
 
     def _start(self, node: Node) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Costs of the facts (0 or infinite), how often each achiever has to act, and whether moves
-        are set.
+        """Initial costs of the facts and repetitions of the achievers in a state.
+
+        Returns:
+            Costs of the facts (facts + 1,), 0 or infinite; number of applications of each achiever
+            (achievers,); whether the moves to a joint goal solution are set.
         """
         bits, values = node
         cost = np.full(self._facts + 1, math.inf)
@@ -142,9 +154,8 @@ class RelaxedPlanHeuristic:
         level, holding = self._numeric.levels(values, x)
         distance = self._goal_point(x) if self._goal_point is not None else None
         if distance is not None:
-            moves = np.column_stack(
-                [distance, -distance]
-            ).ravel()  # in the order of FactTable.moves: up, down, up, ...
+            # in the order of FactTable.moves: up, down, up, ...
+            moves = np.column_stack([distance, -distance]).ravel()
             level = np.concatenate([-np.maximum(moves, 0.0), level])
             holding = np.concatenate([moves <= ROUNDING, holding])
         elif self._move_count:
@@ -164,8 +175,14 @@ class RelaxedPlanHeuristic:
         return cost, times, distance is not None
 
     def _relax(self, cost: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lower the costs of facts to the fixpoint, in place; returns what each achiever then costs
-        and each action's precondition.
+        """Lower the costs of the facts to the fixpoint, in place.
+
+        Args:
+            cost: costs of the facts (facts + 1,).
+            times: number of applications of each achiever (achievers,).
+
+        Returns:
+            The cost by each achiever (achievers,) and of each action's precondition (actions,).
         """
         while True:
             action_cost = self._needs @ cost
@@ -174,10 +191,10 @@ class RelaxedPlanHeuristic:
                 offer += cost[self._extras]
             if not len(offer):
                 return offer, action_cost
-            least, now = np.minimum.reduceat(offer, self._starts), cost[self._heads]
-            if (least >= now).all():
+            cheapest, current = np.minimum.reduceat(offer, self._starts), cost[self._heads]
+            if (cheapest >= current).all():
                 return offer, action_cost
-            cost[self._heads] = np.minimum(least, now)
+            cost[self._heads] = np.minimum(cheapest, current)
 
     def _relaxed_plan(
         self,
@@ -187,24 +204,32 @@ class RelaxedPlanHeuristic:
         offer: np.ndarray,
         action_cost: np.ndarray,
     ) -> Estimate:
-        """Collect the cheapest achievers of the goal and of what they need; an action counts as
-        often as its most demanding use.
+        """Collect the cheapest achievers of the goal and of the facts that they need.
+
+        An action counts as often as in its most demanding use.
+
+        Args:
+            goal: fact numbers.
+            cost: costs of the facts (facts + 1,).
+            times: number of applications of each achiever (achievers,).
+            offer: cost by each achiever (achievers,).
+            action_cost: cost of each action's precondition (actions,).
         """
         costs = cost.tolist()
         cheapest = np.flatnonzero(offer == np.repeat(cost[self._heads], self._lengths))
         supporter = dict(zip(self._fact_of[cheapest].tolist(), cheapest.tolist(), strict=True))
         used: dict[int, float] = {}
-        waiting = [fact for fact in goal if costs[fact] > 0]
-        seen = set(waiting)
-        while waiting:
-            achiever = supporter[waiting.pop()]
+        open_facts = [fact for fact in goal if costs[fact] > 0]
+        expanded_facts = set(open_facts)
+        while open_facts:
+            achiever = supporter[open_facts.pop()]
             action = self._action_list[achiever]
-            needs = [] if action in used else self._preconditions[action]
+            needed_facts = [] if action in used else self._preconditions[action]
             used[action] = max(used.get(action, 0.0), float(times[achiever]))
-            for need in (*needs, self._extra_list[achiever]):
-                if need not in seen and costs[need] > 0:
-                    seen.add(need)
-                    waiting.append(need)
+            for needed_fact in (*needed_facts, self._extra_list[achiever]):
+                if needed_fact not in expanded_facts and costs[needed_fact] > 0:
+                    expanded_facts.add(needed_fact)
+                    open_facts.append(needed_fact)
         return Estimate(
             float(sum(used.values())),
             frozenset(action for action in used if action_cost[action] == 0),
@@ -212,7 +237,12 @@ class RelaxedPlanHeuristic:
 
 
 class _NumericFacts:
-    """The numeric facts as a matrix, and which of them hold, decided exactly."""
+    """The numeric facts as a matrix, and which of them hold, decided exactly.
+
+    Args:
+        task: the ground task.
+        table: its facts.
+    """
 
     def __init__(self, task: GroundTask, table: FactTable) -> None:
         self.width, self.count = max(1, len(task.fluents)), len(table.numeric)
@@ -220,31 +250,40 @@ class _NumericFacts:
         self._weights, self._constants = _matrix([form for form, _ in self._facts], self.width)
         self._strict = np.array([strict for _, strict in self._facts], dtype=bool)
         self._norms, self._offsets = np.abs(self._weights).sum(axis=1), np.abs(self._constants)
-        whole = table.is_integral and all(isinstance(form[1], int) for form, _ in self._facts)
+        is_integral = table.is_integral and all(isinstance(form[1], int) for form, _ in self._facts)
         self._safe = (
             (EXACT_FLOATS - self._offsets.max(initial=0.0)) / max(1.0, self._norms.max(initial=0.0))
-            if whole
+            if is_integral
             else -1.0
         )
 
     def floats(self, values: tuple[Value, ...]) -> np.ndarray:
-        """The values as floats, (fluents,); 0 where undefined."""
+        """The values as floats (fluents,); 0 where undefined."""
         try:
             x = np.array(values or (0.0,), dtype=float)
         except OverflowError:
             x = np.array(
                 [None if value is None else _float(value) for value in values], dtype=float
             )
-        return np.nan_to_num(x)
+        floats: np.ndarray = np.nan_to_num(x)
+        return floats
 
     def levels(self, values: tuple[Value, ...], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Each form's value as a float, and whether each fact holds; exact where floats could err."""
+        """The value of each form as a float (numeric facts,), and whether each fact holds (numeric
+        facts,).
+
+        The truth values are exact: forms whose sign floats could get wrong are evaluated exactly.
+
+        Args:
+            values: the exact values.
+            x: the same as floats (fluents,).
+        """
         level = self._weights @ x + self._constants
         holding = np.where(self._strict, level > 0, level >= 0)
         largest = np.abs(x).max()
         if largest > self._safe:
-            clear = np.abs(level) > ROUNDING * (self._norms * largest + self._offsets)
-            for row in np.flatnonzero(~clear).tolist():
+            is_certain = np.abs(level) > ROUNDING * (self._norms * largest + self._offsets)
+            for row in np.flatnonzero(~is_certain).tolist():
                 form, strict = self._facts[row]
                 point = {
                     place: value for place, _ in form[0] if (value := values[place]) is not None

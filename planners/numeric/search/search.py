@@ -1,10 +1,10 @@
-"""Numeric planning by search in the state space: breadth first (shortest plans, proofs) and greedy
-best first (large problems).
+"""Numeric planning by state-space search: breadth-first (shortest plans, proofs) and greedy
+best-first (large problems).
 
-The greedy search is lazy: a state waits under its parent's estimate and is estimated when it is
-taken out. Two queues take turns, one with all states and one with those that a preferred action
-leads to; the latter gets more turns whenever the estimate drops (alternation and boosting after
-Richter and Helmert, ICAPS 2009).
+The greedy search is lazy: a state waits with the estimate of its parent and is estimated when it is
+taken out. Two queues alternate, one with all states and one with the states reached by preferred
+actions. The second gets more turns whenever the least estimate drops (alternation and boosting
+after Richter and Helmert, ICAPS 2009).
 """
 
 from __future__ import annotations
@@ -25,30 +25,38 @@ from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem, is_valid
 
 METHODS = ("auto", "breadth_first", "greedy")
-BOOST = 1000  # turns the queue of preferred actions gets for a new least estimate
-FIRST_SECONDS, FIRST_SHARE = (
-    1.0,
-    0.1,
-)  # breadth first in "auto": this long, or this share of the time
-SHORTENING_SECONDS = 5.0  # at most, within the limit
+BOOST = 1000  # extra turns of the preferred queue for a new least estimate
+# in "auto", breadth-first search gets the smaller of these seconds and this share of the time
+FIRST_SECONDS, FIRST_SHARE = 1.0, 0.1
+SHORTENING_SECONDS = 5.0  # at most, within the time limit
 
 Progress = Callable[[int, float], None]  # states expanded, least estimate so far
 
 
 @dataclass
 class _Run:
-    """What a search counts, kept where a limit cannot lose it."""
+    """The counts of a search, kept where reaching a limit does not lose them.
+
+    Args:
+        limits: limits of time and memory.
+        progress: called as in `search_plan`.
+        used: the running phase or method.
+        expanded: states expanded.
+        evaluated: states evaluated by the heuristic.
+        best: least estimate so far.
+        detail: entries of `PlanResult.detail`.
+    """
 
     limits: SearchLimits
     progress: Progress | None = None
-    used: str = "grounding"  # what is running
+    used: str = "grounding"
     expanded: int = 0
     evaluated: int = 0
     best: float = math.inf
     detail: dict[str, Any] = field(default_factory=dict)
 
     def lower(self, estimate: float) -> bool:
-        """Note an estimate; True if it is the least so far."""
+        """Record an estimate; returns whether it is the least so far."""
         if estimate >= self.best:
             return False
         self.best = estimate
@@ -57,6 +65,7 @@ class _Run:
         return True
 
     def result(self, plan: tuple[tuple[str, ...], ...] | None, status: str) -> PlanResult:
+        """The result with these counts."""
         detail = {**self.detail, "evaluated": self.evaluated}
         return PlanResult(
             plan, status, f"search ({self.used})", self.limits.spent(), self.expanded, detail
@@ -75,17 +84,25 @@ def search_plan(
     """A plan by search, checked exactly.
 
     Args:
-        model, problem: where to plan; the model may be given or learned.
-        method: "breadth_first" (fewest actions; an exhausted space proves that there is no plan),
-            "greedy", or "auto": a short breadth-first search and, if that ends without an answer,
-            the greedy one.
+        model: the actions, given or learned.
+        problem: objects, initial state and goal.
+        method: "breadth_first" (fewest actions; an exhausted state space proves that there is no
+            plan), "greedy", or "auto": a short breadth-first search and, if it does not finish, the
+            greedy search.
         time_limit: seconds in all, grounding included.
         memory_limit_mb: resident memory of the whole process.
-        progress: told the states expanded and the least estimate whenever that drops.
+        progress: called with the number of expanded states and the least estimate, whenever the
+            latter drops.
+
+    Returns:
+        A result with status "optimal" (breadth-first), "satisficing", "unsolvable", "time_limit" or
+        "memory_limit". `detail` has the size of the ground task, the seconds of grounding and, if
+        the greedy search ran, the plan length before shortening (`found_length`).
 
     Raises:
         ConfigError: an unknown method.
-        DatasetError: the problem names what the model or it itself does not declare.
+        DatasetError: the problem does not fit the model.
+        AssertionError: the plan fails the exact check, which is a bug of the search.
     """
     if method not in METHODS:
         raise ConfigError(f"search method '{method}' is unknown: use {', '.join(METHODS)}")
@@ -109,13 +126,18 @@ def search_plan(
     calls = tuple(task.actions[number].name for number in plan)
     if not is_valid(model, problem, calls):
         raise AssertionError(
-            f"search found a plan that fails its own check: a fault of the planner, please report it: {calls}"
+            "search: its plan fails the exact check, a bug of the planner; please report it: "
+            f"{calls}"
         )
     return run.result(calls, "optimal" if run.used == "breadth_first" else "satisficing")
 
 
 def _find(task: GroundTask, run: _Run, method: str, time_limit: float) -> list[int] | None:
-    """Numbers of a plan's actions; None: there is no plan. Raises LimitReached."""
+    """Numbers of the actions of a plan; None if there is no plan.
+
+    Raises:
+        LimitReached: a limit of time or memory.
+    """
     if method != "greedy":
         run.used = "breadth_first"
         try:
@@ -138,48 +160,54 @@ def _find(task: GroundTask, run: _Run, method: str, time_limit: float) -> list[i
 
 
 def _breadth_first(task: GroundTask, run: _Run, limits: SearchLimits) -> list[int] | None:
-    """Numbers of the actions of a shortest plan; None: there is no plan. Raises LimitReached."""
-    came: dict[Node, tuple[Node, int] | None] = {task.initial: None}
+    """Numbers of the actions of a shortest plan; None if there is no plan.
+
+    Raises:
+        LimitReached: a limit of time or memory.
+    """
+    parents: dict[Node, tuple[Node, int] | None] = {task.initial: None}
     if task.is_goal(task.initial):
         return []
-    waiting = deque([task.initial])
-    while waiting:
+    frontier = deque([task.initial])
+    while frontier:
         limits.check()
-        node = waiting.popleft()
+        node = frontier.popleft()
         run.expanded += 1
         for number, child in task.successors(node):
-            if child not in came:
-                came[child] = (node, number)
+            if child not in parents:
+                parents[child] = (node, number)
                 if task.is_goal(child):
-                    return path_to(child, came)
-                waiting.append(child)
+                    return path_to(child, parents)
+                frontier.append(child)
     return None
 
 
-Waiting = tuple[
-    float, int, Node, int, Node
-]  # the parent's estimate, order of making, parent, action, state
+# estimate of the parent, order of generation, parent, number of the action, state
+QueueEntry = tuple[float, int, Node, int, Node]
 
 
 def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
-    """Numbers of the actions of some plan; None: there is no plan (all states but dead ends were
-    seen). Raises LimitReached.
+    """Numbers of the actions of a plan; None if there is no plan (all states except dead ends were
+    expanded).
+
+    Raises:
+        LimitReached: a limit of time or memory.
     """
     heuristic = RelaxedPlanHeuristic(task, run.limits.check)
-    came: dict[Node, tuple[Node, int] | None] = {}
-    everything: list[Waiting] = [(0.0, 0, task.initial, -1, task.initial)]
-    preferred: list[Waiting] = []
-    turns, made = [0, 0], 0
-    while everything or preferred:
+    parents: dict[Node, tuple[Node, int] | None] = {}
+    all_states: list[QueueEntry] = [(0.0, 0, task.initial, -1, task.initial)]
+    preferred: list[QueueEntry] = []
+    turns, generated = [0, 0], 0
+    while all_states or preferred:
         run.limits.check()
-        queue = 1 if preferred and (not everything or turns[1] <= turns[0]) else 0
+        queue = 1 if preferred and (not all_states or turns[1] <= turns[0]) else 0
         turns[queue] += 1
-        _, _, parent, number, node = heapq.heappop(preferred if queue else everything)
-        if node in came:
+        _, _, parent, number, node = heapq.heappop(preferred if queue else all_states)
+        if node in parents:
             continue
-        came[node] = (parent, number) if number >= 0 else None
+        parents[node] = (parent, number) if number >= 0 else None
         if task.is_goal(node):
-            return path_to(node, came)
+            return path_to(node, parents)
         estimate = heuristic(node)
         run.evaluated += 1
         if estimate.cost == math.inf:
@@ -188,10 +216,10 @@ def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
             turns[1] -= BOOST
         run.expanded += 1
         for action, child in task.successors(node):
-            if child not in came:
-                made += 1
-                entry = (estimate.cost, made, node, action, child)
-                heapq.heappush(everything, entry)
+            if child not in parents:
+                generated += 1
+                entry = (estimate.cost, generated, node, action, child)
+                heapq.heappush(all_states, entry)
                 if action in estimate.preferred:
                     heapq.heappush(preferred, entry)
     return None

@@ -1,7 +1,7 @@
-"""Make a found plan shorter without searching anew: cut across its own states, then leave out what
-it does not need.
+"""Plans of a ground task in, shorter plans out: by shortcuts across the plan's own states, then by
+leaving out unneeded actions.
 
-Source of the second: greedy action elimination (Nakhost and Müller, ICAPS 2010).
+Source of the second step: greedy action elimination (Nakhost and Müller, ICAPS 2010).
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from worldplan.planners.numeric.task.task import GroundTask, Node
 
 
 def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list[int]:
-    """A valid plan no longer than `plan` (numbers of actions); what it has so far when the budget
-    is spent.
+    """A valid plan that is no longer than `plan`; the best one so far when a limit is reached.
+
+    Args:
+        task: the task.
+        plan: numbers of the actions of a valid plan.
+        limits: limits of time and memory.
     """
     best = list(plan)
     try:
         while True:
-            shorter = _without_needless(task, _across(task, best, limits), limits)
+            shorter = _without_unneeded(task, _shortcuts(task, best, limits), limits)
             if len(shorter) == len(best):
                 return best
             best = shorter
@@ -27,41 +31,51 @@ def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list
         return best
 
 
-def path_to(node: Node, came: dict[Node, tuple[Node, int] | None]) -> list[int]:
-    """Numbers of the actions that lead to a state."""
+def path_to(node: Node, parents: dict[Node, tuple[Node, int] | None]) -> list[int]:
+    """Numbers of the actions that lead to a state.
+
+    Args:
+        node: the state.
+        parents: parent and action of each generated state; None for the initial one.
+    """
     plan = []
-    while (step := came[node]) is not None:
+    while (step := parents[node]) is not None:
         node, number = step
         plan.append(number)
     return plan[::-1]
 
 
-def _across(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
-    """The shortest way from the first to the last state over states of the plan, by any actions:
-    without loops and detours.
+def _shortcuts(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
+    """The shortest path from the first to the last state over states of the plan, by any actions.
+
+    Raises:
+        LimitReached: a limit of time or memory.
     """
     last = task.initial
     states = {last}
     for number in plan:
         last = _step(task, number, last)
         states.add(last)
-    came: dict[Node, tuple[Node, int] | None] = {task.initial: None}
-    row = [task.initial]
-    while last not in came:
-        following = []
-        for node in row:
+    parents: dict[Node, tuple[Node, int] | None] = {task.initial: None}
+    frontier = [task.initial]
+    while last not in parents:
+        next_frontier = []
+        for node in frontier:
             limits.check()
             for number, child in task.successors(node):
-                if child in states and child not in came:
-                    came[child] = (node, number)
-                    following.append(child)
-        row = following
-    return path_to(last, came)
+                if child in states and child not in parents:
+                    parents[child] = (node, number)
+                    next_frontier.append(child)
+        frontier = next_frontier
+    return path_to(last, parents)
 
 
-def _without_needless(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
-    """Leave out each action in turn, with those that then cannot be taken, wherever the goal is
+def _without_unneeded(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[int]:
+    """Leave out each action in turn, with those that then become inapplicable, wherever the goal is
     still reached.
+
+    Raises:
+        LimitReached: a limit of time or memory.
     """
     place, before = 0, task.initial
     while place < len(plan):
@@ -81,9 +95,15 @@ def _without_needless(task: GroundTask, plan: list[int], limits: SearchLimits) -
 
 
 def _step(task: GroundTask, number: int, node: Node) -> Node:
+    """The successor state.
+
+    Raises:
+        AssertionError: the action is not applicable, which is a bug of the planner.
+    """
     after = task.apply(number, node)
     if after is None:
         raise AssertionError(
-            f"{task.actions[number].name} cannot be taken where a plan takes it: a fault of the planner, please report it"
+            f"{task.actions[number].name} is not applicable where a plan applies it: a bug of the "
+            "planner; please report it"
         )
     return after

@@ -1,4 +1,4 @@
-"""Time and memory a search may take, asked often and cheaply."""
+"""Limits of time and memory for a search, cheap enough to be checked at every state."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
-_MEMORY_EVERY = 0.1  # seconds between two looks at the memory
+_MEMORY_INTERVAL = 0.1  # seconds between two measurements of the memory
 
 
 class LimitReached(Exception):
-    """Stops a search from within; `status` is "time_limit" or "memory_limit". Never leaves
-    `search`.
+    """A limit is reached; ends a search from within and never leaves `search_plan` or `milp_plan`.
+
+    Args:
+        status: "time_limit" or "memory_limit".
     """
 
     def __init__(self, status: str) -> None:
@@ -23,7 +25,7 @@ class LimitReached(Exception):
 
 
 def resident_mb() -> float:
-    """Resident memory of this process in MB (where the system does not tell: the most it ever had)."""
+    """Resident memory of this process in MB; the peak of it where the system has no /proc."""
     if _STATM.exists():
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -31,7 +33,7 @@ def resident_mb() -> float:
 
 
 class SearchLimits:
-    """Limits that count from its making.
+    """Limits that count from the creation of the object.
 
     Args:
         seconds: wall-clock time.
@@ -42,10 +44,10 @@ class SearchLimits:
         self.began = time.perf_counter()
         self.memory_mb = memory_mb
         self._deadline = self.began + seconds
-        self._next_look = self.began
+        self._next_memory_check = self.began
 
     def spent(self) -> float:
-        """Seconds since its making."""
+        """Seconds since the creation."""
         return time.perf_counter() - self.began
 
     def part(self, seconds: float) -> SearchLimits:
@@ -55,11 +57,15 @@ class SearchLimits:
         return part
 
     def check(self) -> None:
-        """Raises LimitReached if a limit is met; a tenth of a microsecond where not."""
+        """Check the limits; takes about a tenth of a microsecond.
+
+        Raises:
+            LimitReached: a limit is reached.
+        """
         now = time.perf_counter()
         if now >= self._deadline:
             raise LimitReached("time_limit")
-        if now >= self._next_look:
-            self._next_look = now + _MEMORY_EVERY
+        if now >= self._next_memory_check:
+            self._next_memory_check = now + _MEMORY_INTERVAL
             if resident_mb() > self.memory_mb:
                 raise LimitReached("memory_limit")

@@ -1,10 +1,11 @@
-"""Grounding by joins: the bindings whose positive atoms can ever be true together, deletes aside,
+"""Grounding by joins: the bindings whose positive atoms are reachable together, ignoring deletes,
 and whose static conditions hold.
 
-Atoms are taken from a queue, the initial ones first. Each is matched with every positive
-precondition it fits, the other preconditions are joined on indexed atoms taken earlier, and what
-the found actions add joins the queue (semi-naive evaluation of the delete relaxation as a logic
-program). So work grows with the number of bindings found, not with the product of the types.
+Atoms are taken from a queue, starting with the initial ones. Each atom is matched with every
+positive precondition that it fits, the other preconditions are joined on indexed atoms taken
+earlier, and the adds of the resulting actions join the queue (semi-naive evaluation of the delete
+relaxation as a logic program). The work therefore grows with the number of bindings found, not with
+the product of the types.
 """
 
 from __future__ import annotations
@@ -22,29 +23,35 @@ from worldplan.world_models.numeric.domain import (
     NumericModel,
     NumericProblem,
     Region,
+    State,
     ground,
     object_for,
 )
 
-Binding = list[str]
-Check = tuple[frozenset[int], Callable[[Binding], bool]]  # the parameters it needs, the test
-Index = dict[
-    Ground, list[Ground]
-]  # arguments of one predicate's atoms, by those at some of their places
+Binding = list[str]  # the object of each parameter; "" where it is not bound yet
+Test = Callable[[Binding], bool]
+StaticCheck = tuple[frozenset[int], Test]  # the parameters that the test reads, the test
+# arguments of the atoms of one predicate, by the arguments at some of the places
+Index = dict[Ground, list[Ground]]
 
 
 def check_problem(model: NumericModel, problem: NumericProblem) -> None:
-    """See that a problem speaks the model's language.
+    """Check that a problem fits a model.
+
+    Args:
+        model: the model.
+        problem: the problem.
 
     Raises:
-        DatasetError: an object of unknown type, or an unknown predicate, function or object, or a
+        DatasetError: an object of unknown type, an unknown predicate, function or object, or a
             wrong number of arguments.
     """
-    words, where = model.vocabulary, f"problem '{problem.name}'"
+    vocabulary, where = model.vocabulary, f"problem '{problem.name}'"
     for name, kind in problem.objects.items():
-        if kind != "object" and kind not in words.types:
+        if kind != "object" and kind not in vocabulary.types:
             raise DatasetError(
-                f"{where}: object '{name}' has type '{kind}', which domain '{words.name}' does not declare"
+                f"{where}: object '{name}' has type '{kind}', which domain '{vocabulary.name}' "
+                "does not declare"
             )
     goal_atoms = problem.goal.positive | problem.goal.negative
     goal_fluents = [
@@ -53,25 +60,26 @@ def check_problem(model: NumericModel, problem: NumericProblem) -> None:
         for fluent, _ in comparison.expression.terms
     ]
     for place, what, known, items in (
-        ("initial state", "predicate", words.predicates, problem.initial.atoms),
-        ("initial state", "function", words.functions, problem.initial.values),
-        ("goal", "predicate", words.predicates, goal_atoms),
-        ("goal", "function", words.functions, goal_fluents),
+        ("initial state", "predicate", vocabulary.predicates, problem.initial.atoms),
+        ("initial state", "function", vocabulary.functions, problem.initial.values),
+        ("goal", "predicate", vocabulary.predicates, goal_atoms),
+        ("goal", "function", vocabulary.functions, goal_fluents),
     ):
         for item in items:
             _check_item(f"{where}, {place}", what, known, item, problem.objects)
     for action in model.actions.values():
         for atom in action.positive | action.negative | action.adds | action.deletes:
             _check_item(
-                f"action '{action.name}'", "predicate", words.predicates, atom, problem.objects
+                f"action '{action.name}'", "predicate", vocabulary.predicates, atom, problem.objects
             )
         for fluent in _fluents(action):
             _check_item(
-                f"action '{action.name}'", "function", words.functions, fluent, problem.objects
+                f"action '{action.name}'", "function", vocabulary.functions, fluent, problem.objects
             )
 
 
 def _fluents(action: NumericAction) -> Iterator[Lifted]:
+    """Every fluent of an action's conditions and effects."""
     for comparison in action.comparisons:
         yield from (fluent for fluent, _ in comparison.expression.terms)
     for region in action.regions:
@@ -88,64 +96,95 @@ def _check_item(
     item: Lifted,
     objects: Mapping[str, str],
 ) -> None:
+    """Check one atom or fluent, ground or lifted.
+
+    Args:
+        where: for messages.
+        what: "predicate" or "function".
+        known: argument types of the declared ones, by name.
+        item: the atom or fluent.
+        objects: type of each object.
+
+    Raises:
+        DatasetError: the name, an object or the number of arguments is wrong.
+    """
     name, *arguments = item
     if name not in known:
         raise DatasetError(
-            f"{where}: unknown {what} '{name}' in ({' '.join(map(str, item))}); declare it in the domain"
+            f"{where}: unknown {what} '{name}' in ({' '.join(map(str, item))}); declare it in the "
+            "domain"
         )
     if len(arguments) != len(known[str(name)]):
         raise DatasetError(
-            f"{where}: {what} '{name}' takes {len(known[str(name)])} objects, ({' '.join(map(str, item))}) has {len(arguments)}"
+            f"{where}: {what} '{name}' takes {len(known[str(name)])} objects, "
+            f"({' '.join(map(str, item))}) has {len(arguments)}"
         )
-    for one in arguments:
-        if isinstance(one, str) and one not in objects:
+    for argument in arguments:
+        if isinstance(argument, str) and argument not in objects:
             raise DatasetError(
-                f"{where}: unknown object '{one}' in ({' '.join(map(str, item))}); declare it in the problem"
+                f"{where}: unknown object '{argument}' in ({' '.join(map(str, item))}); declare it "
+                "in the problem"
             )
 
 
 def reachable_bindings(
     model: NumericModel, problem: NumericProblem, check: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[NumericAction, Ground]]:
-    """Every (action, binding) that delete-relaxed reachability and static conditions allow, in an
-    order that is always the same.
+    """Every (action, binding) whose delete-relaxed preconditions are reachable and whose static
+    conditions hold, in a deterministic order.
 
-    `check` is called at every partial binding; what it raises ends the grounding.
+    Args:
+        model: the model.
+        problem: the problem.
+        check: called at every partial binding; it ends the grounding by raising.
 
     Raises:
-        DatasetError: as `check_problem`.
+        DatasetError: as in `check_problem`.
     """
     check_problem(model, problem)
     yield from _Grounder(model, problem, check).run()
 
 
 @dataclass
-class _Step:
-    """Extends a partial binding: by the atoms in `index` that agree on the bound terms, or (no
-    index) by the objects of a parameter.
+class _JoinStep:
+    """One step that extends a partial binding: by the atoms of an index, or by the objects of a
+    parameter.
+
+    Args:
+        index: atoms to join with, by their arguments at bound places; None for the objects of
+            `parameter`.
+        key: bound parameters and constants, in the order of the index.
+        binds: (argument place, parameter) pairs to bind. A parameter that occurs twice is compared
+            the second time.
+        parameter: the parameter to bind if there is no index.
+        checks: tests to run after binding.
     """
 
     index: Index | None = None
-    key: tuple[int | str, ...] = ()  # bound parameters and constants, in the index's order
-    binds: tuple[
-        tuple[int, int], ...
-    ] = ()  # (argument place, parameter) to bind; a repeated parameter is compared the second time
+    key: tuple[int | str, ...] = ()
+    binds: tuple[tuple[int, int], ...] = ()
     parameter: int = -1
-    checks: list[Callable[[Binding], bool]] = field(default_factory=list)
+    checks: list[Test] = field(default_factory=list)
 
 
 @dataclass
-class _Plan:
-    """How to complete the bindings of one action once an atom matched its `pivot` (None: the action
-    has no positive atoms).
+class _JoinPlan:
+    """The steps that complete the bindings of one action once an atom has matched its pivot.
+
+    Args:
+        action: the action.
+        pivot: the matched precondition; None if the action has no positive atoms.
+        steps: the first one binds the arguments of the pivot.
     """
 
     action: NumericAction
     pivot: Lifted | None
-    steps: list[_Step]  # the first takes in the pivot's arguments
+    steps: list[_JoinStep]
 
 
 class _Grounder:
+    """The indices, queue and join plans of one grounding."""
+
     def __init__(
         self, model: NumericModel, problem: NumericProblem, check: Callable[[], None]
     ) -> None:
@@ -159,16 +198,16 @@ class _Grounder:
         self.fitting = {
             action.name: [
                 {
-                    one: None
-                    for one, kind in sorted(problem.objects.items())
-                    if model.vocabulary.is_a(kind, wanted)
+                    name: None
+                    for name, kind in sorted(problem.objects.items())
+                    if model.vocabulary.is_a(kind, expected)
                 }
-                for _, wanted in action.parameters
+                for _, expected in action.parameters
             ]
             for action in model.actions.values()
         }
-        self.plans: dict[int | str, list[_Plan]] = {}
-        self.free_plans: list[_Plan] = []
+        self.plans: dict[int | str, list[_JoinPlan]] = {}
+        self.free_plans: list[_JoinPlan] = []
         for action in model.actions.values():
             checks = list(self._checks(action))
             for pivot in sorted(action.positive, key=str):
@@ -177,6 +216,7 @@ class _Grounder:
                 self.free_plans.append(self._plan(action, None, checks))
 
     def run(self) -> Iterator[tuple[NumericAction, Ground]]:
+        """Every reachable (action, binding), once."""
         self.queue = deque(sorted(self.problem.initial.atoms))
         self.known = set(self.queue)
         found: set[tuple[str, Ground]] = set()
@@ -191,8 +231,9 @@ class _Grounder:
                 yield from self._fire(plan, arguments, found)
 
     def _fire(
-        self, plan: _Plan, arguments: Ground, found: set[tuple[str, Ground]]
+        self, plan: _JoinPlan, arguments: Ground, found: set[tuple[str, Ground]]
     ) -> Iterator[tuple[NumericAction, Ground]]:
+        """The new bindings of a join plan for one atom; their adds join the queue."""
         action = plan.action
         for binding in self._complete(plan, arguments):
             if (action.name, binding) not in found:
@@ -203,45 +244,39 @@ class _Grounder:
                         self.queue.append(atom)
                 yield action, binding
 
-    def _checks(self, action: NumericAction) -> Iterator[Check]:
-        """The conditions no action of the model can change, each to be tested as soon as its
-        parameters are bound.
+    def _checks(self, action: NumericAction) -> Iterator[StaticCheck]:
+        """Tests of the conditions that no action of the model changes.
+
+        Each test is run as soon as its parameters are bound.
         """
         initial = self.problem.initial
         for first, second in action.distinct:
-            yield (
-                _parameters([first, second]),
-                lambda binding, a=first, b=second: object_for(a, binding) != object_for(b, binding),
-            )  # type: ignore[misc]
+            yield _parameters([first, second]), _differ(first, second)
         for atom in action.negative:
             if atom[0] not in self.deleted:
-                yield (
-                    _parameters(atom),
-                    lambda binding, atom=atom: ground(atom, binding) not in initial.atoms,
-                )  # type: ignore[misc]
+                yield _parameters(atom), _is_false(atom, initial)
         conditions: list[Comparison | Region] = [*action.comparisons, *action.regions]
         for condition in conditions:
             fluents = (
-                [f for f, _ in condition.expression.terms]
+                [fluent for fluent, _ in condition.expression.terms]
                 if isinstance(condition, Comparison)
                 else condition.fluents
             )
             if all(fluent[0] not in self.changed for fluent in fluents):
-                needs = _parameters(term for fluent in fluents for term in fluent)
-                yield (
-                    needs,
-                    lambda binding, condition=condition: condition.holds(binding, initial.values),
-                )  # type: ignore[misc]
+                parameters = _parameters(term for fluent in fluents for term in fluent)
+                yield parameters, _holds(condition, initial)
 
-    def _plan(self, action: NumericAction, pivot: Lifted | None, checks: list[Check]) -> _Plan:
-        """Join order: always the atom with the fewest unbound parameters next; parameters in no
-        atom last.
+    def _plan(
+        self, action: NumericAction, pivot: Lifted | None, checks: list[StaticCheck]
+    ) -> _JoinPlan:
+        """The join order for a pivot: always the atom with the fewest unbound parameters next, then
+        the parameters that occur in no atom.
         """
         bound: set[int] = set()
         waiting = list(checks)
-        steps: list[_Step] = []
+        steps: list[_JoinStep] = []
 
-        def close(step: _Step, binds: Iterable[int]) -> None:
+        def close(step: _JoinStep, binds: Iterable[int]) -> None:
             bound.update(binds)
             step.checks = [test for needs, test in waiting if needs <= bound]
             waiting[:] = [check for check in waiting if not check[0] <= bound]
@@ -252,7 +287,7 @@ class _Grounder:
             for place, term in enumerate((pivot or ("",))[1:])
             if isinstance(term, int)
         )
-        close(_Step(binds=places), [term for _, term in places])
+        close(_JoinStep(binds=places), [term for _, term in places])
         rest = sorted(action.positive - {pivot} if pivot else action.positive, key=str)
         while rest:
             atom = min(
@@ -271,18 +306,19 @@ class _Grounder:
                 if place not in fixed and isinstance(term, int)
             )
             close(
-                _Step(index, tuple(atom[1 + place] for place in fixed), binds),
+                _JoinStep(index, tuple(atom[1 + place] for place in fixed), binds),
                 [term for _, term in binds],
             )
         for parameter in range(len(action.parameters)):
             if parameter not in bound:
-                close(_Step(parameter=parameter), [parameter])
-        return _Plan(action, pivot, steps)
+                close(_JoinStep(parameter=parameter), [parameter])
+        return _JoinPlan(action, pivot, steps)
 
-    def _complete(self, plan: _Plan, arguments: Ground) -> Iterator[Ground]:
+    def _complete(self, plan: _JoinPlan, arguments: Ground) -> Iterator[Ground]:
+        """The bindings of a join plan for the arguments of an atom that matches the pivot."""
         if plan.pivot and any(
-            isinstance(term, str) and term != one
-            for term, one in zip(plan.pivot[1:], arguments, strict=True)
+            isinstance(term, str) and term != argument
+            for term, argument in zip(plan.pivot[1:], arguments, strict=True)
         ):
             return
         binding = [""] * len(plan.action.parameters)
@@ -291,16 +327,17 @@ class _Grounder:
             yield from self._extend(plan.steps, 1, binding, fitting)
 
     def _extend(
-        self, steps: list[_Step], number: int, binding: Binding, fitting: list[dict[str, None]]
+        self, steps: list[_JoinStep], number: int, binding: Binding, fitting: list[dict[str, None]]
     ) -> Iterator[Ground]:
+        """The completions of a partial binding by the steps from `number` on."""
         self.check()
         if number == len(steps):
             yield tuple(binding)
             return
         step = steps[number]
         if step.index is None:
-            for one in fitting[step.parameter]:
-                binding[step.parameter] = one
+            for candidate in fitting[step.parameter]:
+                binding[step.parameter] = candidate
                 if all(test(binding) for test in step.checks):
                     yield from self._extend(steps, number + 1, binding, fitting)
             return
@@ -311,10 +348,12 @@ class _Grounder:
 
     @staticmethod
     def _bind(
-        step: _Step, arguments: Ground, binding: Binding, fitting: list[dict[str, None]]
+        step: _JoinStep, arguments: Ground, binding: Binding, fitting: list[dict[str, None]]
     ) -> bool:
-        """Write an atom's objects into the binding; False where a type, a repeated parameter or a
-        check does not agree.
+        """Write the arguments of an atom into the binding.
+
+        Returns:
+            False if a type, a repeated parameter or a check does not agree.
         """
         for _, parameter in step.binds:
             binding[parameter] = ""
@@ -329,4 +368,20 @@ class _Grounder:
 
 
 def _parameters(terms: Iterable[int | str]) -> frozenset[int]:
+    """The parameters among some terms."""
     return frozenset(term for term in terms if isinstance(term, int))
+
+
+def _differ(first: int | str, second: int | str) -> Test:
+    """Whether two terms stand for different objects."""
+    return lambda binding: object_for(first, binding) != object_for(second, binding)
+
+
+def _is_false(atom: Lifted, initial: State) -> Test:
+    """Whether an atom is false in the initial state."""
+    return lambda binding: ground(atom, binding) not in initial.atoms
+
+
+def _holds(condition: Comparison | Region, initial: State) -> Test:
+    """Whether a numeric condition holds in the initial state."""
+    return lambda binding: condition.holds(binding, initial.values)

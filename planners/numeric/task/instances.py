@@ -1,4 +1,4 @@
-"""Ground actions on the way to their compiled form: which can ever be taken, and which fluents
+"""Ground actions before their compilation: which of them can ever be applicable, and which fluents
 matter.
 """
 
@@ -21,7 +21,20 @@ from worldplan.world_models.numeric.domain import (
 
 @dataclass
 class Instance:
-    """A ground action on the way to its compiled form."""
+    """A ground action before its compilation.
+
+    Args:
+        action: the lifted action.
+        binding: the objects for its parameters.
+        positive: atoms that must be true.
+        negative: atoms that must be false.
+        adds: atoms that become true.
+        deletes: atoms that become false (disjoint from `adds`).
+        fluents: the fluents that its conditions and effects read, in the order of
+            `ActionNumerics.fluents`.
+        effects: (changed fluent, number of the effect) pairs; of two effects on the same fluent the
+            last one counts.
+    """
 
     action: NumericAction
     binding: Ground
@@ -29,14 +42,18 @@ class Instance:
     negative: set[Ground]
     adds: set[Ground]
     deletes: set[Ground]
-    fluents: list[Ground]  # those its numbers read, in the order of ActionNumerics.fluents
-    effects: list[
-        tuple[Ground, int]
-    ]  # target and number of the effect; the last one of a target wins
+    fluents: list[Ground]
+    effects: list[tuple[Ground, int]]
 
     @classmethod
     def of(cls, action: NumericAction, binding: Ground, fluents: Iterable[Lifted]) -> Instance:
-        """A lifted action with objects for parameters."""
+        """The ground action of a binding.
+
+        Args:
+            action: the lifted action.
+            binding: the objects for its parameters.
+            fluents: the lifted fluents that its conditions and effects read.
+        """
         adds = {ground(atom, binding) for atom in action.adds}
         targets = {
             ground(target, binding): number for number, (target, _) in enumerate(action.effects)
@@ -54,47 +71,53 @@ class Instance:
 
 
 def prune(instances: list[Instance], initial: State) -> list[Instance]:
-    """Drop those that can never be taken because of what no remaining instance changes, until none
-    is left to drop.
+    """The instances that may become applicable, as far as unchanging atoms and fluents show.
+
+    Instances are dropped until no further one can be dropped. Atoms that always hold are removed
+    from the preconditions of the others.
+
+    Args:
+        instances: the ground actions.
+        initial: the initial state.
     """
     while True:
-        deleted = {atom for one in instances for atom in one.deletes}
-        added = {atom for one in instances for atom in one.adds}
-        changed = {target for one in instances for target, _ in one.effects}
-        lasting = initial.atoms - deleted
+        deleted = {atom for instance in instances for atom in instance.deletes}
+        added = {atom for instance in instances for atom in instance.adds}
+        changed = {target for instance in instances for target, _ in instance.effects}
+        always_true = initial.atoms - deleted
         possible = initial.atoms | added
         kept = [
-            one
-            for one in instances
-            if not one.negative & lasting
-            and not one.positive & one.negative
-            and one.positive <= possible
-            and _may_hold(one, changed, initial)
+            instance
+            for instance in instances
+            if not instance.negative & always_true
+            and not instance.positive & instance.negative
+            and instance.positive <= possible
+            and _may_hold(instance, changed, initial)
         ]
         if len(kept) == len(instances):
-            for one in kept:
-                one.positive -= lasting
-                one.negative &= possible
+            for instance in kept:
+                instance.positive -= always_true
+                instance.negative &= possible
             return kept
         instances = kept
 
 
-def _may_hold(one: Instance, changed: set[Ground], initial: State) -> bool:
-    """Whether its numeric conditions can hold as far as unchanging fluents tell, and those it reads
-    can be defined.
+def _may_hold(instance: Instance, changed: set[Ground], initial: State) -> bool:
+    """Whether the numeric conditions may hold, judged by the fluents that never change, and whether
+    all fluents that the instance reads can be defined.
     """
     values = initial.values
-    if any(fluent not in values and fluent not in changed for fluent in one.fluents):
+    if any(fluent not in values and fluent not in changed for fluent in instance.fluents):
         return False
-    for comparison in one.action.comparisons:
-        if not changed.intersection(fluents_of(comparison, one.binding)) and not comparison.holds(
-            one.binding, values
-        ):
+    for comparison in instance.action.comparisons:
+        if not changed.intersection(
+            fluents_of(comparison, instance.binding)
+        ) and not comparison.holds(instance.binding, values):
             return False
-    for region in one.action.regions:
-        fluents = [ground(fluent, one.binding) for fluent in region.fluents]
+    for region in instance.action.regions:
+        fluents = [ground(fluent, instance.binding) for fluent in region.fluents]
         if not changed.intersection(fluents):
-            if not region.holds(one.binding, values):
+            if not region.holds(instance.binding, values):
                 return False
         elif any(
             fluent not in changed
@@ -109,15 +132,15 @@ def _may_hold(one: Instance, changed: set[Ground], initial: State) -> bool:
 
 
 def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
-    """Why no state can satisfy the goal, where unchanging atoms and fluents tell; else ""."""
+    """Why no state can satisfy the goal, judged by unchanging atoms and fluents; "" if one may."""
     goal, initial = problem.goal, problem.initial
     changed = changed_fluents(instances)
-    possible = initial.atoms.union(*(one.adds for one in instances))
-    lasting = initial.atoms.difference(*(one.deletes for one in instances))
-    if missing := goal.positive - possible:
-        return f"no action adds {min(missing)}"
-    if stuck := goal.negative & lasting:
-        return f"no action deletes {min(stuck)}"
+    possible = initial.atoms.union(*(instance.adds for instance in instances))
+    always_true = initial.atoms.difference(*(instance.deletes for instance in instances))
+    if never_true := goal.positive - possible:
+        return f"no action adds {min(never_true)}"
+    if never_false := goal.negative & always_true:
+        return f"no action deletes {min(never_false)}"
     for comparison in goal.comparisons:
         fluents = fluents_of(comparison, ())
         if undefined := fluents.difference(changed, initial.values):
@@ -128,42 +151,50 @@ def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
 
 
 def relevant_fluents(instances: list[Instance], problem: NumericProblem) -> set[Ground]:
-    """The changing fluents that a condition or the goal depends on, through effects too.
+    """The changing fluents on which a condition or the goal depends, also through effects.
 
-    An effect that reads a fluent undefined at first may bar its action, so its target and what it
-    reads count as well.
+    An effect that reads an initially undefined fluent can make its action inapplicable. Therefore
+    its target and the fluents that it reads are relevant, too.
+
+    Args:
+        instances: the ground actions.
+        problem: the problem.
     """
     changed = changed_fluents(instances)
     relevant = {
         fluent for comparison in problem.goal.comparisons for fluent in fluents_of(comparison, ())
     } & changed
-    readers: dict[Ground, set[Ground]] = {}  # target -> what its next value is computed from
-    for one in instances:
-        conditions: list[Comparison | Region] = [*one.action.comparisons, *one.action.regions]
+    inputs: dict[Ground, set[Ground]] = {}  # of a fluent's next value
+    for instance in instances:
+        conditions: list[Comparison | Region] = [
+            *instance.action.comparisons,
+            *instance.action.regions,
+        ]
         for condition in conditions:
-            relevant |= changed.intersection(fluents_of(condition, one.binding))
-        for target, number in one.effects:
-            reads = {
-                ground(fluent, one.binding) for fluent, _ in one.action.effects[number][1].terms
+            relevant |= changed.intersection(fluents_of(condition, instance.binding))
+        for target, number in instance.effects:
+            read_fluents = {
+                ground(fluent, instance.binding)
+                for fluent, _ in instance.action.effects[number][1].terms
             }
-            readers.setdefault(target, set()).update(reads & changed)
-            if any(fluent not in problem.initial.values for fluent in reads):
+            inputs.setdefault(target, set()).update(read_fluents & changed)
+            if any(fluent not in problem.initial.values for fluent in read_fluents):
                 relevant.add(target)
-    waiting = list(relevant)
-    while waiting:
-        for fluent in readers.get(waiting.pop(), set()) - relevant:
+    unexplored = list(relevant)
+    while unexplored:
+        for fluent in inputs.get(unexplored.pop(), set()) - relevant:
             relevant.add(fluent)
-            waiting.append(fluent)
+            unexplored.append(fluent)
     return relevant
 
 
 def changed_fluents(instances: list[Instance]) -> set[Ground]:
-    """The fluents that some instance gives a new value."""
-    return {target for one in instances for target, _ in one.effects}
+    """The fluents that some instance changes."""
+    return {target for instance in instances for target, _ in instance.effects}
 
 
 def fluents_of(condition: Comparison | Region, binding: Ground) -> set[Ground]:
-    """The ground fluents a condition names."""
+    """The ground fluents of a condition."""
     lifted = (
         [fluent for fluent, _ in condition.expression.terms]
         if isinstance(condition, Comparison)

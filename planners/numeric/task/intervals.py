@@ -1,9 +1,10 @@
-"""Bounds that hold in every reachable state: intervals grown over all ground actions until nothing
-is new.
+"""Bounds of every fluent that hold in all reachable states, by interval arithmetic over all ground
+actions.
 
-An action's conditions first narrow the intervals, then its effects widen them. After some rounds a
-bound that still moves is set to infinity (widening); a few rounds of recomputing then take back
-what that gave away (narrowing): each holds all reachable states.
+The intervals grow until no effect adds a value: the conditions of an action first narrow them, then
+its effects widen them. After some rounds a bound that still moves is set to infinity (widening). A
+few rounds of recomputation then tighten the bounds again (narrowing). The result of every round
+contains all reachable states.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from worldplan.planners.numeric.task.rules import Form
 from worldplan.planners.numeric.task.task import Condition, GroundAction, GroundTask
 from worldplan.world_models.exact.numbers import Rational
 
-Bound = Rational | float  # a float is an infinity
+Bound = Rational | float  # a float is always an infinity
 Interval = tuple[Bound, Bound]
 Box = Sequence[Interval]
 EVERYTHING: Interval = (-math.inf, math.inf)
@@ -24,7 +25,12 @@ WIDEN_AFTER, NARROW_ROUNDS = 5, 3
 
 
 def form_interval(form: Form, box: Box) -> Interval:
-    """Least and greatest value of a linear form over a box."""
+    """Least and greatest value of a linear form over a box.
+
+    Args:
+        form: the form.
+        box: an interval for each fluent.
+    """
     terms, constant = form
     low: Bound = constant
     high: Bound = constant
@@ -40,18 +46,22 @@ def form_interval(form: Form, box: Box) -> Interval:
 
 
 def reachable_box(task: GroundTask) -> list[Interval]:
-    """An interval for each fluent of a task that holds its value in every reachable state
-    (everything where it may be undefined).
+    """An interval for each fluent of a task that contains its value in every reachable state.
+
+    A fluent that may be undefined has the interval of all numbers.
+
+    Args:
+        task: the task.
     """
     start: list[Interval] = [
         EVERYTHING if value is None else (value, value) for value in task.initial[1]
     ]
-    kinds = {
+    by_numerics = {
         (action.conditions, action.boxes, action.effects): action
         for action in task.actions
         if action.effects
     }
-    actions = list(kinds.values())
+    actions = list(by_numerics.values())
     box, rounds = start, 0
     while (grown := _grow(actions, box, box)) != box:
         rounds += 1
@@ -70,8 +80,8 @@ def reachable_box(task: GroundTask) -> list[Interval]:
 
 
 def _grow(actions: Sequence[GroundAction], box: Box, start: Box) -> list[Interval]:
-    """`start` united with the values that the actions' effects can take in `box`."""
-    answer = list(start)
+    """`start` united with the values that the effects of actions can produce in `box`."""
+    united = list(start)
     for action in actions:
         conditions = action.conditions + action.boxes
         inside = contract(conditions, box)
@@ -81,18 +91,17 @@ def _grow(actions: Sequence[GroundAction], box: Box, start: Box) -> list[Interva
             low, high = form_interval(form, inside)
             for bound_low, bound_high in (_bounds_by(condition, form) for condition in conditions):
                 low, high = max(low, bound_low), min(high, bound_high)
-            # an action that can only raise a fluent never gives it a new least value, and the other
-            # way round
+            # an action that can only raise a fluent does not lower its least value, and vice versa
             least, most = form_interval(_change(target, form), inside)
-            answer[target] = (
-                min(answer[target][0], low) if least < 0 else answer[target][0],
-                max(answer[target][1], high) if most > 0 else answer[target][1],
+            united[target] = (
+                min(united[target][0], low) if least < 0 else united[target][0],
+                max(united[target][1], high) if most > 0 else united[target][1],
             )
-    return answer
+    return united
 
 
 def _change(target: int, form: Form) -> Form:
-    """Next value less value now."""
+    """The next value of a fluent minus its present one."""
     terms = dict(form[0])
     terms[target] = terms.get(target, 0) - 1
     return tuple((place, coefficient) for place, coefficient in terms.items() if coefficient), form[
@@ -101,8 +110,11 @@ def _change(target: int, form: Form) -> Form:
 
 
 def contract(conditions: Sequence[Condition], box: Box) -> list[Interval] | None:
-    """The box less values that no point satisfying the conditions has; None if no such point is
-    left.
+    """The box without values that no point with these conditions has; None if no point is left.
+
+    Args:
+        conditions: necessary conditions on the point.
+        box: an interval for each fluent.
     """
     inside = list(box)
     for (terms, constant), relation in conditions:
@@ -125,36 +137,32 @@ def contract(conditions: Sequence[Condition], box: Box) -> list[Interval] | None
 
 
 def _bounds_by(condition: Condition, form: Form) -> Interval:
-    """Bounds of a form that a condition gives where its terms are a multiple of the form's."""
+    """The bounds of a form that follow from a condition whose terms are a multiple of
+    the form's.
+    """
     (terms, constant), relation = condition
-    wanted, offset = form
-    if len(terms) != len(wanted) or not terms or not terms[0][1] or not wanted[0][1]:
+    form_terms, offset = form
+    if len(terms) != len(form_terms) or not terms or not terms[0][1] or not form_terms[0][1]:
         return EVERYTHING
-    factor = _divide(wanted[0][1], terms[0][1])
+    factor = _divide(form_terms[0][1], terms[0][1])
     if any(
         place != other or factor * coefficient != weight
-        for (place, coefficient), (other, weight) in zip(terms, wanted, strict=True)
+        for (place, coefficient), (other, weight) in zip(terms, form_terms, strict=True)
     ):
         return EVERYTHING
     limit = offset - factor * constant  # terms + constant >= 0, and form = factor * terms + offset
-    return (
-        (limit, limit)
-        if relation == "="
-        else (limit, math.inf)
-        if factor > 0
-        else (-math.inf, limit)
-    )
+    if relation == "=":
+        return limit, limit
+    return (limit, math.inf) if factor > 0 else (-math.inf, limit)
 
 
 def _plus(bound: Bound, more: Bound) -> Bound:
-    """Their sum (infinities that meet have the same sign); finite numbers stay exact, however
-    large.
-    """
+    """Their sum; two infinities have the same sign. Finite numbers stay exact, however large."""
     return more if isinstance(more, float) else bound if isinstance(bound, float) else bound + more
 
 
 def _times(factor: Rational, bound: Bound) -> Bound:
-    """Their product, the factor not being 0."""
+    """Their product; the factor is not 0."""
     return (bound if factor > 0 else -bound) if isinstance(bound, float) else factor * bound
 
 

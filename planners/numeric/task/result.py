@@ -1,4 +1,4 @@
-"""What every numeric planner answers: a plan or the reason why there is none."""
+"""The result of every numeric planner: a plan, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ STATUSES = ("optimal", "satisficing", "unsolvable", "no_plan_found", "time_limit
 
 @dataclass(frozen=True)
 class PlanResult:
-    """One answer of a planner.
+    """The result of a planner.
 
     Args:
-        plan: the actions in order, already checked exactly in the model; None without a plan.
-        status: "optimal" (no plan has fewer actions), "satisficing", "unsolvable" (proven: this
-            model has no plan), "no_plan_found" (gave up, nothing proven), "time_limit" or
-            "memory_limit".
-        planner: which method answered.
-        seconds: wall-clock time it took.
-        expanded: states expanded (0 where a planner does not expand states).
-        detail: whatever else is known (evaluated states, grounding seconds, ...).
+        plan: the ground actions in order; None without a plan.
+        status: "optimal" (no plan has fewer actions), "satisficing", "unsolvable" (proven: the
+            model has no plan), "no_plan_found" (nothing is proven), "time_limit" or "memory_limit".
+        planner: name of the method.
+        seconds: wall-clock time.
+        expanded: states expanded; 0 for planners that expand none.
+        detail: further information of the planner (evaluated states, grounding seconds, ...).
+
+    Raises:
+        ValueError: an unknown status, or one that does not fit the plan.
     """
 
     plan: tuple[Ground, ...] | None
@@ -35,7 +37,13 @@ class PlanResult:
     detail: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
+        """Check the status.
+
+        Raises:
+            ValueError: an unknown status, or one that does not fit the plan.
+        """
         if self.status not in STATUSES or (self.plan is not None) != (self.status in STATUSES[:2]):
             raise ValueError(
-                f"PlanResult: status '{self.status}' does not go with {'a' if self.plan is not None else 'no'} plan"
+                f"PlanResult: status '{self.status}' does not go with "
+                f"{'a' if self.plan is not None else 'no'} plan"
             )

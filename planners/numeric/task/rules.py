@@ -1,5 +1,8 @@
-"""Numeric conditions and effects of ground actions, remembered: what an action does depends on the
-values of few fluents only.
+"""Evaluation of the numeric conditions and effects of ground actions, with cached results.
+
+What a ground action does to the numbers depends on the values of a few fluents only, and the
+instances of a lifted action share these results. How such conditions and effects are learned is in
+`worldplan.world_models.action_model.numeric_effects`.
 """
 
 from __future__ import annotations
@@ -11,20 +14,18 @@ from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric.domain import Lifted, Linear, NumericAction
 
 Value = Rational | None  # None: not defined
-Form = tuple[
-    tuple[tuple[int, Rational], ...], Rational
-]  # (place, coefficient) terms and a constant
+Form = tuple[tuple[tuple[int, Rational], ...], Rational]  # (place, coefficient) terms, constant
 
 
 def place_form(expression: Linear, places: dict[Lifted, int]) -> Form:
-    """A linear expression with places for fluents."""
+    """A linear expression with fluents replaced by their places."""
     return tuple(
         (places[fluent], coefficient) for fluent, coefficient in expression.terms
     ), expression.constant
 
 
 def form_value(form: Form, values: Sequence[Rational] | Mapping[int, Rational]) -> Rational:
-    """Its exact value, an int if whole."""
+    """The exact value of a form, as an int if it is an integer."""
     terms, total = form
     for place, coefficient in terms:
         total += coefficient * values[place]
@@ -37,19 +38,22 @@ def holds(value: Rational, relation: str) -> bool:
 
 
 class ActionNumerics:
-    """The numeric side of a lifted action: conditions and next values as functions of the values of
+    """The numeric part of a lifted action: conditions and next values as functions of the values of
     `fluents`.
+
+    Args:
+        action: the lifted action.
     """
 
     def __init__(self, action: NumericAction) -> None:
-        seen: dict[Lifted, None] = {}
+        fluents: dict[Lifted, None] = {}
         for comparison in action.comparisons:
-            seen.update(dict.fromkeys(fluent for fluent, _ in comparison.expression.terms))
+            fluents.update(dict.fromkeys(fluent for fluent, _ in comparison.expression.terms))
         for region in action.regions:
-            seen.update(dict.fromkeys(region.fluents))
+            fluents.update(dict.fromkeys(region.fluents))
         for _, after in action.effects:
-            seen.update(dict.fromkeys(fluent for fluent, _ in after.terms))
-        self.fluents: tuple[Lifted, ...] = tuple(seen)
+            fluents.update(dict.fromkeys(fluent for fluent, _ in after.terms))
+        self.fluents: tuple[Lifted, ...] = tuple(fluents)
         places = {fluent: place for place, fluent in enumerate(self.fluents)}
         self.comparisons = [
             (place_form(c.expression, places), c.relation) for c in action.comparisons
@@ -62,7 +66,11 @@ class ActionNumerics:
         self._inside: list[dict[Point, bool]] = [{} for _ in self.regions]
 
     def reads(self, kept: Sequence[int]) -> tuple[int, ...]:
-        """Places of the fluents that the conditions and the kept effects read."""
+        """Places of the fluents that the conditions and some effects read.
+
+        Args:
+            kept: numbers of these effects.
+        """
         forms = [form for form, _ in self.comparisons] + [
             self.effects[number][1] for number in kept
         ]
@@ -75,34 +83,36 @@ class ActionNumerics:
         )
 
     def applicable(self, values: Sequence[Rational]) -> bool:
-        """Whether all comparisons and regions hold; region answers are kept, as membership may take
-        a linear programme.
+        """Whether all comparisons and regions hold.
+
+        Membership in a region is cached: it may need a linear program.
+
+        Args:
+            values: the values of `fluents`.
         """
         for form, relation in self.comparisons:
             if not holds(form_value(form, values), relation):
                 return False
-        for (places, shape), inside in zip(self.regions, self._inside, strict=True):
+        for (places, shape), memberships in zip(self.regions, self._inside, strict=True):
             key = tuple(values[place] for place in places)
-            answer = inside.get(key)
-            if answer is None:
-                answer = inside[key] = shape.contains(key)
-            if not answer:
+            is_inside = memberships.get(key)
+            if is_inside is None:
+                is_inside = memberships[key] = shape.contains(key)
+            if not is_inside:
                 return False
         return True
 
 
 class NextValueCache(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
-    """Next values of the kept effects' targets by the values of the changing fluents; None where
-    the action cannot be taken.
+    """Next values of the changed fluents by the values of the fluents read; None if not applicable.
 
-    Shared by all ground instances of a lifted action whose other fluents have the same, never
-    changing values.
+    It is shared by all instances of a lifted action whose unchanging fluents have the same values.
 
     Args:
         numbers: the lifted action.
-        values: one value per fluent of it; those at `changing` are filled in from the key.
-        changing: places of the fluents that make up a key.
-        kept: which effects' next values are wanted.
+        values: the value of each of its fluents; those at `changing` come from the key.
+        changing: places of the fluents that form a key.
+        kept: numbers of the effects whose next values are computed.
     """
 
     def __init__(
@@ -117,13 +127,16 @@ class NextValueCache(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
         self.forms = [numbers.effects[number][1] for number in kept]
 
     def __missing__(self, key: tuple[Value, ...]) -> tuple[Rational, ...] | None:
-        answer: tuple[Rational, ...] | None = None
+        """Compute and store the next values for a key; None stands for an undefined
+        fluent in it.
+        """
+        next_values: tuple[Rational, ...] | None = None
         for place, value in zip(self.changing, key, strict=True):
             if value is None:  # an undefined fluent
                 break
             self.point[place] = value
         else:
             if self.numbers.applicable(self.point):
-                answer = tuple(form_value(form, self.point) for form in self.forms)
-        self[key] = answer
-        return answer
+                next_values = tuple(form_value(form, self.point) for form in self.forms)
+        self[key] = next_values
+        return next_values

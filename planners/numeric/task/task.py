@@ -1,10 +1,10 @@
 """A numeric problem compiled for search: atoms are bits of an int, fluents places of a tuple,
 ground actions a few masks.
 
-Kept is only what matters: atoms and fluents that no action changes are evaluated while grounding,
-and those on which neither the goal nor any condition depends (a cost that is only counted, say) are
-left out, so that states which differ in nothing else are one. Plans are the same: an action left
-out could never be taken or changes nothing that is kept.
+Only relevant parts are kept. Atoms and fluents that no action changes are evaluated during
+grounding. Fluents on which neither the goal nor a condition depends (a cost that is only counted,
+for example) are left out, so that states that differ in nothing else are the same. The plans stay
+the same: an action that is left out is never applicable or changes nothing that is kept.
 """
 
 from __future__ import annotations
@@ -49,15 +49,17 @@ Condition = tuple[Form, str]  # a form over fluent places, and its relation to 0
 
 @dataclass(frozen=True, slots=True)
 class GroundAction:
-    """A ground action in atom bits and fluent places; static parts are folded in.
+    """A ground action in atom bits and fluent places, with static parts evaluated.
 
     Args:
         name: its name and objects.
-        positive, negative: bits that must be set, and clear.
-        adds, deletes: bits set, and cleared (disjoint).
-        conditions: comparisons, exactly.
-        boxes: what the bounds of its regions imply (necessary, not sufficient).
-        effects: next values of changed fluents; a fluent comes once.
+        positive: bits that must be set.
+        negative: bits that must be clear.
+        adds: bits that are set.
+        deletes: bits that are cleared (disjoint from `adds`).
+        conditions: its comparisons.
+        boxes: comparisons implied by the bounds of its regions (necessary, not sufficient).
+        effects: (place, form of the next value) of each changed fluent.
     """
 
     name: Ground
@@ -72,23 +74,26 @@ class GroundAction:
 
 Reader = Callable[[tuple[Value, ...]], tuple[Value, ...]]
 Entry = tuple[int, int, int, Reader, NextValueCache | None, tuple[int, ...], int]
-# (bits that must be clear, bits kept, bits added, reader of the rule's key, rule, changed places,
+# (bits that must be clear, bits kept, bits added, reader of the cache's key, cache, changed places,
 # number of the action)
-Branch = tuple[
-    list[Entry], list[tuple[int, "Branch"]]
-]  # entries whose atoms are all true here; (bit, what else needs it)
+Branch = tuple[list[Entry], list[tuple[int, "Branch"]]]
+# (entries whose required bits are all tested, (further bit, branch of entries that require it))
 
 
 class GroundTask:
     """A model and a problem, ground and exact.
 
     Attributes:
-        actions: the ground actions that may be of use, in an order that is always the same.
-        atoms, fluents: bit, or place, of each kept atom and fluent.
+        problem: the problem.
+        numerics: the numeric part of each lifted action.
+        actions: the ground actions that may be useful, in a deterministic order.
+        atoms: the bit of each kept atom.
+        fluents: the place of each kept fluent.
         initial: the initial state.
-        goal_positive, goal_negative: bits that the goal wants set, and clear.
-        goal_conditions: its comparisons.
-        unreachable: why no state can satisfy the goal, where grounding has shown that; else "".
+        goal_positive: bits that the goal requires to be set.
+        goal_negative: bits that the goal requires to be clear.
+        goal_conditions: the comparisons of the goal.
+        unreachable: why no state can satisfy the goal, if grounding proved it; else "".
     """
 
     def __init__(
@@ -97,24 +102,25 @@ class GroundTask:
         """Ground a problem.
 
         Args:
-            model, problem: what to ground.
-            check: called often meanwhile; may raise to stop.
+            model: the model.
+            problem: the problem.
+            check: called often; it ends the grounding by raising.
 
         Raises:
-            DatasetError: the problem names what the model or it itself does not declare.
+            DatasetError: the problem does not fit the model.
         """
         self.problem = problem
-        self.numbers = {name: ActionNumerics(action) for name, action in model.actions.items()}
+        self.numerics = {name: ActionNumerics(action) for name, action in model.actions.items()}
         instances = []
         for action, binding in reachable_bindings(model, problem, check):
-            instances.append(Instance.of(action, binding, self.numbers[action.name].fluents))
+            instances.append(Instance.of(action, binding, self.numerics[action.name].fluents))
         instances = prune(instances, problem.initial)
         self.unreachable = goal_unreachable(instances, problem)
         relevant = relevant_fluents(instances, problem)
         self.fluents = {fluent: place for place, fluent in enumerate(sorted(relevant))}
         needed = problem.goal.positive | problem.goal.negative
-        needed = needed.union(*(one.positive | one.negative for one in instances))
-        variable = {atom for one in instances for atom in one.adds | one.deletes}
+        needed = needed.union(*(instance.positive | instance.negative for instance in instances))
+        variable = {atom for instance in instances for atom in instance.adds | instance.deletes}
         self.atoms = {atom: bit for bit, atom in enumerate(sorted(needed & variable))}
         self.initial = self.encode(problem.initial)
         self.goal_positive = self._mask(problem.goal.positive)
@@ -125,13 +131,13 @@ class GroundTask:
         ]
         self.actions: list[GroundAction] = []
         entries: list[tuple[int, Entry]] = []
-        rules: dict[tuple[object, ...], NextValueCache] = {}
-        for one in instances:
+        caches: dict[tuple[object, ...], NextValueCache] = {}
+        for instance in instances:
             check()
-            compiled = self._compile(one)
+            compiled = self._compile(instance)
             if not (compiled.adds or compiled.deletes or compiled.effects):
                 continue
-            possible, read, rule, targets = self._numbers_of(one, rules)
+            possible, read, cache, targets = self._numbers_of(instance, caches)
             if possible:
                 entries.append(
                     (
@@ -141,7 +147,7 @@ class GroundTask:
                             ~compiled.deletes,
                             compiled.adds,
                             read,
-                            rule,
+                            cache,
                             targets,
                             len(self.actions),
                         ),
@@ -156,7 +162,7 @@ class GroundTask:
         return self._mask(state.atoms), tuple(state.values.get(fluent) for fluent in self.fluents)
 
     def is_goal(self, node: Node) -> bool:
-        """Whether a state satisfies the goal (False throughout where the goal is `unreachable`)."""
+        """Whether a state satisfies the goal; always False if the goal is `unreachable`."""
         bits, values = node
         if (
             bits & self.goal_positive != self.goal_positive
@@ -172,9 +178,7 @@ class GroundTask:
 
     @cached_property
     def is_integral(self) -> bool:
-        """Whether every kept fluent is a whole number in every reachable state (and defined in the
-        first).
-        """
+        """Whether every kept fluent is defined and an integer in every reachable state."""
         numbers = list(self.initial[1])
         for action in self.actions:
             for _, (terms, constant) in action.effects:
@@ -182,88 +186,103 @@ class GroundTask:
         return all(number is not None and Fraction(number).denominator == 1 for number in numbers)
 
     def successors(self, node: Node) -> list[tuple[int, Node]]:
-        """(number of the action, next state) for every applicable action."""
+        """(number of the action, successor state) of every applicable action."""
         bits, values = node
-        answer = []
+        successors = []
         branches = [self._root]
         while branches:
             entries, children = branches.pop()
             for bit, child in children:
                 if bits & bit:
                     branches.append(child)
-            for forbidden, kept, added, read, rule, targets, number in entries:
+            for forbidden, kept, added, read, cache, targets, number in entries:
                 if bits & forbidden:
                     continue
                 after = values
-                if rule is not None:
-                    new = rule[read(values)]
+                if cache is not None:
+                    new = cache[read(values)]
                     if new is None:
                         continue
                     if targets:
                         after = _replaced(values, targets, new)
-                answer.append((number, (bits & kept | added, after)))
-        return answer
+                successors.append((number, (bits & kept | added, after)))
+        return successors
 
     def apply(self, number: int, node: Node) -> Node | None:
-        """The state after one action; None where it cannot be taken."""
+        """The successor state of one action; None if it is not applicable."""
         bits, values = node
         needed = self.actions[number].positive
-        forbidden, kept, added, read, rule, targets, _ = self._entries[number]
+        forbidden, kept, added, read, cache, targets, _ = self._entries[number]
         if bits & needed != needed or bits & forbidden:
             return None
-        new = rule[read(values)] if rule is not None else ()
+        new = cache[read(values)] if cache is not None else ()
         if new is None:
             return None
         return bits & kept | added, _replaced(values, targets, new) if targets else values
 
-    def _compile(self, one: Instance) -> GroundAction:
+    def _compile(self, instance: Instance) -> GroundAction:
+        """The compiled form of an instance."""
         conditions = [
-            self._condition(comparison, one.binding) for comparison in one.action.comparisons
+            self._condition(comparison, instance.binding)
+            for comparison in instance.action.comparisons
         ]
-        boxes = [box for region in one.action.regions for box in self._boxes(region, one.binding)]
+        boxes = [
+            box
+            for region in instance.action.regions
+            for box in self._boxes(region, instance.binding)
+        ]
         return GroundAction(
-            (one.action.name, *one.binding),
-            self._mask(one.positive),
-            self._mask(one.negative),
-            self._mask(one.adds),
-            self._mask(one.deletes),
+            (instance.action.name, *instance.binding),
+            self._mask(instance.positive),
+            self._mask(instance.negative),
+            self._mask(instance.adds),
+            self._mask(instance.deletes),
             tuple(condition for condition in conditions if condition[0][0]),
             tuple(boxes),
             tuple(
-                (self.fluents[t], self._form(one.action.effects[number][1], one.binding))
-                for t, number in one.effects
+                (self.fluents[t], self._form(instance.action.effects[number][1], instance.binding))
+                for t, number in instance.effects
                 if t in self.fluents
             ),
         )
 
     def _numbers_of(
-        self, one: Instance, rules: dict[tuple[object, ...], NextValueCache]
+        self, instance: Instance, caches: dict[tuple[object, ...], NextValueCache]
     ) -> tuple[bool, Reader, NextValueCache | None, tuple[int, ...]]:
-        """(whether it can ever be taken, reader of its rule's key, its rule, the places it
-        changes).
+        """The numeric part of an instance.
+
+        Args:
+            instance: the instance.
+            caches: the caches so far, to which a new one is added.
+
+        Returns:
+            (whether the instance may be applicable, reader of the cache's key, cache, changed
+            places).
         """
-        numbers, values = self.numbers[one.action.name], self.problem.initial.values
-        if not one.fluents and not one.effects:
+        numerics, values = self.numerics[instance.action.name], self.problem.initial.values
+        if not instance.fluents and not instance.effects:
             return True, _reader(()), None, ()
-        kept = [number for target, number in one.effects if target in self.fluents]
-        targets = tuple(self.fluents[target] for target, _ in one.effects if target in self.fluents)
-        read = numbers.reads(kept)
-        changing = tuple(place for place in read if one.fluents[place] in self.fluents)
+        kept = [number for target, number in instance.effects if target in self.fluents]
+        targets = tuple(
+            self.fluents[target] for target, _ in instance.effects if target in self.fluents
+        )
+        read = numerics.reads(kept)
+        changing = tuple(place for place in read if instance.fluents[place] in self.fluents)
         fixed = [
             values[fluent] if place in read and place not in changing else 0
-            for place, fluent in enumerate(one.fluents)
+            for place, fluent in enumerate(instance.fluents)
         ]
-        key = (one.action.name, changing, *fixed, *kept)
-        if key not in rules:
-            rules[key] = NextValueCache(numbers, fixed, changing, kept)
-        rule: NextValueCache | None = rules[key]
-        possible = bool(changing) or rules[key][()] is not None
+        key = (instance.action.name, changing, *fixed, *kept)
+        if key not in caches:
+            caches[key] = NextValueCache(numerics, fixed, changing, kept)
+        cache: NextValueCache | None = caches[key]
+        possible = bool(changing) or caches[key][()] is not None
         if not changing and not kept:
-            rule = None
+            cache = None
         return (
             possible,
-            _reader([self.fluents[one.fluents[place]] for place in changing]),
-            rule,
+            _reader([self.fluents[instance.fluents[place]] for place in changing]),
+            cache,
             targets,
         )
 
@@ -271,7 +290,7 @@ class GroundTask:
         return sum(1 << self.atoms[atom] for atom in set(atoms) if atom in self.atoms)
 
     def _form(self, expression: Linear, binding: Ground) -> Form:
-        """Over fluent places, static fluents folded into the constant."""
+        """An expression over fluent places, with static fluents added to the constant."""
         terms: dict[int, Rational] = {}
         constant = expression.constant
         for lifted, coefficient in expression.terms:
@@ -287,21 +306,22 @@ class GroundTask:
         return self._form(comparison.expression, binding), comparison.relation
 
     def _boxes(self, region: Region, binding: Ground) -> list[Condition]:
-        answer: list[Condition] = []
+        bounds: list[Condition] = []
         for lifted, (low, high) in zip(region.fluents, region.shape.bounds(), strict=True):
             place = self.fluents.get(ground(lifted, binding))
             if place is None:
                 continue
             if low is not None:
-                answer.append(((((place, 1),), -low), ">="))
+                bounds.append(((((place, 1),), -low), ">="))
             if high is not None:
-                answer.append(((((place, -1),), high), ">="))
-        return answer
+                bounds.append(((((place, -1),), high), ">="))
+        return bounds
 
 
 def _replaced(
     values: tuple[Value, ...], places: tuple[int, ...], new: tuple[Rational, ...]
 ) -> tuple[Value, ...]:
+    """The values with new ones at some places."""
     changed: list[Value] = list(values)
     for place, value in zip(places, new, strict=True):
         changed[place] = value
@@ -309,7 +329,7 @@ def _replaced(
 
 
 def _reader(places: Sequence[int]) -> Reader:
-    """Picks values at some places, always as a tuple."""
+    """A function that picks the values at some places, always as a tuple."""
     if len(places) > 1:
         return itemgetter(*places)
     if places:
@@ -319,8 +339,9 @@ def _reader(places: Sequence[int]) -> Reader:
 
 
 def _branch(entries: list[tuple[int, Entry]]) -> Branch:
-    """A prefix tree over needed bits, the bits that most actions need first, so that one look rules
-    out many actions.
+    """A prefix tree over required bits.
+
+    The bits that most actions require come first, so that one test rules out many actions.
     """
     frequency: Counter[int] = Counter()
     for needed, _ in entries:
@@ -340,10 +361,10 @@ def _branch(entries: list[tuple[int, Entry]]) -> Branch:
 
 
 def bit_numbers(mask: int) -> list[int]:
-    """The places of the set bits."""
-    answer = []
+    """The numbers of the set bits, in increasing order."""
+    numbers = []
     while mask:
         low = mask & -mask
-        answer.append(low.bit_length() - 1)
+        numbers.append(low.bit_length() - 1)
         mask ^= low
-    return answer
+    return numbers
