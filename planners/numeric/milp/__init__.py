@@ -1,4 +1,4 @@
-"""Shortest numeric plans by mixed-integer programming: a model and a problem in, a `PlanResult` out.
+"""Shortest numeric plans by mixed-integer programming: model and problem in, `PlanResult` out.
 
 `milp_plan` solves one program per horizon; `formulate` builds the program of a horizon from one
 scaled copy of the state for each ground action (`StateVariables`) and outer bounds (`Layer`).

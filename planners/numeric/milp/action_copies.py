@@ -1,10 +1,10 @@
-"""What a ground action asks of the state before it and makes of it, as linear rows in columns that
-its choice scales.
+"""One action's precondition and effect as linear rows over a copy of the state, scaled by the
+binary variable that selects the action.
 
-The set of (state before, state after) of one action is a polyhedron P. Its copy is {(y, y z): z in
-P} for y in 0..1: every constant is multiplied by the column y, and where a region is the hull of
-points v, the copy is sum lambda_i v_i with lambda >= 0 and sum lambda_i = y. A copy's next values
-are the action's effects on that. `numeric_formulation` puts the copies together.
+The pairs (state before, state after) of one ground action form a polyhedron P. Its copy is {(y, y
+z): z in P} for the selecting variable y in 0..1: every constant is multiplied by y. If a region is
+the convex hull of points v_i, its copy is sum lambda_i v_i with lambda >= 0 and sum lambda_i = y.
+The next values of a copy are the effects applied to it. `formulation` combines the copies.
 """
 
 from __future__ import annotations
@@ -27,12 +27,18 @@ from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.exact.vertices import hull_points
 from worldplan.world_models.numeric.domain import Ground, NumericModel, Region, ground
 
-LinearRow = dict[int, Rational]  # column of a step: coefficient
+LinearRow = dict[int, Rational]  # coefficient by column
 
 
 @dataclass(frozen=True)
 class ColumnBounds:
-    """Bounds of a variable of the programme."""
+    """Bounds of a variable of the program.
+
+    Args:
+        least: lower bound.
+        most: upper bound.
+        integer: whether the variable must be an integer.
+    """
 
     least: float = 0.0
     most: float = 1.0
@@ -41,7 +47,15 @@ class ColumnBounds:
 
 @dataclass
 class Copy:
-    """One ground action's copy of the state; column 0 is its y."""
+    """The copy of the state for one ground action. Column 0 is its selecting variable y.
+
+    Args:
+        columns: bounds of its columns.
+        rows: (row, upper bound) pairs; the lower bound of each row is 0.
+        boxed: (state variable, its expression) pairs that the layer's box has to bound.
+        before: the value of each state variable that the action reads.
+        after: the next value of each state variable that the action changes.
+    """
 
     columns: list[ColumnBounds] = field(default_factory=lambda: [ColumnBounds(integer=True)])
     rows: list[tuple[LinearRow, float]] = field(
@@ -63,8 +77,15 @@ class Copy:
 
 
 class StateVariables:
-    """The order of a task's state variables, fluents first, then atoms, and each ground action's
-    copy of them.
+    """The state variables of a task, fluents first and then atoms, and their copies.
+
+    Args:
+        model: the model of the task.
+        task: the ground task.
+
+    Attributes:
+        count: number of state variables.
+        is_integral: whether all fluents are integers in all reachable states.
     """
 
     def __init__(self, model: NumericModel, task: GroundTask) -> None:
@@ -74,13 +95,13 @@ class StateVariables:
         self._copies: dict[int, Copy] = {}
 
     def copy(self, number: int) -> Copy:
-        """The copy of one ground action; always the same one."""
+        """The copy for one ground action, cached."""
         if number not in self._copies:
             self._copies[number] = self._build(self.task.actions[number])
         return self._copies[number]
 
     def initial(self) -> Floats:
-        """Values at the start (count,)."""
+        """Initial values (count,); 0 where undefined."""
         bits, values = self.task.initial
         return np.array(
             [
@@ -91,7 +112,7 @@ class StateVariables:
         )
 
     def goal(self) -> list[tuple[LinearRow, float, float]]:
-        """Rows over the state variables, as (expression, least, greatest)."""
+        """The goal as (row over the state variables, least value, greatest value)."""
         atoms = [(i, 1.0) for i in self._atoms(self.task.goal_positive)] + [
             (i, 0.0) for i in self._atoms(self.task.goal_negative)
         ]
@@ -116,21 +137,19 @@ class StateVariables:
         return [len(self.task.fluents) + bit for bit in bit_numbers(bits)]
 
     def _closed(self, condition: Condition) -> Condition:
-        """Without strict relations: in whole numbers `> 0` is `>= step`; elsewhere `>= 0` lets more
-        plans through, to be checked later.
+        """The condition without a strict relation.
+
+        With integers, `> 0` becomes `>= step`. Otherwise it becomes `>= 0`, which allows some
+        invalid plans; they fail the exact check later.
         """
         (terms, constant), relation = condition
         if relation == ">" and self.is_integral:
-            constant -= Fraction(
-                1,
-                lcm(
-                    Fraction(constant).denominator,
-                    *(Fraction(coefficient).denominator for _, coefficient in terms),
-                ),
-            )
+            denominators = (Fraction(coefficient).denominator for _, coefficient in terms)
+            constant -= Fraction(1, lcm(Fraction(constant).denominator, *denominators))
         return (terms, constant), relation
 
     def _build(self, action: GroundAction) -> Copy:
+        """The copy for a ground action."""
         copy = Copy()
         lifted = self.model.actions[action.name[0]]
         for region in lifted.regions:
@@ -158,10 +177,11 @@ class StateVariables:
         return copy
 
     def _add_region(self, copy: Copy, region: Region, call: Ground) -> None:
+        """Add the rows and columns of a region, and express its fluents by its points."""
         fluents = [ground(fluent, call[1:]) for fluent in region.fluents]
         places = [self.task.fluents.get(fluent) for fluent in fluents]
         if all(place is None for place in places):
-            return  # it holds always: a task keeps no action that unchanging values rule out
+            return  # it always holds: otherwise the task would not have the action
         points, directions, finite = _generators(region, call[0])
         weights = [_column(copy, ColumnBounds(integer=finite)) for _ in points]
         copy.rows.append(({**dict.fromkeys(weights, 1), 0: -1}, 0.0))
@@ -172,18 +192,9 @@ class StateVariables:
             if sign:
                 expression[_column(copy, ColumnBounds(0.0, inf))] = sign
             if place is None:
-                copy.rows.append(
-                    (
-                        _sum(
-                            [
-                                (1, expression),
-                                (-self.task.problem.initial.values[fluents[i]], {0: 1}),
-                            ]
-                        ),
-                        0.0,
-                    )
-                )
-            elif place in copy.before:  # two regions, or one at two places, meet in this fluent
+                value = self.task.problem.initial.values[fluents[i]]
+                copy.rows.append((_sum([(1, expression), (-value, {0: 1})]), 0.0))
+            elif place in copy.before:  # two regions, or one region twice, contain this fluent
                 copy.rows.append((_sum([(1, expression), (-1, copy.before[place])]), 0.0))
             else:
                 copy.before[place] = expression
@@ -192,22 +203,29 @@ class StateVariables:
 
 
 def _generators(region: Region, action: str) -> tuple[tuple[Point, ...], tuple[int, ...], bool]:
-    """Points, directions, and whether nothing but the points themselves is meant."""
+    """The points and directions of a region, and whether it consists of its points only.
+
+    Raises:
+        ConfigError: the region has no points.
+    """
     if isinstance(region.shape, Polyhedron):
         return hull_points(region.shape), region.shape.directions, False
     if isinstance(region.shape, SeenPoints):
         return tuple(sorted(region.shape.points)), (0,) * len(region.fluents), True
     raise ConfigError(
-        f"action '{action}': a region of type {type(region.shape).__name__} has no points to build a MILP from: use planner='search'"
+        f"action '{action}': a region of type {type(region.shape).__name__} has no points to build "
+        "a MILP from: use planner='search'"
     )
 
 
 def _column(copy: Copy, column: ColumnBounds) -> int:
+    """Add a column; returns its number."""
     copy.columns.append(column)
     return len(copy.columns) - 1
 
 
 def _sum(parts: Iterable[tuple[Rational, Mapping[int, Rational]]]) -> LinearRow:
+    """The sum of factor * row, without zeros."""
     total: LinearRow = {}
     for factor, part in parts:
         for column, coefficient in part.items():
@@ -216,7 +234,7 @@ def _sum(parts: Iterable[tuple[Rational, Mapping[int, Rational]]]) -> LinearRow:
 
 
 def _value(copy: Copy, form: Form) -> LinearRow:
-    """A linear form of the copy: its constant is scaled by y as well."""
+    """A linear form of the copy; its constant is multiplied by y."""
     terms, constant = form
     return _sum(
         [(coefficient, copy.before[place]) for place, coefficient in terms] + [(constant, {0: 1})]

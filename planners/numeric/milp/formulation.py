@@ -1,20 +1,22 @@
-"""Plans of a fixed number of steps as a mixed-integer programme: in every step the union of what
-the ground actions do, exactly.
+"""Plans with a fixed number of steps as a mixed-integer program: one union of polyhedra per step,
+formulated exactly.
 
-A step is a disjunction: one ground action a is taken, for which the states before and after it lie
-in a polyhedron P_a. The union of such sets has an exact linear description by one scaled copy of
-the state for each action, y_a binary (Balas 1979; Jeroslow and Lowe 1984): y_a = 1 leaves exactly
-P_a, y_a = 0 forces the copy to zero, the state is the sum of the copies, and the relaxation 0 <= y
-<= 1 is the convex hull of the union. No row is switched off by a large constant.
+A step is a disjunction: one ground action a is taken, and the states before and after it lie in a
+polyhedron P_a. A union of such sets has an exact linear formulation with one scaled copy of the
+state per action and a binary variable y_a (Balas 1979; Jeroslow and Lowe 1984):
 
-* What no region bounds lies in the layer's box, l y_a <= copy <= u y_a. The box is no guess: it
-  holds every state that so many
-  steps can lead to (`numeric_layers`). P_a within the box is a polyhedron again, so this is still
-      the hull of the union.
-* Of a fluent that several actions of a step neither read nor change only the sum of those copies
-  matters (they meet nothing else),
-  so the sum is one variable; likewise where actions overwrite it unread.
-* Atoms are fluents with values 0 and 1; where the y are whole, so are they.
+    sum_a y_a = 1,  state = sum_a copy_a,  copy_a in y_a P_a
+
+y_a = 1 leaves exactly P_a, y_a = 0 forces the copy to zero, and the relaxation 0 <= y <= 1 is the
+convex hull of the union. No constraint is switched off by a large constant.
+
+* A variable that no region bounds lies in the layer's box: l y_a <= copy_a <= u y_a. The box holds
+  every state that so many steps can reach (`layers`). P_a within the box is a polyhedron, so this
+  is still the hull of the union.
+* Where several actions of a step neither read nor change a fluent, only the sum of their copies
+  matters, because no other row contains these copies. The sum is then a single variable. The same
+  holds where actions overwrite the fluent without reading it.
+* Atoms are fluents with values 0 and 1; they are integers where the y are.
 """
 
 from __future__ import annotations
@@ -37,8 +39,13 @@ from worldplan.planners.numeric.milp.layers import Layer
 
 @dataclass(frozen=True)
 class _Bounded:
-    """least * (constant + scale) <= expression <= greatest * (constant + scale), with a variable's
-    least and greatest in the box.
+    """The row pair least * (constant + scale) <= expression <= greatest * (constant + scale).
+
+    Args:
+        variable: the state variable whose least and greatest value in the box are used.
+        expression: over the columns of the step.
+        scale: over the columns of the step.
+        constant: added to the scale.
     """
 
     variable: int
@@ -48,11 +55,17 @@ class _Bounded:
 
 
 class PlanStep:
-    """One step: columns 0..A-1 choose one of the layer's A actions, the others are the copies' own.
+    """One step of a plan. Columns 0..A-1 select one of the layer's A actions, the others belong to
+    the copies.
+
+    Args:
+        variables: the state variables of the task.
+        layer: bounds and possible actions of the step.
 
     Attributes:
-        actions: their numbers, in column order.
-        before, after: the state as a linear map of the columns (variables, columns).
+        actions: numbers of the actions, in column order.
+        before: the state before the step as a linear map of the columns (variables, columns).
+        after: the state after the step as a linear map of the columns (variables, columns).
     """
 
     def __init__(self, variables: StateVariables, layer: Layer) -> None:
@@ -63,30 +76,31 @@ class PlanStep:
         self._bounded: list[_Bounded] = []
         before: list[LinearRow] = [{} for _ in range(variables.count)]
         after: list[LinearRow] = [{} for _ in range(variables.count)]
-        mentions: list[LinearRow] = [
-            {} for _ in range(variables.count)
-        ]  # the actions that read or change a variable
-        unread: list[LinearRow] = [{} for _ in range(variables.count)]  # those that only change it
+        # the actions that read or change each variable, and those that change it without reading
+        mentions: list[LinearRow] = [{} for _ in range(variables.count)]
+        unread: list[LinearRow] = [{} for _ in range(variables.count)]
         for y, number in enumerate(self.actions):
             copy = variables.copy(number)
-            moved = self._place(y, copy)
+            renumbered = self._place(y, copy)
             for variable in copy.before.keys() | copy.after.keys():
                 mentions[variable][y] = 1
                 if variable not in copy.before:
                     unread[variable][y] = 1
-                old = moved(copy.before.get(variable, {}))
-                before[variable] |= old
-                after[variable] |= moved(copy.after[variable]) if variable in copy.after else old
+                value_before = renumbered(copy.before.get(variable, {}))
+                before[variable] |= value_before
+                after[variable] |= (
+                    renumbered(copy.after[variable]) if variable in copy.after else value_before
+                )
         for variable in range(variables.count):
             if unread[variable]:
-                before[variable][self._together(variable, unread[variable], 0.0)] = 1
+                before[variable][self._sum_of_copies(variable, unread[variable], 0.0)] = 1
             if len(mentions[variable]) < len(self.actions):
-                others = self._together(variable, dict.fromkeys(mentions[variable], -1), 1.0)
-                before[variable][others] = after[variable][others] = 1
+                rest = self._sum_of_copies(variable, dict.fromkeys(mentions[variable], -1), 1.0)
+                before[variable][rest] = after[variable][rest] = 1
         self.before, self.after = self._matrix(before), self._matrix(after)
 
     def add_columns(self, program: Program) -> Indices:
-        """Their numbers in the programme (columns,)."""
+        """Add the columns to a program; returns their numbers in it (columns,)."""
         index = np.empty(len(self._columns), dtype=np.int64)
         for integer in (True, False):
             chosen = [i for i, column in enumerate(self._columns) if column.integer == integer]
@@ -97,7 +111,12 @@ class PlanStep:
         return index
 
     def add_rows(self, program: Program, index: Indices) -> None:
-        """One action is taken, and every copy is in its action's set."""
+        """Add the rows: one action is taken, and every copy lies in the set of its action.
+
+        Args:
+            program: the program.
+            index: the numbers of the columns in it (columns,).
+        """
         program.add_rows(
             (index[: len(self.actions)], np.ones((1, len(self.actions)))), lower=1.0, upper=1.0
         )
@@ -109,11 +128,11 @@ class PlanStep:
             )
         if self._bounded:
             copies, scales = (
-                self._matrix([one.expression for one in self._bounded]),
-                self._matrix([one.scale for one in self._bounded]),
+                self._matrix([bounded.expression for bounded in self._bounded]),
+                self._matrix([bounded.scale for bounded in self._bounded]),
             )
-            constant = np.array([one.constant for one in self._bounded])
-            variable = [one.variable for one in self._bounded]
+            constant = np.array([bounded.constant for bounded in self._bounded])
+            variable = [bounded.variable for bounded in self._bounded]
             low, high = self._low[variable], self._high[variable]
             program.add_rows(
                 (index, copies - sparse.diags_array(low) @ scales), lower=low * constant
@@ -123,22 +142,22 @@ class PlanStep:
             )
 
     def _place(self, y: int, copy: Copy) -> Callable[[LinearRow], LinearRow]:
-        """Take in a copy's columns and rows; answers what moves its expressions here."""
-        place = [y, *range(len(self._columns), len(self._columns) + len(copy.columns) - 1)]
+        """Add the columns and rows of a copy; returns a function that renumbers its expressions."""
+        numbers = [y, *range(len(self._columns), len(self._columns) + len(copy.columns) - 1)]
         self._columns += copy.columns[1:]
 
-        def moved(expression: LinearRow) -> LinearRow:
-            return {place[column]: coefficient for column, coefficient in expression.items()}
+        def renumbered(expression: LinearRow) -> LinearRow:
+            return {numbers[column]: coefficient for column, coefficient in expression.items()}
 
-        self._rows += [(moved(row), most) for row, most in copy.rows]
+        self._rows += [(renumbered(row), most) for row, most in copy.rows]
         self._bounded += [
-            _Bounded(variable, moved(expression), {y: 1}, 0.0)
+            _Bounded(variable, renumbered(expression), {y: 1}, 0.0)
             for variable, expression in copy.boxed
         ]
-        return moved
+        return renumbered
 
-    def _together(self, variable: int, scale: LinearRow, constant: float) -> int:
-        """A column for the sum of several actions' copies of a variable."""
+    def _sum_of_copies(self, variable: int, scale: LinearRow, constant: float) -> int:
+        """Add a column for the sum of the copies of several actions; returns its number."""
         self._columns.append(ColumnBounds(least=-np.inf, most=np.inf))
         column = len(self._columns) - 1
         self._bounded.append(_Bounded(variable, {column: 1}, scale, constant))
@@ -150,14 +169,20 @@ class PlanStep:
 
 @dataclass(frozen=True)
 class Formulation:
-    """A programme for plans of len(steps) steps, and where its columns stand."""
+    """A program for plans with len(steps) steps.
+
+    Args:
+        program: the program.
+        steps: its steps.
+        index: the numbers of the columns of each step in the program.
+    """
 
     program: Program
     steps: Sequence[PlanStep]
     index: Sequence[Indices]
 
     def plan(self, point: Floats) -> list[int]:
-        """The numbers of the actions that a solution takes."""
+        """The numbers of the actions in a solution (columns of the program,)."""
         return [
             step.actions[int(np.argmax(point[index[: len(step.actions)]]))]
             for step, index in zip(self.steps, self.index, strict=True)
@@ -167,8 +192,12 @@ class Formulation:
 def formulate(
     variables: StateVariables, steps: Sequence[PlanStep], forbidden: Sequence[Sequence[int]] = ()
 ) -> Formulation:
-    """The programme whose solutions are the plans with one action of each step in turn, but for the
-    forbidden ones.
+    """The program whose solutions are the plans with one action of each step in turn.
+
+    Args:
+        variables: the state variables of the task.
+        steps: the steps.
+        forbidden: plans, as numbers of actions, that are excluded.
     """
     program = Program()
     index = [step.add_columns(program) for step in steps]
@@ -181,9 +210,9 @@ def formulate(
             (index[t - 1], steps[t - 1].after), (index[t], -steps[t].before), lower=0.0, upper=0.0
         )
     goal = variables.goal()
-    wanted = matrix([expression for expression, _, _ in goal], variables.count)
+    goal_matrix = matrix([expression for expression, _, _ in goal], variables.count)
     program.add_rows(
-        (index[-1], wanted @ steps[-1].after),
+        (index[-1], goal_matrix @ steps[-1].after),
         lower=[least for _, least, _ in goal],
         upper=[most for _, _, most in goal],
     )
@@ -199,7 +228,7 @@ def formulate(
 
 
 def matrix(rows: Sequence[LinearRow], columns: int) -> sparse.csr_array:
-    """Expressions as a sparse matrix (rows, columns)."""
+    """Rows as a sparse matrix (rows, columns)."""
     entries = [
         (i, column, float(coefficient))
         for i, row in enumerate(rows)

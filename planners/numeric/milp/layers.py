@@ -1,13 +1,13 @@
-"""What may be true after exactly t steps: intervals of the fluents and possible truth values of the
-atoms, step by step.
+"""Outer bounds of the states after exactly t steps: intervals of the fluents and possible truth
+values of the atoms.
 
-An outer bound of the states that plans of t steps lead to (conditions are looked at one by one,
-fluents apart), so what a layer rules out is ruled out for certain.
+Conditions are considered one by one and fluents separately. A layer therefore contains every
+reachable state, and what it excludes is certainly impossible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from worldplan.planners.numeric.task.intervals import Bound, Interval, contract, form_interval
@@ -16,8 +16,13 @@ from worldplan.planners.numeric.task.task import Condition, GroundAction, Ground
 
 @dataclass(frozen=True)
 class Layer:
-    """Bits of the atoms that may be true, and of those that may be false; an interval for each
-    fluent; the actions that may be taken.
+    """The bounds after some number of steps.
+
+    Args:
+        true: bits of the atoms that may be true.
+        false: bits of the atoms that may be false.
+        box: an interval for each fluent.
+        actions: numbers of the actions that may be applicable.
     """
 
     true: int
@@ -27,7 +32,7 @@ class Layer:
 
 
 def first_layer(task: GroundTask) -> Layer:
-    """The initial state. Every kept fluent must have a value there."""
+    """The layer of the initial state, where every kept fluent must be defined."""
     bits, values = task.initial
     every = (1 << len(task.atoms)) - 1
     box = tuple((value, value) for value in values if value is not None)
@@ -35,7 +40,7 @@ def first_layer(task: GroundTask) -> Layer:
 
 
 def next_layer(task: GroundTask, layer: Layer) -> Layer:
-    """One step on."""
+    """The layer after one more step."""
     true = false = 0
     low: list[list[Bound]] = [[] for _ in layer.box]
     high: list[list[Bound]] = [[] for _ in layer.box]
@@ -44,7 +49,7 @@ def next_layer(task: GroundTask, layer: Layer) -> Layer:
         true |= action.adds | (layer.true & ~action.deletes & ~action.negative)
         false |= action.deletes | (layer.false & ~action.adds & ~action.positive)
         inside = contract(conditions(action), layer.box)
-        assert inside is not None  # it is among the layer's actions
+        assert inside is not None  # otherwise the layer would not have the action
         box = list(inside)
         for target, form in action.effects:
             box[target] = form_interval(form, inside)
@@ -57,7 +62,7 @@ def next_layer(task: GroundTask, layer: Layer) -> Layer:
 
 
 def may_be_goal(task: GroundTask, layer: Layer) -> bool:
-    """Whether the layer leaves room for a goal state."""
+    """Whether a layer may contain a goal state."""
     return (
         _may_hold(layer, task.goal_positive, task.goal_negative, task.goal_conditions)
         and not task.unreachable
@@ -65,25 +70,25 @@ def may_be_goal(task: GroundTask, layer: Layer) -> bool:
 
 
 def conditions(action: GroundAction) -> tuple[Condition, ...]:
-    """All that a box can be narrowed by."""
+    """All numeric conditions of an action, those of its regions' bounds included."""
     return action.conditions + action.boxes
 
 
 def _with_actions(task: GroundTask, true: int, false: int, box: tuple[Interval, ...]) -> Layer:
+    """The layer with these bounds."""
     bare = Layer(true, false, box, ())
-    found = (
-        n
-        for n, one in enumerate(task.actions)
-        if _may_hold(bare, one.positive, one.negative, conditions(one))
+    applicable = (
+        number
+        for number, action in enumerate(task.actions)
+        if _may_hold(bare, action.positive, action.negative, conditions(action))
     )
-    return Layer(true, false, box, tuple(found))
+    return Layer(true, false, box, tuple(applicable))
 
 
 def _may_hold(layer: Layer, positive: int, negative: int, numeric: Iterable[Condition]) -> bool:
-    """Whether conditions may hold together as far as the layer tells."""
-    wanted: Sequence[Condition] = tuple(numeric)
+    """Whether conditions may hold together in a layer."""
     return (
         not positive & ~layer.true
         and not negative & ~layer.false
-        and contract(wanted, layer.box) is not None
+        and contract(tuple(numeric), layer.box) is not None
     )

@@ -1,11 +1,11 @@
-"""Shortest plans by mixed-integer programming: one horizon after another, each ruled out or planned
-in.
+"""Shortest plans by mixed-integer programming: one horizon after another is solved or shown to be
+infeasible.
 
-For models whose regions are given by their points, as learned ones are. A horizon that the solver
-finds infeasible has no plan, so the first plan found has the fewest actions. That verdict is the
-solver's, in floating point (feasible to 1e-7); the plan itself is checked exactly. Needs no states
-to be searched, but a copy of the state for every ground action and step: for problems with few of
-them.
+Regions must be given by their points, as learned ones are. If the solver finds a horizon
+infeasible, no plan has this length; the first plan found therefore has the fewest actions.
+Infeasibility is the verdict of a floating-point solver (feasibility tolerance 1e-7); plans are
+checked exactly. No states are searched, but every step needs a copy of the state per ground action,
+so the method suits problems with few of them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,9 @@ from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
 
-MOST_ENTRIES = 3_000_000  # coefficients of one programme: a few GB in a solver
+MOST_ENTRIES = 3_000_000  # coefficients of one program: a few GB in a solver
 MOST_INVALID = 20  # plans of one horizon that may fail the exact check
-SMALLEST, LARGEST = (
-    1e-6,
-    1e7,
-)  # absolute coefficients between which a tolerance of 1e-7 means something
+SMALLEST, LARGEST = 1e-6, 1e7  # coefficients for which a tolerance of 1e-7 is meaningful
 
 
 def milp_plan(
@@ -44,30 +41,34 @@ def milp_plan(
     max_horizon: int = 50,
     solver: SolverSettings | None = None,
 ) -> PlanResult:
-    """A plan with the fewest actions, or why there is none.
-
-    `detail` has `proven_horizon` (no plan has so many actions or fewer; -1: nothing is known),
-    `horizons` (one entry for each programme: outcome, columns, rows and seconds), the solver's name
-    and, without a plan, `reason`.
+    """A plan with the fewest actions, or the reason why there is none.
 
     Args:
-        model: what it says about numbers must be regions given by points, or comparisons. A strict
-            comparison of numbers that are not all whole lets invalid plans through, which are
-            forbidden one by one.
-        problem: every fluent that matters needs an initial value.
+        model: its regions must be given by points; comparisons are allowed, too. A strict
+            comparison of numbers that are not all integers lets invalid plans through, which are
+            then excluded one by one.
+        problem: every relevant fluent needs an initial value.
         time_limit: seconds in all.
-        memory_limit_mb: resident memory of the whole process, looked at between programmes.
-        max_horizon: the most actions a plan may have.
-        solver: which solver, its threads and seed; its time limit and `quick` are set here.
+        memory_limit_mb: resident memory of the whole process, measured between programs.
+        max_horizon: largest number of actions.
+        solver: the solver with its threads and seed; its time limit and `quick` are overridden.
+
+    Returns:
+        A result whose `detail` has `proven_horizon` (no plan has so many actions or fewer; -1 if
+        nothing is known), `horizons` (outcome, columns, rows and seconds of each program), the
+        solver's name as `solver` and, without a plan, `reason`.
 
     Raises:
-        ConfigError: a region or undefined fluent that has no formulation (names it), or a limit out
-            of range.
-        SolverUnavailable, SolverFailed: as in `worldplan.milp.solvers`.
+        ConfigError: a region or an undefined fluent that cannot be formulated (named in the
+            message), or a limit out of range.
+        SolverUnavailable: the solver is not installed or has no licence.
+        SolverFailed: the solver reports an error.
+        DatasetError: the problem does not fit the model.
     """
     if not time_limit > 0 or max_horizon < 0:
         raise ConfigError(
-            f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time and at least 0 steps"
+            f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time "
+            "and at least 0 steps"
         )
     run = _Run(
         model,
@@ -82,7 +83,10 @@ def milp_plan(
     except _Stopped as stop:
         status, reason = stop.status, str(stop)
     except LimitReached as stop:
-        status, reason = stop.status, f"the time is over; no plan has {run.proven} actions or fewer"
+        status, reason = (
+            stop.status,
+            f"a limit was reached; no plan has {run.proven} actions or fewer",
+        )
     detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
         {"reason": reason} if reason else {}
     )
@@ -90,7 +94,12 @@ def milp_plan(
 
 
 class _Stopped(Exception):
-    """There is no plan, or none was found; the text says why."""
+    """There is no plan, or none was found; the message is the reason.
+
+    Args:
+        status: as in `PlanResult`.
+        reason: the reason.
+    """
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -98,7 +107,7 @@ class _Stopped(Exception):
 
 
 class _Run:
-    """The search for one problem; `proven` and `horizons` as in `milp_plan`."""
+    """One call of `milp_plan`; `proven` and `horizons` are entries of its `detail`."""
 
     def __init__(
         self,
@@ -108,18 +117,18 @@ class _Run:
         solver: SolverSettings,
         time_limit: float,
     ) -> None:
-        self.model, self.problem, self.limits, self.solver, self.time_limit = (
-            model,
-            problem,
-            limits,
-            solver,
-            time_limit,
-        )
+        self.model, self.problem = model, problem
+        self.limits, self.solver, self.time_limit = limits, solver, time_limit
         self.proven = -1
         self.horizons: list[dict[str, Any]] = []
 
     def shortest(self, max_horizon: int) -> tuple[Ground, ...]:
-        """A valid plan that no valid plan is shorter than. Raises _Stopped and LimitReached."""
+        """A valid plan with the fewest actions.
+
+        Raises:
+            _Stopped: there is none, or none was found.
+            LimitReached: a limit of time or memory.
+        """
         task = GroundTask(self.model, self.problem, self.limits.check)
         if task.unreachable:
             raise _Stopped("unsolvable", task.unreachable)
@@ -131,13 +140,18 @@ class _Run:
         for horizon in range(1, max_horizon + 1):
             self.proven = horizon - 1
             if not layer.actions:
-                raise _Stopped("unsolvable", f"after {horizon - 1} actions none can be taken")
+                raise _Stopped("unsolvable", f"after {horizon - 1} actions none is applicable")
             for number in layer.actions:
                 self.limits.check()
                 entries += variables.copy(number).entries
                 if entries > MOST_ENTRIES:
-                    reason = f"{horizon} steps with {len(layer.actions)} ground actions in the last need over {MOST_ENTRIES:,} coefficients"
-                    raise _Stopped("no_plan_found", f"{reason}: use planner='search'")
+                    raise _Stopped(
+                        "no_plan_found",
+                        (
+                            f"{horizon} steps with {len(layer.actions)} ground actions in the last "
+                            f"need over {MOST_ENTRIES:,} coefficients: use planner='search'"
+                        ),
+                    )
             steps.append(PlanStep(variables, layer))
             layer = next_layer(task, layer)
             if (
@@ -153,8 +167,11 @@ class _Run:
     def _plan_of(
         self, variables: StateVariables, steps: Sequence[PlanStep], task: GroundTask
     ) -> tuple[Ground, ...] | None:
-        """A valid plan with one action in each of these steps; None if there is none. Raises
-        _Stopped and LimitReached.
+        """A valid plan with one action in each of the steps; None if there is none.
+
+        Raises:
+            _Stopped: too many plans fail the exact check.
+            LimitReached: a limit of time or memory.
         """
         invalid: list[list[int]] = []
         while len(invalid) < MOST_INVALID:
@@ -168,16 +185,26 @@ class _Run:
             invalid.append(numbers)
         raise _Stopped(
             "no_plan_found",
-            f"{MOST_INVALID} plans of {len(steps)} actions fail the exact check: use planner='search'",
+            (
+                f"{MOST_INVALID} plans of {len(steps)} actions fail the exact check: use "
+                "planner='search'"
+            ),
         )
 
     def _solve(
         self, variables: StateVariables, steps: Sequence[PlanStep], invalid: Sequence[Sequence[int]]
     ) -> list[int] | None:
-        began = time.perf_counter()
+        """Numbers of the actions of a plan that satisfies the program; None if the program is
+        infeasible.
+
+        Raises:
+            _Stopped: the coefficients are too small or too large.
+            LimitReached: the time limit.
+        """
+        started = time.perf_counter()
         formulation = formulate(variables, steps, invalid)
-        # quick: HiGHS's presolve calls some feasible programmes infeasible (its issues 3090 and
-        # 3296), and that verdict must be right
+        # quick: without it, HiGHS's presolve reports some feasible programs as infeasible (its
+        # issues 3090 and 3296), and this verdict must be right
         session = open_session(
             formulation.program,
             replace(
@@ -197,21 +224,38 @@ class _Run:
         except InfeasibleActionSet:
             return None
         finally:
-            entry["seconds"] = time.perf_counter() - began
+            entry["seconds"] = time.perf_counter() - started
         entry["outcome"] = "time limit" if point is None else "plan"
         if point is None:
             raise LimitReached("time_limit")
         return formulation.plan(point)
 
     def _check_defined(self, task: GroundTask) -> None:
+        """Check that every fluent has an initial value.
+
+        Raises:
+            ConfigError: one has none.
+        """
         for fluent, place in task.fluents.items():
             if task.initial[1][place] is None:
                 raise ConfigError(
-                    f"problem '{self.problem.name}': ({' '.join(fluent)}) has no initial value: use planner='search'"
+                    f"problem '{self.problem.name}': ({' '.join(fluent)}) has no initial value: "
+                    "use planner='search'"
                 )
 
     def _check_sizes(self, coefficients: np.ndarray, horizon: int) -> None:
+        """Check the coefficients of a program (coefficients,).
+
+        Raises:
+            _Stopped: they are too small or too large for a solver's tolerance.
+        """
         sizes = np.abs(coefficients[coefficients != 0])
         if sizes.min() < SMALLEST or sizes.max() > LARGEST:
-            reason = f"{horizon} steps need coefficients from {sizes.min():.1e} to {sizes.max():.1e}, beyond what a solver's tolerance is good for"
-            raise _Stopped("no_plan_found", f"{reason}: use planner='search'")
+            raise _Stopped(
+                "no_plan_found",
+                (
+                    f"{horizon} steps need coefficients from {sizes.min():.1e} to "
+                    f"{sizes.max():.1e}, too far apart for a solver's tolerance: use "
+                    "planner='search'"
+                ),
+            )

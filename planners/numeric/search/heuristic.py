@@ -33,8 +33,7 @@ class Estimate:
 
     Args:
         cost: length of the relaxed plan; infinite if the goal is certainly unreachable.
-        preferred: numbers of the actions of the relaxed plan that are relaxed-applicable in the
-            state.
+        preferred: numbers of the actions of the relaxed plan whose preconditions hold already.
     """
 
     cost: float

@@ -1,5 +1,5 @@
-"""`worldplan actions evaluate`: k-fold cross validation of action-model learning, as a run folder
-with tables, plots and report.
+"""`worldplan actions evaluate`: k-fold cross validation of action-model learning in, a run folder
+with tables, plots and report out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,15 @@ SHARES = (
 
 
 def evaluate_command(options: Namespace) -> int:
-    """Run, or continue, a cross validation and print its table."""
+    """Run or resume a cross validation and print its table. Returns 0.
+
+    Args:
+        options: the parsed command line.
+
+    Raises:
+        ConfigError: an option is wrong.
+        DatasetError: a file is missing or malformed.
+    """
     files = trajectory_files(options.trajectories)
     study = CrossValidation(
         files=tuple(files),
@@ -87,24 +95,36 @@ def evaluate_command(options: Namespace) -> int:
 
 
 def trajectory_files(sources: Sequence[Path]) -> list[Path]:
-    """The trajectories of files and folders by name, each of which must have its problem beside it.
-    Raises DatasetError.
+    """The trajectories among files and folders, in the order of their names.
+
+    Raises:
+        DatasetError: a folder has no trajectory, or a trajectory has no problem of the same name
+            beside it.
     """
     files: list[Path] = []
     for source in sources:
-        found = sorted(source.glob("*.trajectory")) if source.is_dir() else [source]
-        if not found:
+        in_source = sorted(source.glob("*.trajectory")) if source.is_dir() else [source]
+        if not in_source:
             raise DatasetError(f"{source}: holds no .trajectory file")
-        files += found
-    for file in files:
-        if not file.is_file() or not file.with_suffix(".pddl").is_file():
+        files += in_source
+    for required in (path for file in files for path in (file, file.with_suffix(".pddl"))):
+        if not required.is_file():
             raise DatasetError(
-                f"{file if not file.is_file() else file.with_suffix('.pddl')}: no such file; a trajectory needs its problem beside it"
+                f"{required}: no such file; a trajectory needs its problem beside it"
             )
     return [file.resolve() for file in files]
 
 
 def _counts(text: str, most: int) -> tuple[int, ...]:
+    """The numbers of trajectories to learn from.
+
+    Args:
+        text: numbers separated by commas; "" for the default numbers up to `most`.
+        most: largest default number.
+
+    Raises:
+        ConfigError: `text` has another form.
+    """
     if not text:
         return tuple(count for count in COUNTS if count <= most)
     try:
@@ -124,10 +144,23 @@ def cross_validate(
     engine: str = "local",
     fresh: bool = False,
 ) -> Run:
-    """Run, or continue, a cross validation; returns its finished run folder."""
+    """Run or resume a cross validation; returns its finished run folder.
+
+    Args:
+        study: all settings that the results depend on.
+        name: of the run folder.
+        root: folder of run folders.
+        jobs: parallel processes; 0 for one per core.
+        engine: "local" or "ray".
+        fresh: start a new run even if an unfinished one can be resumed.
+
+    Raises:
+        ConfigError: an option is wrong, or Ray is missing.
+        DatasetError: a file is missing or malformed.
+    """
     if engine == "ray":
         require_ray()
-    true_model(study.domain)  # raise for a wrong domain before anything is written
+    true_model(study.domain)  # a wrong domain raises here, before anything is written
     run = continue_or_create(root, name, study.to_dict(), study.seed, fresh=fresh)
     todo = jobs_of(run.path.resolve(), study)
     run_waiting(
@@ -149,18 +182,22 @@ def cross_validate(
     _plot(results, run.plots / "learning_curve.png")
     run.write_text(
         "notes.txt",
-        "Means over folds with their 95 % interval. 'mean return' below is the share of held-out problems solved.\n",
+        "Means over folds with their 95 % interval. 'mean return' below is the share of held-out "
+        "problems solved.\n",
     )
-    run.write_csv(
-        SUMMARY, _for_report(results)
-    )  # last but the report: its presence says that the figures are complete
+    # written last but the report: its presence marks complete results
+    run.write_csv(SUMMARY, _for_report(results))
     write_report([run.path])
     return run
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
-    """A row per number of trajectories: mean, low and high of every measure over folds (NaN:
-    nothing to measure), and counts.
+    """A row per number of trajectories: mean and interval of every measure over folds, and counts.
+
+    A measure without any value is NaN.
+
+    Args:
+        metrics: a row per fold and number of trajectories.
     """
     rows = []
     for count, part in metrics.groupby("count"):
@@ -182,7 +219,7 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _for_report(results: pd.DataFrame) -> pd.DataFrame:
-    """The summary in the report's columns: what is compared is the share of held-out problems
+    """The summary in the report's columns; the compared value is the share of held-out problems
     solved.
     """
     rows = []
@@ -205,6 +242,7 @@ def _for_report(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
+    """The table of results, and where the run folder is."""
     table = Table(
         title=f"mean and 95 % interval over {study.folds} folds, by trajectories learned from"
     )
@@ -227,14 +265,17 @@ def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
     console.print(table)
     if disagreements := results["disagreements"].sum():
         console.print(
-            f"{disagreements} plans are valid for one of the two validators only and count as false: see problems.csv",
+            (
+                f"{disagreements} plans are valid for one of the two validators only and count as "
+                "false: see problems.csv"
+            ),
             soft_wrap=True,
         )
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)
 
 
 def _cell(row: Mapping[Hashable, float], measure: str) -> str:
-    """Mean, and the interval in a second line."""
+    """Mean, with the interval in a second line."""
     mean, low, high = (
         _figure(measure, row[f"{measure}_{name}"]) for name in ("mean", "low", "high")
     )
@@ -246,6 +287,7 @@ def _cell(row: Mapping[Hashable, float], measure: str) -> str:
 
 
 def _figure(measure: str, value: float) -> str:
+    """A measure as a short text; shares in percent."""
     if np.isnan(value):
         return "-"
     return f"{100 * value:.3g}" if measure in SHARES else f"{value:.2g}"

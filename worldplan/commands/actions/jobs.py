@@ -1,5 +1,6 @@
-"""The independent pieces of an action-model evaluation: one job per fold and number of
-trajectories, each leaving its result whole or not at all.
+"""The independent jobs of an action-model evaluation: one per fold and number of trajectories.
+
+Each job writes its result files atomically.
 """
 
 from __future__ import annotations
@@ -35,22 +36,27 @@ from worldplan.world_models.numeric.trajectories import Trajectory, read_traject
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem
 
-COUNTS = (1, 5, 10, 20, 40, 80)
+COUNTS = (1, 5, 10, 20, 40, 80)  # default numbers of trajectories to learn from
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Everything an evaluation depends on.
+    """All settings that the results of an evaluation depend on.
 
     Args:
         files: the trajectories, each with its problem file beside it.
         domain: the true domain.
         counts: numbers of trajectories to learn from.
-        folds: parts; each is held out once.
-        problems: held-out problems per fold to plan for and to walk from; 0: all.
-        walk_steps: of the random walk from each of them.
+        folds: parts of the data; each is held out once.
+        problems: held-out problems per fold, to plan for and to start random walks from; 0 for all.
+        walk_steps: steps of each random walk.
         seed: of folds and walks.
-        planner, time_limit, memory_limit: of planning; seconds and MB for each problem.
+        planner: as in `solve`.
+        time_limit: seconds per problem.
+        memory_limit: MB per problem.
+
+    Raises:
+        ConfigError: a setting is out of range or does not fit the others.
     """
 
     files: tuple[Path, ...]
@@ -65,6 +71,11 @@ class CrossValidation:
     memory_limit: int
 
     def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ConfigError: a setting is out of range or does not fit the others.
+        """
         PLANNERS.get(self.planner)  # raises for a wrong name or address, before any job starts
         for name, least in (
             ("folds", 2),
@@ -85,20 +96,21 @@ class CrossValidation:
         most = self.most(len(self.files), self.folds)
         if not self.counts or min(self.counts) < 1 or max(self.counts) > most:
             raise ConfigError(
-                f"--counts {','.join(map(str, self.counts)) or 'none'}: each fold leaves {most} trajectories to learn from"
+                f"--counts {','.join(map(str, self.counts)) or 'none'}: each fold leaves {most} "
+                "trajectories to learn from"
             )
 
     @staticmethod
     def most(files: int, folds: int) -> int:
-        """Trajectories that every fold leaves to learn from."""
+        """Number of trajectories that every fold leaves to learn from."""
         return files - -(-files // folds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain mapping, for the run folder."""
+        """The settings as a plain mapping, for the run folder."""
         return asdict(self)
 
     def split(self, fold: int) -> tuple[list[Path], list[Path]]:
-        """(to learn from, held out) in one fold, each in a random order of its own."""
+        """(training files, held-out files) of a fold, both in random order."""
         rng = np.random.default_rng(self.seed)
         parts = np.array_split(rng.permutation(len(self.files)), self.folds)
         rest = np.concatenate([part for i, part in enumerate(parts) if i != fold])
@@ -108,7 +120,14 @@ class CrossValidation:
 
 @dataclass(frozen=True)
 class Job:
-    """One fold and one number of trajectories."""
+    """One fold and one number of trajectories.
+
+    Args:
+        folder: the run folder.
+        study: the settings.
+        fold: the fold.
+        count: number of trajectories to learn from.
+    """
 
     folder: Path
     study: CrossValidation
@@ -116,14 +135,14 @@ class Job:
     count: int
 
     def file(self, kind: str = "") -> Path:
-        """A result file; the one without a kind is written last and says that the job is done."""
+        """A result file; the one without a kind is written last and marks the job as done."""
         return (
             self.folder / "jobs" / f"fold{self.fold}-{self.count}{f'-{kind}' if kind else ''}.csv"
         )
 
 
 def jobs_of(folder: Path, study: CrossValidation) -> list[Job]:
-    """All jobs of a run, those of a fold together."""
+    """All jobs of a run, grouped by fold."""
     return [
         Job(folder, study, fold, count) for fold in range(study.folds) for count in study.counts
     ]
@@ -131,29 +150,48 @@ def jobs_of(folder: Path, study: CrossValidation) -> list[Job]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a fold is tested on."""
+    """The test data of a fold.
+
+    Args:
+        examples: states with ground actions.
+        problems: (file, problem, the expert's plan) of each held-out problem.
+    """
 
     examples: list[Example]
-    problems: list[
-        tuple[Path, NumericProblem, tuple[Ground, ...]]
-    ]  # file, problem, the expert's plan
+    problems: list[tuple[Path, NumericProblem, tuple[Ground, ...]]]
 
 
 @lru_cache(maxsize=1)
 def true_model(domain: Path) -> NumericModel:
-    """The true domain, read once per process."""
+    """The true domain, cached per process.
+
+    Raises:
+        DatasetError: the file is missing, malformed, or beyond exact linear planning.
+    """
     return read_model(domain)
 
 
 @lru_cache(maxsize=2000)
 def trajectory_of(file: Path, domain: Path) -> Trajectory:
-    """A trajectory, read once per process."""
+    """A trajectory, cached per process.
+
+    Raises:
+        DatasetError: the file is missing or malformed.
+    """
     return read_trajectory(file, true_model(domain).vocabulary)
 
 
 @lru_cache(maxsize=1)
 def held_out(study: CrossValidation, fold: int) -> HeldOut:
-    """The fold's examples (transitions that were seen, and walks in the true model) and problems."""
+    """The test data of a fold: observed transitions, random walks in the true model, and problems.
+
+    Args:
+        study: the settings.
+        fold: the fold.
+
+    Raises:
+        DatasetError: a file is missing or malformed.
+    """
     true = true_model(study.domain)
     _, files = study.split(fold)
     trajectories = [trajectory_of(file, study.domain) for file in files]
@@ -166,8 +204,8 @@ def held_out(study: CrossValidation, fold: int) -> HeldOut:
         problem = read_problem(problem_file, true.vocabulary)
         expert = tuple(
             call
-            for call, done in zip(trajectory.calls, trajectory.succeeded, strict=True)
-            if done is not False
+            for call, succeeded in zip(trajectory.calls, trajectory.succeeded, strict=True)
+            if succeeded is not False
         )
         problems.append((problem_file, problem, expert))
         examples += random_walk(
@@ -177,14 +215,21 @@ def held_out(study: CrossValidation, fold: int) -> HeldOut:
 
 
 def run_job(job: Job) -> Job:
-    """Learn, measure, plan; do nothing if the result is there already."""
+    """Learn, score and plan; does nothing if the result exists already. Returns the job.
+
+    Args:
+        job: the job.
+
+    Raises:
+        DatasetError: a file is missing or malformed.
+    """
     if job.file().exists():
         return job
     study, true, test = job.study, true_model(job.study.domain), held_out(job.study, job.fold)
     training = [trajectory_of(file, study.domain) for file in study.split(job.fold)[0][: job.count]]
-    began = time.process_time()
+    started = time.process_time()
     learned = ActionModelLearner(true.vocabulary).observe_all(training).model()
-    seconds = time.process_time() - began
+    seconds = time.process_time() - started
     report: LearningReport = learned.detail["report"]
     used = sum(report.observations.values())
     preconditions = precondition_agreement(true, learned, test.examples)
@@ -194,6 +239,7 @@ def run_job(job: Job) -> Job:
     ]
     plans = pd.DataFrame([_plan_row(study, true, learned, *entry) for entry in test.problems])
     pooled = sum(effects.values(), Agreement())
+    plan_count = int(plans["found"].sum())
     row = {
         "fold": job.fold,
         "count": job.count,
@@ -210,9 +256,7 @@ def run_job(job: Job) -> Job:
         "problems": len(plans),
         "solved": plans["solved"].mean(),
         "false_plans": int(plans["false_plan"].sum()),
-        "false_plan_ratio": plans["false_plan"].sum() / found
-        if (found := int(plans["found"].sum()))
-        else float("nan"),
+        "false_plan_ratio": plans["false_plan"].sum() / plan_count if plan_count else float("nan"),
         "disagreements": int((~plans["validators_agree"]).sum()),
         "expert_accepted": plans["expert_accepted"].mean(),
         "length_ratio": plans.loc[plans["solved"], "length_ratio"].mean(),
@@ -228,20 +272,18 @@ def run_job(job: Job) -> Job:
 def _action_row(
     name: str, report: LearningReport, precondition: Agreement, effect: Agreement
 ) -> dict[str, Any]:
-    figures = {
-        f"{kind}_{field}": getattr(one, field)
-        for kind, one in (("precondition", precondition), ("effect", effect))
-        for field in FIELDS
+    """The scores of one action."""
+    scores = {
+        f"{kind}_{field}": getattr(agreement, field)
+        for kind, agreement in (("precondition", precondition), ("effect", effect))
+        for field in ("both", "learned_only", "true_only")
     }
     return {
         "action": name,
         "observations": report.observations[name],
-        **figures,
+        **scores,
         "excluded": report.excluded.get(name, ""),
     }
-
-
-FIELDS = ("both", "learned_only", "true_only")
 
 
 def _plan_row(
@@ -252,8 +294,8 @@ def _plan_row(
     problem: NumericProblem,
     expert: Sequence[Ground],
 ) -> dict[str, Any]:
-    """One problem: planned for in the learned model; judged in the true one by our simulator and by
-    unified-planning's validator.
+    """The result for one problem: planned in the learned model, checked in the true one by our
+    simulator and by unified-planning's validator.
     """
     result = solve(
         learned,
@@ -262,24 +304,24 @@ def _plan_row(
         time_limit=study.time_limit,
         memory_limit_mb=study.memory_limit,
     )
-    found = result.plan is not None
-    valid = result.plan is not None and is_valid(true, problem, result.plan)
-    confirmed = (
-        result.plan is not None
-        and validate_with_unified_planning(study.domain, file, result.plan).valid
+    plan = result.plan
+    valid = plan is not None and is_valid(true, problem, plan)
+    confirmed = plan is not None and (
+        validate_with_unified_planning(study.domain, file, plan).valid
     )
+    length_ratio = float("nan")
+    if plan is not None and expert and is_valid(true, problem, expert):
+        length_ratio = len(plan) / len(expert)
     return {
         "problem": file.stem,
         "status": result.status,
-        "found": found,
+        "found": plan is not None,
         "solved": valid and confirmed,
-        "false_plan": found and not (valid and confirmed),
+        "false_plan": plan is not None and not (valid and confirmed),
         "validators_agree": valid == confirmed,
-        "length": len(result.plan) if result.plan is not None else float("nan"),
+        "length": len(plan) if plan is not None else float("nan"),
         "expert_length": len(expert),
-        "length_ratio": len(result.plan) / len(expert)
-        if result.plan is not None and expert and is_valid(true, problem, expert)
-        else float("nan"),
+        "length_ratio": length_ratio,
         "expert_accepted": is_valid(learned, problem, expert),
         "seconds": result.seconds,
         "expanded": result.expanded,

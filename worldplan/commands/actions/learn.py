@@ -1,5 +1,5 @@
-"""`worldplan actions learn`: trajectories in, an exact model or a PDDL domain out, and what became
-of every action.
+"""`worldplan actions learn`: trajectories in, an exact model or a PDDL domain out, with the outcome
+for each action.
 """
 
 from __future__ import annotations
@@ -30,10 +30,19 @@ from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
 
 
 def learn_command(options: Namespace) -> int:
-    """Learn, write the model, and print what became of each action."""
+    """Learn, write the model, and print the outcome for each action. Returns 0.
+
+    Args:
+        options: the parsed command line.
+
+    Raises:
+        ConfigError: an option or a declaration is wrong.
+        DatasetError: a file is missing or malformed, or no action could be learned.
+    """
     if options.output.suffix not in (".json", ".pddl"):
         raise ConfigError(
-            f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other planners)"
+            f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other "
+            "planners)"
         )
     if options.budget is not None and (options.output.suffix != ".pddl" or options.budget < 1):
         raise ConfigError(
@@ -46,7 +55,8 @@ def learn_command(options: Namespace) -> int:
     for name in declarations:
         if name not in vocabulary.actions:
             raise ConfigError(
-                f"{options.declare}: '{name}' is not an action of {options.domain}; it has {', '.join(vocabulary.actions)}"
+                f"{options.declare}: '{name}' is not an action of {options.domain}; it has "
+                f"{', '.join(vocabulary.actions)}"
             )
     with naming(str(options.declare or "")):
         learner = ActionModelLearner(vocabulary, declarations, default)
@@ -54,9 +64,8 @@ def learn_command(options: Namespace) -> int:
     model = learner.model()
     report: LearningReport = model.detail["report"]
     if not model.actions:
-        raise DatasetError(
-            f"no action could be learned from {count} trajectories: {'; '.join(f'{k}: {v}' for k, v in report.excluded.items())}"
-        )
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in report.excluded.items())
+        raise DatasetError(f"no action could be learned from {count} trajectories: {reasons}")
     entries = {name: _entry(model, name) for name in vocabulary.actions}
     if options.output.suffix == ".json":
         save_model(model, options.output)
@@ -79,35 +88,44 @@ def learn_command(options: Namespace) -> int:
 
 
 def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
-    """Declarations per action, and the default, from `default: {...}` and `actions: {name: {...}}`.
-    Raises ConfigError.
+    """Declarations per action, and the default declaration, from a YAML file.
+
+    The file has the form `default: {...}` and `actions: {name: {...}}`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: the file is missing or has a wrong entry, which the message names.
     """
     config = read_config(path)
     if unknown := sorted(str(key) for key in config if key not in ("default", "actions")):
         raise ConfigError(f"{path}: '{unknown[0]}' is unknown: give 'default' and 'actions'")
     actions = config.get("actions") or {}
     if not isinstance(actions, dict):
-        raise ConfigError(
-            f"{path}: 'actions' must map each action's name to what is declared about it"
-        )
-    named = {
+        raise ConfigError(f"{path}: 'actions' must map each action's name to its declaration")
+    by_action = {
         str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()
     }
-    return named, _declaration(path, "default", config.get("default") or {})
+    return by_action, _declaration(path, "default", config.get("default") or {})
 
 
 def _declaration(path: Path, name: str, values: Any) -> Declaration:
+    """One declaration.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong.
+    """
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
     with naming(f"{path}: {name}"):
-        _declaration_parser().parse_object(
-            values
-        )  # types and names; the class itself checks the rest
+        _declaration_parser().parse_object(values)  # names and types; the class checks the rest
         return Declaration.from_dict(values)
 
 
 @cache
 def _declaration_parser() -> Any:
+    """A parser that checks the names and types of a declaration's settings."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
@@ -116,7 +134,7 @@ def _declaration_parser() -> Any:
 
 
 def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
-    """Take in every file under a progress bar; returns the number of trajectories."""
+    """Read all files under a progress bar and add them; returns the number of trajectories."""
     files = trajectory_files(sources)
     console = Console(stderr=True)
     columns = (
@@ -135,7 +153,7 @@ def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
 
 
 def _entry(model: NumericModel, name: str) -> dict[str, Any]:
-    """What became of an action, as plain values."""
+    """The outcome for an action, as plain values."""
     report: LearningReport = model.detail["report"]
     entry: dict[str, Any] = {
         "learned": name in model.actions,
@@ -150,7 +168,7 @@ def _entry(model: NumericModel, name: str) -> dict[str, Any]:
 
 
 def _points(action: NumericAction) -> int:
-    """Different points that span an action's regions, the largest of them."""
+    """The number of points that span the largest region of an action."""
     return max(
         (
             len(region.shape.points)
@@ -164,6 +182,7 @@ def _points(action: NumericAction) -> int:
 def _export(
     model: NumericModel, path: Path, budget: int, entries: Mapping[str, dict[str, Any]]
 ) -> None:
+    """Write the model as a domain, and add to `entries` how exact each action is."""
     domain = domain_text(model, facet_budget=budget)
     write_text(path, domain.text)
     for name, action in model.actions.items():
@@ -174,16 +193,17 @@ def _export(
 
 
 def _half_spaces(action: NumericAction, budget: int) -> int:
-    """Equations and inequalities that an action's regions became."""
+    """Number of equations and inequalities of an action's regions."""
     total = 0
     for region in action.regions:
         if isinstance(region.shape, Polyhedron):
-            found = region.shape.half_spaces(budget)
-            total += len(found.equalities) + len(found.inequalities)
+            half_spaces = region.shape.half_spaces(budget)
+            total += len(half_spaces.equalities) + len(half_spaces.inequalities)
     return total
 
 
 def _print(path: Path, count: int, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """The table of outcomes."""
     exported = path.suffix == ".pddl"
     table = Table(title=f"{count} trajectories")
     for column in (
@@ -209,13 +229,17 @@ def _print(path: Path, count: int, entries: Mapping[str, Mapping[str, Any]]) -> 
     console = Console(markup=False, highlight=False)
     console.print(table)
     console.print(
-        f"{sum(entry['learned'] for entry in entries.values())} of {len(entries)} actions learned, written to {path}",
+        (
+            f"{sum(entry['learned'] for entry in entries.values())} of {len(entries)} actions "
+            f"learned, written to {path}"
+        ),
         soft_wrap=True,
     )
 
 
 def _note(entry: Mapping[str, Any]) -> str:
+    """What a user should know about an action."""
     notes = [f"not learned: {entry['excluded']}"] if "excluded" in entry else []
     notes += [f"weaker class used: {entry['refuted']}"] if "refuted" in entry else []
-    notes += [f"{entry['skipped']} transitions teach nothing"] if entry["skipped"] else []
+    notes += [f"{entry['skipped']} transitions without information"] if entry["skipped"] else []
     return "; ".join(notes)

@@ -22,7 +22,7 @@ from worldplan.world_models.pddl.reading import read_model, read_problem
 
 _MEANING = {
     "optimal": "no plan of this model has fewer actions",
-    "satisficing": "shorter ones may exist",
+    "satisficing": "shorter plans may exist",
     "unsolvable": "unsolvable in this model, which is proven",
     "no_plan_found": "none found, and nothing is proven",
     "time_limit": "none found within {time_limit:g} s",
@@ -31,12 +31,21 @@ _MEANING = {
 
 
 def solve_command(options: Namespace) -> int:
-    """Plan and print; 0 with a plan, 1 without. ENHSP gets a .pddl as it is, also with what the
-    exact models have no place for.
+    """Plan and print the plan. Returns 0 with a plan, 1 without.
+
+    ENHSP receives a .pddl domain as it is, with everything that the exact models cannot represent.
+
+    Args:
+        options: the parsed command line.
+
+    Raises:
+        ConfigError: a limit is not positive, or the planner cannot be used.
+        DatasetError: a file is missing or malformed.
     """
     if options.time_limit <= 0 or options.memory_limit < 1:
         raise ConfigError(
-            f"--time-limit {options.time_limit:g}, --memory-limit {options.memory_limit}: give seconds above 0 and at least 1 MB"
+            f"--time-limit {options.time_limit:g}, --memory-limit {options.memory_limit}: give "
+            "seconds above 0 and at least 1 MB"
         )
     report: LearningReport | None = None
     if options.planner == "enhsp" and options.model.suffix != ".json":
@@ -72,16 +81,23 @@ def solve_command(options: Namespace) -> int:
 
 
 def validate_command(options: Namespace) -> int:
-    """Carry a plan out exactly and print what is wrong with it, if anything; 0 if it works, 1 if
-    not.
+    """Execute a plan exactly and print what is wrong with it. Returns 0 if it is valid, else 1.
+
+    Args:
+        options: the parsed command line.
+
+    Raises:
+        DatasetError: a file is missing or malformed.
     """
     model = read_any_model(options.model)
     problem = read_problem(options.problem, model.vocabulary)
     plan = read_plan(options.plan)
     verdicts = {"worldplan": plan_fault(model, problem, plan)}
     if options.model.suffix != ".json":
-        other = validate_with_unified_planning(options.model, options.problem, plan)
-        verdicts["unified-planning"] = None if other.valid else other.reason or "not valid"
+        by_unified_planning = validate_with_unified_planning(options.model, options.problem, plan)
+        verdicts["unified-planning"] = (
+            None if by_unified_planning.valid else by_unified_planning.reason or "not valid"
+        )
     valid = all(fault is None for fault in verdicts.values())
     if options.json:
         print(json.dumps({"valid": valid, "steps": len(plan), "faults": verdicts}, indent=2))
@@ -98,12 +114,16 @@ def validate_command(options: Namespace) -> int:
 
 
 def read_any_model(path: Path) -> NumericModel:
-    """A .json model, or a .pddl domain. Raises DatasetError."""
+    """The model in a .json file, or of a .pddl domain.
+
+    Raises:
+        DatasetError: the file is missing or malformed.
+    """
     return load_model(path) if path.suffix == ".json" else read_model(path)
 
 
 def _describe(result: PlanResult, options: Namespace, report: LearningReport | None) -> list[str]:
-    """The answer in words."""
+    """The result in words."""
     meaning = _MEANING[result.status].format(
         time_limit=options.time_limit, memory_limit=options.memory_limit
     )
@@ -119,11 +139,13 @@ def _describe(result: PlanResult, options: Namespace, report: LearningReport | N
         lines.append(str(result.detail["reason"]))
     if result.status == "unsolvable" and report is not None:
         lines.append(
-            "a learned model allows only what its data show, so the world may have a plan all the same: learn from more, or declare more"
+            "a learned model allows only what its data show, so the world may have a plan all the "
+            "same: learn from more trajectories, or declare more"
         )
         if report.excluded:
             lines.append(
-                f"not in the model: {'; '.join(f'{name} ({reason})' for name, reason in report.excluded.items())}"
+                "not in the model: "
+                f"{'; '.join(f'{name} ({reason})' for name, reason in report.excluded.items())}"
             )
     elif result.status == "unsolvable":
         lines.append("if the domain was learned, the world may have a plan all the same")
@@ -131,6 +153,7 @@ def _describe(result: PlanResult, options: Namespace, report: LearningReport | N
 
 
 def _document(result: PlanResult, lines: list[str], *, learned: bool) -> dict[str, Any]:
+    """The result as plain values for JSON."""
     return {
         "status": result.status,
         "plan": None if result.plan is None else [list(step) for step in result.plan],
