@@ -1,19 +1,20 @@
-"""Learning numeric action models and planning with them: worldplan against the package n-sam with
-ENHSP, on the same folds.
+"""Learning numeric action models and planning with them: worldplan against n-sam with ENHSP, on the
+same folds.
 
-    python -m benchmarks.numeric.action_models DATA [--domains counters depots minecraft] [--counts
-    5 20 80] [--folds 5] [--problems 6]
-        [--limit 20] [--peer PYTHON] [--wide]
+    python -m benchmarks.numeric.action_models DATA [--domains counters depots minecraft]
+        [--counts 5 20 80] [--folds 5] [--problems 6] [--limit 20] [--peer PYTHON] [--wide]
 
-DATA holds a folder per domain: one `*domain*.pddl` and for each problem X.pddl, X.trajectory.
-PYTHON is an interpreter with n-sam (see benchmarks/numeric/nsam_peer.py). Both learn from the same
-trajectories of each fold and plan for the same held-out problems: worldplan with its own search,
-exactly; n-sam as its authors run it, with ENHSP (sat-hmrphj) at a tolerance of 0.1. Every plan is
-replayed in the true domain without tolerance by unified-planning's validator: a plan that fails
-there is a false plan. Learning time is CPU seconds without reading files, n-sam's in its own
-process. Rows are kept in benchmarks/numeric/results/action_models.csv and finished ones are not run
-again; the tables are in the .md beside it. `--wide` adds one action over nine fluents with 2,200
-transitions, against Qhull on the same points (60 s limit).
+DATA has a folder per domain, with one `*domain*.pddl` and for each problem X.pddl and X.trajectory.
+PYTHON is an interpreter with n-sam (see benchmarks/numeric/nsam_peer.py). Both systems learn from
+the same trajectories of each fold and plan for the same held-out problems: worldplan with its own
+search, exactly; n-sam as its authors run it, with ENHSP (sat-hmrphj) at a tolerance of 0.1. Every
+plan is replayed in the true domain without tolerance by unified-planning's validator. A plan that
+fails there is a false plan.
+
+Learning time is CPU seconds without reading files; n-sam's is measured in its own process. Rows are
+kept in benchmarks/numeric/results/action_models.csv and finished rows are not run again; the tables
+are in the .md beside it. `--wide` adds one action over nine fluents with 2,200 transitions, against
+Qhull on the same points (60 s limit).
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ def main() -> None:
     print(text)
 
 
-def compare(options: argparse.Namespace, done: set[tuple]) -> Iterator[dict[str, Any]]:
-    """Rows that are still missing."""
+def compare(options: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """The missing rows: one per domain, fold, number of trajectories and system."""
     for name in options.domains:
         folder = options.data / name
         domain = next(folder.glob("*domain*.pddl"))
@@ -113,7 +114,7 @@ def ours(
     held_out: Sequence[Path],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Learn and plan exactly."""
+    """Result of worldplan: learned and planned exactly."""
     trajectories = [read_trajectory(path, vocabulary) for path in training]
     start = time.process_time()
     model = learn(vocabulary, trajectories)
@@ -137,7 +138,7 @@ def theirs(
     held_out: Sequence[Path],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """The package and the planner as its authors run them."""
+    """Result of n-sam with ENHSP, as their authors run them."""
     with tempfile.TemporaryDirectory() as scratch:
         learned = Path(scratch) / "learned.pddl"
         script = str(Path(__file__).with_name("nsam_peer.py"))
@@ -186,19 +187,19 @@ def enhsp(domain: Path, problem: Path, limit: float) -> tuple[list[Ground] | Non
 def judge(
     domain: Path, held_out: Sequence[Path], plans: Sequence[tuple[Sequence[Ground] | None, float]]
 ) -> dict[str, Any]:
-    """How many problems were truly solved, and how many plans are false."""
-    found = [
+    """Number of problems solved in the true domain, number of false plans, planning time."""
+    with_plan = [
         (path, plan) for path, (plan, _) in zip(held_out, plans, strict=True) if plan is not None
     ]
     valid = sum(
         validate_with_unified_planning(domain, path.with_suffix(".pddl"), plan).valid
-        for path, plan in found
+        for path, plan in with_plan
     )
     seconds = float(np.mean([seconds for _, seconds in plans]))
     return {
         "problems": len(held_out),
         "solved": valid,
-        "false_plans": len(found) - valid,
+        "false_plans": len(with_plan) - valid,
         "planning_seconds": seconds,
     }
 
@@ -222,14 +223,19 @@ def self_consistency(model: NumericModel, trajectories: Sequence[Trajectory]) ->
 
 
 def report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
-    """The tables."""
+    """The table of results, in Markdown."""
     lines = [
         "# Numeric action models: worldplan against n-sam 1.3.1 with ENHSP",
         "",
-        f"{options.folds} folds, {options.problems} held-out problems each, {options.limit:g} s per problem; learning in CPU seconds, mean over "
-        "folds; the ratio is n-sam's learning time over worldplan's on the same fold, median [least, greatest]. False plans fail in truth.",
+        f"{options.folds} folds, {options.problems} held-out problems each, {options.limit:g} s "
+        "per problem; learning in CPU seconds, mean over "
+        "folds; the ratio is n-sam's learning time over worldplan's on the same fold, median "
+        "[least, greatest]. False plans fail in truth.",
         "",
-        "| domain | trajectories | system | solved | false plans | learning s | planning s | self-consistency | learning ratio |",
+        (
+            "| domain | trajectories | system | solved | false plans | learning s | planning s | "
+            "self-consistency | learning ratio |"
+        ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for (domain, count, system), group in rows.groupby(
@@ -254,8 +260,10 @@ def report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
         consistency = f"{group.self_consistency.mean():.1%}" if system == "worldplan" else ""
         stopped = group.note.notna().sum() if "note" in group else 0
         lines.append(
-            f"| {domain} | {count} | {system} | {group.solved.sum()}/{group.problems.sum()} ({interval['low']:.0%}..{interval['high']:.0%}) "
-            f"| {group.false_plans.sum()} | {group.learning_seconds.mean():.3f}{f' ({stopped} stopped)' if stopped else ''} "
+            f"| {domain} | {count} | {system} | {group.solved.sum()}/{group.problems.sum()} "
+            f"({interval['low']:.0%}..{interval['high']:.0%}) "
+            f"| {group.false_plans.sum()} | "
+            f"{group.learning_seconds.mean():.3f}{f' ({stopped} stopped)' if stopped else ''} "
             f"| {group.planning_seconds.mean():.2f} | {consistency} | {spread} |"
         )
     return "\n".join(lines) + "\n"
@@ -279,13 +287,13 @@ def wide() -> str:
         learner.observe_transition(before, ("mix",), after)
     action = learner.model().actions["mix"]
     seconds = time.process_time() - start
-    asked = [
+    queries = [
         state(points[rng.integers(0, 2200, 10)].mean(axis=0).round().astype(int))
         for _ in range(100)
     ]
     start = time.process_time()
-    inside = sum(action.applicable((), one) for one in asked)
-    question = (time.process_time() - start) / 100
+    inside = sum(action.applicable((), query) for query in queries)
+    query_seconds = (time.process_time() - start) / 100
     process = get_context("spawn").Process(target=_qhull, args=(points,))
     start = time.perf_counter()
     process.start()
@@ -295,7 +303,8 @@ def wide() -> str:
     )
     process.kill()
     return (
-        f"Nine fluents, 2,200 transitions: learned in {seconds:.2f} CPU seconds; a new state is decided in {question * 1000:.1f} ms "
+        f"Nine fluents, 2,200 transitions: learned in {seconds:.2f} CPU seconds; a new state is "
+        f"decided in {query_seconds * 1000:.1f} ms "
         f"({inside} of 100 inside). Qhull on the same points: {finished}.\n"
     )
 

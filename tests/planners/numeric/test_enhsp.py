@@ -226,8 +226,10 @@ def test_missing_extra_is_named(monkeypatch, missing):
         enhsp_plan(model_of(finish()), task())
 
 
-RICH = """(define (domain rich) (:requirements :adl :fluents) (:predicates (p) (q)) (:functions (f) (g))
-(:action double :parameters () :precondition (or (q) (>= (g) 2)) :effect (and (assign (f) (* (f) (g))) (when (q) (p))))
+RICH = """(define (domain rich) (:requirements :adl :fluents)
+(:predicates (p) (q)) (:functions (f) (g))
+(:action double :parameters () :precondition (or (q) (>= (g) 2))
+ :effect (and (assign (f) (* (f) (g))) (when (q) (p))))
 (:action light :parameters () :effect (q)))
 """
 TASK = (

@@ -63,7 +63,7 @@ def result(learner: ActionModelLearner, *values: Rational) -> tuple:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple:
-    """A true action (half-spaces, affine effect), states where it applies, and states to ask about."""
+    """A true action (half-spaces, affine effect), states where it applies, and further states."""
     d = draw(st.integers(1, 8))
     effect = [(draw(st.tuples(*[NUMBERS] * d)), draw(NUMBERS)) for _ in range(d)]
     limits = [

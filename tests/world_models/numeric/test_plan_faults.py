@@ -74,7 +74,10 @@ GO: Ground = ("drive", "red", "home", "mill")
         ),
         (
             (GO, ("drive", "red", "mill", "home"), GO),
-            "step 3, (drive red home mill): (fuel red) - 2 * (way home mill) - 1/2 >= 0 does not hold: (fuel red) is 4, (way home mill) is 3",
+            (
+                "step 3, (drive red home mill): (fuel red) - 2 * (way home mill) - 1/2 >= 0 does "
+                "not hold: (fuel red) is 4, (way home mill) is 3"
+            ),
         ),
         ((("fly", "red"),), "step 1, (fly red): the model has no action 'fly'"),
         ((("drive", "red"),), "step 1, (drive red): the action takes 3 objects"),
@@ -102,7 +105,10 @@ def test_everything_unmet_is_named() -> None:
     assert unmet_conditions(DRIVE, ("red", "home", "mill"), state) == [
         "(at red home) is false",
         "(shut mill) is true",
-        "(fuel red) - 2 * (way home mill) - 1/2 >= 0 does not hold: (fuel red) is 5, (way home mill) is not defined",
+        (
+            "(fuel red) - 2 * (way home mill) - 1/2 >= 0 does not hold: (fuel red) is 5, (way home "
+            "mill) is not defined"
+        ),
     ]
     assert unmet_conditions(DRIVE, ("red", "home", "mill"), STATE) == []
     never = replace(DRIVE, comparisons=(Comparison(Linear((), -1), ">="),))

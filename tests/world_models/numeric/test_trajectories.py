@@ -1,4 +1,4 @@
-"""Trajectory files and CSV logs: what is read is exact, what is wrong is named with file and line."""
+"""Trajectory files and CSV logs: read exactly; mistakes are named with file and line."""
 
 from __future__ import annotations
 

@@ -49,9 +49,11 @@ DOMAIN = """(define (domain Tank) ; names are in any case
 (:functions (level ?x - tank) (cap ?x - tank) - number (total-cost) - number)
 (:action POUR :parameters (?a ?b - tank)
  :precondition (and (open ?a) (not (open ?b)) (not (= ?a ?b)) (not (= ?a main)) (>= (level ?a) 0.1)
-   (> (cap ?b) (+ (level ?b) (* 2 (level ?a)))) (not (< (level ?b) 1e-3)) (= (* 3 (cap ?a)) (cap ?b)))
- :effect (and (not (open ?a)) (open ?b) (decrease (level ?a) (/ 1 3)) (scale-up (level ?b) 2) (increase (total-cost) 1)))
-(:action twist :parameters (?a ?b - tank) :effect (and (increase (level ?a) 1) (decrease (level ?b) (- (cap ?b) 2))))
+ (> (cap ?b) (+ (level ?b) (* 2 (level ?a)))) (not (< (level ?b) 1e-3)) (= (* 3 (cap ?a)) (cap ?b)))
+ :effect (and (not (open ?a)) (open ?b) (decrease (level ?a) (/ 1 3)) (scale-up (level ?b) 2)
+   (increase (total-cost) 1)))
+(:action twist :parameters (?a ?b - tank)
+ :effect (and (increase (level ?a) 1) (decrease (level ?b) (- (cap ?b) 2))))
 (:action half :parameters (?a - tank) :effect (scale-down (level ?a)
    (* 2 1)))
 (:action wait :parameters () :precondition () :effect ())
@@ -151,7 +153,10 @@ def test_problem_is_read_exactly(files):
 
 
 def test_vocabulary_of_a_partial_domain(files):
-    partial = "(define (domain d) (:predicates (p)) (:functions (f ?x)) (:action Go :parameters (?x ?y)) (:action stay :parameters ()))"
+    partial = (
+        "(define (domain d) (:predicates (p)) (:functions (f ?x)) "
+        "(:action Go :parameters (?x ?y)) (:action stay :parameters ()))"
+    )
     words = read_vocabulary(files(partial)[0])
     assert words.actions == {"go": (("x", "object"), ("y", "object")), "stay": ()}
     assert words.functions == {"f": ("object",)} and words.types == {}
@@ -569,13 +574,18 @@ def test_plan_files(tmp_path):
         read_plan(path)
 
 
-LOOP = """(define (domain u) (:requirements :fluents :typing) (:types t s - object) (:predicates (at ?x ?y - t)) (:functions (f ?x - t))
-(:action mv :parameters (?x ?a ?b - t) :precondition (at ?x ?a) :effect (and (not (at ?x ?a)) (at ?x ?b)))
+LOOP = """(define (domain u) (:requirements :fluents :typing) (:types t s - object)
+(:predicates (at ?x ?y - t)) (:functions (f ?x - t))
+(:action mv :parameters (?x ?a ?b - t) :precondition (at ?x ?a)
+ :effect (and (not (at ?x ?a)) (at ?x ?b)))
 (:action use :parameters (?x - t) :precondition (>= (f ?x) 1) :effect (assign (f ?x) (/ (f ?x) 3)))
 (:action cut :parameters (?x - t) :precondition (>= (f ?x) 1) :effect (scale-down (f ?x) -4))
 (:action mk :parameters (?x - t) :effect (assign (f ?x) 9)))
 """
-START = "(define (problem u) (:domain u) (:objects a b c - t z - s) (:init (at a b) (= (f b) 1)) (:goal (and (at a b) (>= (f b) (/ 1 3)))))"
+START = (
+    "(define (problem u) (:domain u) (:objects a b c - t z - s) (:init (at a b) (= (f b) 1)) "
+    "(:goal (and (at a b) (>= (f b) (/ 1 3)))))"
+)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ def cross_validate(
         fresh: start a new run even if an unfinished one can be resumed.
 
     Raises:
-        ConfigError: an option is wrong, or Ray is missing.
+        ConfigError: an option is wrong.
+        MissingExtra: `engine` is "ray" and Ray is not installed.
         DatasetError: a file is missing or malformed.
     """
     if engine == "ray":

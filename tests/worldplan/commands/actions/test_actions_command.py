@@ -27,7 +27,10 @@ from worldplan.world_models.pddl.reading import read_model, read_problem, read_v
 from worldplan.world_models.pddl.writing import write_problem
 
 DELIVERY = "configs/actions/delivery"
-LEARN = f"learn {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl --declare {DELIVERY}/declarations.yaml -o vans.json"
+LEARN = (
+    f"learn {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl "
+    f"--declare {DELIVERY}/declarations.yaml -o vans.json"
+)
 SOLVE = f"solve vans.json {DELIVERY}/problem.pddl -o plan.txt"
 VALIDATE = f"validate vans.json {DELIVERY}/problem.pddl plan.txt"
 TRUE = """
@@ -35,7 +38,8 @@ TRUE = """
   (:requirements :typing :fluents)
   (:types place item - object van parcel - item)
   (:predicates (at ?x - item ?p - place) (in ?c - parcel ?v - van) (charger ?p - place))
-  (:functions (battery ?v - van) (full ?v - van) (cargo ?v - van) (limit ?v - van) (weight ?c - parcel) (distance ?a ?b - place))
+  (:functions (battery ?v - van) (full ?v - van) (cargo ?v - van) (limit ?v - van)
+    (weight ?c - parcel) (distance ?a ?b - place))
   (:action drive :parameters (?v - van ?a ?b - place)
     :precondition (and (at ?v ?a) (>= (battery ?v) (distance ?a ?b)))
     :effect (and (not (at ?v ?a)) (at ?v ?b) (decrease (battery ?v) (distance ?a ?b))))
@@ -186,12 +190,18 @@ def test_validate_names_step_and_reason(desk: Desk) -> None:
     for plan, reason in (
         (
             "(drive red depot mill)",
-            "step 1, (drive red depot mill): (battery red) is 12|(battery red) - (distance depot mill) >= 0 does not hold",
+            (
+                "step 1, (drive red depot mill): (battery red) is 12|(battery red) - (distance "
+                "depot mill) >= 0 does not hold"
+            ),
         ),
         ("(drive red depot school)\n(fly red)", "step 2, (fly red): the model has no action 'fly'"),
         (
             "",
-            "the goal is not reached: (at books school) is false; (at desk school) is false; (at flour school) is false",
+            (
+                "the goal is not reached: (at books school) is false; (at desk school) is false; "
+                "(at flour school) is false"
+            ),
         ),
     ):
         Path("plan.txt").write_text(plan)
@@ -246,16 +256,20 @@ def test_wrong_logs(desk: Desk) -> None:
         log.write_text(original.replace(old, new, 1))
         desk.refuses(LEARN, *words)
     log.unlink()
-    desk.refuses(LEARN, "log.csv", "no such file")
+    desk.refuses(LEARN.replace(f"{DELIVERY}/log.csv", "log.csv"), "log.csv", "no such file")
     desk.refuses(LEARN.replace("/log.csv", "", 1), "holds no .trajectory and no .csv file")
 
 
 def test_wrong_trajectories(desk: Desk) -> None:
     path = desk.folder / "a.trajectory"
     (desk.folder / "a.pddl").write_text(
-        "(define (problem a) (:domain delivery)\n (:objects red - van depot mill - place) (:init) (:goal (and)))"
+        "(define (problem a) (:domain delivery)\n (:objects red - van depot mill - place) (:init) "
+        "(:goal (and)))"
     )
-    good = "((:init (at red depot) (= (battery red) 5))\n(operator: (charge red depot))\n(:state (at red depot) (= (battery red) 9)))"
+    good = (
+        "((:init (at red depot) (= (battery red) 5))\n(operator: (charge red depot))\n"
+        "(:state (at red depot) (= (battery red) 9)))"
+    )
     for old, new, *words in (
         ("9)))", "9))", "a.trajectory, line 1", "never closed"),
         ("9)))", "9))))", "a.trajectory, line 3", "closes nothing"),
@@ -305,7 +319,8 @@ def test_an_effect_that_is_not_affine_excludes_its_action(desk: Desk) -> None:
     )
     Path("a.trajectory").write_text(f"((:init (at red depot) (= (battery red) 1)){states})")
     Path("a.pddl").write_text(
-        "(define (problem a) (:domain delivery) (:objects red - van depot - place) (:init) (:goal (and)))"
+        "(define (problem a) (:domain delivery) (:objects red - van depot - place) (:init) (:goal "
+        "(and)))"
     )
     command = f"learn a.trajectory {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl -o m.json"
     found = json.loads(desk.run(command + " --json"))["actions"]
@@ -354,7 +369,8 @@ def test_wrong_declarations(desk: Desk) -> None:
         path.write_text(text)
         desk.refuses(LEARN, *words)
     path.unlink()
-    desk.refuses(LEARN, "declarations.yaml: no such file")
+    command = LEARN.replace(f"{DELIVERY}/declarations.yaml", "declarations.yaml")
+    desk.refuses(command, "declarations.yaml: no such file")
 
 
 def test_a_refuted_declaration_is_named(desk: Desk) -> None:
@@ -478,7 +494,10 @@ def make_data(folder: Path) -> None:
 
 def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     make_data(Path("data"))
-    command = "evaluate data --domain true.pddl --folds 2 --counts 1,2 --problems 1 --walk-steps 30 --jobs 1 --time-limit 5 --name vans"
+    command = (
+        "evaluate data --domain true.pddl --folds 2 --counts 1,2 --problems 1 --walk-steps 30 "
+        "--jobs 1 --time-limit 5 --name vans"
+    )
     done: list[tuple[int, int]] = []
     real = action_jobs._plan_row
 
@@ -536,7 +555,8 @@ def test_evaluate_finds_false_plans(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(action_jobs, "solve", careless)
     answer = json.loads(
         desk.run(
-            "evaluate data --domain true.pddl --folds 2 --counts 2 --problems 1 --walk-steps 5 --jobs 1 --json"
+            "evaluate data --domain true.pddl --folds 2 --counts 2 --problems 1 --walk-steps 5 "
+            "--jobs 1 --json"
         )
     )
     (row,) = answer["results"]
