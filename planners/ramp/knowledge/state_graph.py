@@ -38,10 +38,8 @@ class StateGraph:
         self._calls: dict[State, Sequence[Ground]] = {}
 
     def __contains__(self, state: State) -> bool:
+        """Whether the state was observed."""
         return state in self._edges
-
-    def __len__(self) -> int:
-        return len(self._edges)
 
     def add(self, before: State, call: Ground, after: State) -> None:
         """Add an observed transition. If it changed nothing, only its state is added."""
@@ -115,11 +113,12 @@ class StateGraph:
     def _predicted(
         self, state: State, model: NumericModel, calls: Iterable[Ground]
     ) -> Iterator[tuple[Ground, State]]:
+        """(action, successor) of the applicable actions whose predicted successor was observed."""
         for call in calls:
             action = model.actions.get(call[0])
             if action is not None and action.applicable(call[1:], state):
                 after = action.successor(call[1:], state)
-                if after in self._edges:
+                if after in self:
                     yield call, after
 
     @staticmethod
