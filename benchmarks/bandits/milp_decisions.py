@@ -32,6 +32,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -41,6 +42,7 @@ import torch
 from benchmarks.bandits.milp_peers import PEERS, PaperSet, by_gurobi_ml, paper_set
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv
+from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.errors import SolverUnavailable
 from worldplan.milp.networks.argmax import Argmax, NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
@@ -130,17 +132,22 @@ def play(
     """Decide in the first `count` states of episodes with one NetworkArgmax."""
     env, solver = BanditVectorEnv(instance, 1), None
     decided: list[Decided] = []
+
+    def decide(observation: dict[str, np.ndarray]) -> np.ndarray:
+        nonlocal solver
+        given = network.action_networks(observation["state"], observation["steps_left"])[0]
+        began = time.process_time()
+        solver = solver or NetworkArgmax(
+            given, instance.actions, SolverSettings(gap=gap, time_limit=limit)
+        )
+        result = solver.maximise(given)
+        decided.append(Decided(given, result, time.process_time() - began))
+        return result.action[None]
+
     for episode in range(-(-count // instance.horizon)):
-        observation, _ = env.reset(seed=episode)
-        for _ in range(min(instance.horizon, count - len(decided))):
-            given = network.action_networks(observation["state"], observation["steps_left"])[0]
-            began = time.process_time()
-            solver = solver or NetworkArgmax(
-                given, instance.actions, SolverSettings(gap=gap, time_limit=limit)
-            )
-            result = solver.maximise(given)
-            decided.append(Decided(given, result, time.process_time() - began))
-            observation, *_ = env.step(result.action[None])
+        steps = EpisodeBatch(env, seed=episode).play(decide)
+        for _ in islice(steps, count - len(decided)):
+            pass
     return decided
 
 

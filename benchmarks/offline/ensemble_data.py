@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from worldplan.envs.episodes import successive_steps
 from worldplan.world_models.data.transitions import Transitions
 
 OBSERVATION, ACTION, EPISODE = 11, 3, 100  # sizes of Hopper
@@ -50,24 +52,27 @@ def played(env_id: str, rows: int, seed: int) -> Transitions:
     """
     env, rng = gym.make(env_id, max_episode_steps=200), np.random.default_rng(seed)
     space: Any = env.action_space
-    parts: list[Any] = []
-    observation, episode = env.reset(seed=seed)[0], 0
-    for step in range(rows):
-        if step % 5 == 0:
+    observations: list[np.ndarray] = []
+    repeated = np.zeros(space.shape)
+
+    def decide(batch: np.ndarray) -> np.ndarray:
+        nonlocal repeated
+        if len(observations) % 5 == 0:
             repeated = rng.uniform(space.low, space.high)
-        action = np.clip(
-            repeated + 0.2 * rng.normal(size=repeated.shape), space.low, space.high
-        ).astype(np.float32)
-        next_observation, reward, terminated, truncated, _ = env.step(action)
-        truncated = truncated or (step == rows - 1 and not terminated)
-        parts.append(
-            (observation, action, reward, next_observation, terminated, truncated, episode)
-        )
-        over = terminated or truncated
-        observation, episode = (
-            (env.reset()[0], episode + 1) if over else (next_observation, episode)
-        )
-    return Transitions(*map(np.array, zip(*parts, strict=True)))  # type: ignore[arg-type]
+        observations.append(batch[0])
+        noisy = repeated + 0.2 * rng.normal(size=repeated.shape)
+        return np.clip(noisy, space.low, space.high).astype(np.float32)[None]
+
+    rows_so_far: list[Any] = []
+    episode = 0
+    for step in islice(successive_steps(env, decide, seed=seed), rows):
+        last = len(rows_so_far) == rows - 1
+        terminated = bool(step.terminated[0])
+        truncated = bool(step.truncated[0]) or (last and not terminated)
+        before = (observations[-1], step.action[0], step.reward[0])
+        rows_so_far.append((*before, step.next_observation[0], terminated, truncated, episode))
+        episode += terminated or truncated
+    return Transitions(*map(np.array, zip(*rows_so_far, strict=True)))  # type: ignore[arg-type]
 
 
 def first_rows(data: Transitions, rows: int) -> Transitions:

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ import torch
 
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.mujoco_rows import SimulatorStep
+from worldplan.envs.episodes import successive_steps
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TASKS = ("Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5")
@@ -75,16 +77,16 @@ def visited(task: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     env: Any = gym.make(task)
     bare: Any = env.unwrapped
     generator = np.random.default_rng(seed)
-    env.reset(seed=seed)
     states, actions = [], []
-    for _ in range(rows):
+
+    def decide(_: np.ndarray) -> np.ndarray:
         states.append(np.concatenate((bare.data.qpos, bare.data.qvel)))
-        actions.append(
-            generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
-        )
-        _, _, terminated, truncated, _ = env.step(actions[-1])
-        if terminated or truncated:
-            env.reset()
+        action = generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
+        actions.append(action)
+        return action[None]
+
+    for _ in islice(successive_steps(env, decide, seed=seed), rows):
+        pass
     return np.array(states), np.array(actions)
 
 

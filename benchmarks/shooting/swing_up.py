@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import gymnasium as gym
@@ -24,7 +24,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from worldplan.envs.episodes import EpisodeBatch
 from worldplan.envs.swing_up import FRAME_SKIP, HELD  # importing it registers the tasks
+from worldplan.planners.base import Decider
 from worldplan.planners.shooting.planner import ShootingPlanner
 from worldplan.planners.shooting.settings import METHODS, ShootingSettings
 
@@ -48,7 +50,7 @@ ACROBOT = replace(CART_POLE, samples=160, elites=16, iterations=3, finest=0.05)
 
 @dataclass(frozen=True)
 class Setup:
-    """A task, how to search in it, and the discount of what lies ahead, per step."""
+    """A task, the settings of the search in it, and the discount per step."""
 
     env_id: str
     search: ShootingSettings
@@ -62,9 +64,9 @@ SETUPS = {
 
 
 @dataclass(frozen=True)
-class Episode:
-    """What came out of one: `first` is the first step in which the pendulum stood (None: never),
-    `milliseconds` the CPU time of a decision.
+class Outcome:
+    """The outcome of an episode: `first` is the first step in which the pendulum stood (None:
+    never), `balanced` the number of such steps, `milliseconds` the CPU time of a decision.
     """
 
     success: bool
@@ -75,31 +77,27 @@ class Episode:
     milliseconds: float
 
 
-def play(setup: Setup, seed: int, method: str = "mppi", steps: int | None = None) -> Episode:
-    """One episode, from its start to its end or for `steps` steps."""
+def play(setup: Setup, seed: int, method: str = "mppi", steps: int | None = None) -> Outcome:
+    """Play one episode to its end, or its first `steps` steps."""
     env = gym.make(setup.env_id)
     planner = ShootingPlanner.for_env(
         env, replace(setup.search, method=method), threads=1, discount=setup.discount, seed=seed
     )
-    observation, info = env.reset(seed=seed)
-    stood, rewards, spent, over = [], [], 0.0, False
-    while not over and len(stood) != steps:
-        began = time.process_time()
-        action = planner.act(observation)
-        spent += time.process_time() - began
-        observation, reward, terminated, truncated, info = env.step(action)
-        stood.append(info["balanced"])
-        rewards.append(float(reward))
-        over = terminated or truncated
+    decide = Decider(planner)
+    stood, rewards, seconds, success = [], [], 0.0, False
+    for step in islice(EpisodeBatch(env, seed=seed).play(decide), steps):
+        seconds += decide.seconds
+        stood.append(step.info["balanced"][0])
+        rewards.append(float(step.reward[0]))
+        success = bool(step.info["is_success"][0])
     env.close()
     first = int(np.argmax(stood)) if any(stood) else None
-    return Episode(
-        info["is_success"], first, sum(stood), len(stood), sum(rewards), 1000 * spent / len(stood)
-    )
+    milliseconds = 1000 * seconds / len(stood)
+    return Outcome(success, first, sum(stood), len(stood), sum(rewards), milliseconds)
 
 
 def row(task: str, method: str, episodes: pd.DataFrame) -> str:
-    """Of the Markdown table: counts and medians [least, most] over the seeds."""
+    """A row of the Markdown table: counts and medians [smallest, largest] over the seeds."""
 
     def spread(column: str) -> str:
         values = episodes[column].dropna()
@@ -110,11 +108,13 @@ def row(task: str, method: str, episodes: pd.DataFrame) -> str:
         )
 
     counts = f"{int(episodes['success'].sum())} of {len(episodes)}"
-    return f"| {task} | {method} | {counts} | {spread('first')} | {spread('balanced')} of {episodes['steps'].iloc[0]} | {spread('milliseconds')} |"
+    balanced = f"{spread('balanced')} of {episodes['steps'].iloc[0]}"
+    cells = (task, method, counts, spread("first"), balanced, spread("milliseconds"))
+    return f"| {' | '.join(cells)} |"
 
 
 def write(rows: list[dict[str, object]], before: float) -> list[str]:
-    """Both files, of all episodes so far; returns the rows of the Markdown table."""
+    """Write both files, of all episodes so far; returns the rows of the Markdown table."""
     table = pd.DataFrame(rows).astype({"first": "Int64"})
     lines = [
         row(task, method, episodes)
@@ -139,11 +139,13 @@ def write(rows: list[dict[str, object]], before: float) -> list[str]:
 
 
 def heading(before: float) -> list[str]:
-    """What the figures mean and where they were taken."""
+    """The first lines of the Markdown file: machine, versions, meaning of the columns."""
     load = f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} after"
     return [
-        f"MuJoCo {mujoco.__version__}, torch {torch.__version__}, one thread, {os.cpu_count()} cores, {load}.",
-        f"A step is {FRAME_SKIP * 10} ms. Success: the pendulum stood in each of the last {HELD} steps. Medians [least, most] over the seeds.",
+        f"MuJoCo {mujoco.__version__}, torch {torch.__version__}, one thread, "
+        f"{os.cpu_count()} cores, {load}.",
+        f"A step is {FRAME_SKIP * 10} ms. Success: the pendulum stood in each of the last {HELD} "
+        "steps. Medians [least, most] over the seeds.",
         "",
         "| task | method | success | first step standing | steps standing | CPU ms per decision |",
         "|---|---|---|---|---|---|",
