@@ -127,7 +127,7 @@ class Recording:
 
         Args:
             number: from 0.
-            columns: as from `Recorder.take`.
+            columns: name -> (rows, ...), as from `Recorder.take`.
         """
         replace_file(
             self._path(number),
@@ -138,8 +138,8 @@ class Recording:
         """The first `count` parts in one.
 
         Returns:
-            Columns as from `Recorder.take`. An episode that a killed run left open is truncated at
-            its last step.
+            Name -> (rows, ...), as from `Recorder.take`. An episode that a killed run left open is
+            truncated at its last step.
 
         Raises:
             DatasetError: a part is missing or damaged.
@@ -174,7 +174,7 @@ def as_transitions(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, A
     """The columns of a recording as a dataset.
 
     Args:
-        columns: as from `Recorder.take`; a state of width 0 is left out.
+        columns: name -> (rows, ...), as from `Recorder.take`; a state of width 0 is left out.
         metadata: of the dataset.
     """
     state = columns["state"] if columns["state"].shape[1] else None

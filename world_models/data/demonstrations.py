@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 
+from worldplan.envs.episodes import SUCCESS_NAMES
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.demonstration_checks import (
     KIND,
@@ -29,8 +30,6 @@ from worldplan.world_models.data.minari_files import (
     write_minari,
 )
 from worldplan.world_models.data.transitions import plain_metadata
-
-SUCCESS_KEYS = ("is_success", "success")
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +97,8 @@ def load_demonstrations(
         if not kept:
             raise DatasetError(
                 f"no episode is a success (all {failures} lack it in infos "
-                f"{' or '.join(SUCCESS_KEYS)}, or without those a positive reward): nothing can be "
-                "learned from failures alone, collect demonstrations that solve the task"
+                f"{' or '.join(SUCCESS_NAMES)}, or without those a positive reward): nothing can "
+                "be learned from failures alone, collect demonstrations that solve the task"
             )
         if episodes is not None and len(kept) < episodes:
             raise DatasetError(
@@ -177,7 +176,7 @@ def succeeded(stored: Mapping[str, Any]) -> bool:
 def _reported_success(stored: Mapping[str, Any]) -> np.ndarray | None:
     """(T or T + 1,) bool, the success that infos report in every step; None where they do not."""
     infos = stored["infos"] or {}
-    for key in SUCCESS_KEYS:
+    for key in SUCCESS_NAMES:
         if key in infos and not isinstance(infos[key], Mapping):
             return np.asarray(infos[key], dtype=np.float64) > 0
     return None
@@ -239,7 +238,7 @@ def _success_reward(number: int, stored: Mapping[str, Any], steps: int) -> np.nd
     reported = _reported_success(stored)
     if reported is None:
         raise DatasetError(
-            f"episode {number}: success_reward needs infos {' or '.join(SUCCESS_KEYS)}: "
+            f"episode {number}: success_reward needs infos {' or '.join(SUCCESS_NAMES)}: "
             "leave it out to take the stored rewards"
         )
     return reported[-steps:].astype(np.float32)  # of T + 1 rows, the first is about the reset
@@ -313,7 +312,7 @@ def _buffers(
         steps = len(episode)
         # as lists: Minari cannot read flat arrays back from parquet
         columns = {name: np.asarray(column).tolist() for name, column in info.items()}
-        if not any(key in columns for key in SUCCESS_KEYS):
+        if not any(key in columns for key in SUCCESS_NAMES):
             columns["success"] = [False] * steps + [episode.success]
         wrong = [name for name, column in columns.items() if len(column) != steps + 1]
         if wrong:

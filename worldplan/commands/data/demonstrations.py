@@ -162,9 +162,7 @@ def _metaworld_job(given: Mapping[str, Any]) -> _Job:
     Raises:
         ConfigError: an option that only the manipulation tasks have was given.
     """
-    import gymnasium as gym
-
-    from worldplan.envs.isolated.metaworld import ENV_ID
+    from worldplan.envs.environments import make_environment
     from worldplan.world_models.collection.metaworld import collect_metaworld_demonstrations
 
     task, options = given["env"].removeprefix(METAWORLD), _options(given)
@@ -184,7 +182,7 @@ def _metaworld_job(given: Mapping[str, Any]) -> _Job:
         task,
         f"worldplan/metaworld-{task}-scripted-v0",
         collect,
-        lambda: gym.make(f"worldplan.envs.isolated.metaworld:{ENV_ID}", task=task),
+        partial(make_environment, given["env"]),
     )
 
 
