@@ -95,7 +95,7 @@ class ReluNetwork:
             module: begins and ends with a Linear layer; the last has one output.
 
         Raises:
-            ConfigError: another layer, another order, or a weight that is not finite.
+            ConfigError: another layer, order or number of outputs, or a weight that is not finite.
         """
         weights, biases = [], []
         for index, layer in enumerate(module):
@@ -107,6 +107,8 @@ class ReluNetwork:
             if kind == "Linear":
                 weights.append(layer.weight.detach().cpu().numpy().astype(float))
                 biases.append(layer.bias.detach().cpu().numpy().astype(float))
+        if len(module) != 2 * len(weights) - 1 or len(biases[-1]) != 1:
+            raise ConfigError("the last layer must be Linear with one output")
         return ReluNetwork(tuple(weights), tuple(biases))
 
 

@@ -39,13 +39,13 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_as_the_original_but_for_the_reward(task: str) -> None:
     ours, theirs = gym.make(named(task)), gym.make(f"gymnasium_robotics:AdroitHand{task}Sparse-v1")
     generator = np.random.default_rng(0)
-    found, wanted = ours.reset(seed=3)[0], theirs.reset(seed=3)[0]
+    observation, expected = ours.reset(seed=3)[0], theirs.reset(seed=3)[0]
     for step in range(200):
-        assert found.dtype == np.float32 and found in ours.observation_space
-        np.testing.assert_array_equal(found, wanted.astype(np.float32))
+        assert observation.dtype == np.float32 and observation in ours.observation_space
+        np.testing.assert_array_equal(observation, expected.astype(np.float32))
         action = generator.uniform(-1, 1, ours.action_space.shape).astype(np.float32)
-        found, reward, terminated, truncated, info = ours.step(action)
-        wanted, sparse, *_ = theirs.step(action)
+        observation, reward, terminated, truncated, info = ours.step(action)
+        expected, sparse, *_ = theirs.step(action)
         assert reward == float(sparse > 0) and info["solved"] == (sparse > 0)
         assert not terminated and truncated == (step == 199)
     ours.close(), theirs.close()
@@ -55,14 +55,14 @@ def test_as_the_original_but_for_the_reward(task: str) -> None:
 def test_success_is_latched() -> None:
     env = gym.make(named("Door"))
     env.reset(seed=0)
-    told: list[tuple[float, bool]] = []
+    rewards_and_successes: list[tuple[float, bool]] = []
     for angle in (0.0, 1.4, 0.0):
         state: dict[str, Any] = env.unwrapped.hand.unwrapped.get_env_state()  # type: ignore[attr-defined]
         state["qpos"][28] = angle  # the door's hinge
         env.unwrapped.hand.unwrapped.set_env_state(state)  # type: ignore[attr-defined]
         _, reward, *_, info = env.step(np.zeros(28, np.float32))
-        told.append((float(reward), info["is_success"]))
-    assert told == [(0.0, False), (1.0, True), (0.0, True)]
+        rewards_and_successes.append((float(reward), info["is_success"]))
+    assert rewards_and_successes == [(0.0, False), (1.0, True), (0.0, True)]
     assert (
         not env.reset()[1]["is_success"] and not env.step(np.zeros(28, np.float32))[4]["is_success"]
     )

@@ -91,18 +91,22 @@ def test_oracle_q_is_reward_plus_value():
 def test_environment_vector_environment_and_dynamics_agree():
     check_env(PlaneEnv(), skip_render_check=True)
     env, many, dynamics = PlaneEnv(), PlaneVectorEnv(1), PlaneDynamics()
-    one, _ = env.reset(seed=3)
+    observation, _ = env.reset(seed=3)
     many.reset(seed=3)
-    many._state = one[None].copy()
+    many._state = observation[None].copy()
     rng = np.random.default_rng(0)
     for step in range(30):
         action = rng.uniform(-1, 1, 2).astype(np.float32)
-        told = dynamics.step(torch.from_numpy(one[None]), torch.from_numpy(action[None]))
-        one, reward, ended, late, _ = env.step(action)
+        prediction = dynamics.step(
+            torch.from_numpy(observation[None]), torch.from_numpy(action[None])
+        )
+        observation, reward, ended, late, _ = env.step(action)
         row, rewards, endings, lates, _ = many.step(action[None])
-        np.testing.assert_allclose(told.next_observation[0], one, rtol=1e-6)
-        np.testing.assert_allclose(row[0], one, rtol=1e-6)
-        assert reward == pytest.approx(float(rewards[0])) == pytest.approx(float(told.reward[0]))
+        np.testing.assert_allclose(prediction.next_observation[0], observation, rtol=1e-6)
+        np.testing.assert_allclose(row[0], observation, rtol=1e-6)
+        assert (
+            reward == pytest.approx(float(rewards[0])) == pytest.approx(float(prediction.reward[0]))
+        )
         assert not ended and not endings[0] and late == lates[0] == (step == 29)
 
 

@@ -133,14 +133,14 @@ def test_linear_programs_are_solved_again_after_every_kind_of_change(name):
             column_upper = g.random(size)
             session.set_column_bounds(x, 0.0, column_upper)
         truth = linprog(-cost, weights, upper, bounds=np.stack([np.zeros(size), column_upper], 1))
-        found = session.solve()
-        assert found.status == "optimal"
-        assert found.value == pytest.approx(-truth.fun, abs=1e-7)
-        assert found.bound == pytest.approx(-truth.fun, abs=1e-7)
+        solution = session.solve()
+        assert solution.status == "optimal"
+        assert solution.value == pytest.approx(-truth.fun, abs=1e-7)
+        assert solution.bound == pytest.approx(-truth.fun, abs=1e-7)
         # strong duality: rows' prices and the columns' reduced costs explain the value
-        reduced = cost - found.row_dual @ weights
-        assert found.row_dual @ upper + np.maximum(reduced, 0) @ column_upper == pytest.approx(
-            found.value, abs=1e-6
+        reduced = cost - solution.row_dual @ weights
+        assert solution.row_dual @ upper + np.maximum(reduced, 0) @ column_upper == pytest.approx(
+            solution.value, abs=1e-6
         )
 
 

@@ -1,4 +1,7 @@
-"""Bandit environments: laws, luck, interface, refusals; the paper's constants; graphs from CSV."""
+"""Bandit environments: distributions, random numbers, interface, errors; graphs from CSV.
+
+The constants of the domains are those of the paper.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def test_interventions_act_by_their_strength() -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_same_seed_same_luck_for_any_batch_and_policy(domain: str) -> None:
+def test_the_same_seed_gives_the_same_random_numbers_for_any_batch_and_policy(domain: str) -> None:
     instance = generate(domain, 10, 3, seed=2, horizon=4)
     whole = evaluate(NullPolicy(instance), BanditVectorEnv(instance, 4), 4, seed=7).step_reward
     for episode in range(4):
@@ -82,8 +85,7 @@ def test_same_seed_same_luck_for_any_batch_and_policy(domain: str) -> None:
         np.testing.assert_array_equal(
             evaluate(NullPolicy(instance), env, 1, seed=7).step_reward[0], whole[episode]
         )
-    # another policy before or beside leaves the luck alone: the uniform draws do not depend on the
-    # actions
+    # the uniform draws do not depend on the actions of this or another policy
     env = BanditVectorEnv(instance, 4)
     evaluate(RandomPolicy(instance), env, 4, seed=7)
     np.testing.assert_array_equal(evaluate(NullPolicy(instance), env, 4, seed=7).step_reward, whole)
@@ -201,11 +203,12 @@ def test_bad_domain_or_size(domain: str, arms: int, budget: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("law", "message"), [([0.5, 0.6], "sum to 1"), ([1.5, -0.5], ">= 0"), ([np.nan, 1.0], "NaN")]
+    ("distribution", "message"),
+    [([0.5, 0.6], "sum to 1"), ([1.5, -0.5], ">= 0"), ([np.nan, 1.0], "NaN")],
 )
-def test_bad_laws_are_refused(law: list[float], message: str) -> None:
+def test_bad_distributions_are_refused(distribution: list[float], message: str) -> None:
     transition = np.full((2, 2, 2, 2), 0.5)
-    transition[1, 0, 1] = law
+    transition[1, 0, 1] = distribution
     with pytest.raises(DatasetError, match=message):
         ArmDynamics(transition, np.zeros((2, 2)))
 

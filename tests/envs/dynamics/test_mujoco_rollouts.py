@@ -45,8 +45,9 @@ ENDING = ("Hopper", "Walker2d", "Inverted", "Ant", "Humanoid-")
 
 
 class LazyHopper(HopperEnv):
-    """A user's own task: paid for standing high, shown its height twice, ends when it leaves the
-    start.
+    """A user's own task: rewarded for its height, which is observed twice.
+
+    It terminates where it leaves the start.
     """
 
     def _get_obs(self) -> Any:
@@ -86,8 +87,8 @@ def dynamics(task: str, threads: int = 1) -> MujocoDynamics:
 
 
 def visited(task: str, count: int, **kwargs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """An environment, states that a random policy meets in it (also fallen ones), and actions up to
-    half past their limits.
+    """An environment, states that a random policy visits (also unhealthy ones), and actions up to
+    1.5 times their limits.
     """
     env: Any = gym.make(task, **kwargs).unwrapped
     generator = np.random.default_rng(1)
@@ -104,7 +105,7 @@ def visited(task: str, count: int, **kwargs: Any) -> tuple[Any, np.ndarray, np.n
 
 
 def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> SimulatorStep:
-    """What the promise of exactness is about."""
+    """The steps of the environment itself, one state at a time."""
     rows = []
     for state, action in zip(states, actions, strict=True):
         env.set_state(state[: env.model.nq], state[env.model.nq :])
@@ -117,11 +118,11 @@ def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> SimulatorSt
     return SimulatorStep(observations, rewards, ends, following)
 
 
-def assert_equal(found: SimulatorStep, expected: SimulatorStep, tolerance: float = 1e-10) -> None:
-    np.testing.assert_allclose(found.observation, expected.observation, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(found.reward, expected.reward, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(found.state, expected.state, rtol=0, atol=tolerance)
-    np.testing.assert_array_equal(found.terminated, expected.terminated)
+def assert_equal(result: SimulatorStep, expected: SimulatorStep, tolerance: float = 1e-10) -> None:
+    np.testing.assert_allclose(result.observation, expected.observation, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(result.reward, expected.reward, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(result.state, expected.state, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(result.terminated, expected.terminated)
 
 
 # --- equality with the environment ----------------------------------------------------------------
@@ -205,11 +206,12 @@ def test_keyword_arguments_of_the_environment_count(task: str, kwargs: dict[str,
 def test_a_users_own_class_runs_its_own_code(task: str) -> None:
     env, states, actions = visited(task, 20)
     expected = one_by_one(env, states, actions)
-    found = dynamics(task, 2).step_numpy(states, actions)
-    assert_equal(found, expected)
+    result = dynamics(task, 2).step_numpy(states, actions)
+    assert_equal(result, expected)
     assert not dynamics(task).vectorised
     assert (
-        np.abs(found.reward - dynamics("Hopper-v5").step_numpy(states, actions).reward).min() > 1e-3
+        np.abs(result.reward - dynamics("Hopper-v5").step_numpy(states, actions).reward).min()
+        > 1e-3
     )
 
 
@@ -260,7 +262,7 @@ def test_long_batches_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_trajectory_carries_the_state() -> None:
-    """Through float32 predictions nothing is lost: the state goes on in double precision."""
+    """The state stays in double precision beside float32 predictions."""
     model, env = dynamics("Walker2d-v5"), gym.make("Walker2d-v5").unwrapped
     _, state = model.reset(1, torch.Generator().manual_seed(3))
     env.reset(seed=0)
@@ -280,7 +282,7 @@ def test_predictions_have_the_types_of_the_interface() -> None:
     model = dynamics("Hopper-v5")
     _, states, actions = visited("Hopper-v5", 6)
     exact = model.step_numpy(states, actions)
-    found = model.step(
+    result = model.step(
         torch.empty(6, 11), torch.from_numpy(actions), state=torch.from_numpy(states), members=True
     )
     assert isinstance(model, DynamicsModel)
@@ -290,17 +292,17 @@ def test_predictions_have_the_types_of_the_interface() -> None:
         12,
         "Hopper-v5",
     )
-    assert found.members is None and found.state is not None
+    assert result.members is None and result.state is not None
     assert [
-        found.next_observation.dtype,
-        found.reward.dtype,
-        found.terminated.dtype,
-        found.state.dtype,
+        result.next_observation.dtype,
+        result.reward.dtype,
+        result.terminated.dtype,
+        result.state.dtype,
     ] == [torch.float32, torch.float32, torch.bool, torch.float64]
     np.testing.assert_array_equal(
-        found.next_observation.numpy(), exact.observation.astype(np.float32)
+        result.next_observation.numpy(), exact.observation.astype(np.float32)
     )
-    np.testing.assert_array_equal(found.reward.numpy(), exact.reward.astype(np.float32))
+    np.testing.assert_array_equal(result.reward.numpy(), exact.reward.astype(np.float32))
 
 
 # --- numbers that blow up -------------------------------------------------------------------------
@@ -316,13 +318,13 @@ def test_a_row_that_blows_up_ends_and_shows_it(
     states[1, -3:] = [4e9, -6e9, 8e9]
     states[3, 0] = np.nan
     actions[4, 0] = np.inf
-    found = dynamics(task).step_numpy(states, actions)
+    result = dynamics(task).step_numpy(states, actions)
     lost = np.array([False, True, False, True, True, False])
-    assert found.terminated[lost].all()
+    assert result.terminated[lost].all()
     for part, whole in (
-        (found.observation, clean.observation),
-        (found.reward[:, None], clean.reward[:, None]),
-        (found.state, clean.state),
+        (result.observation, clean.observation),
+        (result.reward[:, None], clean.reward[:, None]),
+        (result.state, clean.state),
     ):
         assert np.isnan(part[lost]).all()
         np.testing.assert_array_equal(part[~lost], whole[~lost])
@@ -359,17 +361,17 @@ def test_start_states_are_drawn_as_the_environment_draws_them(task: str) -> None
     for _ in range(300):
         env.reset()
         drawn.append(np.concatenate((env.data.qpos, env.data.qvel)))
-    expected, found = (
+    expected, result = (
         np.array(drawn),
         dynamics(task).reset(3000, torch.Generator().manual_seed(1))[1].numpy(),
     )
     spread = expected.std(axis=0)
     assert (
-        np.abs(found.mean(axis=0) - expected.mean(axis=0)) <= 5 * spread / np.sqrt(300) + 1e-12
+        np.abs(result.mean(axis=0) - expected.mean(axis=0)) <= 5 * spread / np.sqrt(300) + 1e-12
     ).all()
-    np.testing.assert_allclose(found.std(axis=0), spread, rtol=0.13, atol=1e-12)
+    np.testing.assert_allclose(result.std(axis=0), spread, rtol=0.13, atol=1e-12)
     # uniform noise is bounded at 1.73 standard deviations, normal noise is not
-    peaks = np.abs(found - found.mean(axis=0)).max(axis=0) > 2.5 * spread + 1e-12
+    peaks = np.abs(result - result.mean(axis=0)).max(axis=0) > 2.5 * spread + 1e-12
     np.testing.assert_array_equal(
         peaks, np.abs(expected - expected.mean(axis=0)).max(axis=0) > 2.2 * spread + 1e-12
     )
@@ -485,13 +487,17 @@ class Guess:
         generator: torch.Generator | None = None,
         members: bool = False,
     ) -> Prediction:
-        said = Members(
+        predicted = Members(
             torch.randn((3, len(action), 12), generator=generator),
             torch.rand((3, len(action), 12), generator=generator),
         )
-        following = observation + 0.1 * said.mean[0, :, :11] + action.sum(dim=1, keepdim=True)
+        following = observation + 0.1 * predicted.mean[0, :, :11] + action.sum(dim=1, keepdim=True)
         return Prediction(
-            following, said.mean[0, :, 11], following[:, 0] > 1.3, None, said if members else None
+            following,
+            predicted.mean[0, :, 11],
+            following[:, 0] > 1.3,
+            None,
+            predicted if members else None,
         )
 
 
@@ -510,7 +516,7 @@ def mixed_step(share: float) -> tuple[Prediction, Prediction, Prediction]:
         torch.from_numpy(actions.astype(np.float32)),
     )
     models: list[DynamicsModel] = [MixedDynamics(Guess(), true, share, ends_high), Guess(), true]
-    found = [
+    result = [
         model.step(
             true.observe(state),
             action,
@@ -520,48 +526,50 @@ def mixed_step(share: float) -> tuple[Prediction, Prediction, Prediction]:
         )
         for model in models
     ]
-    return found[0], found[1], found[2]
+    return result[0], result[1], result[2]
 
 
 @pytest.mark.parametrize("share", [0, 1])
 def test_the_ends_of_the_mixture_are_the_models_themselves(share: float) -> None:
-    found, learned, true = mixed_step(share)
+    result, learned, true = mixed_step(share)
     expected = true if share else learned
     for name in ("next_observation", "reward", "terminated"):
-        assert torch.equal(getattr(found, name), getattr(expected, name))
-    assert (found.members is None) == (expected.members is None)
+        assert torch.equal(getattr(result, name), getattr(expected, name))
+    assert (result.members is None) == (expected.members is None)
     if share:
-        assert torch.equal(found.state, expected.state)  # type: ignore[arg-type]
+        assert torch.equal(result.state, expected.state)  # type: ignore[arg-type]
     else:
-        assert found.state is None
-        assert torch.equal(found.members.mean, expected.members.mean)  # type: ignore[union-attr]
+        assert result.state is None
+        assert torch.equal(result.members.mean, expected.members.mean)  # type: ignore[union-attr]
 
 
 def test_between_the_ends_everything_is_on_the_line() -> None:
-    found, learned, true = mixed_step(0.25)
+    result, learned, true = mixed_step(0.25)
     assert (
-        found.state is not None
+        result.state is not None
         and true.state is not None
-        and found.members is not None
+        and result.members is not None
         and learned.members is not None
     )
     line = 0.75 * learned.next_observation + 0.25 * true.next_observation
-    torch.testing.assert_close(found.next_observation, line)
-    torch.testing.assert_close(found.reward, 0.75 * learned.reward + 0.25 * true.reward)
-    assert torch.equal(found.terminated, found.next_observation[:, 0] > 1.25)
-    assert found.terminated.any() and not found.terminated.all()
-    # the simulator goes on from what was mixed; only the hidden x is its own
-    assert torch.equal(found.state[:, 0], true.state[:, 0])
-    torch.testing.assert_close(found.state[:, 1:6], line[:, :5].double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(result.next_observation, line)
+    torch.testing.assert_close(result.reward, 0.75 * learned.reward + 0.25 * true.reward)
+    assert torch.equal(result.terminated, result.next_observation[:, 0] > 1.25)
+    assert result.terminated.any() and not result.terminated.all()
+    # the next state is the mixed observation; only the unobserved x is the simulator's
+    assert torch.equal(result.state[:, 0], true.state[:, 0])
+    torch.testing.assert_close(result.state[:, 1:6], line[:, :5].double(), rtol=1e-5, atol=1e-5)
     free = line[:, 5:].abs() < 10
     torch.testing.assert_close(
-        found.state[:, 6:][free], line[:, 5:][free].double(), rtol=1e-5, atol=1e-5
+        result.state[:, 6:][free], line[:, 5:][free].double(), rtol=1e-5, atol=1e-5
     )
-    disagreement, before = (members.mean.std(dim=0) for members in (found.members, learned.members))
+    disagreement, before = (
+        members.mean.std(dim=0) for members in (result.members, learned.members)
+    )
     torch.testing.assert_close(disagreement, 0.75 * before)
-    torch.testing.assert_close(found.members.variance, 0.75**2 * learned.members.variance)
+    torch.testing.assert_close(result.members.variance, 0.75**2 * learned.members.variance)
     torch.testing.assert_close(
-        found.members.mean.mean(0),
+        result.members.mean.mean(0),
         0.75 * learned.members.mean.mean(0)
         + 0.25 * torch.cat((true.next_observation, true.reward[:, None]), 1),
     )
@@ -574,12 +582,12 @@ def test_a_simulator_that_blows_up_ends_the_mixture(
     true = dynamics("Hopper-v5")
     observation, state = true.reset(3)
     state[1, 8:] = 5e9
-    found = MixedDynamics(Guess(), true, 0.5, ends_high).step(
+    result = MixedDynamics(Guess(), true, 0.5, ends_high).step(
         observation, torch.full((3, 3), -1.0), state=state
     )
     assert (
-        found.terminated.tolist() == [False, True, False]
-        and not found.next_observation[1].isfinite().any()
+        result.terminated.tolist() == [False, True, False]
+        and not result.next_observation[1].isfinite().any()
     )
 
 

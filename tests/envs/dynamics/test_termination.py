@@ -158,18 +158,18 @@ def test_a_learned_rule_knows_the_rule_behind_the_data() -> None:
         torch.as_tensor(column)
         for column in (fresh.observation, fresh.action, fresh.next_observation)
     ]
-    found = classifier(*rows).numpy()
-    assert found.dtype == bool and found.shape == (4000,)
-    caught = (found & fresh.terminated).sum()
+    predicted = classifier(*rows).numpy()
+    assert predicted.dtype == bool and predicted.shape == (4000,)
+    caught = (predicted & fresh.terminated).sum()
     assert caught / fresh.terminated.sum() > 0.85, "recall"
-    assert caught / found.sum() > 0.85, "precision, though few rows are terminal"
+    assert caught / predicted.sum() > 0.85, "precision, though few rows are terminal"
     assert fresh.terminated.mean() < 0.1
     chance = classifier.probability(*rows)
-    assert torch.equal(chance > classifier.threshold, torch.as_tensor(found))
+    assert torch.equal(chance > classifier.threshold, torch.as_tensor(predicted))
 
 
-def f1(found: np.ndarray, over: np.ndarray) -> float:
-    return 2 * float((found & over).sum()) / float(found.sum() + over.sum())
+def f1(predicted: np.ndarray, over: np.ndarray) -> float:
+    return 2 * float((predicted & over).sum()) / float(predicted.sum() + over.sum())
 
 
 @settings(deadline=None, max_examples=60)

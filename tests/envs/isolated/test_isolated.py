@@ -107,7 +107,7 @@ def lonely(factory: str, tmp_path: Path) -> str:
 
 
 def gone(pid: int) -> bool:
-    """Whether the process ends within some seconds (one that nobody collects has ended too)."""
+    """Whether the process ends within some seconds (a zombie has ended, too)."""
     for _ in range(200):
         try:
             os.kill(pid, 0)
@@ -120,17 +120,19 @@ def gone(pid: int) -> bool:
     return False
 
 
-def assert_same(found: Any, wanted: Any) -> None:
+def assert_same(received: Any, expected: Any) -> None:
     """Equal in every number and, for arrays, type and shape."""
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-        for name in wanted:
-            assert_same(found[name], wanted[name])
-    elif isinstance(wanted, np.ndarray):
-        assert found.dtype == wanted.dtype
-        np.testing.assert_array_equal(found, wanted, strict=True)
+    if isinstance(expected, dict):
+        assert received.keys() == expected.keys()
+        for name in expected:
+            assert_same(received[name], expected[name])
+    elif isinstance(expected, np.ndarray):
+        assert received.dtype == expected.dtype
+        np.testing.assert_array_equal(received, expected, strict=True)
     else:
-        assert found == wanted and isinstance(found, bool) == isinstance(wanted, bool | np.bool_)
+        assert received == expected and isinstance(received, bool) == isinstance(
+            expected, bool | np.bool_
+        )
 
 
 # --- the same as here -----------------------------------------------------------------------------
@@ -146,21 +148,21 @@ def test_equal_to_the_environment_in_this_process(factory: str) -> None:
     assert there.render_mode == here.render_mode and there.metadata == here.metadata
     generator = np.random.default_rng(0)
     for seed, shift in ((3, None), (None, {"shift": np.ones(3)}), (3, {"shift": 2.0})):
-        found, wanted = (
+        received, expected = (
             there.reset(seed=seed or 9, options=shift),
             here.reset(seed=seed or 9, options=shift),
         )
-        assert_same(found[0], wanted[0])
+        assert_same(received[0], expected[0])
         over = False
         while not over:
             action = generator.uniform(-0.9, 0.9, 3).astype(np.float32)
-            found, wanted = there.step(action), here.step(action)
-            wanted[4].pop("words"), wanted[4].pop("nested"), wanted[4].pop("nothing")
-            for mine, theirs in zip(found, wanted, strict=True):
+            received, expected = there.step(action), here.step(action)
+            expected[4].pop("words"), expected[4].pop("nested"), expected[4].pop("nothing")
+            for mine, theirs in zip(received, expected, strict=True):
                 assert_same(mine, theirs)
-            over = wanted[3]
+            over = expected[3]
         assert_same(there.render(), here.render())
-    assert found[0]["state"].flags.writeable
+    assert received[0]["state"].flags.writeable
     there.close()
 
 
@@ -171,9 +173,9 @@ def test_equal_for_a_registered_environment() -> None:
     )
     assert_same(there.reset(seed=1)[0], here.reset(seed=1)[0])
     for action in np.linspace(-2, 2, 20, dtype=np.float32)[:, None]:
-        found, wanted = there.step(action), here.step(action)
-        assert_same(found[0], wanted[0])
-        assert found[1:4] == wanted[1:4]
+        received, expected = there.step(action), here.step(action)
+        assert_same(received[0], expected[0])
+        assert received[1:4] == expected[1:4]
     there.close()
 
 
@@ -194,8 +196,8 @@ def test_large_arrays_both_ways(factory: str) -> None:
 
 def test_methods_of_the_environment(factory: str) -> None:
     env = IsolatedEnv(sys.executable, factory)
-    found = env.call("twice", value=np.arange(3))
-    assert_same(found, {"array": 2 * np.arange(3), "word": "kept"})
+    received = env.call("twice", value=np.arange(3))
+    assert_same(received, {"array": 2 * np.arange(3), "word": "kept"})
     with pytest.raises(EnvironmentFailed, match="thrice: AttributeError: .* no attribute 'thrice'"):
         env.call("thrice")
     env.close()
@@ -270,7 +272,9 @@ def test_an_interrupted_request_ends_the_child(
     with pytest.raises(KeyboardInterrupt):
         env.step(CALM)
     assert gone(pid)
-    with pytest.raises(EnvironmentFailed, match="has ended"):  # not the answer that nobody read
+    with pytest.raises(
+        EnvironmentFailed, match="has ended"
+    ):  # not the answer of the request before
         env.step(CALM)
 
 
@@ -369,10 +373,12 @@ def test_messages_hold_numbers_only() -> None:
     }
     sent = codec.encode(message)
     length, _ = PREFIX.unpack_from(sent)
-    found = codec.decode(sent[PREFIX.size : PREFIX.size + length], sent[PREFIX.size + length :])
-    assert_same(found["a"], message["a"])
-    assert_same(found["c"], message["c"])
-    assert found["b"][0] == np.array(True) and found["b"][1] == 3 and np.isnan(found["b"][2])
+    received = codec.decode(sent[PREFIX.size : PREFIX.size + length], sent[PREFIX.size + length :])
+    assert_same(received["a"], message["a"])
+    assert_same(received["c"], message["c"])
+    assert (
+        received["b"][0] == np.array(True) and received["b"][1] == 3 and np.isnan(received["b"][2])
+    )
     for wrong in (np.array([None]), object(), np.array(["text"]), 1j):
         with pytest.raises(TypeError, match="cannot be passed"):
             codec.encode(wrong)
@@ -383,7 +389,7 @@ def test_messages_hold_numbers_only() -> None:
         codec.decode(b'{"__array__": ["<f8", [3], 0]}', bytes(16))
 
 
-def test_the_server_needs_little_and_nobody_pickles() -> None:
+def test_the_server_imports_little_and_neither_side_pickles() -> None:
     for path, allowed in (
         (Path(worldplan.envs.isolated.client.__file__), {"worldplan"}),
         (Path(find.__code__.co_filename), set()),

@@ -78,18 +78,21 @@ def test_an_episode(env: gym.Env) -> None:
     """Of the scripted policy: fixed length, reward 1 while solved, success latched, and the same
     again in a used and in a new environment.
     """
-    found = env.unwrapped.call("demonstrate", seed=7, noise=0.1)  # type: ignore[attr-defined]
+    played_there = env.unwrapped.call("demonstrate", seed=7, noise=0.1)  # type: ignore[attr-defined]
     assert (
-        found["success"]
-        and found["observation"].shape == (101, 39)
-        and found["action"].shape == (100, 4)
+        played_there["success"]
+        and played_there["observation"].shape == (101, 39)
+        and played_there["action"].shape == (100, 4)
     )
-    assert found["observation"].dtype == np.float32 and np.abs(found["action"]).max() <= 1
+    assert (
+        played_there["observation"].dtype == np.float32
+        and np.abs(played_there["action"]).max() <= 1
+    )
     new = gym.make(NAME, task="push-v3")
     for other in (env, new):
-        observations, rewards, infos, ends = played(other, 7, found["action"])
-        np.testing.assert_array_equal(observations, found["observation"])
-        np.testing.assert_array_equal(rewards, found["reward"])
+        observations, rewards, infos, ends = played(other, 7, played_there["action"])
+        np.testing.assert_array_equal(observations, played_there["observation"])
+        np.testing.assert_array_equal(rewards, played_there["reward"])
         assert ends == [False] * 99 + [True] and set(rewards) == {0.0, 1.0}
         solved = np.array([info["solved"] for info in infos[1:]])
         np.testing.assert_array_equal(solved, rewards == 1)
@@ -124,18 +127,21 @@ def test_side_by_side() -> None:
 
 @needs_metaworld
 def test_demonstrations(env: gym.Env) -> None:
-    found = collect_metaworld_demonstrations("push-v3", 2, noise=0.1, seed=3).episodes
+    episodes = collect_metaworld_demonstrations("push-v3", 2, noise=0.1, seed=3).episodes
     again = collect_metaworld_demonstrations("push-v3", 1, noise=0.1, seed=3).episodes
-    np.testing.assert_array_equal(found[0].action, again[0].action)
+    np.testing.assert_array_equal(episodes[0].action, again[0].action)
     assert all(
-        episode.success and len(episode) == 100 and episode.reward.max() == 1 for episode in found
+        episode.success and len(episode) == 100 and episode.reward.max() == 1
+        for episode in episodes
     )
     tries = [
         env.unwrapped.call("demonstrate", seed=derived_seed(3, trial) % 2**31, noise=0.1)
         for trial in range(10)
     ]  # type: ignore[attr-defined]
-    kept = [one["action"] for one in tries if one["success"]][:2]
-    np.testing.assert_array_equal(np.stack([episode.action for episode in found]), np.stack(kept))
+    kept = [attempt["action"] for attempt in tries if attempt["success"]][:2]
+    np.testing.assert_array_equal(
+        np.stack([episode.action for episode in episodes]), np.stack(kept)
+    )
 
 
 @needs_metaworld
@@ -158,11 +164,11 @@ def test_collected_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         )
         == 0
     )
-    (found,) = modem_task(
+    (loaded,) = modem_task(
         NAME, {"task": "push-v3"}, "worldplan/metaworld-push-v3-scripted-v0"
     ).demonstrations
     (same,) = collect_metaworld_demonstrations("push-v3", 1, seed=3).episodes
-    np.testing.assert_array_equal(found.action, same.action)
+    np.testing.assert_array_equal(loaded.action, same.action)
     with pytest.raises(
         DatasetError, match="collected with task push-v3, but the task has assembly-v3"
     ):

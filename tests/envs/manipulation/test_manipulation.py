@@ -269,11 +269,11 @@ def test_a_demonstration_records_what_was_executed() -> None:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_a_restored_state_goes_on_exactly(task: str) -> None:
+def test_a_restored_state_continues_exactly(task: str) -> None:
     env, other = make(task).unwrapped, make(task).unwrapped
-    shown = demonstrate(env, demonstrator_of(task), 0.0, 1)
-    middle = int(shown.contact_force.argmax()) + 1  # in contact with the object
-    play(env, shown.action[:middle], 1)
+    demonstration = demonstrate(env, demonstrator_of(task), 0.0, 1)
+    middle = int(demonstration.contact_force.argmax()) + 1  # in contact with the object
+    play(env, demonstration.action[:middle], 1)
     state = env.get_state()
     actions = noise(env, 10, 1)
     ahead = [env.step(action) for action in actions]
@@ -335,8 +335,8 @@ def test_pictures_show_the_moment_of_the_other_senses() -> None:
     assert np.array_equal(observation["proprioception"], states[-1][:17])
     other.reset(seed=9)
     other.set_state(env.get_state())
-    for shown in (env.render(), other.render()):
-        assert np.array_equal(shown.transpose(2, 0, 1), observation["image"][0])
+    for rendered in (env.render(), other.render()):
+        assert np.array_equal(rendered.transpose(2, 0, 1), observation["image"][0])
     env.close()
     other.close()
 
@@ -365,7 +365,7 @@ def test_pictures_show_the_object_and_survive_other_environments() -> None:
 
 
 @pytest.mark.usefixtures("gl")
-def test_an_environment_that_nobody_closes_ends_quietly() -> None:
+def test_an_environment_that_is_not_closed_ends_without_an_error() -> None:
     code = (
         "import gymnasium; env = gymnasium.make("
         "'worldplan.envs.manipulation:worldplan/PlanarPush-v0', observation='pixels'); "
@@ -453,7 +453,7 @@ def test_without_opengl_pictures_fail_in_plain_words_and_states_work(
     )
 
 
-def test_a_wrong_mujoco_gl_is_told_at_import() -> None:
+def test_a_wrong_mujoco_gl_is_a_clear_error_at_the_first_import_of_mujoco() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from worldplan.envs.manipulation import ManipulationEnv"],
         env=os.environ | {"MUJOCO_GL": "cinema"},

@@ -69,9 +69,7 @@ def test_demonstrations_repeat_with_their_seed(name: str) -> None:
 
 
 def test_demonstrators_decide_from_the_state_alone(name: str) -> None:
-    """A fresh demonstrator in a copy of any state of an episode does what the one that played it
-    does.
-    """
+    """In a copy of any state of an episode, a new demonstrator acts as the one that played it."""
     env, copy, demonstrator = make(name), make(name), DEMONSTRATORS[name]()
     env.reset(seed=3)
     copy.reset(seed=4)

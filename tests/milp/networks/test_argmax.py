@@ -324,7 +324,7 @@ def test_gurobi_machinelearning_agrees(kind):
         )
 
 
-def test_new_hidden_weights_shapes_and_ensembles_build_the_model_anew():
+def test_new_hidden_weights_shapes_and_ensembles_rebuild_the_model():
     g = np.random.default_rng(4)
     actions = Budget(7, 3)
     feasible = feasible_actions(actions)

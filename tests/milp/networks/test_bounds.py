@@ -53,15 +53,17 @@ def test_bounds_hold_and_nest(seed):
     )
     skip = g.normal(size=actions.size) if g.random() < 0.5 else None
     network = ReluNetwork(weights, tuple(g.normal(size=out) for out in widths[1:]), skip)
-    found = {method: neuron_bounds(network, actions, method) for method in METHODS}
-    for bounds in found.values():
+    by_method = {method: neuron_bounds(network, actions, method) for method in METHODS}
+    for bounds in by_method.values():
         for (lower, upper), inputs in zip(bounds, network.preactivations(feasible), strict=True):
             assert (inputs >= lower).all() and (inputs <= upper).all()
         assert output_bound(output_plane(network, bounds), actions) >= network(feasible).max()
         plane, constant = output_plane(network, bounds)
         assert (feasible @ plane + constant >= network(feasible) - 1e-9).all()
     for tighter, looser in (("linear", "interval"), ("optimised", "linear")):
-        for (low, high), (wide_low, wide_high) in zip(found[tighter], found[looser], strict=True):
+        for (low, high), (wide_low, wide_high) in zip(
+            by_method[tighter], by_method[looser], strict=True
+        ):
             assert (low >= wide_low - 1e-6).all() and (high <= wide_high + 1e-6).all()
 
 

@@ -55,6 +55,15 @@ def test_other_layers_are_refused(layers):
         ReluNetwork.from_sequential(torch.nn.Sequential(*layers))
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [[], [torch.nn.Linear(2, 2), torch.nn.ReLU()], [torch.nn.Linear(2, 2)]],
+)
+def test_another_end_is_refused(layers):
+    with pytest.raises(ConfigError, match="last layer must be Linear with one output"):
+        ReluNetwork.from_sequential(torch.nn.Sequential(*layers))
+
+
 def test_a_diverged_network_is_refused():
     with pytest.raises(ConfigError, match="layer 1 of the network holds NaN"):
         ReluNetwork((np.ones((2, 2)), np.array([[np.nan, 1.0]])), (np.zeros(2), np.zeros(1)))
