@@ -69,6 +69,15 @@ def test_a_fit_configuration(
     assert f"leave out the callback {journal}" in line
 
 
+def test_a_file_for_a_part_of_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model.yaml"
+    file.write_text(yaml.safe_dump(OLD_FIT["model"]))
+    line = refused(["fit", "--model", str(file)], capsys)
+    assert "is now 'worldplan.planners.modem.training.for_task'" in line
+
+
 def test_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(OLD_STUDY))

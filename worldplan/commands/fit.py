@@ -21,6 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from worldplan.arguments import own_error, shorten
 from worldplan.milp.errors import ConfigError
 from worldplan.output.plots import learning_curve
+from worldplan.renamed import refuse_renamed
 from worldplan.runs import SEED, VERSIONS, read_config, versions, write_json, write_text
 from worldplan.world_models.training.journal import METRICS, Journal
 from worldplan.world_models.training.module import ResumableModule
@@ -109,6 +110,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             raise cause from error
         if not isinstance(error, ArgumentError):
             raise
+        refuse_renamed(str(error), "settings")  # of a file that jsonargparse read: --model FILE
         raise ConfigError(shorten(str(error))) from error
 
 

@@ -34,7 +34,7 @@ def decide(argv: Sequence[str]) -> int:
         ConfigError: a setting is missing, unknown or out of range.
         DatasetError: a file is missing or malformed.
     """
-    parser = scenario_parser("worldplan bandits decide", "Who to serve today, and how.")
+    parser = scenario_parser("bandits decide", "Who to serve today, and how.")
     parser.add_argument(
         "--state", default="", help="CSV with the columns arm, state: today's state of every arm"
     )
@@ -130,7 +130,7 @@ def _print(rows: pd.DataFrame, decision: Decision, output: Path) -> None:
 def bound(argv: Sequence[str]) -> int:
     """Entry of `worldplan bandits bound`; returns its exit code."""
     parser = scenario_parser(
-        "worldplan bandits bound",
+        "bandits bound",
         "An upper bound on the reward per step of every policy, from the fluid relaxation.",
     )
     settings, base = parse_scenario(parser, argv)

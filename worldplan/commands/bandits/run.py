@@ -29,7 +29,7 @@ from worldplan.world_models.arms.programme import build
 def main(argv: Sequence[str]) -> int:
     """Entry of the command; returns its exit code."""
     parser = scenario_parser(
-        "worldplan bandits run",
+        "bandits run",
         "Train where needed, evaluate every policy, and write table, plots and report.",
     )
     add_run_options(parser, ENGINES)

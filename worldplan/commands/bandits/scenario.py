@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from worldplan.arguments import file_first, naming
+from worldplan.arguments import command_parser, file_first, naming
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
@@ -104,12 +104,16 @@ class Scenario:
         return settings
 
 
-def scenario_parser(prog: str, description: str) -> ArgumentParser:
-    """Parser of the scenario settings; the file comes first, `--a.b value` overrides it."""
-    parser = ArgumentParser(
-        prog=prog,
-        description=f"{description} Policies: {', '.join(POLICIES)}, or your own as module:Class.",
-        exit_on_error=False,
+def scenario_parser(command: str, description: str) -> ArgumentParser:
+    """The parser of a command on scenarios: the file first, then `--a.b value` to override it.
+
+    Args:
+        command: the words after `worldplan`, such as "bandits run".
+        description: what the command does, for --help.
+    """
+    parser = command_parser(
+        command,
+        f"{description} Policies: {', '.join(POLICIES)}, or your own as module:Class.",
     )
     parser.add_argument(
         "--config", action="config", help="scenario file (the first argument is taken as this)"
@@ -148,7 +152,7 @@ def scenario_from_dict(config: Mapping[str, Any], source: Path) -> Scenario:
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
-    parser = scenario_parser("worldplan", "")
+    parser = scenario_parser("bandits", "")
     with naming(source.name and str(source)):
         settings = parser.parse_object(
             {k: v for k, v in config.items() if k in Scenario.__dataclass_fields__}

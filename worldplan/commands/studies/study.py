@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldplan.arguments import file_first, naming
+from worldplan.arguments import command_parser, file_first, naming
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.agent import ReachAwareSettings
@@ -173,13 +173,8 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
 
 def study_parser() -> Any:
     """The parser of `worldplan run`: a study file first, then `--a.b value` to override it."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(
-        prog="worldplan run",
-        description="Train every method of a study over its seeds, and write table, plots and "
-        "report.",
-        exit_on_error=False,
+    parser = command_parser(
+        "run", "Train every method of a study over its seeds, and write table, plots and report."
     )
     parser.add_argument(
         "--config", action="config", help="study file (the first argument is taken as this)"
