@@ -91,7 +91,8 @@ class DynamicsChoice:
         """The user's own model.
 
         Raises:
-            ConfigError: the model cannot be made, or the data lack the states it needs.
+            ConfigError: the model cannot be made, has other sizes than the data, or needs states
+                that they lack.
         """
         if isinstance(self.dynamics, str):
             model = make_dynamics(
@@ -104,6 +105,13 @@ class DynamicsChoice:
         else:
             assert self.dynamics is not None
             model = self.dynamics
+        sizes = (model.observation_size, model.action_size)
+        task_sizes = (data.observation.shape[1], data.action.shape[1])
+        if sizes != task_sizes:
+            raise ConfigError(
+                f"dynamics {self._name()}: its (observation, action) sizes are {sizes}, those of "
+                f"the dataset are {task_sizes}: use the model of this task"
+            )
         if isinstance(model, MujocoDynamics):
             data.require_physics(environment)
         width = 0 if data.state is None else data.state.shape[1]

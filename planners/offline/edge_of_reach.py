@@ -24,7 +24,8 @@ _PICTURED = 100  # model rollouts in a snapshot
 
 
 class EdgeOfReach(L.Callback):
-    """Compares a training in the plane with the oracle, and patches its targets where told to.
+    """Compares a training in the plane with the oracle; with a `patch`, also puts the oracle's
+    values into targets.
 
     Every epoch it logs, per seed, the share of targets whose next state lies at the edge of reach
     (train/edge_targets) and the share that was patched (train/patched_targets). Every check adds
@@ -98,6 +99,11 @@ class EdgeOfReach(L.Callback):
 
 
 def _reach_aware(module: L.LightningModule) -> ReachAwareModule:
+    """The same module, with its type.
+
+    Raises:
+        ConfigError: the callback is attached to another module.
+    """
     if not isinstance(module, ReachAwareModule):
         raise ConfigError(
             f"EdgeOfReach: made for ReachAwareModule, not for {type(module).__name__}"

@@ -24,24 +24,25 @@ from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import torch_generator
 
-BLOCK = 50  # gradient steps in one Lightning step, whose overhead vanishes so
+BLOCK = 50  # gradient steps in a Lightning step, to hide its overhead
 HELD_OUT_SHARE, HELD_OUT_ROWS = 0.2, 10_000
 FEW_EPISODES = 10  # with fewer, rows are held out and not whole episodes
 
 
 @dataclass(frozen=True)
 class EnsembleSettings:
-    """Every number of the training.
+    """All settings of the training.
 
     Args:
-        members, elites: networks trained, and how many of the best are used.
+        members: networks that are trained.
+        elites: number of members, the best on held-out data, that predict.
         hidden: widths of the SiLU layers.
         learning_rate: of Adam.
         weight_decay: L2 on the weights of each layer, the output layer last; none on biases.
         batch: rows per member and gradient step.
         epochs: passes over the data at most.
         patience: stop after so many epochs in which no member improved.
-        improvement: relative decrease of the held-out error that counts as one.
+        improvement: relative decrease of the held-out error that counts as an improvement.
         power: of the variance that weights each term of the likelihood, see
             `GaussianEnsemble.loss`; 0 is the plain likelihood.
         compile: let torch.compile fuse the loss; needs a C++ compiler.

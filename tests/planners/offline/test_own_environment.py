@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from worldplan.cli import main
+from worldplan.envs.edge_of_reach import PlaneDynamics
 from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import Decision, Planner, evaluate
@@ -295,5 +296,7 @@ def test_ones_own_dynamics_that_do_not_fit_are_named(files, own_model):
         dataset_task(data, dynamics=name, dynamics_options={"frictoin": 0.5})
     with pytest.raises(ConfigError, match="needs simulator states of size 4"):
         dataset_task(data, dynamics=f"{own_model}:NeedsState")
+    with pytest.raises(ConfigError, match=r"sizes are \(2, 2\), those of the dataset"):
+        dataset_task(data, dynamics=PlaneDynamics())
     with pytest.raises(ConfigError, match="choose true"):
         dataset_task(data, dynamics="nothing")
