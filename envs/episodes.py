@@ -130,10 +130,10 @@ def successive_steps(
     Args:
         env: one environment.
         decide: observations (1, ...) -> actions (1, ...).
-        seed: of the first reset; later ones go on with the environment's random numbers.
+        seed: of the first reset; later resets take the environment's next random numbers.
 
     Yields:
-        Every step; the next episode is reset only when its first step is asked for.
+        Every step. The environment is reset only before the first step of an episode is taken.
     """
     while True:
         yield from EpisodeBatch(env, seed=seed).play(decide)

@@ -91,7 +91,7 @@ def test_an_object_with_the_methods_plays_as_a_planner_does(kind: type[Duck]) ->
     columns = ["return", "length", "success", "time_limits"]
     assert table[columns].equals(expected[columns])
     assert duck.seed == 3
-    duck_play, planner_play = (play(one, two_pendulums(), 5) for one in (kind(), Push()))
+    duck_play, planner_play = (play(planner, two_pendulums(), 5) for planner in (kind(), Push()))
     for theirs, ours in zip(duck_play, planner_play, strict=True):
         np.testing.assert_array_equal(theirs.episode.reward, ours.episode.reward)
 
@@ -108,6 +108,6 @@ def test_what_is_no_planner_is_refused_with_what_is_missing() -> None:
         def predict(self, observation: Any) -> Any:
             return observation
 
-    for start in (as_planner, lambda one: evaluate(one, two_pendulums(), 1, 0)):
+    for start in (as_planner, lambda planner: evaluate(planner, two_pendulums(), 1, 0)):
         with pytest.raises(ConfigError, match="Policy is no planner, it has no reset and no plan"):
             start(Policy())

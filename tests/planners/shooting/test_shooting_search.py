@@ -66,8 +66,8 @@ def test_proposals_of_the_evaluator_win_when_they_are_best() -> None:
 
 def test_a_score_that_is_no_number_never_wins() -> None:
     def broken(sequences: Tensor) -> tuple[Tensor, Tensor]:
-        found, scores = bowl(sequences)
-        return found, scores.where(sequences[..., 0, 0] > 0, torch.nan)
+        candidates, scores = bowl(sequences)
+        return candidates, scores.where(sequences[..., 0, 0] > 0, torch.nan)
 
     plan = searched(broken)
     alive = plan.weights > 0
@@ -140,13 +140,13 @@ class Linear:
             self.A.T, dtype=torch.float32
         ) + action @ torch.tensor(self.B.T, dtype=torch.float32)
         reward = -(observation.square().sum(1) + 0.1 * action.square().sum(1))
-        said = None
+        predictions = None
         if members:  # two members that disagree the more, the larger the action
             mean = torch.stack([torch.cat([following, reward[:, None]], 1)] * 2)
             mean[1, :, 0] += action[:, 0].abs()
-            said = Members(mean, torch.zeros_like(mean))
+            predictions = Members(mean, torch.zeros_like(mean))
         return Prediction(
-            following, reward, torch.zeros(len(reward), dtype=torch.bool), members=said
+            following, reward, torch.zeros(len(reward), dtype=torch.bool), members=predictions
         )
 
     def to(self, device: Any) -> None:
@@ -295,8 +295,8 @@ def test_a_policy_proposes_and_an_episodes_plan_is_forgotten() -> None:
         discount=1.0,
     )
     starts = np.array([[1.0, 0.0], [-0.5, 1.0]], np.float32)
-    found = np.stack([decision.action for decision in planner.plan_batch(starts)])
-    np.testing.assert_allclose(found, -starts @ gain.numpy().T, atol=1e-5)
+    actions = np.stack([decision.action for decision in planner.plan_batch(starts)])
+    np.testing.assert_allclose(actions, -starts @ gain.numpy().T, atol=1e-5)
     assert planner._last is not None
     before = planner._last.mean.clone()
     planner.restart(np.array([True, False]))

@@ -77,17 +77,17 @@ def test_environment_without_simulator(tmp_path: Path) -> None:
 
 
 def test_seed_decides_the_data(tmp_path: Path) -> None:
-    one, again = (
+    data, again = (
         collect_transitions(RANDOM, tmp_path / "a"),
         collect_transitions(RANDOM, tmp_path / "b"),
     )
-    np.testing.assert_array_equal(one.observation, again.observation)
+    np.testing.assert_array_equal(data.observation, again.observation)
     assert not np.array_equal(
-        one.observation, collect_transitions(replace(RANDOM, seed=1), tmp_path / "c").observation
+        data.observation, collect_transitions(replace(RANDOM, seed=1), tmp_path / "c").observation
     )
 
 
-def test_killed_roll_out_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_roll_out_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_collection, "_PART", 25)
 
     def kill(stage: str, done: int, total: int) -> None:
@@ -103,7 +103,7 @@ def test_killed_roll_out_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(
         whole.observation[:25], collect_transitions(RANDOM, tmp_path / "other").observation[:25]
     )
-    assert not np.array_equal(whole.action[50:60], whole.action[:10])  # the luck is new
+    assert not np.array_equal(whole.action[50:60], whole.action[:10])  # new random numbers
     np.testing.assert_array_equal(
         collect_transitions(RANDOM, tmp_path).observation, whole.observation
     )  # finished: nothing is done again
@@ -155,10 +155,10 @@ def test_recording_and_replay_buffer_agree(tmp_path: Path) -> None:
                 loaded.steps == trained.steps == 90
                 and loaded.model._n_updates == trained.model._n_updates == 60
             )
-            for one, other in zip(
+            for ours, theirs in zip(
                 trained.model.policy.parameters(), loaded.model.policy.parameters(), strict=True
             ):
-                assert torch.equal(one, other)
+                assert torch.equal(ours, theirs)
             assert torch.equal(trained.model.log_ent_coef, loaded.model.log_ent_coef)
             moments = [
                 model.critic.optimizer.state_dict()["state"][0]["exp_avg"]
@@ -177,7 +177,7 @@ def test_recording_and_replay_buffer_agree(tmp_path: Path) -> None:
     assert (rebuilt.pos, rebuilt.full) == (buffer.pos, buffer.full)
 
 
-def test_killed_training_goes_on(tmp_path: Path) -> None:
+def test_killed_training_resumes(tmp_path: Path) -> None:
     settings = never(AGENT)
 
     def kill(stage: str, done: int, total: int) -> None:

@@ -74,12 +74,12 @@ class Still(Planner):
 def brightness(file: Path) -> list[int]:
     """Of every frame of a GIF, in steps."""
     with Image.open(file) as film:
-        found = []
+        steps = []
         for number in range(film.n_frames):
             film.seek(number)
-            found.append(round(float(np.asarray(film.convert("RGB"))[0, 0, 0]) / 10))
+            steps.append(round(float(np.asarray(film.convert("RGB"))[0, 0, 0]) / 10))
         assert film.info["duration"] == 80
-        return found
+        return steps
 
 
 def test_plays_until_an_episode_succeeds(tmp_path: Path) -> None:
