@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import ConfigError, Diverged
+from worldplan.planners.base import Planner
 from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.handover import Handover
@@ -227,7 +228,7 @@ class ModemModule(ResumableModule):
             return ModemPlanner(self.agent, share=0.0, explore=True)
         return UniformPlanner(self.action_size)
 
-    def _collect(self, planner: Any) -> None:
+    def _collect(self, planner: Planner) -> None:
         """Play one episode in every environment, add it to the replay and write its file."""
         played = play(
             planner,
