@@ -41,10 +41,10 @@ def command_parser(command: str, description: str) -> ArgumentParser:
 
 
 def parse_options(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
-    """The options in `argv`. Raises ConfigError in one line that names the command's --help.
+    """The options in `argv`, of a parser from `command_parser`.
 
     Raises:
-        ConfigError: an option is unknown, missing or of the wrong type.
+        ConfigError: an option is unknown, missing or of the wrong type; names the command's --help.
     """
     try:
         return parser.parse_args(list(argv))
