@@ -11,4 +11,7 @@ from .edge_of_reach import PlaneVectorEnv as PlaneVectorEnv
 from .environments import ADAPTERS as ADAPTERS
 from .environments import make_environment as make_environment
 from .environments import make_environments as make_environments
+from .episodes import EpisodeBatch as EpisodeBatch
+from .episodes import EpisodeStep as EpisodeStep
+from .episodes import successive_steps as successive_steps
 from .swing_up import SwingUpEnv as SwingUpEnv
