@@ -124,3 +124,19 @@ def play(
         if on_step is not None:
             on_step()
     return [recording.played() for recording in recordings]
+
+
+def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
+    """Figures over episodes: the largest force, and means of success, return, steps in violation,
+    steps in saturation and the planner's share of the acting.
+
+    Figures of safety are NaN if the environment does not measure it.
+    """
+    return {
+        "success": float(np.mean([record.episode.success for record in played])),
+        "return": float(np.mean([record.episode.reward.sum() for record in played])),
+        "violations": float(np.mean([record.violations for record in played])),
+        "saturations": float(np.mean([record.saturations for record in played])),
+        "largest_force": float(np.max([record.largest_force for record in played])),
+        "planned": float(np.mean([record.planned / len(record.episode) for record in played])),
+    }

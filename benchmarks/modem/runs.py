@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 
 from worldplan.milp.errors import CheckpointError
-from worldplan.planners.episodes import play
+from worldplan.planners.episodes import figures_of, play
 from worldplan.planners.modem.policy import load_policy
 from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.modem.task import ModemTask
-from worldplan.planners.modem.training import ModemModule, figures_of
+from worldplan.planners.modem.training import ModemModule
 from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.trainer import fit
 

@@ -4,11 +4,9 @@ that each play one episode per environment and learn from all episodes so far.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -16,22 +14,18 @@ from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import Planner
-from worldplan.planners.episodes import PlayedEpisode, play
+from worldplan.planners.episodes import figures_of, play
 from worldplan.planners.modem.agent import Modem
+from worldplan.planners.modem.experience import Experience
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner, UniformPlanner
 from worldplan.planners.modem.policy import policy_record
-from worldplan.planners.modem.replay import EpisodeReplay, Segment, join
 from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.modem.task import ModemTask, modem_task, spaces_of
 from worldplan.world_models.data.episodes import (
-    Episode,
-    columns_of,
     load_episode,
-    observation_of,
     save_episode,
 )
-from worldplan.world_models.latent.encoders import IMAGE
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import derived_seed, torch_generator
@@ -95,12 +89,7 @@ class ModemModule(ResumableModule):
             generator=torch_generator(seed, 0),
         )
         self.played: list[int] = []  # lengths of the episodes in the replay
-        self.counts: dict[str, float] = {
-            "step": 0,
-            "violations": 0,
-            "saturations": 0,
-            "episodes": 0,
-        }
+        self.counts = dict.fromkeys(("step", "violations", "saturations", "episodes"), 0.0)
         self.handover = Handover(self.settings.handover, has_clone=self.settings.clone_updates > 0)
         self._restored: dict[str, Any] | None = None
 
@@ -124,52 +113,18 @@ class ModemModule(ResumableModule):
     def on_fit_start(self) -> None:
         """Fill the replays: with the demonstrations, and with the episodes of a resumed run."""
         self.random = torch.Generator(device=self.device)
-        slots = sum(len(episode) + 1 for episode in self.task.demonstrations) + 1
-        self.demonstrations, self.replay = (
-            EpisodeReplay(
-                self.observation_space,
-                self.action_size,
-                capacity,
-                self.settings.segment,
-                device=self.device,
-            )
-            for capacity in (max(slots, 2), self.settings.capacity)
+        self.experience = Experience(
+            self.task, self.settings, self.observation_space, self.action_size, self.device
         )
-        for episode in self.task.demonstrations:
-            self.demonstrations.add(episode)
         self.environments = self.task.make(self.settings.environments)
         if self._restored is not None:
             if self.played:  # before the seeding nothing is encoded yet
                 self._require_episodes()
-                self._encode_replays()
+                self.experience.encode_with(self.agent, self.seed)
             for index in range(len(self.played)):
-                self._remember(load_episode(self._episode_file(index)))
-            self.replay.load_state_dict(self._restored["replay"])
-            self.demonstrations.load_state_dict(self._restored["demonstrations"])
+                self.experience.add(load_episode(self._episode_file(index)))
+            self.experience.load_state_dict(self._restored)
             self._restored = None
-
-    def _encode_replays(self) -> None:
-        """Replace observations by latents if the encoder is frozen; an image by the latents of
-        several randomly shifted copies.
-
-        Has to be called before the first own episode is added, also when resuming: the copies are
-        then shifted by the same random numbers.
-        """
-        if not self.agent.frozen:
-            return
-        settings = self.settings
-        pictures = IMAGE in self.demonstrations.spaces and settings.shift > 0
-        for number, replay in enumerate((self.demonstrations, self.replay)):
-            encode = partial(self._encode_shifted, torch_generator(self.seed, 2, number))
-            replay.encode_with(encode, settings.latent.latent, settings.copies if pictures else 1)
-
-    def _encode_shifted(self, shifts: torch.Generator, observation: Any) -> Tensor:
-        return self.agent.model.encode(self.agent.augment(observation, shifts))
-
-    def _remember(self, episode: Episode) -> None:
-        """Add an own episode to the replay, unless it is shorter than a segment."""
-        if len(episode) >= self.settings.segment:
-            self.replay.add(episode)
 
     def on_train_start(self) -> None:
         """Stop at once if a finished training is resumed."""
@@ -212,7 +167,7 @@ class ModemModule(ResumableModule):
         if self.current_epoch == SEEDING:
             if settings.clone_updates:
                 self.agent.start_from_clone()
-            self._encode_replays()
+            self.experience.encode_with(self.agent, self.seed)
             while self.step < settings.seed_steps:
                 self._collect(self._seeding_planner())
             self.updates = settings.seed_updates
@@ -236,7 +191,7 @@ class ModemModule(ResumableModule):
             derived_seed(self.seed, 1, int(self.counts["episodes"])) % 2**31,
         )
         for record in played:
-            self._remember(record.episode)
+            self.experience.add(record.episode)
             if self.journal is not None:
                 save_episode(record.episode, self._episode_file(len(self.played)))
             self.played.append(len(record.episode))
@@ -290,70 +245,32 @@ class ModemModule(ResumableModule):
 
     def _update(self, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
         if self.current_epoch == CLONING:
-            observation, action = self.demonstrations.draw_successful(
-                self.settings.clone_batch, self.random
-            )
+            observation, action = self.experience.steps_to_clone(self.random)
             loss = self.agent.clone_update(observation, action, optimizers[0], self.random)
             return {"clone": loss}
-        segment, count = self._segments()
-        pretraining = self.current_epoch == SEEDING and self.settings.clone_updates > 0
-        demonstrated = self._demonstrated() if self.settings.imitation else None
-        figures, priority = self.agent.update(
-            segment, optimizers, self.random, demonstrated=demonstrated, pretraining=pretraining
-        )
-        if count:
-            self.demonstrations.prioritise(segment.index[:count], priority[:count])
-        if count < len(priority):
-            self.replay.prioritise(segment.index[count:], priority[count:])
-        return figures
-
-    def _demonstrated(self) -> tuple[Any, Tensor] | None:
-        """Observations (n, ...), or latents, and actions (n, action) to imitate, half of them from
-        demonstrations and half from own successes; None without either.
-        """
-        half = self.settings.clone_batch // 2
-        parts = [
-            replay.draw_successful(half, self.random)
-            for replay in (self.demonstrations, self.replay)
-        ]
-        parts = [(columns_of(observation), action) for observation, action in parts if len(action)]
-        if not parts:
-            return None
-        names = parts[0][0]
-        joined = {name: torch.cat([columns[name] for columns, _ in parts]) for name in names}
-        return observation_of(joined), torch.cat([action for _, action in parts])
-
-    def _segments(self) -> tuple[Segment, int]:
-        """A batch of segments, those of demonstrations first, and the number of these."""
         share = self.settings.demonstration_share(self.step) if self.task.demonstrations else 0.0
-        count = round(share * self.settings.batch)
-        if count == 0:
-            return self.replay.draw(self.settings.batch, self.random), 0
-        demonstrated = self.demonstrations.draw(count, self.random)
-        if count == self.settings.batch:
-            return demonstrated, count
-        return join(demonstrated, self.replay.draw(self.settings.batch - count, self.random)), count
+        segment, count = self.experience.segments(share, self.random)
+        imitation = self.settings.imitation
+        figures, priority = self.agent.update(
+            segment,
+            optimizers,
+            self.random,
+            demonstrated=self.experience.steps_to_imitate(self.random) if imitation else None,
+            pretraining=self.current_epoch == SEEDING and self.settings.clone_updates > 0,
+        )
+        self.experience.prioritise(segment, count, priority)
+        return figures
 
     def on_train_epoch_end(self) -> None:
         """Log the mean losses of this epoch and the counts so far."""
         for name, value in self._sums.items():
             self._log({f"train/{name}": value / self.updates})
-        self._log(
-            {
-                "step": self.step,
-                "violations": self.counts["violations"],
-                "saturations": self.counts["saturations"],
-            }
-        )
+        self._log({name: self.counts[name] for name in ("step", "violations", "saturations")})
 
     def _log(self, figures: dict[str, Any]) -> None:
         for name, value in figures.items():
-            self.log(
-                name,
-                torch.as_tensor(value, dtype=torch.float32),
-                batch_size=1,
-                prog_bar=name == "step",
-            )
+            number = torch.as_tensor(value, dtype=torch.float32)
+            self.log(name, number, batch_size=1, prog_bar=name == "step")
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -426,8 +343,7 @@ class ModemModule(ResumableModule):
             "counts": dict(self.counts),
             **self.handover.state_dict(),
             "updates": self.agent.updates,
-            "replay": self.replay.state_dict(),
-            "demonstrations": self.demonstrations.state_dict(),
+            **self.experience.state_dict(),
         }
 
     def restore(self, progress: dict[str, Any]) -> None:
@@ -436,22 +352,6 @@ class ModemModule(ResumableModule):
         self.handover.load_state_dict(progress)
         self.agent.updates = progress["updates"]
         self._restored = progress
-
-
-def figures_of(played: list[PlayedEpisode]) -> dict[str, float]:
-    """Figures over episodes: the largest force, and means of success, return, steps in violation,
-    steps in saturation and the planner's share of the acting.
-
-    Figures of safety are NaN if the environment does not measure it.
-    """
-    return {
-        "success": float(np.mean([record.episode.success for record in played])),
-        "return": float(np.mean([record.episode.reward.sum() for record in played])),
-        "violations": float(np.mean([record.violations for record in played])),
-        "saturations": float(np.mean([record.saturations for record in played])),
-        "largest_force": float(np.max([record.largest_force for record in played])),
-        "planned": float(np.mean([record.planned / len(record.episode) for record in played])),
-    }
 
 
 def for_task(

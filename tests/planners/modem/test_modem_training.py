@@ -20,18 +20,18 @@ import torch
 from tests.places import ROOT
 from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
-from worldplan.planners.episodes import play
+from worldplan.planners.episodes import figures_of, play
+from worldplan.planners.modem.experience import Experience
 from worldplan.planners.modem.planner import UniformPlanner
 from worldplan.planners.modem.policy import load_policy, settings_of
-from worldplan.planners.modem.replay import EpisodeReplay
 from worldplan.planners.modem.settings import (
     HandoverSettings,
     LinearSchedule,
     ModemSettings,
     PlanningSettings,
 )
-from worldplan.planners.modem.task import ModemTask
-from worldplan.planners.modem.training import ModemModule, figures_of
+from worldplan.planners.modem.task import ModemTask, spaces_of
+from worldplan.planners.modem.training import ModemModule
 from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 from worldplan.world_models.latent.settings import LatentSettings
@@ -334,13 +334,13 @@ def test_handover_by_success_follows_the_planner(
 
 
 def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
-    module = module_of()
-    module.replay = EpisodeReplay(module.observation_space, 2, 50, SETTINGS.segment)
+    task = task_of()
+    experience = Experience(task, SETTINGS, *spaces_of(task))
     episode = demonstrations(1)[0]
-    module._remember(Episode(episode.observation[:2], episode.action[:1], episode.reward[:1]))  # type: ignore[index]
-    assert module.replay.filled == 0
-    module._remember(episode)
-    assert module.replay.filled == STEPS + 1
+    experience.add(Episode(episode.observation[:2], episode.action[:1], episode.reward[:1]))  # type: ignore[index]
+    assert experience.own.filled == 0
+    experience.add(episode)
+    assert experience.own.filled == STEPS + 1
 
 
 @pytest.mark.parametrize(
