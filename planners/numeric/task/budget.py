@@ -41,14 +41,14 @@ class SearchLimits:
     """
 
     def __init__(self, seconds: float, memory_mb: float) -> None:
-        self.began = time.perf_counter()
+        self.created = time.perf_counter()
         self.memory_mb = memory_mb
-        self._deadline = self.began + seconds
-        self._next_memory_check = self.began
+        self._deadline = self.created + seconds
+        self._next_memory_check = self.created
 
     def spent(self) -> float:
         """Seconds since the creation."""
-        return time.perf_counter() - self.began
+        return time.perf_counter() - self.created
 
     def part(self, seconds: float) -> SearchLimits:
         """The same limits, but at most `seconds` from now."""

@@ -219,25 +219,25 @@ class _Grounder:
         """Every reachable (action, binding), once."""
         self.queue = deque(sorted(self.problem.initial.atoms))
         self.known = set(self.queue)
-        found: set[tuple[str, Ground]] = set()
+        known_bindings: set[tuple[str, Ground]] = set()
         for plan in self.free_plans:
-            yield from self._fire(plan, (), found)
+            yield from self._fire(plan, (), known_bindings)
         while self.queue:
             name, *rest = self.queue.popleft()
             arguments = tuple(rest)
             for places, index in self.indices.get(name, {}).items():
                 index.setdefault(tuple(arguments[place] for place in places), []).append(arguments)
             for plan in self.plans.get(name, ()):
-                yield from self._fire(plan, arguments, found)
+                yield from self._fire(plan, arguments, known_bindings)
 
     def _fire(
-        self, plan: _JoinPlan, arguments: Ground, found: set[tuple[str, Ground]]
+        self, plan: _JoinPlan, arguments: Ground, known_bindings: set[tuple[str, Ground]]
     ) -> Iterator[tuple[NumericAction, Ground]]:
         """The new bindings of a join plan for one atom; their adds join the queue."""
         action = plan.action
         for binding in self._complete(plan, arguments):
-            if (action.name, binding) not in found:
-                found.add((action.name, binding))
+            if (action.name, binding) not in known_bindings:
+                known_bindings.add((action.name, binding))
                 for atom in sorted(ground(lifted, binding) for lifted in action.adds):
                     if atom not in self.known:
                         self.known.add(atom)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from worldplan.planners.ramp.knowledge.constant_arguments import ActionSplitter
-from worldplan.world_models.action_model.learner import lifted_terms
+from worldplan.world_models.action_model.action_learner import lifted_terms
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Ground, Lifted, State, Vocabulary, ground
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.action_model.action_learner import lifted_terms
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
-from worldplan.world_models.action_model.learner import ActionModelLearner, learn, lifted_terms
+from worldplan.world_models.action_model.learner import ActionModelLearner, learn
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import State, Vocabulary
 from worldplan.world_models.numeric.trajectories import Trajectory
