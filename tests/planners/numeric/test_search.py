@@ -1,29 +1,24 @@
-"""Grounding, heuristic and search against plain breadth-first search over
-`NumericAction.applicable` and `.successor`.
-"""
+"""Numeric search on single tasks: exact numbers, estimates, grounding, limits, shortening."""
 
 from __future__ import annotations
 
-import math
 import random
-from collections import deque
-from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.places import TRAJECTORIES
+from tests.planners.numeric.builders import RANDOM, WORDS, plain_successors, tasks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
 from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.search.shortening import shorten
 from worldplan.planners.numeric.task.budget import SearchLimits
-from worldplan.planners.numeric.task.intervals import reachable_box
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
-from worldplan.world_models.exact.numbers import Point, Rational
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Goal,
@@ -32,272 +27,10 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
-    Region,
     State,
     Vocabulary,
     is_valid,
 )
-
-MOST_STATES = 60
-OBJECTS = {"a": "kind", "b": "kind", "c": "special"}
-WORDS = Vocabulary(
-    "random",
-    {"kind": "object", "special": "kind"},
-    {},
-    {"p": ("kind",), "q": ("kind", "kind"), "r": ()},
-    {"f": ("kind",), "g": (), "h": ()},
-    dict.fromkeys(("one", "two", "three"), ()),
-)
-
-
-@dataclass(frozen=True)
-class Box:
-    """A shape with bounds, less one point: so that the bounds alone do not tell."""
-
-    sides: tuple[tuple[Rational | None, Rational | None], ...]
-    hole: Point
-
-    def contains(self, point: Point) -> bool:
-        inside = all(
-            (low is None or value >= low) and (high is None or value <= high)
-            for value, (low, high) in zip(point, self.sides, strict=True)
-        )
-        return inside and point != self.hole
-
-    def bounds(self) -> list[tuple[Rational | None, Rational | None]]:
-        return list(self.sides)
-
-
-NUMBERS = st.sampled_from([-2, -1, 0, 1, 2, 3, Fraction(1, 2), Fraction(-3, 2)])
-STEPS = st.sampled_from([-1, 1, 1, 2, -2, Fraction(1, 2)])
-
-
-@st.composite
-def actions(draw: st.DrawFn, name: str) -> NumericAction:
-    arity = draw(st.integers(0, 2))
-    terms = [*range(arity), *(["a"] if draw(st.booleans()) else [])]
-    atoms = [("r",), *(("p", x) for x in terms), *(("q", x, y) for x in terms for y in terms)]
-    fluents = [("g",), ("h",), *(("f", x) for x in terms)]
-    some = st.frozensets(st.sampled_from(atoms), max_size=2)
-    linear = st.builds(
-        lambda pairs, constant: Linear(tuple(pairs.items()), constant),
-        st.dictionaries(st.sampled_from(fluents), NUMBERS.filter(bool), max_size=2),
-        NUMBERS,
-    )
-    effects = []
-    for target in draw(st.lists(st.sampled_from(fluents), max_size=2, unique=True)):
-        grows = Linear(((target, 1),), draw(STEPS))
-        effects.append((target, draw(st.one_of(st.just(grows), st.just(grows), linear))))
-    regions = ()
-    if draw(st.integers(0, 2)) == 0:
-        inside = tuple(
-            draw(st.lists(st.sampled_from(fluents), min_size=1, max_size=2, unique=True))
-        )
-        sides = tuple(
-            draw(st.tuples(st.sampled_from([None, -2, 0]), st.sampled_from([None, 2, 4])))
-            for _ in inside
-        )
-        regions = (Region(inside, Box(sides, tuple(draw(NUMBERS) for _ in inside))),)
-    return NumericAction(
-        name,
-        tuple(
-            (f"?{number}", draw(st.sampled_from(["kind", "kind", "special"])))
-            for number in range(arity)
-        ),
-        positive=draw(some),
-        negative=draw(some),
-        distinct=frozenset([(0, 1)]) if arity == 2 and draw(st.booleans()) else frozenset(),
-        comparisons=tuple(
-            draw(
-                st.lists(
-                    st.builds(Comparison, linear, st.sampled_from([">=", ">=", ">", "="])),
-                    max_size=1,
-                )
-            )
-        ),
-        regions=regions,
-        adds=draw(some),
-        deletes=draw(some),
-        effects=tuple(effects),
-    )
-
-
-@st.composite
-def tasks(draw: st.DrawFn) -> tuple[NumericModel, NumericProblem]:
-    model = NumericModel(WORDS, {name: draw(actions(name)) for name in ("one", "two", "three")})
-    every = [("r",), *(("p", x) for x in OBJECTS), *(("q", x, y) for x in OBJECTS for y in OBJECTS)]
-    fluents = [("g",), ("h",), *(("f", x) for x in OBJECTS)]
-    values = {
-        fluent: draw(NUMBERS) for fluent in fluents if fluent != ("h",) or draw(st.integers(0, 3))
-    }
-    initial = State(draw(st.frozensets(st.sampled_from(every), max_size=6)), values)
-    wanted = Linear(
-        tuple(
-            draw(
-                st.dictionaries(st.sampled_from(fluents), st.sampled_from([-1, 1, 2]), max_size=2)
-            ).items()
-        ),
-        draw(NUMBERS),
-    )
-    more = Linear(
-        ((draw(st.sampled_from(fluents)), draw(st.sampled_from([-1, 1]))),), draw(NUMBERS)
-    )
-    goal = Goal(
-        draw(st.frozensets(st.sampled_from(every), max_size=2)),
-        draw(st.frozensets(st.sampled_from(every), max_size=1)),
-        tuple(
-            Comparison(one, relation)
-            for one, relation in ((wanted, ">="), (more, draw(st.sampled_from([">=", ">", "="]))))[
-                : draw(st.integers(0, 2))
-            ]
-        ),
-    )
-    return model, NumericProblem("random", OBJECTS, initial, goal)
-
-
-def plain_successors(
-    model: NumericModel, problem: NumericProblem, state: State
-) -> dict[Ground, State]:
-    """Every applicable ground action with the state after it, from the definition."""
-    answer = {}
-    for action in model.actions.values():
-        words = Vocabulary("", model.vocabulary.types, {}, {}, {}, {action.name: action.parameters})
-        for binding in words.bindings(action.name, problem.objects):
-            if action.applicable(binding, state):
-                try:
-                    answer[action.name, *binding] = action.successor(binding, state)
-                except KeyError:  # an effect reads an undefined fluent
-                    continue
-    return answer
-
-
-@dataclass
-class Plain:
-    """What plain breadth-first search sees: depth and successors of each state, and whether that is
-    all there is.
-    """
-
-    depth: dict[State, int]
-    edges: dict[State, list[State]]
-    complete: bool
-
-    def __init__(self, model: NumericModel, problem: NumericProblem) -> None:
-        self.depth, self.edges, self.complete = {problem.initial: 0}, {}, True
-        waiting = deque([problem.initial])
-        while waiting:
-            state = waiting.popleft()
-            if len(self.depth) > MOST_STATES:
-                self.complete = False
-                return
-            self.edges[state] = list(plain_successors(model, problem, state).values())
-            for after in self.edges[state]:
-                if after not in self.depth:
-                    self.depth[after] = self.depth[state] + 1
-                    waiting.append(after)
-
-    def reaching(self, goal: Goal) -> set[State]:
-        """States from which a goal state is reached within what was seen."""
-        before: dict[State, list[State]] = {}
-        for state, following in self.edges.items():
-            for after in following:
-                before.setdefault(after, []).append(state)
-        found = {state for state in self.depth if goal.holds(state)}
-        waiting = list(found)
-        while waiting:
-            for state in before.get(waiting.pop(), ()):
-                if state not in found:
-                    found.add(state)
-                    waiting.append(state)
-        return found
-
-
-RANDOM = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-@RANDOM
-@given(tasks(), st.integers(0, 10**6))
-def test_the_ground_task_allows_what_the_definition_allows_along_random_walks(
-    task: tuple[NumericModel, NumericProblem], seed: int
-) -> None:
-    model, problem = task
-    ground = GroundTask(model, problem)
-    state, chooser = problem.initial, random.Random(seed)
-    for _ in range(6):
-        node = ground.encode(state)
-        ours = {ground.actions[number].name: after for number, after in ground.successors(node)}
-        truth = plain_successors(model, problem, state)
-        assert ours == {name: ground.encode(after) for name, after in truth.items() if name in ours}
-        # what is left out changes nothing that is kept
-        assert all(
-            ground.encode(after) == node for name, after in truth.items() if name not in ours
-        )
-        for number, action in enumerate(ground.actions):
-            assert ground.apply(number, node) == ours.get(action.name)
-        assert ground.is_goal(node) == problem.goal.holds(state)
-        if not truth:
-            break
-        state = truth[chooser.choice(sorted(truth))]
-
-
-@RANDOM
-@given(tasks())
-def test_searches_agree_with_plain_breadth_first_search(
-    task: tuple[NumericModel, NumericProblem],
-) -> None:
-    model, problem = task
-    plain = Plain(model, problem)
-    goals = [depth for state, depth in plain.depth.items() if problem.goal.holds(state)]
-    assume(goals or plain.complete)
-    shortest, greedy = (
-        search_plan(model, problem, method=method, time_limit=20)
-        for method in ("breadth_first", "greedy")
-    )
-    if not goals:
-        assert (shortest.status, greedy.status) == ("unsolvable", "unsolvable")
-        return
-    assert (
-        shortest.status == "optimal"
-        and shortest.plan is not None
-        and len(shortest.plan) == min(goals)
-    )
-    assert is_valid(model, problem, shortest.plan)
-    assert greedy.status != "unsolvable"
-    if plain.complete:
-        assert (
-            greedy.status == "satisficing"
-            and greedy.plan is not None
-            and is_valid(model, problem, greedy.plan)
-        )
-        assert len(greedy.plan) >= min(goals)
-
-
-@RANDOM
-@given(tasks())
-def test_the_estimate_is_finite_wherever_a_plan_exists_and_bounds_hold(
-    task: tuple[NumericModel, NumericProblem],
-) -> None:
-    model, problem = task
-    plain, ground = Plain(model, problem), GroundTask(model, problem)
-    reaching = plain.reaching(problem.goal)
-    assert not reaching or not ground.unreachable
-    box = reachable_box(ground)
-    for state in plain.depth:
-        values = ground.encode(state)[1]
-        assert all(
-            value is None or low <= value <= high
-            for value, (low, high) in zip(values, box, strict=True)
-        )
-    if not ground.unreachable:
-        heuristic = RelaxedPlanHeuristic(ground)
-        for state in plain.depth:
-            estimate = heuristic(ground.encode(state))
-            assert state not in reaching or estimate.cost < math.inf
-            if problem.goal.holds(state):
-                assert estimate.cost == 0
 
 
 def at_least(fluent: Ground, number: Rational) -> Comparison:

@@ -1,0 +1,80 @@
+"""What the tests of `worldplan actions` share: commands, and a folder to run them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldplan.cli import main
+
+DELIVERY = "configs/actions/delivery"
+
+
+LEARN = (
+    f"learn {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl "
+    f"--declare {DELIVERY}/declarations.yaml -o vans.json"
+)
+
+
+SOLVE = f"solve vans.json {DELIVERY}/problem.pddl -o plan.txt"
+
+
+VALIDATE = f"validate vans.json {DELIVERY}/problem.pddl plan.txt"
+
+
+TRUE = """
+(define (domain delivery)
+  (:requirements :typing :fluents)
+  (:types place item - object van parcel - item)
+  (:predicates (at ?x - item ?p - place) (in ?c - parcel ?v - van) (charger ?p - place))
+  (:functions (battery ?v - van) (full ?v - van) (cargo ?v - van) (limit ?v - van)
+    (weight ?c - parcel) (distance ?a ?b - place))
+  (:action drive :parameters (?v - van ?a ?b - place)
+    :precondition (and (at ?v ?a) (>= (battery ?v) (distance ?a ?b)))
+    :effect (and (not (at ?v ?a)) (at ?v ?b) (decrease (battery ?v) (distance ?a ?b))))
+  (:action charge :parameters (?v - van ?p - place)
+    :precondition (and (at ?v ?p) (charger ?p))
+    :effect (assign (battery ?v) (full ?v)))
+  (:action pick-up :parameters (?c - parcel ?v - van ?p - place)
+    :precondition (and (at ?c ?p) (at ?v ?p) (<= (+ (cargo ?v) (weight ?c)) (limit ?v)))
+    :effect (and (not (at ?c ?p)) (in ?c ?v) (increase (cargo ?v) (weight ?c))))
+  (:action drop-off :parameters (?c - parcel ?v - van ?p - place)
+    :precondition (and (in ?c ?v) (at ?v ?p))
+    :effect (and (not (in ?c ?v)) (at ?c ?p) (decrease (cargo ?v) (weight ?c)))))
+"""
+
+
+class Desk:
+    """A folder with the example in it, and the command line."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+        self.files = folder / DELIVERY
+
+    def run(self, command: str, code: int = 0) -> str:
+        """What a command prints; it must end with the given code and say nothing but warnings and
+        progress besides.
+        """
+        assert main(["actions", *command.split()]) == code
+        printed = self.capsys.readouterr()
+        self.warnings = printed.err
+        assert "Traceback" not in printed.err
+        return printed.out
+
+    def refuses(self, command: str, *words: str) -> None:
+        """One line that holds these words, exit code 2, and no new file."""
+        before = sorted(self.folder.rglob("*"))
+        assert main(["actions", *command.split()]) == 2
+        printed = self.capsys.readouterr()
+        assert printed.err.count("\n") == 1 and not printed.out, printed.err
+        for word in words:
+            assert word in printed.err, printed.err
+        assert sorted(self.folder.rglob("*")) == before
+
+    def edit(self, name: str, old: str, new: str, count: int = 1) -> None:
+        """Replace a text of one of the example's files."""
+        path = self.files / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, count))
