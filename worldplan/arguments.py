@@ -64,7 +64,7 @@ def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
     Raises:
         ConfigError: the file is missing or malformed, or holds names of an older worldplan.
     """
-    from worldplan.runs import read_config  # pandas takes half a second to import
+    from worldplan.files import read_config  # pandas takes half a second to import
 
     if not argv or argv[0].startswith("-"):
         return list(argv), Path()

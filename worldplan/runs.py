@@ -4,27 +4,30 @@ checkpoints and report of one run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import platform
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from worldplan.files import (
+    config_hash,
+    config_text,
+    read_config,
+    read_json,
+    read_mapping,
+    write_csv,
+    write_json,
+    write_text,
+)
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.renamed import refuse_renamed
-from worldplan.world_models.storage import replace_file
+from worldplan.versions import versions
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY = (
     "config.yaml",
@@ -33,45 +36,32 @@ CONFIG, VERSIONS, SEED, METRICS, SUMMARY = (
     "metrics.csv",
     "summary.csv",
 )
-PACKAGES = (
-    "worldplan",
-    "torch",
-    "lightning",
-    "numpy",
-    "scipy",
-    "pandas",
-    "gymnasium",
-    "mujoco",
-    "minari",
-    "stable-baselines3",
-    "pyomo",
-    "highspy",
-    "gurobipy",
-    "networkx",
-    "joblib",
-    "ray",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run folder. Make one with `create_run`, come back to one with `Run.open` or `latest_run`."""
+    """One run folder: made by `create_run`, found again by `Run.open` or `latest_run`."""
 
     path: Path
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The run in `path`. Raises ConfigError when it is not a run folder."""
+        """The run in `path`.
+
+        Raises:
+            ConfigError: it is not a run folder.
+        """
         folder = Path(path)
         if not (folder / CONFIG).is_file():
             raise ConfigError(
-                f"{folder}: not a run folder (it has no {CONFIG}): give a folder like runs/<name>/<time>"
+                f"{folder}: not a run folder (it has no {CONFIG}): "
+                "give a folder like runs/<name>/<time>"
             )
         return cls(folder)
 
     @property
     def name(self) -> str:
-        """<name>/<time>, for people."""
+        """<name>/<time>, as tables and reports show it."""
         resolved = self.path.resolve()
         return f"{resolved.parent.name}/{resolved.name}"
 
@@ -87,17 +77,29 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration the run was made with."""
+        """The configuration of the run.
+
+        Raises:
+            ConfigError: config.yaml cannot be read, or is from an older worldplan.
+        """
         return read_config(self.path / CONFIG)
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of everything that was installed when the run was made."""
-        return read_json(self.path / VERSIONS)
+        """Versions of what the run was made with, by name.
+
+        Raises:
+            ConfigError: versions.json cannot be read.
+        """
+        return dict(read_json(self.path / VERSIONS))
 
     @property
     def seed(self) -> int:
-        """The seed the run was made with."""
+        """The seed of the run.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
         try:
             return int((self.path / SEED).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -108,21 +110,7 @@ class Run:
     def matches(self, config: Mapping[str, Any]) -> bool:
         """Whether the run was made with exactly this configuration."""
         # names of an older worldplan make a difference here, not an error
-        return config_hash(_read_mapping(self.path / CONFIG)) == config_hash(config)
-
-    def require(self, config: Mapping[str, Any], seed: int | None = None) -> None:
-        """Raise ConfigError, naming what differs, unless the run was made with this configuration
-        (and seed).
-        """
-        if not self.matches(config):
-            changes = _differences(self.config, config)
-            raise ConfigError(
-                f"{self.path}: made with another configuration ({changes}): start a new run, or resume with {self.path / CONFIG}"
-            )
-        if seed is not None and seed != self.seed:
-            raise ConfigError(
-                f"{self.path}: made with seed {self.seed}, not {seed}: start a new run, or resume with the old seed"
-            )
+        return config_hash(read_mapping(self.path / CONFIG)) == config_hash(config)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, whole or not at all."""
@@ -137,8 +125,10 @@ class Run:
         return write_csv(self.path / name, table)
 
     def read_csv(self, name: str) -> pd.DataFrame | None:
-        """A table of the run, or None where it was never written. Raises DatasetError when it
-        cannot be read.
+        """A table of the run, or None where it was never written.
+
+        Raises:
+            DatasetError: the file cannot be read.
         """
         path = self.path / name
         if not path.is_file():
@@ -153,8 +143,10 @@ class Run:
 
 
 def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int) -> Run:
-    """Make `root/name/<time>/` with configuration, versions and seed; it appears complete or not at
-    all.
+    """Make `root/name/<time>/` with configuration, versions and seed, complete or not at all.
+
+    Raises:
+        ConfigError: the name is no folder name, or the folder cannot be made.
     """
     if not name or name.startswith(".") or "/" in name or os.sep in name:
         raise ConfigError(
@@ -167,7 +159,8 @@ def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int
         draft.mkdir(parents=True)
     except OSError as error:
         raise ConfigError(
-            f"{parent}: cannot make a run folder here ({error.strerror}): choose another place for runs"
+            f"{parent}: cannot make a run folder here ({error.strerror}): "
+            "choose another place for runs"
         ) from error
     try:
         for folder in ("plots", "checkpoints"):
@@ -182,8 +175,13 @@ def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int
 
 
 def _publish(draft: Path, parent: Path, stamp: str) -> Path:
-    """Rename the draft to the first free name; renaming onto a folder with content fails, so two
-    runs never share one.
+    """Rename the draft to the first free name, and return it.
+
+    Renaming onto a folder with content fails, so two runs never share a folder.
+
+    Raises:
+        ConfigError: thousands of runs began in this second.
+        OSError: the folder cannot be renamed.
     """
     for number in range(1, 10_000):
         target = parent / (stamp if number == 1 else f"{stamp}-{number:04d}")
@@ -200,11 +198,10 @@ def _publish(draft: Path, parent: Path, stamp: str) -> Path:
 def continue_or_create(
     root: str | Path, name: str, config: Mapping[str, Any], seed: int, *, fresh: bool
 ) -> Run:
-    """The unfinished run of this configuration, which it says it continues, else a new one."""
+    """The unfinished run of this configuration and seed, announced on stderr, else a new run."""
     known = None if fresh else latest_run(root, name, config, seed)
-    if known is not None and not all(
-        (known.path / file).exists() for file in (SUMMARY, "report.html")
-    ):
+    results = (SUMMARY, "report.html")
+    if known is not None and not all((known.path / file).exists() for file in results):
         print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
         return known
     return create_run(root, name, config, seed)
@@ -225,179 +222,8 @@ def list_runs(root: str | Path, name: str) -> list[Run]:
 def latest_run(
     root: str | Path, name: str, config: Mapping[str, Any] | None = None, seed: int | None = None
 ) -> Run | None:
-    """The newest run of a name, or the newest made with this configuration and seed; None where
-    there is none.
-    """
+    """The newest run of a name, of this configuration and seed if they are given, or None."""
     for run in reversed(list_runs(root, name)):
         if (config is None or run.matches(config)) and (seed is None or run.seed == seed):
             return run
     return None
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text, whole or not at all."""
-    return replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> Path:
-    """Write JSON, whole or not at all."""
-    return write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table without its index, whole or not at all; floats keep all their digits."""
-    return replace_file(path, lambda draft: table.to_csv(draft, index=False))
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises ConfigError naming the file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot read this JSON file: {_one_line(error)}") from error
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError naming file and line.
-
-    Raises:
-        ConfigError: the file cannot be read or parsed, holds no mapping, or holds a class path or
-            environment id of an older worldplan (see `worldplan.renamed`).
-    """
-    config = _read_mapping(path)
-    refuse_renamed(config, path)
-    return config
-
-
-def _read_mapping(path: str | Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file: check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {_one_line(error)}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f"{path}: must hold settings as 'name: value' lines, but holds {'nothing' if value is None else type(value).__name__}"
-        )
-    return value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-# --- configurations -------------------------------------------------------------------------------
-
-
-def plain(value: Any) -> Any:
-    """The same value out of dicts, lists and scalars only: what YAML and JSON can hold. Raises
-    ConfigError for anything else.
-    """
-    if isinstance(value, Mapping):
-        return {
-            key if isinstance(key, (int, bool)) else str(key): plain(entry)
-            for key, entry in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(
-        value, "tolist"
-    ):  # numpy arrays and scalars; its float64 is a float too, yet YAML refuses it
-        return plain(value.tolist())
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    if hasattr(value, "isoformat"):  # YAML turns 2026-11-22 into a date
-        return value.isoformat()
-    raise ConfigError(
-        f"a configuration holds a {type(value).__name__} ({value!r}): only numbers, texts, lists and mappings can be stored"
-    )
-
-
-def config_text(config: Mapping[str, Any], *, sort_keys: bool = False) -> str:
-    """The configuration as YAML."""
-    return yaml.safe_dump(plain(config), sort_keys=sort_keys, allow_unicode=True, width=120)
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """A fingerprint that depends on the settings only, not on their order or on tuples and lists."""
-    return hashlib.sha256(config_text(config, sort_keys=True).encode()).hexdigest()
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first settings that differ, in one line."""
-    before, after = _flatten(plain(old)), _flatten(plain(new))
-    changed = sorted(
-        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
-    )
-    parts = [
-        f"{key} was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
-        for key in changed[:3]
-    ]
-    return "; ".join(parts) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
-    entries = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
-    if not entries:
-        return {prefix: repr(value)}
-    flat: dict[str, str] = {}
-    for key, entry in entries:
-        flat |= _flatten(entry, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-# --- versions -------------------------------------------------------------------------------------
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, the machine, the packages that matter, and the source commit; found
-    without importing any of them.
-    """
-    found = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    commit = _git_commit()
-    return found | ({"commit": commit} if commit else {})
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree worldplan runs from, with "+changes" where files differ from it."""
-    source = Path(__file__).resolve().parent.parent
-    if not (source / ".git").exists():
-        return None
-    command = [
-        "git",
-        "-C",
-        str(source),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--exclude=*",
-        "--dirty=+changes",
-    ]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None

@@ -19,10 +19,12 @@ from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from worldplan.arguments import own_error, shorten
+from worldplan.files import read_config, write_json, write_text
 from worldplan.milp.errors import ConfigError
 from worldplan.output.plots import learning_curve
 from worldplan.renamed import refuse_renamed
-from worldplan.runs import SEED, VERSIONS, read_config, versions, write_json, write_text
+from worldplan.runs import SEED, VERSIONS
+from worldplan.versions import versions
 from worldplan.world_models.training.journal import METRICS, Journal
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.trainer import TRAINER, interruptible
@@ -88,6 +90,8 @@ def lightning_main(arguments: Sequence[str]) -> Any:
 
     Raises:
         ConfigError: a file or a setting is wrong.
+        ArgumentError: of jsonargparse, if a module of another project raises it.
+        ValueError: of a module of another project.
         KeyboardInterrupt: Ctrl-C; its text says how to resume.
     """
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):

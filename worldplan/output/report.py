@@ -16,8 +16,9 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from worldplan.files import config_text, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import SUMMARY, VERSIONS, Run, config_text, write_text
+from worldplan.runs import SUMMARY, VERSIONS, Run
 
 HEADINGS = {
     "policy": "policy",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from worldplan.files import write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.model_scores import (
     Agreement,
@@ -29,7 +30,6 @@ from worldplan.planners.numeric.model_scores import (
 )
 from worldplan.planners.numeric.planning import PLANNERS, solve
 from worldplan.planners.numeric.task.result import STATUSES
-from worldplan.runs import write_csv
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from worldplan.arguments import naming
+from worldplan.files import read_config, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import read_config, write_text
 from worldplan.world_models.action_model.files import save_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport

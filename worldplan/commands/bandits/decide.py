@@ -18,11 +18,11 @@ from rich.table import Table
 from worldplan.commands.bandits.jobs import make_planner
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
+from worldplan.files import write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
 from worldplan.planners.bandits.policies import POLICIES, check_policies, make_bound
 from worldplan.planners.base import Decision
-from worldplan.runs import write_csv
 from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, build
 

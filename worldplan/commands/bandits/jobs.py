@@ -15,6 +15,7 @@ import pandas as pd
 
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.files import write_csv
 from worldplan.planners.bandits.policies import (
     PolicyContext,
     job_length,
@@ -22,7 +23,6 @@ from worldplan.planners.bandits.policies import (
     make_policy,
 )
 from worldplan.planners.base import Planner, evaluate
-from worldplan.runs import write_csv
 from worldplan.world_models.arms.programme import Built, build
 
 BOUND = "bound"  # the job that bounds the return of every policy

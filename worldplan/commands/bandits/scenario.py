@@ -14,11 +14,11 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from worldplan.arguments import command_parser, file_first, naming
+from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
-from worldplan.runs import plain
 from worldplan.world_models.arms.programme import Programme
 
 

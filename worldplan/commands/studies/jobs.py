@@ -14,11 +14,11 @@ import torch
 
 from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
+from worldplan.files import write_csv
 from worldplan.milp.errors import Diverged
 from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
-from worldplan.runs import write_csv
 
 if TYPE_CHECKING:
     from worldplan.planners.offline.training import ReachAwareModule

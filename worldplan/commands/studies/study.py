@@ -12,10 +12,10 @@ from typing import Any
 
 from worldplan.arguments import command_parser, file_first, naming
 from worldplan.envs.edge_of_reach import Plane
+from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.oracle_patch import PATCHES
-from worldplan.runs import plain
 
 TASK_KEYS = ("patch", "true_share")
 

@@ -1,0 +1,116 @@
+"""Files of settings and tables: errors name the file, and a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from worldplan.milp.errors import ConfigError
+from worldplan.renamed import refuse_renamed
+from worldplan.world_models.storage import replace_file
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text, whole or not at all."""
+    return replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write JSON, whole or not at all."""
+    return write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index, whole or not at all; floats keep all their digits."""
+    return replace_file(path, lambda draft: table.to_csv(draft, index=False))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed; names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot read this JSON file: {_one_line(error)}") from error
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed, holds no mapping, or holds a class path or
+            environment id of an older worldplan (see `worldplan.renamed`).
+    """
+    config = read_mapping(path)
+    refuse_renamed(config, path)
+    return config
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file, names of an older worldplan included.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed, or holds no mapping.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file: check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {_one_line(error)}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from error
+    if not isinstance(value, dict):
+        kind = "nothing" if value is None else type(value).__name__
+        raise ConfigError(f"{path}: must hold settings as 'name: value' lines, but holds {kind}")
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def plain(value: Any) -> Any:
+    """The same value as dicts, lists and scalars only: what YAML and JSON can hold.
+
+    Raises:
+        ConfigError: the value holds anything else.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, (int, bool)) else str(key): plain(entry)
+            for key, entry in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy arrays and scalars: YAML refuses even its float64
+        return plain(value.tolist())
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if hasattr(value, "isoformat"):  # YAML turns 2026-11-22 into a date
+        return value.isoformat()
+    raise ConfigError(
+        f"a configuration holds a {type(value).__name__} ({value!r}): "
+        "only numbers, texts, lists and mappings can be stored"
+    )
+
+
+def config_text(config: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """The configuration as YAML."""
+    return yaml.safe_dump(plain(config), sort_keys=sort_keys, allow_unicode=True, width=120)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """A hash of the settings: their order, and tuples or lists, make no difference."""
+    return hashlib.sha256(config_text(config, sort_keys=True).encode()).hexdigest()
