@@ -13,6 +13,7 @@ from worldplan.world_models.action_model.numeric_effects import (
     LearnedNumerics,
     NumericTransitions,
     Refuted,
+    check_declaration,
     learn_numerics,
 )
 from worldplan.world_models.exact.numbers import Point
@@ -94,7 +95,7 @@ class ActionLearner:
         self.excluded, self.refuted = "", ""
         self._changed = True
         self._action: NumericAction | None = None
-        LearnedNumerics.check(declaration, self.names, name)
+        check_declaration(declaration, self.names, name)
 
     @property
     def names(self) -> dict[str, int]:

@@ -68,22 +68,6 @@ class LearnedNumerics:
     effects: tuple[tuple[Lifted, Linear], ...]
     refuted: str = ""
 
-    @staticmethod
-    def check(declaration: Declaration, names: Mapping[str, int], action: str) -> None:
-        """Check that a declaration names fluents of the action only.
-
-        Args:
-            declaration: the declaration.
-            names: the position of each fluent of the action.
-            action: for messages.
-
-        Raises:
-            ConfigError: it names another fluent.
-        """
-        fluent_blocks(declaration, names, action)
-        for changed, dependencies in (declaration.effect_fluents or {}).items():
-            resolve([changed, *dependencies], names, action)
-
 
 @dataclass(frozen=True)
 class _Change:
@@ -97,6 +81,22 @@ class _Change:
 
     fluent: int
     readings: list[Reading]
+
+
+def check_declaration(declaration: Declaration, names: Mapping[str, int], action: str) -> None:
+    """Check that a declaration names fluents of the action only.
+
+    Args:
+        declaration: the declaration.
+        names: the position of each fluent of the action.
+        action: for messages.
+
+    Raises:
+        ConfigError: it names another fluent.
+    """
+    fluent_blocks(declaration, names, action)
+    for changed, dependencies in (declaration.effect_fluents or {}).items():
+        resolve([changed, *dependencies], names, action)
 
 
 def learn_numerics(

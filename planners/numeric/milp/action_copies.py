@@ -58,16 +58,10 @@ class Copy:
     """
 
     columns: list[ColumnBounds] = field(default_factory=lambda: [ColumnBounds(integer=True)])
-    rows: list[tuple[LinearRow, float]] = field(
-        default_factory=list
-    )  # 0 <= expression <= the number
-    boxed: list[tuple[int, LinearRow]] = field(
-        default_factory=list
-    )  # a state variable's expression that the layer's box must bound
-    before: dict[int, LinearRow] = field(
-        default_factory=dict
-    )  # state variable: its value, where it is read
-    after: dict[int, LinearRow] = field(default_factory=dict)  # its next value, where it is changed
+    rows: list[tuple[LinearRow, float]] = field(default_factory=list)
+    boxed: list[tuple[int, LinearRow]] = field(default_factory=list)
+    before: dict[int, LinearRow] = field(default_factory=dict)
+    after: dict[int, LinearRow] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:

@@ -37,7 +37,7 @@ WORDS = Vocabulary(
 
 @dataclass(frozen=True)
 class Box:
-    """A shape with bounds, less one point: so that the bounds alone do not tell."""
+    """A shape of a box without one point, so that its bounds alone do not decide membership."""
 
     sides: tuple[tuple[Rational | None, Rational | None], ...]
     hole: Point
@@ -118,7 +118,7 @@ def tasks(draw: st.DrawFn) -> tuple[NumericModel, NumericProblem]:
         fluent: draw(NUMBERS) for fluent in fluents if fluent != ("h",) or draw(st.integers(0, 3))
     }
     initial = State(draw(st.frozensets(st.sampled_from(every), max_size=6)), values)
-    wanted = Linear(
+    first_sum = Linear(
         tuple(
             draw(
                 st.dictionaries(st.sampled_from(fluents), st.sampled_from([-1, 1, 2]), max_size=2)
@@ -126,17 +126,18 @@ def tasks(draw: st.DrawFn) -> tuple[NumericModel, NumericProblem]:
         ),
         draw(NUMBERS),
     )
-    more = Linear(
+    second_sum = Linear(
         ((draw(st.sampled_from(fluents)), draw(st.sampled_from([-1, 1]))),), draw(NUMBERS)
     )
     goal = Goal(
         draw(st.frozensets(st.sampled_from(every), max_size=2)),
         draw(st.frozensets(st.sampled_from(every), max_size=1)),
         tuple(
-            Comparison(one, relation)
-            for one, relation in ((wanted, ">="), (more, draw(st.sampled_from([">=", ">", "="]))))[
-                : draw(st.integers(0, 2))
-            ]
+            Comparison(expression, relation)
+            for expression, relation in (
+                (first_sum, ">="),
+                (second_sum, draw(st.sampled_from([">=", ">", "="]))),
+            )[: draw(st.integers(0, 2))]
         ),
     )
     return model, NumericProblem("random", OBJECTS, initial, goal)
@@ -146,16 +147,16 @@ def plain_successors(
     model: NumericModel, problem: NumericProblem, state: State
 ) -> dict[Ground, State]:
     """Every applicable ground action with the state after it, from the definition."""
-    answer = {}
+    successors = {}
     for action in model.actions.values():
         words = Vocabulary("", model.vocabulary.types, {}, {}, {}, {action.name: action.parameters})
         for binding in words.bindings(action.name, problem.objects):
             if action.applicable(binding, state):
                 try:
-                    answer[action.name, *binding] = action.successor(binding, state)
+                    successors[action.name, *binding] = action.successor(binding, state)
                 except KeyError:  # an effect reads an undefined fluent
                     continue
-    return answer
+    return successors
 
 
 RANDOM = settings(
@@ -166,7 +167,7 @@ RANDOM = settings(
 
 
 def shortest(model: NumericModel, problem: NumericProblem, depth: int) -> int | None:
-    """Fewest actions to the goal, by breadth-first search; None if more than `depth`."""
+    """Fewest actions to the goal, by breadth-first search; None if second_sum than `depth`."""
     visited = frontier = {problem.initial}
     for length in range(depth + 1):
         if any(problem.goal.holds(state) for state in frontier):

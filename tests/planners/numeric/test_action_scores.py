@@ -1,5 +1,5 @@
-"""Measures of a learned action model against the true one: counted by hand, by brute force, and
-never wrong for a safe learner.
+"""Scores of a learned action model against the true one: counted by hand, by brute force, and on
+learned models.
 """
 
 from __future__ import annotations
@@ -77,29 +77,28 @@ EXAMPLES = [
 
 
 def test_preconditions_are_counted() -> None:
-    low = replace(
-        POUR, comparisons=(Comparison(Linear(((V, -1),), 1), ">="),)
-    )  # v <= 1: 2 of the 4 true states
+    # v <= 1 holds in 2 of the 4 states where the action is applicable
+    low = replace(POUR, comparisons=(Comparison(Linear(((V, -1),), 1), ">="),))
     wide = replace(EMPTY, positive=frozenset())  # accepts 6 true states and 6 wrong ones
-    found = precondition_agreement(
+    agreements = precondition_agreement(
         TRUE, NumericModel(VOCABULARY, {"pour": low, "empty": wide}), EXAMPLES
     )
-    assert found == {"pour": Agreement(2, 0, 2), "empty": Agreement(6, 6, 0)}
+    assert agreements == {"pour": Agreement(2, 0, 2), "empty": Agreement(6, 6, 0)}
     assert (
-        found["pour"].precision,
-        found["pour"].recall,
-        found["empty"].precision,
-        found["empty"].recall,
+        agreements["pour"].precision,
+        agreements["pour"].recall,
+        agreements["empty"].precision,
+        agreements["empty"].recall,
     ) == (1, 0.5, 0.5, 1)
-    assert mean_precision(found) == 0.75 and mean_recall(found) == 0.75
+    assert mean_precision(agreements) == 0.75 and mean_recall(agreements) == 0.75
 
 
 def test_an_action_that_was_not_learned_is_never_taken() -> None:
-    found = precondition_agreement(TRUE, NumericModel(VOCABULARY, {"pour": POUR}), EXAMPLES)
+    agreements = precondition_agreement(TRUE, NumericModel(VOCABULARY, {"pour": POUR}), EXAMPLES)
     assert (
-        found["empty"] == Agreement(0, 0, 6)
-        and found["empty"].precision == 1
-        and found["empty"].recall == 0
+        agreements["empty"] == Agreement(0, 0, 6)
+        and agreements["empty"].precision == 1
+        and agreements["empty"].recall == 0
     )
     assert math.isnan(Agreement().recall) and Agreement().precision == 1
     assert (
@@ -115,13 +114,12 @@ def test_effects_are_counted_change_by_change() -> None:
         POUR, adds=frozenset({("full", 0)}), effects=((V, Linear(((V, 1),), Fraction(501, 1000))),)
     )
     forgets = replace(EMPTY, deletes=frozenset())
-    found = effect_agreement(
+    agreements = effect_agreement(
         TRUE, NumericModel(VOCABULARY, {"pour": off, "empty": forgets}), EXAMPLES
     )
-    assert found["pour"] == Agreement(0, 8, 4)  # 4 states, each a wrong atom and a wrong value
-    assert found["empty"] == Agreement(
-        5, 0, 6
-    )  # 6 states; in one of them the value is 0 before and so does not change
+    assert agreements["pour"] == Agreement(0, 8, 4)  # 4 states, each a wrong atom and a wrong value
+    # 6 states, in one of which the value is already 0 and does not change
+    assert agreements["empty"] == Agreement(5, 0, 6)
     assert effect_agreement(TRUE, TRUE, EXAMPLES) == {
         "pour": Agreement(4, 0, 0),
         "empty": Agreement(11, 0, 0),
@@ -160,9 +158,8 @@ def test_a_walk_follows_the_true_model() -> None:
             state = TRUE.actions[name].successor(tuple(binding), state)
         else:
             wrong += 1
-    assert (
-        0 < wrong < len(walk) / 2 and len(walk) < 200
-    )  # it ends: the cups cannot be filled for ever
+    # the walk ends because the cups are full
+    assert 0 < wrong < len(walk) / 2 and len(walk) < 200
     assert not any(
         TRUE.actions[name].applicable((cup,), state)
         for name in TRUE.actions
@@ -210,9 +207,8 @@ def test_self_consistency() -> None:
         )
         == 0
     )
-    idle = trajectory(
-        [("empty", "c0")], cups((0, False)), [None]
-    )  # nothing changed, and nobody says whether it was possible
+    # nothing changed, and it is unknown whether the action was applicable
+    idle = trajectory([("empty", "c0")], cups((0, False)), [None])
     everything = NumericModel(
         VOCABULARY, {"empty": NumericAction("empty", VOCABULARY.actions["empty"])}
     )
@@ -251,18 +247,20 @@ def test_a_safe_learner_is_never_wrong(
         + EXAMPLES
     )
     assert len(transition_examples(seen)) == sum(map(len, plans))
-    for one in precondition_agreement(TRUE, learned, examples).values():
-        assert one.precision == 1
-    for one in effect_agreement(TRUE, learned, examples).values():
-        assert one.precision == 1 and (one.recall == 1 or math.isnan(one.recall))
+    for agreement in precondition_agreement(TRUE, learned, examples).values():
+        assert agreement.precision == 1
+    for agreement in effect_agreement(TRUE, learned, examples).values():
+        assert agreement.precision == 1
+        assert agreement.recall == 1 or math.isnan(agreement.recall)
 
 
 def test_a_wrong_declaration_shows() -> None:
     seen = [trajectory([("pour", "c0")], cups((2, False)))]
+    # this declaration is false
     learned = learn(
         VOCABULARY,
         seen,
         default=Declaration("monotone", directions={"v ?c": 1}, effects="increment"),
-    )  # the more the better: false
-    found = precondition_agreement(TRUE, learned, EXAMPLES)["pour"]
-    assert found == Agreement(2, 2, 2) and found.precision == pytest.approx(0.5)
+    )
+    agreements = precondition_agreement(TRUE, learned, EXAMPLES)["pour"]
+    assert agreements == Agreement(2, 2, 2) and agreements.precision == pytest.approx(0.5)

@@ -1,5 +1,5 @@
-"""ENHSP: found plans are exactly valid, nothing of it outlives a call, and what it cannot do is
-said.
+"""ENHSP: its plans are exactly valid, no process outlives a call, and unsupported input
+is named.
 """
 
 import os
@@ -108,9 +108,8 @@ def test_plans_without_any_java_on_the_path(monkeypatch, tmp_path, capfd, proces
 
 
 def test_learned_regions_and_large_numbers_are_kept_exactly(processes):
-    big = (
-        2**24
-    )  # above it not every whole number is a 32-bit float: 2**24 + 3 would be read as 2**24 + 4
+    # above this, not every integer is a 32-bit float: 2**24 + 3 would be read as 2**24 + 4
+    big = 2**24
     hull = Polyhedron([(big + 3, 0), (big + 50, 0), (big + 3, 9), (big + 70, 7)])
     regions = (Region((X, Y), hull), Region((Y,), SeenPoints(frozenset({(2,), (5,)}))))
     model = model_of(increase("grow", X, 1), increase("turn", Y, 1), finish(regions=regions))

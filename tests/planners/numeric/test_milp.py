@@ -58,14 +58,14 @@ def at_least(fluent: str, least: int | Fraction) -> Goal:
 
 
 def test_the_relaxation_is_the_hull_of_the_union() -> None:
-    """Over one step with y in 0..1 instead of whole, the greatest value of any direction is that of
-    the best action's best vertex.
+    """Over one step with y in 0..1 instead of integers, the greatest value of any direction is that
+    of the best vertex of the union.
     """
     rng = np.random.default_rng(5)
     x, y = ("x",), ("y",)
     for _ in range(20):
         corners = [(int(a), int(b)) for a, b in rng.integers(0, 6, (4, 2))]
-        low, high = sorted(int(one) for one in rng.integers(0, 6, 2))
+        low, high = sorted(int(bound) for bound in rng.integers(0, 6, 2))
         segment = (Region((x,), Polyhedron([(low,), (high,)])),)
         ray = (Region((x,), Polyhedron([(low,), (high,)], (1,))),)
         add = Linear(((x, 1), (y, 1)), 1)
@@ -137,7 +137,7 @@ def test_plans_that_only_a_tolerance_allows_are_forbidden_one_by_one() -> None:
     )
     assert result.plan == (("half",),) * 3
     assert result.status == "optimal"
-    assert [(one["horizon"], one["outcome"]) for one in result.detail["horizons"]] == [
+    assert [(entry["horizon"], entry["outcome"]) for entry in result.detail["horizons"]] == [
         (2, "plan fails the exact check"),
         (2, "no plan"),
         (3, "plan"),

@@ -78,7 +78,7 @@ def random_shape(rng: Rng, dimension: int) -> Shape:
 
 
 def random_action(rng: Rng, name: str) -> NumericAction:
-    """Conditions of every kind, each of them rare enough that many actions can be taken."""
+    """Conditions of every kind, each of them rare enough that many actions are applicable."""
     parameters = ROOMS.actions[name]
     atoms = [("ready",), *(("clean", i) for i in range(len(parameters)))]
     fluents = [("energy",), *(("dust", i) for i in range(len(parameters)))]
@@ -113,7 +113,7 @@ def random_action(rng: Rng, name: str) -> NumericAction:
 
 
 def random_task(seed: int) -> tuple[NumericModel, NumericProblem]:
-    """A goal that a random walk reaches, or, one time in four, misses by one."""
+    """A goal that a random walk reaches or, in one of four cases, misses by 1."""
     rng = np.random.default_rng(seed)
     model = NumericModel(ROOMS, {name: random_action(rng, name) for name in ROOMS.actions})
     rooms = {"a": "room", "b": "room"}
@@ -135,9 +135,9 @@ def random_task(seed: int) -> tuple[NumericModel, NumericProblem]:
             *some(rng, fluents, 2),
         ]
     ]
-    wanted = some(rng, atoms, 2)
+    goal_atoms = some(rng, atoms, 2)
     goal = Goal(
-        frozenset(wanted) & state.atoms, frozenset(wanted) - state.atoms, tuple(comparisons)
+        frozenset(goal_atoms) & state.atoms, frozenset(goal_atoms) - state.atoms, tuple(comparisons)
     )
     return model, NumericProblem("small", rooms, initial, goal)
 
@@ -206,7 +206,7 @@ def test_hull_points_keep_the_hull(given_: tuple[list[tuple[int, ...]], tuple[in
     assert all(smaller.contains(point) for point in points)
     if not any(directions):
         for point in kept:
-            rest = [one for one in kept if one != point]
+            rest = [other for other in kept if other != point]
             assert not rest or not Polyhedron(rest).contains(point)
 
 

@@ -1,5 +1,5 @@
-"""The front door of numeric planning: planners to choose from, plans checked exactly, and acting by
-plans in environments.
+"""Numeric planning: planners by name, exactly checked plans, and acting by plans in
+environments.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_every_planner_answers_with_a_valid_plan(planner: str) -> None:
     result = solve(MODEL, problem(), planner, time_limit=30)
     assert result.plan is not None
     assert is_valid(MODEL, problem(), result.plan)
-    assert [one["planner"] for one in result.detail["tried"]] == [result.planner]
+    assert [entry["planner"] for entry in result.detail["tried"]] == [result.planner]
     assert result.planner.startswith("search" if planner == "auto" else planner)
     if planner != "enhsp":
         assert (result.status, len(result.plan)) == ("optimal", 4)  # 1, 2, 4, 5, 10
@@ -103,7 +103,7 @@ def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.Mon
     assert seen == [15]
     assert result.plan is not None
     assert is_valid(MODEL, problem(), result.plan)
-    assert [(one["planner"].split()[0], one["status"]) for one in result.detail["tried"]] == [
+    assert [(entry["planner"].split()[0], entry["status"]) for entry in result.detail["tried"]] == [
         ("search", "memory_limit"),
         ("enhsp", "satisficing"),
     ]
@@ -111,7 +111,7 @@ def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.Mon
 
 def test_auto_stops_at_a_proof_and_without_enhsp(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any, **__: Any) -> PlanResult:
-        raise AssertionError("ENHSP is not to be asked")
+        raise AssertionError("ENHSP must not run")
 
     seen: list[float] = []
     monkeypatch.setattr(planning, "enhsp_plan", forbidden)
@@ -162,8 +162,8 @@ def test_wrong_settings_are_named() -> None:
 
 
 class Line(gym.Env):
-    """The line of MODEL as an environment; at one value a slip adds an extra one, which no model
-    knows.
+    """The line of MODEL as an environment; at one value a slip adds 1 more, which no model
+    predicts.
     """
 
     def __init__(self, slip_at: int | None = None) -> None:
@@ -216,27 +216,27 @@ class Always(Planner):
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Rational]:
-    """The values of x that `solve` was asked from."""
-    asked: list[Rational] = []
+    """The values of x from which `solve` was called."""
+    starts: list[Rational] = []
 
     def counting(
         model: NumericModel, problem: NumericProblem, *rest: Any, **settings: Any
     ) -> PlanResult:
-        asked.append(problem.initial.values[X])
+        starts.append(problem.initial.values[X])
         return solve(model, problem, *rest, **settings)
 
     monkeypatch.setattr(worldplan.planners.numeric.planner, "solve", counting)
-    return asked
+    return starts
 
 
 def test_a_plan_is_made_once_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(monkeypatch)
+    starts = counted(monkeypatch)
     env = Line()
     planner = NumericPlanner.for_environment(env, MODEL, TEN, "milp")
     assert evaluate(planner, env, 1, seed=3).episodes[
         ["return", "length", "success"]
     ].to_numpy().tolist() == [[1, 4, 1]]
-    assert asked == [1]
+    assert starts == [1]
     env.reset()
     first = planner.plan(None)
     assert (first.status, len(first.detail["plan"]), first.detail["replanned"]) == (
@@ -249,12 +249,12 @@ def test_a_plan_is_made_once_and_followed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_unforeseen_state_is_planned_from_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(monkeypatch)
+    starts = counted(monkeypatch)
     env = Line(slip_at=4)  # 1, 2, 4, not 5 but 6
     planner = NumericPlanner.for_environment(env, MODEL, TEN)
     table = evaluate(planner, env, 1, seed=3).episodes
     assert table["success"].tolist() == [1]
-    assert asked == [1, 6]
+    assert starts == [1, 6]
 
 
 def test_where_there_is_no_plan_the_fallback_acts_or_an_error_names_the_problem(
@@ -331,12 +331,12 @@ def test_crafting_is_played_in_the_fewest_steps(task: Any, variant: Any, tmp_pat
 def test_parts_of_a_shortest_plan_stay_shortest_and_others_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = solve(MODEL, problem(), "search", method="breadth_first")
+    shortest = solve(MODEL, problem(), "search", method="breadth_first")
     monkeypatch.setattr(
         worldplan.planners.numeric.planner,
         "solve",
-        lambda *_, **__: replace(found, status="satisficing"),
+        lambda *_, **__: replace(shortest, status="satisficing"),
     )
     planner = NumericPlanner(MODEL, lambda seen: problem(x=seen), lambda _, call: call)
     assert [planner.plan(x).status for x in (1, 2)] == ["heuristic"] * 2
-    assert planner.plan(2).detail["plan"] == (found.plan or ())[1:]
+    assert planner.plan(2).detail["plan"] == (shortest.plan or ())[1:]

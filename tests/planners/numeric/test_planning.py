@@ -58,7 +58,7 @@ ENTRY = "[worldplan.numeric_planners]\nannounced = my_numeric_planners.mine:thre
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a domain, a problem, and a package of the user's on the path."""
+    """A working folder with a domain and a problem; a user's package is on the path."""
     (tmp_path / "domain.pddl").write_text(DOMAIN)
     (tmp_path / "problem.pddl").write_text(PROBLEM)
     package = tmp_path / "site" / "my_numeric_planners"

@@ -82,9 +82,7 @@ def test_a_constant_set_in_one_go_counts_once_and_a_slow_rise_many_times() -> No
 
 
 def test_goals_that_share_fluents_are_estimated_together() -> None:
-    """Raising y to make room for x < y breaks y < z: one by one the gaps cost 2, together they cost
-    4.
-    """
+    """Raising y to make room for x < y breaks y < z: the gaps cost 2 one by one, but 4 together."""
     moves = [NumericAction(f"raise-{name}", effects=(raised((name,), 1),)) for name in "yz"]
     chain = [
         Comparison(Linear((((high,), 1), ((low,), -1)), -1), ">=")
@@ -114,8 +112,8 @@ def test_a_step_that_depends_on_a_fluent_is_worked_up_first() -> None:
 
 def test_a_first_value_may_close_a_gap_that_no_step_closes() -> None:
     first = NumericAction("first", effects=((("x",), Linear((), 50)), raised(("y",), -1)))
-    wanted = Comparison(Linear(((("x",), 1), (("y",), 1)), -10), ">=")
-    model, problem = counting(wanted, first, x=0, y=8)
+    goal = Comparison(Linear(((("x",), 1), (("y",), 1)), -10), ">=")
+    model, problem = counting(goal, first, x=0, y=8)
     problem = NumericProblem("undefined", {}, State(frozenset(), {("y",): 8}), problem.goal)
     assert search_plan(model, problem, method="greedy").plan == (("first",),)
 
@@ -165,9 +163,9 @@ def test_four_parameters_are_joined_not_multiplied_and_idle_counters_left_out() 
         deletes=frozenset({("at", 0)}),
         effects=(raised(("cost",), 10),),
     )
-    atoms = {("road", one, other) for one, other in zip(places, places[1:], strict=False)} | {
-        ("at", places[0])
-    }
+    atoms = {
+        ("road", place, neighbour) for place, neighbour in zip(places, places[1:], strict=False)
+    } | {("at", places[0])}
     problem = NumericProblem(
         "line",
         dict.fromkeys(places, "object"),
@@ -180,9 +178,8 @@ def test_four_parameters_are_joined_not_multiplied_and_idle_counters_left_out() 
         calls[0] += 1
 
     task = GroundTask(NumericModel(ROADS, {"trip": trip}), problem, count)
-    assert [action.name[1] for action in task.actions] == places[
-        :57:3
-    ]  # only from where one can be; 60**4 bindings fit the types
+    # only reachable places are joined, whereas 60**4 bindings fit the types
+    assert [action.name[1] for action in task.actions] == places[:57:3]
     assert calls[0] < 1000
     assert not task.fluents and set(task.atoms) == {("at", place) for place in places[:58:3]}
     assert len(search_plan(NumericModel(ROADS, {"trip": trip}), problem).plan or ()) == 19
@@ -243,8 +240,9 @@ def test_unknown_names_are_named(change: dict[str, object], name: str) -> None:
 
 
 def endless() -> tuple[NumericModel, NumericProblem]:
-    """No plan, which neither search can prove: two counters grow together and the goal wants them
-    apart.
+    """A task without a plan: two counters grow together and the goal needs them apart.
+
+    Breadth-first search cannot prove it, as the state space is infinite.
     """
     both = [
         NumericAction(f"by-{n}", effects=(raised(("x",), n), raised(("y",), n))) for n in (1, 2, 3)
@@ -262,7 +260,7 @@ def endless() -> tuple[NumericModel, NumericProblem]:
 def test_limits_give_marked_results(method: str) -> None:
     model, problem = endless()
     timed = search_plan(model, problem, method=method, time_limit=0.3)
-    if method == "greedy":  # the relaxation sees through it: nothing ever raises x - y
+    if method == "greedy":  # in the relaxation no action raises x - y, which proves it
         assert timed.status == "unsolvable"
     else:
         assert timed.status in ("time_limit", "unsolvable") and timed.seconds < 3
@@ -293,12 +291,18 @@ def test_an_unknown_method_and_a_contradictory_result_are_refused() -> None:
 
 
 def test_progress_is_told_ever_lower_estimates() -> None:
-    told: list[float] = []
+    estimates: list[float] = []
     model, problem = counting(
         at_least(("x",), 5), NumericAction("rise", effects=(raised(("x",), 1),)), x=0
     )
-    search_plan(model, problem, method="greedy", progress=lambda _, estimate: told.append(estimate))
-    assert told[0] == 5 and told == sorted(told, reverse=True) and len(set(told)) == len(told) > 1
+    search_plan(
+        model, problem, method="greedy", progress=lambda _, estimate: estimates.append(estimate)
+    )
+    assert (
+        estimates[0] == 5
+        and estimates == sorted(estimates, reverse=True)
+        and len(set(estimates)) == len(estimates) > 1
+    )
 
 
 @RANDOM
@@ -315,16 +319,15 @@ def test_shortened_walks_are_still_plans(
         call = chooser.choice(sorted(following))
         state = following[call]
         calls.append(call)
-    wanted = Goal(
+    goal = Goal(
         frozenset(sorted(state.atoms)[:3]),
         comparisons=(Comparison(Linear(((("g",), 1),), -state.values[("g",)]), "="),),
     )
-    problem = NumericProblem("there", problem.objects, problem.initial, wanted)
+    problem = NumericProblem("there", problem.objects, problem.initial, goal)
     ground = GroundTask(model, problem)
     numbers = {action.name: number for number, action in enumerate(ground.actions)}
-    walk = [
-        numbers[call] for call in calls if call in numbers
-    ]  # the others change nothing that matters
+    # the other actions change nothing relevant
+    walk = [numbers[call] for call in calls if call in numbers]
     short = shorten(ground, walk, SearchLimits(10, 10**6))
     assert len(short) <= len(walk) and is_valid(
         model, problem, [ground.actions[number].name for number in short]

@@ -28,8 +28,8 @@ MOST_STATES = 60
 
 @dataclass
 class Plain:
-    """What plain breadth-first search sees: depth and successors of each state, and whether that is
-    all there is.
+    """The result of a plain breadth-first search: depth and successors of each state, and whether
+    these are all reachable states.
     """
 
     depth: dict[State, int]
@@ -38,9 +38,9 @@ class Plain:
 
     def __init__(self, model: NumericModel, problem: NumericProblem) -> None:
         self.depth, self.edges, self.complete = {problem.initial: 0}, {}, True
-        waiting = deque([problem.initial])
-        while waiting:
-            state = waiting.popleft()
+        unexplored = deque([problem.initial])
+        while unexplored:
+            state = unexplored.popleft()
             if len(self.depth) > MOST_STATES:
                 self.complete = False
                 return
@@ -48,22 +48,22 @@ class Plain:
             for after in self.edges[state]:
                 if after not in self.depth:
                     self.depth[after] = self.depth[state] + 1
-                    waiting.append(after)
+                    unexplored.append(after)
 
     def reaching(self, goal: Goal) -> set[State]:
-        """States from which a goal state is reached within what was seen."""
+        """The visited states from which a visited goal state is reachable."""
         before: dict[State, list[State]] = {}
         for state, following in self.edges.items():
             for after in following:
                 before.setdefault(after, []).append(state)
-        found = {state for state in self.depth if goal.holds(state)}
-        waiting = list(found)
-        while waiting:
-            for state in before.get(waiting.pop(), ()):
-                if state not in found:
-                    found.add(state)
-                    waiting.append(state)
-        return found
+        reaching = {state for state in self.depth if goal.holds(state)}
+        unexplored = list(reaching)
+        while unexplored:
+            for state in before.get(unexplored.pop(), ()):
+                if state not in reaching:
+                    reaching.add(state)
+                    unexplored.append(state)
+        return reaching
 
 
 @RANDOM

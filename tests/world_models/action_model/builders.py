@@ -25,7 +25,9 @@ def state(*values: Rational, atoms: frozenset = frozenset()) -> State:
 
 
 def observe(pairs: list[tuple], failures: list[tuple] = (), **declaration) -> ActionModelLearner:
-    """A learner of action `a` that saw numbers before and after it, and numbers where it failed."""
+    """A learner that observed successes of action `a` as numbers before and after it,
+    and failures.
+    """
     learner = ActionModelLearner(numeric(len(pairs[0][0])), default=Declaration(**declaration))
     for before, after in pairs:
         learner.observe_transition(state(*before), ("a",), state(*after), True)

@@ -1,5 +1,5 @@
-"""Action models as files: whatever is saved comes back the same, and whatever is wrong with a file
-is named.
+"""Action models as files: a saved model reads back the same, and errors name the field
+of the file.
 """
 
 from __future__ import annotations
@@ -116,9 +116,8 @@ def test_what_is_saved_comes_back_the_same(tmp_path: Path, model: NumericModel) 
     save_model(model, tmp_path / "a.json")
     back = load_model(tmp_path / "a.json")
     assert back == model
-    for action in (
-        model.actions.values()
-    ):  # equal, and of the same kind: 1/2 must not become 0.5, nor True stand for 1
+    # equal and of the same type: 1/2 must not become 0.5, and True is not 1
+    for action in model.actions.values():
         for region, again in zip(action.regions, back.actions[action.name].regions, strict=True):
             numbers = [x for point in again.shape.points for x in point]  # type: ignore[attr-defined]
             assert all(type(x) in (int, Fraction) for x in numbers)

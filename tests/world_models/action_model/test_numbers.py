@@ -39,13 +39,15 @@ def worlds(draw: st.DrawFn) -> tuple:
             for i in range(d)
         )
 
-    seen = [point() for _ in range(draw(st.integers(1, 10)))]
-    limits = [(a, max([b * scale, *(dot(a, x) for x in seen[:3])])) for a, b in limits]
-    seen = [x for x in seen if allowed(limits, x)]
-    mean = tuple(sum(map(Fraction, column)) / len(seen) for column in zip(*seen, strict=True))
-    asked = [mean, *(point() for _ in range(4)), draw(st.tuples(*[NUMBERS] * d))]
-    asked += [tuple(x + Fraction(1, 10**7) for x in mean), tuple(x * 2 for x in mean)]
-    return effect, limits, seen, asked
+    observed = [point() for _ in range(draw(st.integers(1, 10)))]
+    limits = [(a, max([b * scale, *(dot(a, x) for x in observed[:3])])) for a, b in limits]
+    observed = [x for x in observed if allowed(limits, x)]
+    mean = tuple(
+        sum(map(Fraction, column)) / len(observed) for column in zip(*observed, strict=True)
+    )
+    queries = [mean, *(point() for _ in range(4)), draw(st.tuples(*[NUMBERS] * d))]
+    queries += [tuple(x + Fraction(1, 10**7) for x in mean), tuple(x * 2 for x in mean)]
+    return effect, limits, observed, queries
 
 
 def dot(a: tuple, b: tuple) -> Rational:
@@ -63,14 +65,14 @@ def moved(effect: list, x: tuple) -> tuple:
 @settings(max_examples=70, deadline=None)
 @given(worlds())
 def test_nothing_inapplicable_is_accepted_and_every_prediction_is_exact(world: tuple) -> None:
-    effect, limits, seen, asked = world
-    learner = observe([(x, moved(effect, x)) for x in seen])
+    effect, limits, observed, queries = world
+    learner = observe([(x, moved(effect, x)) for x in observed])
     assert not learner.model().detail["report"].excluded
-    for x in [*seen, *asked]:
+    for x in [*observed, *queries]:
         if accepts(learner, *x):
             assert allowed(limits, x)
             assert result(learner, *x) == moved(effect, x)
-    assert all(accepts(learner, *x) for x in [*seen, asked[0]])
+    assert all(accepts(learner, *x) for x in [*observed, queries[0]])
 
 
 @settings(max_examples=50, deadline=None)
@@ -83,7 +85,7 @@ def test_nothing_inapplicable_is_accepted_and_every_prediction_is_exact(world: t
 def test_a_declared_class_that_is_true_is_safe(
     world: tuple, kind: str, effects: str, data: st.DataObject
 ) -> None:
-    effect, limits, seen, asked = world
+    effect, limits, observed, queries = world
     d = len(effect)
     if kind == "juntas":  # each limit looks at two fluents at most
         limits = [
@@ -112,21 +114,21 @@ def test_a_declared_class_that_is_true_is_safe(
             (tuple(int(k == i) + (row[k] if k == i // 2 else 0) for k in range(d)), shift)
             for i, (row, shift) in enumerate(effect)
         ]
-    limits = [(a, max(b, *(dot(a, x) for x in seen))) for a, b in limits]
+    limits = [(a, max(b, *(dot(a, x) for x in observed))) for a, b in limits]
     groups = (tuple(f"x{i}" for i in range(d // 2)),)
     learner = observe(
-        [(x, moved(effect, x)) for x in seen],
+        [(x, moved(effect, x)) for x in observed],
         preconditions=kind,
         effects=effects,
         size=2,
         groups=groups,
     )
     assert not learner.model().detail["report"].refuted
-    for x in [*seen, *asked]:
+    for x in [*observed, *queries]:
         if accepts(learner, *x):
             assert allowed(limits, x)
             assert result(learner, *x) == moved(effect, x)
-    assert all(accepts(learner, *x) for x in seen)
+    assert all(accepts(learner, *x) for x in observed)
 
 
 def test_halving_is_learned_as_halving() -> None:

@@ -130,11 +130,11 @@ def test_membership_against_a_linear_program_in_nine_dimensions() -> None:
             int(v)
             for v in (points[rng.integers(0, 300, 12)].mean(axis=0) + rng.integers(-9, 10, 9))
         )
-        found = linprog(
+        fitted = linprog(
             np.zeros(300), A_eq=np.vstack([points.T, np.ones(300)]), b_eq=[*x, 1], method="highs"
         )
-        assert polyhedron.contains(x) == (found.status == 0)
-        answers.append(found.status == 0)
+        assert polyhedron.contains(x) == (fitted.status == 0)
+        answers.append(fitted.status == 0)
     assert 5 < sum(answers) < 55
 
 
@@ -181,14 +181,14 @@ def test_affine_map_finds_the_true_map_on_the_hull_and_nothing_else(data: st.Dat
             for row, b in zip(matrix, shift, strict=True)
         )
 
-    found = AffineMap(d, m)
-    assert all(not found.add(x, image(x)) for x in points)
+    fitted = AffineMap(d, m)
+    assert all(not fitted.add(x, image(x)) for x in points)
     mean = tuple(sum(map(Fraction, column)) / len(points) for column in zip(*points, strict=True))
     outside = data.draw(st.tuples(*[NUMBERS] * d))
     for x in [*points, mean, outside]:
-        if found.contains(x):
+        if fitted.contains(x):
             for i, value in enumerate(image(x)):
-                coefficients, constant = found.explanation(i)
+                coefficients, constant = fitted.explanation(i)
                 assert sum(a * v for a, v in zip(coefficients, x, strict=True)) + constant == value
-    assert found.contains(mean)
-    assert found.add(mean, tuple(v + (i == 0) for i, v in enumerate(image(mean)))) == [0]
+    assert fitted.contains(mean)
+    assert fitted.add(mean, tuple(v + (i == 0) for i, v in enumerate(image(mean)))) == [0]

@@ -10,7 +10,7 @@ from worldplan.world_models.pddl.reading import (
 
 @pytest.fixture
 def files(tmp_path):
-    """Writes texts to files and gives their paths."""
+    """Writes texts to files and returns their paths."""
 
     def write(domain=DOMAIN, problem=PROBLEM):
         (tmp_path / "domain.pddl").write_text(domain, encoding="utf-8")
@@ -22,7 +22,7 @@ def files(tmp_path):
 
 @pytest.fixture(scope="module")
 def tank(tmp_path_factory):
-    """The vocabulary of the domain above."""
+    """The vocabulary of DOMAIN."""
     path = tmp_path_factory.mktemp("tank") / "domain.pddl"
     path.write_text(DOMAIN, encoding="utf-8")
     return read_vocabulary(path)

@@ -128,19 +128,23 @@ def problems(draw):
         Goal(
             draw(chosen),
             draw(chosen),
-            tuple(one for one in [canonical(goal)] if one.expression.terms),
+            tuple(comparison for comparison in [canonical(goal)] if comparison.expression.terms),
         ),
     )
 
 
 def normal(action):
-    """The form in which an action reads back: each comparison in whole numbers, once, and only if
-    it can be false.
+    """The form in which an action reads back: each comparison in integers, once, and only if it is
+    not always true.
     """
-    kept = dict.fromkeys(canonical(one) for one in action.comparisons)
+    kept = dict.fromkeys(canonical(comparison) for comparison in action.comparisons)
     return replace(
         action,
-        comparisons=tuple(one for one in kept if one.expression.terms or not one.holds((), {})),
+        comparisons=tuple(
+            comparison
+            for comparison in kept
+            if comparison.expression.terms or not comparison.holds((), {})
+        ),
     )
 
 
@@ -172,11 +176,13 @@ def test_what_is_written_reads_back_exactly(tmp_path_factory, model, problem, va
     state = State(frozenset(), dict(zip(fluents, values, strict=False)))
     for name, written in model.actions.items():
         read = back.actions[name]
-        told, meant = (
-            all(one.holds(binding, state.values) for one in action.comparisons)
+        holds_as_written, holds_in_model = (
+            all(comparison.holds(binding, state.values) for comparison in action.comparisons)
             for action in (read, written)
         )
-        assert told == meant and written.successor(binding, state) == read.successor(binding, state)
+        assert holds_as_written == holds_in_model and written.successor(
+            binding, state
+        ) == read.successor(binding, state)
 
 
 @pytest.mark.parametrize(
@@ -199,14 +205,14 @@ def test_no_written_number_needs_more_than_a_32_bit_float():
     text = domain_text(
         NumericModel(ONE, {"act": NumericAction("act", WORDS.actions["act"], comparisons=(big,))})
     ).text
-    found = [abs(int(one)) for one in re.findall(r"(?<![\w?])-?\d+\b", text)]
-    assert len(found) > 4 and all(
-        number == 0 or number >> ((number & -number).bit_length() - 1) < 2**24 for number in found
+    numbers = [abs(int(digits)) for digits in re.findall(r"(?<![\w?])-?\d+\b", text)]
+    assert len(numbers) > 4 and all(
+        number == 0 or number >> ((number & -number).bit_length() - 1) < 2**24 for number in numbers
     )
 
 
 class TwoSides:
-    """A stand-in for a convex shape: a slanted strip, or a smaller set when the budget is short."""
+    """A convex shape for tests: a slanted strip, or a smaller set if the budget is small."""
 
     def contains(self, point):
         return point[0] + 2 * point[1] <= 4 and 3 * point[0] == 1

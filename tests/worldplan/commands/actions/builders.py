@@ -46,15 +46,15 @@ TRUE = """
 
 
 class Desk:
-    """A folder with the example in it, and the command line."""
+    """Runs commands in a folder that holds the example."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.capsys = folder, capsys
         self.files = folder / DELIVERY
 
     def run(self, command: str, code: int = 0) -> str:
-        """What a command prints; it must end with the given code and say nothing but warnings and
-        progress besides.
+        """The output of a command, which must end with the given code; its stderr is kept as
+        `warnings`.
         """
         assert main(["actions", *command.split()]) == code
         printed = self.capsys.readouterr()
@@ -63,7 +63,9 @@ class Desk:
         return printed.out
 
     def refuses(self, command: str, *words: str) -> None:
-        """One line that holds these words, exit code 2, and no new file."""
+        """Check that a command prints one line with these words, exits with 2 and leaves no new
+        file.
+        """
         before = sorted(self.folder.rglob("*"))
         assert main(["actions", *command.split()]) == 2
         printed = self.capsys.readouterr()
@@ -73,7 +75,7 @@ class Desk:
         assert sorted(self.folder.rglob("*")) == before
 
     def edit(self, name: str, old: str, new: str, count: int = 1) -> None:
-        """Replace a text of one of the example's files."""
+        """Replace a text in a file of the example."""
         path = self.files / name
         text = path.read_text()
         assert old in text

@@ -20,8 +20,8 @@ from worldplan.world_models.pddl.writing import write_problem
 
 
 def make_data(folder: Path) -> None:
-    """Trajectories with problems, out of the example's episodes: each ends where its problem wants
-    to be.
+    """Trajectories and their problems from the example's episodes; each goal is the episode's last
+    state.
     """
     true = read_model("true.pddl")
     problem = read_problem(f"{DELIVERY}/problem.pddl", true.vocabulary)
@@ -37,8 +37,8 @@ def make_data(folder: Path) -> None:
             folder / f"p{number}.trajectory",
         )
         goal = type(problem.goal)(frozenset(atom for atom in states[-1].atoms if atom[0] == "at"))
-        one = type(problem)(f"p{number}", episode.objects, states[0], goal)
-        write_problem(one, true.vocabulary, folder / f"p{number}.pddl")
+        episode_problem = type(problem)(f"p{number}", episode.objects, states[0], goal)
+        write_problem(episode_problem, true.vocabulary, folder / f"p{number}.pddl")
 
 
 def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,9 +33,8 @@ def test_the_three_commands_of_the_readme(desk: Desk) -> None:
 
 @pytest.mark.parametrize("command", [LEARN, SOLVE, VALIDATE])
 def test_the_readme_shows_them(command: str) -> None:
-    text = re.sub(
-        r" \\\n\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8")
-    )  # long lines go on after a backslash
+    # long commands continue after a backslash
+    text = re.sub(r" \\\n\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert f"worldplan actions {command}\n" in text
 
 
@@ -88,13 +87,13 @@ def test_export_to_pddl(desk: Desk) -> None:
 def test_an_export_over_the_budget_says_so(desk: Desk) -> None:
     plain = f"learn {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl -o vans.pddl --budget 12"
     assert "inner approximation" in desk.run(plain)
-    found = json.loads(desk.run(plain + " --json"))["actions"]
-    assert [found[name]["exact"] for name in ("drive", "charge")] == [False, True]
-    assert found["drive"]["observations"] == 15 and found["drive"]["points"] == 14
+    outcomes = json.loads(desk.run(plain + " --json"))["actions"]
+    assert [outcomes[name]["exact"] for name in ("drive", "charge")] == [False, True]
+    assert outcomes["drive"]["observations"] == 15 and outcomes["drive"]["points"] == 14
     true, learned = read_model("true.pddl"), read_model("vans.pddl")
     assert set(learned.actions) == set(true.actions)
-    assert sum(len(learned.actions[name].comparisons) for name in found) == sum(
-        one["half_spaces"] for one in found.values()
+    assert sum(len(learned.actions[name].comparisons) for name in outcomes) == sum(
+        outcome["half_spaces"] for outcome in outcomes.values()
     )
 
 
@@ -119,12 +118,12 @@ def test_validate_names_step_and_reason(desk: Desk) -> None:
     ):
         Path("plan.txt").write_text(plan)
         for domain in ("true.pddl", "vans.json"):
-            said = desk.run(VALIDATE.replace("vans.json", domain), code=1)
-            assert said.startswith("worldplan: not valid: ")
+            verdict = desk.run(VALIDATE.replace("vans.json", domain), code=1)
+            assert verdict.startswith("worldplan: not valid: ")
             assert (
-                any(part in said for part in reason.split("|"))
-                or "outside the learned region" in said
+                any(part in verdict for part in reason.split("|"))
+                or "outside the learned region" in verdict
             )
-            assert ("unified-planning: not valid" in said) == (domain == "true.pddl")
+            assert ("unified-planning: not valid" in verdict) == (domain == "true.pddl")
     answer = json.loads(desk.run(VALIDATE.replace("vans.json", "true.pddl") + " --json", code=1))
     assert answer["valid"] is False and set(answer["faults"]) == {"worldplan", "unified-planning"}

@@ -116,13 +116,13 @@ def test_an_effect_that_is_not_affine_excludes_its_action(desk: Desk) -> None:
         "(and)))"
     )
     command = f"learn a.trajectory {DELIVERY}/log.csv --domain {DELIVERY}/domain.pddl -o m.json"
-    found = json.loads(desk.run(command + " --json"))["actions"]
+    outcomes = json.loads(desk.run(command + " --json"))["actions"]
     assert (
-        found["charge"]["learned"] is False
-        and "(battery ?v)" in found["charge"]["excluded"]
-        and "not affine" in found["charge"]["excluded"]
+        outcomes["charge"]["learned"] is False
+        and "(battery ?v)" in outcomes["charge"]["excluded"]
+        and "not affine" in outcomes["charge"]["excluded"]
     )
-    assert all(found[name]["learned"] for name in ("drive", "pick-up", "drop-off"))
+    assert all(outcomes[name]["learned"] for name in ("drive", "pick-up", "drop-off"))
     assert "3 of 4 actions learned" in desk.run(command)
     assert "charge" not in load_model("m.json").actions
     desk.refuses(
@@ -174,8 +174,10 @@ def test_a_refuted_declaration_is_named(desk: Desk) -> None:
     )
     shown = desk.run(LEARN)
     assert "weaker class used" in shown and "it failed at" in shown
-    found = json.loads(desk.run(LEARN + " --json"))["actions"]
-    assert "not as declared" in found["drive"]["refuted"] and "refuted" not in found["pick-up"]
+    outcomes = json.loads(desk.run(LEARN + " --json"))["actions"]
+    assert (
+        "not as declared" in outcomes["drive"]["refuted"] and "refuted" not in outcomes["pick-up"]
+    )
 
 
 def test_wrong_problems_and_models(desk: Desk) -> None:
@@ -253,8 +255,7 @@ def test_no_plan_for_other_reasons(
 
 def test_the_planner_keeps_its_time_limit(desk: Desk) -> None:
     desk.run(LEARN)
-    desk.edit(
-        "problem.pddl", "(at flour school))", "(at flour school) (< (battery red) 0))"
-    )  # impossible, which takes the search long to prove
+    # an unreachable goal, which the search needs long to prove
+    desk.edit("problem.pddl", "(at flour school))", "(at flour school) (< (battery red) 0))")
     answer = json.loads(desk.run(SOLVE + " --planner search --time-limit 0.3 --json", code=1))
     assert answer["status"] in ("time_limit", "unsolvable") and answer["seconds"] < 10
