@@ -91,7 +91,7 @@ class EpisodeBatch:
         self.running = np.ones(self._env.num_envs, bool)
 
     def play(self, decide: Decide) -> Iterator[EpisodeStep]:
-        """Play until every episode is over, or until the caller stops asking for steps.
+        """Play until every episode is over, or until the caller stops the iteration.
 
         Args:
             decide: called with the observations of all environments, of those that are over too.

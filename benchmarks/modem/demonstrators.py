@@ -17,12 +17,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.modem.study import MODULE, TASKS
-from worldplan.envs.manipulation.demonstrator import Demonstrator
-from worldplan.envs.manipulation.demonstrators import (
-    DemonstratedEpisode,
-    demonstrate,
-    demonstrator_of,
-)
+from worldplan.envs.manipulation.demonstrators.base import Demonstrator
+from worldplan.envs.manipulation.demonstrators.episode import DemonstratedEpisode, demonstrate
+from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.envs.manipulation.environment import FORCE_LIMIT, ManipulationEnv
 from worldplan.envs.manipulation.task import Array
 from worldplan.world_models.storage import replace_file

@@ -30,7 +30,8 @@ import gymnasium as gym
 
 from benchmarks.modem.report import study_aims, write_report
 from benchmarks.modem.runs import RESULTS, Job, curves, run_all, train_and_evaluate
-from worldplan.envs.manipulation.demonstrators import demonstrate, demonstrator_of
+from worldplan.envs.manipulation.demonstrators.episode import demonstrate
+from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.milp.errors import DatasetError
 from worldplan.planners.modem.settings import HandoverSettings, LinearSchedule, ModemSettings
 from worldplan.planners.modem.task import ModemTask

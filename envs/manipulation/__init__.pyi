@@ -1,9 +1,9 @@
 from .contacts import ContactMeter as ContactMeter
-from .demonstrator import Demonstrator as Demonstrator
-from .demonstrators import DEMONSTRATORS as DEMONSTRATORS
-from .demonstrators import DemonstratedEpisode as DemonstratedEpisode
-from .demonstrators import demonstrate as demonstrate
-from .demonstrators import demonstrator_of as demonstrator_of
+from .demonstrators.base import Demonstrator as Demonstrator
+from .demonstrators.episode import DemonstratedEpisode as DemonstratedEpisode
+from .demonstrators.episode import demonstrate as demonstrate
+from .demonstrators.tasks import DEMONSTRATORS as DEMONSTRATORS
+from .demonstrators.tasks import demonstrator_of as demonstrator_of
 from .environment import CAMERAS as CAMERAS
 from .environment import FORCE_LIMIT as FORCE_LIMIT
 from .environment import FRAMES as FRAMES

@@ -10,11 +10,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from worldplan.envs.manipulation.demonstrators import (
-    DemonstratedEpisode,
-    demonstrate,
-    demonstrator_of,
-)
+from worldplan.envs.manipulation.demonstrators.episode import DemonstratedEpisode, demonstrate
+from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.envs.manipulation.environment import CAMERAS, FORCE_LIMIT, FRAMES, IMAGE_SIZE, MODES
 from worldplan.envs.manipulation.tasks import TASKS
 from worldplan.milp.errors import ConfigError, DatasetError

@@ -15,7 +15,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from worldplan.envs.manipulation import rendering
 from worldplan.envs.manipulation.contacts import ContactMeter
-from worldplan.envs.manipulation.demonstrators import demonstrate, demonstrator_of
+from worldplan.envs.manipulation.demonstrators.episode import demonstrate
+from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.envs.manipulation.environment import CAMERAS, ManipulationEnv
 from worldplan.envs.manipulation.hand import CONTROL_DT, NEW_SHARE, VELOCITY_LIMIT, YAW_RANGE
 from worldplan.envs.manipulation.tasks import TASKS

@@ -6,9 +6,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from worldplan.envs.manipulation.demonstrator import Demonstrator
-from worldplan.envs.manipulation.demonstrators import demonstrate
-from worldplan.envs.manipulation.demonstrators_grasp import (
+from worldplan.envs.manipulation.demonstrators.base import Demonstrator
+from worldplan.envs.manipulation.demonstrators.episode import demonstrate
+from worldplan.envs.manipulation.demonstrators.grasp import (
     BinPickDemonstrator,
     UprightPivotDemonstrator,
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldplan.envs.manipulation.demonstrator import Demonstrator
+from worldplan.envs.manipulation.demonstrators.base import Demonstrator
 from worldplan.envs.manipulation.environment import ManipulationEnv
 from worldplan.envs.manipulation.hand import Hand
 from worldplan.envs.manipulation.task import Array

@@ -6,13 +6,11 @@ Both move behind the object, push it along the line to the goal and hold it ther
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from worldplan.envs.manipulation.demonstrator import Demonstrator
+from worldplan.envs.manipulation.demonstrators.base import Demonstrator
 from worldplan.envs.manipulation.environment import ManipulationEnv
 from worldplan.envs.manipulation.incline_push import UP, along, surface
-
-Array = NDArray[np.float64]
+from worldplan.envs.manipulation.task import Array
 
 
 class PlanarPushDemonstrator(Demonstrator):

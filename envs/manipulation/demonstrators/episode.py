@@ -1,4 +1,4 @@
-"""Scripted demonstrators by task, and episodes that they play."""
+"""Episodes that a scripted demonstrator plays, with noise on its actions."""
 
 from __future__ import annotations
 
@@ -10,24 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.envs.episodes import EpisodeBatch
-from worldplan.envs.manipulation.demonstrator import Demonstrator
-from worldplan.envs.manipulation.demonstrators_grasp import (
-    BinPickDemonstrator,
-    UprightPivotDemonstrator,
-)
-from worldplan.envs.manipulation.demonstrators_push import (
-    InclinePushDemonstrator,
-    PlanarPushDemonstrator,
-)
+from worldplan.envs.manipulation.demonstrators.base import Demonstrator
 from worldplan.envs.manipulation.environment import ManipulationEnv
 from worldplan.milp.errors import ConfigError
-
-DEMONSTRATORS: dict[str, type[Demonstrator]] = {
-    "PlanarPush": PlanarPushDemonstrator,
-    "InclinePush": InclinePushDemonstrator,
-    "BinPick": BinPickDemonstrator,
-    "UprightPivot": UprightPivotDemonstrator,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +88,3 @@ def demonstrate(
         contact_force=np.array([step.info["contact_force"][0] for step in steps], np.float32),
         saturation=np.array([step.info["saturation"][0] for step in steps], bool),
     )
-
-
-def demonstrator_of(task_id: str) -> Demonstrator:
-    """A new demonstrator of a task.
-
-    Args:
-        task_id: name of the task ("PlanarPush") or its gymnasium id ("worldplan/PlanarPush-v0"),
-            also with a module in front.
-
-    Raises:
-        ConfigError: no demonstrator exists for this task; the message lists the tasks.
-    """
-    name = task_id.rsplit("/", 1)[-1].removesuffix("-v0")
-    if name not in DEMONSTRATORS:
-        raise ConfigError(
-            f"no demonstrator for task {task_id!r}; there are some for {', '.join(DEMONSTRATORS)}"
-        )
-    return DEMONSTRATORS[name]()

@@ -1,0 +1,9 @@
+from .base import Demonstrator as Demonstrator
+from .episode import DemonstratedEpisode as DemonstratedEpisode
+from .episode import demonstrate as demonstrate
+from .grasp import BinPickDemonstrator as BinPickDemonstrator
+from .grasp import UprightPivotDemonstrator as UprightPivotDemonstrator
+from .push import InclinePushDemonstrator as InclinePushDemonstrator
+from .push import PlanarPushDemonstrator as PlanarPushDemonstrator
+from .tasks import DEMONSTRATORS as DEMONSTRATORS
+from .tasks import demonstrator_of as demonstrator_of
