@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from worldplan.arguments import naming
 from worldplan.files import read_config, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
@@ -136,15 +136,8 @@ def _declaration_parser() -> Any:
 def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
     """Read all files under a progress bar and add them; returns the number of trajectories."""
     files = trajectory_files(sources)
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     count = 0
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(terminal_only=True) as bar:
         for file in bar.track(files, description="files"):
             trajectories = read_file(file, learner.vocabulary)
             learner.observe_all(trajectories)
