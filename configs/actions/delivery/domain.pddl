@@ -1,4 +1,4 @@
-; Delivery vans with batteries: what there is and what can be done. When an action works and what it does is to be learned.
+; Delivery vans with batteries. Preconditions and effects of the actions are to be learned.
 (define (domain delivery)
   (:requirements :typing :fluents)
   (:types place item - object

@@ -1,4 +1,4 @@
-; A new fleet in another town: nothing of it is in the log.
+; A new fleet in another town; none of these objects is in the log.
 (define (problem monday)
   (:domain delivery)
   (:objects depot mill school - place

@@ -125,15 +125,7 @@ class _Compiler:
     def run(self) -> FactTable:
         """The table: atoms, moves, preconditions, goal, and achievers of all facts."""
         task, table = self.task, self.table
-        needed_positive = task.goal_positive
-        needed_negative = task.goal_negative
-        for action in task.actions:
-            needed_positive |= action.positive
-            needed_negative |= action.negative
-        for bit in bit_numbers(needed_positive):
-            table.positive[bit] = len(table.positive)
-        for bit in bit_numbers(needed_negative):
-            table.negative[bit] = len(table.positive) + len(table.negative)
+        self._number_atoms()
         if are_coupled(task.goal_conditions):
             places = sorted({place for (terms, _), _ in task.goal_conditions for place, _ in terms})
             moves = ((place, sign) for place in places for sign in (1, -1))
@@ -147,16 +139,7 @@ class _Compiler:
         table.goal = self._facts(
             task.goal_positive, task.goal_negative, tuple(task.goal_conditions)
         )
-        for number, action in enumerate(task.actions):
-            if table.preconditions[number] is not None:
-                table.achievers += [
-                    Achiever(table.positive[bit], number)
-                    for bit in bit_numbers(action.adds & needed_positive)
-                ]
-                table.achievers += [
-                    Achiever(table.negative[bit], number)
-                    for bit in bit_numbers(action.deletes & needed_negative)
-                ]
+        self._achieve_atoms()
         for (place, sign), number in table.moves.items():
             self.depth[number] = 0
             table.achievers += self._raising(((((place, sign),), 0), False), number, is_move=True)
@@ -167,6 +150,28 @@ class _Compiler:
             table.achievers += self._raising(fact, table.numeric[fact])
             facts_to_achieve += list(table.numeric)[count_before:]
         return table
+
+    def _number_atoms(self) -> None:
+        """Number the atoms that the goal or an action requires, then the forbidden ones."""
+        required, forbidden = self.task.goal_positive, self.task.goal_negative
+        for action in self.task.actions:
+            required |= action.positive
+            forbidden |= action.negative
+        for bit in bit_numbers(required):
+            self.table.positive[bit] = len(self.table.positive)
+        for bit in bit_numbers(forbidden):
+            self.table.negative[bit] = self.table.first_number
+
+    def _achieve_atoms(self) -> None:
+        """Add the achievers of atoms and negated atoms."""
+        table = self.table
+        for number, action in enumerate(self.task.actions):
+            if table.preconditions[number] is None:
+                continue
+            added = [bit for bit in bit_numbers(action.adds) if bit in table.positive]
+            deleted = [bit for bit in bit_numbers(action.deletes) if bit in table.negative]
+            table.achievers += [Achiever(table.positive[bit], number) for bit in added]
+            table.achievers += [Achiever(table.negative[bit], number) for bit in deleted]
 
     def _facts(
         self, positive: int, negative: int, conditions: tuple[Condition, ...]
