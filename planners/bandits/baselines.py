@@ -1,38 +1,43 @@
-"""Reference policies for restless bandits: nothing, random, best of a sample, myopic (exact), and
-greedy by one-step reward or by Q.
+"""Reference policies for restless bandits.
+
+Nothing, a random action, the best of a sample, the best one-step reward (exact, or greedy component
+by component), and greedy on a learned action value.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
+from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.base import Decision, Planner
 
-Dynamics = ArmDynamics | Sequence[ArmDynamics] | None
 Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
 
 
 class OneStep:
-    """Expected reward of the next step under the instance's dynamics, one replacement, or the mean
-    over an ensemble.
+    """Expected reward of the next step, the mean over an ensemble of models.
 
-    Raises ConfigError if the members' shapes or their ways to intervene (`effect`, `strengths`)
-    differ.
+    Args:
+        instance: the programme; its dynamics are the model unless `dynamics` is given.
+        dynamics: another model, or an ensemble.
+
+    Raises:
+        ConfigError: there is no member, or the members' shapes or their ways to intervene
+            (`effect`, `strengths`) differ.
     """
 
     def __init__(self, instance: BanditInstance, dynamics: Dynamics = None) -> None:
-        given = instance.dynamics if dynamics is None else dynamics
-        members = [given] if isinstance(given, ArmDynamics) else list(given)
+        members = models_of(instance, dynamics)
         if not members:
             raise ConfigError("the ensemble of dynamics is empty: give at least one member")
         first = members[0]
@@ -47,18 +52,20 @@ class OneStep:
                 or member.components != instance.actions.size
             ):
                 raise ConfigError(
-                    "the given dynamics differ in arms, states, actions or effects: give members that fit the instance"
+                    "the given dynamics differ in arms, states, actions or effects: "
+                    "give members that fit the instance"
                 )
         self.dynamics = first
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
 
     def values(self, state: Ints) -> Floats:
-        """Expected next reward of each arm and level, (arms, levels), in the joint state (arms,)."""
-        return self._table[self._arms, :, state]
+        """Expected next reward by arm and level, (arms, levels), in the joint state (arms,)."""
+        table: Floats = self._table[self._arms, :, state]
+        return table
 
     def score(self, state: Ints) -> Score:
-        """A function that gives the expected joint reward, (M,), of actions (M, components)."""
+        """The function from actions (M, components) to expected joint rewards (M,) in `state`."""
         values = self.values(state)
         if self.dynamics.effect is None:
             base, gain = values[:, 0].sum(), values[:, 1] - values[:, 0]
@@ -67,13 +74,21 @@ class OneStep:
 
 
 def greedy_action(score: Score, actions: ActionSet) -> tuple[Action, float]:
-    """Add, one by one, the component that raises `score` most and keeps the action feasible, until
-    none does.
+    """An action and its score, built greedily.
 
-    Returns the action and its score. Every candidate of a round is scored in one call. Below the
-    set's `least` components are added even at a loss, and an action that is short of `least` counts
-    as feasible when it can still be completed as far as the set itself can tell; should the result
-    end up outside the set, the better of the set's own completion and default is returned.
+    The component that raises the score most and keeps the action feasible is added, until there is
+    none. All candidates of a round are scored in one call.
+
+    Below the set's `least` number of components, components are added even at a loss and without a
+    check. If the result is then not in the set, the set's own completion of it or its default
+    action is returned, whichever has the better score.
+
+    Args:
+        score: maps actions (M, components) to scores (M,).
+        actions: the feasible set.
+
+    Returns:
+        The action (components,) and its score.
     """
     action = np.zeros(actions.size, np.int8)
     best = _scored(score, action[None])[0]
@@ -84,13 +99,13 @@ def greedy_action(score: Score, actions: ActionSet) -> tuple[Action, float]:
             np.ones(len(free), bool) if taken < actions.least else gain > 1e-12 * (1 + abs(best))
         )
         order = np.argsort(-gain, kind="stable")
-        found = next(
+        chosen = next(
             (i for i in order[worth[order]] if _feasible(actions, action, free[i], taken + 1)), None
         )
-        if found is None:
+        if chosen is None:
             break
-        action[free[found]] = 1
-        best = best + gain[found]
+        action[free[chosen]] = 1
+        best = best + gain[chosen]
     if actions.contains(action):
         return action, float(best)
     completed = actions.fill(np.flatnonzero(actions.selectable), action)
@@ -106,8 +121,9 @@ def _feasible(actions: ActionSet, action: Action, component: int, count: int) ->
 
 
 def _extensions(score: Score, action: Action, free: Ints) -> Floats:
-    """Score of `action` with each of the `free` components added, (len(free),), in blocks that fit
-    in memory.
+    """Score of `action` (components,) with each of the `free` components added, (len(free),).
+
+    Scored in blocks that fit in memory.
     """
     blocks = np.array_split(free, -(-len(free) * len(action) // 2**24)) if len(free) else []
     scores = []
@@ -122,8 +138,8 @@ def _scored(score: Score, actions: Action) -> Floats:
     return np.asarray(score(actions), dtype=float).reshape(len(actions))
 
 
-def _heuristic(action: Action, value: float | None, began: float) -> Decision:
-    return Decision(action, value, None, "heuristic", time.perf_counter() - began)
+def _heuristic(action: Action, value: float | None, started: float) -> Decision:
+    return Decision(action, value, None, "heuristic", time.perf_counter() - started)
 
 
 class NullPolicy(Planner):
@@ -133,7 +149,8 @@ class NullPolicy(Planner):
         least = instance.actions.least
         self.notes = (
             [
-                f"doing nothing is not allowed here: the first {least} components are selected at every step"
+                f"doing nothing is not allowed here: the first {least} components are selected "
+                "at every step"
             ]
             if least
             else []
@@ -145,24 +162,39 @@ class NullPolicy(Planner):
 
 
 class RandomPolicy(Planner):
-    """A random feasible action every step."""
+    """A random feasible action at every step.
+
+    Args:
+        instance: the programme.
+        seed: of the random numbers.
+    """
 
     def __init__(self, instance: BanditInstance, *, seed: int = 0) -> None:
         self._set, self._seed = instance.actions, seed
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Restart the policy's random stream (from its last seed if none is given)."""
+        """Restart the random stream, from `seed` or, without one, from the last seed."""
         self._seed = self._seed if seed is None else seed
         self._generator = np.random.default_rng(self._seed)
 
     def plan(self, observation: Any) -> Decision:
-        began = time.perf_counter()
-        return _heuristic(self._set.sample(self._generator), None, began)
+        started = time.perf_counter()
+        return _heuristic(self._set.sample(self._generator), None, started)
 
 
 class SamplingPolicy(RandomPolicy):
-    """The best of `samples` random feasible actions by one-step expected reward (100 in Xu et al.)."""
+    """The best of several random feasible actions by one-step expected reward (Xu et al.).
+
+    Args:
+        instance: the programme.
+        dynamics: another model than the instance's, or an ensemble.
+        samples: random actions per decision; 100 in the paper.
+        seed: of the random numbers.
+
+    Raises:
+        ConfigError: `samples` is below 1, or the dynamics do not fit the instance.
+    """
 
     def __init__(
         self,
@@ -178,15 +210,24 @@ class SamplingPolicy(RandomPolicy):
         self._model, self._samples = OneStep(instance, dynamics), samples
 
     def plan(self, observation: Any) -> Decision:
-        began = time.perf_counter()
+        started = time.perf_counter()
         actions = np.stack([self._set.sample(self._generator) for _ in range(self._samples)])
         scores = self._model.score(observation["state"])(actions)
         best = int(scores.argmax())
-        return _heuristic(actions[best], float(scores[best]), began)
+        return _heuristic(actions[best], float(scores[best]), started)
 
 
 class MyopicPolicy(Planner):
-    """The feasible action with the largest one-step expected reward, by exact maximisation."""
+    """The feasible action with the largest one-step expected reward, by exact maximisation.
+
+    Args:
+        instance: the programme.
+        dynamics: another model than the instance's, or an ensemble.
+        settings: the solver.
+
+    Raises:
+        ConfigError: the dynamics do not fit the instance.
+    """
 
     def __init__(
         self,
@@ -207,8 +248,15 @@ class MyopicPolicy(Planner):
 class IterativeMyopicPolicy(Planner):
     """Greedy component by component on the one-step expected reward (`greedy_action`).
 
-    With a plain Budget and no `effect` the greedy action is the sorted one, whatever the number of
+    With a plain `Budget` and no `effect`, the greedy action is found by sorting, for any number of
     arms.
+
+    Args:
+        instance: the programme.
+        dynamics: another model than the instance's, or an ensemble.
+
+    Raises:
+        ConfigError: the dynamics do not fit the instance.
     """
 
     def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None) -> None:
@@ -219,23 +267,24 @@ class IterativeMyopicPolicy(Planner):
     def plan(self, observation: Any) -> Decision:
         if self._sorted is not None:
             return self._sorted.maximise(self._model.values(observation["state"]))
-        began = time.perf_counter()
-        return _heuristic(*greedy_action(self._model.score(observation["state"]), self._set), began)
+        started = time.perf_counter()
+        score = self._model.score(observation["state"])
+        return _heuristic(*greedy_action(score, self._set), started)
 
 
 class IterativeQPolicy(Planner):
-    """Greedy component by component on a learned value (`greedy_action`).
+    """Greedy component by component on a learned action value (`greedy_action`).
 
     Args:
-        value: `value(observation, actions)` gives one number for each of the `actions` (M,
-            components).
+        instance: the programme.
+        value: maps an observation and actions (M, components) to values (M,).
     """
 
     def __init__(self, instance: BanditInstance, value: Callable[[Any, Action], Floats]) -> None:
         self._set, self._value = instance.actions, value
 
     def plan(self, observation: Any) -> Decision:
-        began = time.perf_counter()
+        started = time.perf_counter()
         return _heuristic(
-            *greedy_action(lambda actions: self._value(observation, actions), self._set), began
+            *greedy_action(lambda actions: self._value(observation, actions), self._set), started
         )

@@ -1,11 +1,17 @@
-"""Fluid relaxation of a coupled restless bandit: an upper bound on every policy, and a re-solving
-lookahead planner.
+"""Fluid relaxation of a coupled restless bandit: a bound on every policy, and a planner.
 
-Each arm's joint law of (state, level) at each step is a variable; the chains link the steps, and
-the coupling constraint is kept in expectation, through the linear relaxation of the action set. Any
-policy's occupation measure satisfies all of it, so the optimum is an upper bound. Re-solving with
-an integral first step is the "LP-update" policy (arXiv 2511.08097, 2406.04751) carried to coupled
-action sets.
+For each step t, arm j, state s and intervention level k, the variable x_tjsk is the probability of
+being there. Maximise sum_tjsk x_tjsk r_jks, where r_jks is the expected reward of the next state,
+subject to
+
+    sum_k x_0jsk = P(s_0j = s)                                        start
+    sum_k x_tjsk = sum_s'k x_{t-1,js'k} P_j(s | s', k)                flow
+    (sum_s x_tjsk)_jk consistent with the action a_t                  coupling
+    a_t in the linear relaxation of the action set
+
+The occupation measure of any policy satisfies all of this, so the optimum is an upper bound on the
+return of every policy. Re-solving at every step, with an integral first action, is the "LP-update"
+policy (arXiv 2511.08097, 2406.04751), here for coupled action sets.
 """
 
 from __future__ import annotations
@@ -23,17 +29,20 @@ from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
+from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
 from worldplan.planners.base import Decision, Planner
 
 
 @dataclass(frozen=True)
 class ValueTables:
-    """Separable upper bounds of the fluid value: V_n(s) <= constant[n] + sum_j table[n, j, s_j], n
-    steps to go.
+    """Separable upper bound of the fluid value V_n with n steps to go.
 
-    They are the dual prices of the flow rows of one solve (weak duality), tight along that solve's
-    trajectory.
-    Shapes: table (horizon + 1, arms, states), constant (horizon + 1,); n = 0 is zero.
+    V_n(s) <= constant[n] + sum_j table[n, j, s_j]. The tables are the dual prices of the flow rows
+    of one solve (weak duality); the bound is tight along the trajectory of that solve.
+
+    Args:
+        table: (horizon + 1, arms, states), zero for n = 0.
+        constant: (horizon + 1,), zero for n = 0.
     """
 
     table: Floats
@@ -41,12 +50,15 @@ class ValueTables:
 
 
 class FluidProgram:
-    """The fluid linear program of one or several dynamics that share the first action.
+    """The fluid linear program of one or several models that share the first action.
+
+    It is built and loaded once; a solve changes the start, the horizon and the final values.
 
     Args:
-        dynamics: one model per ensemble member; the objective is their mean.
+        dynamics: one model per ensemble member; the objective is the mean over the members.
         actions: the coupled action set.
         steps: length of the window.
+        settings: the solver.
         integral_first: make the first action integral (a decision) instead of relaxed (a bound).
     """
 
@@ -64,14 +76,15 @@ class FluidProgram:
         self.first_action = program.add_columns(actions.size, 0.0, 1.0, integer=integral_first)
         actions.add_constraints(program, self.first_action, relaxed=not integral_first)
         self._flow: list[Rows] = []
-        self._x: list[Indices] = []
+        self._x: list[Indices] = []  # of each member, (steps, arms * states * levels)
         for model in self.dynamics:
             self._add_member(program, model, integral_first)
         self.session = open_session(program, settings)
         self._cost = program.matrices().cost
-        self._shown: tuple[int, int] = (steps, 0)
+        self._costs_of: tuple[int, ValueTables | None] = (steps, None)  # of the costs that are set
 
     def _add_member(self, program: Program, model: ArmDynamics, integral_first: bool) -> None:
+        """Add the columns and rows of one model."""
         arms, levels, states = model.arms, model.levels, model.states
         cost = model.one_step().transpose(0, 2, 1).ravel() / len(self.dynamics)
         balance = sparse.kron(sparse.identity(arms * states), np.ones((1, levels)))
@@ -97,10 +110,12 @@ class FluidProgram:
     def solve(
         self, start: Floats, steps_left: int | None = None, tail: ValueTables | None = None
     ) -> Solution:
-        """Optimum from the start law (arms, states) (a one-hot row is a known state) over
-        min(steps, steps_left) steps.
+        """The optimum over min(steps, steps_left) steps.
 
-        `tail` adds the value of what follows the window, when the episode is longer than it.
+        Args:
+            start: (arms, states) distribution of each arm's first state, one-hot if known.
+            steps_left: steps to the end of the episode; those of the window unless given.
+            tail: values of the states at the end of the window, if the episode is longer.
         """
         left = self.steps if steps_left is None else steps_left
         self._set_cost(left, tail)
@@ -109,16 +124,19 @@ class FluidProgram:
         return self.session.solve()
 
     def _set_cost(self, left: int, tail: ValueTables | None) -> None:
+        """Set the costs of the first `left` steps, and the final values, unless they are set."""
         horizon = min(self.steps, left)
-        shown = (horizon, id(tail) if tail is not None and left > self.steps else 0)
-        if shown == self._shown:
+        if left <= self.steps:
+            tail = None
+        costs_of = (horizon if tail is None else left, tail)
+        if costs_of[0] == self._costs_of[0] and tail is self._costs_of[1]:
             return
-        self._shown = shown
+        self._costs_of = costs_of  # holds the tail: a later one cannot be mistaken for it
         later = np.arange(self.steps)[:, None] >= horizon
         offset = 0.0
         for x, model in zip(self._x, self.dynamics, strict=True):
             cost = np.where(later, 0.0, self._cost[x])
-            if shown[1] and tail is not None:
+            if tail is not None:
                 after = np.einsum(
                     "jkst,jt->jsk", model.transition, tail.table[left - self.steps]
                 ) / len(self.dynamics)
@@ -127,10 +145,19 @@ class FluidProgram:
             self.session.set_cost(x.ravel(), cost.ravel(), offset)
 
     def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
-        """Dual value tables of a relaxed single-member solve over the whole rest of the episode."""
+        """Value tables from the duals of a solve to the end of the episode.
+
+        Args:
+            solution: of a relaxed program with one model.
+            steps_left: as in that solve.
+
+        Raises:
+            SolverFailed: the solver ran out of time before it had a solution.
+        """
         if solution.row_dual is None or solution.x is None:
             raise SolverFailed(
-                f"no fluid values within {self.session.settings.time_limit:g} s: raise solver.time_limit"
+                f"no fluid values within {self.session.settings.time_limit:g} s: "
+                "raise solver.time_limit"
             )
         model, left = self.dynamics[0], steps_left or self.steps
         shape = (self.steps, model.arms, model.states)
@@ -146,7 +173,7 @@ class FluidProgram:
 
 
 def _transition_matrix(model: ArmDynamics) -> sparse.csr_array:
-    """Maps the laws of (arm, state, level) to those of (arm, next state)."""
+    """Maps probabilities of (arm, state, level) to those of (arm, next state)."""
     arms, levels, states = model.arms, model.levels, model.states
     arm, state, level, after = np.meshgrid(
         np.arange(arms), np.arange(states), np.arange(levels), np.arange(states), indexing="ij"
@@ -169,10 +196,10 @@ def _couple(
     *,
     integral: bool,
 ) -> None:
-    """Tie the mass on each arm's levels to the (expected) action.
+    """Couple the probabilities of each arm's levels to the (expected) action.
 
-    With two levels the action fixes them. With more, an integral action needs integral levels too:
-    one number per level and group of arms that the same interventions reach.
+    With two levels the action determines them. With more, y_gk is the probability of level k of the
+    arms in group g, those that the same interventions reach; if the action is integral, y is too.
     """
     arms, levels, states = model.arms, model.levels, model.states
     x = x.reshape(arms, states, levels)
@@ -184,7 +211,6 @@ def _couple(
         return
     rows, group = np.unique(model.effect, axis=0, return_inverse=True)
     group = group.ravel()
-    # arms hit by the same interventions share one law of the level: y[g, k]
     y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(
         len(rows), levels
     )
@@ -216,8 +242,9 @@ def _couple(
 def _count_cuts(
     program: Program, model: ArmDynamics, actions: ActionSet, rows: Floats, y: Indices
 ) -> None:
-    """Rounding cuts: with c_g interventions in each of some disjoint groups, sum_g floor(c_g / d)
-    <= floor(budget / d).
+    """Rounding cuts: with c_g interventions in each of several disjoint groups g,
+
+    sum_g floor(c_g / d) <= floor(budget / d) for every divisor d.
     """
     counts = (rows > 0).sum(1)
     uniform = all(len(set(row[row > 0])) <= 1 for row in rows)
@@ -232,12 +259,19 @@ def _count_cuts(
 
 
 def one_hot(state: Ints, states: int) -> Floats:
-    """(arms,) states to (arms, states) laws."""
-    return np.eye(states)[np.asarray(state)]
+    """States (arms,) as distributions (arms, states)."""
+    rows: Floats = np.eye(states)[np.asarray(state)]
+    return rows
 
 
 class FluidBound:
-    """Upper bound on the expected return of every policy, by start state."""
+    """Upper bound on the expected return of every policy, by start state.
+
+    Args:
+        instance: the programme.
+        settings: the solver.
+        steps: longest window; the horizon unless given.
+    """
 
     def __init__(
         self,
@@ -255,48 +289,50 @@ class FluidBound:
         )
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from a joint state (arms,). Raises SolverFailed when the solver runs
-        out of time.
+        """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps.
+
+        Raises:
+            SolverFailed: the solver ran out of time before it had a bound.
         """
         return self.from_distribution(one_hot(state, self.instance.dynamics.states), steps_left)
 
-    def from_distribution(self, law: Floats, steps_left: int | None = None) -> float:
-        """Bound on the expected return when the first states have the law (arms, states)."""
-        solution = self.program.solve(law, steps_left)
+    def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
+        """Bound on the expected return from first states with the distribution (arms, states).
+
+        Raises:
+            SolverFailed: the solver ran out of time before it had a bound.
+        """
+        solution = self.program.solve(start, steps_left)
         if solution.x is None:
             raise SolverFailed(
-                f"no fluid bound within {self.program.session.settings.time_limit:g} s: raise solver.time_limit"
+                f"no fluid bound within {self.program.session.settings.time_limit:g} s: "
+                "raise solver.time_limit"
             )
         return solution.bound
 
 
 class FluidPlanner(Planner):
-    """Re-solve the fluid relaxation at every step and play its first action, made integral.
+    """Re-solves the fluid relaxation at every step and plays an integral first action.
 
-    Each decision solves two programs: the linear one to the end of the episode, whose dual prices
-    value every arm state at the end of the window; then a short window with an integral first
-    action on top of those values.
+    Each decision solves two programs. The linear program to the end of the episode gives dual
+    prices, which value every arm's state at the end of a short window. The program of the window
+    then has an integral first action and these values at its end.
 
     Args:
         instance: the programme; its dynamics are the model unless `dynamics` is given.
         window: steps of the second program.
         dynamics: another model, or an ensemble of models whose mean value is planned for.
+        settings: the solver; relative gap 1e-4 unless given.
     """
 
     def __init__(
         self,
         instance: BanditInstance,
         window: int = 4,
-        dynamics: ArmDynamics | Sequence[ArmDynamics] | None = None,
+        dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
     ) -> None:
-        models = (
-            [instance.dynamics]
-            if dynamics is None
-            else [dynamics]
-            if isinstance(dynamics, ArmDynamics)
-            else list(dynamics)
-        )
+        models = models_of(instance, dynamics)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(window, instance.horizon)
@@ -310,46 +346,35 @@ class FluidPlanner(Planner):
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}.
 
-        A decision whose solver ran out of time is marked "time_limit": it carries the solver's best
-        action or, if there is none yet, an action rounded from the relaxed one (or from one-step
-        gains), with the bound as far as proven.
+        If the solver runs out of time, the status is "time_limit". The action is then the solver's
+        best one or, without any, one rounded from the relaxed action (or from one-step gains). The
+        bound is what was proven, or None.
         """
-        began = time.perf_counter()
-        law = one_hot(observation["state"], self.instance.dynamics.states)
+        started = time.perf_counter()
+        start = one_hot(observation["state"], self.instance.dynamics.states)
         left = int(observation.get("steps_left", self.instance.horizon))
-        tail, short = None, False
+        tail, tail_missing = None, False
         weights = self._one_step_gain(observation["state"])
         if self._whole is not None and left > self.program.steps:
-            relaxed = self._whole.solve(law, left)
-            short = relaxed.x is None
+            relaxed = self._whole.solve(start, left)
+            tail_missing = relaxed.x is None
             if relaxed.x is not None:
-                tail, weights = (
-                    self._whole.value_tables(relaxed, left),
-                    relaxed.x[self._whole.first_action],
-                )
-        solution = self.program.solve(law, left, tail)
-        bound = None if short or not np.isfinite(solution.bound) else solution.bound
+                tail = self._whole.value_tables(relaxed, left)
+                weights = relaxed.x[self._whole.first_action]
+        solution = self.program.solve(start, left, tail)
+        bound = None if tail_missing or not np.isfinite(solution.bound) else solution.bound
         if solution.x is None:
             action = self.instance.actions.fill(
                 np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)]
             )
-            return Decision(action, None, bound, "time_limit", time.perf_counter() - began)
+            return Decision(action, None, bound, "time_limit", time.perf_counter() - started)
         action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
-        value, status = (None, "time_limit") if short else (solution.value, solution.status)
-        return Decision(action, value, bound, status, time.perf_counter() - began)
+        value, status = (None, "time_limit") if tail_missing else (solution.value, solution.status)
+        return Decision(action, value, bound, status, time.perf_counter() - started)
 
     def _one_step_gain(self, state: Ints) -> Floats:
-        """Gain of the strongest level over none in the next reward, by action component."""
+        """Gain in the next reward of the strongest level over none, (components,)."""
         model = self.instance.dynamics
         table = model.one_step()[np.arange(model.arms), :, np.asarray(state)]
         gain = table[:, -1] - table[:, 0]
         return gain if model.effect is None else gain @ model.effect
-
-
-def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
-    """The mean of several models of the same arms."""
-    first = models[0]
-    mean = np.mean([model.transition for model in models], axis=0)
-    return ArmDynamics(
-        mean, np.mean([model.reward for model in models], axis=0), first.effect, first.strengths
-    )

@@ -1,19 +1,22 @@
-"""Fluid bound and index planner for very many arms under a plain budget, by one price per step
-instead of a linear program.
+"""Fluid bound and index planner for very many arms under a plain budget.
 
-The fluid program of a plain `Budget` set ties the arms by one row per step. With a price lambda_t
-on that row it falls apart into single arms: V(lambda) = sum_j V_j(lambda) + budget * sum_t lambda_t
-bounds every policy for any prices (weak duality), and its minimum is the optimum of the linear
-program. V_j is one backward recursion, done for all arms at once; the prices are found by a level
-bundle method (Lemarechal, Nemirovski, Nesterov 1995) whose master program has one column per step
-and per group of arms. Memory and time grow linearly with the number of arms.
+One price per step replaces the coupling constraint, so no linear program over all arms is needed.
+In the fluid program of a plain `Budget` set, one row per step couples the arms. With a price
+lambda_t on that row, the program separates into single arms:
+
+    V(lambda) = sum_j V_j(lambda) + budget * sum_t lambda_t
+
+bounds the return of every policy for any prices (weak duality), and its minimum over the prices is
+the optimum of the fluid program. V_j is one backward recursion, computed for all arms at once. The
+prices are found by a level bundle method (Lemarechal, Nemirovski, Nesterov 1995) whose master
+program has one column per step and one per group of arms. Memory and time grow linearly with the
+number of arms.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,25 +29,28 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings, open_session, relative_gap
-from worldplan.planners.bandits.fluid import mean_dynamics, one_hot
+from worldplan.planners.bandits.fluid import one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
+from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
 from worldplan.planners.base import Decision, Planner
 
-GROUPS = (
-    20  # the master sees the value of so many groups of arms: more make fewer rounds, each dearer
-)
-ROUNDS = 500
-LEVEL = 0.5  # aim between the proven minimum (0) and the best prices so far (1)
+GROUPS = 20  # groups of arms in the master program: more groups, fewer but costlier iterations
+ITERATIONS = 500  # of the bundle method, at most
+LEVEL = 0.5  # target of an iteration, between the proven minimum (0) and the best value so far (1)
 MEMORY = 32 * 2**20  # bytes of arm policies kept to start the next solve
 
-Policy = NDArray[np.bool_]  # (steps, states, arms): pull or not
+ArmPolicies = NDArray[np.bool_]  # (steps, states, arms): pull or not
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices of a pull at each step to come, and what they prove: lower <= fluid optimum <= bound.
+    """Prices of a pull, and the interval that they prove: lower <= fluid optimum <= bound.
 
-    `gain` (arms, states) is what a pull now is worth beyond its price.
+    Args:
+        prices: (steps,) price of a pull at each remaining step.
+        bound: upper bound on the return of every policy.
+        lower: lower bound on the fluid optimum.
+        gain: (arms, states) what a pull at the first step is worth beyond its price.
     """
 
     prices: Floats
@@ -55,18 +61,23 @@ class Prices:
 
 @dataclass
 class _Cuts:
-    """Arm policies' rewards (groups,) and pulls (steps, groups) from one start law: V(lambda) >=
-    reward - pulls @ lambda + budget.
+    """Linear lower bounds of V, one per arm policy, for one distribution of start states.
+
+    V(lambda) >= sum of reward - sum of pulls @ lambda + budget * sum of lambda, group by group.
+
+    Args:
+        reward: of each cut (groups,).
+        pulls: expected pulls of each cut, (steps, groups).
     """
 
     reward: list[Floats]
     pulls: list[Floats]
 
     def add(self, reward: Floats, pulls: Floats) -> bool:
-        """Add a policy; False if it is there already."""
+        """Add a cut: reward (groups,) and pulls (steps, groups). False if it is known already."""
         if any(
-            np.array_equal(reward, known) and np.array_equal(pulls, held)
-            for known, held in zip(self.reward, self.pulls, strict=True)
+            np.array_equal(reward, known_reward) and np.array_equal(pulls, known_pulls)
+            for known_reward, known_pulls in zip(self.reward, self.pulls, strict=True)
         ):
             return False
         self.reward.append(reward)
@@ -75,54 +86,64 @@ class _Cuts:
 
 
 class _Arms:
-    """All arms at once; the arm is the last axis, so that each step is a few passes over contiguous
-    numbers.
+    """Recursions over all arms at once.
+
+    The arm is the last axis, so that each step is a few passes over contiguous memory. Rewards are
+    in units of `scale`, the largest spread of an arm's expected rewards.
     """
 
     def __init__(self, model: ArmDynamics) -> None:
-        self.law = np.ascontiguousarray(
-            model.transition.transpose(1, 2, 3, 0)
-        )  # (2, states, next states, arms)
+        # (2, states, next states, arms)
+        self.transition = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))
         reward = model.one_step().transpose(1, 2, 0)
         self.scale = float(np.ptp(reward, axis=(0, 1)).max()) or 1.0
         self.reward = np.ascontiguousarray(reward / self.scale)  # (2, states, arms)
+        # first arm of each group
         self.groups = np.unique(
             np.linspace(0, model.arms, min(GROUPS, model.arms) + 1).astype(int)[:-1]
         )
 
-    def best(self, prices: Floats) -> tuple[Floats, Floats, Policy]:
-        """Value (states, arms) and gain of a pull (states, arms) at the first step, and the best
-        policy.
+    def best(self, prices: Floats) -> tuple[Floats, Floats, ArmPolicies]:
+        """The best policy of every arm at `prices` (steps,), by backward induction.
+
+        Returns:
+            At the first step the value (states, arms) and the gain of a pull (states, arms); the
+            policies.
         """
         value = np.zeros(self.reward.shape[1:])
         gain = value
-        policy = np.zeros((len(prices), *value.shape), bool)
+        policies = np.zeros((len(prices), *value.shape), bool)
         for step in range(len(prices) - 1, -1, -1):
-            worth = self.reward + np.einsum("kstj,tj->ksj", self.law, value)
+            worth = self.reward + np.einsum("kstj,tj->ksj", self.transition, value)
             gain = worth[1] - worth[0] - prices[step]
-            policy[step] = gain > 0
+            policies[step] = gain > 0
             value = worth[0] + np.maximum(gain, 0.0)
-        return value, gain, policy
+        return value, gain, policies
 
-    def follow(self, policy: Policy, law: Floats) -> tuple[Floats, Floats]:
-        """Reward (groups,) and expected pulls (steps, groups) of a policy from the start law
-        (states, arms).
+    def follow(self, policies: ArmPolicies, start: Floats) -> tuple[Floats, Floats]:
+        """Expected reward (groups,) and pulls (steps, groups) from the distribution `start`.
+
+        Args:
+            policies: what each arm does.
+            start: (states, arms) distribution of each arm's first state.
         """
-        earned, pulls = np.zeros(law.shape[1]), np.zeros((len(policy), len(self.groups)))
-        for step, pulled in enumerate(policy):
-            active = law * pulled
-            rest = law - active
+        mass = start
+        earned, pulls = np.zeros(start.shape[1]), np.zeros((len(policies), len(self.groups)))
+        for step, pulled in enumerate(policies):
+            active = mass * pulled
+            rest = mass - active
             earned += (self.reward[0] * rest + self.reward[1] * active).sum(0)
             pulls[step] = np.add.reduceat(active.sum(0), self.groups)
-            law = np.einsum("stj,sj->tj", self.law[0], rest) + np.einsum(
-                "stj,sj->tj", self.law[1], active
+            mass = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
+                "stj,sj->tj", self.transition[1], active
             )
         return np.add.reduceat(earned, self.groups), pulls
 
 
 class _Master:
-    """The cuts as a linear program in the prices and one value per group; solved twice, for the
-    minimum and for the next prices.
+    """The cuts as a linear program in the prices and one value per group.
+
+    It is solved twice in an iteration: for the minimum over the cuts, and for the next prices.
     """
 
     def __init__(
@@ -134,6 +155,7 @@ class _Master:
         self.prices = program.add_columns(steps, lower, upper)
         self.value = program.add_columns(groups, -np.inf)
         self.distance = program.add_columns(1)
+        # value_g + pulls_g @ prices >= reward_g for each cut and group
         pulls = np.concatenate([pulls.T for pulls in cuts.pulls])
         groupwise = sparse.csr_array(np.tile(np.eye(groups), (len(cuts.reward), 1)))
         program.add_rows(
@@ -141,28 +163,32 @@ class _Master:
             (self.value, groupwise),
             lower=np.concatenate(cuts.reward),
         )
+        # |prices - centre| <= distance; the centre is set in `nearest`
         unit, far = sparse.eye_array(steps), np.ones((steps, 1))
         self.above = program.add_rows((self.prices, unit), (self.distance, -far)).index
         self.below = program.add_rows((self.prices, unit), (self.distance, far)).index
+        # budget * sum of prices + sum of value <= level; the level is set in `nearest`
         self.level = program.add_rows(
             (self.prices, np.full((1, steps), float(budget))), (self.value, np.ones((1, groups)))
         ).index
         self.session = open_session(program, settings)
 
     def minimum(self) -> tuple[float, Floats]:
-        """Lower bound of V over all prices, and the prices that attain it."""
+        """Lower bound of V over all prices, and the prices (steps,) that attain it.
+
+        Without a solution within the time limit: minus infinity and no prices.
+        """
         self.session.set_cost(self.prices, np.full(len(self.prices), -float(self.budget)))
         self.session.set_cost(self.value, -np.ones(len(self.value)))
         solution = self.session.solve()
-        return (
-            (-np.inf, np.zeros(0))
-            if solution.x is None
-            else (-solution.value, solution.x[self.prices])
-        )
+        if solution.x is None:
+            return -np.inf, np.zeros(0)
+        return -solution.value, solution.x[self.prices]
 
     def nearest(self, centre: Floats, level: float) -> Floats | None:
-        """The prices nearest to `centre` (largest difference of one price) where the cuts allow a
-        value of at most `level`.
+        """The prices (steps,) nearest to `centre` at which the cuts allow V <= `level`, or None.
+
+        The distance is the largest difference of one price.
         """
         for columns, cost in ((self.prices, 0.0), (self.value, 0.0), (self.distance, -1.0)):
             self.session.set_cost(columns, np.full(len(columns), cost))
@@ -171,21 +197,28 @@ class _Master:
         self.session.set_row_bounds(self.level, -np.inf, level)
         try:
             solution = self.session.solve()
-        except InfeasibleActionSet:  # the level is as good as the minimum: rounding only
+        except InfeasibleActionSet:  # the level equals the minimum up to rounding
             return None
         return None if solution.x is None else solution.x[self.prices]
 
 
 class LagrangianBound:
-    """Upper bound on the expected return of every policy, by start state, for a plain budget and
-    any number of arms.
+    """Upper bound on the expected return of every policy, for a plain budget and many arms.
 
-    The same figure as `worldplan.planners.bandits.fluid.FluidBound`, to the `gap` at which the
-    search for prices stops (relative to the figure, or to the largest spread of an arm's rewards if
-    that is more); what is returned is a valid bound whenever it stops. Solves of the same object
-    start from the prices and policies of the last.
+    The result equals that of `worldplan.planners.bandits.fluid.FluidBound` up to `gap`. It is a
+    valid bound even if the search for prices is cut off. A solve starts from the prices and the arm
+    policies of the last solve of the same object.
 
-    Raises ConfigError for another action set than `Budget`, or arms with several interventions.
+    Args:
+        instance: a programme whose action set is a `Budget`, without several interventions per arm.
+        settings: solver of the master program, and the time limit of a solve.
+        steps: longest window; the horizon unless given.
+        gap: the search for prices stops at this gap, relative to the bound or, if that is larger,
+            to the largest spread of an arm's rewards.
+        dynamics: another model than the instance's.
+
+    Raises:
+        ConfigError: another action set, or several interventions per arm.
     """
 
     def __init__(
@@ -200,7 +233,8 @@ class LagrangianBound:
         model = instance.dynamics if dynamics is None else dynamics
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
-                "the Lagrangian bound needs a plain budget and arms that are pulled or not: use the fluid bound and planner instead"
+                "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
+                "use the fluid bound and planner instead"
             )
         self.instance, self.gap = instance, gap
         self.budget: Budget = instance.actions
@@ -209,56 +243,51 @@ class LagrangianBound:
         self._arms = _Arms(model)
         self._states = model.states
         self._prices = np.zeros(0)
-        self._policies: deque[Policy] = deque(
-            maxlen=min(100, max(8, MEMORY // (self.steps * model.states * model.arms)))
-        )
+        entry = self.steps * model.states * model.arms  # bytes
+        self._policies: deque[ArmPolicies] = deque(maxlen=min(100, max(8, MEMORY // entry)))
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from a joint state (arms,)."""
+        """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps."""
         return self.from_distribution(one_hot(state, self._states), steps_left)
 
-    def from_distribution(self, law: Floats, steps_left: int | None = None) -> float:
-        """Bound on the expected return when the first states have the law (arms, states)."""
-        return self.solve(law, steps_left).bound
+    def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
+        """Bound on the expected return from first states with the distribution (arms, states)."""
+        return self.solve(start, steps_left).bound
 
-    def solve(self, law: Floats, steps_left: int | None = None) -> Prices:
-        """The best prices from the start law (arms, states), over min(steps, steps_left) steps."""
-        began, limit = time.perf_counter(), self._settings.time_limit
+    def solve(self, start: Floats, steps_left: int | None = None) -> Prices:
+        """The best prices for first states with the distribution `start`.
+
+        Args:
+            start: (arms, states), rows one-hot for a known state.
+            steps_left: steps to the end of the episode; at most `steps` are looked ahead.
+        """
+        started, limit = time.perf_counter(), self._settings.time_limit
         left = self.steps if steps_left is None else min(steps_left, self.steps)
-        start = np.ascontiguousarray(np.asarray(law, dtype=float).T)
-        high = (
-            np.arange(left, 0, -1.0) + 1e-6
-        )  # in units of the largest spread of rewards: nobody pulls above, everybody below its negative
+        mass = np.ascontiguousarray(np.asarray(start, dtype=float).T)
+        # In units of the largest spread of rewards. Above `high` no arm is pulled, below its
+        # negative every arm is.
+        high = np.arange(left, 0, -1.0) + 1e-6
         low = -high if self.budget.least else np.zeros(left)
-        cuts = _Cuts([], [])
-        for policy in self._policies:
-            if len(policy) >= left:
-                cuts.add(*self._arms.follow(policy[-left:], start))
-        known = len(self._prices) >= left
-        prices = self._prices[len(self._prices) - left :] if known else high / 4
+        cuts = self._first_cuts(mass, left)
+        prices = self._prices[len(self._prices) - left :] if len(self._prices) >= left else high / 4
         best, best_gain, centre, lower, repeats = np.inf, np.zeros(0), prices, -np.inf, 0
-        for _ in range(ROUNDS):
-            value, gain, policy = self._arms.best(prices)
-            total = float((value * start).sum() + self.budget.most * prices.sum())
+        for _ in range(ITERATIONS):
+            value, gain, policies = self._arms.best(prices)
+            total = float((value * mass).sum() + self.budget.most * prices.sum())
             if total < best:
                 best, best_gain, centre = total, gain, prices
-            if cuts.add(*self._arms.follow(policy, start)):
-                self._policies.append(policy)
+            if cuts.add(*self._arms.follow(policies, mass)):
+                self._policies.append(policies)
                 repeats = 0
             else:
                 repeats += 1
             master = _Master(cuts, self.budget.most, low, high, self._settings)
-            found, lowest = master.minimum()
-            lower = max(lower, found)
-            if (
-                not len(lowest)
-                or best - lower <= self.gap * max(abs(best), 1.0)
-                or time.perf_counter() - began > limit
-            ):
+            minimum, lowest = master.minimum()
+            lower = max(lower, minimum)
+            closed = best - lower <= self.gap * max(abs(best), 1.0)
+            if not len(lowest) or closed or time.perf_counter() - started > limit:
                 break
-            if (
-                repeats > 1
-            ):  # nothing new at the cuts' minimum either: the rest of the gap is the solver's tolerance
+            if repeats > 1:  # no new cut at the cuts' minimum: only the solver's tolerance is left
                 break
             nearest = lowest if repeats else master.nearest(centre, lower + LEVEL * (best - lower))
             if nearest is None:
@@ -268,36 +297,42 @@ class LagrangianBound:
         scale = self._arms.scale
         return Prices(centre * scale, best * scale, lower * scale, best_gain.T * scale)
 
+    def _first_cuts(self, mass: Floats, left: int) -> _Cuts:
+        """Cuts of the last solves' policies, for the distribution `mass` (states, arms)."""
+        cuts = _Cuts([], [])
+        for policies in self._policies:
+            if len(policies) >= left:
+                cuts.add(*self._arms.follow(policies[-left:], mass))
+        return cuts
+
 
 class LagrangianPlanner(Planner):
-    """Pull the arms whose pull is worth most beyond its price, at the optimal prices of the steps
-    to come.
+    """Pulls the arms whose pull is worth most beyond its price, at the optimal prices.
 
-    The index of arm j is Q_j(s_j, 1) - Q_j(s_j, 0) at those prices. The `budget` arms with the
-    largest index are pulled, among those whose index is positive or whose pull would at least pay
-    at no price today (at the optimum the last few arms within the budget are indifferent to the
-    price). `Decision.bound` bounds the return of every policy.
+    The index of arm j is Q_j(s_j, 1) - Q_j(s_j, 0) at the prices of the remaining steps. Of the
+    `budget` arms with the largest indices, those are pulled whose index plus today's price is
+    positive. (At the optimal prices the last few arms within the budget have an index of about
+    zero.) `Decision.bound` bounds the return of every policy.
 
     Args:
+        instance: as in `LagrangianBound`.
         dynamics: another model than the instance's, or an ensemble, whose mean is planned for.
-        gap: relative gap at which the prices are good enough.
+        settings: solver of the master program, and the time limit of a decision.
+        gap: relative gap at which the search for prices stops.
+
+    Raises:
+        ConfigError: another action set than `Budget`, or several interventions per arm.
     """
 
     def __init__(
         self,
         instance: BanditInstance,
-        dynamics: ArmDynamics | Sequence[ArmDynamics] | None = None,
+        dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
         *,
         gap: float = 1e-4,
     ) -> None:
-        models = (
-            [instance.dynamics]
-            if dynamics is None
-            else [dynamics]
-            if isinstance(dynamics, ArmDynamics)
-            else list(dynamics)
-        )
+        models = models_of(instance, dynamics)
         self.instance = instance
         self._bound = LagrangianBound(
             instance,
@@ -308,13 +343,13 @@ class LagrangianPlanner(Planner):
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         state = np.asarray(observation["state"])
         left = int(observation.get("steps_left", self.instance.horizon))
-        found = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
-        index = found.gain[np.arange(len(state)), state]
-        action = best_of_budget(
-            index + found.prices[0], self._bound.budget
-        )  # the price is the same for all: the order is the index's
-        detail = {"prices": found.prices.tolist(), "gap": relative_gap(found.lower, found.bound)}
-        return Decision(action, None, found.bound, "heuristic", time.perf_counter() - began, detail)
+        prices = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
+        index = prices.gain[np.arange(len(state)), state]
+        # the price is the same for all arms, so the order is that of the index
+        action = best_of_budget(index + prices.prices[0], self._bound.budget)
+        detail = {"prices": prices.prices.tolist(), "gap": relative_gap(prices.lower, prices.bound)}
+        seconds = time.perf_counter() - started
+        return Decision(action, None, prices.bound, "heuristic", seconds, detail)

@@ -1,6 +1,4 @@
-"""The exact best joint action for a value per arm and intervention level: one mixed-integer
-program, solved with new costs.
-"""
+"""The exact best joint action for given values of each arm's intervention levels."""
 
 from __future__ import annotations
 
@@ -20,14 +18,26 @@ EXACT = SolverSettings(gap=0.0)
 
 
 class LevelMaximiser:
-    """Maximises sum_j values[j, level_j(a)] over the actions `a` of an instance.
+    """Maximises sum_j values[j, level_j(a)] over the feasible actions a of an instance.
 
-    Without several interventions per arm the level of arm j is a_j, and the objective is linear in
-    the action. With them (`effect`) each arm gets one binary column per distinct strength, of which
-    exactly one is 1 and matches `effect[j] @ a`. These columns must be integer: a mix of a lower
-    and a higher strength could also match, and would pay too much wherever the values are not
-    concave in the strength. The program is built and loaded once; a call only changes costs. A
-    plain Budget without `effect` needs no solver: the best arms are found by sorting.
+    Without several interventions per arm, level_j = a_j and the objective is linear in the action.
+    With several (`effect`), y_jk = 1 if arm j has its k-th strength:
+
+        sum_k y_jk = 1        sum_k strength_jk y_jk = effect_j @ a        y binary
+
+    y must be binary: a mixture of a lower and a higher strength would also satisfy the equations,
+    and earn too much where the values are not concave in the strength.
+
+    The program is built and loaded once; `maximise` only changes costs. A plain `Budget` without
+    `effect` needs no solver: the best arms are found by sorting.
+
+    Args:
+        instance: actions and dynamics.
+        settings: the solver; a proven optimum unless given.
+
+    Raises:
+        ConfigError: the dynamics have an effect matrix but no strengths.
+        SolverUnavailable: the solver is not installed or not licensed.
     """
 
     def __init__(self, instance: BanditInstance, settings: SolverSettings = EXACT) -> None:
@@ -43,15 +53,19 @@ class LevelMaximiser:
         self._session = open_session(program, settings)
 
     def _add_levels(self, program: Program) -> Indices:
-        """One binary column for each distinct strength of each arm, in the order of `self._kept`."""
+        """Add a binary column for each distinct strength of each arm, in the order of `_kept`.
+
+        Raises:
+            ConfigError: there are no strengths.
+        """
         effect, strengths = self.instance.dynamics.effect, self.instance.dynamics.strengths
         if effect is None or strengths is None:
             raise ConfigError(
-                "the dynamics have an effect matrix but no strengths: give the strengths that can occur"
+                "the dynamics have an effect matrix but no strengths: "
+                "give the strengths that can occur"
             )
-        distinct = (
-            np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9
-        )  # padding repeats the last strength
+        # padding repeats the last strength
+        distinct = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9
         self._kept = np.nonzero(distinct)
         arm, count = self._kept[0], int(distinct.sum())
         level = program.add_columns(count, 0.0, 1.0, integer=True)
@@ -69,14 +83,15 @@ class LevelMaximiser:
     def maximise(self, values: Floats) -> Decision:
         """The best action for `values` (arms, levels), its value and proven bound.
 
-        Raises SolverFailed when the time limit passes before any action is found.
+        Raises:
+            SolverFailed: the time limit passed before any action was found.
         """
-        began = time.perf_counter()
+        started = time.perf_counter()
         if self._budget is not None:
             gain = values[:, 1] - values[:, 0]
             action = best_of_budget(gain, self._budget)
             value = float(values[:, 0].sum() + gain @ action)
-            return Decision(action, value, value, "optimal", time.perf_counter() - began)
+            return Decision(action, value, value, "optimal", time.perf_counter() - started)
         if self._linear:
             self._session.set_cost(
                 self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum())
@@ -86,17 +101,18 @@ class LevelMaximiser:
         solution = self._session.solve()
         if solution.x is None:
             raise SolverFailed(
-                f"no action found within {self._session.settings.time_limit:g} s: raise solver.time_limit or solver.gap"
+                f"no action found within {self._session.settings.time_limit:g} s: "
+                "raise solver.time_limit or solver.gap"
             )
         action = np.rint(solution.x[self._action]).astype(np.int8)
-        return Decision(
-            action, solution.value, solution.bound, solution.status, time.perf_counter() - began
-        )
+        seconds = time.perf_counter() - started
+        return Decision(action, solution.value, solution.bound, solution.status, seconds)
 
 
 def best_of_budget(gain: Floats, budget: Budget) -> Action:
-    """The best action of a plain Budget for one gain per arm: the largest gains, positive ones
-    beyond `least`.
+    """The best action (arms,) of a plain `Budget` for the gains (arms,) of its arms.
+
+    The largest gains are selected; beyond `least` arms, positive gains only.
     """
     action = np.zeros(budget.size, np.int8)
     order = np.argsort(-gain, kind="stable")[: budget.most]

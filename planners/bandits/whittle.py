@@ -1,10 +1,9 @@
-"""Whittle indices of all arms at once, and the policy that pulls by index."""
+"""Whittle indices of all arms at once, and the policy that maximises their sum."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +14,20 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
+from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.base import Decision, Planner
 
 
 @dataclass(frozen=True)
 class WhittleIndices:
-    """`index` (arms, states): the subsidy for leaving the arm alone at which pulling stops being
-    worth it.
+    """Whittle indices, and whether they exist.
 
-    `indexable` (arms,): whether states only ever leave the set worth pulling as the subsidy grows.
-    For an arm that is not indexable `index` holds the largest subsidy below which pulling was still
-    optimal, a heuristic.
+    Args:
+        index: (arms, states), the subsidy for leaving the arm alone at which pulling stops being
+            optimal. If the arm is not indexable, the largest subsidy below which pulling was still
+            optimal, a heuristic.
+        indexable: (arms,), whether the set of states in which pulling is optimal only shrinks as
+            the subsidy grows.
     """
 
     index: Floats
@@ -34,32 +36,46 @@ class WhittleIndices:
 
 @dataclass
 class _Paths:
-    """Where every arm stands on its way from "pull always" to "pull never"."""
+    """The optimal policy of every arm, followed from "pull always" to "pull never".
 
-    active: NDArray[np.bool_]  # (arms, states)
-    subsidy: Floats  # (arms,)
-    index: Floats  # (arms, states)
-    indexable: NDArray[np.bool_]  # (arms,)
+    Args:
+        active: (arms, states), whether the policy pulls at the present subsidy.
+        subsidy: (arms,), the present subsidy.
+        index: (arms, states), the subsidy at which the state left the active set.
+        indexable: (arms,), no state has come back so far.
+    """
+
+    active: NDArray[np.bool_]
+    subsidy: Floats
+    index: Floats
+    indexable: NDArray[np.bool_]
 
 
 def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleIndices:
-    """Exact discounted Whittle indices (Whittle 1988) of two-level arms, with a test of
-    indexability, all arms in parallel.
+    """Exact discounted Whittle indices (Whittle 1988) of two-level arms, and their indexability.
 
-    An arm earns the expected reward of its next state, plus the subsidy whenever it is left alone.
-    For a fixed policy the advantage of pulling is linear in the subsidy, so the optimal policy of
-    each arm is followed along the subsidy line from one break point to the next (parametric policy
-    iteration; one batch of linear systems per break point, as in the testing algorithm of Gast,
+    An arm earns the expected reward of its next state, plus the subsidy in each step in which it is
+    left alone. For a fixed policy the advantage of pulling is linear in the subsidy. So each arm's
+    optimal policy is followed along the subsidy from one break point to the next: parametric policy
+    iteration with one batch of linear systems per break point, as in the testing algorithm of Gast,
     Gaujal and Khun 2023, "Testing indexability and computing Whittle and Gittins index in subcubic
-    time"). The arm is indexable if no state ever turns back from "leave" to "pull" at a larger
-    subsidy than the one at which it turned to "leave". The test is numerical: overlaps narrower
-    than 1e-9 / (1 - discount) of the arm's range of rewards are taken for ties.
+    time".
 
-    Raises ConfigError for arms with several interventions, or a discount outside (0, 1).
+    An arm is indexable if no state returns from "leave" to "pull" at a larger subsidy than the one
+    at which it turned to "leave". The test is numerical: overlaps narrower than
+    1e-9 / (1 - discount) of the arm's range of rewards count as ties.
+
+    Args:
+        dynamics: of the arms.
+        discount: per step, between 0 and 1.
+
+    Raises:
+        ConfigError: an arm has several interventions, or the discount is outside (0, 1).
     """
     if dynamics.effect is not None or dynamics.levels != 2:
         raise ConfigError(
-            "the Whittle index needs arms that are pulled or not: for several interventions per arm use another policy"
+            "the Whittle index needs arms that are pulled or not: "
+            "for several interventions per arm use another policy"
         )
     if not 0 < discount < 1:
         raise ConfigError(
@@ -70,24 +86,26 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
     slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + 1e-13 * np.abs(one_step).max((1, 2))) / (
         1 - discount
     )
-    one_step = one_step - one_step.mean(
-        (1, 2), keepdims=True
-    )  # a constant changes nothing but the rounding
+    # a constant changes nothing but the rounding
+    one_step = one_step - one_step.mean((1, 2), keepdims=True)
     paths = _Paths(
         np.ones((arms, states), bool),
         np.full(arms, -np.inf),
         np.full((arms, states), np.inf),
         np.ones(arms, bool),
     )
-    going = np.arange(arms)
+    unfinished = np.arange(arms)
     for _ in range(20 + 10 * states):
-        if not len(going):
+        if not len(unfinished):
             break
-        moves = _advantage(
-            dynamics.transition[going], one_step[going], paths.active[going], discount
+        base, slope = _advantage(
+            dynamics.transition[unfinished],
+            one_step[unfinished],
+            paths.active[unfinished],
+            discount,
         )
-        going = _advance(paths, going, *moves, slack[going])
-    paths.indexable[going] = False  # break points without end
+        unfinished = _advance(paths, unfinished, base, slope, slack[unfinished])
+    paths.indexable[unfinished] = False  # break points without end
     index = np.where(np.isfinite(paths.index), paths.index, paths.subsidy[:, None])
     return WhittleIndices(index, paths.indexable)
 
@@ -95,8 +113,10 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
 def _advantage(
     transition: Floats, one_step: Floats, active: NDArray[np.bool_], discount: float
 ) -> tuple[Floats, Floats]:
-    """Advantage of one pull over none, then following `active`: (base, slope), each (arms, states),
-    linear in the subsidy.
+    """Advantage of a pull over none if `active` is followed later: base + slope * subsidy.
+
+    Returns:
+        base and slope, each (arms, states).
     """
     leave, pull = transition[:, 0], transition[:, 1]
     followed = np.where(active[..., None], pull, leave)
@@ -106,58 +126,62 @@ def _advantage(
     return one_step[:, 1] - one_step[:, 0] + later[..., 0], later[..., 1] - 1.0
 
 
-def _advance(paths: _Paths, going: Ints, base: Floats, slope: Floats, slack: Floats) -> Ints:
-    """Move each arm in `going` to its next break point, flipping one state; returns the arms that
-    are not finished.
+def _advance(paths: _Paths, arms: Ints, base: Floats, slope: Floats, slack: Floats) -> Ints:
+    """Move each of `arms` (n,) to its next break point, where one state changes sides.
+
+    Returns:
+        Those of the arms that had one more break point.
     """
-    active, here = paths.active[going], paths.subsidy[going]
+    active, present = paths.active[arms], paths.subsidy[arms]
     turns = np.where(active, slope < -1e-10, slope > 1e-10)
     crossing = np.where(turns, -base / np.where(turns, slope, 1.0), np.inf)
-    crossing = np.maximum(
-        crossing, here[:, None]
-    )  # rounding only: the present policy is optimal at `here`
+    # rounding only: the policy is optimal at the present subsidy
+    crossing = np.maximum(crossing, present[:, None])
     state = crossing.argmin(1)
-    row = np.arange(len(going))
-    there = crossing[row, state]
-    live = np.isfinite(there)
-    row, arm, state, there = row[live], going[live], state[live], there[live]
+    row = np.arange(len(arms))
+    subsidy = crossing[row, state]
+    finite = np.isfinite(subsidy)
+    row, state, subsidy = row[finite], state[finite], subsidy[finite]
+    moved: Ints = arms[finite]
     leaves = active[row, state]
-    since = np.where(leaves, np.inf, paths.index[arm, state])
-    paths.indexable[arm[there > since + slack[row]]] = False
-    paths.active[arm, state] = ~leaves
-    paths.index[arm, state] = np.where(leaves, there, np.inf)
-    paths.subsidy[arm] = there
-    return arm
+    left_at = np.where(leaves, np.inf, paths.index[moved, state])
+    paths.indexable[moved[subsidy > left_at + slack[row]]] = False
+    paths.active[moved, state] = ~leaves
+    paths.index[moved, state] = np.where(leaves, subsidy, np.inf)
+    paths.subsidy[moved] = subsidy
+    return moved
 
 
 class WhittlePolicy(Planner):
-    """Maximises the sum of the pulled arms' Whittle indices over the action set (arms with a
-    negative index rest).
+    """Maximises the sum of the pulled arms' Whittle indices over the action set.
+
+    Arms with a negative index are left alone where the set allows it. `notes` names arms that are
+    not indexable; the constructor also warns of them.
 
     Args:
-        dynamics: replaces the instance's; for an ensemble the members' indices are averaged.
+        instance: the programme.
+        dynamics: another model than the instance's, or an ensemble, whose indices are averaged.
+        discount: of the indices, per step.
+        settings: the solver.
 
-    `notes` says which arms are not indexable (a warning is given once, here). Raises ConfigError
-    for several interventions per arm.
+    Raises:
+        ConfigError: several interventions per arm, or a discount outside (0, 1).
     """
 
     def __init__(
         self,
         instance: BanditInstance,
         *,
-        dynamics: ArmDynamics | Sequence[ArmDynamics] | None = None,
+        dynamics: Dynamics = None,
         discount: float = 0.99,
         settings: SolverSettings = EXACT,
     ) -> None:
         if instance.dynamics.effect is not None:
             raise ConfigError(
-                "the Whittle index is not defined for several interventions per arm: use the myopic or iterative policy"
+                "the Whittle index is not defined for several interventions per arm: "
+                "use the myopic or iterative policy"
             )
-        given = instance.dynamics if dynamics is None else dynamics
-        members = [
-            whittle_indices(member, discount)
-            for member in ([given] if isinstance(given, ArmDynamics) else given)
-        ]
+        members = [whittle_indices(model, discount) for model in models_of(instance, dynamics)]
         self.indices = WhittleIndices(
             np.mean([m.index for m in members], axis=0),
             np.all([m.indexable for m in members], axis=0),
@@ -165,13 +189,13 @@ class WhittlePolicy(Planner):
         self._maximiser = LevelMaximiser(instance, settings)
         self._arms = np.arange(instance.dynamics.arms)
         self.notes: list[str] = []
-        odd = np.flatnonzero(~self.indices.indexable)
-        if len(odd):
-            names = ", ".join(instance.label(int(arm)) for arm in odd[:5]) + (
-                ", ..." if len(odd) > 5 else ""
-            )
+        without = np.flatnonzero(~self.indices.indexable)
+        if len(without):
+            names = ", ".join(instance.label(int(arm)) for arm in without[:5])
+            more = ", ..." if len(without) > 5 else ""
             self.notes.append(
-                f"{len(odd)} of {len(self._arms)} arms are not indexable ({names}): their index is a heuristic"
+                f"{len(without)} of {len(self._arms)} arms are not indexable ({names}{more}): "
+                "their index is a heuristic"
             )
             warnings.warn(self.notes[0], stacklevel=2)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import ActionSet, Budget
@@ -28,7 +29,13 @@ from worldplan.planners.bandits.baselines import (
     RandomPolicy,
     SamplingPolicy,
 )
-from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner, FluidProgram, one_hot
+from worldplan.planners.bandits.fluid import (
+    FluidBound,
+    FluidPlanner,
+    FluidProgram,
+    ValueTables,
+    one_hot,
+)
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner
@@ -161,6 +168,23 @@ def test_the_bound_holds_for_every_start_and_number_of_steps(kind: str, seed: in
     law = exact.instance.initial
     mass = np.prod([law[arm, exact.states[:, arm]] for arm in range(len(law))], axis=0)
     assert bound.from_distribution(law) >= mass @ exact.value[exact.horizon] - 1e-6
+
+
+def test_final_values_are_those_of_the_solve() -> None:
+    instance = generate("budget", 6, 2, seed=0, states=3, horizon=8)
+    model, actions = [instance.dynamics], instance.actions
+    whole = FluidProgram(model, actions, instance.horizon, EXACT)
+    window = FluidProgram(model, actions, 2, EXACT)
+    start = one_hot(np.array([0, 1, 2, 0, 1, 2]), 3)
+    for left in range(8, 1, -1):
+        for shift in (0.0, 1.0):  # other tables, perhaps at the same address
+            tables = whole.value_tables(whole.solve(start, left), left)
+            tail = ValueTables(tables.table + shift, tables.constant)
+            for steps_left in (left, max(left - 1, 1)):  # the same tables, other steps to go
+                fresh = FluidProgram(model, actions, 2, EXACT).solve(start, steps_left, tail)
+                value = window.solve(start, steps_left, tail).value
+                assert value == pytest.approx(fresh.value, rel=1e-9)
+            del tables, tail
 
 
 @pytest.mark.parametrize(("kind", "seed"), CASES)
