@@ -1,12 +1,10 @@
-"""Reward of every policy on the four domains, J=20, 5 seeds x 50 episodes: the table of issue and
-README.
+"""Reward of every policy on the four domains, J = 20, 5 seeds x 50 episodes: the README's table.
 
-    python -m benchmarks.bandits.domains [--seeds 0..4] [--episodes 50] [--arms 20] [--domains
-    capacity,path]
+    python -m benchmarks.bandits.domains [--seeds 0..4] [--episodes 50] [--domains capacity,path]
 
-Runs through the same code as `worldplan bandits run`, so it resumes where it was interrupted.
-Writes benchmarks/bandits/results/bandit_domains.csv and .md, with SEQUOIA's margin over the best
-baseline per domain.
+Runs the code of `worldplan bandits run`, so an interrupted benchmark resumes. Writes
+benchmarks/bandits/results/bandit_domains.csv and .md, with SEQUOIA's margin over the best baseline
+of each domain.
 """
 
 from __future__ import annotations
@@ -75,7 +73,7 @@ def _domain(domain: str, options: argparse.Namespace) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, stem: Path) -> None:
-    """CSV, and Markdown for people."""
+    """Write the table as CSV, and as Markdown with the margins."""
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(stem.with_suffix(".csv"), index=False)
     lines = [
@@ -85,7 +83,8 @@ def write(table: pd.DataFrame, stem: Path) -> None:
     for row in table.to_dict("records"):
         interval = f"{row['mean']:.2f} ({row['low']:.2f}..{row['high']:.2f})"
         lines.append(
-            f"| {row['domain']} | {row['policy']} | {interval} | {100 * row['bound_share']:.1f} % | {row['decision_ms']:.1f} |"
+            f"| {row['domain']} | {row['policy']} | {interval} "
+            f"| {100 * row['bound_share']:.1f} % | {row['decision_ms']:.1f} |"
         )
     margins = []
     lines += ["", "| domain | best baseline | SEQUOIA over it |", "|---|---|---|"]

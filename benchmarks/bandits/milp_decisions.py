@@ -1,154 +1,59 @@
-"""CPU time per certified decision: worldplan against the reference formulation and OMLT + Pyomo,
-side by side on HiGHS.
+"""CPU time per certified decision: worldplan, the reference formulation, and OMLT + Pyomo on HiGHS.
 
-    python -m benchmarks.bandits.milp_decisions                      # all sets, J = 20, 40, 100,
-    both networks: about 15 minutes on one core python -m benchmarks.bandits.milp_decisions --sets
-    path --arms 100 --networks 64-64 --states 5 --limit 120
+All sets, J = 20, 40, 100, both networks, about 15 minutes on one core; or one setting only:
+
+    python -m benchmarks.bandits.milp_decisions
+    python -m benchmarks.bandits.milp_decisions --sets path --arms 100 --networks 64-64 --states 5
 
 Networks are trained first, briefly, by regression on action values of the fluid relaxation (random
-ones are not representative). States come from an episode played with worldplan's decisions. Every
-method solves exactly the same function of the action for a state, to the same relative gap, on one
-thread:
+networks are not representative). States come from an episode played with worldplan's decisions.
+For a state, every method maximises exactly the same function of the action, to the same relative
+gap, on one thread:
 
-* ours       `NetworkArgmax`, built once, only the numbers of the state updated.
-* reference  as in the public code of SEQUOIA: big-M 1e5 for every neuron, one Python expression per
-  constraint and one
-             term per weight, rebuilt for each state, with the paper's formulation of each set.
-* omlt       OMLT's ReluBigMFormulation with its interval bounds over the unit box, built with Pyomo
-  for each state, with
-             the same set rows as `reference`.
+* ours: `NetworkArgmax`, built once; a state only updates its numbers.
+* reference: as in the public code of SEQUOIA. Big-M 1e5 for every neuron, one Python expression per
+  constraint and one term per weight, rebuilt for each state, with the paper's formulation of each
+  set.
+* omlt: OMLT's ReluBigMFormulation with its interval bounds over the unit box, built with Pyomo for
+  each state, with the same set rows as `reference`.
 
-A peer that hits the time limit counts as what it spent, so its ratio is a lower bound (marked >=).
-A peer is asked fewer states, and no further one once it has spent its share. Times are CPU time of
-this process, in seconds. `--gurobi` repeats our solves with Gurobi and reports only whether the
-results agree: its licence forbids publishing timings.
+If a peer hits the time limit, the time spent counts, so its ratio is a lower bound (marked >=). A
+peer solves fewer states, and stops when it has spent the limit. Times are CPU time of this process,
+in seconds. `--gurobi` repeats our solves with Gurobi and reports only whether the results agree:
+its licence forbids publishing timings.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.bandits.milp_networks import Decided, play, train
 from benchmarks.bandits.milp_peers import PEERS, PaperSet, by_gurobi_ml, paper_set
 from worldplan.envs.bandits.domains import generate
-from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv
-from worldplan.envs.episodes import EpisodeBatch
+from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import SolverUnavailable
-from worldplan.milp.networks.argmax import Argmax, NetworkArgmax
+from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.targets import FluidTargets
 from worldplan.planners.base import bootstrap
 
 SETS = ("budget", "interventions", "path", "schedule", "capacity")
 BUDGETS = {20: 5, 40: 10, 100: 20}
 STEPS = {"state": 500, "plain": 1000}  # of training
-BATCH = 32
 FLUID_SOLVES = 4
 PEER_STATES = 3
 RESULTS = FilePath(__file__).with_name("results")
-
-
-# ---- trained networks
-
-
-def train(
-    instance: BanditInstance,
-    kind: str,
-    hidden: tuple[int, ...],
-    targets: FluidTargets,
-    pool: torch.Tensor,
-    steps: int,
-) -> QNetwork:
-    """Regress fluid action values on good and random feasible actions in random states."""
-    generator, model = np.random.default_rng(0), instance.dynamics
-    torch.manual_seed(0)
-    network: QNetwork = NETWORKS[kind](model, instance.horizon, hidden)
-    base, direct = targets.separable()
-    if kind == "state":
-        network.start_from(base, direct)  # type: ignore[operator]
-    gain = torch.as_tensor(direct, dtype=torch.float32)
-    effect = (
-        torch.eye(model.arms)
-        if model.effect is None
-        else torch.as_tensor(model.effect / model.effect.sum(1).max(), dtype=torch.float32)
-    )
-    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * (1 - step / steps)
-        state = torch.as_tensor(generator.integers(0, model.states, (BATCH, model.arms)))
-        # the paper's network knows no time: it learns one stage of the episode
-        left = (
-            torch.as_tensor(generator.integers(1, instance.horizon + 1, BATCH))
-            if kind == "state"
-            else torch.full((BATCH,), instance.horizon // 2)
-        )
-        with torch.no_grad():
-            score = (gain[left[:, None], torch.arange(model.arms), state] @ effect) @ pool.T
-            noisy = score + torch.rand_like(score) * score.std(1, keepdim=True)
-            chosen = torch.cat(
-                [
-                    noisy.topk(12, 1).indices,
-                    torch.as_tensor(generator.integers(len(pool), size=(BATCH, 4))),
-                ],
-                1,
-            )
-            actions = pool[chosen]
-            wanted = targets(state, left, actions)
-        loss = torch.nn.functional.smooth_l1_loss(network(state, left, actions), wanted)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return network
-
-
-@dataclass
-class Decided:
-    """One state: the function of the action there, what ours decided, and its CPU time (the first
-    includes building the model).
-    """
-
-    network: ReluNetwork
-    result: Argmax
-    seconds: float
-
-
-def play(
-    instance: BanditInstance, network: QNetwork, count: int, gap: float, limit: float
-) -> list[Decided]:
-    """Decide in the first `count` states of episodes with one NetworkArgmax."""
-    env, solver = BanditVectorEnv(instance, 1), None
-    decided: list[Decided] = []
-
-    def decide(observation: dict[str, np.ndarray]) -> np.ndarray:
-        nonlocal solver
-        given = network.action_networks(observation["state"], observation["steps_left"])[0]
-        began = time.process_time()
-        solver = solver or NetworkArgmax(
-            given, instance.actions, SolverSettings(gap=gap, time_limit=limit)
-        )
-        result = solver.maximise(given)
-        decided.append(Decided(given, result, time.process_time() - began))
-        return result.action[None]
-
-    for episode in range(-(-count // instance.horizon)):
-        steps = EpisodeBatch(env, seed=episode).play(decide)
-        for _ in islice(steps, count - len(decided)):
-            pass
-    return decided
 
 
 # ---- agreement with Gurobi: never a time
@@ -157,7 +62,7 @@ def play(
 def by_gurobi(
     network: ReluNetwork, instance: BanditInstance, limit: float, gap: float
 ) -> Action | None:
-    """Ours on Gurobi; None where the licence is too small."""
+    """Our decision with Gurobi; None if the licence is too small."""
     try:
         return (
             NetworkArgmax(
@@ -176,18 +81,18 @@ def agreement_with_gurobi(
     """How many of the states that fit the licence agree."""
     parts = []
     for name in ("gurobi", "gurobi-machinelearning"):
-        agreed, asked = 0, 0
-        for one in decided:
+        agreed, solved = 0, 0
+        for decision in decided:
             action = (
-                by_gurobi(one.network, instance, limit, gap)
+                by_gurobi(decision.network, instance, limit, gap)
                 if name == "gurobi"
-                else by_gurobi_ml(one.network, rows, limit, gap)
+                else by_gurobi_ml(decision.network, rows, limit, gap)
             )
             if action is not None:
-                asked += 1
-                agreed += agrees(instance.actions, one, action, gap)
+                solved += 1
+                agreed += agrees(instance.actions, decision, action, gap)
         parts.append(
-            f"{name} {agreed}/{asked} agree" if asked else f"{name} beyond licence or limit"
+            f"{name} {agreed}/{solved} agree" if solved else f"{name} beyond licence or limit"
         )
     return ", ".join(parts)
 
@@ -196,8 +101,9 @@ def agreement_with_gurobi(
 
 
 def agrees(actions: ActionSet, ours: Decided, action: Action, gap: float) -> bool:
-    """A feasible action, not above our bound, and neither value more than the gap below the other;
-    all values by the network itself.
+    """Whether a peer's action is feasible, within our bound, and as good as ours up to the gap.
+
+    Values are those of the network itself.
     """
     other, mine = float(ours.network(action)), ours.result.value
     slack = (gap + 1e-6) * max(abs(other), abs(mine))
@@ -210,7 +116,14 @@ def agrees(actions: ActionSet, ours: Decided, action: Action, gap: float) -> boo
 
 @dataclass
 class Comparison:
-    """One peer in one setting: a list per state asked."""
+    """One peer in one setting.
+
+    Args:
+        seconds: of each state solved.
+        ratios: to our seconds.
+        limited: states that hit the time limit.
+        agreed: states, of the others, in which the decisions agree.
+    """
 
     seconds: list[float]
     ratios: list[float]
@@ -218,14 +131,15 @@ class Comparison:
     agreed: int
 
     def text(self) -> str:
-        """Mean time, median ratio with quartiles, geometric mean with its 95 % bootstrap interval."""
+        """Mean time; median ratio and quartiles; geometric mean and 95 % bootstrap interval."""
         low, middle, high = np.quantile(self.ratios, [0.25, 0.5, 0.75])
         logs = bootstrap(np.log(self.ratios))
         mean, left, right = (np.exp(logs[key]) for key in ("mean", "low", "high"))
         mark = ">=" if self.limited else ""
         finished = len(self.ratios) - self.limited
         return (
-            f"{_ms(self.seconds)} | {mark}{middle:.3g} [{low:.3g}, {high:.3g}] | {mark}{mean:.3g} [{left:.3g}, {right:.3g}] | "
+            f"{_ms(self.seconds)} | {mark}{middle:.3g} [{low:.3g}, {high:.3g}] | "
+            f"{mark}{mean:.3g} [{left:.3g}, {right:.3g}] | "
             f"{self.limited}/{len(self.ratios)} | {self.agreed}/{finished}"
         )
 
@@ -243,17 +157,20 @@ def compare(
     gap: float,
     write: Any,
 ) -> Comparison:
-    """Ask a peer in evenly spread states until it has spent the limit; `write` records each answer."""
-    found = Comparison([], [], 0, 0)
+    """Solve evenly spread states with a peer until it has spent the limit.
+
+    `write` records each answer.
+    """
+    comparison = Comparison([], [], 0, 0)
     for index in np.linspace(0, len(decided) - 1, min(PEER_STATES, len(decided))).astype(int):
-        one = decided[index]
-        answer = PEERS[name](one.network, rows, limit, gap)
-        found.seconds.append(answer.seconds)
-        found.ratios.append(answer.seconds / one.seconds)
-        found.limited += answer.limited
+        decision = decided[index]
+        answer = PEERS[name](decision.network, rows, limit, gap)
+        comparison.seconds.append(answer.seconds)
+        comparison.ratios.append(answer.seconds / decision.seconds)
+        comparison.limited += answer.limited
         if not answer.limited and answer.action is not None:
-            found.agreed += agrees(instance.actions, one, answer.action, gap)
-        true = float("nan") if answer.action is None else float(one.network(answer.action))
+            comparison.agreed += agrees(instance.actions, decision, answer.action, gap)
+        true = float("nan") if answer.action is None else float(decision.network(answer.action))
         write(
             name,
             index,
@@ -262,14 +179,15 @@ def compare(
             true,
             answer.claimed,
         )
-        if sum(found.seconds) >= limit or answer.limited:
+        if sum(comparison.seconds) >= limit or answer.limited:
             break
-    return found
+    return comparison
 
 
 HEADER = (
-    "| set | J | network | ours ms (median) | certified | peer | peer ms | ratio, median [quartiles] | "
-    "ratio, geometric mean [95 %] | at limit | agree |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    "| set | J | network | ours ms (median) | certified | peer | peer ms "
+    "| ratio, median [quartiles] | ratio, geometric mean [95 %] | at limit | agree |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -320,9 +238,7 @@ def _record(
 
 
 def run(options: argparse.Namespace) -> None:
-    """Everything asked for: a line per setting and peer, printed as it is found, then kept in two
-    files.
-    """
+    """Measure every setting; print a line per setting and peer, and write both result files."""
     lines = [HEADER]
     print(HEADER, flush=True)
     worst: dict[tuple[str, int], list[tuple[float, bool]]] = {}
@@ -345,42 +261,44 @@ def run(options: argparse.Namespace) -> None:
         for domain, arms, instance, kind, shape, decided, rows in settings_of(options):
             network = f"{kind} {shape}"
             write = partial(_record, table, (domain, arms, network))
-            for index, one in enumerate(decided):
-                write(
-                    "ours",
-                    index,
-                    one.seconds,
-                    one.result.status,
-                    one.result.value,
-                    one.result.bound,
-                )
-            seconds = [one.seconds for one in decided]
-            certified = sum(one.result.gap <= options.gap for one in decided)
-            start = f"| {domain} | {arms} | {network} | {_ms(seconds)} ({1e3 * np.median(seconds):.3g}) | {certified}/{len(decided)} "
+            for index, decision in enumerate(decided):
+                ours = decision.result
+                write("ours", index, decision.seconds, ours.status, ours.value, ours.bound)
+            seconds = [decision.seconds for decision in decided]
+            certified = sum(decision.result.gap <= options.gap for decision in decided)
+            start = (
+                f"| {domain} | {arms} | {network} "
+                f"| {_ms(seconds)} ({1e3 * np.median(seconds):.3g}) "
+                f"| {certified}/{len(decided)} "
+            )
             for peer in options.peers:
-                found = compare(peer, instance, rows, decided, options.limit, options.gap, write)
-                worst.setdefault((peer, arms), []).append(
-                    (float(np.median(found.ratios)), found.limited > 0)
+                comparison = compare(
+                    peer, instance, rows, decided, options.limit, options.gap, write
                 )
-                lines.append(f"{start}| {peer} | {found.text()} |")
+                worst.setdefault((peer, arms), []).append(
+                    (float(np.median(comparison.ratios)), comparison.limited > 0)
+                )
+                lines.append(f"{start}| {peer} | {comparison.text()} |")
                 print(lines[-1], flush=True)
             if options.gurobi:  # to the screen only
-                print(
-                    f"  {agreement_with_gurobi(instance, rows, decided[:3], options.limit, options.gap)}",
-                    flush=True,
+                agreement = agreement_with_gurobi(
+                    instance, rows, decided[:3], options.limit, options.gap
                 )
+                print(f"  {agreement}", flush=True)
             file.flush()
     lines.append("")
     for (peer, arms), ratios in sorted(worst.items()):
         least, limited = min(ratios)
         lines.append(
-            f"Least median ratio over {peer} at J={arms}: {'>=' if limited else ''}{least:.3g} ({len(ratios)} settings)."
+            f"Least median ratio over {peer} at J={arms}: "
+            f"{'>=' if limited else ''}{least:.3g} ({len(ratios)} settings)."
         )
         print(lines[-1])
     note = (
         f"CPU time per decision certified to a relative gap of {options.gap:g}, HiGHS, one thread; "
         f"peers stop at {options.limit:g} s (wall) a solve.\n"
-        "Times and ratios of a peer that was cut off are lower bounds (>=). Columns: see the head of benchmarks/bandits/milp_decisions.py.\n\n"
+        "Times and ratios of a peer that was cut off are lower bounds (>=). "
+        "Columns: see the head of benchmarks/bandits/milp_decisions.py.\n\n"
     )
     (options.out / "milp_decisions.md").write_text(note + "\n".join(lines) + "\n")
 
@@ -421,7 +339,7 @@ def main() -> None:
         "--states",
         type=int,
         default=20,
-        help="decisions of ours; a peer is asked in some of these states",
+        help="decisions of ours; a peer solves some of these states",
     )
     parser.add_argument("--limit", type=float, default=10.0, help="seconds of wall time per solve")
     parser.add_argument("--gap", type=float, default=0.01)

@@ -1,7 +1,6 @@
-"""The other ways to decide that benchmarks/bandits/milp_decisions.py measures: the reference
-formulation and OMLT + Pyomo.
+"""The peers of benchmarks/bandits/milp_decisions.py: the reference formulation, and OMLT + Pyomo.
 
-Also gurobi-machinelearning, which is only asked whether it agrees.
+Also gurobi-machinelearning, whose agreement is checked, without times.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from worldplan.milp.sets.schedule import Schedule
 
 BIG_M = 1e5  # of the reference, for every neuron
 
-
 Term = tuple[float, int]
 Line = tuple[list[Term], float, float]  # coefficients by variable, lower and upper bound
 INF = float("inf")
@@ -31,8 +29,11 @@ INF = float("inf")
 
 @dataclass
 class PaperSet:
-    """A feasible set as the paper writes it: variables 0 .. size-1 are the action, then `extra`
-    further binaries.
+    """A feasible set as the paper formulates it.
+
+    Args:
+        extra: binaries besides the action, which is variables 0 .. size-1.
+        lines: the rows.
     """
 
     extra: int
@@ -104,8 +105,9 @@ def _paper_schedule(arm_slots: np.ndarray, worker_slots: np.ndarray) -> PaperSet
 
 
 def _paper_path(actions: Path) -> PaperSet:
-    """One binary per (edge, time): a unit of flow moves or stays, from the source back to it; only
-    visited arms are pulled.
+    """One binary per (edge, time): a unit of flow moves or stays, from the source back to it.
+
+    Only visited arms are pulled.
     """
     size, place = actions.size, {label: k for k, label in enumerate(actions.arm_names)}
     source = place[actions.source]
@@ -140,8 +142,13 @@ def _paper_path(actions: Path) -> PaperSet:
 
 @dataclass
 class PeerAnswer:
-    """What a peer returned: its action (None at the limit), the value and bound it claims, and
-    whether it hit the limit.
+    """A peer's decision in one state.
+
+    Args:
+        action: None without a solution.
+        claimed: the peer's objective value.
+        limited: whether it hit the time limit.
+        seconds: CPU time.
     """
 
     action: Action | None
@@ -151,10 +158,10 @@ class PeerAnswer:
 
 
 def by_reference(network: ReluNetwork, rows: PaperSet, limit: float, gap: float) -> PeerAnswer:
-    """The public code's way, with highspy's expressions in the place of gurobipy's."""
+    """As in the public code, with expressions of highspy instead of gurobipy."""
     import highspy
 
-    began = time.process_time()
+    started = time.process_time()
     model = highspy.Highs()
     options: dict[str, Any] = {
         "output_flag": False,
@@ -194,15 +201,13 @@ def by_reference(network: ReluNetwork, rows: PaperSet, limit: float, gap: float)
         )
     model.maximize(objective)
     info, limited = model.getInfo(), model.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
-    found = info.primal_solution_status == 2
-    action = (
-        np.rint(np.asarray(model.getSolution().col_value)[:size]).astype(np.int8) if found else None
-    )
+    feasible = info.primal_solution_status == 2
+    values = np.asarray(model.getSolution().col_value)
     return PeerAnswer(
-        action,
-        info.objective_function_value if found else -INF,
+        np.rint(values[:size]).astype(np.int8) if feasible else None,
+        info.objective_function_value if feasible else -INF,
         limited,
-        time.process_time() - began,
+        time.process_time() - started,
     )
 
 
@@ -212,7 +217,7 @@ def by_omlt(network: ReluNetwork, rows: PaperSet, limit: float, gap: float) -> P
     from omlt import OmltBlock
     from omlt.neuralnet import ReluBigMFormulation
 
-    began = time.process_time()
+    started = time.process_time()
     size = network.weights[0].shape[1]
     model = pyo.ConcreteModel()
     model.x = pyo.Var(range(size + rows.extra), domain=pyo.Binary)
@@ -242,14 +247,14 @@ def by_omlt(network: ReluNetwork, rows: PaperSet, limit: float, gap: float) -> P
     limited = result.solver.termination_condition != pyo.TerminationCondition.optimal
     claimed = result.problem.lower_bound
     if claimed is None or not np.isfinite(claimed):
-        return PeerAnswer(None, -INF, limited, time.process_time() - began)
+        return PeerAnswer(None, -INF, limited, time.process_time() - started)
     solver.load_vars()
     action = np.array([round(model.x[j].value) for j in range(size)], dtype=np.int8)
-    return PeerAnswer(action, float(claimed), limited, time.process_time() - began)
+    return PeerAnswer(action, float(claimed), limited, time.process_time() - started)
 
 
 def omlt_definition(network: ReluNetwork) -> Any:
-    """OMLT's description of a network, inputs in [0, 1]; the skip is added in the objective."""
+    """OMLT's description of a network, inputs in [0, 1]; the objective adds the skip."""
     from omlt.neuralnet import NetworkDefinition
     from omlt.neuralnet.layer import DenseLayer, InputLayer
 
@@ -286,8 +291,9 @@ PEERS: dict[str, Callable[[ReluNetwork, PaperSet, float, float], PeerAnswer]] = 
 
 
 def by_gurobi_ml(network: ReluNetwork, rows: PaperSet, limit: float, gap: float) -> Action | None:
-    """gurobi-machinelearning on the reference's rows; None where the licence is too small or the
-    limit passes first.
+    """The action of gurobi-machinelearning on the reference's rows.
+
+    None if the licence is too small or the time limit is hit.
     """
     import gurobipy
     from gurobi_ml.torch import add_sequential_constr

@@ -1,8 +1,7 @@
-"""Scale: a plain budget bandit with 10,000 arms, and the four coupled domains at 100 arms, on
-HiGHS. Prints time and peak memory.
+"""Time and peak memory with many arms, on HiGHS: 10,000 with a plain budget, 100 in each domain.
 
-Run from the repository root: `OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000]
-[--episodes 2] [--skip-domains]`.
+OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
+[--skip-domains]
 """
 
 from __future__ import annotations
@@ -33,16 +32,18 @@ def many_arms(arms: int) -> None:
     env = BanditVectorEnv(instance)
     start = env.reset(seed=0)[0]["state"][0]
     print(
-        f"budget, {arms} arms, {instance.actions.most} pulls, {instance.dynamics.states} states, {instance.horizon} steps; {peak()}"
+        f"budget, {arms} arms, {instance.actions.most} pulls, {instance.dynamics.states} states, "
+        f"{instance.horizon} steps; {peak()}"
     )
-    began = time.perf_counter()
+    started = time.perf_counter()
     bound = LagrangianBound(instance).from_state(start)
     print(
-        f"  Lagrangian bound {bound / instance.horizon:.2f} per step, gap 1e-6: {time.perf_counter() - began:.2f} s; {peak()}"
+        f"  Lagrangian bound {bound / instance.horizon:.2f} per step, gap 1e-6: "
+        f"{time.perf_counter() - started:.2f} s; {peak()}"
     )
-    began = time.perf_counter()
+    started = time.perf_counter()
     whittle = WhittlePolicy(instance)
-    print(f"  Whittle indices: {time.perf_counter() - began:.2f} s; {peak()}")
+    print(f"  Whittle indices: {time.perf_counter() - started:.2f} s; {peak()}")
     policies: dict[str, Planner] = {"whittle": whittle, "lagrangian": LagrangianPlanner(instance)}
     for name, planner in policies.items():
         report(name, planner, instance, 1, bound)
@@ -54,24 +55,24 @@ def report(
     result = evaluate(planner, BanditVectorEnv(instance), episodes, seed=0)
     share = result.episodes["return"].mean() / bound
     print(
-        f"  {name}: {result.episodes['decision_seconds'].mean():.4f} CPU s per decision, {100 * share:.2f} % of the bound; {peak()}",
+        f"  {name}: {result.episodes['decision_seconds'].mean():.4f} CPU s per decision, "
+        f"{100 * share:.2f} % of the bound; {peak()}",
         flush=True,
     )
 
 
 def domains(episodes: int) -> None:
-    """The four coupled domains at J=100, B=20; the bound is the mean over the episodes' start
-    states.
-    """
+    """The four coupled domains at J = 100, B = 20; the bound is a mean over start states."""
     for domain in ("capacity", "schedule", "path", "interventions"):
         instance = generate(domain, 100, 20, seed=0)
         env = BanditVectorEnv(instance)
-        began = time.perf_counter()
+        started = time.perf_counter()
         fluid = FluidBound(instance)
         starts = [env.reset(seed=episode)[0]["state"][0] for episode in range(episodes)]
         bound = float(np.mean([fluid.from_state(state) for state in starts]))
         print(
-            f"{domain}, 100 arms, budget 20: bound {bound / instance.horizon:.2f} per step, {(time.perf_counter() - began) / episodes:.1f} s each"
+            f"{domain}, 100 arms, budget 20: bound {bound / instance.horizon:.2f} per step, "
+            f"{(time.perf_counter() - started) / episodes:.1f} s each"
         )
         report("fluid", FluidPlanner(instance), instance, episodes, bound)
         if instance.dynamics.effect is None:

@@ -236,6 +236,7 @@ class Budget(ActionSet):
         return np.zeros(0) if self.least <= action.sum() <= self.most else None
 
     def contains_batch(self, actions: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each row of `actions` (m, size) is feasible, (m,); all rows at once."""
         rows = np.asarray(actions)
         if rows.ndim != 2 or rows.shape[1] != self.size:
             return np.zeros(len(rows), bool)

@@ -1,4 +1,4 @@
-"""Your own rules: linear and integer constraints written in Pyomo."""
+"""Rules of one's own: linear and integer constraints written in Pyomo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
@@ -20,14 +21,14 @@ from worldplan.milp.sets.source import SetContext, naming_files
 class PyomoSet(ActionSet):
     """Actions that satisfy constraints written in Pyomo.
 
-    `build(block)` gets a ConcreteModel with binary variables `block.a[0] .. block.a[size-1]` over
-    `block.arms` and adds any linear constraints and further variables. The model is turned into
-    numbers once (Pyomo's standard-form compiler); Pyomo is not used afterwards, and the object
-    pickles whatever `build` is. Such a set need not contain the empty action, nor stay feasible
-    when a component is removed, so every check and every sample is one small MILP.
+    The model is turned into matrices once, by Pyomo's standard-form compiler. Pyomo is not used
+    afterwards, and the object can be pickled whatever `build` is. Such a set need not contain the
+    empty action, nor stay feasible when a component is removed. So every check and every sample is
+    one small MILP.
 
     Args:
-        build: adds the rules to a block.
+        build: gets a ConcreteModel with binary variables `block.a[0] .. block.a[size-1]` over
+            `block.arms`, and adds linear constraints and further variables.
         size: number of components.
 
     Raises:
@@ -84,6 +85,12 @@ class PyomoSet(ActionSet):
         return cls(_load_function(path, name), size)
 
     def _compile(self, build: Callable[[Any], None]) -> None:
+        """Turn the rules into matrices and bounds.
+
+        Raises:
+            ConfigError: `build` adds an objective or a nonlinear constraint, or fails.
+            MissingExtra: Pyomo is not installed.
+        """
         try:
             import pyomo.environ as pyo
             from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
@@ -100,8 +107,8 @@ class PyomoSet(ActionSet):
             raise ConfigError(
                 "build() adds an objective: leave it out, a feasible set only has constraints"
             )
-        # an unused objective keeps every action variable; the compiler would drop those in no
-        # constraint
+        # The compiler drops variables that occur in no constraint: this objective, which is not
+        # used, keeps every action variable.
         block.worldplan_objective = pyo.Objective(expr=sum(block.a[j] for j in block.arms))
         try:
             form = LinearStandardFormCompiler().write(block, mixed_form=True)
@@ -136,7 +143,7 @@ class PyomoSet(ActionSet):
         self._lower = np.array([-np.inf if v.lb is None else v.lb for v in variables], dtype=float)
         self._upper = np.array([np.inf if v.ub is None else v.ub for v in variables], dtype=float)
         self._integer = np.array([not v.is_continuous() for v in variables], dtype=bool)
-        # bounds and values that build() set on the action variables themselves
+        # build() may set bounds and values of the action variables
         bounds = [
             (v.value, v.value) if v.fixed else v.bounds for v in (block.a[j] for j in block.arms)
         ]
@@ -160,15 +167,14 @@ class PyomoSet(ActionSet):
         )
         bounded = np.flatnonzero((self._action_lower > 0) | (self._action_upper < 1))
         if len(bounded):
-            one = sparse.eye_array(len(bounded), format="csr")
             program.add_rows(
-                (action[bounded], one),
+                (action[bounded], sparse.eye_array(len(bounded), format="csr")),
                 lower=self._action_lower[bounded],
                 upper=self._action_upper[bounded],
             )
 
     def _problem(self) -> LinearProblem:
-        """The loaded MILP, kept between calls (not pickled)."""
+        """The loaded MILP; kept between calls, not pickled."""
         if "_loaded" not in self.__dict__:
             self._loaded = LinearProblem(self)
         return self._loaded
@@ -176,9 +182,11 @@ class PyomoSet(ActionSet):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
 
-    def _used(self) -> np.ndarray:
-        """Components that some feasible action uses: one MILP finds many at once, those left are
-        asked for one by one.
+    def _used(self) -> NDArray[np.bool_]:
+        """(size,) true for the components that some feasible action selects.
+
+        Each MILP requires one component that is not known to be used, and maximises the number of
+        further such components.
         """
         used = np.zeros(self.size, bool)
         for component in range(self.size):
@@ -198,16 +206,17 @@ class PyomoSet(ActionSet):
         return self._remember(action, exact=True)
 
     def default(self) -> Action:
-        """A feasible action with the fewest components."""
+        """A feasible action (size,) with the fewest components."""
         return self._problem().best(-1.0)
 
     def sample(self, generator: np.random.Generator) -> Action:
-        """The best action for random weights."""
+        """The best action (size,) for random weights."""
         return self._problem().best(generator.standard_normal(self.size))
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """The best action for weights that decrease along `order`; what `start` selects weighs
-        most.
+        """The best action (size,) for weights that decrease along `order` (n,).
+
+        The components that `start` (size,) selects have the largest weights.
         """
         weights = np.zeros(self.size)
         weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
@@ -216,8 +225,9 @@ class PyomoSet(ActionSet):
         return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected component, then one per variable of your own that is not zero. Empty
-        for an infeasible action.
+        """A row per component of `action` (size,), then one per further variable that is not zero.
+
+        No rows for an infeasible action.
         """
         values = self.witness(action)
         if values is None:

@@ -1,4 +1,4 @@
-"""A route on a graph: only arms that a closed walk of limited length passes may be selected."""
+"""A route on a graph: the selected arms lie on one closed walk of limited length."""
 
 from __future__ import annotations
 
@@ -11,48 +11,53 @@ from typing import Any, Self
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse import csgraph
 
-from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
-from worldplan.milp.sets.path_chains import Block, Row, cut_into_chains
-from worldplan.milp.sets.path_graph import read_graph
-from worldplan.milp.sets.path_routes import closed_tour
+from worldplan.milp.sets.path_chains import Block, Row, add_rows, cut_into_chains
+from worldplan.milp.sets.path_graph import check_stations, read_graph
+from worldplan.milp.sets.path_routes import closed_tour, shortest_paths
 from worldplan.milp.sets.source import SetContext, naming_files
 
-EXACT_TERMINALS = 12  # Held-Karp up to here; beyond, a heuristic and then the solver
-CUT_OBJECTIVES = 20
-CUT_ROUNDS = 40  # relaxations solved in all
+EXACT_TERMINALS = 12  # nodes of a block up to which the shortest tour is computed (Held-Karp)
+CUT_OBJECTIVES = 20  # random objectives at whose relaxed optima cuts are separated
+CUT_ROUNDS = 40  # relaxations solved for cuts in all
 
 
 @dataclass
 class Path(ActionSet):
-    """A walk of at most `moves` moves (staying put allowed) from `source` back to it; only visited
-    arms may be selected.
+    """Actions whose arms lie on a closed walk of at most `moves` moves through `source`.
 
-    Path-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025), which unrolls the walk over time, one
-    binary per (edge, time). No time is needed: a multigraph is the edges of a closed walk exactly
-    if it is connected and all its degrees are even (Euler), and removing two copies of an edge used
-    three times or more keeps both. So each edge is used 0, 1 or 2 times.
+    Path-constrained coRMAB of SEQUOIA (Xu et al., ICLR 2025). The paper unrolls the walk over time,
+    with one binary per (edge, time). Here the model has no time: a multigraph consists of the edges
+    of a closed walk if and only if it is connected and has even degrees (Euler). Removing two
+    copies of an edge that is used three times or more preserves both. So each edge is used 0, 1 or
+    2 times.
 
     A closed walk passes each biconnected block of the graph as a closed walk through the block's
-    root, so the model falls apart. A block of one edge (a bridge, most of a transport network) is
-    used twice exactly when its far node is visited. A larger block is cut into chains between
-    junctions (`worldplan.milp.sets.path_chains.Block`): which chains are used once, twice or as
-    dead ends, an even number of the first at each junction, and a flow from the root that proves
-    connection. That flow's relaxation is weak: cuts `(once + 2 twice) into S >= 2 visited(v)`, v in
-    S, valid whatever the objective, are found once by separating the relaxation's optima for random
-    objectives, and belong to the set from then on.
+    root (its node nearest to the source), so the model separates into blocks:
+
+    * A block of one edge, a bridge, is used twice if and only if its far node is visited. Most
+      edges of a transport network are bridges.
+    * A larger block is cut into chains between junctions (`path_chains.Block`). Its columns say
+      which chains are used once, twice or as dead ends. At each junction an even number of chains
+      is used once. A flow from the root ensures connection.
+
+    The relaxation of the flow is weak. Cuts tighten it: for a set S of nodes without the root and v
+    in S,
+
+        sum over the chains into S of (once + 2 * twice) >= 2 * visited(v).
+
+    They are valid for every objective. They are separated at relaxed optima for random objectives
+    when the constraints are first written, and belong to the set from then on.
 
     Args:
-        graph: undirected networkx graph, connected; its nodes are the arms, in the order of
-            `graph.nodes`.
+        graph: undirected, connected; its nodes are the arms, in the order of `graph.nodes`.
         source: the node where the walk starts and ends; its arm may always be selected.
-        moves: most edges that the walk may use.
-        budget: most arms selected.
+        moves: most edges of the walk.
+        budget: most arms.
 
     Raises:
         InfeasibleActionSet: an empty, directed or disconnected graph, a source that is not in it or
@@ -80,7 +85,7 @@ class Path(ActionSet):
             if u != v
         ]
         self._source = self.arm_names.index(self.source)
-        away = _distances(self.size, edges)[0][self._source]
+        away = shortest_paths(self.size, edges)[0][self._source]
         if np.isinf(away).any():
             label = self.arm_names[int(np.flatnonzero(np.isinf(away))[0])]
             raise InfeasibleActionSet(
@@ -90,7 +95,7 @@ class Path(ActionSet):
         self.selectable = 2 * away <= self.moves
         self.most = min(self.budget, int(self.selectable.sum()), max(1, self.moves))
         usable = [(u, v) for u, v in edges if away[u] + 1 + away[v] <= self.moves]
-        self._distance, self._before = _distances(self.size, usable)
+        self._distance, self._before = shortest_paths(self.size, usable)
         self._split(usable, away)
 
     @classmethod
@@ -108,7 +113,7 @@ class Path(ActionSet):
         stations = context.find(settings.stations) if settings.stations is not None else None
         with naming_files(connections):
             graph = read_graph(connections, stations)
-            _check_stations(graph, context.arms, connections)
+            check_stations(graph, context.arms, connections)
             if settings.source is None:
                 raise ConfigError(
                     "constraint.source is missing: name the station where the route starts and ends"
@@ -117,6 +122,11 @@ class Path(ActionSet):
             return cls(graph, settings.source, moves=settings.moves or 2 * budget, budget=budget)
 
     def _check(self) -> None:
+        """Refuse bad input.
+
+        Raises:
+            InfeasibleActionSet: says what is wrong.
+        """
         if self.graph.is_directed():
             raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
         if self.source not in self.graph:
@@ -136,6 +146,10 @@ class Path(ActionSet):
         """Split the graph into bridges and larger blocks.
 
         Each node but the source is a non-root node of exactly one of them.
+
+        Args:
+            edges: those that a walk can reach.
+            away: (nodes,) moves from the source.
         """
         self._root = np.full(self.size, -1)
         self._block_of = np.full(self.size, -1)  # -1: reached over a bridge
@@ -159,17 +173,20 @@ class Path(ActionSet):
     # ---- the MILP
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
-        assert self._cuts >= 0  # found on first use
+        assert self._cuts >= 0  # separates the cuts on first use
         self._add(program, action, relaxed)
 
     def _add(self, program: Program, action: Indices, relaxed: bool) -> None:
-        # which nodes are visited (a decision only behind a bridge), then the blocks' columns
-        visited = _concatenate(
-            [
-                program.add_columns(1, 0.0, 1.0, integer=bool(bridged) and not relaxed)
-                for bridged in self._bridged
-            ]
+        """Add the columns and rows, with the cuts so far.
+
+        The auxiliary columns are: whether each node is visited (integer behind a bridge only), then
+        the columns of each block.
+        """
+        columns = (
+            program.add_columns(1, 0.0, 1.0, integer=bool(bridged) and not relaxed)
+            for bridged in self._bridged
         )
+        visited = np.concatenate([np.zeros(0, np.int64), *columns])
         owned = [block.columns(program, relaxed=relaxed) for block in self._blocks]
         at = dict(zip(self._nodes.tolist(), visited.tolist(), strict=True))
         moves = dict.fromkeys(visited[self._bridged].tolist(), 2.0)
@@ -195,12 +212,13 @@ class Path(ActionSet):
             rows.append((dict.fromkeys(action.tolist(), 1.0), -np.inf, self.budget))
         for block, own in zip(self._blocks, owned, strict=True):
             rows += block.rows(own, at)
-        _add_rows(program, rows)
+        add_rows(program, rows)
 
     @cached_property
     def _cuts(self) -> int:
-        """Fill the blocks' cuts (once); the number found. Rounds are counted, not timed: the same
-        graph gives the same cuts.
+        """Separate the blocks' cuts, once; their number.
+
+        The effort is limited by rounds, not by time: the same graph has the same cuts.
         """
         generator, rounds = np.random.default_rng(0), 0
         for trial in range(CUT_OBJECTIVES if any(block.junctions for block in self._blocks) else 0):
@@ -211,7 +229,7 @@ class Path(ActionSet):
             )
             while rounds < CUT_ROUNDS:
                 rounds += 1
-                solution = LinearProblem(_SoFar(self), relaxed=True).solve(weights)
+                solution = LinearProblem(_WithCutsSoFar(self), relaxed=True).solve(weights)
                 assert solution.x is not None
                 values = solution.x[self.size :]
                 visits = dict(zip(self._nodes.tolist(), values.tolist(), strict=False))
@@ -220,7 +238,7 @@ class Path(ActionSet):
         return sum(len(block.cuts) for block in self._blocks)
 
     def _own(self, values: Floats) -> list[tuple[Block, Floats]]:
-        """Each block with its part of the auxiliary values."""
+        """Each block with its part of the auxiliary values (columns,)."""
         return [
             (block, values[a:b])
             for block, a, b in zip(self._blocks, self._starts, self._starts[1:], strict=False)
@@ -229,11 +247,11 @@ class Path(ActionSet):
     # ---- the check
 
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
-        """A shortest walk by blocks: bridges twice, in larger blocks a tour of the nodes needed
-        there.
+        """Auxiliary columns of a short enough walk through the arms of `action` (size,), or None.
 
-        Insertion and 2-opt first, then Held-Karp up to 12 needed nodes of a block; an exact check
-        with more of them asks the solver.
+        The walk uses bridges twice, and in each larger block a tour of the nodes needed there: by
+        insertion and 2-opt, then by Held-Karp if that is too long. With more than
+        `EXACT_TERMINALS` needed nodes in a block, an exact check is left to the solver.
         """
         arms = np.flatnonzero(action)
         if len(arms) > self.budget or not self.selectable[arms].all():
@@ -272,16 +290,19 @@ class Path(ActionSet):
 
     def _closure(self, nodes: Iterable[int]) -> set[int]:
         """The nodes and the block roots on the way to them, without the source."""
-        found: set[int] = set()
+        closure: set[int] = set()
         for node in nodes:
-            while node != self._source and node not in found:
-                found.add(node)
+            while node != self._source and node not in closure:
+                closure.add(node)
                 node = int(self._root[node])
-        return found
+        return closure
 
     def _values(self, needed: set[int], tours: list[tuple[Block, list[int]]]) -> Floats:
-        """Auxiliary values of the walk that follows the tours (lists of nodes from a block's root)
-        and the bridges to `needed` nodes.
+        """Auxiliary values (columns,) of a walk.
+
+        Args:
+            needed: nodes to visit.
+            tours: of the larger blocks, as lists of nodes from the block's root.
         """
         values = np.zeros(self._starts[-1])
         values[self._place[list(needed)]] = 1.0
@@ -295,14 +316,13 @@ class Path(ActionSet):
             )
             for edge, count in uses.items():
                 uses[edge] = 2 - count % 2
-            values[self._place[[node for edge in uses for node in edge if node != block.root]]] = (
-                1.0
-            )
+            nodes = [node for edge in uses for node in edge if node != block.root]
+            values[self._place[nodes]] = 1.0
             own[:] = block.encode(uses)
         return values
 
     def _steps(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The edges of a shortest path, smaller node first."""
+        """The edges of a shortest path, each with its smaller node first."""
         steps = []
         while end != start:
             before = int(self._before[start, end])
@@ -311,8 +331,9 @@ class Path(ActionSet):
         return steps
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """Take components in the given order while feasible; those that the walk passes anyway are
-        free.
+        """As `ActionSet.fill`: (n,) components into an action (size,).
+
+        Nodes that the walk passes anyway are added without a check.
         """
         action = np.zeros(self.size, np.int8) if start is None else start.copy()
         taken, passed = int(action.sum()), np.zeros(self.size, bool)
@@ -333,40 +354,37 @@ class Path(ActionSet):
         return action
 
     def route(self, action: Action) -> list[Hashable]:
-        """The walk as node labels, from the source back to it; empty for an infeasible action."""
+        """The walk's nodes from the source back to it for `action` (size,); none if infeasible."""
         values = self.witness(action)
         if values is None:
             return []
-        over = self._nodes[self._bridged & (values[: len(self._nodes)] > 0.5)].tolist()
-        walk = nx.MultiGraph([(int(self._root[node]), node) for node in over] * 2)
+        bridged = self._nodes[self._bridged & (values[: len(self._nodes)] > 0.5)].tolist()
+        walk = nx.MultiGraph([(int(self._root[node]), node) for node in bridged] * 2)
         for block, own in self._own(values):
             walk.add_edges_from(block.decode(own))
         if self._source not in walk:
             return [self.source]
-        # the solver may leave idle cycles elsewhere: they are no part of the walk
-        joined = walk.subgraph(nx.node_connected_component(walk, self._source))
-        return [
-            self.source,
-            *(self.arm_names[v] for _, v in nx.eulerian_circuit(joined, self._source)),
-        ]
+        # a solver's solution may have further cycles, which are not connected to the walk
+        connected = walk.subgraph(nx.node_connected_component(walk, self._source))
+        circuit = nx.eulerian_circuit(connected, self._source)
+        return [self.source, *(self.arm_names[node] for _, node in circuit)]
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per selected arm in the order of the walk: its label and its position in `route`.
-        Empty for an infeasible action.
+        """A row per arm in `action` (size,) in the order of the walk: its first place in `route`.
+
+        No rows for an infeasible action.
         """
         first: dict[Hashable, int] = {}
-        for stop, label in enumerate(self.route(action)):
-            first.setdefault(label, stop)
+        for stop, node in enumerate(self.route(action)):
+            first.setdefault(node, stop)
+        if not first:
+            return []
         arms = [self.arm_names[arm] for arm in np.flatnonzero(action).tolist()]
-        return (
-            [{"arm": label, "stop": first[label]} for label in sorted(arms, key=first.__getitem__)]
-            if first
-            else []
-        )
+        return [{"arm": arm, "stop": first[arm]} for arm in sorted(arms, key=first.__getitem__)]
 
 
-class _SoFar(ActionSet):
-    """A path set with the cuts it has so far, for the search of further ones."""
+class _WithCutsSoFar(ActionSet):
+    """A path set with the cuts so far, while further ones are separated."""
 
     def __init__(self, path: Path) -> None:
         self.size, self.path = path.size, path
@@ -379,50 +397,3 @@ class _SoFar(ActionSet):
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         return self.path.explain(action)
-
-
-def _check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> None:
-    """Refuse a graph whose nodes are not the arms.
-
-    Raises:
-        DatasetError: names the node or arm.
-    """
-    nodes = [str(node) for node in graph]
-    for name in arms:
-        if name not in nodes:
-            raise DatasetError(
-                f"{connections}: arm '{name}' has no connection: "
-                "add one, or remove the arm from the rewards file"
-            )
-    unknown = next((node for node in nodes if node not in arms), None)
-    if unknown is not None:
-        raise DatasetError(
-            f"{connections}: station '{unknown}' is not an arm of the rewards file: "
-            "add it there or remove its connections"
-        )
-
-
-def _add_rows(program: Program, rows: list[Row]) -> None:
-    """Rows given as coefficients by column, in one block."""
-    columns = np.concatenate([list(coefficients) for coefficients, _, _ in rows]).astype(np.int64)
-    values = np.concatenate([list(coefficients.values()) for coefficients, _, _ in rows])
-    numbers = np.repeat(np.arange(len(rows)), [len(coefficients) for coefficients, _, _ in rows])
-    index, place = np.unique(columns, return_inverse=True)
-    matrix = sparse.csr_array((values, (numbers, place)), shape=(len(rows), len(index)))
-    program.add_rows(
-        (index, matrix), lower=[low for _, low, _ in rows], upper=[high for _, _, high in rows]
-    )
-
-
-def _concatenate(parts: list[Indices]) -> Indices:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-
-def _distances(size: int, edges: list[tuple[int, int]]) -> tuple[Floats, NDArray[np.int32]]:
-    """Moves between all nodes, and the node before the last on a shortest path."""
-    tails, heads = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = sparse.csr_matrix((np.ones(len(edges)), (tails, heads)), shape=(size, size))
-    distance, before = csgraph.shortest_path(
-        graph, directed=False, unweighted=True, return_predecessors=True
-    )
-    return distance, before

@@ -1,6 +1,4 @@
-"""A biconnected part of a transport network as chains between junctions: the pieces of the path
-model.
-"""
+"""A biconnected block of a graph as chains between junctions: a part of the path model."""
 
 from __future__ import annotations
 
@@ -19,34 +17,40 @@ from worldplan.milp.program import Floats, Indices, Program
 
 Edge = tuple[int, int]
 Row = tuple[dict[int, float], float, float]  # coefficients by column, lower and upper bound
-PARITY_DEGREE = 6  # junctions of more chains get an integer instead of the facets
+PARITY_DEGREE = 6  # a junction of more chains has an integer column instead of parity facets
 
 
 @dataclass
 class Block:
-    """Part of the graph that a walk enters and leaves through `root`, cut into chains.
+    """A biconnected block, cut into chains; a walk enters and leaves it through `root`.
 
     A chain is a path between two junctions (the root and nodes of degree 3 or more) whose inner
-    nodes have no other edge here. A shortest closed walk uses a chain in one of these ways: once
-    from end to end (`through`), twice (`double`),
-    or as dead ends walked out and back from its first junction (`ahead`) and from its last
-    (`back`).
+    nodes have degree 2. A shortest closed walk uses a chain in one of these ways: once from end to
+    end (`through`), twice (`double`), or as dead ends, out and back from its first junction
+    (`ahead`) and from its last (`back`).
+
+    The columns are, in this order: `through` and `double` of each chain; `ahead` and `back` of each
+    inner node; the flow along each chain in both directions; and, for each crowded junction, half
+    the number of its `through` chains.
+
+    Args:
+        root: the node nearest to the source of the walk.
+        nodes: the block's nodes without the root.
+        chains: nodes from junction to junction.
+        junctions: without the root.
+        cuts: (chains into a part of the block without the root, a junction in that part).
     """
 
     root: int
-    nodes: list[int]  # without the root
-    chains: list[list[int]]  # nodes from junction to junction
-    junctions: list[int]  # without the root
-    cuts: list[tuple[list[int], int]] = field(
-        default_factory=list
-    )  # (chains into a part, junction in it)
+    nodes: list[int]
+    chains: list[list[int]]
+    junctions: list[int]
+    cuts: list[tuple[list[int], int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         stems = [len(chain) - 2 for chain in self.chains]
         self.stem_start = np.concatenate([[0], np.cumsum(stems)]).astype(int)
         self.crowded = [v for v in self.junctions if len(self.at(v)) > PARITY_DEGREE]
-        # columns: through, double, ahead, back, flow in both directions, half the degree of crowded
-        # junctions
         chains, inner = len(self.chains), int(self.stem_start[-1])
         self.starts = np.cumsum(
             [0, chains, chains, inner, inner, 2 * chains, len(self.crowded)]
@@ -54,11 +58,11 @@ class Block:
         self.width = self.starts[-1]
 
     def at(self, junction: int) -> list[int]:
-        """Chains that end at a junction (none is a loop, except at the root)."""
+        """Numbers of the chains that end at a junction (only the root has loops)."""
         return [k for k, chain in enumerate(self.chains) if junction in (chain[0], chain[-1])]
 
     def columns(self, program: Program, *, relaxed: bool) -> Indices:
-        """Add this block's columns."""
+        """Add this block's columns; returns their numbers (width,)."""
         chains, inner = len(self.chains), int(self.stem_start[-1])
         loops = np.array([chain[0] == chain[-1] for chain in self.chains])
         most = float(len(self.junctions))
@@ -73,7 +77,7 @@ class Block:
         )
 
     def moves(self) -> Floats:
-        """Edges walked per unit of each column."""
+        """Moves per unit of each column, (width,)."""
         lengths = np.array([len(chain) - 1.0 for chain in self.chains])
         result = np.zeros(self.width)
         result[: self.starts[2]] = np.concatenate([lengths, 2 * lengths])
@@ -81,8 +85,11 @@ class Block:
         return result
 
     def rows(self, own: Indices, visited: dict[int, int]) -> list[Row]:
-        """The constraints between this block's columns and the visit column of each node (a missing
-        node is always visited).
+        """The constraints of this block's columns and the nodes' visits.
+
+        Args:
+            own: (width,) numbers of the block's columns.
+            visited: column of each node; a node without a column is always visited.
         """
         through, double, ahead, back, flow, halves = (
             own[a:b].tolist() for a, b in zip(self.starts, self.starts[1:], strict=False)
@@ -135,7 +142,7 @@ class Block:
 
     @staticmethod
     def _reach(crossing: Sequence[int], through: list[int], double: list[int], visit: int) -> Row:
-        """A visited node is entered and left across every cut between the root and it."""
+        """A visited node is entered and left across each cut that separates it from the root."""
         return (
             {visit: -2.0}
             | {through[k]: 1.0 for k in crossing}
@@ -146,8 +153,9 @@ class Block:
 
     @staticmethod
     def _parity(here: list[int], through: list[int], half: int | None) -> list[Row]:
-        """An even number of chains is used once at a junction: the facets of the parity polytope
-        (Jeroslow 1975), or an integer.
+        """An even number of a junction's chains is used once.
+
+        By the facets of the parity polytope (Jeroslow 1975), or by the integer column `half`.
         """
         if half is not None:
             return [({half: -2.0} | {through[k]: 1.0 for k in here}, 0.0, 0.0)]
@@ -160,7 +168,14 @@ class Block:
         ]
 
     def separate(self, own: Floats, visits: dict[int, float]) -> int:
-        """Add violated cuts by minimum cuts from the root to each visited junction; how many."""
+        """Add the cuts that a relaxed solution violates; returns how many.
+
+        Separated by minimum cuts between the root and each visited junction.
+
+        Args:
+            own: (width,) values of the block's columns.
+            visits: value of each node's visit.
+        """
         places = {node: place for place, node in enumerate([self.root, *self.junctions])}
         chains, scale, added = len(self.chains), 10_000, 0
         strength = np.rint(scale * (own[:chains] / 2 + own[chains : 2 * chains])).astype(np.int32)
@@ -190,8 +205,10 @@ class Block:
         return added
 
     def encode(self, uses: Counter[Edge]) -> Floats:
-        """Column values of a closed walk through the root that uses each undirected edge (u < v) so
-        often.
+        """Values (width,) of the block's columns for a closed walk through the root.
+
+        Args:
+            uses: how often the walk uses each undirected edge (u, v), u < v.
         """
         values = np.zeros(self.width)
         through, double, ahead, back, flow, halves = (
@@ -207,9 +224,8 @@ class Block:
             elif all(counts) and chain[0] != chain[-1]:
                 double[k] = 1.0
             else:
-                gap = (
-                    counts.index(0) if 0 in counts else size
-                )  # a loop walked twice: leave out its last edge
+                # of a loop that is walked twice, the last edge is left out
+                gap = counts.index(0) if 0 in counts else size
                 ahead[first : first + gap] = 1.0
                 behind = counts[::-1].index(0) if 0 in counts else 0
                 back[first + size - behind : first + size] = 1.0
@@ -224,7 +240,7 @@ class Block:
         return values
 
     def decode(self, own: Floats) -> list[Edge]:
-        """The undirected edges of the walk, with repetitions."""
+        """The undirected edges of the walk, with repetitions, from column values (width,)."""
         through, double, ahead, back = (
             own[a:b] > 0.5 for a, b in zip(self.starts[:4], self.starts[1:5], strict=True)
         )
@@ -246,12 +262,12 @@ class Block:
 
 
 def chain_edges(chain: list[int]) -> list[Edge]:
-    """Its edges in order, smaller node first."""
+    """The edges of a chain in order, each with its smaller node first."""
     return [(min(u, v), max(u, v)) for u, v in zip(chain, chain[1:], strict=False)]
 
 
 def cut_into_chains(graph: nx.Graph, root: int) -> Block:
-    """Chains of a biconnected graph of three nodes or more."""
+    """The block of a biconnected graph of three nodes or more."""
     junctions = [node for node in sorted(graph) if node == root or graph.degree(node) > 2]
     chains = []
     for start in junctions:
@@ -259,13 +275,27 @@ def cut_into_chains(graph: nx.Graph, root: int) -> Block:
             chain = [start, node]
             while chain[-1] not in junctions:
                 chain.append(next(after for after in graph[chain[-1]] if after != chain[-2]))
-            if chain <= chain[::-1]:  # found from both ends; a loop has two directions
+            if (
+                chain <= chain[::-1]
+            ):  # each chain occurs from both ends, each loop in two directions
                 chains.append(chain)
     return Block(
         root,
         [node for node in sorted(graph) if node != root],
         chains,
         [node for node in junctions if node != root],
+    )
+
+
+def add_rows(program: Program, rows: list[Row]) -> None:
+    """Add rows that are given as coefficients by column."""
+    columns = np.concatenate([list(coefficients) for coefficients, _, _ in rows]).astype(np.int64)
+    values = np.concatenate([list(coefficients.values()) for coefficients, _, _ in rows])
+    numbers = np.repeat(np.arange(len(rows)), [len(coefficients) for coefficients, _, _ in rows])
+    index, place = np.unique(columns, return_inverse=True)
+    matrix = sparse.csr_array((values, (numbers, place)), shape=(len(rows), len(index)))
+    program.add_rows(
+        (index, matrix), lower=[low for _, low, _ in rows], upper=[high for _, _, high in rows]
     )
 
 

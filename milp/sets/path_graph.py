@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -64,6 +65,27 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
         position = (float(str(row.longitude)), float(str(row.latitude)))
         graph.add_node(str(row.name), position=position)
     return dict(zip(table["id"], table["name"], strict=True))
+
+
+def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> None:
+    """Refuse a graph whose nodes are not the arms.
+
+    Raises:
+        DatasetError: names the node or arm.
+    """
+    nodes = [str(node) for node in graph]
+    for name in arms:
+        if name not in nodes:
+            raise DatasetError(
+                f"{connections}: arm '{name}' has no connection: "
+                "add one, or remove the arm from the rewards file"
+            )
+    unknown = next((node for node in nodes if node not in arms), None)
+    if unknown is not None:
+        raise DatasetError(
+            f"{connections}: station '{unknown}' is not an arm of the rewards file: "
+            "add it there or remove its connections"
+        )
 
 
 def _read(path: str | Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Closed tours over a few nodes."""
+"""Shortest paths on a graph, and short closed tours over a few of its nodes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,36 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
 
 Floats = NDArray[np.float64]
 
 
-def closed_tour(distance: Floats, exact_up_to: int) -> tuple[float, list[int]]:
-    """A short tour from node 0 through all nodes of a metric: (length, order).
+def shortest_paths(size: int, edges: list[tuple[int, int]]) -> tuple[Floats, NDArray[np.int32]]:
+    """Shortest paths between all nodes of an undirected graph.
 
-    Shortest if there are at most `exact_up_to` nodes besides node 0 (or at most two), else cheapest
-    insertion and 2-opt.
+    Returns:
+        Moves (size, size), and the node before the last of a path (size, size).
+    """
+    tails, heads = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = sparse.csr_matrix((np.ones(len(edges)), (tails, heads)), shape=(size, size))
+    distance, before = csgraph.shortest_path(
+        graph, directed=False, unweighted=True, return_predecessors=True
+    )
+    return distance, before
+
+
+def closed_tour(distance: Floats, exact_up_to: int) -> tuple[float, list[int]]:
+    """A short closed tour from node 0 through all nodes.
+
+    Args:
+        distance: (nodes, nodes) of a metric.
+        exact_up_to: the tour is shortest if there are at most this many nodes besides node 0 (or at
+            most two); else it comes from insertion and 2-opt.
+
+    Returns:
+        Its length, and the nodes in order, 0 first.
     """
     others = len(distance) - 1
     if others <= 2:
@@ -31,7 +52,7 @@ def _length(distance: Floats, order: list[int]) -> float:
 
 
 def _insertion(distance: Floats) -> list[int]:
-    """The node farthest from the tour next, where it adds least."""
+    """A tour by farthest insertion: the farthest node is added next, where it costs least."""
     order, nearest = [0], distance[0].copy()
     for _ in range(len(distance) - 1):
         node = int(np.argmax(nearest))
@@ -48,6 +69,7 @@ def _insertion(distance: Floats) -> list[int]:
 
 
 def _two_opt(distance: Floats, order: list[int]) -> list[int]:
+    """Reverse the part of the tour that shortens it most, until no reversal does."""
     while True:
         following = order[1:] + order[:1]
         along = distance[order, following]
@@ -65,15 +87,16 @@ def _two_opt(distance: Floats, order: list[int]) -> list[int]:
 
 @cache
 def _layers(count: int) -> list[NDArray[np.int64]]:
-    """Subsets of `count` nodes as bit masks, by size."""
+    """Subsets of 1 to count - 1 of `count` nodes as bit masks, one array per size."""
     masks = np.arange(1 << count)
     sizes = np.array([mask.bit_count() for mask in range(1 << count)])
     return [masks[sizes == size] for size in range(1, count)]
 
 
 def _held_karp(distance: Floats) -> tuple[float, list[int]]:
-    """Dynamic programme over (set visited, last node), one layer of equal-sized sets at a time
-    (Held and Karp 1962).
+    """A shortest tour, by dynamic programming over (set visited, last node).
+
+    One layer of sets of equal size at a time (Held and Karp 1962).
     """
     count = len(distance) - 1
     inner = distance[1:, 1:]

@@ -1,6 +1,4 @@
-"""Arms and workers with time slots: a selected arm is visited several times by workers who are free
-when it is.
-"""
+"""Arms and workers with time slots: workers visit each selected arm in slots when both are free."""
 
 from __future__ import annotations
 
@@ -25,25 +23,32 @@ ROUNDING_ROWS = 64
 
 @dataclass
 class Schedule(ActionSet):
-    """Each selected arm gets `visits` worker-slots: bipartite-matching coRMAB of SEQUOIA (Xu et
-    al., ICLR 2025).
+    """Actions whose every selected arm can get `visits` worker-slots.
 
-    The paper has one binary per (worker, arm, slot). Here x[j,s] counts the visits of arm j in slot
-    s: a worker's slots do not constrain each other and, within a slot, any free worker can serve
-    any free arm, so visits of slot s can be handed to its W_s workers one by one whenever `sum_j
-    x[j,s] <= W_s`. With the action integer, `sum_s x[j,s] = visits a_j` and
-    those rows form a transportation polytope with integer sides (totally unimodular): x need not be
-    declared integer.
+    Bipartite-matching coRMAB of SEQUOIA (Xu et al., ICLR 2025). The paper has one binary per
+    (worker, arm, slot). Here x_js >= 0 counts the visits of arm j in slot s, and W_s is the number
+    of workers on duty in slot s:
 
-    Rounding rows tighten the relaxation: for slots T with W(T) workers in all, arms whose slots all
-    lie in T satisfy `visits * sum a_j <= W(T)`, so `sum a_j <= floor(W(T) / visits)`.
+        sum_s x_js = visits * a_j             for each arm j
+        sum_j x_js <= W_s                     for each slot s
+        x_js = 0                              if arm j is not free in slot s
+
+    A worker's slots do not constrain each other and, within a slot, any worker on duty can serve
+    any free arm, so the visits of a slot can be distributed over its workers. With an integer
+    action, the rows are those of a transportation polytope with integer sides (totally unimodular),
+    so x need not be declared integer.
+
+    Rounding rows tighten the relaxation: let T be slots with W(T) workers in all. The arms whose
+    slots all lie in T satisfy visits * sum a_j <= W(T), so sum a_j <= floor(W(T) / visits).
 
     Args:
         arm_slots: (arms, slots), true where the arm can be visited.
         worker_slots: (workers, slots), true where the worker is on duty.
         visits: worker-slots that a selected arm needs; two workers may visit in the same slot.
-        budget: at most so many arms; the number of workers unless given.
-        arm_names, worker_names, slot_names: shown by `explain` instead of numbers.
+        budget: most arms; the number of workers unless given.
+        arm_names: shown by `explain` instead of arm numbers.
+        worker_names: shown by `explain` instead of worker numbers.
+        slot_names: shown by `explain` instead of slot numbers.
 
     Raises:
         InfeasibleActionSet: shapes that do not match, empty input, or no arm that can get its
@@ -147,8 +152,9 @@ class Schedule(ActionSet):
             program.add_rows((action, np.ones((1, self.size))), upper=self._budget)
         scarce = np.flatnonzero(limit < self.visits)  # x <= visits a is implied; x <= W_s a is not
         if len(scarce):
-            ones, rows = np.ones(len(scarce)), np.arange(len(scarce))
-            pick = sparse.csr_array((ones, (rows, scarce)), shape=(len(scarce), count))
+            rows = np.arange(len(scarce))
+            shape = (len(scarce), count)
+            pick = sparse.csr_array((np.ones(len(scarce)), (rows, scarce)), shape=shape)
             arms = sparse.csr_array(
                 (-limit[scarce].astype(float), (rows, arm[scarce])), shape=(len(scarce), self.size)
             )
@@ -157,8 +163,9 @@ class Schedule(ActionSet):
             program.add_rows((action[inside], np.ones((1, len(inside)))), upper=bound)
 
     def _rounding_rows(self) -> list[tuple[Indices, int]]:
-        """Arms confined to some slots and how many of them fit, where rounding down cuts something
-        off.
+        """(arms confined to some slots, how many of them fit), if rounding down tightens a row.
+
+        The slots are those of one or two arms.
         """
         usable = self._arm_free & (self._workers > 0)
         patterns = np.unique(usable[self.selectable], axis=0)
@@ -174,8 +181,9 @@ class Schedule(ActionSet):
         return rows[:ROUNDING_ROWS]
 
     def _match(self, action: Action) -> NDArray[np.int64] | None:
-        """Worker-slot unit of each visit, (selected arms, visits), or None: Hopcroft-Karp on visits
-        against units.
+        """The worker-slot unit of each visit, (selected arms, visits), or None if there is none.
+
+        A maximum matching of visits and units (Hopcroft-Karp).
         """
         arms = np.flatnonzero(action)
         if len(arms) > self._budget or not self.selectable[arms].all():
@@ -202,7 +210,10 @@ class Schedule(ActionSet):
         return table[self._cells()]
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """One row per visit, by arm and slot. Empty for an infeasible action."""
+        """A row per visit of the arms in `action` (size,), by arm and slot.
+
+        No rows for an infeasible action.
+        """
         units = self._match(action)
         if units is None:
             return []
@@ -237,6 +248,11 @@ def _availability_table(
 
 
 def _availability(values: ArrayLike, what: str) -> NDArray[np.bool_]:
+    """The table (rows, slots) as booleans.
+
+    Raises:
+        InfeasibleActionSet: it is no table of 0 and 1, or empty.
+    """
     table = np.asarray(values)
     if table.ndim != 2 or not np.isin(table, (0, 1)).all():
         raise InfeasibleActionSet(

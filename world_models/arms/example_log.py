@@ -1,5 +1,4 @@
-"""Writes a small made-up programme log: people who do better when visited, and a random record of
-past visits.
+"""Writes a small made-up programme log: people who do better when visited, and random past visits.
 
 Run `python -m worldplan.world_models.arms.example_log DIRECTORY`.
 """
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics
 
@@ -39,11 +39,17 @@ PEOPLE = (
 
 
 def example_dynamics(arms: int, good: int, generator: np.random.Generator) -> ArmDynamics:
-    """Four-state arms after Xu et al. (ICLR 2025): a pull moves up with probability 0.7-0.9, none
-    with 0-0.2, else down.
+    """Four-state arms after Xu et al. (ICLR 2025).
 
-    The first `good` arms earn 4, 5 or 6 in the top state, the others 1, 2 or 3; the states between
-    pay the wrong way round on purpose. Probabilities are rounded to two decimals.
+    A pulled arm moves up with a probability of 0.7 to 0.9, another arm with 0 to 0.2; else it moves
+    down. Probabilities are rounded to two decimals. The first `good` arms earn 4, 5 or 6 in the top
+    state, the others 1, 2 or 3. In the lower states the rewards of good arms fall from state to
+    state and those of the others rise, so that one-step rewards mislead on purpose.
+
+    Args:
+        arms: number of arms.
+        good: number of arms with the higher rewards.
+        generator: of probabilities and rewards.
     """
     up = np.stack(
         [generator.uniform(0, 0.2, arms), generator.uniform(0.7, 0.9, arms)], axis=1
@@ -69,19 +75,24 @@ def write_example_log(
 ) -> None:
     """Write log.csv (weeks * arms rows), rewards.csv, today.csv and the true transitions.csv.
 
-    Every week each arm is pulled with probability `pulled`; every `term` weeks all arms start from
-    random states, so that high states are seen too.
+    Args:
+        directory: made if it does not exist.
+        arms: number of arms.
+        weeks: steps of the log.
+        pulled: probability that an arm is pulled in a week.
+        term: weeks after which all arms start again from random states, so that high states occur.
+        seed: of the random numbers.
     """
     generator = np.random.default_rng(seed)
     dynamics = example_dynamics(arms, arms // 4, generator)
     names = np.array([PEOPLE[i % 20] + ("" if i < 20 else str(i // 20)) for i in range(arms)])
-    everyone, frames = np.arange(arms), []
+    every_arm, frames = np.arange(arms), []
     state = np.zeros(arms, np.int64)
     for week in range(weeks):
         if week % term == 0:
             state = generator.integers(4, size=arms)
         action = (generator.random(arms) < pulled).astype(np.int64)
-        cumulative = dynamics.transition[everyone, action, state].cumsum(-1)[:, :-1]
+        cumulative = dynamics.transition[every_arm, action, state].cumsum(-1)[:, :-1]
         target = (generator.random(arms)[:, None] >= cumulative).sum(-1)
         frames.append(
             pd.DataFrame(
@@ -96,8 +107,14 @@ def write_example_log(
     write_tables(folder, dynamics, names)
 
 
-def write_tables(folder: Path, dynamics: ArmDynamics, names: np.ndarray) -> None:
-    """Write rewards.csv and transitions.csv (rows of probability 0 left out)."""
+def write_tables(folder: Path, dynamics: ArmDynamics, names: NDArray[np.str_]) -> None:
+    """Write rewards.csv and transitions.csv, the latter without rows of probability 0.
+
+    Args:
+        folder: of the files.
+        dynamics: of the arms.
+        names: (arms,) their ids.
+    """
     arm, state = (axis.ravel() for axis in np.indices(dynamics.reward.shape))
     rewards = pd.DataFrame({"arm": names[arm], "state": state, "reward": dynamics.reward.ravel()})
     rewards.to_csv(folder / "rewards.csv", index=False, float_format="%.6g")

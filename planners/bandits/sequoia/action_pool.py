@@ -1,6 +1,4 @@
-"""Batched, approximate argmax for training: a pool of feasible actions, ranked linearly, then by
-the network.
-"""
+"""Batched, approximate argmax for training: over a pool of feasible actions, or greedy."""
 
 from __future__ import annotations
 
@@ -13,12 +11,20 @@ from torch import Tensor
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.planners.bandits.sequoia.network import QNetwork
 
-_SHORTLIST = 48
+_SHORTLIST = 48  # actions of the pool that the network evaluates
 
 
 class ActionPool:
-    """Feasible actions to choose from: random maximal ones and, when weights are given, ones filled
-    by weight.
+    """A fixed pool of feasible actions; the argmax is over the pool.
+
+    All actions are ranked by the sum of their components' gains, then the best are evaluated.
+
+    Args:
+        actions: the feasible set.
+        size: actions drawn; the pool keeps distinct ones.
+        rng: of the random actions.
+        weights: draws random weights (components,); every second action is then filled by
+            decreasing weight instead of at random.
     """
 
     def __init__(
@@ -45,14 +51,19 @@ class ActionPool:
         count: int = _SHORTLIST,
         noise: float = 0.0,
     ) -> Tensor:
-        """The most promising actions of the pool per state, (b, count, components), by their
-        components' own gains.
+        """The best ranked actions of the pool for each state, (b, count, components).
 
-        `noise` perturbs the ranking by that many standard deviations, to see a wider choice.
+        Args:
+            network: gives the gains.
+            state: (b, arms).
+            left: (b,) steps to go.
+            count: actions per state, at most the pool.
+            noise: adds uniform noise of up to that many standard deviations to the ranking.
         """
         size = self.actions.shape[1]
-        ask = torch.cat([torch.zeros(1, size), torch.eye(size)]).expand(len(state), -1, -1)
-        values = network(state, left, ask)
+        # nothing, and each component alone
+        singles = torch.cat([torch.zeros(1, size), torch.eye(size)]).expand(len(state), -1, -1)
+        values = network(state, left, singles)
         score = (values[:, 1:] - values[:, :1]) @ self.actions.T
         if noise:
             score = score + noise * score.std(1, keepdim=True) * torch.rand(score.shape)
@@ -60,20 +71,27 @@ class ActionPool:
 
     @torch.no_grad()
     def best(self, network: QNetwork, state: Tensor, left: Tensor) -> Tensor:
-        """The best action found per state, (b, components)."""
+        """The best action of the shortlist, (b, components), for states (b, arms)."""
         candidates = self.shortlist(network, state, left)
         return pick(candidates, network(state, left, candidates).argmax(1))
 
 
 def pick(candidates: Tensor, index: Tensor) -> Tensor:
-    """candidates[i, index[i]] for each i."""
+    """candidates[i, index[i]] for each i, (b, components).
+
+    Args:
+        candidates: (b, m, components).
+        index: (b,).
+    """
     return candidates[torch.arange(len(candidates)), index]
 
 
 @torch.no_grad()
 def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tensor) -> Tensor:
-    """Greedy actions, (b, components): per state, add the component that helps most while the
-    action stays feasible.
+    """Greedy actions, (b, components), for states (b, arms) and steps to go (b,).
+
+    In each state the component that raises the value most is added, while the action stays feasible
+    (below the set's `least`, even if the value falls).
     """
     weight, bias, skip, _ = network.given(state, left)
     chosen = torch.zeros(len(state), actions.size)

@@ -1,5 +1,7 @@
-"""Action-value networks of a restless bandit whose dependence on the action is a ReLU network for
-any fixed state.
+"""Action-value networks Q(state, steps to go, action) that are ReLU networks of the action.
+
+For a fixed state and steps to go, the dependence on the action is a small ReLU network, so that its
+argmax is a MILP.
 """
 
 from __future__ import annotations
@@ -10,33 +12,46 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldplan.envs.bandits.environment import ArmDynamics
+from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.networks.relu import ReluNetwork
 
 
 class QNetwork(nn.Module):
-    """What the planner and the trainer need of an action-value network.
+    """Base of the action-value networks.
 
-    `given(state, left)` returns, for a batch of states (b, arms) and steps to go (b,), the first
-    layer as a function of the action: weight (b, width, components), bias (b, width), the direct
-    path (b, components) and the constant (b,). The later layers, `tail`, do not depend on the
-    state.
+    Q(s, n, a) = tail(W a + b) + w @ a + c, where `given` computes W, b, w and c from the state s
+    and the steps to go n. The later layers, `tail`, are the same for all states.
     """
 
     tail: nn.Sequential
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The first layer and the direct path, for states (b, arms) and steps to go (b,).
+
+        Returns:
+            W (b, width, components), b (b, width), w (b, components) and c (b,).
+
+        Raises:
+            TypeError: the subclass does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define given()")
 
     def forward(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
-        """Values (b, m) of m actions (b, m, components) per state."""
+        """Values (b, m) of m actions per state.
+
+        Args:
+            state: (b, arms).
+            left: (b,) steps to go.
+            actions: (b, m, components).
+        """
         weight, bias, skip, constant = self.given(state, left)
         first = actions @ weight.transpose(1, 2) + bias[:, None]
-        return self.tail(first)[..., 0] + (actions @ skip[..., None])[..., 0] + constant[:, None]
+        value: Tensor = self.tail(first)[..., 0]
+        return value + (actions @ skip[..., None])[..., 0] + constant[:, None]
 
     @torch.no_grad()
-    def action_networks(self, state: np.ndarray, left: np.ndarray) -> list[ReluNetwork]:
-        """One double-precision network of the action per state (b, arms)."""
+    def action_networks(self, state: Ints, left: Ints) -> list[ReluNetwork]:
+        """A double-precision network of the action for each state (b, arms) with `left` (b,)."""
         given = self.given(torch.as_tensor(state), torch.as_tensor(left))
         weight, bias, skip, constant = (x.double().cpu().numpy() for x in given)
         linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
@@ -58,7 +73,7 @@ def _tail(hidden: tuple[int, ...]) -> nn.Sequential:
 
 
 class PlainQNetwork(QNetwork):
-    """The paper's network: an MLP on [action; state numbers], without time."""
+    """The paper's network: an MLP on the action and the states' numbers, without time."""
 
     def __init__(
         self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)
@@ -69,6 +84,7 @@ class PlainQNetwork(QNetwork):
         self.tail = _tail(hidden)
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `QNetwork.given`, for states (b, arms); w and c are zero."""
         bias = self.state(state.to(self.state.weight.dtype))
         weight = self.action.weight.expand(len(state), -1, -1)
         return (
@@ -82,10 +98,10 @@ class PlainQNetwork(QNetwork):
 class StateQNetwork(QNetwork):
     """Weights of the action that depend on each arm's state and on the steps to go.
 
-    What a pull is worth depends on the state of the arm pulled: a lookup per (arm, state) gives
-    each action component its own first-layer weights, and a table per (steps to go, arm, state) its
-    own direct weight. The state is fixed when a decision is made, so the function of the action
-    stays a small ReLU network.
+    The value of a pull depends on the state of the arm. So each action component has its
+    first-layer weights from a table by (arm, state), and its direct weight from a table by (steps
+    to go, arm, state). The state is fixed when a decision is made: the function of the action is
+    still a small ReLU network.
     """
 
     effect: Tensor
@@ -112,6 +128,7 @@ class StateQNetwork(QNetwork):
         nn.init.zeros_(self.tail[-1].bias)  # type: ignore[arg-type]
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `QNetwork.given`, for states (b, arms), from the tables."""
         arms = torch.arange(state.shape[1])
         left = left.clamp(0, self.horizon)
         weight = self.pull[arms, state].transpose(1, 2) @ self.effect
@@ -120,9 +137,12 @@ class StateQNetwork(QNetwork):
         return weight, bias, skip, self.base[left[:, None], arms, state].sum(1)
 
     @torch.no_grad()
-    def start_from(self, base: np.ndarray, direct: np.ndarray) -> None:
-        """Begin at a separable value: base and gain of the strongest level, both (horizon + 1,
-        arms, states).
+    def start_from(self, base: Floats, direct: Floats) -> None:
+        """Set the tables to a separable value.
+
+        Args:
+            base: (horizon + 1, arms, states) value without intervention.
+            direct: (horizon + 1, arms, states) gain of the strongest level.
         """
         self.base.copy_(torch.as_tensor(base))
         strongest = self.effect.sum(1).clamp(min=1e-6)

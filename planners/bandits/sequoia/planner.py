@@ -1,14 +1,14 @@
-"""SEQUOIA: Q-learning whose argmax over a coupled action set is a MILP (Xu, Wilder, Khalil, Tambe,
-ICLR 2025).
+"""SEQUOIA: Q-learning whose argmax over a coupled action set is a MILP.
 
-Where this departs from the published code, with the reason:
-* values of the fluid relaxation, not one-step rewards, start the learning (they see the whole
-  horizon);
-* states are drawn from the whole state space and from played episodes, not from {0, 1};
-* the target network moves, and only as it should (Polyak averaging);
-* during training the argmax is searched over a pool of feasible actions, for a whole batch at once;
-  decisions and the
-  periodic checks use the exact MILP.
+Source: Xu, Wilder, Khalil, Tambe, ICLR 2025. Differences from the published code, with the reason:
+
+* learning starts from values of the fluid relaxation instead of one-step rewards: they cover the
+  whole horizon;
+* states are drawn from the whole state space and from simulated episodes, not from {0, 1};
+* the target network follows the online network by Polyak averaging (as published it hardly moves);
+* during training the argmax is over a pool of feasible actions, for a whole batch at once;
+  decisions and the periodic checks use the exact MILP.
+
 `SequoiaSettings.paper()` follows the publication instead.
 """
 
@@ -37,7 +37,7 @@ class SequoiaSettings:
     """Every number of the learning.
 
     Args:
-        network: "state" (action weights looked up by arm state and steps to go) or "plain" (the
+        network: "state" (action weights from tables by arm, state and steps to go) or "plain" (the
             paper's MLP).
         hidden: widths of the ReLU layers.
         pretrain: targets of the first phase: "fluid", "myopic" (one-step reward) or "none".
@@ -48,20 +48,23 @@ class SequoiaSettings:
         episodes: episodes simulated side by side.
         replay: transitions kept.
         batch: states per gradient step.
-        learning_rate: of the first phase; `fine_learning_rate` is that of Q-learning.
-        rate_decay: factor on the learning rate of Q-learning after each `horizon` updates; 1
-            declines it linearly instead.
+        learning_rate: of the first phase.
+        fine_learning_rate: of Q-learning.
+        rate_decay: factor on the learning rate of Q-learning after each `horizon` updates; with 1
+            it declines linearly instead.
         coverage: states of the first phase and of new episodes: "all" (the whole state space) or
-            "start" (the start law).
-        discount: 1 with a known end of the episode ("state" networks see the steps to go), below 1
-            without.
-        target_rate: share of the online weights that moves into the target network per update.
-        explore: share of exploring actions at the start and at the end, falling exponentially.
+            "start" (the start distribution).
+        discount: 1 if the network sees the steps to go ("state"), below 1 if it does not.
+        target_rate: weight of the online network in each update of the target network.
+        explore: share of random actions at the start and at the end, falling exponentially.
         argmax: "pool" (batched search), "milp" (exact, as published) or "greedy" (component by
             component).
         pool: feasible actions in the pool.
-        check_every: gradient steps between checks by exact MILP decisions; `check_episodes`
-            episodes each.
+        check_every: gradient steps between checks with exact MILP decisions.
+        check_episodes: episodes of a check.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
     """
 
     network: str = "state"
@@ -100,11 +103,17 @@ class SequoiaSettings:
                 )
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
             raise ConfigError(
-                f"sequoia.discount is {self.discount}: a plain network, which does not see the steps to go, needs a discount below 1"
+                f"sequoia.discount is {self.discount}: "
+                "a plain network, which does not see the steps to go, needs a discount below 1"
             )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
+        """Refuse numbers out of range.
+
+        Raises:
+            ConfigError: names the setting.
+        """
         for name in (
             "solves",
             "updates_per_step",
@@ -118,15 +127,18 @@ class SequoiaSettings:
                 raise ConfigError(f"sequoia.{name} is {getattr(self, name)}: give at least 1")
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(
-                f"sequoia.hidden is {list(self.hidden)}: give the width of at least one layer, each at least 1"
+                f"sequoia.hidden is {list(self.hidden)}: "
+                "give the width of at least one layer, each at least 1"
             )
         if min(self.pretrain_steps, self.updates) < 0 or self.pretrain_steps + self.updates < 1:
             raise ConfigError(
-                f"sequoia.pretrain_steps is {self.pretrain_steps} and updates {self.updates}: give 0 or more, and not 0 for both"
+                f"sequoia.pretrain_steps is {self.pretrain_steps} and updates {self.updates}: "
+                "give 0 or more, and not 0 for both"
             )
         if self.replay < self.episodes:
             raise ConfigError(
-                f"sequoia.replay is {self.replay}: it must hold one step of all {self.episodes} episodes at least"
+                f"sequoia.replay is {self.replay}: "
+                f"it must hold one step of all {self.episodes} episodes at least"
             )
         for name in ("learning_rate", "fine_learning_rate"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -144,12 +156,11 @@ class SequoiaSettings:
 
     @staticmethod
     def paper() -> SequoiaSettings:
-        """The publication and its code: plain network, myopic pre-training, DQN with an exact
-        argmax for every target.
+        """As published: plain network, myopic pre-training, DQN with an exact argmax in targets.
 
-        Its target network moves by 1e-6 per update and its learning rate falls tenfold every 22
-        episodes, so that it ends close to a one-step lookahead on a myopic model, trained on start
-        states. Kept for comparison, as published.
+        The target network moves by 1e-6 per update and the learning rate falls tenfold every 22
+        episodes. So the result is close to a one-step lookahead on a myopic model that was trained
+        on start states. For comparison.
         """
         return SequoiaSettings(
             network="plain",
@@ -173,15 +184,14 @@ class SequoiaSettings:
 
     @staticmethod
     def greedy() -> SequoiaSettings:
-        """The iterative DQN baseline as published: the same learner, its argmax component by
-        component instead of by MILP.
-        """
+        """The iterative DQN baseline as published: `paper` with a greedy argmax, without MILP."""
         return replace(SequoiaSettings.paper(), argmax="greedy")
 
     @staticmethod
     def repaired_greedy() -> SequoiaSettings:
-        """Iterative DQN with a moving target, a lasting learning rate and full state coverage: a
-        far stronger baseline.
+        """Iterative DQN whose target network and learning rate work, and which covers all states.
+
+        A far stronger baseline than `greedy`.
         """
         return replace(
             SequoiaSettings.greedy(),
@@ -193,16 +203,16 @@ class SequoiaSettings:
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
-    """A fresh network for an instance; the global random state is left as it was."""
+    """A network with random weights for an instance; torch's random state is not changed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return NETWORKS[settings.network](
-            instance.dynamics, instance.horizon, tuple(settings.hidden)
-        )
+        make = NETWORKS[settings.network]
+        network: QNetwork = make(instance.dynamics, instance.horizon, tuple(settings.hidden))
+        return network
 
 
 def shape_of(instance: BanditInstance) -> dict[str, int]:
-    """What must agree between a checkpoint and the instance it decides for."""
+    """The sizes that a checkpoint and the instance it decides for must share."""
     model = instance.dynamics
     return {
         "arms": model.arms,
@@ -213,8 +223,15 @@ def shape_of(instance: BanditInstance) -> dict[str, int]:
 
 
 class SequoiaPlanner(Planner):
-    """Decides with the exact MILP over a trained network, or over the minimum of several
-    (pessimistic) ones.
+    """Decides with the exact MILP over a trained network.
+
+    With several networks it maximises their minimum (pessimistic over an ensemble).
+
+    Args:
+        instance: the programme.
+        networks: one, or an ensemble.
+        settings: the solver; relative gap 1e-3 and 30 seconds unless given.
+        bounds: of the neurons, as in `worldplan.milp.networks.argmax.NetworkArgmax`.
     """
 
     def __init__(
@@ -238,19 +255,21 @@ class SequoiaPlanner(Planner):
         instance: BanditInstance,
         settings: SolverSettings | None = None,
     ) -> SequoiaPlanner:
-        """From one checkpoint file, training folder or run, or several for their minimum. Raises
-        CheckpointError naming the file.
+        """A planner from a checkpoint file, a training folder or a run; several for an ensemble.
+
+        Raises:
+            CheckpointError: a file is missing, damaged, or of an instance of another size.
         """
         paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
         paths = [file for p in paths for file in (best_checkpoints(p) if p.is_dir() else [p])]
         return cls(instance, [load_network(p, instance) for p in paths], settings)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Forget the solver's session, so that a new evaluation does not depend on the last one."""
+        """Drop the solver's session, so that an evaluation does not depend on earlier decisions."""
         self._argmax = None
 
     def plan_batch(self, observations: Any) -> list[Decision]:
-        """One exact decision per state; the networks are conditioned on all states at once."""
+        """One exact decision for each of the states (envs, arms) with steps_left (envs,)."""
         state, left = np.asarray(observations["state"]), np.asarray(observations["steps_left"])
         members = [network.action_networks(state, left) for network in self.networks]
         return [self._decide(list(networks)) for networks in zip(*members, strict=True)]
@@ -263,28 +282,29 @@ class SequoiaPlanner(Planner):
         )[0]
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
-        began = time.perf_counter()
+        started = time.perf_counter()
         if self._argmax is None:
             self._argmax = NetworkArgmax(
                 networks, self.instance.actions, self.settings, bounds=self._bounds
             )
-        found = self._argmax.maximise(networks)
-        return Decision(
-            found.action, found.value, found.bound, found.status, time.perf_counter() - began
-        )
+        best = self._argmax.maximise(networks)
+        seconds = time.perf_counter() - started
+        return Decision(best.action, best.value, best.bound, best.status, seconds)
 
 
 def save_network(
     network: QNetwork, instance: BanditInstance, settings: SequoiaSettings
 ) -> dict[str, Any]:
-    """What a checkpoint needs to restore the network: plain numbers, texts and tensors."""
+    """The entry "sequoia" of a checkpoint: sizes, settings and weights, in plain types."""
     numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
     return {"shape": shape_of(instance), "settings": numbers, "weights": network.state_dict()}
 
 
 def load_network(path: Path, instance: BanditInstance) -> QNetwork:
-    """Restore a network. Raises CheckpointError for a missing or damaged file, or one made for
-    another size.
+    """The network of a checkpoint file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of an instance of another size.
     """
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
@@ -299,11 +319,13 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
         ) from None
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
-            f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): train again or restore a copy"
+            f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): "
+            "train again or restore a copy"
         ) from error
     if shape != shape_of(instance):
         raise CheckpointError(
-            f"{path}: trained for {_words(shape)}, but this programme has {_words(shape_of(instance))}: train for it"
+            f"{path}: trained for {_words(shape)}, "
+            f"but this programme has {_words(shape_of(instance))}: train for it"
         )
     network = build_network(instance, settings)
     try:
@@ -323,22 +345,25 @@ def _words(shape: dict[str, int]) -> str:
 
 
 def best_checkpoints(folder: Path) -> list[Path]:
-    """The `best.ckpt` files of one training: of a checkpoint folder, or of a run that trained
-    "sequoia" on one seed.
+    """The `best.ckpt` files of one training, several if an ensemble was trained.
 
-    Several come back where an ensemble was trained. Raises CheckpointError.
+    Args:
+        folder: of checkpoints, or a run that trained "sequoia" on one seed.
+
+    Raises:
+        CheckpointError: there is no training in the folder, or there are several.
     """
-    found = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(
+    files = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(
         folder.rglob("best.ckpt")
     )
     trainings = {
         path.parent.parent if path.parent.name.startswith("member") else path.parent
-        for path in found
+        for path in files
     }
     if len(trainings) != 1:
         names = ", ".join(str(path.relative_to(folder)) for path in sorted(trainings)[:3])
-        what = "no best.ckpt" if not found else f"{len(trainings)} trainings ({names}, ...)"
+        what = "no best.ckpt" if not files else f"{len(trainings)} trainings ({names}, ...)"
         raise CheckpointError(
             f"{folder}: {what}: name the folder or the checkpoint file of one training"
         )
-    return found
+    return files

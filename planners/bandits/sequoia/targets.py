@@ -1,5 +1,7 @@
-"""Action values from the fluid relaxation: r(s, a) + min_k E[V_k(s')], for whole batches, from a
-few dozen solves.
+"""Action values from the fluid relaxation, for whole batches, from a few dozen solves.
+
+The value of action a in state s is r(s, a) + min_k E[V_k(s')], where each V_k is a separable upper
+bound of the fluid value, from one solve.
 """
 
 from __future__ import annotations
@@ -16,10 +18,16 @@ from worldplan.planners.bandits.fluid import FluidProgram, one_hot
 class FluidTargets:
     """Upper bounds of the optimal action value, tight near the states they were solved at.
 
-    Each of `solves` linear programs from a random start gives one separable bound of the value with
-    n steps to go (`ValueTables`); their minimum is a concave, piecewise linear approximation of it.
-    Start states are drawn from the instance's own law and, half of the time, uniformly, so that all
-    states are covered.
+    Each linear program, from a random start, gives a separable bound of the value with n steps to
+    go (`ValueTables`). The minimum over the programs approximates the value, concave and piecewise
+    linear. Half of the start states have the instance's start distribution, half are uniform, so
+    that all states are covered.
+
+    Args:
+        instance: the programme.
+        solves: number of linear programs.
+        rng: of the start states.
+        settings: the solver.
     """
 
     def __init__(
@@ -33,28 +41,29 @@ class FluidTargets:
         program = FluidProgram([model], instance.actions, horizon, settings or SolverSettings())
         tables, constants = [], []
         for number in range(solves):
-            law = (
+            start = (
                 instance.initial
                 if number % 2
                 else np.full_like(instance.initial, 1.0 / model.states)
             )
-            state = draw(law, rng.random(model.arms))
+            state = draw(start, rng.random(model.arms))
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)
             constants.append(values.constant)
-        # value of being in (arm, state) at a level with n steps to go: what is earned now and
-        # expected after
+        # reward now and expected value after: (solves, horizon, arms, states, levels), where entry
+        # n - 1 has n steps to go
         after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
         now = model.one_step().transpose(0, 2, 1)
-        self.level_value = torch.as_tensor(
-            after + now, dtype=torch.float32
-        )  # (solves, horizon, arms, states, levels), entry n-1: n to go
+        self.level_value = torch.as_tensor(after + now, dtype=torch.float32)
         self.constant = torch.as_tensor(np.stack(constants)[:, :-1], dtype=torch.float32)
         self._model = model
 
     def separable(self) -> tuple[Floats, Floats]:
-        """Mean base value and gain of the strongest level, (horizon + 1, arms, states) each: a
-        start for training.
+        """Separable mean of the bounds, from which training can start.
+
+        Returns:
+            The value without intervention and the gain of the strongest level, each (horizon + 1,
+            arms, states).
         """
         mean = self.level_value.mean(0).numpy()
         base, gain = mean[..., 0], mean[..., -1] - mean[..., 0]

@@ -1,5 +1,6 @@
-"""Bad input, end to end: one line that names the file, the row where there is one, and what to do;
-exit code 2; nothing written.
+"""Bad input, end to end: exit code 2, nothing written, and one line on what to do.
+
+The line names the file, and the row where there is one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ FILES = {
     "shifts.csv": "worker,slot\nx,9:00\nx,10:00\ny,9:00\n",
     "links.csv": "from,to\na,b\nb,c\n",
     "log.csv": "arm,state,action,next_state\na,0,1,1\nb,1,0,0\n",
-    "rules.py": "def build(block):\n    block.limit = __import__('pyomo.environ').environ.Constraint(expr=sum(block.a.values()) <= 1)\n",
+    "rules.py": "import pyomo.environ as p\ndef build(block):\n"
+    "    block.limit = p.Constraint(expr=sum(block.a.values()) <= 1)\n",
 }
 TABLES = {"transitions": "transitions.csv", "rewards": "rewards.csv", "horizon": 4}
 KINDS: dict[str, dict[str, Any]] = {
@@ -461,15 +463,18 @@ RULES = [
     ("def build(block):\n    raise ValueError('two\\nlines')\n", ("rules.py", "ValueError")),
     ("def build(block):\n    block.b = block.a[99]\n", ("rules.py", "99")),
     (
-        "import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=block.a[0] * block.a[1] <= 0)\n",
+        "import pyomo.environ as p\ndef build(block):\n"
+        "    block.c = p.Constraint(expr=block.a[0] * block.a[1] <= 0)\n",
         ("rules.py", "not linear"),
     ),
     (
-        "import pyomo.environ as p\ndef build(block):\n    block.o = p.Objective(expr=block.a[0])\n",
+        "import pyomo.environ as p\ndef build(block):\n"
+        "    block.o = p.Objective(expr=block.a[0])\n",
         ("rules.py", "objective"),
     ),
     (
-        "import pyomo.environ as p\ndef build(block):\n    block.c = p.Constraint(expr=sum(block.a.values()) >= 4)\n",
+        "import pyomo.environ as p\ndef build(block):\n"
+        "    block.c = p.Constraint(expr=sum(block.a.values()) >= 4)\n",
         ("rules.py", "no action"),
     ),
 ]
