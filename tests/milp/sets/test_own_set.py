@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "__init__.py").write_text("")
     (package / "sets.py").write_text(SETS_PY)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    for name in ("my_package", "my_package.sets"):  # of an earlier test's folder
+        sys.modules.pop(name, None)
     monkeypatch.chdir(tmp_path)
     for name, text in TABLES.items():
         (tmp_path / name).write_text(text)

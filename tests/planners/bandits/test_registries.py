@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "__init__.py").write_text("")
     (package / "lazy.py").write_text(LAZY_PY)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    for name in ("my_package", "my_package.lazy"):  # of an earlier test's folder
+        sys.modules.pop(name, None)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
