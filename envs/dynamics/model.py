@@ -80,3 +80,43 @@ class DynamicsModel(Protocol):
     def to(self, device: torch.device | str) -> object:
         """Move the parameters to the device of the batches; a simulator has nothing to move."""
         ...
+
+
+def step_unfinished(
+    model: DynamicsModel,
+    observation: Tensor,
+    action: Tensor,
+    *,
+    state: Tensor | None,
+    alive: Tensor,
+    generator: torch.Generator | None,
+    members: bool,
+) -> Prediction:
+    """One step of all rows of a batch, of which a simulator steps only the unfinished ones: its
+    cost is per row, and it synchronises with the host anyway.
+
+    Args:
+        model: of the step.
+        observation: (batch, observation).
+        action: (batch, action).
+        state: (batch, state_size), for a model with a simulator state.
+        alive: (batch,) bool, the unfinished rows. Rows of a simulator that are not alive keep
+            observation and state, with reward 0, and count as terminated.
+        generator: of all random numbers, for a stochastic model.
+        members: whether to return the predictions of the members, too; all rows are stepped then.
+    """
+    if state is None or members or bool(alive.all()):
+        return model.step(observation, action, state=state, generator=generator, members=members)
+    index = alive.nonzero()[:, 0]
+    if len(index) == 0:
+        return Prediction(observation, torch.zeros_like(observation[:, 0]), ~alive, state)
+    simulated = model.step(
+        observation[index], action[index], state=state[index], generator=generator
+    )
+    next_state = simulated.state
+    return Prediction(
+        observation.index_copy(0, index, simulated.next_observation),
+        torch.zeros_like(observation[:, 0]).index_copy(0, index, simulated.reward),
+        torch.ones_like(alive).index_copy(0, index, simulated.terminated),
+        state if next_state is None else state.index_copy(0, index, next_state),
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldplan.envs.dynamics.model import DynamicsModel, Prediction
+from worldplan.envs.dynamics.model import DynamicsModel, Prediction, step_unfinished
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.replay import Batch, pack
@@ -99,14 +99,14 @@ def roll_out(
     rows, keep = [], []
     for step in range(horizon):
         action = actor.sample(observation, generator)[0]
-        prediction = _step_rows(
+        prediction = step_unfinished(
             dynamics,
             observation.flatten(0, 1),
             action.flatten(0, 1),
-            state,
-            alive.flatten(),
-            pessimism,
-            generator,
+            state=None if state is None else state.flatten(0, 1),
+            alive=alive.flatten(),
+            generator=generator,
+            members=pessimism.needs_members,
         )
         reward, terminated = (value.view(seeds, starts) for value in pessimism.apply(prediction))
         following = prediction.next_observation.view(seeds, starts, -1)
@@ -125,37 +125,3 @@ def roll_out(
                 alive.unsqueeze(-1), prediction.state.view(seeds, starts, -1), state
             )
     return torch.cat(rows, 1), torch.cat(keep, 1)
-
-
-def _step_rows(
-    dynamics: DynamicsModel,
-    observation: Tensor,
-    action: Tensor,
-    state: Tensor | None,
-    alive: Tensor,
-    pessimism: Pessimism,
-    generator: torch.Generator | None,
-) -> Prediction:
-    """One step of all rows (batch, ...). In a simulator only the rows with `alive` (batch,) are
-    stepped: its cost is per row, and it synchronises with the host anyway.
-    """
-    if state is None or pessimism.needs_members:
-        flat = None if state is None else state.flatten(0, 1)
-        return dynamics.step(
-            observation, action, state=flat, generator=generator, members=pessimism.needs_members
-        )
-    state = state.flatten(0, 1)
-    index = alive.nonzero()[:, 0]
-    if len(index) == 0:
-        return Prediction(
-            observation, torch.zeros_like(observation[:, 0]), torch.ones_like(alive), state
-        )
-    living = dynamics.step(
-        observation[index], action[index], state=state[index], generator=generator
-    )
-    return Prediction(
-        observation.index_copy(0, index, living.next_observation),
-        torch.zeros_like(observation[:, 0]).index_copy(0, index, living.reward),
-        torch.ones_like(alive).index_copy(0, index, living.terminated),
-        state if living.state is None else state.index_copy(0, index, living.state),
-    )

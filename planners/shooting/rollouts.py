@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldplan.envs.dynamics.model import DynamicsModel, Prediction
+from worldplan.envs.dynamics.model import DynamicsModel, step_unfinished
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.shooting.search import Candidates
 from worldplan.world_models.ensemble.uncertainty import Penalty
@@ -154,8 +154,14 @@ class RollOuts:
         Raises:
             ConfigError: there is a penalty, but the model has no members.
         """
-        prediction = _predict(
-            self.model, observation, action, state, alive, generator, self.penalty is not None
+        prediction = step_unfinished(
+            self.model,
+            observation,
+            action,
+            state=state,
+            alive=alive,
+            generator=generator,
+            members=self.penalty is not None,
         )
         following = prediction.next_observation
         reward = prediction.reward
@@ -171,33 +177,6 @@ class RollOuts:
             reward = reward - self.penalty_weight * self.penalty(prediction.members, sample)
         reward = torch.where(following.isfinite().all(-1), reward, torch.nan)
         return following, reward, prediction.terminated, prediction.state
-
-
-def _predict(
-    model: DynamicsModel,
-    observation: Tensor,
-    action: Tensor,
-    state: Tensor | None,
-    alive: Tensor,
-    generator: torch.Generator,
-    members: bool,
-) -> Prediction:
-    """One step of all rows. Only unfinished rows are simulated: the cost is per row."""
-    if state is None or members or bool(alive.all()):
-        return model.step(observation, action, state=state, generator=generator, members=members)
-    index = alive.nonzero()[:, 0]
-    if len(index) == 0:
-        return Prediction(observation, torch.zeros_like(observation[:, 0]), ~alive, state)
-    simulated = model.step(
-        observation[index], action[index], state=state[index], generator=generator
-    )
-    next_state = simulated.state
-    return Prediction(
-        observation.index_copy(0, index, simulated.next_observation),
-        torch.zeros_like(observation[:, 0]).index_copy(0, index, simulated.reward),
-        torch.ones_like(alive).index_copy(0, index, simulated.terminated),
-        state if next_state is None else state.index_copy(0, index, next_state),
-    )
 
 
 def _rows(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
