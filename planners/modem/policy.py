@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from worldplan.milp.errors import CheckpointError
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.settings import (
@@ -22,6 +21,7 @@ from worldplan.planners.modem.settings import (
 from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.renamed import refuse_renamed
 from worldplan.world_models.latent.settings import LatentSettings
+from worldplan.world_models.training.checkpoints import last_checkpoint, reading_checkpoint
 
 
 def policy_record(agent: Modem, space: gym.Space[Any], about: dict[str, Any]) -> dict[str, Any]:
@@ -55,24 +55,15 @@ def load_policy(
     Raises:
         CheckpointError: the file is missing, damaged or of another method.
     """
-    file = Path(path)
-    if file.is_dir():
-        direct, nested = file / "last.ckpt", file / "checkpoints" / "last.ckpt"
-        file = direct if direct.exists() else nested
-    try:
+    file = last_checkpoint(path)
+    with reading_checkpoint(
+        file, "a checkpoint of MoDem", "'worldplan fit --config configs/modem/...'"
+    ):
         record = torch.load(file, weights_only=True, map_location="cpu")["modem"]
         agent = Modem(
             _space_of(record["space"]), record["action_size"], settings_of(record["settings"])
         )
         agent.load_state_dict(record["weights"])
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/modem/...'"
-        ) from error
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(
-            f"{file}: not a checkpoint of MoDem ({type(error).__name__}): train again"
-        ) from error
     refuse_renamed(record["about"], file, "train again")
     return ModemPlanner(agent.eval().to(device), share=share), dict(record["about"])
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from worldplan.envs.episodes import with_batch_axis
-from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.renamed import refuse_renamed
+from worldplan.world_models.training.checkpoints import last_checkpoint, reading_checkpoint
 
 
 class ReachAwarePolicy(Planner):
@@ -146,23 +147,9 @@ def _read(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another method.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = (
-            file / "last.ckpt"
-            if (file / "last.ckpt").exists()
-            else file / "checkpoints" / "last.ckpt"
-        )
-    try:
+    file = last_checkpoint(path)
+    kind = "a checkpoint of reach-aware value learning"
+    with reading_checkpoint(file, kind, "'worldplan fit --config configs/ravl/...'"):
         record = dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{file}: no such checkpoint: train one with 'worldplan fit --config configs/ravl/...'"
-        ) from error
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(
-            f"{file}: not a checkpoint of reach-aware value learning ({type(error).__name__}): "
-            "train again"
-        ) from error
     refuse_renamed(record.get("about"), file, "train again")
     return record

@@ -17,7 +17,7 @@ from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.envs.dynamics.termination import Termination
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
-from worldplan.world_models.training.checkpoints import save_tensors
+from worldplan.world_models.training.checkpoints import reading_checkpoint, save_tensors
 
 CLIP = 10.0  # normalised inputs are clipped to +-CLIP
 MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # initial values of the learned bounds
@@ -314,18 +314,11 @@ def load_ensemble(
     Raises:
         CheckpointError: the file is missing, damaged, or of a task with other sizes.
     """
-    try:
+    with reading_checkpoint(
+        path, "an ensemble checkpoint", "'worldplan fit --config configs/ensemble/...'"
+    ):
         saved = torch.load(path, weights_only=True, map_location="cpu")["ensemble"]
         ensemble = GaussianEnsemble(**saved["sizes"])
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no such checkpoint: train first (worldplan fit --config configs/ensemble/...)"
-        ) from None
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(
-            f"{path}: not an ensemble checkpoint ({type(error).__name__}): train again or restore "
-            "a copy"
-        ) from error
     for name, wanted in (("observation_size", observation_size), ("action_size", action_size)):
         if wanted is not None and getattr(ensemble, name) != wanted:
             size = name.replace("_", " ")

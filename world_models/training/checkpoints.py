@@ -5,6 +5,8 @@ resumed.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +44,34 @@ def saved_entry(last: Path, *keys: str) -> Any:
             "delete it to train again from the start"
         ) from error
     return entry
+
+
+def last_checkpoint(path: str | Path) -> Path:
+    """`last.ckpt` or `checkpoints/last.ckpt` in a run folder; any other path as it is."""
+    file = Path(path)
+    if not file.is_dir():
+        return file
+    direct = file / "last.ckpt"
+    return direct if direct.exists() else file / "checkpoints" / "last.ckpt"
+
+
+@contextmanager
+def reading_checkpoint(path: str | Path, kind: str, train: str) -> Iterator[None]:
+    """Report what goes wrong with a checkpoint in the block under `with` in one line.
+
+    Args:
+        path: the file that the block reads.
+        kind: what the file should be, such as "a checkpoint of MoDem".
+        train: the command that makes one.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or of another kind.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint: train one with {train}") from error
+    except Exception as error:  # torch raises many types for a damaged file
+        raise CheckpointError(
+            f"{path}: not {kind} ({type(error).__name__}): train again or restore a copy"
+        ) from error
