@@ -7,11 +7,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from worldplan.milp.errors import ConfigError, WorldplanError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 _LONGEST = 400  # characters of a message
 _TYPE = re.compile(r"<class\s+'(\w+)'>")  # how Python writes a type, in jsonargparse's texts
@@ -71,6 +78,30 @@ def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
     file = Path(argv[0])
     read_config(file)  # a missing or malformed file gives a one-line error here
     return ["--config", *argv], file
+
+
+def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
+    """Add --config, which `file_first` puts before the file, and an option for each setting.
+
+    Args:
+        parser: from `command_parser`.
+        settings: the dataclass.
+        kind: of the file, such as "study".
+    """
+    parser.add_argument(
+        "--config", action="config", help=f"{kind} file (the first argument is taken as this)"
+    )
+    parser.add_class_arguments(settings)
+
+
+def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settings]) -> Settings:
+    """The dataclass `settings` of parsed values; other options among them are ignored.
+
+    Raises:
+        ConfigError: a setting is refused by its class.
+    """
+    made = parser.instantiate(values)
+    return settings(**{field.name: made[field.name] for field in fields(settings)})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from worldplan.arguments import command_parser, file_first, naming
+from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
@@ -115,10 +115,7 @@ def scenario_parser(command: str, description: str) -> ArgumentParser:
         command,
         f"{description} Policies: {', '.join(POLICIES)}, or your own as module:Class.",
     )
-    parser.add_argument(
-        "--config", action="config", help="scenario file (the first argument is taken as this)"
-    )
-    parser.add_class_arguments(Scenario)
+    add_settings(parser, Scenario, "scenario")
     return parser
 
 
@@ -142,8 +139,7 @@ def make_scenario(
         ConfigError: a setting is unknown or out of range.
     """
     with naming(source.name and str(source)):
-        made = parser.instantiate(settings)
-        return Scenario(**{name: made[name] for name in Scenario.__dataclass_fields__})
+        return instantiate(parser, settings, Scenario)
 
 
 def scenario_from_dict(config: Mapping[str, Any], source: Path) -> Scenario:

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
 from worldplan.commands.bandits.scenario import scenario_from_dict
+from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.envs.bandits.environment import BanditVectorEnv
-from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import bootstrap, evaluate
-from worldplan.runs import CONFIG, SUMMARY, Run
+from worldplan.runs import CONFIG, Run
 from worldplan.world_models.arms.programme import build
 
 
@@ -31,23 +31,12 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
     """
     config = run.config
     scenario = scenario_from_dict(config, run.path / CONFIG)
-    if not (run.path / SUMMARY).is_file():
-        raise ConfigError(
-            f"{run.path}: this run is not finished: repeat its 'worldplan bandits run' command, "
-            "which continues it"
-        )
-    policies = scenario.policy_list()
-    unknown = [name for name in names if name not in policies]
-    if unknown:
-        raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run: choose from "
-            f"{', '.join(policies)}"
-        )
+    policies = policies_to_evaluate(run, "worldplan bandits run", names, scenario.policy_list())
     base = Path(config.get("base", "."))
     table = Table("policy", "seed", "mean", "95 % interval")
     table.title = f"{episodes} new episodes per policy and seed: mean reward per step"
     rows = []
-    for policy in names or policies:
+    for policy in policies:
         for seed in scenario.seed_list():
             built = build(scenario.programme, base, scenario.programme.seed + seed)
             folder = training_folder(Job(run.path, scenario, base, policy, seed))

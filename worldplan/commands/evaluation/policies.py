@@ -12,14 +12,14 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.table import Table
 
+from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.commands.studies.jobs import jobs_of
 from worldplan.commands.studies.study import study_from_dict
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
-from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
-from worldplan.runs import CONFIG, SUMMARY, Run
+from worldplan.runs import CONFIG, Run
 
 
 def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> Path:
@@ -82,18 +82,9 @@ def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, ReachAware
             yield "policy", index, policy
         return
     study = study_from_dict(config, run.path / CONFIG)
-    if not (run.path / SUMMARY).is_file():
-        raise ConfigError(
-            f"{run.path}: this run is not finished: repeat its 'worldplan run' command, which "
-            "continues it"
-        )
     methods = list(study.methods)
-    unknown = [name for name in names if name not in methods]
-    if unknown:
-        raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run: choose from {', '.join(methods)}"
-        )
+    chosen = policies_to_evaluate(run, "worldplan run", names, methods)
     for job in sorted(jobs_of(run.path, study), key=lambda job: methods.index(job.method)):
-        if not names or job.method in names:
+        if job.method in chosen:
             for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
                 yield job.method, job.first + index, policy

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldplan.arguments import command_parser, file_first, naming
+from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
@@ -165,10 +165,7 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
     if isinstance(changes.get("pessimism"), dict):
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
     with naming(f"method '{method}'"):
-        values = parser.instantiate(parser.parse_object(nested))
-        return ReachAwareSettings(
-            **{name: values[name] for name in ReachAwareSettings.__dataclass_fields__}
-        )
+        return instantiate(parser, parser.parse_object(nested), ReachAwareSettings)
 
 
 def study_parser() -> Any:
@@ -176,10 +173,7 @@ def study_parser() -> Any:
     parser = command_parser(
         "run", "Train every method of a study over its seeds, and write table, plots and report."
     )
-    parser.add_argument(
-        "--config", action="config", help="study file (the first argument is taken as this)"
-    )
-    parser.add_class_arguments(Study)
+    add_settings(parser, Study, "study")
     return parser
 
 
@@ -192,8 +186,7 @@ def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
     arguments, file = file_first(argv)
     with naming(file.name and str(file)):
         options = parser.parse_args(arguments)
-        values = parser.instantiate(options)
-        return Study(**{name: values[name] for name in Study.__dataclass_fields__}), options
+        return instantiate(parser, options, Study), options
 
 
 def study_from_dict(config: dict[str, Any], source: Path) -> Study:
@@ -209,5 +202,4 @@ def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     parser = study_parser()
     fields = {key: value for key, value in config.items() if key in Study.__dataclass_fields__}
     with naming(str(source)):
-        values = parser.instantiate(parser.parse_object(fields))
-        return Study(**{name: values[name] for name in Study.__dataclass_fields__})
+        return instantiate(parser, parser.parse_object(fields), Study)
