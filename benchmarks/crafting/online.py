@@ -49,6 +49,7 @@ from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import domain_pddl
 from worldplan.envs.crafting.rules import TASKS, CraftingMap, Task
 from worldplan.planners.numeric.symbolic_env import crafting_task
+from worldplan.planners.ramp.policy import ppo_settings
 from worldplan.planners.ramp.ramp import Ramp
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.numeric.domain import NumericModel
@@ -169,20 +170,10 @@ def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> li
     env = MapSequence(task, maps, BUDGET[task])
     total, limit = BUDGET[task] * len(maps), MAX_STEPS[task]
     if kind == "ppo":
-        settings = RampSettings.paper()
         agent: Any = MaskablePPO(
             "MlpPolicy",
             env,
-            learning_rate=settings.learning_rate,
-            n_steps=limit,
-            batch_size=limit,
-            n_epochs=settings.epochs,
-            gamma=settings.gamma,
-            gae_lambda=settings.gae_lambda,
-            clip_range=settings.clip_range,
-            ent_coef=settings.ent_coef,
-            vf_coef=settings.vf_coef,
-            max_grad_norm=settings.max_grad_norm,
+            **ppo_settings(RampSettings.paper(), limit),
             seed=seed,
             device="cpu",
         )

@@ -26,14 +26,8 @@ import pandas as pd
 import torch
 
 from benchmarks.modem.reference import LoopLearner, UpdateNoise
-from benchmarks.modem.timing import (
-    alternated,
-    seconds,
-    spread,
-    timing_parser,
-    turns_at,
-    write_results,
-)
+from benchmarks.modem.timing import timing_parser, turns_at, write_results
+from benchmarks.timing import alternated, seconds, spread
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.replay import EpisodeReplay, Segment
 from worldplan.planners.modem.settings import HandoverSettings, ModemSettings

@@ -41,15 +41,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.modem.reference import LoopPlanner, PlanningNoise
-from benchmarks.modem.timing import (
-    Work,
-    alternated,
-    seconds,
-    spread,
-    timing_parser,
-    turns_at,
-    write_results,
-)
+from benchmarks.modem.timing import timing_parser, turns_at, write_results
+from benchmarks.timing import Work, alternated, seconds, spread
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.settings import ModemSettings, PlanningSettings

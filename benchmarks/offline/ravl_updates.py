@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from benchmarks.timing import seconds
 from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.replay import Batch
@@ -155,10 +154,10 @@ def measure(
     optimizers, random = agent.optimizers(), torch.Generator(device=device).manual_seed(1)
     ratios, ours = [], []
     for repeat in range(repeats + 1):
-        first = _seconds(
+        first = seconds(
             lambda: [agent.update(batch, optimizers, random) for batch in batches], device
         )
-        second = _seconds(lambda: [peer.update(batch, random) for batch in batches], device)
+        second = seconds(lambda: [peer.update(batch, random) for batch in batches], device)
         if repeat:  # the first round warms up
             ratios.append(second / first)
             ours.append(updates / first)
@@ -172,18 +171,6 @@ def measure(
         "ratio_high": round(float(high), 2),
         "gradient_difference": difference,
     }
-
-
-def _seconds(work: Callable[[], object], device: str) -> float:
-    """CPU seconds on a CPU, which other processes share, wall seconds on a GPU."""
-    clock = time.perf_counter if device == "cuda" else time.process_time
-    if device == "cuda":
-        torch.cuda.synchronize()
-    began = clock()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return clock() - began
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.timing import spread
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.mujoco_rows import SimulatorStep
 from worldplan.envs.episodes import successive_steps
@@ -144,12 +145,6 @@ def measure(task: str, options: argparse.Namespace) -> tuple[pd.DataFrame, dict[
                 }
             )
     return pd.DataFrame(measurements), differences
-
-
-def spread(values: pd.Series) -> str:
-    """Median [quartiles]."""
-    low, middle, high = values.quantile([0.25, 0.5, 0.75])
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def lines_of(

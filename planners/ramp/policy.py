@@ -69,6 +69,27 @@ class _RecordedStep:
     after: np.ndarray | None = None
 
 
+def ppo_settings(settings: RampSettings, rollout: int) -> dict[str, Any]:
+    """The keyword arguments of `MaskablePPO` for settings of RAMP.
+
+    Args:
+        settings: of the run.
+        rollout: steps between two updates, all of them one batch.
+    """
+    return {
+        "learning_rate": settings.learning_rate,
+        "n_steps": rollout,
+        "batch_size": rollout,
+        "n_epochs": settings.epochs,
+        "gamma": settings.gamma,
+        "gae_lambda": settings.gae_lambda,
+        "clip_range": settings.clip_range,
+        "ent_coef": settings.ent_coef,
+        "vf_coef": settings.vf_coef,
+        "max_grad_norm": settings.max_grad_norm,
+    }
+
+
 class _Spaces(gym.Env[np.ndarray, np.int64]):
     """Gives MaskablePPO the spaces; it is never reset or stepped."""
 
@@ -103,16 +124,7 @@ class PolicyLearner:
             self.ppo = MaskablePPO(
                 "MlpPolicy",
                 _Spaces(observation_space, action_space),
-                learning_rate=settings.learning_rate,
-                n_steps=settings.rollout,
-                batch_size=settings.rollout,
-                n_epochs=settings.epochs,
-                gamma=settings.gamma,
-                gae_lambda=settings.gae_lambda,
-                clip_range=settings.clip_range,
-                ent_coef=settings.ent_coef,
-                vf_coef=settings.vf_coef,
-                max_grad_norm=settings.max_grad_norm,
+                **ppo_settings(settings, settings.rollout),
                 policy_kwargs={"net_arch": list(settings.net)},
                 device="cpu",
             )
