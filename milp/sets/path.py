@@ -173,7 +173,7 @@ class Path(ActionSet):
     # ---- the MILP
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
-        assert self._cuts >= 0  # separates the cuts on first use
+        _ = self._cuts  # separates them on first use
         self._add(program, action, relaxed)
 
     def _add(self, program: Program, action: Indices, relaxed: bool) -> None:

@@ -59,8 +59,8 @@ class PolicyContext:
         samples: actions that "sampling" draws per decision.
         fluid_window: steps of the fluid planner's integral window.
         sequoia: learning of the "sequoia" policy.
-        folder: where a learned policy is trained, or was trained before; None: training is not
-            possible.
+        folder: of the training of a learned policy, which is resumed or reused; None: there is no
+            training.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
     """
 
@@ -119,7 +119,7 @@ def make_policy(name: str, context: PolicyContext) -> Planner:
 
 
 def check_policies(names: Sequence[str], setting: str = "policies") -> None:
-    """Refuse names that stand for no policy; `setting` is where they come from.
+    """Refuse names that stand for no policy; the message begins with `setting`.
 
     Raises:
         ConfigError: there is no name, or one is unknown or cannot be imported.

@@ -83,7 +83,7 @@ class Built:
 
 @dataclass(frozen=True)
 class _Model:
-    """What the tables or the log say about the arms; fields as in `Built`."""
+    """Models of the arms, from the tables or the log; fields as in `Built`."""
 
     dynamics: ArmDynamics
     arm_names: tuple[str, ...]
@@ -214,7 +214,10 @@ def _finder(base: FilePath) -> Find:
 
 
 def _in_order_of(actions: ActionSet, model: _Model) -> _Model:
-    """The arms in the order of the set's components (a path set orders them as its graph does)."""
+    """The models with the arms in the order of the set's components.
+
+    A path set orders its components as the nodes of its graph.
+    """
     order = None if actions.arm_names is None else tuple(actions.arm_names)
     if order is None or order == model.arm_names or set(order) != set(model.arm_names):
         return model

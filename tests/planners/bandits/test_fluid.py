@@ -1,5 +1,6 @@
-"""The fluid bound, its value tables and every planner against exact dynamic programming on tiny
-instances of every action set.
+"""The fluid bound, its value tables and every planner against exact dynamic programming.
+
+On tiny instances of every action set.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ EXACT = SolverSettings(gap=0.0)
 
 
 class Exact:
-    """Everything about a tiny instance by enumeration: all joint states, all feasible actions,
-    optimal values.
-    """
+    """A tiny instance by enumeration: all joint states, all feasible actions, optimal values."""
 
     def __init__(self, instance: BanditInstance) -> None:
         model = instance.dynamics
