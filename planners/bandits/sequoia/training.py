@@ -65,6 +65,9 @@ class SequoiaModule(ResumableModule):
         super().__init__()
         self.instance, self.settings, self.seed = instance, settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
+        self._origin = origin(
+            instance=instance, settings=self.settings, solver=self.solver, seed=seed
+        )
         self.network: QNetwork = build_network(instance, self.settings, seed)
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
         self.best_reward = -math.inf
@@ -333,9 +336,7 @@ class SequoiaModule(ResumableModule):
 
     def made_with(self) -> dict[str, str]:
         """The instance, every setting and the seed."""
-        return origin(
-            instance=self.instance, settings=self.settings, solver=self.solver, seed=self.seed
-        )
+        return self._origin
 
     def record(self) -> dict[str, Any]:
         """The network as it stands."""

@@ -5,14 +5,17 @@ half-written stays behind.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,6 +23,7 @@ import yaml
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import CheckpointError
+from worldplan.milp.sets.custom import PyomoSet
 from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.world_models.storage import replace_file
@@ -40,6 +44,12 @@ SETTINGS = SequoiaSettings(
     fine_learning_rate=0.01,
 )
 INSTANCE = generate("path", 8, 3, seed=1, horizon=6)
+
+
+def at_most(block: Any, most: int) -> Any:
+    """The rule that at most so many arms are selected."""
+    pyo = pytest.importorskip("pyomo.environ")
+    return pyo.Constraint(expr=sum(block.a[arm] for arm in block.arms) <= most)
 
 
 class Stop(BaseException):
@@ -142,6 +152,24 @@ def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("not a checkpoint")
     with pytest.raises(CheckpointError, match=r"last.ckpt.*delete it"):
         fit(SequoiaModule(INSTANCE, SETTINGS, 3), tmp_path)
+
+
+def test_training_into_the_folder_of_another_set_is_refused(tmp_path: Path, unbroken: Path) -> None:
+    """Rules of one's own and the start states belong to a training, too."""
+    pair, alone = (
+        PyomoSet(lambda block, most=most: block.add_component("c", at_most(block, most)), 8)
+        for most in (2, 1)
+    )
+    instances = [replace(INSTANCE, actions=actions) for actions in (pair, alone)]
+    made = [SequoiaModule(instance, SETTINGS, 3).made_with() for instance in instances]
+    assert made[0] != made[1]
+    pair.contains([1, 1, 0, 0, 0, 0, 0, 0])  # the set remembers it
+    assert SequoiaModule(instances[0], SETTINGS, 3).made_with() == made[0]
+    shutil.copytree(unbroken, tmp_path / "run")
+    start = np.roll(INSTANCE.initial, 1, axis=1)
+    for instance in (instances[0], replace(INSTANCE, initial=start)):
+        with pytest.raises(CheckpointError, match=r"another instance.*\(instance\."):
+            fit(SequoiaModule(instance, SETTINGS, 3), tmp_path / "run")
 
 
 # --- the whole command, killed --------------------------------------------------------------------

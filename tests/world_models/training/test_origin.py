@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import Enum
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -12,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from worldplan.world_models.training.origin import differences, origin
 
@@ -27,6 +35,53 @@ class Settings:
     batch: int = 32
     inner: Inner = field(default_factory=Inner)
     table: Any = None
+
+
+@dataclass(frozen=True)
+class OtherSettings(Settings):
+    """The same fields, another class."""
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Walk:
+    """A class of a user's own, with what it remembers beside what it is."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._memory: dict[int, int] = {}
+
+    @cached_property
+    def twice(self) -> int:
+        return 2 * self.steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_memory"}
+
+
+def path_graph(*edges: tuple[int, int]) -> nx.Graph:
+    graph = nx.empty_graph(3)
+    graph.add_edges_from(edges)
+    return graph
+
+
+def weighted(weight: float) -> nx.Graph:
+    graph = nx.path_graph(3)
+    graph.edges[0, 1]["weight"] = weight
+    return graph
+
+
+def placed(place: float) -> nx.Graph:
+    graph = nx.path_graph(3)
+    graph.nodes[0]["position"] = (place, 0.0)
+    return graph
+
+
+def rate_of(factor: float) -> Any:
+    return lambda step: step * factor
 
 
 VALUES = st.recursive(
@@ -67,10 +122,92 @@ def test_one_changed_number_is_seen(numbers: list[float], data: st.DataObject) -
         (None, "None"),
         ([], {}),
         (len, sum),
+        ([[1, 2], [3]], [[1], [2, 3]]),
+        ([[12], [3]], [[1], [23]]),
+        ([["a"], []], [[], ["a"]]),
+        ({1, 2}, {3}),
+        (Path("a"), Path("b")),
+        (Path("a"), "a"),
+        (Colour.RED, Colour.BLUE),
+        (date(2026, 1, 1), date(2026, 1, 2)),
+        (partial(max, 1), partial(max, 2)),
+        (rate_of(1.0), rate_of(2.0)),
+        (lambda step: step, lambda step: 2 * step),
+        (np.array([1, "a"], object), np.array([2, "a"], object)),
+        (sparse.eye_array(3), sparse.eye_array(4)),
+        (weighted(1.0), weighted(2.0)),
+        (placed(1.0), placed(2.0)),
+        (Walk(1), Walk(2)),
+        ([Walk(1)], [Walk(2)]),
+        (Settings(), OtherSettings()),
+        ({"a.b": 1}, {"a": {"b": 1}}),
+        ({1: "x"}, {"1": "x"}),
+        ("x" * 300, "x" * 301),
     ],
 )
 def test_what_is_alike_but_not_equal(first: Any, second: Any) -> None:
     assert origin(x=first) != origin(x=second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.float64(0.1), 0.1),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        ([np.int64(3), np.float64(0.5)], (3, 0.5)),
+        (((1, 2), (3, 4)), [[1, 2], [3, 4]]),
+        ({"a": 1, "b": [{"x": 1, "y": 2}]}, {"b": [{"y": 2, "x": 1}], "a": 1}),
+        (path_graph((0, 1), (1, 2)), path_graph((2, 1), (1, 0))),
+        (Walk(3), Walk(3)),
+        (rate_of(2.0), rate_of(2.0)),
+        (torch.ones(2, dtype=torch.bfloat16), torch.ones(2, dtype=torch.bfloat16)),
+    ],
+)
+def test_what_is_equal_in_another_form(first: Any, second: Any) -> None:
+    assert origin(x=first) == origin(x=second)
+
+
+def test_what_an_object_remembers_does_not_count() -> None:
+    fresh, used = Walk(3), Walk(3)
+    used._memory[1] = used.twice
+    matrix = sparse.csr_array(np.eye(3))
+    before = origin(x=matrix)
+    assert matrix.has_canonical_format  # scipy remembers the answer in the matrix
+    assert origin(x=fresh) == origin(x=used)
+    assert origin(x=matrix) == before
+
+
+def test_an_object_that_holds_itself_ends() -> None:
+    walk = Walk(3)
+    walk.steps = [walk]  # type: ignore[assignment]
+    assert origin(x=walk) == origin(x=copy.deepcopy(walk))
+
+
+def test_another_process_describes_alike() -> None:
+    """Neither the order of sets nor an address in memory gets into a description."""
+    names = (
+        "{'b', 'a', 'c', Path('d')}, {'f': lambda step: step in {'u', 'v', 'w'}}, Path, object()"
+    )
+    code = (
+        "from pathlib import Path; from worldplan.world_models.training.origin import origin; "
+        f"print(origin(x=[{names}]))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
+
+
+def test_a_long_value_is_hashed() -> None:
+    assert len(origin(x=list(range(1000)))["x"]) < 40
 
 
 def test_an_array_counts_by_its_values_not_by_its_layout() -> None:
