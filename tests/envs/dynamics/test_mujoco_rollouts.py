@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from torch import Tensor
 
-from worldplan.envs.dynamics.mixed import MixedDynamics
-from worldplan.envs.dynamics.model import DynamicsModel, Members, Prediction
+from tests.envs.dynamics.builders import OWN_CODE, TASKS, dynamics, visited
+from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
-from worldplan.envs.dynamics.mujoco_readings import Layout
 from worldplan.envs.dynamics.mujoco_rows import SimulatorStep
 from worldplan.milp.errors import ConfigError
 
@@ -27,81 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*is out of date:DeprecationWarning", "ignore:.*out of date.*:UserWarning"
 )
 
-FORMULAS = (
-    "Hopper",
-    "HalfCheetah",
-    "Walker2d",
-    "Swimmer",
-    "InvertedPendulum",
-    "InvertedDoublePendulum",
-)
-OWN_CODE = ("Ant", "Humanoid", "HumanoidStandup")
-TASKS = [f"{name}-{version}" for name in FORMULAS + OWN_CODE for version in ("v4", "v5")] + [
-    "Reacher-v4",
-    "Reacher-v5",
-    "Pusher-v5",
-]
 ENDING = ("Hopper", "Walker2d", "Inverted", "Ant", "Humanoid-")
-
-
-class LazyHopper(HopperEnv):
-    """A user's own task: rewarded for its height, which is observed twice.
-
-    It terminates where it leaves the start.
-    """
-
-    def _get_obs(self) -> Any:
-        return np.concatenate((super()._get_obs(), self.data.qpos[1:2] ** 2))
-
-    def step(self, action: Any) -> Any:
-        _, reward, _, _, info = super().step(action)
-        tip = self.data.geom("foot_geom").xpos[0]  # as the engine left it
-        return (
-            self._get_obs(),
-            0.5 * reward + tip + self.data.qpos[1],
-            bool(abs(self.data.qpos[0]) > 0.002),
-            False,
-            info,
-        )
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (12,))
-
-
-class PaidHopper(HopperEnv):
-    """Only the reward is its own."""
-
-    def step(self, action: Any) -> Any:
-        observation, reward, *rest = super().step(action)
-        return observation, reward + 1, *rest
-
-
-gym.register("LazyHopper-v0", LazyHopper)
-gym.register("PaidHopper-v0", PaidHopper)
-
-
-@functools.cache
-def dynamics(task: str, threads: int = 1) -> MujocoDynamics:
-    return MujocoDynamics(task, threads=threads)
-
-
-def visited(task: str, count: int, **kwargs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """An environment, states that a random policy visits (also unhealthy ones), and actions up to
-    1.5 times their limits.
-    """
-    env: Any = gym.make(task, **kwargs).unwrapped
-    generator = np.random.default_rng(1)
-    states, actions = [], []
-    for number in range(5 * count):
-        if number % 120 == 0:
-            env.reset(seed=number)
-        action = 1.5 * generator.uniform(-1, 1, env.model.nu) * env.action_space.high
-        if number % 5 == 0:
-            states.append(np.concatenate((env.data.qpos, env.data.qvel)))
-            actions.append(action)
-        env.step(action)
-    return env, np.array(states), np.array(actions)
 
 
 def one_by_one(env: Any, states: np.ndarray, actions: np.ndarray) -> SimulatorStep:
@@ -330,114 +249,6 @@ def test_a_row_that_blows_up_ends_and_shows_it(
         np.testing.assert_array_equal(part[~lost], whole[~lost])
 
 
-# --- observations, start states -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_start_states_and_what_is_seen_of_them(task: str) -> None:
-    model = dynamics(task)
-    env: Any = gym.make(task).unwrapped
-    observation, state = model.reset(40, torch.Generator().manual_seed(0))
-    again = model.reset(40, torch.Generator().manual_seed(0))
-    torch.testing.assert_close((observation, state), again, rtol=0, atol=0)
-    assert not torch.equal(state, model.reset(40)[1])
-    model.step(
-        observation, torch.ones(40, model.action_size), state=state
-    )  # leaves forces behind, which must not show
-    np.testing.assert_array_equal(model.observe(state).numpy(), observation.numpy())
-    for row in range(3):
-        env.reset(seed=0)
-        env.set_state(state[row, : env.model.nq].numpy(), state[row, env.model.nq :].numpy())
-        np.testing.assert_allclose(observation[row].numpy(), env._get_obs(), rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "task", [task for task in TASKS if not task.startswith((*OWN_CODE, "Reacher-v4"))]
-)
-def test_start_states_are_drawn_as_the_environment_draws_them(task: str) -> None:
-    env: Any = gym.make(task).unwrapped
-    env.reset(seed=0)
-    drawn = []
-    for _ in range(300):
-        env.reset()
-        drawn.append(np.concatenate((env.data.qpos, env.data.qvel)))
-    expected, result = (
-        np.array(drawn),
-        dynamics(task).reset(3000, torch.Generator().manual_seed(1))[1].numpy(),
-    )
-    spread = expected.std(axis=0)
-    assert (
-        np.abs(result.mean(axis=0) - expected.mean(axis=0)) <= 5 * spread / np.sqrt(300) + 1e-12
-    ).all()
-    np.testing.assert_allclose(result.std(axis=0), spread, rtol=0.13, atol=1e-12)
-    # uniform noise is bounded at 1.73 standard deviations, normal noise is not
-    peaks = np.abs(result - result.mean(axis=0)).max(axis=0) > 2.5 * spread + 1e-12
-    np.testing.assert_array_equal(
-        peaks, np.abs(expected - expected.mean(axis=0)).max(axis=0) > 2.2 * spread + 1e-12
-    )
-
-
-# --- from observations to states ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "task", [task for task in TASKS if not task.startswith("Pusher")] + ["PaidHopper-v0"]
-)
-def test_an_observation_gives_its_state_back(task: str) -> None:
-    model = dynamics(task)
-    _, states, _ = visited(task, 20)
-    state = torch.from_numpy(states)
-    seen = model.observe(state)
-    back = model.state_of(seen, like=state)
-    torch.testing.assert_close(back, state, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(model.observe(back), seen, rtol=1e-5, atol=1e-5)
-
-
-@given(
-    state=arrays(np.float64, (4, 9), elements=st.floats(-30, 30)),
-    other=arrays(np.float64, (4, 9), elements=st.floats(-30, 30)),
-    skip=st.integers(0, 2),
-)
-def test_what_is_seen_comes_from_the_observation_and_the_rest_from_like(
-    state: np.ndarray, other: np.ndarray, skip: int
-) -> None:
-    layout = Layout(nq=5, nv=4, skip=skip, clip=10.0)
-    np.testing.assert_array_equal(layout.state_of(layout.observe(state), state), state)
-    alone, helped = (
-        layout.state_of(layout.observe(state), None),
-        layout.state_of(layout.observe(state), other),
-    )
-    np.testing.assert_array_equal(alone[:, :skip], 0)
-    np.testing.assert_array_equal(helped[:, :skip], other[:, :skip])
-    np.testing.assert_array_equal(helped[:, skip:5], state[:, skip:5])
-    np.testing.assert_array_equal(alone[:, 5:], state[:, 5:].clip(-10, 10))
-    for seen, hint, taken in zip(
-        alone[:, 5:].flat, other[:, 5:].flat, helped[:, 5:].flat, strict=True
-    ):
-        assert taken == (
-            hint if (seen == 10 and hint >= 10) or (seen == -10 and hint <= -10) else seen
-        )
-
-
-def test_a_clipped_velocity_is_lost_without_like() -> None:
-    model = dynamics("Walker2d-v5")
-    _, states, actions = visited("Walker2d-v5", 40)
-    assert (np.abs(states[:, 9:]) > 10).any()
-    state, action = torch.from_numpy(states), torch.from_numpy(actions)
-    seen = model.observe(state)
-    truth, rebuilt, blind = (
-        model.step(seen, action, state=s).reward
-        for s in (state, model.state_of(seen, state), model.state_of(seen))
-    )
-    assert (truth - rebuilt).abs().median() < 1e-5 and (truth - blind).abs().max() > 0.01
-
-
-@pytest.mark.parametrize("task", ["Pusher-v5", "LazyHopper-v0"])
-def test_a_task_that_hides_its_state_says_so(task: str) -> None:
-    with pytest.raises(ConfigError, match="store qpos and qvel"):
-        dynamics(task).state_of(torch.zeros(2, dynamics(task).observation_size))
-
-
 # --- misuse ---------------------------------------------------------------------------------------
 
 
@@ -468,145 +279,3 @@ def test_misuse_is_named_in_one_line() -> None:
         with pytest.raises(ConfigError, match=words) as caught:
             call()
         assert "\n" not in str(caught.value)
-
-
-# --- between learned and true ---------------------------------------------------------------------
-
-
-class Guess:
-    """A random "learned" model with three members."""
-
-    observation_size, action_size, state_size = 11, 3, 0
-
-    def step(
-        self,
-        observation: Tensor,
-        action: Tensor,
-        *,
-        state: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        members: bool = False,
-    ) -> Prediction:
-        predicted = Members(
-            torch.randn((3, len(action), 12), generator=generator),
-            torch.rand((3, len(action), 12), generator=generator),
-        )
-        following = observation + 0.1 * predicted.mean[0, :, :11] + action.sum(dim=1, keepdim=True)
-        return Prediction(
-            following,
-            predicted.mean[0, :, 11],
-            following[:, 0] > 1.3,
-            None,
-            predicted if members else None,
-        )
-
-
-def ends_high(observation: Tensor, action: Tensor, following: Tensor) -> Tensor:
-    return following[:, 0] > 1.25
-
-
-def mixed_step(share: float) -> tuple[Prediction, Prediction, Prediction]:
-    """What the mixture, the learned and the true model make of the same rows and the same random
-    numbers.
-    """
-    _, states, actions = visited("Hopper-v5", 12)
-    true, state, action = (
-        dynamics("Hopper-v5"),
-        torch.from_numpy(states),
-        torch.from_numpy(actions.astype(np.float32)),
-    )
-    models: list[DynamicsModel] = [MixedDynamics(Guess(), true, share, ends_high), Guess(), true]
-    result = [
-        model.step(
-            true.observe(state),
-            action,
-            state=state,
-            generator=torch.Generator().manual_seed(5),
-            members=True,
-        )
-        for model in models
-    ]
-    return result[0], result[1], result[2]
-
-
-@pytest.mark.parametrize("share", [0, 1])
-def test_the_ends_of_the_mixture_are_the_models_themselves(share: float) -> None:
-    result, learned, true = mixed_step(share)
-    expected = true if share else learned
-    for name in ("next_observation", "reward", "terminated"):
-        assert torch.equal(getattr(result, name), getattr(expected, name))
-    assert (result.members is None) == (expected.members is None)
-    if share:
-        assert torch.equal(result.state, expected.state)  # type: ignore[arg-type]
-    else:
-        assert result.state is None
-        assert torch.equal(result.members.mean, expected.members.mean)  # type: ignore[union-attr]
-
-
-def test_between_the_ends_everything_is_on_the_line() -> None:
-    result, learned, true = mixed_step(0.25)
-    assert (
-        result.state is not None
-        and true.state is not None
-        and result.members is not None
-        and learned.members is not None
-    )
-    line = 0.75 * learned.next_observation + 0.25 * true.next_observation
-    torch.testing.assert_close(result.next_observation, line)
-    torch.testing.assert_close(result.reward, 0.75 * learned.reward + 0.25 * true.reward)
-    assert torch.equal(result.terminated, result.next_observation[:, 0] > 1.25)
-    assert result.terminated.any() and not result.terminated.all()
-    # the next state is the mixed observation; only the unobserved x is the simulator's
-    assert torch.equal(result.state[:, 0], true.state[:, 0])
-    torch.testing.assert_close(result.state[:, 1:6], line[:, :5].double(), rtol=1e-5, atol=1e-5)
-    free = line[:, 5:].abs() < 10
-    torch.testing.assert_close(
-        result.state[:, 6:][free], line[:, 5:][free].double(), rtol=1e-5, atol=1e-5
-    )
-    disagreement, before = (
-        members.mean.std(dim=0) for members in (result.members, learned.members)
-    )
-    torch.testing.assert_close(disagreement, 0.75 * before)
-    torch.testing.assert_close(result.members.variance, 0.75**2 * learned.members.variance)
-    torch.testing.assert_close(
-        result.members.mean.mean(0),
-        0.75 * learned.members.mean.mean(0)
-        + 0.25 * torch.cat((true.next_observation, true.reward[:, None]), 1),
-    )
-
-
-def test_a_simulator_that_blows_up_ends_the_mixture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    true = dynamics("Hopper-v5")
-    observation, state = true.reset(3)
-    state[1, 8:] = 5e9
-    result = MixedDynamics(Guess(), true, 0.5, ends_high).step(
-        observation, torch.full((3, 3), -1.0), state=state
-    )
-    assert (
-        result.terminated.tolist() == [False, True, False]
-        and not result.next_observation[1].isfinite().any()
-    )
-
-
-def test_settings_of_the_mixture_are_checked() -> None:
-    true = dynamics("Hopper-v5")
-    assert [MixedDynamics(Guess(), true, share, ends_high).state_size for share in (0, 0.5, 1)] == [
-        0,
-        12,
-        12,
-    ]
-    for call, words in (
-        (lambda: MixedDynamics(Guess(), true, 1.5), "share = 1.5"),
-        (lambda: MixedDynamics(Guess(), true, 0.5), "termination function"),
-        (lambda: MixedDynamics(Guess(), dynamics("Walker2d-v5"), 1), "sizes"),
-        (lambda: MixedDynamics(true, true, 0.5, ends_high), "state of its own"),
-        (
-            lambda: MixedDynamics(Guess(), true, 1).step(torch.zeros(1, 11), torch.zeros(1, 3)),
-            "simulator state",
-        ),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            call()
