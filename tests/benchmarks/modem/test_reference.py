@@ -18,35 +18,17 @@ from benchmarks.modem.reference import (
     PlanningNoise,
     UpdateNoise,
 )
+from tests.planners.modem.builders import LATENT, PIXELS, SEARCH, SPACE
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import LatentRollout, ModemPlanner
 from worldplan.planners.modem.replay import EpisodeReplay, Segment
 from worldplan.planners.modem.settings import HandoverSettings, ModemSettings, PlanningSettings
-from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.data.episodes import Episode
-from worldplan.world_models.latent.settings import LatentSettings
 
-SPACE = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
-PIXELS = gym.spaces.Dict(
-    {
-        "image": gym.spaces.Box(0, 255, (2, 3, 64, 64), np.uint8),
-        "proprioception": gym.spaces.Box(-np.inf, np.inf, (3,), np.float32),
-    }
-)
-SEARCH = ShootingSettings(
-    samples=12,
-    elites=4,
-    iterations=1,
-    horizon=3,
-    temperature=2.0,
-    scale="none",
-    min_std=0.1,
-    proposals=1.0,
-    pick="best",
-)
+PLAIN_SEARCH = replace(SEARCH, temperature=2.0, scale="none", pick="best")
 SETTINGS = ModemSettings(
-    latent=LatentSettings(latent=8, hidden=16, encoder_hidden=16, channels=4, members=3),
-    planning=PlanningSettings(search=SEARCH, terminal="max_other"),
+    latent=LATENT,
+    planning=PlanningSettings(search=PLAIN_SEARCH, terminal="max_other"),
     handover=HandoverSettings(clone_samples=4),
     segment=3,
     batch=24,

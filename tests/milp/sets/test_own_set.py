@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.packages import write_package
 from worldplan.cli import main
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import Budget
@@ -94,13 +94,7 @@ TABLES = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a package `my_package`, which Python finds, and a programme's files."""
-    package = tmp_path / "code" / "my_package"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "sets.py").write_text(SETS_PY)
-    monkeypatch.syspath_prepend(str(tmp_path / "code"))
-    for name in ("my_package", "my_package.sets"):  # of an earlier test's folder
-        sys.modules.pop(name, None)
+    write_package(tmp_path / "code", monkeypatch, "my_package", sets=SETS_PY)
     monkeypatch.chdir(tmp_path)
     for name, text in TABLES.items():
         (tmp_path / name).write_text(text)

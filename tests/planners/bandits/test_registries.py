@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.packages import write_package
 from worldplan.cli import main
 from worldplan.commands.bandits.jobs import jobs_of
 from worldplan.commands.bandits.run import run_scenario
@@ -102,13 +102,7 @@ number = 3
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, and a package `my_package` that Python finds, here and in workers."""
-    package = tmp_path / "code" / "my_package"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "lazy.py").write_text(LAZY_PY)
-    monkeypatch.syspath_prepend(str(tmp_path / "code"))
-    for name in ("my_package", "my_package.lazy"):  # of an earlier test's folder
-        sys.modules.pop(name, None)
+    write_package(tmp_path / "code", monkeypatch, "my_package", lazy=LAZY_PY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -148,14 +148,23 @@ def test_nothing_found_proves_nothing():
     assert [run.split(":")[0] for run in result.detail["runs"]] == list(module.CONFIGURATIONS)
 
 
-def test_time_limit_kills_the_machine(processes):
-    model = model_of(
+def parity():
+    """2 x = 2 y + 1: never true of whole numbers, which no heuristic of ENHSP sees."""
+    return (Comparison(Linear(((X, 2), (Y, -2)), -1), "="),)
+
+
+def endless():
+    """A model with ever more states and no plan."""
+    return model_of(
         increase("grow", X, 1),
         increase("shrink", X, -1),
         increase("turn", Y, 1),
         finish(comparisons=parity()),
     )
-    result = enhsp_plan(model, task(), time_limit=3)
+
+
+def test_time_limit_kills_the_machine(processes):
+    result = enhsp_plan(endless(), task(), time_limit=3)
     assert result.status == "time_limit" and result.plan is None and 2.9 < result.seconds < 6
     assert processes and all(process.poll() is not None for _, process in processes)
 
@@ -165,11 +174,6 @@ def test_no_time_is_a_time_limit(processes):
         enhsp_plan(model_of(finish()), task(), time_limit=1e-9).status == "time_limit"
         and not processes
     )
-
-
-def parity():
-    """2 x = 2 y + 1: never true of whole numbers, which no heuristic of ENHSP sees."""
-    return (Comparison(Linear(((X, 2), (Y, -2)), -1), "="),)
 
 
 def test_an_interrupted_call_leaves_no_process(processes, monkeypatch):
@@ -183,13 +187,7 @@ def test_an_interrupted_call_leaves_no_process(processes, monkeypatch):
 
 
 def test_memory_limit():
-    model = model_of(
-        increase("grow", X, 1),
-        increase("shrink", X, -1),
-        increase("turn", Y, 1),
-        finish(comparisons=parity()),
-    )
-    result = enhsp_plan(model, task(), memory_limit_mb=4)
+    result = enhsp_plan(endless(), task(), memory_limit_mb=4)
     assert result.status == "memory_limit" and result.plan is None
 
 

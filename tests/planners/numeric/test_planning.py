@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.packages import write_package
 from tests.places import ROOT
 from worldplan.cli import main
 from worldplan.milp.errors import ConfigError
@@ -61,15 +62,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a domain and a problem; a user's package is on the path."""
     (tmp_path / "domain.pddl").write_text(DOMAIN)
     (tmp_path / "problem.pddl").write_text(PROBLEM)
-    package = tmp_path / "site" / "my_numeric_planners"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "mine.py").write_text(MINE)
+    write_package(tmp_path / "site", monkeypatch, "my_numeric_planners", mine=MINE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setattr(PLANNERS, "_members", dict(PLANNERS._members))
-    for name in [name for name in sys.modules if name.startswith("my_numeric_planners")]:
-        monkeypatch.delitem(sys.modules, name)
     return tmp_path
 
 

@@ -44,22 +44,14 @@ def test_default_ids() -> None:
     assert default_id("BinPick", "pixels") == "worldplan/bin-pick-pixels-scripted-v0"
 
 
+def collect(task: str, episodes: int, *options: str) -> int:
+    """`worldplan data collect` with the scripted demonstrator of a task."""
+    demonstrator = ["--demonstrator", "scripted", "--episodes", str(episodes)]
+    return data(["collect", task, *demonstrator, *options])
+
+
 def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        data(
-            [
-                "collect",
-                "planar_push",
-                "--demonstrator",
-                "scripted",
-                "--episodes",
-                "3",
-                "--seed",
-                "4",
-            ]
-        )
-        == 0
-    )
+    assert collect("planar_push", 3, "--seed", "4") == 0
     shown = capsys.readouterr().out
     assert (
         "3 demonstrations, 150 steps, written to worldplan/planar-push-scripted-v0" in shown
@@ -106,7 +98,7 @@ def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
     with pytest.raises(DatasetError, match="planar-push-scripted-v0 exists already"):
-        data(["collect", "planar_push", "--demonstrator", "scripted", "--episodes", "3"])
+        collect("planar_push", 3)
 
 
 def _clumsy(monkeypatch: pytest.MonkeyPatch, good: Callable[[int], bool]) -> None:
@@ -183,23 +175,7 @@ def test_pixels() -> None:
         env.reset(seed=0)
     except RenderingUnavailable as error:
         pytest.skip(str(error))
-    assert (
-        data(
-            [
-                "collect",
-                "PlanarPush",
-                "--demonstrator",
-                "scripted",
-                "--episodes",
-                "1",
-                "--observation",
-                "pixels",
-                "--noise",
-                "0",
-            ]
-        )
-        == 0
-    )
+    assert collect("PlanarPush", 1, "--observation", "pixels", "--noise", "0") == 0
     [episode] = load_demonstrations(
         "worldplan/planar-push-pixels-scripted-v0", env.observation_space, env.action_space
     )
@@ -238,22 +214,7 @@ def test_pixels_of_chosen_size() -> None:
         ManipulationEnv("PlanarPush", "pixels").reset(seed=0)
     except RenderingUnavailable as error:
         pytest.skip(str(error))
-    assert (
-        data(
-            [
-                "collect",
-                "PlanarPush",
-                "--demonstrator",
-                "scripted",
-                "--episodes",
-                "1",
-                "--output",
-                NAME,
-                *wanted,
-            ]
-        )
-        == 0
-    )
+    assert collect("PlanarPush", 1, "--output", NAME, *wanted) == 0
     env = minari.load_dataset(NAME).recover_environment()
     assert env.observation_space["image"].shape == (1, 3, 32, 32)
     [episode] = load_demonstrations(NAME, env.observation_space, env.action_space)

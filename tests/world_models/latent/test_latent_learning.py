@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
+from tests.world_models.latent.builders import generator, images, randn
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.latent.augmentation import random_shift
 from worldplan.world_models.latent.values import (
@@ -20,19 +20,6 @@ from worldplan.world_models.latent.values import (
     symlog,
     two_hot,
 )
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def images(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator(seed))
-
-
-def randn(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
-
 
 # --- discrete regression --------------------------------------------------------------------------
 
