@@ -26,7 +26,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.addresses import user_place
+from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
 
 Environment = gym.Env[Any, Any]
@@ -89,11 +90,16 @@ def _factory(name: str) -> Adapter:
 def _made(factory: Adapter, name: str, scale_actions: bool, options: dict[str, Any]) -> Environment:
     try:
         env = factory(**options)
-    except (gym.error.Error, ImportError, TypeError) as error:
+    except WorldplanError:
+        raise
+    except (Exception, SystemExit) as error:
         with_options = f" with {options}" if options else ""
+        is_refusal = isinstance(error, gym.error.Error | ImportError | TypeError)
+        cause = error if is_refusal else f"{type(error).__name__}: {error}{user_place(error)}"
         raise ConfigError(
-            f"environment '{name}'{with_options} cannot be made ({error}): give a gymnasium id "
-            "such as Hopper-v5, or module:Id-v0 for your own, and options that it takes"
+            f"environment '{name}'{with_options} cannot be made ({cause}): give a gymnasium id "
+            "such as Hopper-v5, or module:Id-v0 for your own, and options that it takes; or "
+            f"ADAPTER/TASK, where ADAPTER is {', '.join(ADAPTERS)} or your own module:function"
         ) from error
     if not isinstance(env, gym.Env):
         raise ConfigError(

@@ -11,11 +11,11 @@ ways to add an object, none of which edits worldplan:
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Generic, TypeVar
 
+from worldplan.milp.addresses import import_address
 from worldplan.milp.errors import ConfigError
 
 T = TypeVar("T")
@@ -73,17 +73,11 @@ class Registry(Generic[T]):
             return self._load(name)
         known = ", ".join(self)
         raise ConfigError(
-            f"{self.kind} '{name}': choose {known}, or give your own as module:{self.kind}"
+            f"{self.kind} '{name}': choose {known}, or give your own as module:attribute"
         )
 
     def _load(self, address: str) -> T:
-        module, _, attribute = address.partition(":")
-        try:
-            member: T = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f"{self.kind} '{address}': {error}: give module:attribute of something importable"
-            ) from error
+        member: T = import_address(address, self.kind)
         return member
 
     def __iter__(self) -> Iterator[str]:

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worldplan.envs.dynamics.model import DynamicsModel
+from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
 
@@ -67,7 +68,8 @@ def make_dynamics(
         raise ConfigError(
             f"dynamics '{name}': {error}: it is called with {', '.join(arguments)}"
         ) from error
-    model = make(**arguments)
+    with own_errors(f"dynamics '{name}'", "mend it, or change its options"):
+        model = make(**arguments)
     if not isinstance(model, DynamicsModel):
         raise ConfigError(
             f"dynamics '{name}': made a {type(model).__name__}, which lacks some of step, to, "

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 
 Termination = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -119,14 +120,16 @@ def termination_for(name: str) -> Termination:
 
 def _imported(name: str) -> Termination:
     module, _, function = name.partition(":")
-    try:
-        rule: Any = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"termination '{name}' cannot be imported ({reason}): check the names, and that the "
-            "module is on PYTHONPATH"
-        ) from error
+    rule: Any = None
+    with own_errors(f"termination '{name}'", "mend it, or name another function"):
+        try:
+            rule = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"termination '{name}' cannot be imported ({reason}): check the names, and that "
+                "the module is on PYTHONPATH"
+            ) from error
     if not callable(rule):
         raise ConfigError(
             f"termination '{name}' is a {type(rule).__name__}: name a function (observation, "

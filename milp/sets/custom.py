@@ -101,7 +101,7 @@ class PyomoSet(ActionSet):
         block.a = pyo.Var(block.arms, domain=pyo.Binary)
         try:
             build(block)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"build() failed ({type(error).__name__}: {error})") from error
         if any(True for _ in block.component_data_objects(pyo.Objective, active=True)):
             raise ConfigError(
@@ -251,7 +251,7 @@ def _load_function(path: str, name: str) -> Callable[[Any], None]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path} cannot be loaded ({type(error).__name__}: {error})") from error
     function: Callable[[Any], None] | None = getattr(module, name, None)
     if not callable(function):

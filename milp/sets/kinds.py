@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet, Budget
@@ -70,13 +71,18 @@ def make_set(context: SetContext) -> ActionSet:
             "they are for a set of your own"
         )
     member = SETS.get(kind)
-    if isinstance(member, type):
-        actions = member.from_files(context) if issubclass(member, ActionSet) else None
-    else:
-        actions = member(context) if callable(member) else None
+    with own_errors(f"constraint.kind '{kind}'", "mend it, or choose another set"):
+        actions = _made(member, context)
     if not isinstance(actions, ActionSet):
         raise ConfigError(
             f"constraint.kind '{kind}': give a subclass of ActionSet, "
             "or a function that makes one from a SetContext"
         )
     return actions
+
+
+def _made(member: object, context: SetContext) -> object:
+    """What a member of the registry makes of the context; None if it is no class or function."""
+    if isinstance(member, type):
+        return member.from_files(context) if issubclass(member, ActionSet) else None
+    return member(context) if callable(member) else None

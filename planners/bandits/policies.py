@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import Budget
@@ -185,7 +186,7 @@ def _call(name: str, member: Any, context: PolicyContext) -> Any:
     """What a user's class or function makes of the context.
 
     Raises:
-        ConfigError: it cannot be called.
+        ConfigError: it cannot be called, or fails.
     """
     make = getattr(member, "from_context", member) if isinstance(member, type) else member
     argument = context.instance if isinstance(make, type) else context
@@ -196,7 +197,9 @@ def _call(name: str, member: Any, context: PolicyContext) -> Any:
             f"policy '{name}': {error}: give a class made from the instance alone, a class with "
             "the class method from_context(context), or a function of the context"
         ) from error
-    return make(argument)
+    with own_errors(f"policy '{name}'", "mend it, or leave the policy out"):
+        planner = make(argument)
+    return planner
 
 
 # ---- the policies

@@ -24,6 +24,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.registry import Registry
 from worldplan.planners.numeric.enhsp import enhsp_plan
@@ -114,7 +115,8 @@ def solve(
             f"planner '{name}': {error}: it is called with model, problem, {', '.join(keywords)}"
         ) from error
     started = time.perf_counter()
-    result = plan_function(model, problem, **keywords)
+    with own_errors(f"planner '{name}'", "mend it, or choose another planner"):
+        result = plan_function(model, problem, **keywords)
     if not isinstance(result, PlanResult):
         raise ConfigError(
             f"planner '{name}': returned a {type(result).__name__}: return a PlanResult"
@@ -132,11 +134,13 @@ def _plan_function(planner: str | PlanFunction) -> PlanFunction:
     member = PLANNERS.get(planner) if isinstance(planner, str) else planner
     if isinstance(member, type):
         try:
-            member = member()
+            inspect.signature(member).bind()
         except TypeError as error:
             raise ConfigError(
                 f"planner '{planner}': {error}: a class must be made without arguments"
             ) from error
+        with own_errors(f"planner '{planner}'", "mend it, or choose another planner"):
+            member = member()
     if not callable(member):
         raise ConfigError(f"planner '{planner}': a {type(member).__name__} cannot be called")
     plan_function: PlanFunction = member

@@ -116,6 +116,13 @@ def test_what_cannot_be_made(name: str, options: dict[str, object], message: str
         make_environment(name, **options)  # type: ignore[arg-type]
 
 
+def test_an_adapter_that_fails(package: str) -> None:
+    with pytest.raises(ConfigError, match=r"KeyError: 'lang' \(.*adapter.py, line \d+\)"):
+        make_environment(f"{package}:corridor/lang")
+    with pytest.raises(ConfigError, match=r"ADAPTER is MetaWorld or your own module:function"):
+        make_environment(f"{package}:corridr/long")
+
+
 def test_an_adapter_must_make_an_environment(package: str) -> None:
     with pytest.raises(ConfigError, match="its adapter made a str"):
         make_environment("builtins:str/x")

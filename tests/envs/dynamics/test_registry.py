@@ -39,6 +39,10 @@ def wrong_size(**_: Any) -> DynamicsModel:
     return Drift(environment="", observation_size=2, action_size=1, speed=0.0)
 
 
+def failing(**options: Any) -> object:
+    return options["mass"]
+
+
 def no_model(**_: Any) -> object:
     return object()
 
@@ -84,6 +88,7 @@ def test_own_class_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         (f"{__name__}:Drift", {}, "missing a required argument: 'speed'"),
         (f"{__name__}:Drift", {"speed": 1, "mass": 2}, "unexpected keyword argument 'mass'"),
         (f"{__name__}:no_model", {}, "made a object, which lacks"),
+        (f"{__name__}:failing", {}, r"dynamics '.*:failing': KeyError: 'mass' \(.*line \d+\)"),
         (f"{__name__}:wrong_size", {}, r"sizes are \(2, 1\), those of InvertedPendulum-v5"),
         ("true", {"threads": 0}, "threads = 0"),
     ],

@@ -72,6 +72,12 @@ class Other:
     pass
 
 
+class Failing(Apart):
+    def __init__(self, size):
+        super().__init__(size, pairs=[(0, size)])
+        self.selectable[size] = False
+
+
 def nothing(context):
     return None
 '''
@@ -154,6 +160,10 @@ def test_decide_and_run(folder: Path, constraint: dict[str, Any], chosen: list[s
     [
         ({"kind": "my_package.sets:Apart", "options": {"colour": 1}}, ("options", "colour")),
         ({"kind": "my_package.sets:Other"}, ("my_package.sets:Other", "subclass of ActionSet")),
+        (
+            {"kind": "my_package.sets:Failing"},
+            ("constraint.kind 'my_package.sets:Failing': IndexError: ", "sets.py, line "),
+        ),
         ({"kind": "my_package.sets:nothing"}, ("my_package.sets:nothing", "ActionSet")),
         ({"kind": "my_package.sets:Missing"}, ("my_package.sets:Missing", "Missing")),
         ({"kind": "my_package.nowhere:Apart"}, ("my_package.nowhere",)),

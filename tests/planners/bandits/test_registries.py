@@ -90,6 +90,14 @@ class Demanding(Planner):
         raise AssertionError
 
 
+class Failing(Planner):
+    def __init__(self, instance):
+        raise RuntimeError(f"{instance.actions.size} arms")
+
+    def plan(self, observation):
+        raise AssertionError
+
+
 class NoPlanner:
     def __init__(self, instance):
         pass
@@ -149,6 +157,10 @@ def test_decide(folder: Path) -> None:
         ("my_package.lazy:Missing", ("my_package.lazy:Missing",)),
         ("my_package.nowhere:LazyPolicy", ("my_package.nowhere",)),
         ("my_package.lazy:Demanding", ("my_package.lazy:Demanding", "more", "from_context")),
+        (
+            "my_package.lazy:Failing",
+            ("policy 'my_package.lazy:Failing': RuntimeError: 5 arms (", "lazy.py, line "),
+        ),
         ("my_package.lazy:NoPlanner", ("no planner", "reset")),
         ("my_package.lazy:number", ("my_package.lazy:number", "from_context")),
         ("lazy", ("lazy", "choose from null, random", "module:Class")),

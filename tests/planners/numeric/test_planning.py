@@ -48,6 +48,15 @@ class Unfinished:
     def __init__(self, depth): ...
 
 
+class Failing:
+    def __init__(self):
+        raise OSError("no licence")
+
+
+def misnamed(model, problem, *, time_limit, memory_limit_mb):
+    return PlanResult(None, "solved", "misnamed", 0.5)
+
+
 def a_list(model, problem, *, time_limit, memory_limit_mb):
     return [("up",)]
 
@@ -139,6 +148,8 @@ def test_in_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("no_such_module:plan", "No module named 'no_such_module'"),
         ("my_numeric_planners.mine:nothing", "has no attribute 'nothing'"),
         ("my_numeric_planners.mine:Unfinished", "a class must be made without arguments"),
+        ("my_numeric_planners.mine:Failing", "mine:Failing': OSError: no licence ("),
+        ("my_numeric_planners.mine:misnamed", "ValueError: PlanResult: status 'solved' does not"),
         ("my_numeric_planners.mine:a_list", "returned a list: return a PlanResult"),
         ("my_numeric_planners.mine:NUMBER", "a int cannot be called"),
         ("guess", "invalid choice: 'guess' (choose from auto, search, milp, enhsp"),
