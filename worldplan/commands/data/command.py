@@ -4,6 +4,7 @@ print what they hold, and write them in another format.
 
 from __future__ import annotations
 
+import re
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -111,8 +112,8 @@ def _add_collect_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "env",
         type=str,
-        help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0; "
-        "MetaWorld/push-v3 with --demonstrator",
+        help="gymnasium id, e.g. Hopper-v5 or worldplan/BinPick-v0, or a task of an adapter of "
+        "your own, e.g. my_package.tasks:adapter/TASK; MetaWorld/push-v3 with --demonstrator",
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of all random numbers")
     parser.add_argument(
@@ -182,7 +183,7 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
         changes["hidden"] = _widths(changes["hidden"])
     env_id, policy, seed = given["env"], given["policy"], given["seed"]
     settings = CollectionSettings(env_id=env_id, policy=policy, seed=seed, **changes)
-    name = env_id.replace("/", "-")
+    name = re.sub(r"[^\w-]+", "-", env_id)  # an id of Minari has no other characters
     output = given["output"] or f"worldplan/{name.lower()}-{policy}-own-v0"
     require_free(output)  # fails before the training, not after it
     # medium and medium-replay share their agent, so they share its folder

@@ -50,6 +50,18 @@ def test_collect_describe_convert(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(load_transitions("both.npz")) == 120
 
 
+def test_a_task_of_an_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tasks").mkdir()
+    Path("tasks/lab.py").write_text(
+        "import gymnasium\n\n\ndef pole(task):\n    return gymnasium.make(task)\n"
+    )
+    monkeypatch.syspath_prepend("tasks")
+    task = "lab:pole/Pendulum-v1"
+    assert main(["collect", task, "--policy", "random", "--steps", "20"]) == 0
+    data = load_transitions("worldplan/lab-pole-pendulum-v1-random-own-v0")
+    assert len(data) == 20 and data.metadata["env_id"] == task
+
+
 def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     collect = ["collect", "Pendulum-v1", "--policy", "random", "--steps", "20", "--output", "a.npz"]
     assert main(collect) == 0
