@@ -7,7 +7,8 @@ folder (`trainer.default_root_dir`). All else about the trainer has its value in
 
 from __future__ import annotations
 
-import sys
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from worldplan.arguments import own_error, shorten
 from worldplan.files import read_config, write_json, write_text
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.output.plots import learning_curve
 from worldplan.renamed import refuse_renamed
 from worldplan.runs import SEED, VERSIONS
@@ -98,6 +99,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         if word in ("-c", "--config") or word.startswith("--config="):
             # one clear line for a missing or malformed file
             read_config(word.partition("=")[2] or following)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     try:
         return _PlainCLI(
             L.LightningModule,
@@ -106,7 +108,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             save_config_callback=RunFolder,
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
-            args=None if list(arguments) == sys.argv[1:] else list(arguments),
+            args=list(arguments),
         )
     except (ArgumentError, ValueError) as error:
         cause = own_error(error)
@@ -118,6 +120,11 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         raise ConfigError(shorten(str(error))) from error
 
 
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning is about the training."""
+    return "litlogger" not in record.getMessage()
+
+
 class _PlainCLI(LightningCLI):
     """LightningCLI with one seed and a journal, whose parsers raise instead of exiting."""
 
@@ -127,6 +134,12 @@ class _PlainCLI(LightningCLI):
         parser.exit_on_error = False
         return parser
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Without the warning that arguments were given while the process has some of its own."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            super().parse_arguments(parser, args)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """`--journal.every`: epochs between two checkpoints."""
         parser.add_lightning_class_args(Journal, "journal")
@@ -135,9 +148,17 @@ class _PlainCLI(LightningCLI):
         """Hand the seed to the module (jsonargparse cannot link into a function's arguments).
 
         Raises:
+            CheckpointError: the file of --ckpt_path is missing.
             ConfigError: the module was given another seed, or the trainer a second journal.
         """
         config = self.config.get(str(self.subcommand), self.config)
+        checkpoint = config.get("ckpt_path")
+        is_local = str(checkpoint).endswith(".ckpt") and "://" not in str(checkpoint)
+        if is_local and not Path(checkpoint).is_file():
+            raise CheckpointError(
+                f"--ckpt_path {checkpoint}: no such file: check the path, or leave the option out "
+                "to begin anew"
+            )
         for callback in config.get("trainer.callbacks") or []:
             if str(callback.get("class_path", "")).endswith(".Journal"):
                 raise ConfigError(
@@ -174,7 +195,8 @@ class _PlainCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
-            with interruptible(self.trainer):
+            with warnings.catch_warnings(), interruptible(self.trainer):
+                warnings.filterwarnings("ignore", module="lightning")  # as `fit` of the kit does
                 super()._run_subcommand(subcommand)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(_how_to_resume(self.trainer)) from stop

@@ -175,6 +175,9 @@ def test_a_refused_training_leaves_the_record_as_it_was(
     ]
     assert main([*words, *(["--ckpt_path", "chosen/last.ckpt"] if continued else [])]) == 2
     assert ("other settings" if continued else "last.ckpt exists") in capsys.readouterr().err
+    assert main([*words, "--ckpt_path", "absent/last.ckpt"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("worldplan: CheckpointError: --ckpt_path absent/last.ckpt: no such")
     assert record(run) == before
 
 
