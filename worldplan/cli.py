@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import NamedTuple
 
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.renamed import refuse_renamed
-from worldplan.shipped import shipped_files
+from worldplan.shipped import PACKAGE, shipped_files, withheld_files
 
 
 class Command(NamedTuple):
@@ -157,6 +158,11 @@ def run(argv: Sequence[str]) -> int:
     argv, names = shipped_files(argv)
     for name in names:
         _complain(f"{name}: not in this folder: using the file that comes with worldplan")
+    for name in withheld_files(argv):
+        _complain(
+            f"{name}: missing in your own folder {Path(name).parent}: "
+            f"the file that comes with worldplan is {PACKAGE / name}"
+        )
     for name, rest in ((first, argv[1:]), (f"{first} {second}", argv[2:])):
         if name in COMMANDS:
             module, _, function = COMMANDS[name].entry.partition(":")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.places import ROOT
 from worldplan.cli import main
-from worldplan.shipped import PACKAGE, shipped_files
+from worldplan.shipped import PACKAGE, shipped_files, withheld_files
 
 CLINIC = "configs/bandits/clinic.yaml"
 
@@ -30,6 +30,7 @@ def test_a_file_of_ones_own_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert shipped_files([CLINIC]) == ([CLINIC], [])
     missing = "configs/bandits/capacity.yaml"
     assert shipped_files([missing]) == ([missing], []), "the folder is the user's"
+    assert withheld_files([CLINIC, f"--config={missing}", "configs/none.yaml"]) == [missing]
 
 
 def test_a_decision_from_an_empty_folder(
@@ -42,3 +43,8 @@ def test_a_decision_from_an_empty_folder(
     assert "worker" in printed.out
     assert printed.err.count("the file that comes with worldplan") == 2
     assert (tmp_path / "decision.csv").is_file()
+    (tmp_path / "configs" / "bandits").mkdir(parents=True)
+    assert main(["bandits", "decide", CLINIC, "--state", today]) == 2
+    *_, withheld, error = capsys.readouterr().err.splitlines()
+    assert str(PACKAGE / CLINIC) in withheld
+    assert error == f"worldplan: ConfigError: {CLINIC}: no such file: check the path"

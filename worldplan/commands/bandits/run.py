@@ -135,4 +135,4 @@ def print_table(run: Run) -> None:
     console.print(table)
     bound = float((run.path / "bound.txt").read_text())
     console.print(f"upper bound on every policy: {bound:.3f} per step")
-    console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")
+    console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)
