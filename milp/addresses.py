@@ -30,7 +30,7 @@ def import_address(address: str, kind: str) -> Any:
     module_name, _, attribute = address.partition(":")
     with own_errors(f"{kind} '{address}'", "mend it, or give another address"):
         try:
-            member = getattr(importlib.import_module(module_name), attribute)
+            return getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             is_missing = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
                 f"{error.name}."
@@ -39,14 +39,13 @@ def import_address(address: str, kind: str) -> Any:
             raise ConfigError(
                 f"{kind} '{address}': {error}{hint}: give module:attribute of something importable"
             ) from error
-    return member
 
 
 @contextmanager
 def own_errors(subject: str, remedy: str) -> Iterator[None]:
     """Raise whatever a user's code raises in the block under `with` as one line.
 
-    An error of worldplan keeps its text. The traceback stays in the error's `__cause__`.
+    The traceback stays in the error's `__cause__`.
 
     Args:
         subject: what the code belongs to, such as "policy 'my_package.lazy:LazyPolicy'".
@@ -54,6 +53,7 @@ def own_errors(subject: str, remedy: str) -> Iterator[None]:
 
     Raises:
         ConfigError: the code raised an exception or ended the program; names file and line.
+        WorldplanError: the code raised one of these, which is left as it is.
     """
     try:
         yield

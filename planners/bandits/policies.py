@@ -198,8 +198,7 @@ def _call(name: str, member: Any, context: PolicyContext) -> Any:
             "the class method from_context(context), or a function of the context"
         ) from error
     with own_errors(f"policy '{name}'", "mend it, or leave the policy out"):
-        planner = make(argument)
-    return planner
+        return make(argument)
 
 
 # ---- the policies
