@@ -30,6 +30,7 @@ from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.base import Decision, Planner
+from worldplan.world_models.training.checkpoints import reading_checkpoint
 
 
 @dataclass(frozen=True)
@@ -306,22 +307,14 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
     Raises:
         CheckpointError: the file is missing, damaged, or of an instance of another size.
     """
-    try:
+    commands = "worldplan bandits run, or worldplan fit"
+    with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
         saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
         numbers: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()
         }
         settings = SequoiaSettings(**numbers)
         shape = saved["shape"]
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: no such checkpoint: train first (worldplan bandits run, or worldplan fit)"
-        ) from None
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(
-            f"{path}: not a SEQUOIA checkpoint ({type(error).__name__}): "
-            "train again or restore a copy"
-        ) from error
     if shape != shape_of(instance):
         raise CheckpointError(
             f"{path}: trained for {_words(shape)}, "
