@@ -1,10 +1,16 @@
 """Feasible sets by name: what `constraint.kind` of a scenario may be.
 
-A set of your own is one subclass of `ActionSet` in one file. Its settings come from
+A set of your own is one subclass of `ActionSet` in one file; `Budget`, in the module of
+`ActionSet`, is the shortest example. Its settings come from
 `constraint.options`, or from any other setting of `Constraint` through `from_files`:
 
     class Neighbours(ActionSet):                # my_package/sets.py
-        def __init__(self, size: int, distance: int = 1) -> None: ...
+        def __init__(self, size: int, distance: int = 1) -> None:
+            self.size, self.most, self.selectable = size, size, np.ones(size, bool)
+            ...
+        def add_constraints(self, program, action, *, relaxed=False): ...   # rows of the MILP
+        def witness(self, action, *, exact=True): ...                       # the exact check
+        def explain(self, action): ...                                      # a row per arm
 
     constraint:                                 # scenario.yaml
       kind: my_package.sets:Neighbours
