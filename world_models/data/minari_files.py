@@ -37,6 +37,9 @@ _MINARI_KEYS = (
 )
 
 
+_OWN = "worldplan/"  # of datasets that `worldplan data collect` names: none is on a hub
+
+
 def load_minari(dataset_id: str) -> Transitions:
     """The transitions of a Minari dataset, which is downloaded from its hub where it is not on this
     machine.
@@ -171,6 +174,12 @@ def _check_id(dataset_id: str) -> None:
 
 
 def _download(dataset_id: str) -> None:
+    if dataset_id.startswith(_OWN):
+        raise DatasetError(
+            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}): "
+            "collect it first (worldplan data collect, or the commands at the head of the "
+            "configuration file), or set MINARI_DATASETS_PATH"
+        )
     try:
         minari.download_dataset(dataset_id)
     except Exception as error:  # every hub client has its own exceptions

@@ -122,6 +122,8 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         match="mujoco/hopper/medium-v0 is not on this machine .* no route to the hub of",
     ):
         load_transitions("mujoco/hopper/medium-v0")
+    with pytest.raises(DatasetError, match="worldplan/mine-own-v0 is not on this machine .* coll"):
+        load_transitions("worldplan/mine-own-v0")
 
 
 @pytest.mark.parametrize("name", ["hopper-medium", "data.csv", "../../x-v0", ""])
