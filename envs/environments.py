@@ -73,14 +73,21 @@ def make_environments(
 
 
 def _factory(name: str) -> Adapter:
-    """Takes the options of the environment `name` and makes it."""
+    """Takes the options of the environment `name` and makes it.
+
+    Raises:
+        ConfigError: the module of an adapter fails.
+    """
     prefix, slash, task = name.partition("/")
     if slash and prefix in ADAPTERS:
         return partial(ADAPTERS.get(prefix), task)
     if slash and ":" in prefix:
         try:
             adapter = ADAPTERS.get(prefix)
-        except ConfigError:  # not an address, but gymnasium's "module:Namespace/Id-v0"
+        except ConfigError as error:
+            if not isinstance(error.__cause__, ImportError | AttributeError | ValueError):
+                raise  # the module fails
+            # not an address, but gymnasium's "module:Namespace/Id-v0"
             return partial(gym.make, name)
         if callable(adapter):
             return partial(adapter, task)

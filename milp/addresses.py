@@ -14,7 +14,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError, WorldplanError
 
-_PASSED_OVER = ("worldplan", "importlib", "contextlib")  # packages of no user
+_PASSED_OVER = ("worldplan", "importlib", "contextlib", "gymnasium")  # packages of no user
 
 
 def import_address(address: str, kind: str) -> Any:
@@ -69,7 +69,7 @@ def user_place(error: BaseException) -> str:
     """The innermost line of the user's code that raised `error`, as " (file.py, line 3)"; "" if
     none.
 
-    The user's code begins where the traceback leaves worldplan and the import system. Frames of
+    The user's code begins where the traceback leaves worldplan and what it calls. Frames of
     other folders, such as those of a library that the user's code calls, are passed over.
     """
     frames = [

@@ -179,14 +179,34 @@ def _named(name: str) -> NamedPolicy:
     member = POLICIES.get(name)
     if isinstance(member, NamedPolicy):
         return member
-    return NamedPolicy(lambda context: as_planner(_call(name, member, context)))
+    return NamedPolicy(
+        lambda context: _call(name, member, context),
+        check=lambda context: _bind(name, member, context),
+    )
 
 
-def _call(name: str, member: Any, context: PolicyContext) -> Any:
-    """What a user's class or function makes of the context.
+def _call(name: str, member: Any, context: PolicyContext) -> Planner:
+    """The planner that a user's class or function makes of the context.
 
     Raises:
-        ConfigError: it cannot be called, or fails.
+        ConfigError: it cannot be called, fails, or makes no planner.
+    """
+    make, argument = _bind(name, member, context)
+    with own_errors(f"policy '{name}'", "mend it, or leave the policy out"):
+        candidate = make(argument)
+    try:
+        return as_planner(candidate)
+    except ConfigError as error:
+        raise ConfigError(f"policy '{name}': {error}") from error
+
+
+def _bind(
+    name: str, member: Any, context: PolicyContext
+) -> tuple[Callable[[Any], Any], BanditInstance | PolicyContext]:
+    """The function that makes the planner of a user's class or function, and its argument.
+
+    Raises:
+        ConfigError: it cannot be called with the argument.
     """
     make = getattr(member, "from_context", member) if isinstance(member, type) else member
     argument = context.instance if isinstance(make, type) else context
@@ -197,8 +217,7 @@ def _call(name: str, member: Any, context: PolicyContext) -> Any:
             f"policy '{name}': {error}: give a class made from the instance alone, a class with "
             "the class method from_context(context), or a function of the context"
         ) from error
-    with own_errors(f"policy '{name}'", "mend it, or leave the policy out"):
-        return make(argument)
+    return make, argument
 
 
 # ---- the policies

@@ -142,7 +142,10 @@ def _plan_function(planner: str | PlanFunction) -> PlanFunction:
         with own_errors(f"planner '{planner}'", "mend it, or choose another planner"):
             member = member()
     if not callable(member):
-        raise ConfigError(f"planner '{planner}': a {type(member).__name__} cannot be called")
+        raise ConfigError(
+            f"planner '{planner}': a {type(member).__name__} cannot be called: give a function of "
+            "model, problem, time_limit and memory_limit_mb, or a class with __call__"
+        )
     plan_function: PlanFunction = member
     return plan_function
 

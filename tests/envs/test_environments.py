@@ -116,11 +116,16 @@ def test_what_cannot_be_made(name: str, options: dict[str, object], message: str
         make_environment(name, **options)  # type: ignore[arg-type]
 
 
-def test_an_adapter_that_fails(package: str) -> None:
+def test_an_adapter_that_fails(package: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"KeyError: 'lang' \(.*adapter.py, line \d+\)"):
         make_environment(f"{package}:corridor/lang")
     with pytest.raises(ConfigError, match=r"ADAPTER is MetaWorld or your own module:function"):
         make_environment(f"{package}:corridr/long")
+    (tmp_path / "leaving.py").write_text("\nraise SystemExit(0)\n")
+    with pytest.raises(ConfigError, match=r"'leaving:task': SystemExit: 0 \(.*leaving.py, line 2"):
+        make_environment("leaving:task/long")
+    with pytest.raises(ConfigError, match=r"SystemExit: 0 \(.*leaving.py, line 2"):
+        make_environment("leaving:Task-v0")
 
 
 def test_an_adapter_must_make_an_environment(package: str) -> None:

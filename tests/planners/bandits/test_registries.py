@@ -161,7 +161,7 @@ def test_decide(folder: Path) -> None:
             "my_package.lazy:Failing",
             ("policy 'my_package.lazy:Failing': RuntimeError: 5 arms (", "lazy.py, line "),
         ),
-        ("my_package.lazy:NoPlanner", ("no planner", "reset")),
+        ("my_package.lazy:NoPlanner", ("my_package.lazy:NoPlanner", "no planner", "reset")),
         ("my_package.lazy:number", ("my_package.lazy:number", "from_context")),
         ("lazy", ("lazy", "choose from null, random", "module:Class")),
     ],
@@ -177,6 +177,12 @@ def test_bad_policies(
     assert "Traceback" not in printed
     for word in words:
         assert word in printed, printed
+
+
+def test_a_run_refuses_what_cannot_be_called(folder: Path) -> None:
+    write_scenario(folder, ["null", "my_package.lazy:Demanding"])
+    assert main(["bandits", "run", "own.yaml"]) == 2
+    assert not (folder / "runs").exists()
 
 
 def test_a_registered_name(folder: Path) -> None:
