@@ -21,6 +21,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
 from worldplan.world_models.ensemble.termination import fit_termination
+from worldplan.world_models.training.origin import origin
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,8 @@ class DynamicsChoice:
         """A number that differs between choices that give other trainings; the ensemble's file is
         not part of it.
         """
-        rule = self.termination
-        if rule is not None and not isinstance(rule, str):
-            rule = getattr(rule, "__qualname__", type(rule).__name__)
-        parts: tuple[Any, ...] = (self.true_share, rule)
-        if self.dynamics is not None:
-            parts = (self._name(), sorted(self.dynamics_options.items()))
-        return zlib.crc32(repr(parts).encode())
+        if self.dynamics is None:
+            parts = origin(share=self.true_share, termination=self.termination)
+        else:
+            parts = origin(dynamics=self.dynamics, options=self.dynamics_options)
+        return zlib.crc32(repr(sorted(parts.items())).encode())

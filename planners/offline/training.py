@@ -98,6 +98,14 @@ class ReachAwareModule(ResumableModule):
                 "others"
             )
         self.callbacks = list(callbacks)
+        self._origin = origin(
+            task=task.about,
+            starts=task.starts,
+            settings=self.settings,
+            seed=seed,
+            seeds=seeds,
+            callbacks=[callback.state_key for callback in self.callbacks],
+        )
         self.agent = ReachAware(
             task.observation_size,
             task.low,
@@ -127,7 +135,7 @@ class ReachAwareModule(ResumableModule):
     # --- learning ---------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> Sequence[L.Callback]:
-        return self.callbacks
+        return [*super().configure_callbacks(), *self.callbacks]
 
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()
@@ -291,14 +299,7 @@ class ReachAwareModule(ResumableModule):
 
     def made_with(self) -> dict[str, str]:
         """Task, settings, seeds and callbacks; not the length, so that it can be prolonged."""
-        callbacks = [callback.state_key for callback in self.callbacks]
-        return origin(
-            task=self.task.about,
-            settings=self.settings,
-            seed=self.seed,
-            seeds=self.seeds,
-            callbacks=callbacks,
-        )
+        return self._origin
 
 
 def for_dataset(

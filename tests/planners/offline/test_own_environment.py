@@ -279,8 +279,9 @@ def test_options_of_ones_own_dynamics_make_another_training(files, own_model):
     ]
     assert tasks[1].dynamics.friction == 0.5  # type: ignore[attr-defined]
     assert tasks[0].about != tasks[1].about
-    same = dataset_task(data, dynamics=tasks[0].dynamics)
+    same, other = (dataset_task(data, dynamics=task.dynamics) for task in tasks)
     assert same.dynamics is tasks[0].dynamics
+    assert same.about != other.about
 
 
 def test_ones_own_dynamics_that_do_not_fit_are_named(files, own_model):

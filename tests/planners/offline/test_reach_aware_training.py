@@ -148,6 +148,12 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         fit(module_of(diversity=2.0, epochs=2), tmp_path)
 
 
+def test_other_start_states_make_another_training():
+    first, second = (for_plane(settings=SMALL, start_seed=seed).made_with() for seed in (0, 1))
+    assert first != second
+    assert first == for_plane(settings=SMALL, start_seed=0).made_with()
+
+
 def test_a_finished_training_is_prolonged(tmp_path):
     fit(module_of(epochs=3, check_every=1), tmp_path / "whole")
     fit(module_of(epochs=1, check_every=1), tmp_path / "more")
