@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,10 @@ SETTINGS = SequoiaSettings(
 INSTANCE = generate("path", 8, 3, seed=1, horizon=6)
 
 
-def at_most(block: Any, most: int) -> Any:
+def at_most(most: int, block: Any) -> None:
     """The rule that at most so many arms are selected."""
     pyo = pytest.importorskip("pyomo.environ")
-    return pyo.Constraint(expr=sum(block.a[arm] for arm in block.arms) <= most)
+    block.limit = pyo.Constraint(expr=sum(block.a[arm] for arm in block.arms) <= most)
 
 
 class Stop(BaseException):
@@ -143,6 +144,12 @@ def test_a_cut_while_a_checkpoint_is_written_leaves_the_one_before(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_last_epoch_may_be_shorter(tmp_path: Path) -> None:
+    """No step is left without a check, and none is counted that was not made."""
+    fit(SequoiaModule(INSTANCE, replace(SETTINGS, pretrain_steps=10, updates=5), 3), tmp_path)
+    assert pd.read_csv(tmp_path / "metrics.csv")["step"].tolist() == [10, 15]
+
+
 def test_finished_training_is_not_repeated(unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SequoiaModule, "setup", None)
     assert fit(SequoiaModule(INSTANCE, SETTINGS, 3), unbroken) == unbroken / "best.ckpt"
@@ -156,10 +163,7 @@ def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_training_into_the_folder_of_another_set_is_refused(tmp_path: Path, unbroken: Path) -> None:
     """Rules of one's own and the start states belong to a training, too."""
-    pair, alone = (
-        PyomoSet(lambda block, most=most: block.add_component("c", at_most(block, most)), 8)
-        for most in (2, 1)
-    )
+    pair, alone = (PyomoSet(partial(at_most, most), 8) for most in (2, 1))
     instances = [replace(INSTANCE, actions=actions) for actions in (pair, alone)]
     made = [SequoiaModule(instance, SETTINGS, 3).made_with() for instance in instances]
     assert made[0] != made[1]
