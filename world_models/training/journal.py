@@ -21,7 +21,8 @@ class Journal(Checkpoint):
 
     Each file is replaced in one move, the state last: after a kill in between, the epoch is
     repeated with the same result. The rows of metrics.csv are part of the checkpoint. Lightning
-    calls a `Checkpoint` after all other callbacks, so validation and logging are complete.
+    calls a `Checkpoint` after all other callbacks, so validation and logging are complete. A trial
+    (`fast_dev_run`) writes nothing.
 
     Args:
         folder: of the files; the trainer's `default_root_dir` if None.
@@ -91,7 +92,11 @@ class Journal(Checkpoint):
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         self.rows.append({"epoch": epoch, **metrics})
         due = epoch % (self.every or 1) == 0
-        if not (due or epoch == trainer.max_epochs or trainer.should_stop):
+        last = epoch == trainer.max_epochs or 0 < trainer.max_steps <= trainer.global_step
+        if is_trial(trainer) or not (due or last or trainer.should_stop):
+            return
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.last, weights_only=False)  # takes part, writes nothing
             return
         export: Callable[[Path], None] | None = getattr(pl_module, "export", None)
         if export is not None:
@@ -99,3 +104,8 @@ class Journal(Checkpoint):
         table = pd.DataFrame(self.rows)
         replace_file(self.folder / METRICS, lambda draft: table.to_csv(draft, index=False))
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
+
+
+def is_trial(trainer: L.Trainer) -> bool:
+    """Whether the trainer only tries a batch out (`fast_dev_run`), and nothing is to be written."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # set outside its class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ from torch.utils.data import DataLoader
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.training.journal import LAST, Journal
 from worldplan.world_models.training.origin import differences
+
+_LIGHTNING_LENGTH = 1000  # epochs of a trainer that was given no length
 
 
 class ResumableModule(L.LightningModule):
@@ -74,23 +77,42 @@ class ResumableModule(L.LightningModule):
 
     # --- what Lightning calls ---------------------------------------------------------------------
 
-    def setup(self, stage: str) -> None:
-        """Set the length of the training and the distance of its checks.
+    def configure_callbacks(self) -> Sequence[L.Callback]:
+        """Set the length of the training and the distance of its checks; no callbacks.
+
+        Callbacks look at these when they are set up, which is before `setup` of the module. A
+        subclass with callbacks of its own calls this first.
 
         Raises:
-            ConfigError: the trainer was given another distance.
+            ConfigError: the trainer was given another distance, or a greater length.
         """
-        if stage != "fit":
-            return
-        trainer = self.trainer
-        if trainer.max_epochs == -1 and self.epochs is not None:
-            trainer.fit_loop.max_epochs = self.epochs
+        if self.trainer.state.fn == "fit":
+            self._set_pace(self.trainer)
+        return []
+
+    def _set_pace(self, trainer: L.Trainer) -> None:
+        length, epochs = trainer.max_epochs, self.epochs
+        if epochs is not None and length is not None:
+            if length not in (-1, _LIGHTNING_LENGTH) and length > epochs:
+                raise ConfigError(
+                    f"trainer.max_epochs is {length}, but the module ends after {epochs} epochs: "
+                    "leave it out, and make the module's own length greater"
+                )
+            if length == -1 or length > epochs:
+                trainer.fit_loop.max_epochs = epochs
+        # a check is part of the training, such as the choice of the best weights: none before it
+        trainer.num_sanity_val_steps = 0
         if trainer.check_val_every_n_epoch not in (1, self.check_every):
             raise ConfigError(
                 f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}: "
                 "leave it out, the module sets it (check_every)"
             )
         trainer.check_val_every_n_epoch = self.check_every
+
+    def setup(self, stage: str) -> None:
+        """Set length and checks also where a subclass replaces `configure_callbacks`."""
+        if stage == "fit":
+            self._set_pace(self.trainer)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """One batch without content: a check makes its own data."""

@@ -22,6 +22,7 @@ from worldplan.world_models.training.module import ResumableModule
 DONE = "done"
 # the same for every training of this project; a module sets its own length and checks
 TRAINER: dict[str, Any] = {
+    "accelerator": "cpu",
     "devices": 1,
     "max_epochs": -1,
     "num_sanity_val_steps": 0,
@@ -50,7 +51,7 @@ def fit(
         save_every: epochs between two checkpoints; the module's `check_every` if None.
         accelerator: Lightning's name of the device: "cpu", "gpu" or "auto".
         progress: show a progress bar.
-        callbacks: further Lightning callbacks.
+        callbacks: further Lightning callbacks. A training that one of them stops has finished.
 
     Returns:
         `folder`/RESULT: ensemble.ckpt, best.ckpt or last.ckpt, as the module has it.
@@ -70,8 +71,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     bars = [TQDMProgressBar(refresh_rate=5)] if progress else []
     trainer = L.Trainer(
-        **TRAINER,
-        accelerator=accelerator,
+        **TRAINER | {"accelerator": accelerator},
         default_root_dir=folder,
         callbacks=[*bars, *callbacks, Journal(folder, save_every)],
         enable_progress_bar=progress,
@@ -79,6 +79,8 @@ def fit(
     with warnings.catch_warnings(), interruptible(trainer):
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, ckpt_path=str(last) if resumed else None, weights_only=True)
+    if not result.exists():  # a complete training whose result was deleted
+        module.export(folder)
     length = f"{module.epochs or -1}\n"
     replace_file(folder / DONE, lambda draft: draft.write_text(length, encoding="utf-8"))
     return result

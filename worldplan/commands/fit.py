@@ -2,7 +2,8 @@
 other commands.
 
 A YAML file names the module (`model`), the seed (`seed_everything`, handed to the module) and the
-folder (`trainer.default_root_dir`). All else about the trainer has its value in the code.
+folder (`trainer.default_root_dir`). All else about the trainer has its value in the code; it trains
+on the CPU unless `trainer.accelerator` says otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 import lightning as L
 import pandas as pd
+import torch
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import RichProgressBar, Timer, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from worldplan.arguments import own_error, shorten
@@ -24,16 +26,16 @@ from worldplan.files import read_config, write_json, write_text
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.output.plots import learning_curve
 from worldplan.renamed import refuse_renamed
-from worldplan.runs import SEED, VERSIONS
+from worldplan.runs import CONFIG, SEED, VERSIONS
 from worldplan.versions import versions
-from worldplan.world_models.training.journal import METRICS, Journal
+from worldplan.world_models.training.journal import METRICS, Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.trainer import TRAINER, interruptible
 
 
 class RunFolder(SaveConfigCallback):
     """Makes the trainer's folder a run folder: config.yaml, versions.json, seed, and at the end the
-    plots of the metrics.
+    plots of the metrics. That is where the results are, whatever loggers there are.
 
     The record is written when training begins, not in `setup`: by then whatever may refuse to train
     into this folder has done so.
@@ -43,22 +45,20 @@ class RunFolder(SaveConfigCallback):
         """Write nothing yet."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the record."""
-        self.save_to_log_dir = trainer.log_dir is not None
-        super().setup(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Write versions and seed beside config.yaml."""
-        if trainer.log_dir is not None:
-            folder = Path(trainer.log_dir)
-            write_json(folder / VERSIONS, versions())
-            write_text(folder / SEED, f"{_seed(self.config)}\n")
+        """Write the record, unless this is a trial (`fast_dev_run`)."""
+        if is_trial(trainer) or not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, str(folder / CONFIG), skip_none=False, overwrite=True)
+        write_json(folder / VERSIONS, versions())
+        write_text(folder / SEED, f"{_seed(self.config)}\n")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Plot the metrics."""
-        if trainer.log_dir is None or not (Path(trainer.log_dir) / METRICS).is_file():
+        folder = Path(trainer.default_root_dir)
+        if is_trial(trainer) or not trainer.is_global_zero or not (folder / METRICS).is_file():
             return
-        folder = Path(trainer.log_dir)
         table = pd.read_csv(folder / METRICS)
         if "step" not in table:
             table = table.rename(columns={"epoch": "step"})
@@ -106,7 +106,6 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             subclass_mode_model=True,
             trainer_defaults=TRAINER,
             save_config_callback=RunFolder,
-            save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             args=list(arguments),
         )
@@ -144,6 +143,14 @@ class _PlainCLI(LightningCLI):
         """`--journal.every`: epochs between two checkpoints."""
         parser.add_lightning_class_args(Journal, "journal")
 
+    def _parse_ckpt_path(self) -> None:
+        """Lightning reads the settings in a checkpoint, and fails on a damaged one."""
+        subcommand = self.config.get("subcommand")
+        path = self.config[subcommand].get("ckpt_path") if subcommand else None
+        if path and Path(path).is_file():
+            _require_whole(Path(path))
+        super()._parse_ckpt_path()
+
     def before_instantiate_classes(self) -> None:
         """Hand the seed to the module (jsonargparse cannot link into a function's arguments).
 
@@ -159,6 +166,8 @@ class _PlainCLI(LightningCLI):
                 f"--ckpt_path {checkpoint}: no such file: check the path, or leave the option out "
                 "to begin anew"
             )
+        if config.get("trainer.max_epochs") is None:
+            config["trainer.max_epochs"] = -1  # for Lightning, no number means 1000
         for callback in config.get("trainer.callbacks") or []:
             if str(callback.get("class_path", "")).endswith(".Journal"):
                 raise ConfigError(
@@ -168,7 +177,7 @@ class _PlainCLI(LightningCLI):
         arguments = config.get("model.init_args") or {}
         if "seed" in arguments:
             seed = _seed(config)
-            if arguments["seed"] not in (0, seed):
+            if arguments["seed"] not in (None, 0, seed):
                 raise ConfigError(
                     f"seed_everything is {seed} and model.init_args.seed {arguments['seed']}: "
                     "give the seed once, as seed_everything"
@@ -179,11 +188,19 @@ class _PlainCLI(LightningCLI):
         """The trainer, with a bar that needs no number of epochs.
 
         Raises:
-            ConfigError: the length of the training is missing.
+            ConfigError: the length of the training is missing, or there are several devices for a
+                module that uses one.
         """
         trainer = super().instantiate_trainer(**kwargs)
+        if trainer.world_size > 1 and isinstance(self.model, ResumableModule):
+            raise ConfigError(
+                f"trainer.devices: {trainer.world_size} devices, but {type(self.model).__name__} "
+                "trains on one: leave it out"
+            )
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
-        if trainer.max_epochs == -1 and not isinstance(self.model, ResumableModule):
+        timed = any(isinstance(callback, Timer) for callback in callbacks)
+        endless = trainer.max_epochs == trainer.max_steps == -1 and not timed
+        if self.subcommand == "fit" and endless and not isinstance(self.model, ResumableModule):
             raise ConfigError(
                 f"{type(self.model).__name__} does not end by itself: give --trainer.max_epochs"
             )
@@ -203,9 +220,26 @@ class _PlainCLI(LightningCLI):
 
 
 def _seed(config: Any) -> int:
-    """The seed of a configuration; true stands for Lightning's own choice, which is 0 here."""
+    """The seed of a configuration: where Lightning sets none (false), the module's own."""
     seed = config.get("seed_everything", 0)
+    if seed is False:
+        seed = (config.get("model.init_args") or {}).get("seed")
     return 0 if isinstance(seed, bool) else int(seed or 0)
+
+
+def _require_whole(path: Path) -> None:
+    """Read a checkpoint before Lightning does, whose errors do not say what to do.
+
+    Raises:
+        CheckpointError: it is damaged, or not that of a training.
+    """
+    try:
+        torch.load(path, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
+    except Exception as error:  # torch raises many types for a damaged file
+        raise CheckpointError(
+            f"{path}: not the whole state of a training ({type(error).__name__}): give the "
+            "last.ckpt of a training, or train again"
+        ) from error
 
 
 def _how_to_resume(trainer: L.Trainer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from worldplan.cli import main
@@ -77,7 +79,7 @@ class Descent(ResumableModule):
 class Foreign(L.LightningModule):
     """A module that is not of this project."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | None = 0) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.seed = seed
@@ -90,6 +92,12 @@ class Foreign(L.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> torch.Tensor:
         return self.weight.square()
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
+
+    def validation_step(self, batch: int, batch_idx: int) -> None:
+        self.log("weight", self.weight, batch_size=1)
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -131,6 +139,44 @@ def test_a_finished_training_is_not_repeated(
     (tmp_path / "nearest.ckpt").unlink()  # without its result a training is not finished
     with pytest.raises(TypeError):
         fit(Descent(3), tmp_path)
+
+
+def test_a_deleted_result_is_written_again(tmp_path: Path) -> None:
+    result = fit(Descent(3), tmp_path)
+    before = torch.load(result, weights_only=True)
+    result.unlink()
+    assert torch.load(fit(Descent(3), tmp_path), weights_only=True) == before
+
+
+def test_a_callback_sees_the_distance_of_checks(tmp_path: Path) -> None:
+    """Between checks there is nothing to see: early stopping would raise."""
+    stopping = EarlyStopping("distance", mode="min", patience=1, min_delta=10.0)
+    fit(Descent(8, every=2), tmp_path, callbacks=[stopping])
+    assert table(tmp_path)["distance"].notna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("length", [None, -1, 3])
+def test_a_trainer_of_ones_own_has_the_length_of_the_module(
+    tmp_path: Path, length: int | None
+) -> None:
+    """Lightning takes 1000 epochs where no number is given, and makes two checks beforehand."""
+    checks: list[int] = []
+
+    class Counted(Descent):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            checks.append(self.current_epoch)
+
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=length,
+        logger=False,
+        callbacks=[Journal(tmp_path)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Counted(3))
+    assert len(table(tmp_path)) == 3
+    assert checks == [0, 1, 2]
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
@@ -184,6 +230,8 @@ def test_the_seed_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         ("Foreign", {"init_args": {}}, "give --trainer.max_epochs"),
         ("Descent", {"trainer": {"check_val_every_n_epoch": 5}}, "leave it out"),
+        ("Descent", {"trainer": {"max_epochs": 5}}, "max_epochs is 5, but the module ends after 3"),
+        ("Descent", {"trainer": {"devices": 2}}, "2 devices, but Descent trains on one"),
         (
             "Descent",
             {
@@ -207,6 +255,76 @@ def test_what_is_refused(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("worldplan: ConfigError: ")
     assert words in last
+
+
+def test_a_seed_of_the_module_alone(tmp_path: Path) -> None:
+    """With `seed_everything: false` nothing else is seeded, and this is no second seed."""
+    file = config(tmp_path, init_args={"seed": 5}, seed_everything=False)
+    assert main(["fit", "--config", file]) == 0
+    assert (tmp_path / "run" / "seed").read_text() == "5\n"
+
+
+def test_no_length_is_the_length_of_the_module(tmp_path: Path) -> None:
+    assert main(["fit", "--config", config(tmp_path, trainer={"max_epochs": None})]) == 0
+    assert len(table(tmp_path / "run")) == 3
+
+
+def test_steps_of_a_cut_training_are_saved(tmp_path: Path) -> None:
+    file = config(tmp_path, trainer={"max_steps": 4}, journal={"every": 3})
+    assert main(["fit", "--config", file]) == 0
+    saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 4
+
+
+def test_a_trial_writes_nothing(tmp_path: Path) -> None:
+    """Else the training itself would have to resume after one batch."""
+    assert main(["fit", "--config", config(tmp_path, trainer={"fast_dev_run": True})]) == 0
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_a_logger_leaves_the_run_folder_where_the_results_are(tmp_path: Path) -> None:
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
+    logger["init_args"] = {"save_dir": str(tmp_path / "logs")}  # type: ignore[assignment]
+    assert main(["fit", "--config", config(tmp_path, trainer={"logger": logger})]) == 0
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"config.yaml", "versions.json", "seed", "plots", "last.ckpt", "metrics.csv"}
+    assert list((tmp_path / "logs").rglob("metrics.csv"))
+
+
+@pytest.mark.parametrize("command", ["fit", "validate"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_file_that_is_no_checkpoint_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, whole: bool
+) -> None:
+    file = tmp_path / "broken.ckpt"
+    torch.save({"nearest": 0.1}, file)
+    if not whole:
+        file.write_bytes(file.read_bytes()[:100])
+    assert main([command, "--config", config(tmp_path), "--ckpt_path", str(file)]) == 2
+    assert re.search(r"CheckpointError: \S*broken.ckpt: not the whole", capsys.readouterr().err)
+
+
+def test_training_is_on_the_cpu_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "tests.world_models.training.test_trainer.Descent"
+    main(["fit", "--model", model, "--print_config"])
+    assert "accelerator: cpu" in capsys.readouterr().out
+
+
+def test_a_module_of_another_project_may_count_steps(tmp_path: Path) -> None:
+    file = config(tmp_path, "Foreign", init_args={}, trainer={"max_steps": 5})
+    assert main(["fit", "--config", file]) == 0
+    saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 5
+
+
+def test_a_check_of_a_module_of_another_project_needs_no_length(tmp_path: Path) -> None:
+    assert main(["validate", "--config", config(tmp_path, "Foreign", init_args={})]) == 0
+
+
+def test_a_module_of_another_project_may_have_no_seed(tmp_path: Path) -> None:
+    file = config(tmp_path, "Foreign", init_args={"seed": None}, trainer={"max_epochs": 1})
+    assert main(["fit", "--config", file, "--seed_everything", "7"]) == 0
+    assert (tmp_path / "run" / "last.ckpt").is_file()
 
 
 def test_a_module_of_another_project_is_trained(tmp_path: Path) -> None:
