@@ -320,9 +320,11 @@ class SequoiaModule(ResumableModule):
         result = evaluate(self.planner(), env, self.settings.check_episodes, _CHECK_SEED)
         reward = float(result.episodes["return"].mean()) / self.instance.horizon
         self.log("val/reward", reward, prog_bar=True, batch_size=1)
+        if self.trainer.state.fn != "fit":  # a check alone does not know the step
+            return
         # Lightning counts the steps that the last epoch leaves out
         self.log("step", float(min(self.global_step, self.total)), batch_size=1)
-        if self.trainer.state.fn == "fit" and reward > self.best_reward:
+        if reward > self.best_reward:
             self.best_reward = reward
             self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 

@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from lightning import Trainer
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import CheckpointError
@@ -148,6 +149,16 @@ def test_the_last_epoch_may_be_shorter(tmp_path: Path) -> None:
     """No step is left without a check, and none is counted that was not made."""
     fit(SequoiaModule(INSTANCE, replace(SETTINGS, pretrain_steps=10, updates=5), 3), tmp_path)
     assert pd.read_csv(tmp_path / "metrics.csv")["step"].tolist() == [10, 15]
+
+
+def test_a_check_alone_repeats_the_last_check(unbroken: Path) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    module = SequoiaModule(INSTANCE, SETTINGS, 3)
+    (figures,) = trainer.validate(
+        module, ckpt_path=unbroken / "last.ckpt", verbose=False, weights_only=True
+    )
+    last = pd.read_csv(unbroken / "metrics.csv")["val/reward"].iloc[-1]
+    assert figures == {"val/reward": pytest.approx(last)}  # no step: only training counts them
 
 
 def test_finished_training_is_not_repeated(unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
