@@ -260,7 +260,8 @@ def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Pl
             "(--checkpoint RUN), or choose fluid"
         )
     # Lightning takes seconds to import
-    from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
+    from worldplan.planners.bandits.sequoia.greedy import greedy_planner
+    from worldplan.planners.bandits.sequoia.training import SequoiaModule
     from worldplan.world_models.training.trainer import fit
 
     instance, seed, solver = context.instance, context.seed, context.solver

@@ -1,7 +1,7 @@
 """Training into a folder: `fit(module, folder)` trains, resumes and returns the result's file.
 
-Every learned part is a `ResumableModule`: it says how long it is, what it comes from and what its
-result is. A `Journal` writes metrics and state, so that a killed run ends like an unbroken one.
+Every learned part is a `ResumableModule`, which defines its length, its origin and its result. A
+`Journal` writes metrics and state, so that a killed run ends like an unbroken one.
 """
 
 import lazy_loader

@@ -17,7 +17,7 @@ _LIGHTNING_LENGTH = 1000  # epochs of a trainer that was given no length
 
 
 class ResumableModule(L.LightningModule):
-    """A LightningModule that knows its length, and whose checkpoints say what they come from.
+    """A LightningModule that defines its length, and whose checkpoints hold their origin.
 
     A subclass defines
 

@@ -46,7 +46,7 @@ def fit(
     result of an unbroken one (same seed, CPU). Metrics of every epoch go to `folder`/metrics.csv.
 
     Args:
-        module: the training; it says how long it is and what its result is.
+        module: the training; defines its length and its result.
         folder: of metrics, state and result.
         save_every: epochs between two checkpoints; the module's `check_every` if None.
         accelerator: Lightning's name of the device: "cpu", "gpu" or "auto".
@@ -54,7 +54,7 @@ def fit(
         callbacks: further Lightning callbacks. A training that one of them stops has finished.
 
     Returns:
-        `folder`/RESULT: ensemble.ckpt, best.ckpt or last.ckpt, as the module has it.
+        `folder`/RESULT: ensemble.ckpt, best.ckpt or last.ckpt, as the module defines.
 
     Raises:
         CheckpointError: last.ckpt is damaged, or comes from other data, settings or seed.

@@ -20,6 +20,7 @@ from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
 from worldplan.planners.bandits.sequoia.action_pool import ActionPool, greedy_best
+from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
@@ -189,16 +190,16 @@ class SequoiaModule(ResumableModule):
                 slow.lerp_(fast, rate)
 
     def _draw_states(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Half uniform over all joint states, half with a common law: both crowds and mixtures
-        occur.
+        """Joint states (count, arms) and steps to go (count,): half uniform over all joint states,
+        half with a common distribution over the states of all arms, so that crowds occur too.
         """
         model = self.instance.dynamics
         left = torch.as_tensor(rng.integers(1, self.instance.horizon + 1, count))
         if self.settings.coverage == "start":
             return torch.as_tensor(self.instance.draw_start(rng, count)), left
         state = rng.integers(model.states, size=(count, model.arms))
-        law = rng.dirichlet(np.full(model.states, 0.5), count // 2)
-        state[: len(law)] = draw(law[:, None], rng.random((len(law), model.arms)))
+        common = rng.dirichlet(np.full(model.states, 0.5), count // 2)
+        state[: len(common)] = draw(common[:, None], rng.random((len(common), model.arms)))
         return torch.as_tensor(state), left
 
     def _regression_loss(self, rng: np.random.Generator) -> Tensor:
@@ -382,19 +383,6 @@ def for_programme(
     `base`.
     """
     return SequoiaModule(build(programme, base).instance, settings, seed, solver)
-
-
-def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPolicy:
-    """Greedy decisions on the values of a network, component by component."""
-
-    def value(observation: Any, actions: np.ndarray) -> np.ndarray:
-        state = torch.as_tensor(np.asarray(observation["state"])[None])
-        left = torch.as_tensor(np.asarray(observation["steps_left"])[None])
-        candidates = torch.as_tensor(np.asarray(actions, dtype=np.float32))[None]
-        with torch.no_grad():
-            return np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
-
-    return IterativeQPolicy(instance, value)
 
 
 def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:

@@ -16,6 +16,7 @@ from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import RandomPolicy
 from worldplan.planners.bandits.fluid import FluidPlanner
+from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import NETWORKS
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
@@ -24,7 +25,7 @@ from worldplan.planners.bandits.sequoia.planner import (
     load_network,
     save_network,
 )
-from worldplan.planners.bandits.sequoia.training import SequoiaModule, greedy_planner
+from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.planners.base import Planner, evaluate
 from worldplan.world_models.training.trainer import fit
 

@@ -1,0 +1,25 @@
+"""Greedy decisions on a Q-network, as the iterative DQN baseline of SEQUOIA makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldplan.envs.bandits.environment import BanditInstance
+from worldplan.planners.bandits.baselines import IterativeQPolicy
+from worldplan.planners.bandits.sequoia.network import QNetwork
+
+
+def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPolicy:
+    """Greedy decisions on the values of a network, component by component."""
+
+    def value(observation: Any, actions: np.ndarray) -> np.ndarray:
+        state = torch.as_tensor(np.asarray(observation["state"])[None])
+        left = torch.as_tensor(np.asarray(observation["steps_left"])[None])
+        candidates = torch.as_tensor(np.asarray(actions, dtype=np.float32))[None]
+        with torch.no_grad():
+            return np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
+
+    return IterativeQPolicy(instance, value)
