@@ -10,7 +10,7 @@ tests/benchmarks/modem/test_reference.py shows that they compute the same new we
 leaves out the clone's critics, as by default in worldplan: the published code always trains them,
 but only its handover uses them. The methods take turns; a ratio is the loop's time over that of
 another method in the same turn, and the table has its median [quartiles]. Time is CPU time of one
-thread (on a GPU: wall time). Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+thread (on a GPU: wall time). Writes benchmarks/modem/results/speed/NAME.csv (every turn), NAME.md.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def main() -> None:
         default=None,
         help="runs/pixel_study or runs/pixel_more_study when not given",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "pixels")
     options = parser.parse_args()
     prefix = "pixel_more" if options.more else "pixel"
     out = options.out or Path("runs") / f"{prefix}_study"

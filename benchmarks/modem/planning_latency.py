@@ -18,7 +18,7 @@ turn, and the tables have its median [quartiles]. Time is CPU time of one thread
 time). The tables also have the difference of the scores of equal candidates. On Linux, returning
 freed memory to the system takes a large part of a batched call; with MALLOC_TRIM_THRESHOLD_ and
 MALLOC_MMAP_THRESHOLD_ at 2000000000 in the environment memory is kept, which the heading of the
-results states. Writes benchmarks/modem/results/NAME.csv (every turn) and NAME.md.
+results states. Writes benchmarks/modem/results/speed/NAME.csv (every turn) and NAME.md.
 """
 
 from __future__ import annotations

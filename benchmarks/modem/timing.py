@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results" / "speed"
 
 
 def timing_parser(description: str, sizes: Iterable[str], name: str) -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def write_results(
         tables: seconds (turns, methods), with a column "size" and perhaps a column "part".
         sizes: the sizes by name.
     """
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     labels = [name for name in ("part", "size") if name in tables[0]]
     every_turn = pd.concat(
         table.rename_axis("turn").reset_index().melt([*labels, "turn"], None, "method", "seconds")
