@@ -65,7 +65,7 @@ def fit(
     result, last = folder / module.RESULT, folder / LAST
     resumed = last.exists()
     if resumed:
-        module.require_origin(saved_entry(last, "made_with"), last)
+        module.require_origin(_origin_of(last), last)
         if _finished(folder, module.epochs) and result.exists():
             return result
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -105,6 +105,12 @@ def interruptible(trainer: L.Trainer) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from stopped
+
+
+def _origin_of(last: Path) -> Any:
+    """The origin in a checkpoint; None if an older worldplan wrote the file."""
+    checkpoint = saved_entry(last)
+    return checkpoint.get("made_with") if isinstance(checkpoint, dict) else None
 
 
 def _finished(folder: Path, epochs: int | None) -> bool:

@@ -187,6 +187,12 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         fit(Descent(2, seed=1), tmp_path)
 
 
+def test_a_checkpoint_of_an_older_worldplan_is_refused(tmp_path: Path) -> None:
+    save_tensors({"state_dict": {}, "epoch": 3}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last.ckpt.*saved by another version.*delete"):
+        fit(Descent(2), tmp_path)
+
+
 def test_a_module_without_an_origin_says_so() -> None:
     class Bare(ResumableModule):
         KEY = "bare"
