@@ -230,8 +230,8 @@ class SequoiaModule(ResumableModule):
             value = self.target(batch["next"], after, follow[:, None])[:, 0]
             alive = (after > 0) if s.discount == 1 else torch.ones_like(after, dtype=torch.bool)
             goal = batch["reward"] + s.discount * value * alive
-        found = self.network(batch["state"], batch["left"], batch["action"][:, None])[:, 0]
-        return nn.functional.smooth_l1_loss(found, goal)
+        predicted = self.network(batch["state"], batch["left"], batch["action"][:, None])[:, 0]
+        return nn.functional.smooth_l1_loss(predicted, goal)
 
     def _argmax(self, state: Tensor, left: Tensor) -> Tensor:
         if self.settings.argmax == "pool":
