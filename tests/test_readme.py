@@ -9,7 +9,7 @@ import pytest
 from tests.places import ROOT
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.planners.bandits.policies import POLICIES
-from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -16,7 +16,7 @@ from .policies import PolicyContext as PolicyContext
 from .policies import make_bound as make_bound
 from .policies import make_policy as make_policy
 from .sequoia.planner import SequoiaPlanner as SequoiaPlanner
-from .sequoia.planner import SequoiaSettings as SequoiaSettings
+from .sequoia.settings import SequoiaSettings as SequoiaSettings
 from .whittle import WhittleIndices as WhittleIndices
 from .whittle import WhittlePolicy as WhittlePolicy
 from .whittle import whittle_indices as whittle_indices

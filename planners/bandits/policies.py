@@ -40,7 +40,7 @@ from worldplan.planners.bandits.baselines import (
 )
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
-from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, SequoiaSettings, load_network
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
 
@@ -241,6 +241,8 @@ def _fluid(context: PolicyContext) -> Planner:
 def _load_sequoia(context: PolicyContext) -> Planner | None:
     if context.checkpoint is None:
         return None
+    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner  # torch takes a second
+
     return SequoiaPlanner.load(context.checkpoint, context.instance, context.solver)
 
 
@@ -261,6 +263,7 @@ def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Pl
         )
     # Lightning takes seconds to import
     from worldplan.planners.bandits.sequoia.greedy import greedy_planner
+    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, load_network
     from worldplan.planners.bandits.sequoia.training import SequoiaModule
     from worldplan.world_models.training.trainer import fit
 

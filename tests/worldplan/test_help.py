@@ -29,6 +29,12 @@ def test_help_is_quick(words: str) -> None:
     assert answer.stdout.strip()
 
 
+def test_bandits_without_sequoia_need_no_torch() -> None:
+    code = "import sys, worldplan.commands.bandits.run; sys.exit('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert answer.returncode == 0
+
+
 @pytest.mark.parametrize(
     "words", ["bandits run", "bandits decide", "bandits bound", "evaluate", "fit"]
 )

@@ -2,8 +2,8 @@ from .network import PlainQNetwork as PlainQNetwork
 from .network import QNetwork as QNetwork
 from .network import StateQNetwork as StateQNetwork
 from .planner import SequoiaPlanner as SequoiaPlanner
-from .planner import SequoiaSettings as SequoiaSettings
 from .planner import build_network as build_network
 from .planner import load_network as load_network
+from .settings import SequoiaSettings as SequoiaSettings
 from .targets import FluidTargets as FluidTargets
 from .training import SequoiaModule as SequoiaModule

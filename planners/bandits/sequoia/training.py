@@ -24,10 +24,10 @@ from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
-    SequoiaSettings,
     build_network,
     save_network,
 )
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, expected_reward
 from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build

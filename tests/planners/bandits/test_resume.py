@@ -26,7 +26,7 @@ from lightning import Trainer
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import CheckpointError
 from worldplan.milp.sets.custom import PyomoSet
-from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.trainer import fit

@@ -20,11 +20,11 @@ from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import NETWORKS
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
-    SequoiaSettings,
     build_network,
     load_network,
     save_network,
 )
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.planners.base import Planner, evaluate
 from worldplan.world_models.training.trainer import fit

@@ -18,7 +18,7 @@ from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
-from worldplan.planners.bandits.sequoia.planner import SequoiaSettings
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.world_models.arms.programme import Programme
 
 

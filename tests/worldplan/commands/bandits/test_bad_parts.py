@@ -16,10 +16,10 @@ from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.planner import (
     SequoiaPlanner,
-    SequoiaSettings,
     build_network,
     save_network,
 )
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
 RULES = [
     (None, ("rules.py",)),
