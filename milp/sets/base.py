@@ -10,14 +10,16 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.source import SetContext
+
+if TYPE_CHECKING:  # pandas, which reads the files, takes a while to import
+    from worldplan.milp.sets.source import SetContext
 
 Action = NDArray[np.int8]
 MEMORY = 64 * 2**20  # bytes of remembered checks per set
