@@ -87,4 +87,4 @@ class Registry(Generic[T]):
         yield from (name for name in announced if name not in self._members)
 
     def __contains__(self, name: object) -> bool:
-        return name in list(self)
+        return any(name == known for known in self)  # entry points are searched last

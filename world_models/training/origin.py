@@ -104,7 +104,8 @@ def _digest(value: Any, within: tuple[int, ...] = ()) -> bytes:
     if id(value) in within:
         return hashlib.sha256(b"itself").digest()
     kind, content, parts = _taken_apart(value)
-    digest = hashlib.sha256(f"{kind} {len(content)} ".encode() + content)
+    digest = hashlib.sha256(f"{kind} {len(content)} ".encode())
+    digest.update(content)  # a dataset; not copied
     hashes = [_digest(part, (*within, id(value))) for part in parts]
     for entry in sorted(hashes) if isinstance(value, (Mapping, set, frozenset)) else hashes:
         digest.update(entry)
