@@ -22,7 +22,7 @@ from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.policy import load_policy
 from worldplan.runs import Run
-from worldplan.world_models.training.checkpoints import saved_entry
+from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 _SIDE_BY_SIDE = 25  # environments
 _MOST_FILMED = 20  # episodes, if none succeeds before
@@ -87,10 +87,7 @@ def _planner_shares(planner: ModemPlanner, path: Path) -> dict[str, float | None
     settings = planner.agent.settings
     if settings.clone_updates == 0:
         return {"planner": 1.0}
-    last = next(
-        file for file in (path / "last.ckpt", path / "checkpoints" / "last.ckpt") if file.exists()
-    )
-    progress = saved_entry(last, "progress")
+    progress = saved_entry(last_checkpoint(path), "progress")
     handover = Handover(settings.handover)
     handover.load_state_dict(progress)
     behaviour = handover.share(progress["counts"]["step"])
