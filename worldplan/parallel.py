@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed, parallel_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -34,6 +33,12 @@ def execute(
     Raises:
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
+    if processes == 1 and engine != "ray":
+        yield from map(work, jobs)
+        return
+    # takes as long to import as all else that the commands' --help needs
+    from joblib import Parallel, delayed, parallel_backend
+
     if engine == "ray":
         ray, register_ray = require_ray()
         if not ray.is_initialized():
@@ -41,9 +46,6 @@ def execute(
         register_ray()
         with parallel_backend("ray"):
             yield from Parallel(n_jobs=processes or -1)(delayed(work)(job) for job in jobs)
-        return
-    if processes == 1:
-        yield from map(work, jobs)
         return
     parallel = Parallel(
         n_jobs=processes or -1,
