@@ -52,7 +52,8 @@ def _note(tables: list[pd.DataFrame]) -> str:
     """The policy's own notes, and how many decisions hit the time limit."""
     notes = {str(note) for table in tables for note in table["note"].dropna().unique() if str(note)}
     limits = int(sum(table["time_limits"].sum() for table in tables))
-    return "; ".join(sorted(notes)) + (f"{limits} decisions hit the time limit" if limits else "")
+    cut = [f"{limits} decisions hit the time limit"] if limits else []
+    return "; ".join([*sorted(notes), *cut])
 
 
 def mean_bound(folder: Path, scenario: Scenario) -> float:
