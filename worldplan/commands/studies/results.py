@@ -17,6 +17,7 @@ from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.diagnostics import critic_spread
 from worldplan.planners.offline.replay import RingBuffer, unpack
 from worldplan.runs import SUMMARY, Run
+from worldplan.world_models.training.checkpoints import saved_entry
 
 _INTERVAL = ("mean", "low", "high")
 _SPREAD_ROWS = 20_000  # model transitions per method in the plot of the critics' spread
@@ -170,9 +171,10 @@ def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
     assert study.plane is not None
     panels, spreads = [], {}
     for job in sorted(jobs, key=lambda job: list(study.methods).index(job.method)):
-        if job.first != study.seed or not (job.training / "last.ckpt").exists():
+        last = job.training / "last.ckpt"
+        if job.first != study.seed or not last.exists():
             continue
-        saved = torch.load(job.training / "last.ckpt", weights_only=True, map_location="cpu")
+        saved = saved_entry(last)
         horizon = study.method_settings(job.method).horizon
         state = saved["callbacks"][EdgeOfReach(study.plane, study.patch(job.method)).state_key]
         panels.append(RolloutPanel(job.method, _spaced(state["snapshots"]), study.plane, horizon))
