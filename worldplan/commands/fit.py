@@ -28,6 +28,7 @@ from worldplan.output.plots import learning_curve
 from worldplan.renamed import refuse_renamed
 from worldplan.runs import CONFIG, SEED, VERSIONS
 from worldplan.versions import versions
+from worldplan.world_models.training.checkpoints import reading_checkpoint
 from worldplan.world_models.training.journal import METRICS, Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.trainer import TRAINER, interruptible
@@ -144,11 +145,12 @@ class _PlainCLI(LightningCLI):
         parser.add_lightning_class_args(Journal, "journal")
 
     def _parse_ckpt_path(self) -> None:
-        """Lightning reads the settings in a checkpoint, and fails on a damaged one."""
+        """Read a checkpoint before Lightning does, whose errors do not say what to do."""
         subcommand = self.config.get("subcommand")
         path = self.config[subcommand].get("ckpt_path") if subcommand else None
         if path and Path(path).is_file():
-            _require_whole(Path(path))
+            with reading_checkpoint(path, "the whole state of a training", "'worldplan fit'"):
+                torch.load(path, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
@@ -225,21 +227,6 @@ def _seed(config: Any) -> int:
     if seed is False:
         seed = (config.get("model.init_args") or {}).get("seed")
     return 0 if isinstance(seed, bool) else int(seed or 0)
-
-
-def _require_whole(path: Path) -> None:
-    """Read a checkpoint before Lightning does, whose errors do not say what to do.
-
-    Raises:
-        CheckpointError: it is damaged, or not that of a training.
-    """
-    try:
-        torch.load(path, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
-    except Exception as error:  # torch raises many types for a damaged file
-        raise CheckpointError(
-            f"{path}: not the whole state of a training ({type(error).__name__}): give the "
-            "last.ckpt of a training, or train again"
-        ) from error
 
 
 def _how_to_resume(trainer: L.Trainer) -> str:
