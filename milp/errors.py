@@ -35,6 +35,10 @@ class ConfigError(WorldplanError):
     """A setting is unknown, out of range, or contradicts another one."""
 
 
+class FolderInUse(WorldplanError):
+    """Another process works in the folder; the message names the process."""
+
+
 class CheckpointError(WorldplanError):
     """A checkpoint is missing, damaged, or belongs to a model of another size."""
 

@@ -6,6 +6,7 @@ from .milp.errors import CheckpointError as CheckpointError
 from .milp.errors import ConfigError as ConfigError
 from .milp.errors import DatasetError as DatasetError
 from .milp.errors import Diverged as Diverged
+from .milp.errors import FolderInUse as FolderInUse
 from .milp.errors import InfeasibleAction as InfeasibleAction
 from .milp.errors import InfeasibleActionSet as InfeasibleActionSet
 from .milp.errors import MissingExtra as MissingExtra

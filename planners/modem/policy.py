@@ -8,7 +8,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.planner import ModemPlanner
@@ -21,7 +20,11 @@ from worldplan.planners.modem.settings import (
 from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.renamed import refuse_renamed
 from worldplan.world_models.latent.settings import LatentSettings
-from worldplan.world_models.training.checkpoints import last_checkpoint, reading_checkpoint
+from worldplan.world_models.training.checkpoints import (
+    last_checkpoint,
+    load_tensors,
+    reading_checkpoint,
+)
 
 
 def policy_record(agent: Modem, space: gym.Space[Any], about: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def load_policy(
     with reading_checkpoint(
         file, "a checkpoint of MoDem", "'worldplan fit --config configs/modem/...'"
     ):
-        record = torch.load(file, weights_only=True, map_location="cpu")["modem"]
+        record = load_tensors(file)["modem"]
         agent = Modem(
             _space_of(record["space"]), record["action_size"], settings_of(record["settings"])
         )

@@ -18,7 +18,11 @@ from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.renamed import refuse_renamed
-from worldplan.world_models.training.checkpoints import last_checkpoint, reading_checkpoint
+from worldplan.world_models.training.checkpoints import (
+    last_checkpoint,
+    load_tensors,
+    reading_checkpoint,
+)
 
 
 class ReachAwarePolicy(Planner):
@@ -150,6 +154,6 @@ def _read(path: str | Path) -> dict[str, Any]:
     file = last_checkpoint(path)
     kind = "a checkpoint of reach-aware value learning"
     with reading_checkpoint(file, kind, "'worldplan fit --config configs/ravl/...'"):
-        record = dict(torch.load(file, weights_only=True, map_location="cpu")["reach_aware"])
+        record = dict(load_tensors(file)["reach_aware"])
     refuse_renamed(record.get("about"), file, "train again")
     return record

@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv
 from worldplan.planners.ramp.agent import Agent
@@ -28,7 +26,7 @@ from worldplan.planners.ramp.settings import RampSettings
 from worldplan.world_models.action_model.files import save_model
 from worldplan.world_models.numeric.domain import Goal, NumericModel, Vocabulary
 from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.checkpoints import save_tensors
+from worldplan.world_models.training.checkpoints import load_tensors, save_tensors
 
 STATE, SETTINGS, MODEL = "ramp.pt", "settings.json", "action_model.json"
 FORMAT = 1
@@ -177,7 +175,7 @@ class Ramp:
         """
         path = Path(folder) / STATE
         try:
-            content = torch.load(path, weights_only=True)
+            content = load_tensors(path)
             if content["format"] != FORMAT:
                 raise CheckpointError(
                     f"{path}: has format {content['format']}, "

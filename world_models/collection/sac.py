@@ -27,7 +27,7 @@ from worldplan.world_models.collection.settings import (
     mean_return,
     seed_after,
 )
-from worldplan.world_models.training.checkpoints import save_tensors
+from worldplan.world_models.training.checkpoints import load_tensors, save_tensors
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
     saved: dict[str, Any] | None = None
     if path.is_file():
         try:
-            saved = torch.load(path, weights_only=True)
+            saved = load_tensors(path)
         except Exception as error:  # torch raises nearly anything for a damaged file
             raise CheckpointError(
                 f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and "

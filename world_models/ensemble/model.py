@@ -17,7 +17,11 @@ from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.envs.dynamics.termination import Termination
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
-from worldplan.world_models.training.checkpoints import reading_checkpoint, save_tensors
+from worldplan.world_models.training.checkpoints import (
+    load_tensors,
+    reading_checkpoint,
+    save_tensors,
+)
 
 CLIP = 10.0  # normalised inputs are clipped to +-CLIP
 MAX_LOG_VARIANCE, MIN_LOG_VARIANCE = 0.5, -10.0  # initial values of the learned bounds
@@ -317,7 +321,7 @@ def load_ensemble(
     with reading_checkpoint(
         path, "an ensemble checkpoint", "'worldplan fit --config configs/ensemble/...'"
     ):
-        saved = torch.load(path, weights_only=True, map_location="cpu")["ensemble"]
+        saved = load_tensors(path)["ensemble"]
         ensemble = GaussianEnsemble(**saved["sizes"])
     for name, wanted in (("observation_size", observation_size), ("action_size", action_size)):
         if wanted is not None and getattr(ensemble, name) != wanted:

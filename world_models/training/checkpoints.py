@@ -5,6 +5,7 @@ resumed.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,24 @@ def save_tensors(content: Any, path: str | Path) -> None:
     replace_file(Path(path), lambda draft: draft.write_bytes(buffer.getbuffer()))
 
 
+def load_tensors(path: str | Path) -> Any:
+    """What `save_tensors`, or a trainer, wrote: tensors and plain values, on the CPU.
+
+    torch stores a checksum with every tensor and does not compare it when it reads; here it is
+    compared, so a file with one changed bit is refused.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        zipfile.BadZipFile: the file is cut off, or a checksum differs.
+        Exception: of torch, for a file of another kind or with anything but tensors and plain
+            values.
+    """
+    with zipfile.ZipFile(path) as file:
+        if damaged := file.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
+    return torch.load(path, weights_only=True, map_location="cpu")
+
+
 def saved_entry(last: Path, *keys: str) -> Any:
     """The entry of the checkpoint `last` under `keys`, each inside the one before.
 
@@ -35,9 +54,13 @@ def saved_entry(last: Path, *keys: str) -> Any:
         CheckpointError: the file is damaged or lacks the entry.
     """
     try:
-        entry = torch.load(last, weights_only=True, map_location="cpu")
+        entry = load_tensors(last)
         for key in keys:
             entry = entry[key]
+    except OSError as error:
+        raise CheckpointError(
+            f"{last}: cannot be read ({error.strerror or error}): check path and permissions"
+        ) from error
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
             f"{last}: cannot continue from it ({type(error).__name__}): "
@@ -71,6 +94,10 @@ def reading_checkpoint(path: str | Path, kind: str, train: str) -> Iterator[None
         yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint: train one with {train}") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror or error}): check path and permissions"
+        ) from error
     except Exception as error:  # torch raises many types for a damaged file
         raise CheckpointError(
             f"{path}: not {kind} ({type(error).__name__}): train again or restore a copy"

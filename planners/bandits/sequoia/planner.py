@@ -31,7 +31,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.base import Decision, Planner
-from worldplan.world_models.training.checkpoints import reading_checkpoint
+from worldplan.world_models.training.checkpoints import load_tensors, reading_checkpoint
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
@@ -140,7 +140,7 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
     """
     commands = "worldplan bandits run, or worldplan fit"
     with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
-        saved = torch.load(path, weights_only=True, map_location="cpu")["sequoia"]
+        saved = load_tensors(path)["sequoia"]
         numbers: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()
         }

@@ -1,0 +1,77 @@
+"""Folders that one process at a time writes into, freed of what a killed one left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from worldplan.milp.errors import FolderInUse
+
+LOCK = ".lock"
+# the name of a file that `worldplan.world_models.storage.replace_file` has not finished
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]*)?")
+_ORPHANS = 3.0  # seconds that the jobs of a killed command may need to end
+
+
+@contextmanager
+def exclusive(folder: str | Path, wait: float = _ORPHANS) -> Iterator[None]:
+    """Keep `folder` for this process while the block under `with` runs.
+
+    The operating system ends the lock with its process, however that ends, so none is left over. A
+    killed process leaves unfinished files, which are deleted here, from all folders below too.
+
+    Args:
+        folder: made if it is missing.
+        wait: seconds to wait for another process.
+
+    Raises:
+        FolderInUse: another process has the folder; says which.
+        OSError: the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LOCK
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout:
+        raise FolderInUse(
+            f"{folder}: another process works in this folder ({_holder(file)}): "
+            "wait for its end, or choose another folder"
+        ) from None
+    try:
+        file.write_text(_myself(), encoding="utf-8")
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Delete the unfinished files in `folder` and below. Only who has the folder may do so."""
+    for path in folder.rglob(".*"):
+        if _DRAFT.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _myself() -> str:
+    """Command, process, machine and time, for the message to others."""
+    program, *words = sys.argv
+    command = " ".join([Path(program).name, *words[:3]])
+    place = f"process {os.getpid()} on {socket.gethostname()}"
+    return f"{command}, {place}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n"
+
+
+def _holder(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip() or "it has not said which"
+    except (OSError, UnicodeDecodeError):
+        return "it has not said which"
