@@ -351,6 +351,8 @@ def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss
     """Minimise `loss` by one step; no other parameters get a gradient, so the actor's loss leaves
     none in the critics.
     """
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient
+    optimizer.zero_grad()
+    # backward gives each `grad` the strides of its parameter. Those of autograd.grad may be
+    # transposed, and a fused optimiser reads both in memory order.
+    torch.autograd.backward(loss, inputs=parameters)
     optimizer.step()

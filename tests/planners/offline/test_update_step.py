@@ -1,0 +1,140 @@
+"""Weights and moments after updates of reach-aware value learning with the shipped optimisers
+against plain ones.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.planners.offline.builders import SMALL
+from tests.planners.offline.plain_update import plain_update
+from tests.updates import assert_equal_states, plain_optimizer
+from worldplan.envs.dynamics.model import Members, Prediction
+from worldplan.planners.offline.agent import ReachAware
+from worldplan.planners.offline.mobile import MobilePenalty
+from worldplan.planners.offline.replay import Batch, pack, unpack
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"lower_bound": 1.5},
+    {"targets": "independent"},
+    {"targets": "independent", "lower_bound": 4.0},
+    {"last_step": "reward_only"},
+    {"last_step": "hold"},
+    {"last_step": "pessimistic", "last_step_pessimism": 2.0},
+    {"target_cap": 0.5},
+    {"mobile": 1.5},
+    {"temperature_rate": 0.0},
+    {"target_entropy": 0.3, "target_rate": 1.0},
+]
+
+
+@dataclass
+class Disagreeing:
+    """Two members that move by the action's mean, 0.7 apart."""
+
+    observation_size: int
+    action_size: int
+    state_size: int = 0
+
+    def step(self, observation, action, **kwargs):
+        following = torch.cat([observation + action.mean(-1, keepdim=True), action[:, :1]], 1)
+        mean = torch.stack([following, following + 0.7])
+        return Prediction(
+            following[:, :-1],
+            following[:, -1],
+            torch.zeros(len(action), dtype=torch.bool),
+            members=Members(mean, torch.full_like(mean, 0.01)),
+        )
+
+
+def agent_of(sizes, hidden, seeds, seed, **changes):
+    """An agent in float64 whose last layers are not near zero."""
+    observation, action = sizes
+    generator = torch.Generator().manual_seed(seed)
+    agent = ReachAware(
+        observation,
+        -torch.ones(action),
+        torch.ones(action),
+        replace(SMALL, hidden=hidden, **changes),
+        seeds=seeds,
+        generator=generator,
+    ).double()
+    with torch.no_grad():
+        for parameter in agent.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return agent
+
+
+def batch_of(sizes, seeds, seed, rows=7):
+    """Columns as views of packed rows, as the training draws them."""
+    observation, action = sizes
+    generator = torch.Generator().manual_seed(seed)
+    normal = lambda *size: torch.randn(  # noqa: E731
+        (seeds, rows, *size), generator=generator, dtype=torch.float64
+    )
+    step = torch.arange(rows).remainder(SMALL.horizon + 1).sub(1).double().expand(seeds, rows)
+    batch = Batch(
+        normal(observation),
+        torch.tanh(normal(action)),
+        normal(),
+        normal(observation),
+        (normal() > 1).double(),
+        step,
+    )
+    return unpack(pack(batch), observation)
+
+
+def states_after(agent, batches, *, noise=0):
+    """The agent and a plainly updated copy of it, with their optimisers, after `batches`."""
+    plain = copy.deepcopy(agent)
+    optimizers = agent.optimizers()
+    others = [plain_optimizer(optimizer, agent, plain) for optimizer in optimizers]
+    sizes = agent.critics.network.sizes[0] - agent.actor.action_size, agent.actor.action_size
+    for which in (agent, plain):
+        if agent.settings.mobile:
+            generator = torch.Generator().manual_seed(noise)
+            which.penalty = MobilePenalty(which, Disagreeing(*sizes), generator)
+    for number, batch in enumerate(batches):
+        agent.update(batch, optimizers, torch.Generator().manual_seed(noise + number))
+        plain_update(plain, batch, others, torch.Generator().manual_seed(noise + number))
+    return agent, plain, optimizers, others
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 3)),
+    st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple)
+    | st.sampled_from([(5, 5), (5, 5, 5), (2, 5, 5, 3)]),
+    st.integers(1, 3),
+    st.integers(2, 4),
+    st.sampled_from([0.0, 1e-6, 1.0]),
+    st.sampled_from(VARIANTS),
+    st.integers(1, 3),
+    st.integers(0, 10**6),
+)
+def test_updates_equal_plain_ones(sizes, hidden, seeds, critics, eta, variant, updates, seed):
+    agent = agent_of(sizes, hidden, seeds, seed, critics=critics, diversity=eta, **variant)
+    batches = [batch_of(sizes, seeds, seed + number) for number in range(updates)]
+    assert_equal_states(*states_after(agent, batches, noise=seed))
+
+
+@pytest.mark.parametrize("hidden", [(6,), (6, 6), (6, 4, 6)])
+def test_a_negligible_diversity_trains_like_none(hidden):
+    """Though the gradients of the critics come from another computation."""
+    weights = []
+    for eta in (0.0, 1e-6):
+        agent = agent_of((3, 2), hidden, 2, 0, diversity=eta)
+        optimizers = agent.optimizers()
+        for number in range(30):
+            agent.update(
+                batch_of((3, 2), 2, number), optimizers, torch.Generator().manual_seed(number)
+            )
+        weights.append(torch.nn.utils.parameters_to_vector(agent.parameters()).detach())
+    assert (weights[0] - weights[1]).abs().max() < 1e-4
+    assert (weights[0] - weights[1]).abs().max() > 0  # the term was there
