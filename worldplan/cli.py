@@ -13,6 +13,16 @@ from typing import NamedTuple
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.renamed import refuse_renamed
 from worldplan.shipped import PACKAGE, shipped_files, withheld_files
+from worldplan.unexpected import (
+    complain,
+    describe_os_error,
+    discard,
+    few_warnings,
+    guard_streams,
+    has_no_reader,
+    report,
+    user_code,
+)
 
 
 class Command(NamedTuple):
@@ -111,34 +121,72 @@ _HELP_WORDS = ("-h", "--help", "help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for an error that the user can mend.
+    """Run a command and return its exit code.
 
     Args:
         argv: the words after `worldplan`; those of this process if None.
+
+    Returns:
+        0: done. 2: an error that the user can mend. 3: an unexpected error, whose traceback is in a
+        report file. 130: interrupted. Every error is one line on stderr.
     """
     # read when numpy and torch are imported, which the module of a command does
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    words = list(sys.argv[1:] if argv is None else argv)
+    guard_streams()
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        with few_warnings():
+            code = run(words)
+            sys.stdout.flush()
+            return code
     except WorldplanError as error:
-        _complain(f"{type(error).__name__}: {error}")
-        return 2
-    except BrokenPipeError:  # the reader has seen enough: `worldplan --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:  # a full disk, a folder that may not be written to
-        path = error.filename or "file"
-        _complain(f"{path}: {error.strerror or error}: check the disk and the permissions")
+        complain(f"{type(error).__name__}: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        _complain(str(stop) or "interrupted; finished parts are kept: repeat the command to resume")
+        complain(str(stop) or "interrupted; finished parts are kept: repeat the command to resume")
         return 130
-    except SystemExit as stop:  # argument parsers exit this way after --help
-        return stop.code if isinstance(stop.code, int) else 2
+    except SystemExit as stop:
+        return _exit_code(stop)
+    except BrokenPipeError as error:
+        for stream, code in ((sys.stdout, 0), (sys.stderr, 2)):
+            if has_no_reader(stream):  # it has seen enough: `worldplan --help | head -1`
+                discard(stream)
+                return code
+        return _unexpected(error, words)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        text = describe_os_error(error)
+        if text is None:
+            return _unexpected(error, words)
+        complain(text)
+        return 2
+    except Exception as error:  # the last line of defence
+        return _unexpected(error, words)
 
 
-def _complain(text: str) -> None:
-    print(f"worldplan: {' '.join(text.split())}", file=sys.stderr)
+def _exit_code(stop: SystemExit) -> int:
+    """The exit code of a parser that ends the program, as after --help. The user's own code may
+    not end it: it would look as if the command were done.
+    """
+    if isinstance(stop.__context__, BrokenPipeError):  # rich ends the program in this way
+        discard(sys.stdout)
+        return 0
+    place = user_code(stop)
+    if place is not None:
+        complain(f"{place[0]}, line {place[1]}: ends the program ({stop.code!r}): mend this code")
+        return 2
+    if isinstance(stop.code, str):
+        complain(stop.code)
+    return stop.code if isinstance(stop.code, int) else 2
+
+
+def _unexpected(error: Exception, words: Sequence[str]) -> int:
+    """Print a line about an error that no command expected; returns the exit code."""
+    try:
+        text, code = report(error, words)
+    except Exception as second:  # such as no memory for the traceback
+        text, code = f"{type(error).__name__}, and no report of it ({type(second).__name__})", 3
+    complain(text)
+    return code
 
 
 def run(argv: Sequence[str]) -> int:
@@ -157,9 +205,9 @@ def run(argv: Sequence[str]) -> int:
     refuse_renamed(" ".join(argv), "command line")
     argv, names = shipped_files(argv)
     for name in names:
-        _complain(f"{name}: not in this folder: using the file that comes with worldplan")
+        complain(f"{name}: not in this folder: using the file that comes with worldplan")
     for name in withheld_files(argv):
-        _complain(
+        complain(
             f"{name}: missing in your own folder {Path(name).parent}: "
             f"the file that comes with worldplan is {PACKAGE / name}"
         )
