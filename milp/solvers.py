@@ -6,6 +6,7 @@ change numbers, and `solve` solves again from what the solver kept of the last s
 
 from __future__ import annotations
 
+from worldplan.milp import checks
 from worldplan.milp.gurobi import GurobiSession
 from worldplan.milp.highs import HighsSession
 from worldplan.milp.program import Program
@@ -18,6 +19,8 @@ def open_session(program: Program, settings: SolverSettings) -> Session:
     """Load `program` into the solver that `settings` names.
 
     Raises:
+        ConfigError: `settings` is of another type.
         SolverUnavailable: the solver is not installed or not licensed.
     """
+    checks.of_type(settings, "settings", SolverSettings, remedy="SolverSettings(...)")
     return {"highs": HighsSession, "gurobi": GurobiSession}[settings.name](program, settings)

@@ -15,11 +15,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from worldplan.milp.errors import DatasetError, InfeasibleAction
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction
 from worldplan.milp.sets.base import ActionSet
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+REWARDS = ("expected", "sampled")
 
 
 def draw(probabilities: Floats, uniform: Floats) -> Ints:
@@ -43,8 +46,11 @@ class ArmDynamics:
         strengths: (arms, levels), ascending, the possible values of `effect[j] @ action`; unused
             levels repeat the last one.
 
+    The arrays are copies that cannot be written to.
+
     Raises:
-        DatasetError: shapes disagree, numbers are not finite, or a distribution does not sum to 1.
+        DatasetError: shapes disagree, numbers are not finite, a distribution does not sum to 1, or
+            one of `effect` and `strengths` is missing.
     """
 
     transition: Floats
@@ -53,24 +59,47 @@ class ArmDynamics:
     strengths: Floats | None = None
 
     def __post_init__(self) -> None:
-        p, r = self.transition, self.reward
-        if p.ndim != 4 or p.shape[2] != p.shape[3] or r.shape != (p.shape[0], p.shape[2]):
+        p = checks.array(self.transition, "transition", ("arms", "levels", "states", "states"))
+        arms, levels, states = p.shape[:3]
+        r = checks.array(self.reward, "reward", ("arms", "states"))
+        if p.shape[2] != p.shape[3] or r.shape != (arms, states):
             raise DatasetError(
                 f"transition {p.shape} and reward {r.shape} do not fit: expected (arms, levels, "
                 "states, states) and (arms, states)"
             )
-        if not (np.isfinite(p).all() and np.isfinite(r).all()):
-            raise DatasetError(
-                "transition probabilities or rewards hold NaN or infinite values: clean the input "
-                "first"
-            )
-        bad = np.argwhere((p.min(-1) < 0) | (np.abs(p.sum(-1) - 1) > 1e-6))
+        bad = np.argwhere((p.min(-1) < 0) | (np.abs(p.sum(-1) - 1) > checks.SUM_TOLERANCE))
         if len(bad):
             arm, level, state = (int(index) for index in bad[0])
             raise DatasetError(
                 f"arm {arm}, state {state}, action {level}: probabilities must be >= 0 and sum to "
                 f"1, got {p[arm, level, state].sum():.6g}"
             )
+        object.__setattr__(self, "transition", p)
+        object.__setattr__(self, "reward", r)
+        self._check_effect(arms, levels)
+
+    def _check_effect(self, arms: int, levels: int) -> None:
+        """Check `effect` and `strengths`, and keep copies of them.
+
+        Raises:
+            DatasetError: one is missing or has another shape, the strengths are not ascending, or
+                there is neither of them and no level for a pull.
+        """
+        if (self.effect is None) != (self.strengths is None):
+            raise DatasetError("effect and strengths belong together: give both or neither")
+        if self.effect is None:
+            if levels < 2:
+                raise DatasetError(
+                    f"transition has {levels} level: give level 0 (passive) and level 1 (a pull)"
+                )
+            return
+        strengths = checks.array(self.strengths, "strengths", (arms, levels))
+        if (np.diff(strengths, axis=1) < 0).any():
+            raise DatasetError("strengths are not ascending along each arm's levels: sort them")
+        object.__setattr__(
+            self, "effect", checks.array(self.effect, "effect", (arms, "components"))
+        )
+        object.__setattr__(self, "strengths", strengths)
 
     @property
     def arms(self) -> int:
@@ -136,13 +165,16 @@ class BanditInstance:
         dynamics: of the arms.
         actions: the feasible joint actions.
         horizon: steps of an episode.
-        initial: (arms, states) distribution of each arm's first state, independent over arms.
-        arm_names: labels for tables and reports.
+        initial: (arms, states) distribution of each arm's first state, independent over arms; kept
+            as a copy that cannot be written to.
+        arm_names: labels for tables and reports, one for each arm, or none.
         domain: a name for reports.
 
     Raises:
-        DatasetError: the action set and the dynamics have different numbers of components, or the
-            horizon is below 1.
+        ConfigError: `dynamics` or `actions` is of another type.
+        DatasetError: the action set and the dynamics have different numbers of components, the
+            horizon is no whole number of at least 1, `initial` is no distribution for each arm, or
+            the names are not one for each arm.
     """
 
     dynamics: ArmDynamics
@@ -153,13 +185,27 @@ class BanditInstance:
     domain: str = "custom"
 
     def __post_init__(self) -> None:
+        checks.of_type(self.dynamics, "dynamics", ArmDynamics, remedy="an ArmDynamics")
+        checks.of_type(
+            self.actions, "actions", ActionSet, remedy="an ActionSet, such as Budget(arms, 3)"
+        )
         if self.actions.size != self.dynamics.components:
             raise DatasetError(
                 f"the action set has {self.actions.size} components but the dynamics need "
                 f"{self.dynamics.components}"
             )
-        if self.horizon < 1:
-            raise DatasetError(f"horizon is {self.horizon}: give at least 1 step")
+        horizon = checks.whole_number(self.horizon, "horizon", least=1, error=DatasetError)
+        shape = (self.dynamics.arms, self.dynamics.states)
+        names = checks.texts(self.arm_names, "arm_names", error=DatasetError)
+        if names and len(names) != self.dynamics.arms:
+            raise DatasetError(
+                f"arm_names holds {len(names)} names for {self.dynamics.arms} arms: give one for "
+                "each arm, or none"
+            )
+        checks.of_type(self.domain, "domain", str, remedy="a text", error=DatasetError)
+        object.__setattr__(self, "horizon", horizon)
+        object.__setattr__(self, "initial", checks.distributions(self.initial, "initial", shape))
+        object.__setattr__(self, "arm_names", names)
 
     def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
         """Joint start states, (count, arms)."""
@@ -168,6 +214,15 @@ class BanditInstance:
     def label(self, arm: int) -> str:
         """Name of an arm, or its number if the instance has no names."""
         return self.arm_names[arm] if self.arm_names else str(arm)
+
+
+def binary_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Actions of `shape`, (..., components), as zeros and ones.
+
+    Raises:
+        InfeasibleAction: another shape or type, or other numbers.
+    """
+    return checks.truths(actions, "action", shape, error=InfeasibleAction).astype(np.int8)
 
 
 class BanditVectorEnv(VectorEnv):
@@ -184,6 +239,9 @@ class BanditVectorEnv(VectorEnv):
         reward: "expected" for the expected reward of the next state (as reported in the SEQUOIA
             paper; lower variance), "sampled" for the reward of the state drawn.
         first_episode: added to the episodes' numbers, for runs that are split.
+
+    Raises:
+        ConfigError: an argument of another type or out of range.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}
@@ -196,8 +254,12 @@ class BanditVectorEnv(VectorEnv):
         reward: str = "expected",
         first_episode: int = 0,
     ) -> None:
-        self.instance, self.num_envs, self.first_episode = instance, num_envs, first_episode
-        self._sampled = reward == "sampled"
+        self.instance = checks.of_type(
+            instance, "instance", BanditInstance, remedy="a BanditInstance"
+        )
+        self.num_envs = num_envs = checks.whole_number(num_envs, "num_envs", least=1)
+        self.first_episode = checks.whole_number(first_episode, "first_episode", least=0)
+        self._sampled = checks.choice(reward, "reward", REWARDS) == "sampled"
         dynamics = instance.dynamics
         self.single_observation_space = gym.spaces.Dict(
             {
@@ -211,6 +273,7 @@ class BanditVectorEnv(VectorEnv):
         self._one_step = dynamics.one_step()
         self._arms = np.arange(dynamics.arms)
         self._seed = 0
+        self._left = np.zeros(num_envs, np.int64)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -223,8 +286,11 @@ class BanditVectorEnv(VectorEnv):
 
         Returns:
             The observation, see the class for shapes: "state" (num_envs, arms), and an empty info.
+
+        Raises:
+            ConfigError: the seed is no whole number of at least 0.
         """
-        self._seed = self._seed + 1 if seed is None else seed
+        self._seed = self._seed + 1 if seed is None else checks.whole_number(seed, "seed", least=0)
         self._streams = [
             np.random.default_rng([self._seed, self.first_episode + i])
             for i in range(self.num_envs)
@@ -247,9 +313,13 @@ class BanditVectorEnv(VectorEnv):
         info: "expected_reward" and "sampled_reward", (num_envs,) each.
 
         Raises:
-            InfeasibleAction: an action is not in the feasible set.
+            ConfigError: the episodes are over, or have not been started by `reset`.
+            InfeasibleAction: an action is not in the feasible set, or the array has another shape
+                or type.
         """
-        actions = np.asarray(actions)
+        if not self._left.all():
+            raise ConfigError("the episodes are over or not started: call reset before step")
+        actions = binary_actions(actions, (self.num_envs, self.instance.dynamics.components))
         infeasible = np.flatnonzero(~self.instance.actions.contains_batch(actions))
         if len(infeasible):
             episode, selected = int(infeasible[0]), np.flatnonzero(actions[infeasible[0]])
@@ -279,6 +349,9 @@ class BanditEnv(gym.Env[dict[str, Any], NDArray[Any]]):
     Args:
         instance: the problem.
         reward: "expected" or "sampled", see `BanditVectorEnv`.
+
+    Raises:
+        ConfigError: an argument of another type, or another kind of reward.
     """
 
     def __init__(self, instance: BanditInstance, *, reward: str = "expected") -> None:
@@ -289,8 +362,12 @@ class BanditEnv(gym.Env[dict[str, Any], NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start an episode; `seed` decides its start state and random numbers."""
-        super().reset(seed=seed)
+        """Start an episode; `seed` decides its start state and random numbers.
+
+        Raises:
+            ConfigError: the seed is no whole number of at least 0.
+        """
+        super().reset(seed=None if seed is None else checks.whole_number(seed, "seed", least=0))
         observation, _ = self._vector.reset(
             seed=int(self.np_random.integers(2**31)) if seed is None else seed
         )
@@ -302,10 +379,12 @@ class BanditEnv(gym.Env[dict[str, Any], NDArray[Any]]):
         """Step by `action` (components,).
 
         Raises:
-            InfeasibleAction: the action is not in the feasible set.
+            ConfigError: the episode is over, or has not been started by `reset`.
+            InfeasibleAction: the action is not in the feasible set, or has another shape or type.
         """
+        components = (self._vector.instance.dynamics.components,)
         observation, reward, terminated, truncated, info = self._vector.step(
-            np.asarray(action)[None]
+            binary_actions(action, components)[None]
         )
         single = {key: value[0] for key, value in observation.items()}
         return (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 
@@ -99,8 +100,13 @@ class ActionSet(ABC):
 
     def contains(self, action: ArrayLike) -> bool:
         """Whether the action (size,) is feasible: an exact check, whose result is remembered."""
-        vector = np.asarray(action)
-        if vector.shape != (self.size,) or not np.isin(vector, (0, 1)).all():
+        try:
+            vector = np.asarray(action)
+        except ValueError:  # lists of different lengths
+            return False
+        if vector.shape != (self.size,) or vector.dtype.kind not in "biuf":
+            return False
+        if not ((vector == 0) | (vector == 1)).all():
             return False
         return self._remember(vector.astype(np.int8), exact=True)
 
@@ -177,9 +183,10 @@ def check_size(size: int, what: str) -> None:
     """Refuse a set over no components.
 
     Raises:
-        InfeasibleActionSet: `size` is below 1; the message says that `what` is empty.
+        InfeasibleActionSet: `size` is no whole number, or below 1; the message says that `what` is
+            empty.
     """
-    if size < 1:
+    if checks.whole_number(size, f"the size of {what}", error=InfeasibleActionSet) < 1:
         raise InfeasibleActionSet(f"{what} is empty: give at least one")
 
 
@@ -187,12 +194,28 @@ def check_names(names: Sequence[Any] | None, count: int, what: str) -> None:
     """Refuse names that do not match what they name ("arm", "worker", ...).
 
     Raises:
-        InfeasibleActionSet: there are names, but not `count` of them.
+        InfeasibleActionSet: there are names, but no sequence of `count` of them.
     """
-    if names is not None and len(names) != count:
+    if names is None:
+        return
+    if isinstance(names, str | bytes) or not hasattr(names, "__len__"):
+        raise InfeasibleActionSet(
+            f"{what}_names is {checks.shown(names)}: give a list of {count} names"
+        )
+    if len(names) != count:
         raise InfeasibleActionSet(
             f"{len(names)} {what} names for {count} {what}s: give one name each"
         )
+
+
+def check_budget(budget: int | None) -> None:
+    """Refuse a budget that is no number of arms; None is no limit.
+
+    Raises:
+        InfeasibleActionSet: it is no whole number, or negative.
+    """
+    if budget is not None and checks.whole_number(budget, "budget", error=InfeasibleActionSet) < 0:
+        raise InfeasibleActionSet(f"budget {budget} is negative: give 0 or more")
 
 
 @dataclass
@@ -205,7 +228,8 @@ class Budget(ActionSet):
         exactly: select exactly `budget` arms.
 
     Raises:
-        InfeasibleActionSet: `size` is below 1, or the budget is negative or cannot be met.
+        InfeasibleActionSet: `size` is below 1, the budget is negative or cannot be met, or an
+            argument is of another type.
     """
 
     size: int
@@ -217,6 +241,8 @@ class Budget(ActionSet):
 
     def __post_init__(self) -> None:
         check_size(self.size, "the list of arms")
+        checks.whole_number(self.budget, "budget", error=InfeasibleActionSet)
+        checks.truth(self.exactly, "exactly", error=InfeasibleActionSet)
         if self.budget < 0 or (self.exactly and self.budget > self.size):
             raise InfeasibleActionSet(
                 f"budget {self.budget} cannot be met with {self.size} arms: "
@@ -240,7 +266,7 @@ class Budget(ActionSet):
     def contains_batch(self, actions: ArrayLike) -> NDArray[np.bool_]:
         """Whether each row of `actions` (m, size) is feasible, (m,); all rows at once."""
         rows = np.asarray(actions)
-        if rows.ndim != 2 or rows.shape[1] != self.size:
+        if rows.ndim != 2 or rows.shape[1] != self.size or rows.dtype.kind not in "biuf":
             return np.zeros(len(rows), bool)
         taken = rows.sum(1)
         binary = ((rows == 0) | (rows == 1)).all(1)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from worldplan.milp import checks
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
+from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.packing import Pattern, fit_decreasing, maximal_patterns, search_packing
 from worldplan.milp.sets.source import SetContext, naming_files, read_amounts
@@ -69,8 +70,8 @@ class Capacity(ActionSet):
         self.size = len(self._costs)
         check_names(self.arm_names, self.size, "arm")
         check_names(self.worker_names, len(self._room), "worker")
-        if self.budget is not None and self.budget < 0:
-            raise InfeasibleActionSet(f"budget {self.budget} is negative: give 0 or more")
+        check_budget(self.budget)
+        self.costs, self.capacities = self._costs, self._room  # not the caller's own arrays
         largest = float(self._room.max())
         self._slack = 1e-9 * largest  # 0.1 + 0.2 fits in 0.3
         self.selectable = self._costs <= largest + self._slack
@@ -311,11 +312,9 @@ def _numbers(values: Any, what: str, *, zero_allowed: bool) -> Floats:
     Raises:
         InfeasibleActionSet: not numbers, none, or not all finite and positive.
     """
-    try:
-        array = np.array(values, dtype=float).reshape(-1)
-    except (TypeError, ValueError) as error:
-        raise InfeasibleActionSet(f"the {what} are not numbers: {error}") from error
-    check_size(len(array), f"the list of {what}")
+    if hasattr(values, "__len__") and not isinstance(values, str):
+        check_size(len(values), f"the list of {what}")
+    array = checks.array(values, what, ("n",), finite=False, error=InfeasibleActionSet)
     bad = ~np.isfinite(array) | (array < 0) | ((array == 0) & (not zero_allowed))
     if bad.any():
         place = int(np.flatnonzero(bad)[0])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
@@ -39,6 +40,10 @@ class PyomoSet(ActionSet):
 
     def __init__(self, build: Callable[[Any], None], size: int) -> None:
         check_size(size, "the list of arms")
+        if not callable(build):
+            raise ConfigError(
+                f"build is {checks.shown(build)}: give a function that adds constraints to a block"
+            )
         self.size = size
         self._compile(build)
         exact = self._problem()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from worldplan.milp.errors import InfeasibleActionSet, SolverFailed
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed
 from worldplan.milp.program import Floats, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
@@ -22,12 +23,16 @@ class LinearProblem:
         settings: the solver; a proven optimum by HiGHS unless given.
 
     Raises:
+        ConfigError: `actions` is no feasible set, or `settings` no solver settings.
         SolverUnavailable: the solver is not installed or not licensed.
     """
 
     def __init__(
         self, actions: ActionSet, *, relaxed: bool = False, settings: SolverSettings | None = None
     ) -> None:
+        checks.of_type(actions, "actions", ActionSet, remedy="an ActionSet")
+        if settings is not None:
+            checks.of_type(settings, "settings", SolverSettings)
         program = Program()
         self.size = actions.size
         self.columns = program.add_columns(self.size, 0.0, 1.0, integer=not relaxed)
@@ -41,12 +46,13 @@ class LinearProblem:
         """The optimum for `weights` (size,) with the action between `lower` and `upper` (size,).
 
         Raises:
+            ConfigError: the weights are no finite numbers, or of another shape.
             InfeasibleActionSet: there is no such action.
             SolverFailed: the solver stopped without an answer.
         """
-        self._session.set_cost(
-            self.columns, np.broadcast_to(np.asarray(weights, dtype=float), (self.size,))
-        )
+        shape = () if np.ndim(weights) == 0 else (self.size,)
+        cost = checks.array(weights, "weights", shape, error=ConfigError)
+        self._session.set_cost(self.columns, np.broadcast_to(cost, (self.size,)))
         self._session.set_column_bounds(self.columns, lower, upper)
         return self._session.solve()
 

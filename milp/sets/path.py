@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
@@ -75,15 +76,14 @@ class Path(ActionSet):
     selectable: NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        checks.of_type(self.graph, "graph", nx.Graph, error=InfeasibleActionSet)
+        self.graph = nx.freeze(self.graph.copy())  # a caller's later changes do not count
         self.size = len(self.graph)
         check_size(self.size, "the graph")
         self.arm_names = list(self.graph.nodes)
         self._check()
-        edges = [
-            (u, v)
-            for u, v in nx.Graph(nx.convert_node_labels_to_integers(self.graph)).edges
-            if u != v
-        ]
+        numbered = nx.Graph(nx.convert_node_labels_to_integers(self.graph))
+        edges = [(u, v) for u, v in numbered.edges if u != v]
         self._source = self.arm_names.index(self.source)
         away = shortest_paths(self.size, edges)[0][self._source]
         if np.isinf(away).any():
@@ -129,7 +129,7 @@ class Path(ActionSet):
         """
         if self.graph.is_directed():
             raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
-        if self.source not in self.graph:
+        if not isinstance(self.source, Hashable) or self.source not in self.graph:
             raise InfeasibleActionSet(
                 f"source {self.source!r} is not a node of the graph: "
                 f"give one of its {self.size} nodes"
@@ -139,8 +139,7 @@ class Path(ActionSet):
                 f"source {self.source!r} has no edge: join it to the graph or choose another source"
             )
         for name, value in (("moves", self.moves), ("budget", self.budget)):
-            if value < 0:
-                raise InfeasibleActionSet(f"{name} is {value}: give 0 or more")
+            checks.whole_number(value, name, least=0, error=InfeasibleActionSet)
 
     def _split(self, edges: list[tuple[int, int]], away: Floats) -> None:
         """Split the graph into bridges and larger blocks.

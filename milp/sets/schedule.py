@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from worldplan.milp import checks
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
+from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.source import SetContext, naming_files, read_pairs
 
@@ -76,11 +77,11 @@ class Schedule(ActionSet):
                 f"arm_slots has {slots} slots and worker_slots {self._worker_free.shape[1]}: "
                 "give both the same slots"
             )
-        if self.visits < 1:
+        self.arm_slots, self.worker_slots = self._arm_free, self._worker_free  # not the caller's
+        if checks.whole_number(self.visits, "visits", error=InfeasibleActionSet) < 1:
             raise InfeasibleActionSet(f"visits is {self.visits}: give 1 or more")
+        check_budget(self.budget)
         self._budget = len(self._worker_free) if self.budget is None else self.budget
-        if self._budget < 0:
-            raise InfeasibleActionSet(f"budget {self._budget} is negative: give 0 or more")
         check_names(self.arm_names, self.size, "arm")
         check_names(self.worker_names, len(self._worker_free), "worker")
         check_names(self.slot_names, slots, "slot")
@@ -253,10 +254,7 @@ def _availability(values: ArrayLike, what: str) -> NDArray[np.bool_]:
     Raises:
         InfeasibleActionSet: it is no table of 0 and 1, or empty.
     """
-    table = np.asarray(values)
-    if table.ndim != 2 or not np.isin(table, (0, 1)).all():
-        raise InfeasibleActionSet(
-            f"{what} must be a table of 0 and 1, one row each and one column per slot"
-        )
-    check_size(min(table.shape), what)
-    return table.astype(bool)
+    if isinstance(values, np.ndarray | Sequence) and not isinstance(values, str):
+        check_size(len(values), what)
+        check_size(len(values[0]) if hasattr(values[0], "__len__") else 1, what)
+    return checks.truths(values, what, ("rows", "slots"), error=InfeasibleActionSet)

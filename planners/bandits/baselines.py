@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
+from worldplan.planners.bandits.observations import state_of
 from worldplan.planners.base import Decision, Planner
 
 Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
@@ -38,24 +40,8 @@ class OneStep:
 
     def __init__(self, instance: BanditInstance, dynamics: Dynamics = None) -> None:
         members = models_of(instance, dynamics)
-        if not members:
-            raise ConfigError("the ensemble of dynamics is empty: give at least one member")
-        first = members[0]
-        for member in members:
-            same = all(
-                np.array_equal(getattr(member, part), getattr(first, part))
-                for part in ("effect", "strengths")
-            )
-            if (
-                member.transition.shape != first.transition.shape
-                or not same
-                or member.components != instance.actions.size
-            ):
-                raise ConfigError(
-                    "the given dynamics differ in arms, states, actions or effects: "
-                    "give members that fit the instance"
-                )
-        self.dynamics = first
+        self.instance = instance
+        self.dynamics = first = members[0]
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
 
@@ -146,6 +132,7 @@ class NullPolicy(Planner):
     """The set's default action: nothing, where that is allowed."""
 
     def __init__(self, instance: BanditInstance) -> None:
+        models_of(instance, None)
         least = instance.actions.least
         self.notes = (
             [
@@ -170,12 +157,13 @@ class RandomPolicy(Planner):
     """
 
     def __init__(self, instance: BanditInstance, *, seed: int = 0) -> None:
+        models_of(instance, None)
         self._set, self._seed = instance.actions, seed
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:
         """Restart the random stream, from `seed` or, without one, from the last seed."""
-        self._seed = self._seed if seed is None else seed
+        self._seed = self._seed if seed is None else checks.whole_number(seed, "seed", least=0)
         self._generator = np.random.default_rng(self._seed)
 
     def plan(self, observation: Any) -> Decision:
@@ -204,15 +192,16 @@ class SamplingPolicy(RandomPolicy):
         samples: int = 100,
         seed: int = 0,
     ) -> None:
-        if samples < 1:
+        if checks.whole_number(samples, "sampling.samples") < 1:
             raise ConfigError(f"sampling.samples is {samples}: give at least 1")
         super().__init__(instance, seed=seed)
         self._model, self._samples = OneStep(instance, dynamics), samples
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
+        state = state_of(self._model.instance, observation)
         actions = np.stack([self._set.sample(self._generator) for _ in range(self._samples)])
-        scores = self._model.score(observation["state"])(actions)
+        scores = self._model.score(state)(actions)
         best = int(scores.argmax())
         return _heuristic(actions[best], float(scores[best]), started)
 
@@ -242,7 +231,8 @@ class MyopicPolicy(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        return self._maximiser.maximise(self._model.values(observation["state"]))
+        state = state_of(self._model.instance, observation)
+        return self._maximiser.maximise(self._model.values(state))
 
 
 class IterativeMyopicPolicy(Planner):
@@ -260,16 +250,17 @@ class IterativeMyopicPolicy(Planner):
     """
 
     def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None) -> None:
-        self._set, self._model = instance.actions, OneStep(instance, dynamics)
+        self._model = OneStep(instance, dynamics)
+        self._set = instance.actions
         plain = self._model.dynamics.effect is None and type(self._set) is Budget
         self._sorted = LevelMaximiser(instance) if plain else None
 
     def plan(self, observation: Any) -> Decision:
-        if self._sorted is not None:
-            return self._sorted.maximise(self._model.values(observation["state"]))
         started = time.perf_counter()
-        score = self._model.score(observation["state"])
-        return _heuristic(*greedy_action(score, self._set), started)
+        state = state_of(self._model.instance, observation)
+        if self._sorted is not None:
+            return self._sorted.maximise(self._model.values(state))
+        return _heuristic(*greedy_action(self._model.score(state), self._set), started)
 
 
 class IterativeQPolicy(Planner):
@@ -281,6 +272,11 @@ class IterativeQPolicy(Planner):
     """
 
     def __init__(self, instance: BanditInstance, value: Callable[[Any, Action], Floats]) -> None:
+        models_of(instance, None)
+        if not callable(value):
+            raise ConfigError(
+                f"value is {checks.shown(value)}: give a function of observation and actions"
+            )
         self._set, self._value = instance.actions, value
 
     def plan(self, observation: Any) -> Decision:

@@ -25,11 +25,19 @@ import numpy as np
 from scipy import sparse
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
 from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
+from worldplan.planners.bandits.observations import (
+    checked_distribution,
+    checked_state,
+    checked_steps,
+    state_of,
+    steps_left_of,
+)
 from worldplan.planners.base import Decision, Planner
 
 
@@ -271,6 +279,9 @@ class FluidBound:
         instance: the programme.
         settings: the solver.
         steps: longest window; the horizon unless given.
+
+    Raises:
+        ConfigError: an argument of another type or out of range.
     """
 
     def __init__(
@@ -282,9 +293,9 @@ class FluidBound:
     ) -> None:
         self.instance = instance
         self.program = FluidProgram(
-            [instance.dynamics],
+            models_of(instance, None),
             instance.actions,
-            steps or instance.horizon,
+            checked_steps(steps, "steps") or instance.horizon,
             settings or SolverSettings(),
         )
 
@@ -292,17 +303,22 @@ class FluidBound:
         """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps.
 
         Raises:
-            SolverFailed: the solver ran out of time before it had a bound.
+            DatasetError: `state` is no state of each arm.
+            WorldplanError: as in `from_distribution`.
         """
-        return self.from_distribution(one_hot(state, self.instance.dynamics.states), steps_left)
+        known = checked_state(self.instance, state)
+        return self.from_distribution(one_hot(known, self.instance.dynamics.states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states).
 
         Raises:
+            ConfigError: `steps_left` is no whole number of at least 1.
+            DatasetError: `start` is no distribution for each arm.
             SolverFailed: the solver ran out of time before it had a bound.
         """
-        solution = self.program.solve(start, steps_left)
+        start = checked_distribution(self.instance, start)
+        solution = self.program.solve(start, checked_steps(steps_left, "steps_left"))
         if solution.x is None:
             raise SolverFailed(
                 f"no fluid bound within {self.program.session.settings.time_limit:g} s: "
@@ -323,6 +339,9 @@ class FluidPlanner(Planner):
         window: steps of the second program.
         dynamics: another model, or an ensemble of models whose mean value is planned for.
         settings: the solver; relative gap 1e-4 unless given.
+
+    Raises:
+        ConfigError: an argument out of range, or dynamics that do not fit the instance.
     """
 
     def __init__(
@@ -335,7 +354,7 @@ class FluidPlanner(Planner):
         models = models_of(instance, dynamics)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
-        steps = min(window, instance.horizon)
+        steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
         self.program = FluidProgram(models, instance.actions, steps, settings, integral_first=True)
         self._whole = (
             FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings)
@@ -351,10 +370,11 @@ class FluidPlanner(Planner):
         bound is what was proven, or None.
         """
         started = time.perf_counter()
-        start = one_hot(observation["state"], self.instance.dynamics.states)
-        left = int(observation.get("steps_left", self.instance.horizon))
+        state = state_of(self.instance, observation)
+        start = one_hot(state, self.instance.dynamics.states)
+        left = steps_left_of(self.instance, observation)
         tail, tail_missing = None, False
-        weights = self._one_step_gain(observation["state"])
+        weights = self._one_step_gain(state)
         if self._whole is not None and left > self.program.steps:
             relaxed = self._whole.solve(start, left)
             tail_missing = relaxed.x is None

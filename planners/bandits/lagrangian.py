@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
 from worldplan.milp.sets.base import Budget
@@ -32,6 +33,13 @@ from worldplan.milp.solvers import SolverSettings, open_session, relative_gap
 from worldplan.planners.bandits.fluid import one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
 from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
+from worldplan.planners.bandits.observations import (
+    checked_distribution,
+    checked_state,
+    checked_steps,
+    state_of,
+    steps_left_of,
+)
 from worldplan.planners.base import Decision, Planner
 
 GROUPS = 20  # groups of arms in the master program: more groups, fewer but costlier iterations
@@ -218,7 +226,8 @@ class LagrangianBound:
         dynamics: another model than the instance's.
 
     Raises:
-        ConfigError: another action set, or several interventions per arm.
+        ConfigError: another action set, several interventions per arm, dynamics that do not fit the
+            instance, or `steps` or `gap` out of range.
     """
 
     def __init__(
@@ -230,15 +239,15 @@ class LagrangianBound:
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        model = instance.dynamics if dynamics is None else dynamics
+        model = models_of(instance, dynamics)[0]
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
                 "use the fluid bound and planner instead"
             )
-        self.instance, self.gap = instance, gap
+        self.instance, self.gap = instance, checks.number(gap, "gap", least=0, below=1)
         self.budget: Budget = instance.actions
-        self.steps = steps or instance.horizon
+        self.steps = checked_steps(steps, "steps") or instance.horizon
         self._settings = settings or SolverSettings()
         self._arms = _Arms(model)
         self._states = model.states
@@ -248,11 +257,13 @@ class LagrangianBound:
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps."""
-        return self.from_distribution(one_hot(state, self._states), steps_left)
+        known = checked_state(self.instance, state)
+        return self.from_distribution(one_hot(known, self._states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states)."""
-        return self.solve(start, steps_left).bound
+        start = checked_distribution(self.instance, start)
+        return self.solve(start, checked_steps(steps_left, "steps_left")).bound
 
     def solve(self, start: Floats, steps_left: int | None = None) -> Prices:
         """The best prices for first states with the distribution `start`.
@@ -344,8 +355,8 @@ class LagrangianPlanner(Planner):
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}."""
         started = time.perf_counter()
-        state = np.asarray(observation["state"])
-        left = int(observation.get("steps_left", self.instance.horizon))
+        state = state_of(self.instance, observation)
+        left = steps_left_of(self.instance, observation)
         prices = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
         index = prices.gain[np.arange(len(state)), state]
         # the price is the same for all arms, so the order is that of the index

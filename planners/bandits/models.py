@@ -7,15 +7,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError
 
 Dynamics = ArmDynamics | Sequence[ArmDynamics] | None
 
 
 def models_of(instance: BanditInstance, dynamics: Dynamics) -> list[ArmDynamics]:
-    """The members of an ensemble, or the one model; the instance's own if `dynamics` is None."""
+    """The members of an ensemble, or the one model; the instance's own if `dynamics` is None.
+
+    Raises:
+        ConfigError: there is no instance or no member, or a member has other arms, states, levels,
+            `effect` or `strengths` than the others or the instance.
+    """
+    checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
     if dynamics is None:
         return [instance.dynamics]
-    return [dynamics] if isinstance(dynamics, ArmDynamics) else list(dynamics)
+    if not isinstance(dynamics, ArmDynamics | Sequence):
+        raise ConfigError(
+            f"dynamics is {checks.shown(dynamics)}: give an ArmDynamics, or a list of them"
+        )
+    members = [dynamics] if isinstance(dynamics, ArmDynamics) else list(dynamics)
+    if not members:
+        raise ConfigError("the ensemble of dynamics is empty: give at least one member")
+    own = instance.dynamics
+    for number, member in enumerate(members):
+        checks.of_type(member, f"dynamics[{number}]", ArmDynamics, remedy="an ArmDynamics")
+        same = all(
+            np.array_equal(getattr(member, part), getattr(members[0], part))
+            for part in ("effect", "strengths")
+        )
+        if (
+            (member.arms, member.states, member.components)
+            != (own.arms, own.states, own.components)
+            or member.levels != members[0].levels
+            or not same
+        ):
+            raise ConfigError(
+                "the given dynamics differ in arms, states, actions or effects: "
+                "give members that fit the instance"
+            )
+    return members
 
 
 def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
+from worldplan.planners.bandits.observations import state_of
 from worldplan.planners.base import Decision, Planner
 
 
@@ -77,7 +79,7 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
             "the Whittle index needs arms that are pulled or not: "
             "for several interventions per arm use another policy"
         )
-    if not 0 < discount < 1:
+    if not 0 < checks.number(discount, "whittle discount") < 1:
         raise ConfigError(
             f"whittle discount is {discount:g}: give a number between 0 and 1, such as 0.99"
         )
@@ -176,17 +178,18 @@ class WhittlePolicy(Planner):
         discount: float = 0.99,
         settings: SolverSettings = EXACT,
     ) -> None:
+        models = models_of(instance, dynamics)
         if instance.dynamics.effect is not None:
             raise ConfigError(
                 "the Whittle index is not defined for several interventions per arm: "
                 "use the myopic or iterative policy"
             )
-        members = [whittle_indices(model, discount) for model in models_of(instance, dynamics)]
+        members = [whittle_indices(model, discount) for model in models]
         self.indices = WhittleIndices(
             np.mean([m.index for m in members], axis=0),
             np.all([m.indexable for m in members], axis=0),
         )
-        self._maximiser = LevelMaximiser(instance, settings)
+        self.instance, self._maximiser = instance, LevelMaximiser(instance, settings)
         self._arms = np.arange(instance.dynamics.arms)
         self.notes: list[str] = []
         without = np.flatnonzero(~self.indices.indexable)
@@ -201,5 +204,5 @@ class WhittlePolicy(Planner):
 
     def plan(self, observation: Any) -> Decision:
         values = np.zeros((len(self._arms), 2))
-        values[:, 1] = self.indices.index[self._arms, observation["state"]]
+        values[:, 1] = self.indices.index[self._arms, state_of(self.instance, observation)]
         return dataclasses.replace(self._maximiser.maximise(values), value=None, bound=None)

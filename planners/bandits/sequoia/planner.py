@@ -28,6 +28,7 @@ from worldplan.milp.errors import CheckpointError
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.base import Decision, Planner
@@ -108,10 +109,9 @@ class SequoiaPlanner(Planner):
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}."""
-        left = observation.get("steps_left", self.instance.horizon)
-        return self.plan_batch(
-            {"state": np.asarray(observation["state"])[None], "steps_left": np.asarray(left)[None]}
-        )[0]
+        state = state_of(self.instance, observation)
+        left = np.asarray(steps_left_of(self.instance, observation))
+        return self.plan_batch({"state": state[None].copy(), "steps_left": left[None]})[0]
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()
