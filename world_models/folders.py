@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import socket
@@ -60,6 +61,17 @@ def sweep(folder: Path) -> None:
     for path in folder.rglob(".*"):
         if _DRAFT.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def path_before(path: Path) -> Path:
+    """A free name beside `path` to rename it to: its name with -before-TIME, and a number where
+    that name is taken because the clock went back.
+    """
+    stem, suffix = (path.stem, path.suffix) if path.is_file() else (path.name, "")
+    name = f"{stem}-before-{datetime.now():%Y%m%d-%H%M%S}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    free = (path.with_name(f"{name}{suffix}") for name in names)
+    return next(place for place in free if not place.exists())
 
 
 def _myself() -> str:

@@ -3,46 +3,37 @@
 Four policies act: "random", uniform actions; "expert", a soft actor-critic agent after a fixed
 number of training steps; "medium", the same kind of agent, stopped when its mean evaluation return
 first reaches a mark; "medium-replay", whatever that agent did during its training. A collection
-that was killed resumes from its folder.
+that was killed resumes from its folder and gives what an uninterrupted one gives.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from importlib import metadata as packages
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from worldplan.envs.episodes import successive_steps
-from worldplan.milp.errors import ConfigError
-from worldplan.world_models.collection.recording import (
-    Recorder,
-    Recording,
-    as_transitions,
-    simulator,
-)
+from worldplan.world_models.collection.claims import claim, installed_versions
+from worldplan.world_models.collection.randomness import global_generators, stream_seed
+from worldplan.world_models.collection.recording import as_transitions, simulator
+from worldplan.world_models.collection.rollouts import record_rollout, uniform_policy
 from worldplan.world_models.collection.settings import (
-    Act,
-    Array,
     CollectionSettings,
     Progress,
     action_limits,
     flat_environment,
     mean_return,
-    seed_after,
 )
 from worldplan.world_models.data.transitions import D4RL_REFERENCES, Transitions
-
-_PART = 20_000  # rows between two saves of a recording
+from worldplan.world_models.folders import exclusive
 
 
 def collect_transitions(
-    settings: CollectionSettings, folder: Path, progress: Progress = lambda stage, done, total: None
+    settings: CollectionSettings,
+    folder: Path,
+    progress: Progress = lambda stage, done, total: None,
+    *,
+    fresh: bool = False,
 ) -> Transitions:
     """Collect a dataset, or resume the collection in `folder`.
 
@@ -51,8 +42,10 @@ def collect_transitions(
         folder: holds agent and recordings; may be kept to resume, or to collect another dataset
             with the same agent.
         progress: called with ("training" or "roll-out", steps done, steps in total).
+        fresh: begin anew; a collection in the folder is moved to a folder beside it.
 
     Raises:
+        FolderInUse: another process collects into the folder.
         ConfigError: the environment is unknown or not continuous, the folder was begun with other
             settings, or training ended before a medium agent reached its mark (the folder is kept:
             with more train_steps it is resumed).
@@ -60,36 +53,28 @@ def collect_transitions(
         DatasetError: a recording in the folder is damaged.
         Diverged: the agent's weights are no longer finite.
     """
-    environment = flat_environment(settings.env_id)
-    data = simulator(environment)
-    low, high = action_limits(environment)
-    metadata: dict[str, Any] = {
-        "env_id": settings.env_id,
-        "policy": settings.policy,
-        "seed": settings.seed,
-        "gymnasium_version": packages.version("gymnasium"),
-        "action_low": low,
-        "action_high": high,
-    }
-    if data is not None:
-        metadata |= {"mujoco_version": packages.version("mujoco"), "qpos_size": len(data.qpos)}
-    _claim(folder, settings)
-    if settings.policy == "random":
-        columns = record_rollout(
-            settings, folder / "rollout", lambda done: uniform_policy(settings, done), progress
-        )
-        return as_transitions(columns, metadata | reference_scores(settings, None))
-
-    # torch and stable-baselines3 take seconds to import
-    from worldplan.world_models.collection.sac import train
-
-    with train(settings, folder / "training", progress) as trained:
-        if settings.policy == "medium-replay":
-            columns = trained.recording.read(trained.parts)
-        else:
+    metadata, versions = _about(settings)
+    with exclusive(folder):
+        claim(folder, settings.training, versions, longer="train_steps", fresh=fresh)
+        if settings.policy == "random":
             columns = record_rollout(
-                settings, folder / f"rollout-{trained.steps}", trained.sampling_policy, progress
+                settings,
+                folder / "rollout",
+                lambda part: uniform_policy(settings, stream_seed(settings.seed, "policy", part)),
+                progress,
             )
+            return as_transitions(columns, metadata | reference_scores(settings, None))
+
+        # torch and stable-baselines3 take seconds to import
+        from worldplan.world_models.collection.sac import train
+
+        with train(settings, folder / "training", progress) as trained:
+            if settings.policy == "medium-replay":
+                columns = trained.recording.read(trained.parts)
+            else:
+                columns = record_rollout(
+                    settings, folder / f"rollout-{trained.steps}", trained.sampling_policy, progress
+                )
     metadata |= {
         "algorithm": f"SAC, stable-baselines3 {packages.version('stable-baselines3')}",
         "hidden": list(settings.hidden),
@@ -101,64 +86,29 @@ def collect_transitions(
     return as_transitions(columns, metadata | reference_scores(settings, best))
 
 
-def uniform_policy(settings: CollectionSettings, done: int = 0) -> Act:
-    """Actions drawn uniformly between the limits.
-
-    Args:
-        settings: environment and seed.
-        done: steps that were recorded before; the random numbers differ for every `done`.
+def _about(settings: CollectionSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """Metadata of the dataset, and the versions of the packages that the data depend on.
 
     Raises:
         ConfigError: see `flat_environment`.
     """
-    low, high = action_limits(flat_environment(settings.env_id))
-    generator = np.random.default_rng(seed_after(settings.seed, done))
-
-    def act(observations: Array) -> Array:
-        return generator.uniform(low, high, (len(observations), len(low))).astype(low.dtype)
-
-    return act
-
-
-def record_rollout(
-    settings: CollectionSettings,
-    folder: Path,
-    policy_after: Callable[[int], Act],
-    progress: Progress,
-) -> dict[str, Array]:
-    """`settings.steps` rows with a fixed policy; the last episode is cut where they are complete.
-
-    Args:
-        settings: environment, steps and seed.
-        folder: of the recording, which is saved in parts; the last complete part is resumed from.
-        policy_after: called with the number of rows that are recorded already -> the policy, with
-            random numbers of its own for the rows that follow.
-        progress: called after every step.
-
-    Returns:
-        Column name -> (steps, ...), see `Recorder.take`.
-
-    Raises:
-        ConfigError: see `flat_environment`.
-        DatasetError: a part of the recording is damaged.
-    """
-    recording = Recording(folder)
-    done = parts = recording.parts()
-    first_episode = 0
-    if parts:
-        columns = recording.read(parts)
-        done, first_episode = len(columns["reward"]), int(columns["episode"][-1]) + 1
-    recorder, act = Recorder(flat_environment(settings.env_id), first_episode), policy_after(done)
-    steps = successive_steps(recorder, act, seed=seed_after(settings.seed, done))
-    for _ in islice(steps, max(settings.steps - done, 0)):
-        done += 1
-        progress("roll-out", done, settings.steps)
-        if len(recorder) == _PART or done == settings.steps:
-            recording.write(parts, recorder.take())
-            parts += 1
-    columns = recording.read(parts)
-    columns["truncated"][settings.steps - 1] |= not columns["terminated"][settings.steps - 1]
-    return {name: column[: settings.steps] for name, column in columns.items()}
+    with flat_environment(settings.env_id) as environment:
+        data = simulator(environment)
+        low, high = action_limits(environment)
+    names = ["gymnasium", "numpy"]
+    names += ["mujoco"] if data is not None else []
+    names += ["stable-baselines3", "torch"] if settings.policy != "random" else []
+    versions = installed_versions(*names)
+    metadata = {
+        "env_id": settings.env_id,
+        "policy": settings.policy,
+        "seed": settings.seed,
+        **{f"{name}_version": version for name, version in versions.items()},
+        "action_low": low,
+        "action_high": high,
+        "settings": settings.dataset,
+    }
+    return metadata | ({} if data is None else {"qpos_size": len(data.qpos)}), versions
 
 
 def reference_scores(settings: CollectionSettings, best: float | None) -> dict[str, Any]:
@@ -184,8 +134,7 @@ def reference_scores(settings: CollectionSettings, best: float | None) -> dict[s
         }
     if constants is None:
         episodes = 5 * settings.evaluation_episodes
-        uniform, seed = uniform_policy(settings), seed_after(settings.seed, 0)
-        low = mean_return(settings.env_id, uniform, episodes, seed)
+        low = _uniform_return(settings, episodes)
         low_source = f"uniform policy, {episodes} episodes"
     else:
         low, low_source = constants[0], "D4RL constant"
@@ -198,29 +147,9 @@ def reference_scores(settings: CollectionSettings, best: float | None) -> dict[s
     return scores | {"ref_max_score": high, "ref_max_source": high_source}
 
 
-def _claim(folder: Path, settings: CollectionSettings) -> None:
-    """Write the settings into a new folder, or compare them with those of an old one.
-
-    Raises:
-        ConfigError: the folder was begun with other settings, or its note cannot be read.
-    """
-    note = folder / "settings.json"
-    current = settings.training | {"kind": settings.policy.removesuffix("-replay")}
-    if not note.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(current), encoding="utf-8")
-        return
-    try:
-        noted = json.loads(note.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(
-            f"{note}: cannot be read ({error}): delete the folder and collect again"
-        ) from error
-    changed = sorted(
-        key for key in current if not isinstance(noted, dict) or noted.get(key) != current[key]
-    )
-    if changed:
-        raise ConfigError(
-            f"{folder}: begun with another {', '.join(changed)}: choose another folder, or delete "
-            "this one"
-        )
+def _uniform_return(settings: CollectionSettings, episodes: int) -> float:
+    """Mean return of the uniform policy."""
+    seed = stream_seed(settings.seed, "reference")
+    uniform = uniform_policy(settings, stream_seed(settings.seed, "uniform"))
+    with global_generators(seed):
+        return mean_return(settings.env_id, uniform, episodes, seed)

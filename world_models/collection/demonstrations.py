@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata as packages
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from worldplan.envs.manipulation.demonstrators.episode import DemonstratedEpisode, demonstrate
+from worldplan.envs.manipulation.demonstrators.episode import demonstrate
 from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.envs.manipulation.environment import CAMERAS, FORCE_LIMIT, FRAMES, IMAGE_SIZE, MODES
 from worldplan.envs.manipulation.tasks import TASKS
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.collection.claims import claim
+from worldplan.world_models.collection.tries import Columns, columns_of_try, episode_of, tries
 from worldplan.world_models.data.episodes import Episode
+from worldplan.world_models.folders import exclusive
 from worldplan.world_models.training.seeds import derived_seed
 
 # collecting fails after PATIENCE tries, and TRIES more for every success so far
@@ -86,6 +91,24 @@ class DemonstrationSettings:
             **pictures,
         )
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """Settings that every try depends on, and package versions, as metadata."""
+        about = {"env_id": f"worldplan/{self.task}-v0", "demonstrator": "scripted"}
+        chosen = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key not in ("task", "episodes", "keep_failures") and value is not None
+        }
+        return about | chosen | versions_of(*_PACKAGES)
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """The settings that the dataset depends on, as JSON values."""
+        return {
+            name: value for name, value in self.about.items() if not name.endswith("_version")
+        } | {"keep_failures": self.keep_failures, "episodes": self.episodes}
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -130,80 +153,109 @@ def task_name(task: str) -> str:
 
 
 def collect_demonstrations(
-    settings: DemonstrationSettings, progress: Callable[[int, int], None] = lambda done, total: None
+    settings: DemonstrationSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    folder: Path | None = None,
+    fresh: bool = False,
 ) -> Collection:
     """Play episodes, each with a seed of its own, until enough are kept.
 
     Args:
         settings: what to collect.
         progress: called after every episode with (kept so far, `settings.episodes`).
+        folder: keeps every try, so that a stopped collection resumes; None: nothing is kept.
+        fresh: begin anew; a collection in the folder is moved to a folder beside it.
 
     Raises:
-        DatasetError: most tries fail, so that collecting would not end.
+        DatasetError: most tries fail, so that collecting would not end, or a try in the folder is
+            damaged.
+        FolderInUse: another process collects into the folder.
+        ConfigError: the folder was begun with other settings.
     """
     demonstrator = demonstrator_of(settings.task)
-    episodes: list[Episode] = []
-    seeds: list[int] = []
-    infos: list[dict[str, list[float]]] = []
-    successes: list[bool] = []
-    force, saturation = np.zeros(0, np.float32), np.zeros(0, np.bool_)  # all steps of all tries
-    env = settings.make_environment()
-    try:
-        while len(episodes) < settings.episodes:
-            if len(successes) >= PATIENCE + TRIES * len(episodes):
+    metadata = settings.about
+
+    def play(env: gym.Env[Any, Any], number: int) -> Columns:
+        seed = derived_seed(settings.seed, number)
+        played = demonstrate(env, demonstrator, settings.noise, seed)
+        return columns_of_try(
+            played.observation,
+            action=played.action,
+            reward=played.reward,
+            success=played.success,
+            contact_force=played.contact_force,
+            saturation=played.saturation,
+        )
+
+    played: list[Columns] = []
+    kept: list[int] = []
+    with (
+        claimed(folder, metadata, fresh),
+        closing(tries(folder, settings.make_environment, play)) as all_tries,
+    ):
+        while len(kept) < settings.episodes:
+            successes = [bool(columns["success"]) for columns in played]
+            if len(played) >= PATIENCE + TRIES * len(kept):
                 raise DatasetError(
-                    f"{settings.task}: only {sum(successes)} of {len(successes)} tries with noise "
+                    f"{settings.task}: only {sum(successes)} of {len(played)} tries with noise "
                     f"{settings.noise} were successes, and {settings.episodes} are asked for: "
                     "lower the noise, or keep the failures (--keep-failures)"
                 )
-            seed = derived_seed(settings.seed, len(successes))
-            played = demonstrate(env, demonstrator, settings.noise, seed)
-            successes.append(played.success)
-            force, saturation = (
-                np.append(force, played.contact_force),
-                np.append(saturation, played.saturation),
-            )
-            if settings.keep_failures or played.success:
-                episodes.append(
-                    Episode(
-                        played.observation, played.action, played.reward, success=played.success
-                    )
-                )
-                seeds.append(seed)
-                infos.append(_infos(played))
-            progress(len(episodes), settings.episodes)
-    finally:
-        env.close()
-    score = {
-        "tries": len(successes),
-        "success_rate": float(np.mean(successes)),
+            played.append(next(all_tries))
+            if settings.keep_failures or played[-1]["success"]:
+                kept.append(len(played) - 1)
+            progress(len(kept), settings.episodes)
+    kept_failures = {"keep_failures": settings.keep_failures}
+    return Collection(
+        [episode_of(played[number]) for number in kept],
+        [derived_seed(settings.seed, number) for number in kept],
+        [_infos(played[number]) for number in kept],
+        metadata | kept_failures | {"settings": settings.dataset} | _score(played),
+    )
+
+
+@contextmanager
+def claimed(folder: Path | None, about: Mapping[str, Any], fresh: bool) -> Iterator[None]:
+    """A context in which this process has the folder, see `claim`; without a folder, nothing.
+
+    Args:
+        folder: keeps the tries.
+        about: settings and versions (NAME_version) of the collection.
+        fresh: see `claim`.
+    """
+    if folder is None:
+        yield
+        return
+    versions = {name: value for name, value in about.items() if name.endswith("_version")}
+    settings = {name: value for name, value in about.items() if name not in versions}
+    with exclusive(folder):
+        claim(folder, settings, versions, fresh=fresh)
+        yield
+
+
+def _score(played: Sequence[Columns]) -> dict[str, Any]:
+    """Results over all tries."""
+    force = np.concatenate([columns["contact_force"] for columns in played])
+    saturation = np.concatenate([columns["saturation"] for columns in played])
+    return {
+        "tries": len(played),
+        "success_rate": float(np.mean([columns["success"] for columns in played])),
         "largest_contact_force": float(force.max()),
         "contact_violation": int((force > FORCE_LIMIT).sum()),
         "saturation": int(saturation.sum()),
         "steps": len(force),
     }
-    return Collection(episodes, seeds, infos, _about(settings) | score)
 
 
-def _infos(played: DemonstratedEpisode) -> dict[str, list[float]]:
+def _infos(played: Columns) -> dict[str, list[float]]:
     """Name -> one entry for the reset and one for every step."""
-    success = [False] * len(played.reward) + [played.success]
+    success = [False] * len(played["reward"]) + [bool(played["success"])]
     return {
-        "contact_force": [0.0, *played.contact_force.tolist()],
-        "saturation": [False, *played.saturation.tolist()],
+        "contact_force": [0.0, *played["contact_force"].tolist()],
+        "saturation": [False, *played["saturation"].tolist()],
         "success": success,
     }
-
-
-def _about(settings: DemonstrationSettings) -> dict[str, Any]:
-    """Settings and package versions, as metadata."""
-    about = {"env_id": f"worldplan/{settings.task}-v0", "demonstrator": "scripted"}
-    chosen = {
-        key: value
-        for key, value in asdict(settings).items()
-        if key not in ("task", "episodes") and value is not None
-    }
-    return about | chosen | versions_of(*_PACKAGES)
 
 
 def versions_of(*names: str) -> dict[str, str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +15,13 @@ from worldplan.world_models.collection.demonstrations import (
     PATIENCE,
     TRIES,
     Collection,
+    claimed,
     versions_of,
 )
-from worldplan.world_models.data.episodes import Episode
+from worldplan.world_models.collection.tries import Columns, columns_of_try, episode_of, tries
 from worldplan.world_models.training.seeds import derived_seed
+
+_BLOCK = 5  # tries between two new processes, which take seconds to start
 
 
 def collect_metaworld_demonstrations(
@@ -26,6 +32,8 @@ def collect_metaworld_demonstrations(
     seed: int = 0,
     python: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    folder: Path | None = None,
+    fresh: bool = False,
 ) -> Collection:
     """Successful episodes of the scripted policy of a Meta-World task.
 
@@ -37,10 +45,14 @@ def collect_metaworld_demonstrations(
         seed: of starts and noise; every episode has its own.
         python: interpreter that has Meta-World, see `worldplan.envs.isolated.metaworld`.
         progress: called with (successful episodes so far, `episodes`).
+        folder: keeps every try, so that a stopped collection resumes; None: nothing is kept.
+        fresh: begin anew; a collection in the folder is moved to a folder beside it.
 
     Raises:
-        ConfigError: a value is out of range, or Meta-World has no such task.
-        DatasetError: most tries fail.
+        ConfigError: a value is out of range, or Meta-World has no such task; or the folder
+            was begun with other settings.
+        FolderInUse: another process collects into the folder.
+        DatasetError: most tries fail, or a try in the folder is damaged.
         MissingExtra: no interpreter has Meta-World.
     """
     if episodes < 1 or seed < 0 or not (np.isfinite(noise) and noise >= 0):
@@ -48,39 +60,41 @@ def collect_metaworld_demonstrations(
             f"episodes {episodes}, noise {noise}, seed {seed}: give at least 1 episode, and noise "
             "and seed of 0 or more"
         )
-    successes: list[Episode] = []
-    seeds: list[int] = []
-    tries = 0
-    env = make_metaworld(task, python)
-    try:
-        while len(successes) < episodes:
-            if tries >= PATIENCE + TRIES * len(successes):
-                raise DatasetError(
-                    f"{task}: only {len(successes)} of {tries} tries with noise {noise} were "
-                    "successes: lower the noise"
-                )
-            start = derived_seed(seed, tries) % 2**31
-            played = env.call("demonstrate", seed=start, noise=noise)
-            tries += 1
-            if played["success"]:
-                successes.append(
-                    Episode(played["observation"], played["action"], played["reward"], success=True)
-                )
-                seeds.append(start)
-            progress(len(successes), episodes)
-    finally:
-        env.close()
-    about = {
+    settings = {
         "env_id": ENV_ID,
         "task": task,
         "demonstrator": "scripted",
         "noise": noise,
         "seed": seed,
     }
-    score = {"tries": tries, "success_rate": episodes / tries}
+    about = settings | versions_of("worldplan", "gymnasium", "minari", "numpy")
+
+    def start(number: int) -> int:
+        return derived_seed(seed, number) % 2**31
+
+    def play(env: Any, number: int) -> Columns:
+        return columns_of_try(**env.call("demonstrate", seed=start(number), noise=noise))
+
+    played: list[Columns] = []
+    kept: list[int] = []
+    with (
+        claimed(folder, about, fresh),
+        closing(tries(folder, lambda: make_metaworld(task, python), play, block=_BLOCK)) as all_,
+    ):
+        while len(kept) < episodes:
+            if len(played) >= PATIENCE + TRIES * len(kept):
+                raise DatasetError(
+                    f"{task}: only {len(kept)} of {len(played)} tries with noise {noise} were "
+                    "successes: lower the noise"
+                )
+            played.append(next(all_))
+            if played[-1]["success"]:
+                kept.append(len(played) - 1)
+            progress(len(kept), episodes)
+    score = {"tries": len(played), "success_rate": episodes / len(played)}
     return Collection(
-        successes,
-        seeds,
-        [{} for _ in successes],
-        about | score | versions_of("worldplan", "gymnasium", "minari", "numpy"),
+        [episode_of(played[number]) for number in kept],
+        [start(number) for number in kept],
+        [{} for _ in kept],
+        about | {"settings": settings | {"episodes": episodes}} | score,
     )

@@ -4,7 +4,7 @@ that are written part by part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ class Recording:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def parts(self) -> int:
+    def count(self) -> int:
         """Number of parts in the folder."""
         count = 0
         while self._path(count).is_file():
@@ -135,23 +135,15 @@ class Recording:
         )
 
     def read(self, count: int) -> dict[str, NDArray[Any]]:
-        """The first `count` parts in one.
-
-        Returns:
-            Name -> (rows, ...), as from `Recorder.take`. An episode that a killed run left open is
-            truncated at its last step.
+        """The first `count` parts in one: name -> (rows, ...), see `joined`.
 
         Raises:
             DatasetError: a part is missing or damaged.
         """
-        parts = [self._read(number) for number in range(count)]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
-        ends = np.append(columns["episode"][1:] != columns["episode"][:-1], True)
-        columns["truncated"] |= ends & ~columns["terminated"]
-        return columns
+        return joined([self.part(number) for number in range(count)])
 
-    def _read(self, number: int) -> dict[str, NDArray[Any]]:
-        """One part.
+    def part(self, number: int) -> dict[str, NDArray[Any]]:
+        """Name -> (rows, ...) of one part, as from `Recorder.take`.
 
         Raises:
             DatasetError: it is missing or damaged.
@@ -162,12 +154,22 @@ class Recording:
                 return {name: file[name] for name in _COLUMNS}
         except READ_ERRORS as error:
             raise DatasetError(
-                f"{path}: this part of a collection cannot be read ({error}): delete the folder "
-                "and collect again"
+                f"{path}: this part of a collection cannot be read ({error}): collect again "
+                "with --fresh, or with another --folder"
             ) from error
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.npz"
+
+
+def joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The parts in one: name -> (rows, ...). An episode that its part does not end is truncated at
+    its last step.
+    """
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    ends = np.append(columns["episode"][1:] != columns["episode"][:-1], True)
+    columns["truncated"] |= ends & ~columns["terminated"]
+    return columns
 
 
 def as_transitions(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> Transitions:

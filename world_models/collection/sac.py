@@ -1,5 +1,10 @@
 """Train a soft actor-critic agent (Haarnoja et al., 2018, by stable-baselines3) and record every
-transition of its training. A killed training resumes from its last evaluation.
+transition of its training.
+
+The training is a sequence of intervals that each end with an evaluation. Each begins with what the
+one before wrote to the folder, a new environment, a new episode (the one before is truncated), and
+random numbers of its own, whether or not another process trained the interval before. A killed
+training therefore repeats its unfinished interval and gives what an uninterrupted one gives.
 """
 
 from __future__ import annotations
@@ -14,10 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.logger import Logger
 
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
-from worldplan.world_models.collection.recording import Recorder, Recording
+from worldplan.world_models.collection.randomness import stream_seed
+from worldplan.world_models.collection.recording import Recorder, Recording, joined
 from worldplan.world_models.collection.settings import (
     Act,
     Array,
@@ -25,9 +32,10 @@ from worldplan.world_models.collection.settings import (
     Progress,
     flat_environment,
     mean_return,
-    seed_after,
 )
 from worldplan.world_models.training.checkpoints import load_tensors, save_tensors
+
+_SAVED = ("parameters", "log_ent_coef", "updates", "steps", "parts", "evaluations")
 
 
 @dataclass
@@ -57,11 +65,11 @@ class Trained:
         """Observations (batch, observation) -> the agent's mean actions (batch, action)."""
         return self.model.predict(observations, deterministic=True)[0]
 
-    def sampling_policy(self, done: int) -> Act:
-        """The agent's stochastic policy, seeded for a roll-out of which `done` steps are recorded
-        already.
+    def sampling_policy(self, part: int) -> Act:
+        """The agent's stochastic policy, with random numbers of its own for this part of a
+        roll-out.
         """
-        self.model.set_random_seed(seed_after(self.seed, self.steps + done))
+        self.model.set_random_seed(stream_seed(self.seed, "policy", part))
         return lambda observations: self.model.predict(observations, deterministic=False)[0]
 
 
@@ -87,9 +95,11 @@ def train(settings: CollectionSettings, folder: Path, progress: Progress) -> Ite
         Diverged: the agent's weights are no longer finite.
     """
     with _globals_restored():
-        trained = _resume(settings, folder, progress)
+        trained = _load(settings, folder, progress, None)
         while not _finished(settings, trained):
             _train_interval(settings, trained, folder)
+            trained = _load(settings, folder, progress, trained.model.replay_buffer)
+        trained.model.get_env().close()  # type: ignore[union-attr]  # it has one
         yield trained
 
 
@@ -112,8 +122,8 @@ def _finished(settings: CollectionSettings, trained: Trained) -> bool:
     best = max(mean for _, mean in trained.evaluations)
     raise ConfigError(
         f"after {trained.steps} steps the best mean return is {best:.1f}, below the stop return "
-        f"{settings.mark:g}: go on with more --train-steps, or choose a lower --stop-return and "
-        "another folder"
+        f"{settings.mark:g}: resume with more --train-steps, or choose a lower --stop-return and "
+        "another --folder"
     )
 
 
@@ -139,13 +149,17 @@ def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path
         settings.env_id,
         trained.mean_policy,
         settings.evaluation_episodes,
-        seed_after(settings.seed, trained.steps),
+        stream_seed(settings.seed, "evaluation", trained.steps),
     )
     trained.evaluations.append([trained.steps, mean])
-    recorder = model.get_env().envs[0].env  # type: ignore[union-attr]  # DummyVecEnv[Monitor[Recorder]]
+    environment = model.get_env()
+    recorder = environment.envs[0].env  # type: ignore[union-attr]  # DummyVecEnv[Monitor[Recorder]]
     trained.recording.write(trained.parts, recorder.take())
     trained.parts += 1
-    _save(trained, folder / "agent.pt")
+    # a training with more train_steps does not end an interval here, so it starts from "agent.pt"
+    whole = trained.steps % settings.evaluate_every == 0
+    _save(trained, folder / ("agent.pt" if whole else "agent-last.pt"))
+    environment.close()  # type: ignore[union-attr]
 
 
 def _save(trained: Trained, path: Path) -> None:
@@ -164,31 +178,32 @@ def _save(trained: Trained, path: Path) -> None:
     save_tensors(content, path)
 
 
-def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> Trained:
-    """A new agent, or the one in the folder with its replay buffer rebuilt from the recording.
+def _load(
+    settings: CollectionSettings, folder: Path, progress: Progress, buffer: ReplayBuffer | None
+) -> Trained:
+    """The agent of the folder, or a new one, at the beginning of its next interval.
+
+    Args:
+        settings: of the training.
+        folder: with the agent and the recording.
+        progress: called after every step with "training".
+        buffer: the replay buffer of the interval before, if this process trained it; None: it is
+            rebuilt from the recording.
 
     Raises:
         CheckpointError: the agent in the folder is damaged.
+        DatasetError: a part of the recording is damaged.
     """
-    path, recording = folder / "agent.pt", Recording(folder)
-    saved: dict[str, Any] | None = None
-    if path.is_file():
-        try:
-            saved = load_tensors(path)
-        except Exception as error:  # torch raises nearly anything for a damaged file
-            raise CheckpointError(
-                f"{path}: cannot be read ({type(error).__name__}): delete {folder.parent} and "
-                "collect again"
-            ) from error
-    columns = recording.read(saved["parts"]) if saved else None
-    steps = saved["steps"] if saved else 0
-    first_episode = int(columns["episode"][-1]) + 1 if columns else 0
+    recording, saved = Recording(folder), _saved_agent(folder, settings)
+    steps, parts = (saved["steps"], saved["parts"]) if saved else (0, 0)
 
     def advance() -> None:
         nonlocal steps
         steps += 1
         progress("training", steps, settings.train_steps)
 
+    last = recording.part(parts - 1) if parts else None
+    first_episode = 0 if last is None else int(last["episode"][-1]) + 1
     model = SAC(
         "MlpPolicy",
         Recorder(flat_environment(settings.env_id), first_episode, advance),
@@ -196,31 +211,76 @@ def _resume(settings: CollectionSettings, folder: Path, progress: Progress) -> T
         learning_starts=settings.evaluate_every,
         policy_kwargs={"net_arch": list(settings.hidden)},
         device="cpu",
-        seed=seed_after(settings.seed, steps),
+        seed=stream_seed(settings.seed, "training", steps),
     )
     # the default logger makes a temporary folder in every call of learn()
     model.set_logger(Logger(folder=None, output_formats=[]))
-    if saved is None or columns is None:
+    if saved is None or last is None:
         return Trained(model, recording, 0, [], settings.seed)
     model.set_parameters(saved["parameters"])
     with torch.no_grad():
         model.log_ent_coef.copy_(saved["log_ent_coef"])  # type: ignore[union-attr]
     model.num_timesteps, model._n_updates = saved["steps"], saved["updates"]
-    _fill(model, columns)
-    return Trained(model, recording, saved["parts"], saved["evaluations"], settings.seed)
+    if buffer is None:
+        end = 0
+        for number in range(parts):
+            end = _fill(model, recording.part(number), end)
+    else:
+        model.replay_buffer = buffer
+        _fill(model, last, steps - len(last["reward"]))
+    return Trained(model, recording, parts, saved["evaluations"], settings.seed)
 
 
-def _fill(model: SAC, columns: dict[str, Array]) -> None:
-    """Put recorded transitions, name -> (rows, ...), into the agent's empty replay buffer."""
-    buffer, count = model.replay_buffer, len(columns["reward"])
+def _saved_agent(folder: Path, settings: CollectionSettings) -> dict[str, Any] | None:
+    """What `_save` wrote after the last interval of these settings; None if there is nothing.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
+    last = _read_agent(folder / "agent-last.pt")
+    if last is not None and last["steps"] == settings.train_steps:
+        return last
+    return _read_agent(folder / "agent.pt")
+
+
+def _read_agent(path: Path) -> dict[str, Any] | None:
+    """The content of a file that `_save` wrote; None if there is no such file.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        saved = load_tensors(path)
+        return {name: saved[name] for name in _SAVED}
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror or error}): check the permissions"
+        ) from error
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        raise CheckpointError(
+            f"{path}: cannot be read ({type(error).__name__}): collect again with --fresh, or with "
+            "another --folder"
+        ) from error
+
+
+def _fill(model: SAC, columns: dict[str, Array], start: int) -> int:
+    """Put the recorded transitions of an interval, name -> (rows, ...), into the agent's replay
+    buffer from row `start` on; returns the row after them. Its last episode counts as truncated.
+    """
+    buffer, end = model.replay_buffer, start + len(columns["reward"])
     assert buffer is not None
-    buffer.observations[:count, 0] = columns["observation"]
-    buffer.next_observations[:count, 0] = columns["next_observation"]
-    buffer.actions[:count, 0] = model.policy.scale_action(columns["action"])
-    buffer.rewards[:count, 0] = columns["reward"]
-    buffer.dones[:count, 0] = columns["terminated"] | columns["truncated"]
-    buffer.timeouts[:count, 0] = columns["truncated"]
-    buffer.pos, buffer.full = count % buffer.buffer_size, count == buffer.buffer_size
+    columns = joined([columns])
+    rows = slice(start, end)
+    buffer.observations[rows, 0] = columns["observation"]
+    buffer.next_observations[rows, 0] = columns["next_observation"]
+    buffer.actions[rows, 0] = model.policy.scale_action(columns["action"])
+    buffer.rewards[rows, 0] = columns["reward"]
+    buffer.dones[rows, 0] = columns["terminated"] | columns["truncated"]
+    buffer.timeouts[rows, 0] = columns["truncated"] & ~columns["terminated"]
+    buffer.pos, buffer.full = end % buffer.buffer_size, end == buffer.buffer_size
+    return end
 
 
 @contextlib.contextmanager

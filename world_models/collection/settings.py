@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -75,6 +77,12 @@ class CollectionSettings:
         for name in ("steps", "train_steps", "evaluate_every", "evaluation_episodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: give 0 or more")
+        for name in ("stop_return", "reference"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"{name} is {value}: give a finite number")
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(f"hidden needs positive layer widths, not {list(self.hidden)}")
         if self.policy.startswith("medium") and self.mark is None:
@@ -95,14 +103,28 @@ class CollectionSettings:
 
     @property
     def training(self) -> dict[str, Any]:
-        """The settings that must not change when a killed training is resumed. They are the same
+        """The settings that a folder of a collection depends on, as JSON values. They are the same
         for medium and medium-replay, which share an agent.
         """
-        kept = ("env_id", "seed", "hidden", "evaluate_every", "evaluation_episodes")
-        return {name: value for name, value in asdict(self).items() if name in kept} | {
-            "mark": self.mark,
+        if self.policy == "random":
+            return {"env": self.env_id, "policy": self.policy, "seed": self.seed}
+        return {
+            "env": self.env_id,
+            "policy": self.policy.removesuffix("-replay"),
+            "seed": self.seed,
             "hidden": list(self.hidden),
+            "evaluate_every": self.evaluate_every,
+            "evaluation_episodes": self.evaluation_episodes,
+            "stop_return": self.mark,
+            "train_steps": self.train_steps,
         }
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """The settings that the dataset depends on, as JSON values."""
+        steps = {} if self.policy == "medium-replay" else {"steps": self.steps}
+        scores = {"reference": self.reference, "evaluation_episodes": self.evaluation_episodes}
+        return self.training | scores | {"policy": self.policy} | steps
 
 
 def flat_environment(env_id: str) -> gym.Env[Any, Any]:
@@ -146,8 +168,6 @@ def mean_return(env_id: str, act: Act, episodes: int, seed: int) -> float:
         episodes: how many, side by side.
         seed: episode i starts with seed + i.
     """
-    environments = make_environments(env_id, episodes)
-    batch = EpisodeBatch(environments, seed=seed)
     returns = np.zeros(episodes)
 
     def decide(observations: Array) -> Array:
@@ -156,12 +176,8 @@ def mean_return(env_id: str, act: Act, episodes: int, seed: int) -> float:
         actions[batch.running] = running_actions
         return actions
 
-    for step in batch.play(decide):
-        returns[step.running] += step.reward[step.running]
-    environments.close()
+    with closing(make_environments(env_id, episodes)) as environments:
+        batch = EpisodeBatch(environments, seed=seed)
+        for step in batch.play(decide):
+            returns[step.running] += step.reward[step.running]
     return float(returns.mean())
-
-
-def seed_after(seed: int, steps: int) -> int:
-    """A seed for resuming after `steps` steps, so that no random numbers are used twice."""
-    return int(np.random.SeedSequence([seed, steps]).generate_state(1)[0])

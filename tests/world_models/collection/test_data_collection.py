@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError
-from worldplan.world_models.collection import collect as data_collection
 from worldplan.world_models.collection import sac as sac_training
-from worldplan.world_models.collection.collect import collect_transitions, uniform_policy
-from worldplan.world_models.collection.recording import Recorder, Recording
+from worldplan.world_models.collection.collect import collect_transitions
+from worldplan.world_models.collection.recording import Recorder
+from worldplan.world_models.collection.rollouts import uniform_policy
 from worldplan.world_models.collection.settings import (
     CollectionSettings,
     action_limits,
@@ -68,6 +68,7 @@ def test_environment_without_simulator(tmp_path: Path) -> None:
     assert (
         np.flatnonzero(data.truncated).tolist() == [199, 209] and not data.terminated.any()
     )  # a time limit is no termination
+    assert (data.metadata["settings"]["steps"], data.metadata["settings"]["seed"]) == (210, 0)
     assert (
         data.metadata["ref_min_source"] == "uniform policy, 10 episodes"
         and "ref_max_score" not in data.metadata
@@ -85,28 +86,6 @@ def test_seed_decides_the_data(tmp_path: Path) -> None:
     assert not np.array_equal(
         data.observation, collect_transitions(replace(RANDOM, seed=1), tmp_path / "c").observation
     )
-
-
-def test_killed_roll_out_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_collection, "_PART", 25)
-
-    def kill(stage: str, done: int, total: int) -> None:
-        if done == 60:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        collect_transitions(RANDOM, tmp_path, kill)
-    whole = collect_transitions(RANDOM, tmp_path)
-    assert (
-        len(whole) == 80 and whole.last[49]
-    )  # 50 rows were saved; the episode that was open then is cut
-    np.testing.assert_array_equal(
-        whole.observation[:25], collect_transitions(RANDOM, tmp_path / "other").observation[:25]
-    )
-    assert not np.array_equal(whole.action[50:60], whole.action[:10])  # new random numbers
-    np.testing.assert_array_equal(
-        collect_transitions(RANDOM, tmp_path).observation, whole.observation
-    )  # finished: nothing is done again
 
 
 def test_mean_return_is_that_of_a_plain_loop() -> None:
@@ -177,43 +156,22 @@ def test_recording_and_replay_buffer_agree(tmp_path: Path) -> None:
     assert (rebuilt.pos, rebuilt.full) == (buffer.pos, buffer.full)
 
 
-def test_killed_training_resumes(tmp_path: Path) -> None:
-    settings = never(AGENT)
-
-    def kill(stage: str, done: int, total: int) -> None:
-        if stage == "training" and done == 70:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        collect_transitions(replace(settings, steps=20), tmp_path, kill)
-    reached: list[int] = []
-    data = collect_transitions(
-        replace(settings, steps=20),
-        tmp_path,
-        lambda stage, done, total: reached.append(done) if stage == "training" else None,
-    )
-    assert reached == list(range(61, 91))  # from the last save on
-    assert [steps for steps, _ in data.metadata["evaluations"]] == [30, 60, 90] and len(data) == 20
-    columns = Recording(tmp_path / "training").read(3)
-    ends = np.append(np.diff(columns["episode"]) != 0, True)
-    assert (
-        len(columns["reward"]) == 90
-        and (columns["terminated"] | columns["truncated"])[ends].all()
-        and ends[59]
-    )
-
-
 def test_mark_that_is_not_reached(tmp_path: Path) -> None:
     settings = replace(AGENT, stop_return=1e9, train_steps=30)
     with pytest.raises(
         ConfigError,
         match=r"after 30 steps the best mean return is .* below the stop return 1e\+09: "
-        r"go on with more --train-steps",
+        r"resume with more --train-steps",
     ):
         collect_transitions(settings, tmp_path)
     with pytest.raises(ConfigError, match="after 60 steps"):  # more steps continue it
         collect_transitions(replace(settings, train_steps=60), tmp_path)
-    with pytest.raises(ConfigError, match="begun with another hidden, mark"):
+    with pytest.raises(
+        ConfigError,
+        match=r"begun with other settings: hidden was \[8\] and is \[16\]; "
+        r"stop_return was 1000000000.0 and is 5.0; train_steps was 60 and is 30: choose another "
+        "--folder, or --fresh",
+    ):
         collect_transitions(replace(settings, hidden=(16,), stop_return=5.0), tmp_path)
 
 
@@ -248,6 +206,8 @@ def test_damaged_work_folder(tmp_path: Path) -> None:
         ({"policy": "best"}, "unknown policy 'best': choose from random, medium"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"hidden": ()}, "hidden needs positive layer widths"),
+        ({"seed": -1}, "seed -1: give 0 or more"),
+        ({"reference": np.nan}, "reference is nan: give a finite number"),
         (
             {"env_id": "Reacher-v5", "policy": "medium"},
             "no usual medium return is known for Reacher-v5: give one with --stop-return",
@@ -285,6 +245,6 @@ def test_recorder_keeps_copies() -> None:
 
 def test_uniform_actions_fill_the_box() -> None:
     low, high = action_limits(flat_environment("Pendulum-v1"))
-    actions = uniform_policy(replace(RANDOM, env_id="Pendulum-v1"))(np.zeros((4000, 3)))
+    actions = uniform_policy(replace(RANDOM, env_id="Pendulum-v1"), 0)(np.zeros((4000, 3)))
     counts, _ = np.histogram(actions, bins=8, range=(float(low[0]), float(high[0])))
     assert counts.sum() == 4000 and np.abs(counts - 500).max() < 110  # 5 standard deviations
