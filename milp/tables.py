@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.program import Floats, Indices
+from worldplan.milp.user_files import read_user_text
 
 FilePath = str | os.PathLike[str]
 LARGEST = 9_999  # largest whole number where no limit is given; more is taken for a typing error
@@ -142,30 +146,42 @@ def _read(path: str) -> pd.DataFrame:
     Raises:
         DatasetError: the file is missing, empty, unreadable or no CSV.
     """
+    text = read_user_text(path, megabytes=1024)
     try:
+        _refuse_repeated_columns(path, text)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
-                path,
+                io.StringIO(text),
                 dtype=str,
                 keep_default_na=False,
                 skip_blank_lines=False,
                 index_col=False,
-                encoding="utf-8-sig",
             )
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file: check the path") from error
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path}: the file is empty: write a header and rows") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        line = re.search(r"line (\d+)", str(error))
+    except (csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        line = re.search(r"(?:line|row) (\d+)", str(error))
         where = f"{path}, line {line[1]}" if line else path
+        problem = "more cells than the header has columns"
+        if "inside string" in str(error):
+            problem = "a quote is opened and never closed"
+        elif "field larger" in str(error):
+            problem = "a cell is too long"
+        raise DatasetError(f"{where}: {problem}: check commas and quotes") from error
+
+
+def _refuse_repeated_columns(path: str, text: str) -> None:
+    """Refuse a header with the same name twice: pandas would rename the second column.
+
+    Raises:
+        DatasetError: names the column.
+        csv.Error: a name is too long.
+    """
+    header = next(csv.reader(io.StringIO(text)), [])
+    counts = Counter(name.strip() for name in header)
+    repeated = next((name for name, count in counts.items() if name and count > 1), None)
+    if repeated is not None:
         raise DatasetError(
-            f"{where}: more cells than the header has columns: check commas and quotes"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not a UTF-8 text file: save it as CSV in UTF-8") from error
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}): check path and permissions"
-        ) from error
+            f"{path}, line 1: column '{repeated}' is there more than once: keep one of them"
+        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import secrets
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,10 +18,28 @@ READ_ERRORS = (
     KeyError,
     TypeError,
     EOFError,
-    RuntimeError,
+    RuntimeError,  # also of recursion and of unknown compression
+    IndexError,
+    ArithmeticError,
+    AttributeError,
+    SyntaxError,
+    MemoryError,
+    struct.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+def describe_read_error(error: BaseException, damaged: str = "cut off or damaged") -> str:
+    """What is wrong with a file that raised one of `READ_ERRORS`, for messages: a missing
+    permission and a full table of files are no damage.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text if len(text) <= 200 else f"{text[:200]} ..."
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"({error.strerror or text}): check path and permissions"
+    return f"it is {damaged} ({text}): fetch or make it again"
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> Path:

@@ -12,7 +12,9 @@ import pandas as pd
 import yaml
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.renamed import refuse_renamed
+from worldplan.strict_yaml import strict_load
 from worldplan.world_models.storage import replace_file
 
 
@@ -37,9 +39,10 @@ def read_json(path: Path) -> Any:
     Raises:
         ConfigError: the file cannot be read or parsed; names it.
     """
+    text = read_user_text(path, ConfigError)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot read this JSON file: {_one_line(error)}") from error
 
 
@@ -61,14 +64,11 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or parsed, or holds no mapping.
     """
+    text = read_user_text(path, ConfigError, megabytes=16)
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file: check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {_one_line(error)}") from error
+        value = strict_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from error
+        raise ConfigError(f"{path}: not valid YAML: {_yaml_problem(error)}") from error
     if not isinstance(value, dict):
         kind = "nothing" if value is None else type(value).__name__
         raise ConfigError(f"{path}: must hold settings as 'name: value' lines, but holds {kind}")
@@ -77,6 +77,15 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Line and problem; the text that PyYAML quotes may be long."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        context = f"{error.context}, " if error.context else ""
+        return f"line {mark.line + 1}, column {mark.column + 1}: {context}{error.problem}"
+    return _one_line(error)
 
 
 def plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ from worldplan.shipped import PACKAGE
 from worldplan.versions import versions
 
 _LONGEST = 300  # characters of an exception's text on the terminal
+_LONGEST_LINE = 1500
 _MOST_WARNINGS = 5
 _PLACE = re.compile(r'File "(.+?)", line (\d+)')  # as tracebacks name it
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|bad_alloc", re.IGNORECASE)
@@ -60,8 +61,11 @@ def guard_streams() -> None:
 
 def complain(text: str) -> None:
     """Print `text` as one line on stderr. Does nothing where stderr cannot be written to."""
+    line = " ".join(text.split())
+    if len(line) > _LONGEST_LINE:  # the start names the file, the end the remedy
+        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
     with suppress(OSError, ValueError):
-        print(f"worldplan: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"worldplan: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import read_user_text
 
 
 def read_graph(connections: str | Path, stations: str | Path | None = None) -> nx.Graph:
@@ -52,7 +55,7 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
     """Add every station with its position (longitude, latitude); returns the names by id.
 
     Raises:
-        DatasetError: the file has no such columns.
+        DatasetError: the file has no such columns, or a position is no number.
     """
     table = _read(stations)
     for column in ("id", "name", "latitude", "longitude"):
@@ -61,8 +64,15 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
                 f"{stations}: column '{column}' is missing: "
                 "needed are id, name, latitude, longitude"
             )
-    for row in table.itertuples():
-        position = (float(str(row.longitude)), float(str(row.latitude)))
+    for line, row in enumerate(table.itertuples(), start=2):
+        try:
+            position = (float(str(row.longitude)), float(str(row.latitude)))
+        except ValueError:
+            position = (math.nan, math.nan)
+        if not all(map(math.isfinite, position)):
+            raise DatasetError(
+                f"{stations}, line {line}: latitude and longitude must be numbers: correct them"
+            )
         graph.add_node(str(row.name), position=position)
     return dict(zip(table["id"], table["name"], strict=True))
 
@@ -89,9 +99,8 @@ def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> No
 
 
 def _read(path: str | Path) -> pd.DataFrame:
+    text = read_user_text(path)
     try:
-        return pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        return pd.read_csv(io.StringIO(text), dtype=str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: not a readable CSV file ({error})") from None

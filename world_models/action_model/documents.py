@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -318,7 +319,8 @@ def _number(value: Any, where: str) -> Rational:
     if type(value) is int:
         return value
     if isinstance(value, str) and QUOTIENT.fullmatch(value):
-        return exact(Fraction(value))
+        with suppress(ValueError):  # more digits than Python reads
+            return exact(Fraction(value))
     raise MalformedModel(
         f'{where}: {value!r:.60} is not an exact number: write a whole number or "p/q"'
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.world_models.action_model.documents import (
     DECLARED,
     FORMAT,
@@ -25,7 +26,6 @@ from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import Linear, NumericAction, NumericModel, Region
-from worldplan.world_models.numeric.s_expressions import read_text
 from worldplan.world_models.storage import replace_file
 
 
@@ -73,9 +73,9 @@ def load_model(path: str | Path) -> NumericModel:
         DatasetError: the file is missing, is no model file, has another version, or has a wrong
             field, which the message names.
     """
-    text = read_text(path)
+    text = read_user_text(path)
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"{path}: not a model file (not JSON: {error}): make one with `worldplan actions learn`"
@@ -84,6 +84,8 @@ def load_model(path: str | Path) -> NumericModel:
         return model_from_document(document)
     except MalformedModel as error:
         raise DatasetError(f"{path}: {error}") from error
+    except RecursionError as error:  # of a deep list that stands in the place of a name
+        raise DatasetError(f"{path}: nested too deep to be a model file: restore a copy") from error
 
 
 def _action_document(action: NumericAction) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,20 +28,33 @@ def as_column(name: str, value: Any) -> np.ndarray:
     """`value` as a contiguous array (n,) or (n, size) of the type that the field `name` has.
 
     Raises:
-        DatasetError: the value is missing or does not hold numbers in rows of one length.
+        DatasetError: the value is missing, or does not hold numbers in rows of one length, or not
+            the whole numbers or truth values that the field needs.
     """
     if value is None:
         raise DatasetError(
             f"{name} is missing: every row needs one, the last row of an episode too"
         )
+    dtype = np.dtype(_DTYPES.get(name, np.float32))
     try:
+        given = np.asarray(value)
+        if given.dtype.kind not in "biuf":  # a text or an object could become a number
+            raise DatasetError(f"{name} holds {given.dtype}: numbers must stand there")
         # numbers beyond the range of float32 become inf, which check_finite reports with their row
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.ascontiguousarray(value, dtype=_DTYPES.get(name, np.float32))
-    except (TypeError, ValueError) as error:
+            column = np.ascontiguousarray(given, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DatasetError(
             f"{name} does not hold numbers in rows of one length: {error}"
         ) from error
+    if dtype.kind in "bi" and given.dtype.kind != "b":
+        changed = np.flatnonzero(column.reshape(-1) != given.reshape(-1))
+        if len(changed):
+            raise DatasetError(
+                f"row {changed[0]}, column {name}: {given.reshape(-1)[changed[0]]} is "
+                f"{'neither 0 nor 1' if dtype.kind == 'b' else 'no whole number'}: write it again"
+            )
+    return column
 
 
 def check_shapes(data: Transitions) -> None:
@@ -70,6 +84,37 @@ def check_shapes(data: Transitions) -> None:
             f"observation has {data.observation.shape[1]} columns, "
             f"but next_observation has {data.next_observation.shape[1]}"
         )
+
+
+def check_metadata(metadata: Mapping[str, Any], state: np.ndarray | None) -> None:
+    """Check the entries of metadata (JSON values) that worldplan uses.
+
+    Args:
+        metadata: of a dataset.
+        state: (n, s) simulator states, or None.
+
+    Raises:
+        DatasetError: an entry has another type, or a number is not finite.
+    """
+    for key in ("env_id", "mujoco_version", "policy", "algorithm"):
+        if not isinstance(metadata.get(key, ""), str | None):
+            raise DatasetError(f"metadata {key} is {metadata[key]!r:.60}: a text must stand there")
+    for key in ("ref_min_score", "ref_max_score"):
+        if (value := metadata.get(key)) is not None and not _is_number(value):
+            raise DatasetError(f"metadata {key} is {value!r:.60}: a number must stand there")
+    size = metadata.get("qpos_size")
+    most = 0 if state is None else state.shape[-1]
+    if size is not None and (type(size) is not int or size < 0 or (most and size > most)):
+        raise DatasetError(f"metadata qpos_size is {size!r:.60}: give a number from 0 to {most}")
+    for key in ("action_low", "action_high"):
+        value = metadata.get(key)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(entry, int | float) for entry in values):
+            raise DatasetError(f"metadata {key} is {value!r:.60}: numbers must stand there")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def check_finite(data: Transitions) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import require_regular, unique_keys
+from worldplan.world_models.data.declared import check_hdf5, check_npz
 from worldplan.world_models.data.transitions import (
     ARRAYS,
     Transitions,
     join_state,
     split_state,
 )
-from worldplan.world_models.storage import READ_ERRORS, replace_file
+from worldplan.world_models.storage import READ_ERRORS, describe_read_error, replace_file
 
 _HDF5_SUFFIXES = (".hdf5", ".h5")
 _HDF5_COLUMNS = (
@@ -51,8 +53,7 @@ def load_transitions(source: str | Path) -> Transitions:
         from worldplan.world_models.data.minari_files import load_minari  # takes a second to import
 
         return load_minari(str(source).removeprefix("minari:"))
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file: check the path")
+    require_regular(path)
     return _read(path, _load_npz if path.suffix.lower() == ".npz" else _load_hdf5)
 
 
@@ -110,11 +111,8 @@ def _read(path: Path, load: Callable[[Path], Transitions]) -> Transitions:
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     except READ_ERRORS as error:
-        text = " ".join(str(error).split())
-        raise DatasetError(
-            f"{path}: cannot be read, it is cut off, damaged or no dataset ({text}): "
-            "fetch or make it again"
-        ) from error
+        text = describe_read_error(error, "cut off, damaged or no dataset")
+        raise DatasetError(f"{path}: cannot be read, {text}") from error
 
 
 # --- npz ------------------------------------------------------------------------------------------
@@ -133,6 +131,7 @@ def save_npz(data: Transitions, path: str | Path) -> Path:
 
 
 def _load_npz(path: Path) -> Transitions:
+    check_npz(path, (*ARRAYS, "metadata"))
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in ARRAYS if name not in file and name != "state"]
         if missing:
@@ -141,8 +140,23 @@ def _load_npz(path: Path) -> Transitions:
                 "(state is optional)"
             )
         columns = {name: file[name] for name in ARRAYS if name in file}
-        metadata = json.loads(str(file["metadata"])) if "metadata" in file else {}
+        metadata = _parsed(str(file["metadata"])) if "metadata" in file else {}
     return Transitions(**columns, metadata=metadata)
+
+
+def _parsed(text: str | bytes) -> dict[str, Any]:
+    """The metadata in a JSON text.
+
+    Raises:
+        DatasetError: it is no JSON object.
+    """
+    try:
+        metadata = json.loads(text, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"its metadata are no JSON ({error}): write the file again") from error
+    if not isinstance(metadata, dict):
+        raise DatasetError("its metadata are no JSON object: write the file again")
+    return metadata
 
 
 # --- D4RL-style HDF5 ------------------------------------------------------------------------------
@@ -185,11 +199,12 @@ def _load_hdf5(path: Path) -> Transitions:
                 f"has no {', '.join(missing)}: a D4RL-style file needs observations, actions, "
                 "rewards, terminals and timeouts"
             )
+        check_hdf5(file, (*_HDF5_COLUMNS, "metadata/worldplan"))
         stored = {
             name.removeprefix("infos/"): file[name][()] for name in _HDF5_COLUMNS if name in file
         }
         metadata = _hdf5_metadata(file)
-    lengths = {name: len(column) for name, column in stored.items()}
+    lengths = {name: column.shape[0] if column.ndim else 0 for name, column in stored.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DatasetError(f"its columns differ in length ({listed}): it was cut off")
@@ -291,7 +306,7 @@ def _hdf5_metadata(file: Any) -> dict[str, Any]:
     D4RL also keeps the weights of networks.
     """
     if "metadata/worldplan" in file:
-        return dict(json.loads(file["metadata/worldplan"][()]))
+        return _parsed(file["metadata/worldplan"][()])
     metadata: dict[str, Any] = {}
     for name, entry in file.get("metadata", {}).items():
         if getattr(entry, "shape", None) == ():

@@ -24,7 +24,7 @@ from worldplan.world_models.data.transitions import (
     plain_metadata,
     split_state,
 )
-from worldplan.world_models.storage import READ_ERRORS
+from worldplan.world_models.storage import READ_ERRORS, describe_read_error
 
 _KEY = "worldplan"  # of our metadata among those of Minari
 _MINARI_KEYS = (
@@ -86,11 +86,9 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
         yield dataset, raw
     except DatasetError as error:
         raise DatasetError(f"Minari dataset {dataset_id} in {folder}: {error}") from error
-    except (*READ_ERRORS, AssertionError, AttributeError, ImportError, IndexError) as error:
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except (*READ_ERRORS, AssertionError, ImportError) as error:
         raise DatasetError(
-            f"Minari dataset {dataset_id} in {folder}: cannot be read, it is cut off or damaged "
-            f"({text}): make or fetch it again"
+            f"Minari dataset {dataset_id} in {folder}: cannot be read, {describe_read_error(error)}"
         ) from error
 
 

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.checks import as_column, check_episodes, check_finite, check_shapes
+from worldplan.world_models.data.checks import (
+    as_column,
+    check_episodes,
+    check_finite,
+    check_metadata,
+    check_shapes,
+)
 
 # (ref_min, ref_max) of the D4RL score 100 * (return - ref_min) / (ref_max - ref_min); Fu et al.
 # 2020, numbers from the D4RL package
@@ -100,6 +106,7 @@ class Transitions:
         object.__setattr__(self, "metadata", plain_metadata(self.metadata))
         object.__setattr__(self, "truncated", self.truncated & ~self.terminated)
         check_shapes(self)
+        check_metadata(self.metadata, self.state)
         check_finite(self)
         check_episodes(self)
 
@@ -296,7 +303,7 @@ def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         return dict(json.loads(json.dumps(dict(metadata), default=scalar)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise DatasetError(
             f"the metadata hold {error}: keep to numbers, texts, lists and mappings"
         ) from error

@@ -5,15 +5,17 @@ files.
 from __future__ import annotations
 
 import csv
+import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
-from worldplan.world_models.numeric.s_expressions import read_text
 from worldplan.world_models.numeric.trajectories import (
     Checker,
     Trajectory,
@@ -130,11 +132,12 @@ def _read_table(path: Path) -> pd.DataFrame:
         DatasetError: not CSV, a column without a name or twice, or a row of the wrong length.
     """
     try:
-        rows = list(csv.reader(read_text(path).splitlines(), skipinitialspace=True))
+        lines = io.StringIO(read_user_text(path, megabytes=1024))
+        rows = list(csv.reader(lines, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
     header = [" ".join(name.lower().split()) for name in (rows[0] if rows else [])]
-    if repeated := next((name for name in header if header.count(name) > 1), None):
+    if repeated := next((name for name, count in Counter(header).items() if count > 1), None):
         raise DatasetError(f"{path}: the column '{repeated}' is there more than once")
     if "" in header:
         raise DatasetError(f"{path}: column {header.index('') + 1} has no name")

@@ -5,11 +5,11 @@ messages.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from worldplan.milp.errors import DatasetError
 
+DEEPEST = 100  # levels of parentheses; a file of either kind has about ten
 TOKEN = re.compile(r";[^\n]*|[()]|[^\s();]+")
 
 
@@ -17,22 +17,6 @@ class SExpression(list[Any]):
     """A list of names (in lower case) and of expressions; `offset` is its start in the text."""
 
     offset = 0
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a file.
-
-    Raises:
-        DatasetError: the file is missing or is not UTF-8 text.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}: not a text file ({error.reason} at byte {error.start})"
-        ) from error
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file") from error
 
 
 def parse(text: str, source: str) -> SExpression:
@@ -43,8 +27,8 @@ def parse(text: str, source: str) -> SExpression:
         source: for messages.
 
     Raises:
-        DatasetError: a parenthesis is missing or extra, or something stands outside of them; the
-            message names source and line.
+        DatasetError: a parenthesis is missing or extra, they are nested too deep, or something
+            stands outside of them; the message names source and line.
     """
     stack: list[SExpression] = [SExpression()]
     for match in TOKEN.finditer(text):
@@ -54,6 +38,11 @@ def parse(text: str, source: str) -> SExpression:
             inner.offset = match.start()
             stack[-1].append(inner)
             stack.append(inner)
+            if len(stack) > DEEPEST:
+                raise DatasetError(
+                    f"{source}, line {line_of(text, match.start())}: nested deeper than {DEEPEST} "
+                    "parentheses: check the parentheses"
+                )
         elif token == ")":
             stack.pop()
             if not stack:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
-from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse, read_text
+from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse
 from worldplan.world_models.storage import replace_file
 
 
@@ -112,7 +113,7 @@ def read_trajectory(
         check = Checker(vocabulary, objects)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
-    return _Reader(path, read_text(path), check).trajectory()
+    return _Reader(path, read_user_text(path), check).trajectory()
 
 
 class _Reader:
@@ -201,7 +202,7 @@ def read_objects(path: str | Path) -> dict[str, str]:
         DatasetError: the file is missing, or its parentheses or (:objects ...) are malformed.
     """
     path = Path(path)
-    problem = parse(read_text(path), str(path))
+    problem = parse(read_user_text(path), str(path))
     objects: dict[str, str] = {}
     for part in problem:
         if isinstance(part, SExpression) and part and part[0] == ":objects":

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.numeric.domain import Vocabulary
+from worldplan.world_models.numeric.s_expressions import DEEPEST
 
 if TYPE_CHECKING:
     from unified_planning.io import PDDLReader
@@ -28,18 +30,6 @@ EXPRESSION = re.compile(r"\s*(\(|[^\s()]+)")
 EMPTY_SECTION = re.compile(
     r"\(\s*:(?:types|constants|predicates|functions|objects|requirements)\s*\)", re.IGNORECASE
 )
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a file.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
 
 
 def parse(domain: str, problem: str | None, where: str | Path) -> Problem:
@@ -101,26 +91,51 @@ def repaired(text: str, where: str | Path) -> str:
 
     Raises:
         DatasetError: a parenthesis is never closed, or an operator has the wrong number of
-            arguments (the reader of unified-planning would ignore extra ones).
+            arguments (the reader of unified-planning would ignore extra ones), or the parentheses
+            are nested too deep.
     """
     text = re.sub(r";[^\n]*", "", text)
     text = EMPTY_SECTION.sub(lambda match: "\n" * match[0].count("\n"), text)
-    while match := METRIC.search(text):
-        end = _closing(text, match.start(), where)
-        text = text[: match.start()] + "\n" * text.count("\n", match.start(), end) + text[end:]
+    text = _replaced(text, METRIC, lambda match, closing: _newlines(text, match, closing), where)
+    closing = _closings(text, where)
     for match in OPERATOR.finditer(text):
-        count, expected = len(_arguments(text, match, where)), 1 if match[1].lower() == "not" else 2
+        count = len(_arguments(text, match, closing))
+        expected = 1 if match[1].lower() == "not" else 2
         if count != expected:
             raise DatasetError(
                 f"{where}: line {_line(text, match.start())}: '{match[1].lower()}' takes "
                 f"{expected} arguments, not {count}"
             )
-    while match := SCALE.search(text):
-        fluent, factor = _arguments(text, match, where)
-        sign = "*" if match[1].lower() == "up" else "/"
-        scaled = f"(assign {' '.join(fluent.split())} ({sign} {fluent} {factor}))"
-        text = text[: match.start()] + scaled + text[_closing(text, match.start(), where) :]
-    return text
+    return _replaced(text, SCALE, lambda match, closing: _assignment(text, match, closing), where)
+
+
+def _replaced(
+    text: str,
+    pattern: re.Pattern[str],
+    replacement: Callable[[re.Match[str], Mapping[int, int]], str],
+    where: str | Path,
+) -> str:
+    """The text with every outermost expression that begins with `pattern` replaced."""
+    if pattern.search(text) is None:
+        return text
+    closing, parts, end = _closings(text, where), list[str](), 0
+    for match in pattern.finditer(text):
+        if match.start() >= end:
+            parts += [text[end : match.start()], replacement(match, closing)]
+            end = closing[match.start()]
+    return "".join([*parts, text[end:]])
+
+
+def _newlines(text: str, match: re.Match[str], closing: Mapping[int, int]) -> str:
+    """The line ends of an expression."""
+    return "\n" * text.count("\n", match.start(), closing[match.start()])
+
+
+def _assignment(text: str, match: re.Match[str], closing: Mapping[int, int]) -> str:
+    """`(assign f (* f e))` of `(scale-up f e)`, or with `/` of `(scale-down f e)`."""
+    fluent, factor = _arguments(text, match, closing)
+    sign = "*" if match[1].lower() == "up" else "/"
+    return f"(assign {' '.join(fluent.split())} ({sign} {fluent} {factor}))"
 
 
 def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
@@ -134,11 +149,11 @@ def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
         where: what errors name.
 
     Raises:
-        DatasetError: an entry is wrong.
+        DatasetError: an entry is wrong, or a parenthesis.
     """
     text = re.sub(r";[^\n]*", "", text)
     init = INIT.search(text)
-    for entry in _arguments(text, init, where) if init else []:
+    for entry in _arguments(text, init, _closings(text, where)) if init else []:
         equation, name = (
             re.findall(r"^\(\s*(?:not\s*\(\s*)?(=\s*\(?)?\s*([^\s()]*)", entry)[0]
             if entry[0] == "("
@@ -152,27 +167,36 @@ def check_initial(text: str, vocabulary: Vocabulary, where: str | Path) -> None:
             )
 
 
-def _closing(text: str, start: int, where: str | Path) -> int:
-    """The offset after the parenthesis that closes the one at `start`.
+def _closings(text: str, where: str | Path) -> dict[int, int]:
+    """The offset after the parenthesis that closes the one at an offset, for all of them.
 
     Raises:
-        DatasetError: it is never closed.
+        DatasetError: one is never closed, or they are nested too deep.
     """
-    depth = 0
-    for match in PARENTHESIS.finditer(text, start):
-        depth += 1 if match[0] == "(" else -1
-        if depth == 0:
-            return match.end()
-    raise DatasetError(
-        f"{where}: the parenthesis opened in line {_line(text, start)} is never closed"
-    )
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for match in PARENTHESIS.finditer(text):
+        if match[0] == "(":
+            opened.append(match.start())
+            if len(opened) > DEEPEST:
+                raise DatasetError(
+                    f"{where}: line {_line(text, match.start())}: nested deeper than {DEEPEST} "
+                    "parentheses: check the parentheses"
+                )
+        elif opened:  # unified-planning reports one that closes nothing
+            closing[opened.pop()] = match.end()
+    if opened:
+        raise DatasetError(
+            f"{where}: the parenthesis opened in line {_line(text, opened[-1])} is never closed"
+        )
+    return closing
 
 
-def _arguments(text: str, operator: re.Match[str], where: str | Path) -> list[str]:
+def _arguments(text: str, operator: re.Match[str], closing: Mapping[int, int]) -> list[str]:
     """The expressions after an operator, up to the parenthesis that closes it."""
-    arguments, at, end = [], operator.end(), _closing(text, operator.start(), where) - 1
+    arguments, at, end = [], operator.end(), closing[operator.start()] - 1
     while match := EXPRESSION.match(text, at, end):
-        at = _closing(text, match.start(1), where) if match[1] == "(" else match.end()
+        at = closing[match.start(1)] if match[1] == "(" else match.end()
         arguments.append(text[match.start(1) : at])
     return arguments
 
@@ -187,6 +211,8 @@ def _reason(error: Exception, text: str) -> str:
     reason = " ".join(str(error).split())
     if isinstance(error, KeyError):
         reason = f"unknown name {reason}"
+    elif isinstance(error, RecursionError):
+        reason = "its expressions are nested too deep"
     elif isinstance(error, IndexError):
         reason = "an expression is empty or incomplete"
     if line := re.search(r"\bline:? ?(\d+)", reason):

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.numeric.domain import Ground
-from worldplan.world_models.pddl.parsing import parse, read_text
+from worldplan.world_models.pddl.parsing import parse
 from worldplan.world_models.storage import replace_file
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
         DatasetError: the file cannot be read, or a line is no action.
     """
     steps = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_user_text(path).splitlines(), 1):
         line = line.split(";")[0].strip()
         if not line:
             continue
@@ -81,7 +82,7 @@ def validate_with_unified_planning(
         DatasetError: a file is missing or malformed, or the validator cannot handle it.
     """
     where = f"{domain} with {problem}"
-    task = parse(read_text(domain), read_text(problem), where)
+    task = parse(read_user_text(domain), read_user_text(problem), where)
     steps = []
     for number, step in enumerate(plan, 1):
         instance = _instance(task, step)

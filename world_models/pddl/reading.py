@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Goal,
@@ -27,7 +28,7 @@ from worldplan.world_models.numeric.domain import (
     Vocabulary,
 )
 from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader, linear, pair
-from worldplan.world_models.pddl.parsing import check_initial, parse, read_text
+from worldplan.world_models.pddl.parsing import check_initial, parse
 from worldplan.world_models.pddl.writing import vocabulary_text
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     Raises:
         DatasetError: the file is missing or malformed.
     """
-    return vocabulary_of(parse(read_text(path), None, path), path)
+    return vocabulary_of(parse(read_user_text(path), None, path), path)
 
 
 def read_model(path: str | Path) -> NumericModel:
@@ -58,7 +59,7 @@ def read_model(path: str | Path) -> NumericModel:
         DatasetError: the file is missing or malformed, or an action, which the message names, is
             beyond exact linear planning.
     """
-    return _model(parse(read_text(path), None, path), str(path), {})
+    return _model(parse(read_user_text(path), None, path), str(path), {})
 
 
 def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericProblem:
@@ -74,7 +75,7 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
             conjunction of literals and linear comparisons.
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
-    text = read_text(path)
+    text = read_user_text(path)
     check_initial(text, vocabulary, path)
     return _problem(parse(vocabulary_text(vocabulary), text, path), str(path))
 

@@ -110,7 +110,7 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_trajectory(tmp_path / "none.trajectory", TRUCKS, OBJECTS)
     (tmp_path / "bytes.trajectory").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="not a text file"):
+    with pytest.raises(DatasetError, match="not a UTF-8 text file"):
         read_trajectory(tmp_path / "bytes.trajectory", TRUCKS, OBJECTS)
     with pytest.raises(
         DatasetError, match=r"object 'x' is of type 'ship', which the domain does not declare"
