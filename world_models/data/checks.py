@@ -39,7 +39,7 @@ def as_column(name: str, value: Any) -> np.ndarray:
     try:
         given = np.asarray(value)
         if given.dtype.kind not in "biuf":  # a text or an object could become a number
-            raise DatasetError(f"{name} holds {given.dtype}: numbers must stand there")
+            raise DatasetError(f"{name} does not hold numbers but {given.dtype}: write it again")
         # numbers beyond the range of float32 become inf, which check_finite reports with their row
         with np.errstate(over="ignore", invalid="ignore"):
             column = np.ascontiguousarray(given, dtype=dtype)
