@@ -1,61 +1,104 @@
-"""The state after a step: weights and moments of a training with the shipped optimisers against
-those of a copy that takes plain steps.
+"""The state after a step: weights and moments of a training with the shipped optimisers, compared
+with those of plain steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+PLAIN = {"fused": False, "foreach": False}  # one parameter after the other
 
 
-def plain_optimizer(shipped: Optimizer, module: nn.Module, copy: nn.Module) -> Optimizer:
-    """The optimiser `shipped` of `module`'s parameters on those of `copy`, with the same numbers:
-    parameter after parameter, neither fused nor foreach.
+def plain_optimizer(shipped: Optimizer, module: nn.Module, twin: nn.Module) -> Optimizer:
+    """A plain optimiser, with the numbers of `shipped`, on the parameters of `twin` in the places
+    of those of `module`.
     """
-    copied = dict(zip(module.parameters(), copy.parameters(), strict=True))
-    plain = {"fused": False, "foreach": False}
+    twins = dict(zip(module.parameters(), twin.parameters(), strict=True))
     groups = [
-        {**group, **plain, "params": [copied[parameter] for parameter in group["params"]]}
+        {**group, **PLAIN, "params": [twins[parameter] for parameter in group["params"]]}
         for group in shipped.param_groups
     ]
     return type(shipped)(groups)
 
 
-def assert_equal_states(
-    actual: nn.Module,
-    expected: nn.Module,
-    optimizers: Sequence[Optimizer],
-    plain: Sequence[Optimizer],
+def state_of(module: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """All parameters, buffers and moments by name, copied."""
+    state = dict(module.state_dict())
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    for optimizer in optimizers:
+        for parameter, moments in optimizer.state.items():
+            for moment, value in moments.items():
+                # the dtype of the counter of steps is the default at its first step
+                kept = value.double() if moment == "step" else value
+                state[f"{moment} of {names[parameter]}"] = kept
+    return copy.deepcopy(state)
+
+
+def assert_same_state(
+    actual: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
     *,
     rtol: float = 1e-7,
     atol: float = 1e-11,
 ) -> None:
-    """Compare all parameters and buffers, and all moments of the optimisers.
+    """Compare two results of `state_of`.
 
     Raises:
         AssertionError: naming the first weight or moment that differs.
     """
-    state = expected.state_dict()
-    names = {parameter: name for name, parameter in actual.named_parameters()}
-    for name, value in actual.state_dict().items():
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
         torch.testing.assert_close(
-            value, state[name], rtol=rtol, atol=atol, msg=lambda text, name=name: f"{name}: {text}"
+            value,
+            expected[name],
+            rtol=rtol,
+            atol=atol,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
-    for ours, theirs in zip(optimizers, plain, strict=True):
-        groups = zip(ours.param_groups, theirs.param_groups, strict=True)
-        pairs = [pair for a, b in groups for pair in zip(a["params"], b["params"], strict=True)]
-        for parameter, other in pairs:
-            moments, others = ours.state[parameter], theirs.state[other]
-            assert moments.keys() == others.keys(), names[parameter]
-            for moment, value in moments.items():
-                place = f"{moment} of {names[parameter]}"
-                torch.testing.assert_close(
-                    value,
-                    others[moment],
-                    rtol=rtol,
-                    atol=atol,
-                    msg=lambda text, place=place: f"{place}: {text}",
-                )
+
+
+@contextmanager
+def optimizers_seen() -> Iterator[list[Optimizer]]:
+    """The optimisers that make steps meanwhile, in the order of their first steps."""
+    seen: list[Optimizer] = []
+
+    def remember(optimizer: Optimizer, *_: Any) -> None:
+        if not any(optimizer is other for other in seen):
+            seen.append(optimizer)
+
+    hook = register_optimizer_step_pre_hook(remember)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def require_one_memory_order(optimizer: Optimizer, *_: Any) -> None:
+    """Check, before a step, that a fused optimiser can read parameter, gradient and moments in
+    memory order.
+
+    Raises:
+        AssertionError: a parameter has gaps, or its gradient or a moment has other strides.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            # without gaps, a tensor like it has the same strides
+            assert _strides(torch.empty_like(parameter)) == _strides(parameter), "a view with gaps"
+            moments = dict(optimizer.state.get(parameter, {}), grad=parameter.grad)
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    assert _strides(value) == _strides(parameter), f"{name} in another memory order"
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """Strides of the axes that have more than one place."""
+    pairs = zip(tensor.shape, tensor.stride(), strict=True)
+    return [stride for size, stride in pairs if size > 1]

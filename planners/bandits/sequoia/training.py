@@ -182,9 +182,8 @@ class SequoiaModule(ResumableModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        rate = (
-            1.0 if self.global_step <= self.settings.pretrain_steps else self.settings.target_rate
-        )
+        regression = self.global_step < self.settings.pretrain_steps  # not counting this step yet
+        rate = 1.0 if regression else self.settings.target_rate
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, rate)

@@ -11,14 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.planners.offline.builders import SMALL
+from tests.planners.offline.builders import SMALL as BUILT
+from tests.planners.offline.builders import module_of
 from tests.planners.offline.plain_update import plain_update
-from tests.updates import assert_equal_states, plain_optimizer
+from tests.updates import PLAIN, assert_same_state, state_of
 from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.replay import Batch, pack, unpack
+from worldplan.world_models.training.trainer import fit
 
+SMALL = replace(BUILT, actor_rate=1e-3, critic_rate=2e-3, temperature_rate=3e-3)
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"lower_bound": 1.5},
@@ -90,11 +93,20 @@ def batch_of(sizes, seeds, seed, rows=7):
     return unpack(pack(batch), observation)
 
 
+def plain_optimizers(agent):
+    """Adam with the rates of the settings, one parameter after the other."""
+    numbers = agent.settings
+    return [
+        torch.optim.Adam(agent.actor.parameters(), numbers.actor_rate, **PLAIN),
+        torch.optim.Adam(agent.critics.parameters(), numbers.critic_rate, **PLAIN),
+        torch.optim.Adam([agent.log_temperature], numbers.temperature_rate, **PLAIN),
+    ]
+
+
 def states_after(agent, batches, *, noise=0):
-    """The agent and a plainly updated copy of it, with their optimisers, after `batches`."""
-    plain = copy.deepcopy(agent)
-    optimizers = agent.optimizers()
-    others = [plain_optimizer(optimizer, agent, plain) for optimizer in optimizers]
+    """The state of the agent after `batches`, and that of a plainly updated copy."""
+    plain, optimizers = copy.deepcopy(agent), agent.optimizers()
+    others = plain_optimizers(plain)
     sizes = agent.critics.network.sizes[0] - agent.actor.action_size, agent.actor.action_size
     for which in (agent, plain):
         if agent.settings.mobile:
@@ -103,7 +115,7 @@ def states_after(agent, batches, *, noise=0):
     for number, batch in enumerate(batches):
         agent.update(batch, optimizers, torch.Generator().manual_seed(noise + number))
         plain_update(plain, batch, others, torch.Generator().manual_seed(noise + number))
-    return agent, plain, optimizers, others
+    return state_of(agent, optimizers), state_of(plain, others)
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,7 +133,7 @@ def states_after(agent, batches, *, noise=0):
 def test_updates_equal_plain_ones(sizes, hidden, seeds, critics, eta, variant, updates, seed):
     agent = agent_of(sizes, hidden, seeds, seed, critics=critics, diversity=eta, **variant)
     batches = [batch_of(sizes, seeds, seed + number) for number in range(updates)]
-    assert_equal_states(*states_after(agent, batches, noise=seed))
+    assert_same_state(*states_after(agent, batches, noise=seed))
 
 
 @pytest.mark.parametrize("hidden", [(6,), (6, 6), (6, 4, 6)])
@@ -138,3 +150,31 @@ def test_a_negligible_diversity_trains_like_none(hidden):
         weights.append(torch.nn.utils.parameters_to_vector(agent.parameters()).detach())
     assert (weights[0] - weights[1]).abs().max() < 1e-4
     assert (weights[0] - weights[1]).abs().max() > 0  # the term was there
+
+
+@pytest.mark.parametrize("hidden", [(8,), (8, 8), (6, 6, 6)])
+def test_a_training_makes_plain_updates(hidden, tmp_path, monkeypatch):
+    """The whole of `fit`: every update of it again, in double precision."""
+    module = module_of(epochs=2, hidden=hidden, updates=5, critic_rate=0.02, starts=5)
+    update, seen = ReachAware.update, []
+
+    def recorded(agent, batch, optimizers, generator):
+        if not seen:
+            seen.append(copy.deepcopy(agent).double())
+        seen.append((double(batch), generator.get_state()))
+        return update(agent, batch, optimizers, generator)
+
+    monkeypatch.setattr(ReachAware, "update", recorded)
+    fit(module, tmp_path)
+    plain, *updates = seen
+    assert len(updates) == 10
+    optimizers, generator = plain_optimizers(plain), torch.Generator()
+    for batch, state in updates:
+        generator.set_state(state)
+        plain_update(plain, batch, optimizers, generator)
+    trained = copy.deepcopy(module.agent).double()
+    assert_same_state(state_of(trained, []), state_of(plain, []), rtol=1e-3, atol=1e-4)
+
+
+def double(batch):
+    return Batch(*(getattr(batch, name).double() for name in Batch.__dataclass_fields__))
