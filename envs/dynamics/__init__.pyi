@@ -3,6 +3,7 @@ from .mixed import Simulator as Simulator
 from .model import DynamicsModel as DynamicsModel
 from .model import Members as Members
 from .model import Prediction as Prediction
+from .model_check import check_model as check_model
 from .mujoco import MujocoDynamics as MujocoDynamics
 from .registry import DYNAMICS as DYNAMICS
 from .registry import DynamicsFactory as DynamicsFactory

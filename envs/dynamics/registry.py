@@ -14,6 +14,10 @@ It is then made by `make_dynamics("point_mass", environment=..., ..., mass=2.0)`
 decorator, its address does as well: `make_dynamics("my_module:PointMass", ...)`. A package that
 is installed may announce it in the entry-point group "worldplan.dynamics".
 
+`check_model` (`worldplan.envs.dynamics`) tries a model and says in one line what is wrong with it.
+A model that a name or an address makes is tried in this way once, on rows of the dataset, or on
+random rows where there is none.
+
 Learned ensembles are not made by name alone: they are loaded from a checkpoint
 (`worldplan.world_models.ensemble`).
 """
@@ -21,10 +25,11 @@ Learned ensembles are not made by name alone: they are loaded from a checkpoint
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from worldplan.envs.dynamics.model import DynamicsModel
+from worldplan.envs.dynamics.model_check import check_model
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
@@ -40,7 +45,13 @@ DYNAMICS: Registry[DynamicsFactory] = Registry("dynamics", "worldplan.dynamics")
 
 
 def make_dynamics(
-    name: str, *, environment: str, observation_size: int, action_size: int, **options: Any
+    name: str,
+    *,
+    environment: str,
+    observation_size: int,
+    action_size: int,
+    data: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> DynamicsModel:
     """The dynamics model that is registered as `name`, or that stands at "module:attribute".
 
@@ -49,11 +60,13 @@ def make_dynamics(
         environment: gymnasium id of the task.
         observation_size: length of an observation vector.
         action_size: length of an action vector.
+        data: rows to try a model of your own on: "observation" (n, observation), "action" (n,
+            action) and, for a simulator, "state" (n, state_size); None: random rows.
         options: settings of the model.
 
     Raises:
         ConfigError: nothing has this name, the model has no such option or lacks a required one,
-            or the result is not a dynamics model of these sizes.
+            or the result is not a dynamics model of these sizes, or breaks the interface.
     """
     make = DYNAMICS.get(name)
     arguments = {
@@ -81,6 +94,8 @@ def make_dynamics(
             f"dynamics '{name}': its (observation, action) sizes are {sizes}, those of "
             f"{environment} are {(observation_size, action_size)}"
         )
+    if make is not true_dynamics:
+        check_model(model, **(data or {}), name=f"'{name}'")
     return model
 
 

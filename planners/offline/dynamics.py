@@ -14,9 +14,11 @@ import torch
 
 from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.envs.dynamics.model import DynamicsModel
+from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.registry import make_dynamics
 from worldplan.envs.dynamics.termination import Termination, termination_for
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
@@ -95,17 +97,19 @@ class DynamicsChoice:
             ConfigError: the model cannot be made, has other sizes than the data, or needs states
                 that they lack.
         """
+        rows: dict[str, Any] = {"observation": data.observation, "action": data.action}
         if isinstance(self.dynamics, str):
             model = make_dynamics(
                 self.dynamics,
                 environment=environment,
                 observation_size=data.observation.shape[1],
                 action_size=data.action.shape[1],
+                data=rows | {"state": data.state},
                 **self.dynamics_options,
             )
         else:
             assert self.dynamics is not None
-            model = self.dynamics
+            model = checks.of_type(self.dynamics, "dynamics", DynamicsModel)
         sizes = (model.observation_size, model.action_size)
         task_sizes = (data.observation.shape[1], data.action.shape[1])
         if sizes != task_sizes:
@@ -121,6 +125,8 @@ class DynamicsChoice:
                 f"dynamics {self._name()}: needs simulator states of size {model.state_size}, the "
                 f"dataset has {width or 'none'}: use a model with state_size 0, or other data"
             )
+        if not isinstance(self.dynamics, str) and not isinstance(model, MujocoDynamics):
+            check_model(model, **rows, state=data.state if model.state_size else None)
         return model
 
     def _simulator(self, environment: str, data: Transitions) -> MujocoDynamics:
