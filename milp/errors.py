@@ -39,6 +39,10 @@ class FolderInUse(WorldplanError):
     """Another process works in the folder; the message names the process."""
 
 
+class JobKilled(WorldplanError):
+    """A process that ran a job of a run ended without a result; finished jobs are kept."""
+
+
 class CheckpointError(WorldplanError):
     """A checkpoint is missing, damaged, or belongs to a model of another size."""
 

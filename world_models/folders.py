@@ -23,7 +23,9 @@ _ORPHANS = 3.0  # seconds that the jobs of a killed command may need to end
 
 
 @contextmanager
-def exclusive(folder: str | Path, wait: float = _ORPHANS) -> Iterator[None]:
+def exclusive(
+    folder: str | Path, wait: float = _ORPHANS, remedy: str = "choose another folder"
+) -> Iterator[None]:
     """Keep `folder` for this process while the block under `with` runs.
 
     The operating system ends the lock with its process, however that ends, so none is left over. A
@@ -32,6 +34,7 @@ def exclusive(folder: str | Path, wait: float = _ORPHANS) -> Iterator[None]:
     Args:
         folder: made if it is missing.
         wait: seconds to wait for another process.
+        remedy: what to do other than wait, for the message.
 
     Raises:
         FolderInUse: another process has the folder; says which.
@@ -46,7 +49,7 @@ def exclusive(folder: str | Path, wait: float = _ORPHANS) -> Iterator[None]:
     except Timeout:
         raise FolderInUse(
             f"{folder}: another process works in this folder ({_holder(file)}): "
-            "wait for its end, or choose another folder"
+            f"wait for its end, or {remedy}"
         ) from None
     try:
         file.write_text(_myself(), encoding="utf-8")
@@ -77,7 +80,9 @@ def path_before(path: Path) -> Path:
 def _myself() -> str:
     """Command, process, machine and time, for the message to others."""
     program, *words = sys.argv
-    command = " ".join([Path(program).name, *words[:3]])
+    path = Path(program)
+    name = path.parent.name if path.name == "__main__.py" else path.name  # of `python -m NAME`
+    command = " ".join([name, *words[:3]])
     place = f"process {os.getpid()} on {socket.gethostname()}"
     return f"{command}, {place}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n"
 

@@ -9,6 +9,7 @@ from .milp.errors import Diverged as Diverged
 from .milp.errors import FolderInUse as FolderInUse
 from .milp.errors import InfeasibleAction as InfeasibleAction
 from .milp.errors import InfeasibleActionSet as InfeasibleActionSet
+from .milp.errors import JobKilled as JobKilled
 from .milp.errors import MissingExtra as MissingExtra
 from .milp.errors import RenderingUnavailable as RenderingUnavailable
 from .milp.errors import SolverFailed as SolverFailed

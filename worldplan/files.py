@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.renamed import refuse_renamed
 from worldplan.strict_yaml import strict_load
@@ -31,6 +31,25 @@ def write_json(path: Path, value: Any) -> Path:
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table without its index, whole or not at all; floats keep all their digits."""
     return replace_file(path, lambda draft: table.to_csv(draft, index=False))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in a CSV file that worldplan wrote; only empty cells are missing values.
+
+    Raises:
+        DatasetError: the file is missing, or cannot be read; names it.
+    """
+    try:
+        # a policy is called "null": only empty cells are missing values
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: this table is missing: repeat the command that made the run"
+        ) from error
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise DatasetError(
+            f"{path}: cannot read this table ({_one_line(error)}): delete it and run again"
+        ) from error
 
 
 def read_json(path: Path) -> Any:
@@ -123,3 +142,36 @@ def config_text(config: Mapping[str, Any], *, sort_keys: bool = False) -> str:
 def config_hash(config: Mapping[str, Any]) -> str:
     """A hash of the settings: their order, and tuples or lists, make no difference."""
     return hashlib.sha256(config_text(config, sort_keys=True).encode()).hexdigest()
+
+
+def input_files(config: Any, *folders: Path) -> dict[str, str]:
+    """The contents of the files that a configuration names, as hashes.
+
+    Args:
+        config: settings; every text in them, or its part before a colon, may be a file's name.
+        folders: where relative names are looked up; the first folder that has the file counts.
+
+    Returns:
+        The SHA-256 of each file, by the name in the configuration.
+    """
+    if isinstance(config, Mapping):
+        return input_files(list(config.values()), *folders)
+    if isinstance(config, (list, tuple)):
+        return {name: code for part in config for name, code in input_files(part, *folders).items()}
+    if not isinstance(config, (str, Path)):
+        return {}
+    name = str(config)
+    for folder in folders or (Path(),):
+        for path in (folder / name, folder / name.rpartition(":")[0]):
+            if _is_file(path):
+                with path.open("rb") as file:
+                    return {name: hashlib.file_digest(file, "sha256").hexdigest()}
+    return {}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a text that is too long for a file's name is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

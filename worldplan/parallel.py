@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from worldplan.milp.errors import MissingExtra
+from worldplan.milp.errors import JobKilled, MissingExtra
 
 J = TypeVar("J")
 ENGINES = ("local", "ray")
@@ -20,8 +23,10 @@ ENGINES = ("local", "ray")
 
 def execute(
     work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local"
-) -> Iterable[J]:
+) -> Generator[J]:
     """Yield `work(job)` for each job, in the order in which they finish.
+
+    The processes end when the generator is closed.
 
     Args:
         work: runs in another process, unless `processes` is 1.
@@ -31,6 +36,7 @@ def execute(
             RAY_ADDRESS if that is set.
 
     Raises:
+        JobKilled: a process ended without a result.
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     if processes == 1 and engine != "ray":
@@ -47,13 +53,39 @@ def execute(
         with parallel_backend("ray"):
             yield from Parallel(n_jobs=processes or -1)(delayed(work)(job) for job in jobs)
         return
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
     parallel = Parallel(
         n_jobs=processes or -1,
         return_as="generator_unordered",
         inner_max_num_threads=1,
         backend="loky",
     )
-    yield from parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
+    try:
+        with _deaf_to_interrupts():  # the processes start here
+            done = parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
+        with closing(done):
+            yield from done
+    except BrokenProcessPool as error:
+        raise JobKilled(
+            "a process that ran a job was killed, perhaps because the memory was full: finished "
+            "jobs are kept: repeat the command to continue, if need be with fewer --jobs"
+        ) from error
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let the processes that the block under `with` starts ignore Ctrl-C, which reaches all
+    processes of a terminal; this process then ends them. Here, Ctrl-C waits for the block's end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_waiting(
@@ -75,6 +107,7 @@ def run_waiting(
         engine: see `execute`.
 
     Raises:
+        JobKilled: a process ended without a result.
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     waiting = [job for job in jobs if not done(job)]
@@ -84,13 +117,18 @@ def run_waiting(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # in a file, a bar is one line that says less than the results
+    hidden = not sys.stderr.isatty()
+    with (
+        closing(execute(work, waiting, processes, engine)) as finished,
+        Progress(*columns, console=Console(stderr=True), disable=hidden) as progress,
+    ):
         task = progress.add_task(
             "runs on Ray" if engine == "ray" else "jobs",
             total=len(jobs),
             completed=len(jobs) - len(waiting),
         )
-        for job in execute(work, waiting, processes, engine):
+        for job in finished:
             progress.update(task, advance=1, description=f"{describe(job)} done")
 
 

@@ -4,13 +4,8 @@ checkpoints and report of one run.
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +13,29 @@ import pandas as pd
 
 from worldplan.files import (
     config_hash,
-    config_text,
     read_config,
     read_json,
     read_mapping,
+    read_table,
     write_csv,
     write_json,
     write_text,
 )
-from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.versions import versions
+from worldplan.milp.errors import ConfigError
 
-CONFIG, VERSIONS, SEED, METRICS, SUMMARY = (
+CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT = (
     "config.yaml",
     "versions.json",
     "seed",
     "metrics.csv",
     "summary.csv",
+    "report.html",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run folder: made by `create_run`, found again by `Run.open` or `latest_run`."""
+    """One run folder: made or continued by `worldplan.opening.open_run`, found by `Run.open`."""
 
     path: Path
 
@@ -107,6 +102,11 @@ class Run:
                 f"{self.path / SEED}: cannot read the seed of this run ({error}): start a new run"
             ) from error
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run is complete: its summary, then its report were written last."""
+        return (self.path / SUMMARY).is_file() and (self.path / REPORT).is_file()
+
     def matches(self, config: Mapping[str, Any]) -> bool:
         """Whether the run was made with exactly this configuration."""
         # names of an older worldplan make a difference here, not an error
@@ -120,6 +120,13 @@ class Run:
         """Write a JSON file of the run, whole or not at all."""
         return write_json(self.path / name, value)
 
+    def write_summary(self, table: pd.DataFrame) -> Path:
+        """Write the summary, which only the report follows. A report of the unfinished run is
+        deleted first, so that it does not pass for that of the finished one.
+        """
+        (self.path / REPORT).unlink(missing_ok=True)
+        return self.write_csv(SUMMARY, table)
+
     def write_csv(self, name: str, table: pd.DataFrame) -> Path:
         """Write a table of the run, whole or not at all."""
         return write_csv(self.path / name, table)
@@ -131,84 +138,25 @@ class Run:
             DatasetError: the file cannot be read.
         """
         path = self.path / name
-        if not path.is_file():
-            return None
-        try:
-            # a policy is called "null": only empty cells are missing values
-            return pd.read_csv(path, keep_default_na=False, na_values=[""])
-        except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-            raise DatasetError(
-                f"{path}: cannot read this table ({error}): delete it and run again"
-            ) from error
+        return read_table(path) if path.is_file() else None
 
 
-def create_run(root: str | Path, name: str, config: Mapping[str, Any], seed: int) -> Run:
-    """Make `root/name/<time>/` with configuration, versions and seed, complete or not at all.
+def write_result(path: Path, table: pd.DataFrame) -> None:
+    """Write the table of a job, whole or not at all.
 
     Raises:
-        ConfigError: the name is no folder name, or the folder cannot be made.
+        ConfigError: the run folder was deleted or moved; it is not made again.
     """
-    if not name or name.startswith(".") or "/" in name or os.sep in name:
+    if not path.parent.is_dir():
         raise ConfigError(
-            f"'{name}' cannot name a run: use a plain word without slashes, not starting with a dot"
+            f"{path.parent}: the folder of this run was deleted or moved while the run went on: "
+            "repeat the command"
         )
-    text = config_text(config)
-    parent = Path(root) / name
-    draft = parent / f".{secrets.token_hex(6)}"
-    try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{parent}: cannot make a run folder here ({error.strerror}): "
-            "choose another place for runs"
-        ) from error
-    try:
-        for folder in ("plots", "checkpoints"):
-            (draft / folder).mkdir()
-        write_text(draft / CONFIG, text)
-        write_json(draft / VERSIONS, versions())
-        write_text(draft / SEED, f"{int(seed)}\n")
-        return Run(_publish(draft, parent, f"{datetime.now():%Y%m%d-%H%M%S}"))
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
-def _publish(draft: Path, parent: Path, stamp: str) -> Path:
-    """Rename the draft to the first free name, and return it.
-
-    Renaming onto a folder with content fails, so two runs never share a folder.
-
-    Raises:
-        ConfigError: thousands of runs began in this second.
-        OSError: the folder cannot be renamed.
-    """
-    for number in range(1, 10_000):
-        target = parent / (stamp if number == 1 else f"{stamp}-{number:04d}")
-        try:
-            draft.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-        else:
-            return target
-    raise ConfigError(f"{parent}: 9999 runs began in this very second: give them different names")
-
-
-def continue_or_create(
-    root: str | Path, name: str, config: Mapping[str, Any], seed: int, *, fresh: bool
-) -> Run:
-    """The unfinished run of this configuration and seed, announced on stderr, else a new run."""
-    known = None if fresh else latest_run(root, name, config, seed)
-    results = (SUMMARY, "report.html")
-    if known is not None and not all((known.path / file).exists() for file in results):
-        print(f"continuing {known.path}", file=sys.stderr)  # noqa: T201
-        return known
-    return create_run(root, name, config, seed)
+    write_csv(path, table)
 
 
 def list_runs(root: str | Path, name: str) -> list[Run]:
-    """All runs of a name, oldest first."""
+    """All runs of a name, in the order of their folders' names."""
     parent = Path(root) / name
     if not parent.is_dir():
         return []
@@ -217,13 +165,3 @@ def list_runs(root: str | Path, name: str) -> list[Run]:
         for folder in sorted(parent.iterdir())
         if not folder.name.startswith(".") and (folder / CONFIG).is_file()
     ]
-
-
-def latest_run(
-    root: str | Path, name: str, config: Mapping[str, Any] | None = None, seed: int | None = None
-) -> Run | None:
-    """The newest run of a name, of this configuration and seed if they are given, or None."""
-    for run in reversed(list_runs(root, name)):
-        if (config is None or run.matches(config)) and (seed is None or run.seed == seed):
-            return run
-    return None

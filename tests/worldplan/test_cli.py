@@ -58,7 +58,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def only_run(root: Path) -> Path:
-    (folder,) = (root / "runs" / "small").iterdir()
+    (folder,) = (root / "runs" / "small").glob("[!.]*")
     return folder
 
 
@@ -231,7 +231,7 @@ def test_an_unfinished_run_is_continued_and_a_finished_one_is_not(
     assert "continuing" in capsys.readouterr().err
     assert only_run(tmp_path) == folder
     assert main(command) == 0
-    assert len(list((tmp_path / "runs" / "small").iterdir())) == 2
+    assert len(list((tmp_path / "runs" / "small").glob("[!.]*"))) == 2
 
 
 def test_bound(scenario: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,13 @@ import yaml
 from tests.places import ROOT
 from worldplan.cli import main
 from worldplan.milp.errors import ConfigError
+from worldplan.opening import create_run, open_run
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.policy import load_policy, policy_record
 from worldplan.planners.modem.settings import ModemSettings
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.renamed import RENAMED, refuse_renamed
-from worldplan.runs import continue_or_create, create_run, list_runs
+from worldplan.runs import list_runs
 from worldplan.world_models.latent.settings import LatentSettings
 
 PUSH = "envs.manipulation:worldplan/PlanarPush-v0"
@@ -100,7 +101,8 @@ def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str], comman
 
 def test_an_old_run_does_not_stop_a_new_one_of_its_name(tmp_path: Path) -> None:
     old_run(tmp_path, OLD_STUDY)
-    continue_or_create(tmp_path, "old", {"name": "old"}, 0, fresh=False)
+    with open_run(tmp_path, "old", {"name": "old"}, 0):
+        pass
     assert len(list_runs(tmp_path, "old")) == 2
 
 

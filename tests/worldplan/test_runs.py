@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from worldplan import runs
+from worldplan import opening
 from worldplan.files import config_hash, plain, read_config, write_csv, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import Run, create_run, latest_run, list_runs
+from worldplan.opening import create_run, open_run
+from worldplan.runs import Run, list_runs
 from worldplan.versions import versions
 from worldplan.world_models.storage import replace_file
 
@@ -35,7 +36,7 @@ def test_a_new_run_holds_everything(tmp_path: Path) -> None:
     assert run.plots.is_dir()
     assert run.checkpoints.is_dir()
     assert run.name.startswith("capacity/20")
-    assert [path.name for path in (tmp_path / "capacity").iterdir()] == [run.path.name]
+    assert [path.name for path in (tmp_path / "capacity").glob("[!.]*")] == [run.path.name]
     assert Run.open(run.path) == run
 
 
@@ -45,10 +46,11 @@ def test_runs_of_one_second_get_their_own_folders(tmp_path: Path) -> None:
     ]
     assert len({run.path for run in made}) == 12
     assert list_runs(tmp_path, "capacity") == made
-    assert latest_run(tmp_path, "capacity") == made[-1]
-    assert latest_run(tmp_path, "capacity", {"number": 3}, seed=3) == made[3]
-    assert latest_run(tmp_path, "capacity", {"number": 3}, seed=4) is None
-    assert latest_run(tmp_path, "nothing here") is None
+    with open_run(tmp_path, "capacity", {"number": 3}, seed=3) as run:
+        assert run == made[3]
+    with open_run(tmp_path, "capacity", {"number": 3}, seed=4) as run:
+        assert run not in made
+    assert list_runs(tmp_path, "nothing here") == []
 
 
 def test_a_run_is_continued_only_with_its_own_settings(tmp_path: Path) -> None:
@@ -104,10 +106,10 @@ def test_a_failure_while_making_a_run_leaves_nothing(
     def interrupt() -> dict[str, str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "versions", interrupt)
+    monkeypatch.setattr(opening, "versions", interrupt)
     with pytest.raises(KeyboardInterrupt):
         create_run(tmp_path, "capacity", {}, seed=0)
-    assert not list((tmp_path / "capacity").iterdir())
+    assert not list((tmp_path / "capacity").glob("[!.]*"))
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from worldplan.arguments import command_parser, parse_options
 from worldplan.output.report import write_report
+from worldplan.runs import Run
+from worldplan.world_models.folders import exclusive
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,6 +17,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: a folder is not a run folder.
         DatasetError: the summary table of a run is damaged.
+        FolderInUse: the report would be written into a run that goes on.
     """
     parser = command_parser("report", "Write one self-contained HTML file.")
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
@@ -25,5 +28,10 @@ def main(argv: Sequence[str]) -> int:
         help="the file to write; report.html in the run folder when not given",
     )
     options = parse_options(parser, argv)
-    print(write_report(options.runs, options.output))
+    if len(options.runs) > 1 or options.output is not None:
+        print(write_report(options.runs, options.output))
+        return 0
+    run = Run.open(options.runs[0])
+    with exclusive(run.path, remedy="write the report elsewhere with --output FILE"):
+        print(write_report([run.path]))
     return 0

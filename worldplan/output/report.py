@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 
 from worldplan.files import config_text, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import SUMMARY, VERSIONS, Run
+from worldplan.runs import REPORT, SUMMARY, VERSIONS, Run
 
 HEADINGS = {
     "policy": "policy",
@@ -116,7 +116,7 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
 
 def _default_output(runs: list[Run]) -> Path:
     if len(runs) == 1:
-        return runs[0].path / "report.html"
+        return runs[0].path / REPORT
     return Path(os.path.commonpath([run.path.resolve().parent for run in runs])) / "comparison.html"
 
 

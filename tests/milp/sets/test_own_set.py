@@ -151,7 +151,7 @@ def test_decide_and_run(folder: Path, constraint: dict[str, Any], chosen: list[s
     assert table["arm"].tolist() == chosen
     assert table["alone"].all()
     assert main(["bandits", "run", "own.yaml", "--jobs", "1"]) == 0
-    (run,) = (folder / "runs" / "own").iterdir()
+    (run,) = (folder / "runs" / "own").glob("[!.]*")
     assert set(pd.read_csv(run / "summary.csv")["policy"]) == {"random", "whittle", "fluid"}
 
 

@@ -128,7 +128,7 @@ def test_run_and_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     ]
     write_scenario(folder, ["null", *own], seeds="0..1")
     assert main(["bandits", "run", "own.yaml", "--jobs", "2"]) == 0
-    (run,) = (folder / "runs" / "own").iterdir()
+    (run,) = (folder / "runs" / "own").glob("[!.]*")
     summary = pd.read_csv(run / "summary.csv", keep_default_na=False).set_index("policy")
     assert set(summary.index) == {"null", *own}
     assert summary.loc[own[1], "note"] == "a note of its own"

@@ -291,7 +291,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
     assert unbroken.wait(timeout=200) == 0
     last = start(tmp_path, "broken")
     assert last.wait(timeout=200) == 0
-    (broken,), (whole,) = root.iterdir(), (tmp_path / "unbroken" / "small").iterdir()
+    (broken,), (whole,) = root.glob("[!.]*"), (tmp_path / "unbroken" / "small").glob("[!.]*")
     for name, ignored in (
         ("summary.csv", "decision_ms"),
         ("episodes.csv", "decision_seconds"),

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.opening import create_run
 from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
-from worldplan.runs import Run, create_run
+from worldplan.runs import Run
 
 SUMMARY = pd.DataFrame(
     {

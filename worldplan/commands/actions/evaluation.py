@@ -16,14 +16,24 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.console import Console
 from rich.table import Table
 
-from worldplan.commands.actions.jobs import COUNTS, CrossValidation, jobs_of, run_job, true_model
+from worldplan.commands.actions.jobs import (
+    COUNTS,
+    KINDS,
+    CrossValidation,
+    Job,
+    jobs_of,
+    run_job,
+    true_model,
+)
+from worldplan.files import input_files, read_table
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.opening import open_run
 from worldplan.output.report import write_report
 from worldplan.output.style import COLOURS, new_figure, save_figure, style_axes
 from worldplan.parallel import require_ray, run_waiting
 from worldplan.planners.base import bootstrap
 from worldplan.planners.numeric.task.result import STATUSES
-from worldplan.runs import METRICS, SUMMARY, Run, continue_or_create
+from worldplan.runs import METRICS, Run
 
 MEASURES = {
     "learn_seconds": "learning, CPU s",
@@ -158,27 +168,38 @@ def cross_validate(
         ConfigError: an option is wrong.
         MissingExtra: `engine` is "ray" and Ray is not installed.
         DatasetError: a file is missing or malformed.
+        FolderInUse: another process works on the unfinished run of these settings.
     """
     if engine == "ray":
         require_ray()
     true_model(study.domain)  # a wrong domain raises here, before anything is written
-    run = continue_or_create(root, name, study.to_dict(), study.seed, fresh=fresh)
-    todo = jobs_of(run.path.resolve(), study)
-    run_waiting(
-        run_job,
-        todo,
-        lambda job: job.file().exists(),
-        lambda job: f"fold {job.fold}, {job.count} trajectories",
-        jobs,
-        engine,
-    )
-    for kind, file in (("actions", "actions.csv"), ("problems", "problems.csv"), ("", METRICS)):
-        run.write_csv(
-            file, pd.concat([pd.read_csv(job.file(kind)) for job in todo], ignore_index=True)
+    config = study.to_dict()
+    problems = [file.with_suffix(".pddl") for file in study.files]
+    config["inputs"] = input_files([config, problems])
+    with open_run(root, name, config, study.seed, fresh=fresh) as run:
+        todo = jobs_of(run.path.resolve(), study)
+        run_waiting(
+            run_job,
+            todo,
+            lambda job: job.done,
+            lambda job: f"fold {job.fold}, {job.count} trajectories",
+            jobs,
+            engine,
         )
-    metrics = run.read_csv(METRICS)
-    assert metrics is not None
-    results = summarise(metrics)
+        _write_results(run, todo)
+    return run
+
+
+def _write_results(run: Run, jobs: Sequence[Job]) -> None:
+    """Gather the jobs' tables; the summary and the report, written last, mark a finished run.
+
+    Raises:
+        DatasetError: a job's table is missing or damaged.
+    """
+    for kind, file in zip(KINDS, (METRICS, "actions.csv", "problems.csv"), strict=True):
+        tables = [read_table(job.file(kind)) for job in jobs]
+        run.write_csv(file, pd.concat(tables, ignore_index=True))
+    results = summarise(read_table(run.path / METRICS))
     run.write_csv("results.csv", results)
     _plot(results, run.plots / "learning_curve.png")
     run.write_text(
@@ -186,10 +207,8 @@ def cross_validate(
         "Means over folds with their 95 % interval. 'mean return' below is the share of held-out "
         "problems solved.\n",
     )
-    # written last but the report: its presence marks complete results
-    run.write_csv(SUMMARY, _for_report(results))
+    run.write_summary(_for_report(results))
     write_report([run.path])
-    return run
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from worldplan.files import write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.model_scores import (
     Agreement,
@@ -30,12 +29,14 @@ from worldplan.planners.numeric.model_scores import (
 )
 from worldplan.planners.numeric.planning import PLANNERS, solve
 from worldplan.planners.numeric.task.result import STATUSES
+from worldplan.runs import write_result
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem
 
+KINDS = ("", "actions", "problems")  # of result files
 COUNTS = (1, 5, 10, 20, 40, 80)  # default numbers of trajectories to learn from
 
 
@@ -135,10 +136,15 @@ class Job:
     count: int
 
     def file(self, kind: str = "") -> Path:
-        """A result file; the one without a kind is written last and marks the job as done."""
+        """A result file; the one without a kind is written last."""
         return (
             self.folder / "jobs" / f"fold{self.fold}-{self.count}{f'-{kind}' if kind else ''}.csv"
         )
+
+    @property
+    def done(self) -> bool:
+        """Whether all result files exist."""
+        return all(self.file(kind).exists() for kind in KINDS)
 
 
 def jobs_of(folder: Path, study: CrossValidation) -> list[Job]:
@@ -223,7 +229,7 @@ def run_job(job: Job) -> Job:
     Raises:
         DatasetError: a file is missing or malformed.
     """
-    if job.file().exists():
+    if job.done:
         return job
     study, true, test = job.study, true_model(job.study.domain), held_out(job.study, job.fold)
     training = [trajectory_of(file, study.domain) for file in study.split(job.fold)[0][: job.count]]
@@ -263,9 +269,9 @@ def run_job(job: Job) -> Job:
         "plan_seconds": plans["seconds"].mean(),
         **{status: int((plans["status"] == status).sum()) for status in STATUSES},
     }
-    write_csv(job.file("actions"), pd.DataFrame(actions).assign(fold=job.fold, count=job.count))
-    write_csv(job.file("problems"), plans.assign(fold=job.fold, count=job.count))
-    write_csv(job.file(), pd.DataFrame([row]))
+    write_result(job.file("actions"), pd.DataFrame(actions).assign(fold=job.fold, count=job.count))
+    write_result(job.file("problems"), plans.assign(fold=job.fold, count=job.count))
+    write_result(job.file(), pd.DataFrame([row]))
     return job
 
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import BanditVectorEnv
-from worldplan.files import write_csv
 from worldplan.planners.bandits.policies import (
     PolicyContext,
     job_length,
@@ -23,6 +22,7 @@ from worldplan.planners.bandits.policies import (
     make_policy,
 )
 from worldplan.planners.base import Planner, evaluate
+from worldplan.runs import write_result
 from worldplan.world_models.arms.programme import Built, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
@@ -49,13 +49,18 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """Table of episodes; the job is done if it exists."""
+        """Table of episodes."""
         return result_file(self.folder, self.policy, self.seed)
 
     @property
     def steps(self) -> Path:
         """Table of the mean reward of each step."""
         return result_file(self.folder, self.policy, self.seed, "-steps")
+
+    @property
+    def done(self) -> bool:
+        """Whether the job's tables exist."""
+        return self.result.exists() and (self.policy == BOUND or self.steps.exists())
 
 
 def file_stem(policy: str) -> str:
@@ -86,13 +91,13 @@ def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
 
 
 def run_job(job: Job) -> Job:
-    """Run the job, unless its result exists.
+    """Run the job, unless it is done.
 
     Raises:
         ConfigError: the policy does not fit the instance.
         SolverFailed: no bound or no action within the time limit.
     """
-    if not job.result.exists():
+    if not job.done:
         built = build(job.scenario.programme, job.base, job.scenario.programme.seed + job.seed)
         if job.policy == BOUND:
             _bound(job, built)
@@ -115,7 +120,7 @@ def _bound(job: Job, built: Built) -> None:
             bounds[key] = bound.from_state(state)
         values.append(bounds[key])
     seconds = (time.process_time() - started) / len(values)
-    write_csv(
+    write_result(
         job.result,
         pd.DataFrame(
             {"episode": np.arange(len(values)), "return": values, "decision_seconds": seconds}
@@ -138,8 +143,8 @@ def _evaluate(job: Job, built: Built) -> None:
     table["note"] = "; ".join(getattr(planner, "notes", []))
     rewards = result.step_reward
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
-    write_csv(job.steps, steps)
-    write_csv(job.result, table)  # last: its presence says that the job is done
+    write_result(job.steps, steps)
+    write_result(job.result, table)  # last: its presence says that the job is done
 
 
 def policy_context(

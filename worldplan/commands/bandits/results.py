@@ -18,6 +18,7 @@ from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.bandits.summary import mean_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.envs.episodes import EpisodeBatch
+from worldplan.files import read_table
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path as PathSet
@@ -31,10 +32,10 @@ from worldplan.world_models.arms.programme import Built, build
 
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:
-    """Gather the jobs' results; `summary.csv` is written last and marks the run as finished.
+    """Gather the jobs' results; the summary and the report, written last, mark a finished run.
 
     Raises:
-        ConfigError: a result is missing.
+        DatasetError: a job's table is missing or damaged.
     """
     bound = mean_bound(run.path, scenario)
     summary = summarise(run.path, scenario)
@@ -58,7 +59,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.png")
     plots.step_rewards(per_step, run.plots / "step_rewards.png")
     _show_episode(run, scenario, base)
-    run.write_csv("summary.csv", summary)
+    run.write_summary(summary)
     write_report([run.path])
 
 
@@ -67,7 +68,7 @@ def _gather(folder: Path, scenario: Scenario, suffix: str) -> pd.DataFrame:
     tables = []
     for policy in scenario.policy_list():
         for seed in scenario.seed_list():
-            table = pd.read_csv(result_file(folder, policy, seed, suffix))
+            table = read_table(result_file(folder, policy, seed, suffix))
             tables.append(table.assign(policy=policy, seed=seed))
     return pd.concat(tables, ignore_index=True)
 
@@ -80,7 +81,7 @@ def _metrics(folder: Path, scenario: Scenario, base: Path) -> pd.DataFrame | Non
             training = training_folder(Job(folder, scenario, base, policy, seed))
             for path in sorted(training.rglob("metrics.csv")):
                 tables.append(
-                    pd.read_csv(path).assign(policy=policy, seed=seed, member=path.parent.name)
+                    read_table(path).assign(policy=policy, seed=seed, member=path.parent.name)
                 )
     return pd.concat(tables, ignore_index=True) if tables else None
 

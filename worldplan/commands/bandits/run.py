@@ -20,9 +20,11 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.files import input_files
+from worldplan.opening import open_run
 from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.planners.bandits.policies import check_policy, make_bound
-from worldplan.runs import Run, continue_or_create
+from worldplan.runs import Run
 from worldplan.world_models.arms.programme import build
 
 
@@ -70,21 +72,23 @@ def run_scenario(
     Raises:
         ConfigError: a setting is wrong, or does not fit the programme.
         DatasetError: a file of the programme is missing or malformed.
+        FolderInUse: another process works on the unfinished run of this scenario.
         InfeasibleActionSet: no action satisfies the constraints.
         MissingExtra: the engine is not installed.
     """
     check(scenario, base, engine)
-    config = scenario.to_dict() | {"base": str(base.resolve())}
-    run = continue_or_create(root, scenario.name, config, scenario.seed_list()[0], fresh=fresh)
-    run_waiting(
-        run_job,
-        jobs_of(run.path, scenario, base.resolve()),
-        lambda job: job.result.exists(),
-        lambda job: f"{job.policy}, seed {job.seed}",
-        jobs,
-        engine,
-    )
-    write_results(run, scenario, base)
+    config = scenario.to_dict()
+    config |= {"inputs": input_files(config, base.parent, Path()), "base": str(base.resolve())}
+    with open_run(root, scenario.name, config, scenario.seed_list()[0], fresh=fresh) as run:
+        run_waiting(
+            run_job,
+            jobs_of(run.path, scenario, base.resolve()),
+            lambda job: job.done,
+            lambda job: f"{job.policy}, seed {job.seed}",
+            jobs,
+            engine,
+        )
+        write_results(run, scenario, base)
     return run
 
 

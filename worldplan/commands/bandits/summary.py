@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worldplan.commands.bandits.jobs import BOUND, result_file
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.milp.errors import ConfigError
+from worldplan.files import read_table
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
     episodes, given the instances and trainings.
 
     Raises:
-        ConfigError: a result is missing.
+        DatasetError: a job's table is missing or damaged.
     """
     seeds, horizon = scenario.seed_list(), scenario.programme.horizon
     results = {
@@ -60,24 +60,15 @@ def mean_bound(folder: Path, scenario: Scenario) -> float:
     """Mean upper bound per step over the evaluated start states.
 
     Raises:
-        ConfigError: a result is missing.
+        DatasetError: a job's table is missing or damaged.
     """
     tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
     return float(np.mean([table["return"].mean() for table in tables])) / scenario.programme.horizon
 
 
 def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:
-    """The result of one job.
-
-    Raises:
-        ConfigError: it is missing.
-    """
-    path = result_file(folder, policy, seed)
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: the result is missing: run the same command again to finish the run"
-        )
-    return pd.read_csv(path)
+    """The result of one job."""
+    return read_table(result_file(folder, policy, seed))
 
 
 def _interval(reward: NDArray[np.float64], resamples: int = 2000) -> tuple[float, float]:

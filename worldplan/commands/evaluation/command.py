@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import command_parser, parse_options
 from worldplan.milp.errors import ConfigError
 from worldplan.runs import Run
+from worldplan.world_models.folders import exclusive
 
 FIRST_SEED = 100_000  # of the new episodes; trainings and their checks use smaller seeds
 
@@ -22,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: the folder holds no finished run with policies, or lacks one of --policies.
         CheckpointError: a policy of the run cannot be read.
+        FolderInUse: the run is not finished and goes on, or is evaluated by another process.
     """
     parser = command_parser("evaluate", "Play new episodes with a finished run's policies.")
     parser.add_argument("run", type=Path, help="run folder")
@@ -35,12 +38,14 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("--episodes must be at least 1")
     run = Run.open(options.run)
     names = options.policies.split(",") if options.policies else []
-    _evaluate(run, options.episodes, names, options.video)
+    evaluate = _evaluator(run, options.video)
+    with exclusive(run.path):
+        evaluate(run, options.episodes, names, FIRST_SEED)
     return 0
 
 
-def _evaluate(run: Run, episodes: int, names: list[str], video: bool) -> Path:
-    """Evaluate a run by the function for its kind; returns the CSV file.
+def _evaluator(run: Run, video: bool) -> Callable[[Run, int, list[str], int], Path]:
+    """The function that evaluates runs of this kind and returns the CSV file.
 
     Raises:
         ConfigError: the run holds no policies, or cannot be filmed.
@@ -49,7 +54,7 @@ def _evaluate(run: Run, episodes: int, names: list[str], video: bool) -> Path:
     if _is_modem(config):
         from worldplan.commands.evaluation.modem import evaluate_modem
 
-        return evaluate_modem(run, episodes, names, FIRST_SEED, video=video)
+        return partial(evaluate_modem, video=video)
     if video:
         raise ConfigError(
             f"{run.path}: --video films runs of 'worldplan fit --config configs/modem/...' only"
@@ -57,11 +62,11 @@ def _evaluate(run: Run, episodes: int, names: list[str], video: bool) -> Path:
     if "methods" in config or "model" in config:
         from worldplan.commands.evaluation.policies import evaluate_policies
 
-        return evaluate_policies(run, episodes, names, FIRST_SEED)
+        return evaluate_policies
     if "programme" in config:
         from worldplan.commands.evaluation.bandits import evaluate_bandits
 
-        return evaluate_bandits(run, episodes, names, FIRST_SEED)
+        return evaluate_bandits
     raise ConfigError(
         f"{run.path}: this run holds no policies: give the folder of 'worldplan bandits run', "
         "'worldplan run' or 'worldplan fit'"

@@ -14,11 +14,11 @@ import torch
 
 from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
-from worldplan.files import write_csv
 from worldplan.milp.errors import Diverged
 from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
+from worldplan.runs import write_result
 
 if TYPE_CHECKING:
     from worldplan.planners.offline.training import ReachAwareModule
@@ -152,7 +152,7 @@ def run_job(job: Job) -> Job:
     table = pd.DataFrame(rows)
     table.insert(0, "method", job.method)
     table.insert(1, "seed", range(job.first, job.first + job.count))
-    write_csv(job.result, table)
+    write_result(job.result, table)
     return job
 
 

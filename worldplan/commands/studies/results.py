@@ -10,13 +10,14 @@ from torch import Tensor
 from worldplan.commands.studies.jobs import Job, jobs_of, make_task, oracle_return
 from worldplan.commands.studies.plots import RolloutPanel, rollout_panels, seed_curves, spread_boxes
 from worldplan.commands.studies.study import Study
+from worldplan.files import read_table
 from worldplan.output.plots import learning_curve, policy_comparison
 from worldplan.output.report import write_report
 from worldplan.planners.base import bootstrap
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.diagnostics import critic_spread
 from worldplan.planners.offline.replay import RingBuffer, unpack
-from worldplan.runs import SUMMARY, Run
+from worldplan.runs import Run
 from worldplan.world_models.training.checkpoints import saved_entry
 
 _INTERVAL = ("mean", "low", "high")
@@ -24,9 +25,13 @@ _SPREAD_ROWS = 20_000  # model transitions per method in the plot of the critics
 
 
 def write_results(run: Run, study: Study) -> None:
-    """Write seeds.csv, curves.csv, summary.csv, the plots and the report."""
+    """Write the tables and plots; the summary and the report, written last, mark a finished run.
+
+    Raises:
+        DatasetError: a job's table is missing or damaged.
+    """
     jobs = jobs_of(run.path.resolve(), study)
-    seeds = pd.concat([pd.read_csv(job.result) for job in jobs], ignore_index=True)
+    seeds = pd.concat([read_table(job.result) for job in jobs], ignore_index=True)
     curves = pd.concat([seed_table(job) for job in jobs], ignore_index=True)
     run.write_csv("seeds.csv", seeds)
     run.write_csv("curves.csv", curves)
@@ -38,7 +43,7 @@ def write_results(run: Run, study: Study) -> None:
     if study.plane is not None:
         _plane_plots(run, study, jobs)
     run.write_text("notes.txt", _notes(study, ceiling, value_line))
-    run.write_csv(SUMMARY, summary)  # after all but the report: a run with it is complete
+    run.write_summary(summary)
     write_report([run.path])
 
 
@@ -78,7 +83,7 @@ def seed_table(job: Job) -> pd.DataFrame:
     file = job.training / "metrics.csv"
     if not file.exists():  # diverged before anything was saved
         return pd.DataFrame(columns=["method", "seed", "epoch"])
-    metrics = pd.read_csv(file)
+    metrics = read_table(file)
     tables = []
     for index in range(job.count):
         columns = {

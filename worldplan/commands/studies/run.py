@@ -15,8 +15,10 @@ from worldplan.arguments import add_run_options, check_jobs
 from worldplan.commands.studies.jobs import jobs_of, make_task, run_job
 from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.study import Study, parse_study, study_parser
+from worldplan.files import input_files
+from worldplan.opening import open_run
 from worldplan.parallel import ENGINES, require_ray, run_waiting
-from worldplan.runs import SUMMARY, Run, continue_or_create
+from worldplan.runs import SUMMARY, Run
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,22 +62,25 @@ def run_study(
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
         ConfigError: a method and the task do not fit each other.
         DatasetError: the dataset is missing or damaged.
+        FolderInUse: another process works on the unfinished run of this study.
     """
     if engine == "ray":
         require_ray()
     by_share = {study.share(method): method for method in study.methods}
     for method in by_share.values():  # errors in the input are raised before anything is written
         make_task(study, method)
-    run = continue_or_create(root, study.name, study.to_dict(), study.seed, fresh=fresh)
-    run_waiting(
-        run_job,
-        jobs_of(run.path.resolve(), study),
-        lambda job: job.result.exists(),
-        lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}",
-        jobs,
-        engine,
-    )
-    write_results(run, study)
+    config = study.to_dict()
+    config["inputs"] = input_files(config)
+    with open_run(root, study.name, config, study.seed, fresh=fresh) as run:
+        run_waiting(
+            run_job,
+            jobs_of(run.path.resolve(), study),
+            lambda job: job.result.exists(),
+            lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}",
+            jobs,
+            engine,
+        )
+        write_results(run, study)
     return run
 
 

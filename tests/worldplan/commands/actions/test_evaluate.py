@@ -58,7 +58,7 @@ def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(action_jobs, "_plan_row", interrupted)
     assert main(["actions", *command.split()]) == 130
-    (run,) = Path("runs/vans").iterdir()
+    (run,) = Path("runs/vans").glob("[!.]*")
     assert len(list((run / "jobs").glob("fold?-?.csv"))) == 1 and not (run / "summary.csv").exists()
     monkeypatch.setattr(action_jobs, "_plan_row", real)
     began = (run / "jobs" / "fold0-1.csv").stat().st_mtime_ns

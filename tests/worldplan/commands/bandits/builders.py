@@ -74,7 +74,7 @@ class Desk:
         return {
             str(path.relative_to(self.folder))
             for path in self.folder.rglob("*")
-            if "__pycache__" not in path.parts
+            if "__pycache__" not in path.parts and path.name != ".lock"
         }
 
     def refuses(self, argv: list[str], *words: str) -> str:

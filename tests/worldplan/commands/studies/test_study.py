@@ -54,7 +54,7 @@ def write(folder: Path, study: dict) -> str:
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     assert main(["run", write(folder, STUDY), "--jobs", "1", "--runs", str(folder / "runs")]) == 0
-    return next((folder / "runs" / "tiny").iterdir())
+    return next((folder / "runs" / "tiny").glob("[!.]*"))
 
 
 def test_run_folder_is_complete(finished):
@@ -104,7 +104,7 @@ def test_an_unfinished_run_is_continued_and_gives_the_same(finished, tmp_path, c
     shutil.rmtree(copy / "checkpoints" / "base-seed2")
     assert main(["run", write(tmp_path, STUDY), "--jobs", "1", "--runs", str(root)]) == 0
     assert "continuing" in capsys.readouterr().err
-    assert [path.name for path in (root / "tiny").iterdir()] == [finished.name]
+    assert [path.name for path in (root / "tiny").glob("[!.]*")] == [finished.name]
     for name in ("seeds.csv", "curves.csv"):
         before, after = pd.read_csv(finished / name), pd.read_csv(copy / name)
         columns = [column for column in before if column != "decision_seconds"]
@@ -206,7 +206,7 @@ def test_a_method_that_diverges_is_a_result(tmp_path):
     assert (
         main(["run", write(tmp_path, study), "--jobs", "1", "--runs", str(tmp_path / "runs")]) == 0
     )
-    run = next((tmp_path / "runs" / "tiny").iterdir())
+    run = next((tmp_path / "runs" / "tiny").glob("[!.]*"))
     table = pd.read_csv(run / "summary.csv").set_index("policy")
     assert np.isfinite(table.loc["base", "mean"]) and np.isnan(table.loc["wild", "mean"])
     assert "diverged" in table.loc["wild", "note"]
