@@ -52,7 +52,10 @@ def exclusive(
             f"wait for its end, or {remedy}"
         ) from None
     try:
-        file.write_text(_myself(), encoding="utf-8")
+        try:
+            file.write_text(_myself(), encoding="utf-8")
+        except OSError as error:  # a full disk: the error of a failed write has no file name
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         sweep(folder)
         yield
     finally:
@@ -66,14 +69,17 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def path_before(path: Path) -> Path:
+def path_before(path: Path, ending: str = "") -> Path:
     """A free name beside `path` to rename it to: its name with -before-TIME, and a number where
     that name is taken because the clock went back.
+
+    Args:
+        path: the file or folder.
+        ending: of its name that stays at the end, such as the suffix of a file.
     """
-    stem, suffix = (path.stem, path.suffix) if path.is_file() else (path.name, "")
-    name = f"{stem}-before-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{path.name.removesuffix(ending)}-before-{datetime.now():%Y%m%d-%H%M%S}"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    free = (path.with_name(f"{name}{suffix}") for name in names)
+    free = (path.with_name(f"{name}{ending}") for name in names)
     return next(place for place in free if not place.exists())
 
 

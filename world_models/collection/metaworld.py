@@ -60,14 +60,9 @@ def collect_metaworld_demonstrations(
             f"episodes {episodes}, noise {noise}, seed {seed}: give at least 1 episode, and noise "
             "and seed of 0 or more"
         )
-    settings = {
-        "env_id": ENV_ID,
-        "task": task,
-        "demonstrator": "scripted",
-        "noise": noise,
-        "seed": seed,
-    }
-    about = settings | versions_of("worldplan", "gymnasium", "minari", "numpy")
+    dataset = metaworld_dataset(task, episodes, noise=noise, seed=seed)
+    about = {name: value for name, value in dataset.items() if name != "episodes"}
+    about |= versions_of("worldplan", "gymnasium", "minari", "numpy")
 
     def start(number: int) -> int:
         return derived_seed(seed, number) % 2**31
@@ -96,5 +91,19 @@ def collect_metaworld_demonstrations(
         [episode_of(played[number]) for number in kept],
         [start(number) for number in kept],
         [{} for _ in kept],
-        about | {"settings": settings | {"episodes": episodes}} | score,
+        about | {"settings": dataset} | score,
     )
+
+
+def metaworld_dataset(
+    task: str, episodes: int, *, noise: float = 0.1, seed: int = 0
+) -> dict[str, Any]:
+    """All settings that a dataset of Meta-World depends on, as JSON values."""
+    return {
+        "env_id": ENV_ID,
+        "task": task,
+        "demonstrator": "scripted",
+        "noise": noise,
+        "seed": seed,
+        "episodes": episodes,
+    }

@@ -22,6 +22,7 @@ from worldplan.world_models.data.demonstration_checks import (
     require_task,
     type_and_shape,
 )
+from worldplan.world_models.data.drafts import Place
 from worldplan.world_models.data.episodes import Episode, Observations, columns_of, observation_of
 from worldplan.world_models.data.minari_files import (
     metadata_of,
@@ -123,6 +124,8 @@ def save_demonstrations(
     *,
     infos: Sequence[Mapping[str, Sequence[float]]] | None = None,
     seeds: Sequence[int] | None = None,
+    place: Place | None = None,
+    replace: bool = False,
 ) -> str:
     """Write a new Minari dataset and return its id. Images are compressed without loss.
 
@@ -136,6 +139,8 @@ def save_demonstrations(
             they report no success, the column success is added, set in the last row of a
             successful episode.
         seeds: with which each episode was reset.
+        place: of the dataset, if the caller has reserved it.
+        replace: take the place of a dataset with this id.
 
     Raises:
         DatasetError: there is no episode, the id is malformed or taken, an episode is not of the
@@ -155,6 +160,8 @@ def save_demonstrations(
         dataset_id,
         buffers,
         {"kind": KIND} | plain_metadata(metadata),
+        place,
+        replace=replace,
         env=env,
         observation_space=env.observation_space,
         action_space=env.action_space,

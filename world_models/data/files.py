@@ -4,8 +4,10 @@ written from them.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import numpy as np
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import require_regular, unique_keys
 from worldplan.world_models.data.declared import check_hdf5, check_npz
+from worldplan.world_models.data.drafts import Place, reserved
 from worldplan.world_models.data.transitions import (
     ARRAYS,
     Transitions,
     join_state,
     split_state,
 )
+from worldplan.world_models.folders import path_before
 from worldplan.world_models.storage import READ_ERRORS, describe_read_error, replace_file
 
 _HDF5_SUFFIXES = (".hdf5", ".h5")
@@ -57,23 +61,65 @@ def load_transitions(source: str | Path) -> Transitions:
     return _read(path, _load_npz if path.suffix.lower() == ".npz" else _load_hdf5)
 
 
-def save_transitions(data: Transitions, target: str | Path) -> str:
-    """Write a new dataset and return where it is: the file, or the Minari id.
+def save_transitions(
+    data: Transitions, target: str | Path, place: Place | None = None, *, replace: bool = False
+) -> str:
+    """Write a new dataset, whole or not at all, and return where it is: the file, or the Minari id.
 
     Args:
         data: the transitions.
         target: a `.npz` or `.hdf5` / `.h5` file, or a Minari id.
+        place: of `target`, if the caller has reserved it.
+        replace: take the place of a dataset that is there.
 
     Raises:
         DatasetError: `target` exists already, or is neither a file name nor an id.
+        FolderInUse: another process makes this dataset.
+        OSError: the disk is full.
     """
-    require_free(target)
+    if not replace:
+        require_free(target)
     path = file_of(target)
     if path is None:
         from worldplan.world_models.data.minari_files import save_minari
 
-        return save_minari(data, str(target).removeprefix("minari:"))
-    return str(save_npz(data, path) if path.suffix.lower() == ".npz" else save_hdf5(data, path))
+        return save_minari(data, str(target).removeprefix("minari:"), place, replace=replace)
+    save = save_npz if path.suffix.lower() == ".npz" else save_hdf5
+    with nullcontext(place) if place else place_of(path) as reserved_place:
+        with reserved_place.naming_disk_errors():
+            draft = save(data, reserved_place.drafts / path.name)
+        reserved_place.publish(draft, replace=replace)
+    return str(path)
+
+
+def place_of(target: str | Path) -> AbstractContextManager[Place]:
+    """A context in which no other process makes the dataset `target`.
+
+    Raises:
+        DatasetError: `target` is neither a file name nor an id.
+        FolderInUse: another process makes this dataset.
+        OSError: its folder cannot be written to.
+    """
+    path = file_of(target)
+    if path is not None:
+        return reserved(str(path), path, path.parent)
+    from worldplan.world_models.data.minari_places import minari_place
+
+    return minari_place(str(target).removeprefix("minari:"))
+
+
+def set_aside(target: str | Path) -> str:
+    """Rename a dataset, so that another can take its place; returns its new file or id.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    path = file_of(target)
+    if path is None:
+        from worldplan.world_models.data.minari_places import set_minari_aside
+
+        return set_minari_aside(str(target).removeprefix("minari:"))
+    return str(path.rename(path_before(path, path.suffix)))
 
 
 def require_free(target: str | Path) -> None:
@@ -84,7 +130,7 @@ def require_free(target: str | Path) -> None:
     """
     path = file_of(target)
     if path is None:
-        from worldplan.world_models.data.minari_files import require_free_id
+        from worldplan.world_models.data.minari_places import require_free_id
 
         require_free_id(str(target).removeprefix("minari:"))
     elif path.exists():
@@ -180,13 +226,13 @@ def save_hdf5(data: Transitions, path: str | Path) -> Path:
         **{f"infos/{name}": column for name, column in split_state(data).items()},
     }
 
-    def write(draft: Path) -> None:
-        with h5py.File(draft, "w") as file:
-            for name, column in columns.items():
-                file.create_dataset(name, data=column, compression="gzip", compression_opts=4)
-            file.create_dataset("metadata/worldplan", data=json.dumps(data.metadata))
-
-    return replace_file(Path(path), write)
+    # in memory first: on a full disk, HDF5 crashes the process at a later call
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for name, column in columns.items():
+            file.create_dataset(name, data=column, compression="gzip", compression_opts=4)
+        file.create_dataset("metadata/worldplan", data=json.dumps(data.metadata))
+    return replace_file(Path(path), lambda draft: draft.write_bytes(content.getbuffer()))
 
 
 def _load_hdf5(path: Path) -> Transitions:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import gymnasium as gym
@@ -13,11 +12,19 @@ import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
+from minari.dataset.minari_dataset import MinariDataset
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import DatasetError, FolderInUse
+from worldplan.world_models.data.drafts import Place
+from worldplan.world_models.data.minari_places import (
+    check_id,
+    drafting,
+    hdf5_in_memory,
+    minari_place,
+    require_free_id,
+)
 from worldplan.world_models.data.transitions import (
     Transitions,
     join_state,
@@ -35,7 +42,6 @@ _MINARI_KEYS = (
     "description",
     "requirements",
 )
-
 
 _OWN = "worldplan/"  # of datasets that `worldplan data collect` names: none is on a hub
 
@@ -68,7 +74,7 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
         DatasetError: names the dataset, for every error while it is opened and while the block
             under `with` reads it.
     """
-    _check_id(dataset_id)
+    check_id(dataset_id)
     folder = get_dataset_path(dataset_id) / "data"
     if not folder.is_dir():
         _download(dataset_id)
@@ -92,9 +98,17 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
         ) from error
 
 
-def save_minari(data: Transitions, dataset_id: str) -> str:
+def save_minari(
+    data: Transitions, dataset_id: str, place: Place | None = None, *, replace: bool = False
+) -> str:
     """Write a new Minari dataset and return its id. infos/qpos and infos/qvel have a row per step,
     the state before the action.
+
+    Args:
+        data: the transitions.
+        dataset_id: such as worldplan/hopper/medium-v0.
+        place: see `write_minari`.
+        replace: see `write_minari`.
 
     Raises:
         DatasetError: the id is malformed or taken.
@@ -107,6 +121,8 @@ def save_minari(data: Transitions, dataset_id: str) -> str:
         dataset_id,
         _buffers(data),
         data.metadata,
+        place,
+        replace=replace,
         env=spec,
         algorithm_name=algorithm,
         description=description,
@@ -115,7 +131,13 @@ def save_minari(data: Transitions, dataset_id: str) -> str:
 
 
 def write_minari(
-    dataset_id: str, episodes: Iterable[EpisodeBuffer], metadata: Mapping[str, Any], **options: Any
+    dataset_id: str,
+    episodes: Iterable[EpisodeBuffer],
+    metadata: Mapping[str, Any],
+    place: Place | None = None,
+    *,
+    replace: bool = False,
+    **options: Any,
 ) -> str:
     """Write a new Minari dataset, whole or not at all, and return its id.
 
@@ -124,51 +146,30 @@ def write_minari(
         episodes: in Minari's form.
         metadata: JSON values, stored under the key "worldplan"; reference scores are also stored
             under the keys that Minari reads.
+        place: of the dataset, if the caller has reserved it.
+        replace: take the place of a dataset with this id.
         options: of `minari.create_dataset_from_buffers`.
 
     Raises:
         DatasetError: the id is malformed or taken.
+        FolderInUse: another process makes a dataset with this id.
+        OSError: the disk is full.
     """
-    require_free_id(dataset_id)
-    folder = get_dataset_path(dataset_id)
-    try:
-        with warnings.catch_warnings():
-            # Minari warns of every missing author, e-mail address and code link
-            warnings.simplefilter("ignore", UserWarning)
-            dataset = minari.create_dataset_from_buffers(dataset_id, episodes, **options)
-        scores = {
-            key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata
-        }
+    if not replace:
+        require_free_id(dataset_id)
+    scores = {key: metadata[key] for key in ("ref_min_score", "ref_max_score") if key in metadata}
+    with (
+        nullcontext(place) if place else minari_place(dataset_id) as reserved_place,
+        drafting(reserved_place, dataset_id, replace=replace),
+        reserved_place.naming_disk_errors(),
+        hdf5_in_memory(),
+        warnings.catch_warnings(),
+    ):
+        # Minari warns of every missing author, e-mail address and code link
+        warnings.simplefilter("ignore", UserWarning)
+        dataset = minari.create_dataset_from_buffers(dataset_id, episodes, **options)
         dataset.storage.update_metadata({_KEY: dict(metadata), **scores})
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # a half-written dataset would block its id
-        raise
     return dataset_id
-
-
-def require_free_id(dataset_id: str) -> None:
-    """Check that a new Minari dataset can have this id.
-
-    Raises:
-        DatasetError: the id is malformed or taken on this machine.
-    """
-    _check_id(dataset_id)
-    folder = get_dataset_path(dataset_id)
-    if folder.exists():
-        raise DatasetError(
-            f"Minari dataset {dataset_id} exists already ({folder}): choose another id, "
-            "such as one with a higher -v number"
-        )
-
-
-def _check_id(dataset_id: str) -> None:
-    try:
-        _, name, version = parse_dataset_id(dataset_id)
-    except (ValueError, TypeError) as error:  # TypeError: no version
-        raise DatasetError(
-            f"'{dataset_id}' is neither a .npz, .hdf5 or .h5 file nor a Minari id: "
-            "write an id as space/name-v0, e.g. mujoco/hopper/medium-v0"
-        ) from error
 
 
 def _download(dataset_id: str) -> None:
@@ -179,7 +180,10 @@ def _download(dataset_id: str) -> None:
             "configuration file), or set MINARI_DATASETS_PATH"
         )
     try:
-        minari.download_dataset(dataset_id)
+        with minari_place(dataset_id) as place, drafting(place, dataset_id):
+            minari.download_dataset(dataset_id)
+    except FolderInUse:
+        raise
     except Exception as error:  # every hub client has its own exceptions
         text = " ".join(str(error).split())[:200]
         if isinstance(error, ImportError):

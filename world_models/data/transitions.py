@@ -281,6 +281,7 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
     }
     if len(parts) > 1:
         shared["parts"] = [dict(part.metadata) for part in parts]
+        shared.pop("settings", None)  # `data collect` compares them: they do not make this dataset
     return Transitions(
         **columns,
         episode=np.repeat(np.arange(len(counts)), counts),

@@ -97,7 +97,7 @@ def test_collect_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
         and "infos/contact_force" in shown
     )
 
-    with pytest.raises(DatasetError, match="planar-push-scripted-v0 exists already"):
+    with pytest.raises(ConfigError, match="planar-push-scripted-v0: .*seed was 4 and is 0"):
         collect("planar_push", 3)
 
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
-from rich.progress import TaskID
+from rich.progress import Progress, TaskID
 
 from worldplan.arguments import command_parser, parse_options
 from worldplan.commands.data.demonstrations import (
@@ -21,11 +21,17 @@ from worldplan.commands.data.demonstrations import (
     add_demonstrator_options,
     collect_with_demonstrator,
 )
+from worldplan.commands.data.outputs import is_finished, resumable, saying_what_is_kept
 from worldplan.commands.data.tables import demonstration_tables, describe_tables
 from worldplan.milp.errors import ConfigError
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.collection.settings import POLICIES, CollectionSettings
-from worldplan.world_models.data.files import load_transitions, require_free, save_transitions
+from worldplan.world_models.data.files import (
+    load_transitions,
+    place_of,
+    require_free,
+    save_transitions,
+)
 from worldplan.world_models.data.transitions import concatenate
 
 _SOURCE = "a .npz or D4RL-style .hdf5 file, or a Minari id"
@@ -36,7 +42,6 @@ _POLICY_OPTIONS = (
     "evaluate_every",
     "hidden",
     "reference",
-    "folder",
 )
 
 
@@ -44,8 +49,10 @@ def collect(argv: Sequence[str]) -> int:
     """Entry of `worldplan data collect`.
 
     Raises:
-        ConfigError: an option is wrong, or belongs to the other way of collecting.
-        DatasetError: the output exists already or cannot name a dataset.
+        ConfigError: an option is wrong, belongs to the other way of collecting, or differs from
+            that of the dataset or folder that is to be continued.
+        DatasetError: the output cannot name a dataset, or is there and not of a collection.
+        FolderInUse: another process makes this dataset, or collects into this folder.
     """
     parser = command_parser(
         "data collect",
@@ -89,6 +96,7 @@ def convert(argv: Sequence[str]) -> int:
 
     Raises:
         DatasetError: a source does not exist or is damaged, or the target exists already.
+        FolderInUse: another process makes the target.
     """
     parser = command_parser(
         "data convert", "Write a dataset, or several joined, in another format."
@@ -98,12 +106,14 @@ def convert(argv: Sequence[str]) -> int:
     )
     parser.add_argument("target", type=str, help=f"{_SOURCE} that does not exist yet")
     options = parse_options(parser, argv)
-    require_free(options.target)
-    data = concatenate([load_transitions(source) for source in options.sources])
-    Console().print(
-        f"{len(data)} transitions written to {save_transitions(data, options.target)}",
-        soft_wrap=True,
-    )
+    with (
+        saying_what_is_kept("nothing was written: repeat the command"),
+        place_of(options.target) as place,
+    ):
+        require_free(options.target)
+        data = concatenate([load_transitions(source) for source in options.sources])
+        target = save_transitions(data, options.target, place)
+    Console().print(f"{len(data)} transitions written to {target}", soft_wrap=True)
     return 0
 
 
@@ -121,6 +131,18 @@ def _add_collect_options(parser: ArgumentParser) -> None:
         type=str,
         default="",
         help=f"{_SOURCE}; worldplan/ENV-POLICY-own-v0 or worldplan/TASK-scripted-v0 when empty",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path | None,
+        default=None,
+        help="folder of intermediate results, from which a stopped collection resumes; "
+        "runs/data/ENV-POLICY-seedSEED or runs/data/TASK-scripted-seedSEED when not given",
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin anew; the old dataset and the content of the old folder are renamed",
     )
     method = parser.add_mutually_exclusive_group(required=True)
     method.add_argument(
@@ -168,39 +190,30 @@ def _add_policy_options(group: Any, defaults: type[CollectionSettings]) -> None:
         help="layer widths of the agent's networks, 256,256 when not given",
     )
     add("--reference", type=float, help="return that counts as 100 points")
-    add(
-        "--folder",
-        type=Path,
-        help="folder of intermediate results, from which a stopped collection resumes; "
-        "runs/data/ENV-POLICY-SEED when not given",
-    )
 
 
 def _collect_with_policy(given: Mapping[str, Any]) -> int:
     changes = {name: given[name] for name in _POLICY_OPTIONS if name in given}
-    chosen_folder = changes.pop("folder", None)
     if "hidden" in changes:
         changes["hidden"] = _widths(changes["hidden"])
     env_id, policy, seed = given["env"], given["policy"], given["seed"]
     settings = CollectionSettings(env_id=env_id, policy=policy, seed=seed, **changes)
     name = re.sub(r"[^\w-]+", "-", env_id)  # an id of Minari has no other characters
     output = given["output"] or f"worldplan/{name.lower()}-{policy}-own-v0"
-    require_free(output)  # fails before the training, not after it
     # medium and medium-replay share their agent, so they share its folder
     agent = f"{name}-{policy.removesuffix('-replay')}-seed{seed}"
-    folder = chosen_folder or Path("runs") / "data" / agent
-    from worldplan.world_models.collection.collect import collect_transitions
+    folder = given["folder"] or Path("runs") / "data" / agent
+    fresh = given["fresh"]
+    with place_of(output) as place, resumable(folder):
+        wanted = settings.dataset
+        if is_finished(output, place, wanted, longer="steps", fresh=fresh):
+            Console().print(f"finished already: {output}", soft_wrap=True)
+            return 0
+        from worldplan.world_models.collection.collect import collect_transitions
 
-    with progress_bar() as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        data = collect_transitions(settings, folder, progress)
-    target = save_transitions(data, output)
+        with progress_bar() as bar:
+            data = collect_transitions(settings, folder, _reporter(bar), fresh=fresh)
+        target = save_transitions(data, output, place, replace=place.path.exists())
     returns = data.returns()
     Console().print(
         f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, "
@@ -208,6 +221,18 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _reporter(bar: Progress) -> Callable[[str, int, int], None]:
+    """A function that shows (stage, steps done, steps in total) in a bar for each stage."""
+    tasks: dict[str, TaskID] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done)
+
+    return report
 
 
 def _widths(text: str) -> tuple[int, ...]:

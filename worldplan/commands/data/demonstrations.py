@@ -7,13 +7,16 @@ from __future__ import annotations
 import re
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from worldplan.commands.data.outputs import is_finished, resumable
 from worldplan.milp.errors import ConfigError
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.data.files import file_of
@@ -74,14 +77,16 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
         given: the options of `worldplan data collect` that were given, by name.
 
     Raises:
-        ConfigError: an option is missing, wrong, or not of this kind of task.
-        DatasetError: the dataset exists already, or its id is malformed.
+        ConfigError: an option is missing, wrong, not of this kind of task, or differs from that of
+            the dataset or folder that is to be continued.
+        DatasetError: the id is malformed, or the dataset exists already and is not of a collection.
+        FolderInUse: another process makes this dataset, or collects into this folder.
     """
     if "episodes" not in given:
         raise ConfigError("--demonstrator needs --episodes: say how many demonstrations to collect")
     # MuJoCo and Minari take seconds to import
     from worldplan.world_models.data.demonstrations import save_demonstrations
-    from worldplan.world_models.data.minari_files import require_free_id
+    from worldplan.world_models.data.minari_places import minari_place
 
     is_metaworld = given["env"].startswith(METAWORLD)
     job = _metaworld_job(given) if is_metaworld else _manipulation_job(given)
@@ -91,22 +96,31 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
             f"--output {dataset_id}: demonstrations become a Minari dataset: "
             f"give an id such as {job.default_id}"
         )
-    require_free_id(dataset_id)  # fails before the collection, not after it
-    with progress_bar() as bar:
-        task = bar.add_task("demonstrations", total=given["episodes"])
-        collection = job.collect(lambda done, total: bar.update(task, completed=done, total=total))
-    env = job.make_environment()
-    try:
-        save_demonstrations(
-            collection.episodes,
-            dataset_id,
-            env,
-            collection.metadata,
-            infos=collection.infos,
-            seeds=collection.seeds,
-        )
-    finally:
-        env.close()
+    folder = given["folder"] or job.default_folder(given["seed"])
+    fresh = given["fresh"]
+    with minari_place(dataset_id) as place, resumable(folder):
+        wanted = job.settings
+        if is_finished(dataset_id, place, wanted, longer="episodes", fresh=fresh):
+            Console().print(f"finished already: {dataset_id}", soft_wrap=True)
+            return 0
+        with progress_bar() as bar:
+            task = bar.add_task("demonstrations", total=given["episodes"])
+            collection = job.collect(
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                folder=folder,
+                fresh=fresh,
+            )
+        with closing(job.make_environment()) as env:
+            save_demonstrations(
+                collection.episodes,
+                dataset_id,
+                env,
+                collection.metadata,
+                infos=collection.infos,
+                seeds=collection.seeds,
+                place=place,
+                replace=place.path.exists(),
+            )
     Console().print(_score_table(job.task, collection.metadata))
     steps = sum(len(episode) for episode in collection.episodes)
     Console().print(
@@ -123,14 +137,22 @@ class _Job:
     Args:
         task: its name, for the summary.
         default_id: of the dataset, where --output is empty.
-        collect: called with `progress`, which it calls with (episodes so far, episodes in total).
+        settings: all that the dataset depends on.
+        collect: called with `progress`, which it calls with (episodes so far, episodes in total),
+            `folder` and `fresh`.
         make_environment: an environment with the spaces of the episodes.
     """
 
     task: str
     default_id: str
-    collect: Callable[[Callable[[int, int], None]], Collection]
+    settings: dict[str, Any]
+    collect: Callable[..., Collection]
     make_environment: Callable[[], gym.Env[Any, Any]]
+
+    def default_folder(self, seed: int) -> Path:
+        """Where tries are kept, without --folder."""
+        name = self.default_id.removeprefix("worldplan/").removesuffix("-v0")
+        return Path("runs") / "data" / f"{name}-seed{seed}"
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,6 +173,7 @@ def _manipulation_job(given: Mapping[str, Any]) -> _Job:
     return _Job(
         settings.task,
         default_id(settings.task, settings.observation),
+        settings.dataset,
         partial(collect_demonstrations, settings),
         settings.make_environment,
     )
@@ -163,7 +186,10 @@ def _metaworld_job(given: Mapping[str, Any]) -> _Job:
         ConfigError: an option that only the manipulation tasks have was given.
     """
     from worldplan.envs.environments import make_environment
-    from worldplan.world_models.collection.metaworld import collect_metaworld_demonstrations
+    from worldplan.world_models.collection.metaworld import (
+        collect_metaworld_demonstrations,
+        metaworld_dataset,
+    )
 
     task, options = given["env"].removeprefix(METAWORLD), _options(given)
     wrong = [name for name in options if name not in ("episodes", "noise")]
@@ -173,15 +199,12 @@ def _metaworld_job(given: Mapping[str, Any]) -> _Job:
             "Meta-World is observed by its state, successes are kept"
         )
 
-    def collect(progress: Callable[[int, int], None]) -> Collection:
-        return collect_metaworld_demonstrations(
-            task, seed=given["seed"], progress=progress, **options
-        )
-
+    settings = {"seed": given["seed"], **options}
     return _Job(
         task,
         f"worldplan/metaworld-{task}-scripted-v0",
-        collect,
+        metaworld_dataset(task, **settings),
+        partial(collect_metaworld_demonstrations, task, **settings),
         partial(make_environment, given["env"]),
     )
 
