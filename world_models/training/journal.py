@@ -8,10 +8,11 @@ from typing import Any
 
 import lightning as L
 import pandas as pd
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, Timer
 
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.storage import replace_file
+from worldplan.world_models.training.seeds import random_states, restore_random_states
 
 LAST, METRICS = "last.ckpt", "metrics.csv"
 
@@ -20,9 +21,15 @@ class Journal(Checkpoint):
     """Writes, at the end of every `every`-th epoch, the result, metrics.csv and last.ckpt.
 
     Each file is replaced in one move, the state last: after a kill in between, the epoch is
-    repeated with the same result. The rows of metrics.csv are part of the checkpoint. Lightning
+    repeated with the same result. The rows of metrics.csv are part of the checkpoint, and for a
+    module that is no `ResumableModule` the states of the global random number generators. Lightning
     calls a `Checkpoint` after all other callbacks, so validation and logging are complete. A trial
-    (`fast_dev_run`) writes nothing.
+    (`fast_dev_run`) writes nothing. An epoch of a `ResumableModule` that a callback cut short is
+    not saved: it is repeated when the training resumes.
+
+    Attributes:
+        rows: of metrics.csv.
+        stopped: whether the module or a callback ended the training, not its length or its time.
 
     Args:
         folder: of the files; the trainer's `default_root_dir` if None.
@@ -38,6 +45,8 @@ class Journal(Checkpoint):
             raise ConfigError(f"every {every}: must be at least 1")
         self._folder, self.every = None if folder is None else Path(folder), every
         self.rows: list[dict[str, float]] = []
+        self.stopped = False
+        self._keeps_random = False
 
     @property
     def folder(self) -> Path:
@@ -56,12 +65,16 @@ class Journal(Checkpoint):
         return self.folder / LAST
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
-        return {"rows": self.rows}
+        """The rows so far, whether that is all, and random states of a module that needs them."""
+        state: dict[str, Any] = {"rows": self.rows, "stopped": self.stopped}
+        return state | {"random": random_states()} if self._keeps_random else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the rows of the run that is resumed."""
+        """Take over what the run that is resumed has saved."""
         self.rows = list(state_dict["rows"])
+        self.stopped = bool(state_dict.get("stopped", False))
+        if "random" in state_dict:
+            restore_random_states(state_dict["random"])
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Take what was not given from the trainer and the module."""
@@ -69,6 +82,7 @@ class Journal(Checkpoint):
             self._folder = Path(trainer.default_root_dir)
         if self.every is None:
             self.every = getattr(pl_module, "check_every", 1)
+        self._keeps_random = not _is_resumable(pl_module)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse to replace a training by a new one.
@@ -78,9 +92,14 @@ class Journal(Checkpoint):
         """
         if self.last.exists() and trainer.ckpt_path is None:
             raise CheckpointError(
-                f"{self.last} exists: continue it with --ckpt_path {self.last}, "
+                f"{self.last} exists: continue it with ckpt_path={str(self.last)!r}, "
                 "or delete it, or choose another folder"
             )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further where a callback had stopped the run that is resumed."""
+        if self.stopped:
+            trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Drop the metrics of earlier checks: a row holds what was measured in its epoch."""
@@ -88,9 +107,13 @@ class Journal(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a row; write the files if they are due."""
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        if _is_resumable(pl_module) and batches < trainer.num_training_batches:
+            return
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         self.rows.append({"epoch": epoch, **metrics})
+        self.stopped = trainer.should_stop and not _time_is_up(trainer)
         due = epoch % (self.every or 1) == 0
         last = epoch == trainer.max_epochs or 0 < trainer.max_steps <= trainer.global_step
         if is_trial(trainer) or not (due or last or trainer.should_stop):
@@ -104,6 +127,17 @@ class Journal(Checkpoint):
         table = pd.DataFrame(self.rows)
         replace_file(self.folder / METRICS, lambda draft: table.to_csv(draft, index=False))
         replace_file(self.last, lambda draft: trainer.save_checkpoint(draft, weights_only=False))
+
+
+def _is_resumable(module: L.LightningModule) -> bool:
+    """Whether the random numbers of an epoch depend on seed and epoch alone."""
+    return hasattr(module, "made_with")
+
+
+def _time_is_up(trainer: L.Trainer) -> bool:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
+    left = [callback.time_remaining() for callback in callbacks if isinstance(callback, Timer)]
+    return any(seconds is not None and seconds <= 0 for seconds in left)
 
 
 def is_trial(trainer: L.Trainer) -> bool:

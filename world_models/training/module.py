@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning as L
+from lightning.pytorch.callbacks import (
+    BaseFinetuning,
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import CheckpointError, ConfigError
@@ -14,6 +24,29 @@ from worldplan.world_models.training.journal import LAST, Journal
 from worldplan.world_models.training.origin import differences
 
 _LIGHTNING_LENGTH = 1000  # epochs of a trainer that was given no length
+# what a trainer has by default, written out: the number 1 is one batch, 1.0 is all of them
+_TRAINER_DEFAULTS = {
+    "overfit_batches": ("0.0", "0"),  # before the limits, which it sets
+    "accumulate_grad_batches": ("1",),
+    "gradient_clip_val": ("None",),
+    "limit_train_batches": ("1.0",),
+    "limit_val_batches": ("1.0",),
+    "max_steps": ("-1",),
+    "min_epochs": ("None", "0"),
+    "min_steps": ("None",),
+    "precision": ("'32-true'",),
+    "reload_dataloaders_every_n_epochs": ("0",),
+    "val_check_interval": ("1.0",),
+}
+_CHANGE_TRAINING = (
+    BaseFinetuning,
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 
 
 class ResumableModule(L.LightningModule):
@@ -86,9 +119,41 @@ class ResumableModule(L.LightningModule):
         Raises:
             ConfigError: the trainer was given another distance, or a greater length.
         """
+        self.check_trainer(self.trainer)
         if self.trainer.state.fn == "fit":
             self._set_pace(self.trainer)
         return []
+
+    def check_trainer(self, trainer: L.Trainer) -> None:
+        """Refuse what would change how the module trains, or would have no effect on it.
+
+        Raises:
+            ConfigError: a setting or callback of the trainer does.
+        """
+        name = type(self).__name__
+        if trainer.world_size > 1:
+            raise ConfigError(
+                f"trainer.devices: {trainer.world_size} devices, but {name} trains on one: "
+                "leave it out"
+            )
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
+        for callback in callbacks:
+            if isinstance(callback, _CHANGE_TRAINING):
+                raise ConfigError(
+                    f"trainer.callbacks: {type(callback).__name__} changes how a module trains, "
+                    f"and {name} sets this itself: leave it out"
+                )
+        if not isinstance(trainer.strategy, SingleDeviceStrategy):
+            raise ConfigError(f"trainer.strategy: {name} trains on one device: leave it out")
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial has limits of its own
+            return
+        for setting, default in _TRAINER_DEFAULTS.items():
+            value = getattr(trainer, setting)
+            if repr(value) not in default:
+                raise ConfigError(
+                    f"trainer.{setting} is {value}, but {name} has its own training loop: "
+                    "leave it out"
+                )
 
     def _set_pace(self, trainer: L.Trainer) -> None:
         length, epochs = trainer.max_epochs, self.epochs
@@ -111,6 +176,7 @@ class ResumableModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Set length and checks also where a subclass replaces `configure_callbacks`."""
+        self.check_trainer(self.trainer)
         if stage == "fit":
             self._set_pace(self.trainer)
 
@@ -142,7 +208,7 @@ class ResumableModule(L.LightningModule):
         if different := differences(saved, self.made_with()):
             raise CheckpointError(
                 f"{name} comes from {self.MADE_WITH} ({different}): "
-                "choose another folder, or delete this one to train again"
+                "choose another folder, or begin anew with --fresh (from Python: fresh=True)"
             )
 
     # --- for subclasses ---------------------------------------------------------------------------

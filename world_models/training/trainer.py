@@ -6,20 +6,21 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Timer, TQDMProgressBar
 
-from worldplan.world_models.storage import replace_file
-from worldplan.world_models.training.checkpoints import saved_entry
+from worldplan.milp.errors import ConfigError
+from worldplan.world_models.training.failures import named_failures
 from worldplan.world_models.training.journal import LAST, Journal
 from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.saved import DONE, Length, Saved, held, mark_finished
 
-DONE = "done"
 # the same for every training of this project; a module sets its own length and checks
 TRAINER: dict[str, Any] = {
     "accelerator": "cpu",
@@ -39,6 +40,7 @@ def fit(
     accelerator: str = "cpu",
     progress: bool = False,
     callbacks: Sequence[L.Callback] = (),
+    fresh: bool = False,
 ) -> Path:
     """Train `module` to its end in `folder`, and return the file of the result.
 
@@ -47,48 +49,146 @@ def fit(
 
     Args:
         module: the training; defines its length and its result.
-        folder: of metrics, state and result.
+        folder: of metrics, state and result; one process at a time trains in it.
         save_every: epochs between two checkpoints; the module's `check_every` if None.
         accelerator: Lightning's name of the device: "cpu", "gpu" or "auto".
         progress: show a progress bar.
-        callbacks: further Lightning callbacks. A training that one of them stops has finished.
+        callbacks: further Lightning callbacks. A training that one of them stops has finished; one
+            that a `Timer` stops continues with a longer one.
+        fresh: begin anew; the folder as it is becomes `folder`-before-TIME.
 
     Returns:
         `folder`/RESULT: ensemble.ckpt, best.ckpt or last.ckpt, as the module defines.
 
     Raises:
         CheckpointError: last.ckpt is damaged, or comes from other data, settings or seed.
+        ConfigError: the device does not exist, or a callback changes how the module trains.
         Diverged: a loss is not finite; names the last good checkpoint.
+        FolderInUse: another process trains in the folder.
         KeyboardInterrupt: Ctrl-C; what was saved is kept.
+        OSError: the folder cannot be written to, or the disk is full.
     """
     folder = Path(folder)
-    result, last = folder / module.RESULT, folder / LAST
-    resumed = last.exists()
-    if resumed:
-        module.require_origin(_origin_of(last), last)
-        if _finished(folder, module.epochs) and result.exists():
-            return result
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     bars = [TQDMProgressBar(refresh_rate=5)] if progress else []
-    trainer = L.Trainer(
-        **TRAINER | {"accelerator": accelerator},
-        default_root_dir=folder,
-        callbacks=[*bars, *callbacks, Journal(folder, save_every)],
-        enable_progress_bar=progress,
-    )
-    with warnings.catch_warnings(), interruptible(trainer):
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(module, ckpt_path=str(last) if resumed else None, weights_only=True)
-    if not result.exists():  # a complete training whose result was deleted
-        module.export(folder)
-    length = f"{module.epochs or -1}\n"
-    replace_file(folder / DONE, lambda draft: draft.write_text(length, encoding="utf-8"))
+    with named_failures():
+        trainer = L.Trainer(
+            **TRAINER | {"accelerator": accelerator},
+            default_root_dir=folder,
+            callbacks=[*bars, *callbacks, Journal(folder, save_every)],
+            enable_progress_bar=progress,
+        )
+    result, _ = train(trainer, module, folder, fresh=fresh)
     return result
 
 
+def train(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    start: Callable[[Saved | None], str | None] | None = None,
+    data: L.LightningDataModule | None = None,
+) -> tuple[Path, bool]:
+    """Train with a trainer that has a `Journal` of this folder, unless the training has finished.
+
+    Args:
+        trainer: of one training.
+        module: a `ResumableModule`, or any other.
+        folder: of metrics, state and result.
+        fresh: begin anew; the folder as it is becomes `folder`-before-TIME.
+        start: called with what the folder holds, after a `ResumableModule` has compared its
+            origin; raises to refuse it, or returns the checkpoint to begin from (None: at the
+            start, or from the folder's own).
+        data: the data of a module that has none.
+
+    Returns:
+        The file of the result, and whether it was there before.
+
+    Raises:
+        CheckpointError: last.ckpt is damaged, or comes from other data, settings or seed.
+        ConfigError: the trainer does not serve for the module, or trains nothing.
+        FolderInUse: another process trains in the folder.
+        KeyboardInterrupt: Ctrl-C; its text says what is kept.
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    result = folder / getattr(module, "RESULT", LAST)
+    if isinstance(module, ResumableModule):
+        module.check_trainer(trainer)
+    epoch_timers(trainer, module)
+    if not fresh and (folder / DONE).exists():  # also in a folder that nobody may write to
+        saved, _ = _look(trainer, module, folder, start)
+        if saved is not None and saved.is_finished(Length.of(trainer, module)) and result.exists():
+            return result, True
+    # other processes of the same training (several devices) work in the folder of the first
+    with held(folder, fresh) if trainer.is_global_zero else nullcontext():
+        saved, checkpoint = _look(trainer, module, folder, start)
+        if saved is not None:
+            if saved.is_finished(Length.of(trainer, module)) and result.exists():
+                return result, True
+            checkpoint = str(saved.last)
+        if trainer.is_global_zero:
+            (folder / DONE).unlink(missing_ok=True)
+        _run(trainer, module, folder, data, checkpoint)
+        journal = next(item for item in trainer.checkpoint_callbacks if isinstance(item, Journal))
+        if isinstance(module, ResumableModule) and not result.exists():
+            module.export(folder)  # a complete training whose result was deleted
+        if trainer.is_global_zero:
+            mark_finished(folder, journal.stopped)
+    return result, False
+
+
+def _look(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    folder: Path,
+    start: Callable[[Saved | None], str | None] | None,
+) -> tuple[Saved | None, str | None]:
+    """What the folder holds of this training, and the checkpoint from which a new one begins."""
+    saved = Saved.find(folder)
+    if saved is not None and isinstance(module, ResumableModule):
+        module.require_origin(saved.content.get("made_with"), saved.last)
+    return saved, None if start is None else start(saved)
+
+
+def _run(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    folder: Path,
+    data: L.LightningDataModule | None,
+    checkpoint: str | None,
+) -> None:
+    """Train to the end.
+
+    Raises:
+        ConfigError: nothing was saved, because there is nothing to train on.
+    """
+    with warnings.catch_warnings(), interruptible(trainer, folder), named_failures(checkpoint):
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if not (folder / LAST).exists():
+        raise ConfigError(
+            f"{folder}: nothing was trained: there was no batch or no time for an epoch "
+            "(trainer.limit_train_batches, trainer.max_time, the module's data)"
+        )
+
+
+def epoch_timers(trainer: L.Trainer, module: L.LightningModule) -> None:
+    """Let timers end a `ResumableModule` between epochs: half an epoch cannot be resumed."""
+    if not isinstance(module, ResumableModule):
+        return
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
+    for place, timer in enumerate(callbacks):
+        if type(timer) is Timer and (left := timer.time_remaining()) is not None:
+            duration = timedelta(seconds=left + timer.time_elapsed())
+            callbacks[place] = Timer(duration, interval="epoch")
+
+
 @contextmanager
-def interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Turn the SystemExit that Lightning makes of Ctrl-C back into a KeyboardInterrupt.
+def interruptible(trainer: L.Trainer, folder: Path) -> Iterator[None]:
+    """Turn the SystemExit that Lightning makes of Ctrl-C back into a KeyboardInterrupt, whose text
+    says what is kept in the folder of the training.
 
     Lightning also leaves SIGINT without effect: the handler that was there before is restored.
 
@@ -104,19 +204,10 @@ def interruptible(trainer: L.Trainer) -> Iterator[None]:
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stopped
+        raise KeyboardInterrupt(_what_is_kept(folder)) from stopped
 
 
-def _origin_of(last: Path) -> Any:
-    """The origin in a checkpoint; None if an older worldplan wrote the file."""
-    checkpoint = saved_entry(last)
-    return checkpoint.get("made_with") if isinstance(checkpoint, dict) else None
-
-
-def _finished(folder: Path, epochs: int | None) -> bool:
-    """Whether a finished training of at least this length is in `folder`."""
-    done = folder / DONE
-    if not done.exists():
-        return False
-    length = int(done.read_text(encoding="utf-8"))
-    return epochs is None or length == -1 or length >= epochs
+def _what_is_kept(folder: Path) -> str:
+    if (folder / LAST).exists():
+        return f"interrupted: {folder / LAST} is kept, the same command continues from it"
+    return "interrupted before anything was saved: the same command begins again"

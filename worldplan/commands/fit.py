@@ -9,61 +9,41 @@ on the CPU unless `trainer.accelerator` says otherwise.
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import pandas as pd
-import torch
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import RichProgressBar, Timer, TQDMProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from worldplan.arguments import own_error, shorten
-from worldplan.files import read_config, write_json, write_text
-from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.output.plots import learning_curve
+from worldplan.commands.fit_folder import (
+    RunFolder,
+    TrainingFolder,
+    require_arguments,
+    seed_of,
+    settings_of,
+)
+from worldplan.commands.fit_settings import (
+    check_settings,
+    evaluated_checkpoint,
+    read_state,
+    refused_settings,
+    require_loop,
+)
+from worldplan.files import read_config
+from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
-from worldplan.runs import CONFIG, SEED, VERSIONS
-from worldplan.versions import versions
-from worldplan.world_models.training.checkpoints import reading_checkpoint
-from worldplan.world_models.training.journal import METRICS, Journal, is_trial
+from worldplan.world_models.training.checkpoints import load_tensors
+from worldplan.world_models.training.failures import named_failures
+from worldplan.world_models.training.journal import Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
-from worldplan.world_models.training.trainer import TRAINER, interruptible
-
-
-class RunFolder(SaveConfigCallback):
-    """Makes the trainer's folder a run folder: config.yaml, versions.json, seed, and at the end the
-    plots of the metrics. That is where the results are, whatever loggers there are.
-
-    The record is written when training begins, not in `setup`: by then whatever may refuse to train
-    into this folder has done so.
-    """
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Write nothing yet."""
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the record, unless this is a trial (`fast_dev_run`)."""
-        if is_trial(trainer) or not trainer.is_global_zero:
-            return
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, str(folder / CONFIG), skip_none=False, overwrite=True)
-        write_json(folder / VERSIONS, versions())
-        write_text(folder / SEED, f"{_seed(self.config)}\n")
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Plot the metrics."""
-        folder = Path(trainer.default_root_dir)
-        if is_trial(trainer) or not trainer.is_global_zero or not (folder / METRICS).is_file():
-            return
-        table = pd.read_csv(folder / METRICS)
-        if "step" not in table:
-            table = table.rename(columns={"epoch": "step"})
-        learning_curve(table, folder / "plots" / "learning_curve.png")
+from worldplan.world_models.training.saved import Length, Saved
+from worldplan.world_models.training.trainer import TRAINER, interruptible, train
 
 
 def fit(argv: Sequence[str]) -> int:
@@ -91,18 +71,21 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         arguments: of the command line, the subcommand first.
 
     Raises:
-        ConfigError: a file or a setting is wrong.
-        ArgumentError: of jsonargparse, if a module of another project raises it.
-        ValueError: of a module of another project.
+        CheckpointError: a checkpoint is missing, damaged, or of another training.
+        ConfigError: a file or a setting is wrong, or refused by the class that it is for; or the
+            folder holds another training.
+        FolderInUse: another process trains into the folder.
+        Exception: of a module of another project.
         KeyboardInterrupt: Ctrl-C; its text says how to resume.
     """
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
             # one clear line for a missing or malformed file
             read_config(word.partition("=")[2] or following)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # an error stays the only line
     try:
-        return _PlainCLI(
+        command = _PlainCLI(
             L.LightningModule,
             subclass_mode_model=True,
             trainer_defaults=TRAINER,
@@ -114,19 +97,16 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         cause = own_error(error)
         if cause is not None:
             raise cause from error
-        if not isinstance(error, ArgumentError):
-            raise
         refuse_renamed(str(error), "settings")  # of a file that jsonargparse read: --model FILE
         raise ConfigError(shorten(str(error))) from error
-
-
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    """Whether a message of Lightning is about the training."""
-    return "litlogger" not in record.getMessage()
+    command.run()
+    return command
 
 
 class _PlainCLI(LightningCLI):
-    """LightningCLI with one seed and a journal, whose parsers raise instead of exiting."""
+    """LightningCLI with one seed, a journal and a run folder, whose parsers raise instead of
+    exiting.
+    """
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser that raises ArgumentError."""
@@ -144,41 +124,48 @@ class _PlainCLI(LightningCLI):
         """`--journal.every`: epochs between two checkpoints."""
         parser.add_lightning_class_args(Journal, "journal")
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--fresh",
+                action="store_true",
+                help="begin anew; what the folder holds is kept as FOLDER-before-TIME",
+            )
+        return parser
+
     def _parse_ckpt_path(self) -> None:
-        """Read a checkpoint before Lightning does, whose errors do not say what to do."""
-        subcommand = self.config.get("subcommand")
-        path = self.config[subcommand].get("ckpt_path") if subcommand else None
-        if path and Path(path).is_file():
-            with reading_checkpoint(path, "the whole state of a training", "'worldplan fit'"):
-                torch.load(path, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
-        super()._parse_ckpt_path()
+        """Read a checkpoint before Lightning does, whose errors do not say what to do. The
+        arguments of the module are those of the command, not those in the checkpoint.
+        """
+        path = self.config[self.config["subcommand"]].get("ckpt_path")
+        self.given = None if path is None else read_state(path)
+
+    def _set_seed(self) -> None:
+        """Seed the global generators.
+
+        Raises:
+            ConfigError: the seed is out of range.
+        """
+        seed = self.config[self.config["subcommand"]].get("seed_everything")
+        if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
+            raise ConfigError(f"seed_everything {seed}: give a number from 0 to {2**32 - 1}")
+        super()._set_seed()
 
     def before_instantiate_classes(self) -> None:
         """Hand the seed to the module (jsonargparse cannot link into a function's arguments).
 
         Raises:
-            CheckpointError: the file of --ckpt_path is missing.
-            ConfigError: the module was given another seed, or the trainer a second journal.
+            ConfigError: a setting is out of range, the module was given another seed, or the
+                trainer a second journal.
         """
-        config = self.config.get(str(self.subcommand), self.config)
-        checkpoint = config.get("ckpt_path")
-        is_local = str(checkpoint).endswith(".ckpt") and "://" not in str(checkpoint)
-        if is_local and not Path(checkpoint).is_file():
-            raise CheckpointError(
-                f"--ckpt_path {checkpoint}: no such file: check the path, or leave the option out "
-                "to begin anew"
-            )
-        if config.get("trainer.max_epochs") is None:
-            config["trainer.max_epochs"] = -1  # for Lightning, no number means 1000
-        for callback in config.get("trainer.callbacks") or []:
-            if str(callback.get("class_path", "")).endswith(".Journal"):
-                raise ConfigError(
-                    "trainer.callbacks: every training has a Journal: leave it out "
-                    "(--journal.every N sets how often it saves)"
-                )
+        config = self.config[str(self.subcommand)]
+        check_settings(config, str(self.subcommand))
         arguments = config.get("model.init_args") or {}
         if "seed" in arguments:
-            seed = _seed(config)
+            seed = seed_of(config)
             if arguments["seed"] not in (None, 0, seed):
                 raise ConfigError(
                     f"seed_everything is {seed} and model.init_args.seed {arguments['seed']}: "
@@ -190,18 +177,16 @@ class _PlainCLI(LightningCLI):
         """The trainer, with a bar that needs no number of epochs.
 
         Raises:
-            ConfigError: the length of the training is missing, or there are several devices for a
-                module that uses one.
+            ConfigError: a setting is wrong, or the length of the training is missing.
         """
-        trainer = super().instantiate_trainer(**kwargs)
-        if trainer.world_size > 1 and isinstance(self.model, ResumableModule):
-            raise ConfigError(
-                f"trainer.devices: {trainer.world_size} devices, but {type(self.model).__name__} "
-                "trains on one: leave it out"
-            )
+        with warnings.catch_warnings(), refused_settings():
+            warnings.filterwarnings("ignore", module="lightning")
+            trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(self.model, ResumableModule):
+            self.model.check_trainer(trainer)
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped
-        timed = any(isinstance(callback, Timer) for callback in callbacks)
-        endless = trainer.max_epochs == trainer.max_steps == -1 and not timed
+        length = Length.of(trainer, self.model)
+        endless = (length.epochs, length.steps, length.seconds) == (None, None, None)
         if self.subcommand == "fit" and endless and not isinstance(self.model, ResumableModule):
             raise ConfigError(
                 f"{type(self.model).__name__} does not end by itself: give --trainer.max_epochs"
@@ -213,24 +198,45 @@ class _PlainCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        try:
-            with warnings.catch_warnings(), interruptible(self.trainer):
-                warnings.filterwarnings("ignore", module="lightning")  # as `fit` of the kit does
+        """Nothing yet: what goes wrong in `run` is not a setting."""
+
+    def run(self) -> None:
+        """Train, validate or test."""
+        subcommand = str(self.subcommand)
+        folder = Path(self.trainer.default_root_dir)
+        if subcommand == "fit" and not is_trial(self.trainer):
+            self._fit(folder)
+            return
+        if subcommand != "fit":
+            require_loop(self.model, subcommand)
+            checkpoint = self.given or evaluated_checkpoint(folder, self.model, subcommand)
+            self.config_init[subcommand]["ckpt_path"] = checkpoint
+            if checkpoint is not None:
+                require_arguments(load_tensors(checkpoint), checkpoint, self.model)
+        with warnings.catch_warnings(), interruptible(self.trainer, folder):
+            warnings.filterwarnings("ignore", module="lightning")  # as `fit` of the kit does
+            with named_failures(self.config_init[subcommand].get("ckpt_path")):
                 super()._run_subcommand(subcommand)
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(_how_to_resume(self.trainer)) from stop
 
+    def _fit(self, folder: Path) -> None:
+        """Train into the folder, continue there, or say that the training has finished."""
+        parser, config = self._parser("fit"), self.config["fit"]
+        record = TrainingFolder(folder, settings_of(parser, config), self.given)
 
-def _seed(config: Any) -> int:
-    """The seed of a configuration: where Lightning sets none (false), the module's own."""
-    seed = config.get("seed_everything", 0)
-    if seed is False:
-        seed = (config.get("model.init_args") or {}).get("seed")
-    return 0 if isinstance(seed, bool) else int(seed or 0)
+        def start(saved: Saved | None) -> str | None:
+            begin = record.start(saved, self.model)
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # untyped
+                if isinstance(callback, RunFolder):
+                    callback.begun_from = record.begun_from
+            return begin
 
-
-def _how_to_resume(trainer: L.Trainer) -> str:
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, Journal) and callback.last.is_file():
-            return f"interrupted: continue with the same command and --ckpt_path {callback.last}"
-    return "interrupted before anything was saved: the same command begins again"
+        data = self.datamodule
+        result, was_there = train(
+            self.trainer, self.model, folder, fresh=config["fresh"], start=start, data=data
+        )
+        if was_there:
+            print(  # noqa: T201
+                f"{folder}: this training has finished, its result is {result}: a greater length "
+                "continues it, --fresh begins anew",
+                file=sys.stderr,
+            )

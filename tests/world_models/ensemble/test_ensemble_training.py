@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import worldplan.world_models.ensemble.training as training
 import worldplan.world_models.training.journal as journal
-import worldplan.world_models.training.trainer as fitting
+import worldplan.world_models.training.saved as saved
 from tests.places import CONFIGS
 from tests.world_models.ensemble.test_ensemble import separate
 from worldplan.commands.fit import lightning_main
@@ -246,7 +246,7 @@ def assert_same_result(folder: Path, expected: Path) -> None:
         load_ensemble(path / "ensemble.ckpt").state_dict() for path in (folder, expected)
     )
     assert all(torch.equal(first[name], second[name]) for name in second)
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir() if path.name != ".lock") == [
         "done",
         "ensemble.ckpt",
         "last.ckpt",
@@ -271,7 +271,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     epoch.
     """
     owner, _, name = place.rpartition(".")
-    targets: list[Any] = [EnsembleModule] if owner else [training, journal, fitting]
+    targets: list[Any] = [EnsembleModule] if owner else [training, journal, saved]
     whole: Callable[..., Any] = getattr(targets[0], name)
     calls = []
 
@@ -323,7 +323,7 @@ def test_a_killed_training_ends_with_the_same_bits(trained: Path, tmp_path: Path
 def test_a_killed_command_ends_with_the_same_bits(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`worldplan fit` on the shipped configuration, continued with --ckpt_path as its head says."""
+    """`worldplan fit` on the shipped configuration, continued by the same command."""
     save_npz(transitions(), tmp_path / "data.npz")
     config = yaml.safe_load((ENSEMBLES / "inverted-double-pendulum.yaml").read_text())
     numbers = {
@@ -337,7 +337,7 @@ def test_a_killed_command_ends_with_the_same_bits(
     monkeypatch.chdir(tmp_path)
     killed_in_epoch_2(lightning_main, ["fit", "--config", "fit.yaml"])
     run = tmp_path / config["trainer"]["default_root_dir"]
-    lightning_main(["fit", "--config", "fit.yaml", "--ckpt_path", str(run / "last.ckpt")])
+    lightning_main(["fit", "--config", "fit.yaml"])
     assert (run / "metrics.csv").read_text() == (trained / "metrics.csv").read_text()
     first, second = (
         load_ensemble(folder / "ensemble.ckpt").state_dict() for folder in (run, trained)

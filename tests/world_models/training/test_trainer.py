@@ -111,7 +111,7 @@ def test_the_result_and_the_rows(tmp_path: Path) -> None:
     assert rows["distance"].notna().tolist() == [False, True, False, True]
     kept = torch.load(tmp_path / "nearest.ckpt", weights_only=True)
     assert kept["nearest"] == pytest.approx(rows["distance"].min())
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".lock") == [
         "done",
         "last.ckpt",
         "metrics.csv",
@@ -181,7 +181,7 @@ def test_a_trainer_of_ones_own_has_the_length_of_the_module(
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     fit(Descent(2), tmp_path)
-    with pytest.raises(CheckpointError, match=r"last.ckpt.*\(rate was 0\.1, is 0\.2\).*delete"):
+    with pytest.raises(CheckpointError, match=r"last.ckpt.*\(rate was 0\.1, is 0\.2\).*--fresh"):
         fit(Descent(2, rate=0.2), tmp_path)
     with pytest.raises(CheckpointError, match="seed was 0, is 1"):
         fit(Descent(2, seed=1), tmp_path)
@@ -189,7 +189,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_an_older_worldplan_is_refused(tmp_path: Path) -> None:
     save_tensors({"state_dict": {}, "epoch": 3}, tmp_path / "last.ckpt")
-    with pytest.raises(CheckpointError, match=r"last.ckpt.*saved by another version.*delete"):
+    with pytest.raises(CheckpointError, match=r"last.ckpt.*saved by another version.*--fresh"):
         fit(Descent(2), tmp_path)
 
 
@@ -276,7 +276,8 @@ def test_no_length_is_the_length_of_the_module(tmp_path: Path) -> None:
 
 
 def test_steps_of_a_cut_training_are_saved(tmp_path: Path) -> None:
-    file = config(tmp_path, trainer={"max_steps": 4}, journal={"every": 3})
+    trainer = {"max_steps": 4}
+    file = config(tmp_path, "Foreign", init_args={}, trainer=trainer, journal={"every": 3})
     assert main(["fit", "--config", file]) == 0
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 4

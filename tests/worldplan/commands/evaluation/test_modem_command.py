@@ -174,7 +174,7 @@ def test_a_refused_training_leaves_the_record_as_it_was(
         "0.9",
     ]
     assert main([*words, *(["--ckpt_path", "chosen/last.ckpt"] if continued else [])]) == 2
-    assert ("other settings" if continued else "last.ckpt exists") in capsys.readouterr().err
+    assert "discount was 0.95, is 0.9" in capsys.readouterr().err
     assert main([*words, "--ckpt_path", "absent/last.ckpt"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("worldplan: CheckpointError: --ckpt_path absent/last.ckpt: no such")
@@ -203,8 +203,8 @@ def test_ctrl_c_tells_how_to_continue(
         signal.signal(signal.SIGINT, before)  # Lightning leaves it without effect
     last = capsys.readouterr().err.splitlines()[-1]
     if saved:
-        command = "continue with the same command and --ckpt_path stopped1/last.ckpt"
-        assert last == f"worldplan: interrupted: {command}"
+        kept = "stopped1/last.ckpt is kept, the same command continues from it"
+        assert last == f"worldplan: interrupted: {kept}"
     else:
         assert (
             last
