@@ -128,10 +128,16 @@ def states_after(agent, batches, *, noise=0):
     st.sampled_from([0.0, 1e-6, 1.0]),
     st.sampled_from(VARIANTS),
     st.integers(1, 3),
+    st.booleans(),
     st.integers(0, 10**6),
 )
-def test_updates_equal_plain_ones(sizes, hidden, seeds, critics, eta, variant, updates, seed):
+def test_updates_equal_plain_ones(
+    sizes, hidden, seeds, critics, eta, variant, updates, transposed, seed
+):
     agent = agent_of(sizes, hidden, seeds, seed, critics=critics, diversity=eta, **variant)
+    if transposed:  # the same weights in another memory order
+        for weight in agent.critics.network.weights:
+            weight.data = weight.mT.contiguous().mT
     batches = [batch_of(sizes, seeds, seed + number) for number in range(updates)]
     assert_same_state(*states_after(agent, batches, noise=seed))
 
