@@ -13,7 +13,7 @@ from worldplan.milp.session import Session, Solution, SolverSettings, status_of
 
 
 class HighsSession(Session):
-    """HiGHS through its array interface; a linear program keeps its basis between solves."""
+    """HiGHS through its array interface."""
 
     def __init__(self, program: Program, settings: SolverSettings) -> None:
         super().__init__(program, settings)
@@ -91,10 +91,16 @@ class HighsSession(Session):
         )
         self._loaded = True
 
-    def solve(self, start: Floats | None = None) -> Solution:
+    def basis(self) -> Any:
+        return self._highs.getBasis()
+
+    def solve(self, start: Floats | None = None, *, basis: Any = None) -> Solution:
         began = time.perf_counter()
         if not self._loaded:
             self._load()
+        self._highs.clearSolver()
+        if basis is not None:
+            self._highs.setBasis(basis)
         if start is not None and self.is_mip:
             point = self._highspy.HighsSolution()
             point.col_value = start.tolist()

@@ -98,7 +98,9 @@ def status_of(limited: bool, value: float, bound: float) -> str:
 class Session(ABC):
     """One program loaded in a solver.
 
-    Numbers change through the setters; the sparsity pattern is fixed.
+    Numbers change through the setters; the sparsity pattern is fixed. A solve depends on these
+    numbers and on its own arguments only: what the solver found before is discarded, so that a
+    session that has solved other numbers gives what a fresh one gives.
 
     Args:
         program: what is maximised.
@@ -131,8 +133,17 @@ class Session(ABC):
         self.matrices.value[self.matrices.place[slots]] = values
 
     @abstractmethod
-    def solve(self, start: Floats | None = None) -> Solution:
-        """Maximise, from a feasible point `start` (columns,) if one is given.
+    def basis(self) -> Any:
+        """The basis at which the last solve of a linear program ended, an argument of `solve`."""
+
+    @abstractmethod
+    def solve(self, start: Floats | None = None, *, basis: Any = None) -> Solution:
+        """Maximise, from what is given.
+
+        Args:
+            start: a feasible point (columns,) of a program with integer variables.
+            basis: of this session; the simplex method starts there. Without it, the session is
+                solved from the beginning.
 
         Raises:
             InfeasibleActionSet: no point satisfies the constraints.

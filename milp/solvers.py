@@ -1,7 +1,7 @@
 """HiGHS (default) and Gurobi behind one interface.
 
 `open_session` loads a `worldplan.milp.program.Program` into a solver. The setters of the `Session`
-change numbers, and `solve` solves again from what the solver kept of the last solve.
+change numbers, and `solve` solves again, independently of earlier solves.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ValueTables:
 class FluidProgram:
     """The fluid linear program of one or several models that share the first action.
 
-    It is built and loaded once; a solve changes the start, the horizon and the final values.
+    It is built once; a solve sets the start, the horizon and the final values.
 
     Args:
         dynamics: one model per ensemble member; the objective is the mean over the members.
@@ -89,7 +89,7 @@ class FluidProgram:
             self._add_member(program, model, integral_first)
         self.session = open_session(program, settings)
         self._cost = program.matrices().cost
-        self._costs_of: tuple[int, ValueTables | None] = (steps, None)  # of the costs that are set
+        self._bases: list[Any] = []  # of linear programs with steps, steps - 1, ... steps to go
 
     def _add_member(self, program: Program, model: ArmDynamics, integral_first: bool) -> None:
         """Add the columns and rows of one model."""
@@ -126,30 +126,49 @@ class FluidProgram:
             tail: values of the states at the end of the window, if the episode is longer.
         """
         left = self.steps if steps_left is None else steps_left
+        basis = None if self.session.is_mip else self._basis(min(self.steps, left))
         self._set_cost(left, tail)
+        self._set_start(start)
+        return self.session.solve(basis=basis)
+
+    def _basis(self, left: int) -> Any:
+        """Where the simplex method starts with `left` steps to go.
+
+        It is the optimal basis for arms whose first states are all equally likely. Each basis is
+        found from that of one step more, so it depends on nothing that was solved before, and a
+        decision is the same in every order of decisions. None if the solver ran out of time.
+        """
+        model = self.dynamics[0]
+        uniform = np.full((model.arms, model.states), 1.0 / model.states)
+        for steps in range(self.steps - len(self._bases), left - 1, -1):
+            self._set_cost(steps, None)
+            self._set_start(uniform)
+            solution = self.session.solve(basis=self._bases[-1] if self._bases else None)
+            if solution.x is None:
+                return None
+            self._bases.append(self.session.basis())
+        return self._bases[self.steps - left]
+
+    def _set_start(self, start: Floats) -> None:
+        """Set the distribution (arms, states) of the first states."""
         for rows in self._flow:
             self.session.set_row_bounds(rows.index[0], start.ravel(), start.ravel())
-        return self.session.solve()
 
     def _set_cost(self, left: int, tail: ValueTables | None) -> None:
-        """Set the costs of the first `left` steps, and the final values, unless they are set."""
-        horizon = min(self.steps, left)
-        if left <= self.steps:
-            tail = None
-        costs_of = (horizon if tail is None else left, tail)
-        if costs_of[0] == self._costs_of[0] and tail is self._costs_of[1]:
-            return
-        self._costs_of = costs_of  # holds the tail: a later one cannot be mistaken for it
-        later = np.arange(self.steps)[:, None] >= horizon
-        offset = 0.0
+        """Set the costs of the first `left` steps, and the final values.
+
+        Args:
+            left: steps to the end of the episode.
+            tail: values at the end of the window, not used if the episode is not longer.
+        """
+        later = np.arange(self.steps)[:, None] >= left
         for x, model in zip(self._x, self.dynamics, strict=True):
-            cost = np.where(later, 0.0, self._cost[x])
-            if tail is not None:
-                after = np.einsum(
-                    "jkst,jt->jsk", model.transition, tail.table[left - self.steps]
-                ) / len(self.dynamics)
-                cost[-1] += after.ravel()
-                offset = float(tail.constant[left - self.steps])
+            cost, offset = np.where(later, 0.0, self._cost[x]), 0.0
+            if tail is not None and left > self.steps:
+                to_go = left - self.steps
+                after = np.einsum("jkst,jt->jsk", model.transition, tail.table[to_go])
+                cost[-1] += after.ravel() / len(self.dynamics)
+                offset = float(tail.constant[to_go])
             self.session.set_cost(x.ravel(), cost.ravel(), offset)
 
     def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
@@ -368,6 +387,9 @@ class FluidPlanner(Planner):
         If the solver runs out of time, the status is "time_limit". The action is then the solver's
         best one or, without any, one rounded from the relaxed action (or from one-step gains). The
         bound is what was proven, or None.
+
+        Raises:
+            WorldplanError: the observation is not one of the instance.
         """
         started = time.perf_counter()
         state = state_of(self.instance, observation)
@@ -395,6 +417,6 @@ class FluidPlanner(Planner):
     def _one_step_gain(self, state: Ints) -> Floats:
         """Gain in the next reward of the strongest level over none, (components,)."""
         model = self.instance.dynamics
-        table = model.one_step()[np.arange(model.arms), :, np.asarray(state)]
+        table = model.one_step()[np.arange(model.arms), :, state]
         gain = table[:, -1] - table[:, 0]
         return gain if model.effect is None else gain @ model.effect

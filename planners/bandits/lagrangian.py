@@ -93,6 +93,19 @@ class _Cuts:
         return True
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What a solve leaves for others.
+
+    Args:
+        prices: (steps,) in units of the largest spread of rewards.
+        policies: of the arms, those that gave a new cut.
+    """
+
+    prices: Floats
+    policies: tuple[ArmPolicies, ...]
+
+
 class _Arms:
     """Recursions over all arms at once.
 
@@ -101,6 +114,7 @@ class _Arms:
     """
 
     def __init__(self, model: ArmDynamics) -> None:
+        self.arms = model.arms
         # (2, states, next states, arms)
         self.transition = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))
         reward = model.one_step().transpose(1, 2, 0)
@@ -214,8 +228,9 @@ class LagrangianBound:
     """Upper bound on the expected return of every policy, for a plain budget and many arms.
 
     The result equals that of `worldplan.planners.bandits.fluid.FluidBound` up to `gap`. It is a
-    valid bound even if the search for prices is cut off. A solve starts from the prices and the arm
-    policies of the last solve of the same object.
+    valid bound even if the search for prices is cut off. Every solve starts from the prices and the
+    arm policies of one solve for the instance's distribution of first states, which comes before
+    the first solve. So the result does not depend on what was solved before.
 
     Args:
         instance: a programme whose action set is a `Budget`, without several interventions per arm.
@@ -251,9 +266,7 @@ class LagrangianBound:
         self._settings = settings or SolverSettings()
         self._arms = _Arms(model)
         self._states = model.states
-        self._prices = np.zeros(0)
-        entry = self.steps * model.states * model.arms  # bytes
-        self._policies: deque[ArmPolicies] = deque(maxlen=min(100, max(8, MEMORY // entry)))
+        self._known: _Known | None = None
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps."""
@@ -272,15 +285,36 @@ class LagrangianBound:
             start: (arms, states), rows one-hot for a known state.
             steps_left: steps to the end of the episode; at most `steps` are looked ahead.
         """
-        started, limit = time.perf_counter(), self._settings.time_limit
+        if self._known is None:
+            initial = np.ascontiguousarray(self.instance.initial.T)
+            self._known = self._search(initial, self.steps, None)[1]
         left = self.steps if steps_left is None else min(steps_left, self.steps)
         mass = np.ascontiguousarray(np.asarray(start, dtype=float).T)
+        return self._search(mass, left, self._known)[0]
+
+    def _search(self, mass: Floats, left: int, known: _Known | None) -> tuple[Prices, _Known]:
+        """Search for the best prices.
+
+        Args:
+            mass: (states, arms) distribution of each arm's first state.
+            left: steps to look ahead.
+            known: of another solve for at least as many steps, to start from.
+
+        Returns:
+            The prices, and what another solve can start from.
+        """
+        started, limit = time.perf_counter(), self._settings.time_limit
         # In units of the largest spread of rewards. Above `high` no arm is pulled, below its
         # negative every arm is.
         high = np.arange(left, 0, -1.0) + 1e-6
         low = -high if self.budget.least else np.zeros(left)
-        cuts = self._first_cuts(mass, left)
-        prices = self._prices[len(self._prices) - left :] if len(self._prices) >= left else high / 4
+        cuts, prices = _Cuts([], []), high / 4
+        if known is not None:
+            prices = known.prices[len(known.prices) - left :]
+            for policies in known.policies:
+                cuts.add(*self._arms.follow(policies[len(policies) - left :], mass))
+        entry = self.steps * self._states * self._arms.arms  # bytes
+        kept: deque[ArmPolicies] = deque(maxlen=min(100, max(8, MEMORY // entry)))
         best, best_gain, centre, lower, repeats = np.inf, np.zeros(0), prices, -np.inf, 0
         for _ in range(ITERATIONS):
             value, gain, policies = self._arms.best(prices)
@@ -288,7 +322,7 @@ class LagrangianBound:
             if total < best:
                 best, best_gain, centre = total, gain, prices
             if cuts.add(*self._arms.follow(policies, mass)):
-                self._policies.append(policies)
+                kept.append(policies)
                 repeats = 0
             else:
                 repeats += 1
@@ -304,17 +338,9 @@ class LagrangianBound:
             if nearest is None:
                 break
             prices = np.clip(nearest, low, high)
-        self._prices = centre
         scale = self._arms.scale
-        return Prices(centre * scale, best * scale, lower * scale, best_gain.T * scale)
-
-    def _first_cuts(self, mass: Floats, left: int) -> _Cuts:
-        """Cuts of the last solves' policies, for the distribution `mass` (states, arms)."""
-        cuts = _Cuts([], [])
-        for policies in self._policies:
-            if len(policies) >= left:
-                cuts.add(*self._arms.follow(policies[-left:], mass))
-        return cuts
+        result = Prices(centre * scale, best * scale, lower * scale, best_gain.T * scale)
+        return result, _Known(centre, tuple(kept))
 
 
 class LagrangianPlanner(Planner):
@@ -353,7 +379,11 @@ class LagrangianPlanner(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        """Decide for {"state": (arms,), "steps_left": int}."""
+        """Decide for {"state": (arms,), "steps_left": int}.
+
+        Raises:
+            WorldplanError: the observation is not one of the instance.
+        """
         started = time.perf_counter()
         state = state_of(self.instance, observation)
         left = steps_left_of(self.instance, observation)

@@ -234,7 +234,7 @@ def _whittle(context: PolicyContext) -> Planner:
 
 def _fluid(context: PolicyContext) -> Planner:
     if _priced(context.instance):
-        return LagrangianPlanner(context.instance, context.models[0] if context.models else None)
+        return LagrangianPlanner(context.instance, context.models)
     return FluidPlanner(context.instance, context.fluid_window, context.models, context.solver)
 
 

@@ -73,7 +73,7 @@ class Built:
     Args:
         instance: what policies are evaluated on.
         models: posterior samples of the dynamics that planners see; None: the instance's own.
-        posterior: of the log, if there is one.
+        posterior: of the log, if there is one; its arms are in the order of the instance.
     """
 
     instance: BanditInstance
@@ -223,9 +223,15 @@ def _in_order_of(actions: ActionSet, model: _Model) -> _Model:
         return model
     places = [model.arm_names.index(name) for name in order]
     samples = model.models and tuple(_reorder(sample, places) for sample in model.models)
-    return replace(
-        model, dynamics=_reorder(model.dynamics, places), arm_names=order, models=samples
-    )
+    posterior = model.posterior
+    if posterior is not None:
+        posterior = replace(
+            posterior,
+            concentration=posterior.concentration[places],
+            reward=posterior.reward[places],
+            arm_names=order,
+        )
+    return _Model(_reorder(model.dynamics, places), order, samples, posterior)
 
 
 def _reorder(model: ArmDynamics, places: list[int]) -> ArmDynamics:

@@ -55,8 +55,9 @@ class QNetwork(nn.Module):
         given = self.given(torch.as_tensor(state), torch.as_tensor(left))
         weight, bias, skip, constant = (x.double().cpu().numpy() for x in given)
         linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
-        weights = tuple(layer.weight.double().cpu().numpy() for layer in linear)
-        biases = [layer.bias.double().cpu().numpy() for layer in linear]
+        # copies: a later training step must not change them
+        weights = tuple(layer.weight.double().cpu().numpy().copy() for layer in linear)
+        biases = [layer.bias.double().cpu().numpy().copy() for layer in linear]
         return [
             ReluNetwork(
                 (weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]

@@ -97,21 +97,16 @@ class SequoiaPlanner(Planner):
         paths = [file for p in paths for file in (best_checkpoints(p) if p.is_dir() else [p])]
         return cls(instance, [load_network(p, instance) for p in paths], settings)
 
-    def reset(self, *, seed: int | None = None) -> None:
-        """Drop the solver's session, so that an evaluation does not depend on earlier decisions."""
-        self._argmax = None
-
-    def plan_batch(self, observations: Any) -> list[Decision]:
-        """One exact decision for each of the states (envs, arms) with steps_left (envs,)."""
-        state, left = np.asarray(observations["state"]), np.asarray(observations["steps_left"])
-        members = [network.action_networks(state, left) for network in self.networks]
-        return [self._decide(list(networks)) for networks in zip(*members, strict=True)]
-
     def plan(self, observation: Any) -> Decision:
-        """Decide for {"state": (arms,), "steps_left": int}."""
-        state = state_of(self.instance, observation)
-        left = np.asarray(steps_left_of(self.instance, observation))
-        return self.plan_batch({"state": state[None].copy(), "steps_left": left[None]})[0]
+        """Decide for {"state": (arms,), "steps_left": int}.
+
+        Raises:
+            WorldplanError: the observation is not one of the instance.
+            SolverFailed: the solver stopped without a solution, or contradicts the networks.
+        """
+        state = state_of(self.instance, observation)[None].copy()
+        left = np.array([steps_left_of(self.instance, observation)])
+        return self._decide([network.action_networks(state, left)[0] for network in self.networks])
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()
