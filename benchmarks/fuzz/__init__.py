@@ -1,0 +1,1 @@
+"""Mutated files of every kind that worldplan reads, given to the command line."""
