@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from worldplan.milp.errors import ConfigError, WorldplanError
+from worldplan.milp.limits import refuse_absurd
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -101,7 +102,9 @@ def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settin
         ConfigError: a setting is refused by its class.
     """
     made = parser.instantiate(values)
-    return settings(**{field.name: made[field.name] for field in fields(settings)})
+    complete = settings(**{field.name: made[field.name] for field in fields(settings)})
+    refuse_absurd(complete)
+    return complete
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from benchmarks.fuzz.kinds import Kind, kinds, special_files, write_files
 from benchmarks.fuzz.mutations import mutate
 from benchmarks.fuzz.rewriting import rewritten
 from benchmarks.fuzz.server import Answer, answer
+from benchmarks.fuzz.structured import mutate_structure
 
 NEGATIVE = ("actions solve", "actions validate")  # commands that answer "no" with exit code 1
 _CHANGING = re.compile(r"\d+\.\d+ s\b|in [\d.]+ ?m?s\b|\d+(\.\d+)? ms|\S+/fuzz-\S+")
@@ -85,7 +86,10 @@ class Bench:
 
             done = self.run(kind, replace)
             return _result(kind, name, done, verdict(kind, done))
-        mutant, name = mutate(data, kind.is_text, rng)
+        structured = None
+        if rng.random() < 0.4:
+            structured = mutate_structure(kind.file, data, rng)
+        mutant, name = structured or mutate(data, kind.is_text, rng)
         done = self.run(kind, lambda path: path.write_bytes(mutant))
         found = verdict(kind, done)
         if found == "right" and done.code in (0, 1):
@@ -94,6 +98,7 @@ class Bench:
                 again = self.run(kind, lambda path: path.write_bytes(other))
                 if not same(kind, done, again):
                     found = "wrong"
+                    done = done._replace(err=f"{again.code}: {again.err or again.out}")
         return _result(kind, name, done, found)
 
     def check_valid(self) -> Iterator[str]:

@@ -176,7 +176,7 @@ def write_files(folder: Path, main: Main) -> None:
         (["run", "study.yaml", "--jobs", "1"], "study"),
     ):
         assert main([*command, "--runs", "made"]) == 0
-        (run,) = next((folder / "made").iterdir()).iterdir()
+        run = next((folder / "made").rglob("config.yaml")).parent
         (folder / "runs").mkdir(exist_ok=True)
         shutil.move(run, folder / "runs" / name)
         shutil.rmtree(folder / "made")

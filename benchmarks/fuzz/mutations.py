@@ -11,7 +11,7 @@ WORDS = """
 0 -1 1 2 3 1e400 -1e400 1e-320 nan .nan inf .inf -.inf null ~ true false on off yes
 999999999999 18446744073709551616 -9223372036854775809 010 0x10 1_000 1:30 0.5 1/3
 2026-11-22 2026-99-99 !!python/object:os.system {} [] [[]] {a:1} &a *a <<: "" " % $HOME ~/x
-../../../etc/passwd /dev/zero /dev/stdin . / [/] [bold] {{7*7}} %s
+../nowhere/x /dev/zero /dev/stdin . [/] [bold] {{7*7}} %s
 """
 EVIL = [
     *WORDS.encode().split(),

@@ -40,7 +40,9 @@ def _yaml(data: bytes) -> bytes:
 def _csv(data: bytes) -> bytes:
     rows = list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
     text = io.StringIO()
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(row for row in rows if any(row))
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(
+        row for row in rows if any(cell.strip() for cell in row)
+    )
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.limits import refuse_absurd
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.critics import Critics, diversity_loss
 from worldplan.planners.offline.replay import Batch
@@ -101,6 +102,7 @@ class ReachAwareSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        refuse_absurd(self)
         at_least_one = {
             name: getattr(self, name)
             for name in ("critics", "batch", "horizon", "starts", "retain", "updates")

@@ -14,6 +14,7 @@ import numpy as np
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
+from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
@@ -24,6 +25,7 @@ from worldplan.world_models.arms.dynamics import (
     read_tables,
 )
 
+MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 Find = Callable[[str], str]  # the path of a file that is named in the settings
 
 
@@ -115,12 +117,14 @@ def build(programme: Programme, base: str | FilePath = ".", seed: int | None = N
 def _build(programme: Programme, find: Find, seed: int) -> Built:
     _check(programme)
     if programme.domain:
+        _check_size(programme, programme.arms, programme.states)
         return Built(_generated(programme, find, seed))
     if programme.rewards is None:
         raise ConfigError(
             "programme.rewards is missing: give a CSV with the columns arm, state, reward"
         )
     model = _read_model(programme, find, find(programme.rewards), seed)
+    _check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = _in_order_of(actions, model)
     dynamics, names = model.dynamics, model.arm_names
@@ -194,11 +198,29 @@ def _check(programme: Programme) -> None:
             raise ConfigError(
                 f"constraint.{name} is {getattr(programme.constraint, name)}: give 0 or more"
             )
+    refuse_absurd(programme, "programme")
     sources = [bool(programme.domain), programme.transitions is not None, programme.log is not None]
     if sum(sources) != 1:
         raise ConfigError(
             "programme: give exactly one of domain (generated), transitions (tables) "
             "or log (learned)"
+        )
+
+
+def _check_size(programme: Programme, arms: int, states: int) -> None:
+    """Refuse a programme whose fluid program, which every bound needs, cannot be solved.
+
+    Raises:
+        ConfigError: names the sizes and the number of variables.
+    """
+    variables = 2 * arms * states * programme.horizon * max(1, programme.members)
+    entries = 2 * arms * states**2 * max(1, programme.members)
+    if max(variables, entries // 10) > MOST_VARIABLES:
+        raise ConfigError(
+            f"programme.horizon {programme.horizon} with {arms} arms, {states} states and "
+            f"{max(1, programme.members)} members: the program of its bound has {variables:.3g} "
+            f"variables and its models {entries:.3g} probabilities, at most {MOST_VARIABLES} and "
+            f"{10 * MOST_VARIABLES} are taken: make one of the sizes smaller"
         )
 
 

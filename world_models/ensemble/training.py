@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import ConfigError, DatasetError, Diverged
+from worldplan.milp.limits import refuse_absurd
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
@@ -61,6 +62,7 @@ class EnsembleSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        refuse_absurd(self)
         layers = len(self.hidden) + 1
         if len(self.weight_decay) != layers:
             raise ConfigError(

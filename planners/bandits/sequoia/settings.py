@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.limits import refuse_absurd
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class SequoiaSettings:
     check_episodes: int = 16
 
     def __post_init__(self) -> None:
+        refuse_absurd(self)
         choices = {
             "network": ("state", "plain"),
             "pretrain": ("fluid", "myopic", "none"),

@@ -16,10 +16,13 @@ from jsonargparse import ArgumentParser, Namespace
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.limits import LARGEST_SEED
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.world_models.arms.programme import Programme
+
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Scenario:
         """The seeds as numbers.
 
         Raises:
-            ConfigError: there are none, or one is negative or repeated.
+            ConfigError: there are none, or too many, or one is negative, repeated or too large.
         """
         if isinstance(self.seeds, list):
             seeds = self.seeds
@@ -92,10 +95,16 @@ class Scenario:
                     f"seeds '{self.seeds}': "
                     "write a number, a range such as 0..4, or a list such as [0, 3]"
                 )
-            first = int(match[1])
-            seeds = list(range(first, int(match[2] or first) + 1))
+            if max(len(match[1]), len(match[2] or "")) > 10:
+                raise ConfigError(f"seeds '{self.seeds:.40}': give at most {LARGEST_SEED}")
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last - first >= MOST_SEEDS:
+                raise ConfigError(f"seeds '{self.seeds}': give at most {MOST_SEEDS} seeds")
+            seeds = list(range(first, last + 1))
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ConfigError(f"seeds '{self.seeds}': give at least one, none negative, none twice")
+        if max(seeds) > LARGEST_SEED:
+            raise ConfigError(f"seeds '{self.seeds}': give at most {LARGEST_SEED}")
         return seeds
 
     def to_dict(self) -> dict[str, Any]:
