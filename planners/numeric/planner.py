@@ -11,7 +11,7 @@ from worldplan.envs.episodes import unbatch
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.numeric.planning import PlanFunction, solve
-from worldplan.planners.numeric.symbolic_env import SymbolicEnv, problem_of
+from worldplan.planners.numeric.symbolic_env import SymbolicEnv, goal_of, problem_of
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import (
     Goal,
@@ -19,8 +19,8 @@ from worldplan.world_models.numeric.domain import (
     NumericModel,
     NumericProblem,
     State,
-    run_plan,
 )
+from worldplan.world_models.numeric.execution import run_plan
 
 PlanKey = tuple[State, Goal, frozenset[tuple[str, str]]]  # state, goal, (object, type) pairs
 
@@ -65,7 +65,7 @@ class NumericPlanner(Planner):
         cls,
         env: SymbolicEnv,
         model: NumericModel,
-        goal: Goal,
+        goal: Goal | str,
         planner: str | PlanFunction = "auto",
         **settings: Any,
     ) -> NumericPlanner:
@@ -75,14 +75,19 @@ class NumericPlanner(Planner):
         Args:
             env: the environment.
             model: the actions, given or learned.
-            goal: the goal in every episode.
+            goal: the goal in every episode; or its text, "water c2 >= 3".
             planner: as in `solve`.
             settings: further arguments of `solve`, or `fallback`.
+
+        Raises:
+            ConfigError: the environment has no symbolic view.
+            DatasetError: a text is no goal, or uses a name that is not declared.
         """
         inner: SymbolicEnv = getattr(env, "unwrapped", env)
+        wanted = goal_of(goal, model.vocabulary, inner)
         numeric_planner = cls(
             model,
-            lambda _: problem_of(inner, goal),
+            lambda _: problem_of(inner, wanted),
             lambda _, call: inner.action_of(call),
             planner,
             **settings,

@@ -15,8 +15,11 @@ from gymnasium import spaces
 from worldplan.envs.crafting.environment import CraftingEnv
 from worldplan.envs.crafting.pddl import partial_domain_pddl
 from worldplan.envs.crafting.rules import GOAL
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Goal, Ground, NumericProblem, State, Vocabulary
+from worldplan.world_models.numeric.goals import read_goal
 from worldplan.world_models.pddl.parsing import parse
 from worldplan.world_models.pddl.reading import vocabulary_of
 
@@ -72,6 +75,29 @@ class SymbolicEnv(Protocol):
 def state_of(env: SymbolicEnv) -> State:
     """The current state of an environment."""
     return State(*env.symbolic_state())
+
+
+def goal_of(goal: Goal | str, vocabulary: Vocabulary, env: SymbolicEnv) -> Goal:
+    """The goal itself, or the goal that a text describes; objects in it are not checked.
+
+    Args:
+        goal: the goal or its text.
+        vocabulary: the declarations.
+        env: has a symbolic view, unwrapped.
+
+    Raises:
+        ConfigError: the environment has no symbolic view.
+        DatasetError: the text is no goal, or uses a name that is not declared.
+    """
+    if not callable(getattr(env, "symbolic_state", None)):
+        raise ConfigError(
+            f"{type(env).__name__} has no symbolic view: "
+            "give a SymbolicEnv (of a wrapped environment, its .unwrapped)"
+        )
+    if not isinstance(goal, str):
+        remedy = "a Goal, or a text such as 'water c2 >= 3'"
+        return checks.of_type(goal, "goal", Goal, remedy=remedy)
+    return read_goal(goal, vocabulary)
 
 
 def problem_of(env: SymbolicEnv, goal: Goal) -> NumericProblem:

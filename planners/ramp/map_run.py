@@ -18,8 +18,8 @@ from worldplan.world_models.numeric.domain import (
     NumericModel,
     NumericProblem,
     State,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 
 
 @dataclass

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.numeric.symbolic_env import SymbolicEnv
+from worldplan.planners.numeric.symbolic_env import SymbolicEnv, goal_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.map_run import MapRecord, MapRun, PublishedMapRun
 from worldplan.planners.ramp.settings import RampSettings
@@ -38,7 +39,8 @@ class Ramp:
     Args:
         env: deterministic environment with a symbolic view, unwrapped.
         vocabulary: its domain without preconditions and effects.
-        goal: to be reached; the environment must terminate there.
+        goal: to be reached; the environment must terminate there. A text such as "water c2 >= 3"
+            will do.
         settings: by default `RampSettings()`.
         seed: of all random numbers. The same seed gives the same run on one thread, unless a search
             reaches its time limit.
@@ -50,24 +52,22 @@ class Ramp:
 
     Raises:
         ConfigError: `env` has no symbolic view, or `true_model` is given for another schedule.
+        DatasetError: a text is no goal, or uses a name that is not declared.
     """
 
     def __init__(
         self,
         env: SymbolicEnv,
         vocabulary: Vocabulary,
-        goal: Goal,
+        goal: Goal | str,
         settings: RampSettings | None = None,
         *,
         seed: int = 0,
         true_model: NumericModel | None = None,
     ) -> None:
-        if not callable(getattr(env, "symbolic_state", None)):
-            raise ConfigError(
-                f"{type(env).__name__} has no symbolic view: "
-                "give a SymbolicEnv (of a wrapped environment, its .unwrapped)"
-            )
-        self.env, self.vocabulary, self.goal = env, vocabulary, goal
+        checks.of_type(vocabulary, "vocabulary", Vocabulary)
+        self.env, self.vocabulary = env, vocabulary
+        self.goal = goal_of(goal, vocabulary, env)
         self.settings, self.seed, self.true_model = settings or RampSettings(), seed, true_model
         if true_model is not None and self.settings.schedule != "published":
             raise ConfigError(

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.action_model.action_learner import ActionLearner
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.numeric.domain import Ground, NumericModel, State, Vocabulary
-from worldplan.world_models.numeric.trajectories import Trajectory
+from worldplan.world_models.numeric.trajectories import Trajectory, check_facts
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class ActionModelLearner:
         declarations: Mapping[str, Declaration] | None = None,
         default: Declaration | None = None,
     ) -> None:
+        checks.of_type(vocabulary, "vocabulary", Vocabulary, error=DatasetError)
         declarations = {
             name.lower(): declaration for name, declaration in (declarations or {}).items()
         }
@@ -77,9 +79,10 @@ class ActionModelLearner:
         """Add the transitions of a trajectory.
 
         Raises:
-            DatasetError: a transition contradicts itself (see `observe_transition`); the message
-                names it.
+            DatasetError: it is no trajectory of this domain, or a transition contradicts itself
+                (see `observe_transition`); the message names it.
         """
+        check_facts(trajectory, self.vocabulary)
         for i, call in enumerate(trajectory.calls):
             try:
                 self.observe_transition(

@@ -1,4 +1,3 @@
-from .domain import BrokenPlan as BrokenPlan
 from .domain import Comparison as Comparison
 from .domain import Goal as Goal
 from .domain import Ground as Ground
@@ -12,8 +11,10 @@ from .domain import Shape as Shape
 from .domain import State as State
 from .domain import Vocabulary as Vocabulary
 from .domain import ground as ground
-from .domain import is_valid as is_valid
-from .domain import run_plan as run_plan
+from .execution import BrokenPlan as BrokenPlan
+from .execution import is_valid as is_valid
+from .execution import run_plan as run_plan
+from .goals import read_goal as read_goal
 from .logs import read_log as read_log
 from .logs import read_trajectories as read_trajectories
 from .logs import trajectory_files as trajectory_files

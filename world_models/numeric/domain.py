@@ -14,11 +14,15 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import Point, Rational, exact
+from worldplan.world_models.numeric import forms
 
 Ground = tuple[str, ...]  # (predicate or function or action, object, ...)
 Lifted = tuple[int | str, ...]  # (predicate or function, parameter position or constant, ...)
+
+RELATIONS = (">=", ">", "=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,10 @@ class Vocabulary:
         predicates: argument types by name.
         functions: argument types by name.
         actions: (parameter name, type) pairs by action name.
+
+    Raises:
+        DatasetError: a part of another type, a type that is not declared, or types that are their
+            own ancestors.
     """
 
     name: str
@@ -41,6 +49,9 @@ class Vocabulary:
     predicates: Mapping[str, tuple[str, ...]]
     functions: Mapping[str, tuple[str, ...]]
     actions: Mapping[str, tuple[tuple[str, str], ...]]
+
+    def __post_init__(self) -> None:
+        forms.check_vocabulary(self)
 
     def is_a(self, kind: str, ancestor: str) -> bool:
         """Whether type `kind` is `ancestor` or a subtype of it."""
@@ -68,11 +79,20 @@ class State:
 
     Args:
         atoms: the true ground atoms; all others are false.
-        values: the values of the ground fluents; a missing fluent is undefined.
+        values: the values of the ground fluents; a missing fluent is undefined. The state keeps a
+            copy with exact numbers, a float as its shortest decimal.
+
+    Raises:
+        DatasetError: the atoms are no set, or a value is no finite number.
     """
 
     atoms: frozenset[Ground]
     values: Mapping[Ground, Rational]
+
+    def __post_init__(self) -> None:
+        if type(self.atoms) is not frozenset:
+            object.__setattr__(self, "atoms", forms.atoms(self.atoms, "atoms"))
+        object.__setattr__(self, "values", forms.exact_values(self.values))
 
     def __hash__(self) -> int:
         return hash((self.atoms, frozenset(self.values.items())))
@@ -85,10 +105,19 @@ class Linear:
     Args:
         terms: (fluent, coefficient) pairs; fluents are lifted in an action and ground in a goal.
         constant: the constant.
+
+    Numbers are exact: a float is taken as its shortest decimal, 0.1 as 1/10.
+
+    Raises:
+        DatasetError: a coefficient or the constant is no finite number, or a fluent is no tuple.
     """
 
     terms: tuple[tuple[Lifted, Rational], ...]
     constant: Rational = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "constant", forms.exact_number(self.constant, "constant"))
+        object.__setattr__(self, "terms", forms.exact_terms(self.terms))
 
     def value(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> Rational:
         """The value in a state.
@@ -112,10 +141,22 @@ class Comparison:
     Args:
         expression: the left side.
         relation: ">=", ">" or "=".
+
+    Raises:
+        DatasetError: another relation, or no `Linear`.
     """
 
     expression: Linear
     relation: str
+
+    def __post_init__(self) -> None:
+        checks.of_type(self.expression, "expression", Linear, error=DatasetError)
+        if self.relation in ("<=", "<"):
+            raise DatasetError(
+                f"relation '{self.relation}': the condition is `expression relation 0`, so negate "
+                "the expression and use '>=' or '>'"
+            )
+        checks.choice(self.relation, "relation", RELATIONS, error=DatasetError)
 
     def holds(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> bool:
         """Whether the condition holds in a state; False where a fluent is undefined."""
@@ -147,10 +188,21 @@ class Region:
     Args:
         fluents: in the order of the coordinates of `shape`.
         shape: the set.
+
+    Raises:
+        DatasetError: a part of another type.
     """
 
     fluents: tuple[Lifted, ...]
     shape: Shape
+
+    def __post_init__(self) -> None:
+        if type(self.fluents) is not tuple:
+            object.__setattr__(self, "fluents", forms.collection(self.fluents, "fluents"))
+        if not callable(getattr(self.shape, "contains", None)):
+            raise DatasetError(
+                f"shape is {checks.shown(self.shape)}: give a set with contains and bounds"
+            )
 
     def holds(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> bool:
         """Whether the condition holds in a state; False where a fluent is undefined."""
@@ -177,6 +229,13 @@ class NumericAction:
         adds: atoms that become true.
         deletes: atoms that become false; an atom that is both deleted and added becomes true.
         effects: (changed fluent, its next value as a function of the state before) pairs.
+
+    A numeric precondition may be given as a text, "fuel ?truck >= 2" (see
+    `worldplan.world_models.numeric.goals`).
+
+    Raises:
+        DatasetError: a part of another type, a position without a parameter, or two effects on
+            the same fluent.
     """
 
     name: str
@@ -189,6 +248,9 @@ class NumericAction:
     adds: frozenset[Lifted] = frozenset()
     deletes: frozenset[Lifted] = frozenset()
     effects: tuple[tuple[Lifted, Linear], ...] = ()
+
+    def __post_init__(self) -> None:
+        forms.check_action(self, Comparison, Region, Linear)
 
     def applicable(self, binding: Ground, state: State) -> bool:
         """Whether the precondition holds for these objects; their types are not checked."""
@@ -218,7 +280,7 @@ class NumericAction:
             ground(fluent, binding): after.value(binding, state.values)
             for fluent, after in self.effects
         }
-        return State(atoms, {**state.values, **changed} if changed else state.values)
+        return State(atoms, forms.changed_values(state.values, changed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +293,20 @@ class NumericModel:
         actions: the known actions by name; an action of the vocabulary may be missing.
         detail: where the model comes from, such as the `LearningReport` of a learned one as
             "report".
+
+    Raises:
+        DatasetError: no `Vocabulary`, or an action that is no `NumericAction`.
     """
 
     vocabulary: Vocabulary
     actions: Mapping[str, NumericAction]
     detail: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        checks.of_type(self.vocabulary, "vocabulary", Vocabulary, error=DatasetError)
+        checks.of_type(self.actions, "actions", Mapping, error=DatasetError)
+        for name, action in self.actions.items():
+            checks.of_type(action, f"actions['{name}']", NumericAction, error=DatasetError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +316,20 @@ class Goal:
     Args:
         positive: atoms that must be true.
         negative: atoms that must be false.
-        comparisons: numeric conditions.
+        comparisons: numeric conditions; each may be given as a text, "water c2 >= 3".
+
+    `worldplan.world_models.numeric.read_goal` makes a goal of a text.
+
+    Raises:
+        DatasetError: a part of another type.
     """
 
     positive: frozenset[Ground] = frozenset()
     negative: frozenset[Ground] = frozenset()
     comparisons: tuple[Comparison, ...] = ()
+
+    def __post_init__(self) -> None:
+        forms.check_goal(self, Comparison)
 
     def holds(self, state: State) -> bool:
         """Whether a state satisfies the goal."""
@@ -269,13 +348,20 @@ class NumericProblem:
         name: its name.
         objects: type of each object, constants included.
         initial: the initial state.
-        goal: the goal.
+        goal: the goal; a text such as "water c2 >= 3 and at truck0 depot1" becomes a `Goal`.
+
+    Raises:
+        DatasetError: a part of another type, or a text that is no goal or names a function or an
+            object that the initial state and the objects do not have.
     """
 
     name: str
     objects: Mapping[str, str]
     initial: State
     goal: Goal
+
+    def __post_init__(self) -> None:
+        forms.check_problem(self, State, Goal)
 
 
 def object_for(term: int | str, binding: Sequence[str]) -> str:
@@ -286,47 +372,3 @@ def object_for(term: int | str, binding: Sequence[str]) -> str:
 def ground(lifted: Lifted, binding: Sequence[str]) -> Ground:
     """A lifted atom or fluent with the objects of `binding` in the places of its parameters."""
     return tuple(binding[term] if isinstance(term, int) else term for term in lifted)
-
-
-class BrokenPlan(DatasetError):
-    """A plan that cannot be executed in a model; the message names the step and the reason."""
-
-
-def run_plan(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> list[State]:
-    """Every state along a plan, from the initial one on, computed exactly.
-
-    Args:
-        model: the actions.
-        problem: objects and initial state; its goal is ignored.
-        plan: ground actions.
-
-    Raises:
-        BrokenPlan: an unknown action, objects of the wrong number or type, or a precondition that
-            does not hold.
-    """
-    states = [problem.initial]
-    for number, (name, *binding) in enumerate(plan, 1):
-        where = f"step {number}, ({' '.join((name, *binding))})"
-        if name not in model.actions:
-            raise BrokenPlan(f"{where}: the model has no action '{name}'")
-        action = model.actions[name]
-        if len(binding) != len(action.parameters):
-            raise BrokenPlan(f"{where}: the action takes {len(action.parameters)} objects")
-        for argument, (_, expected) in zip(binding, action.parameters, strict=True):
-            kind = problem.objects.get(argument)
-            if kind is None:
-                raise BrokenPlan(f"{where}: '{argument}' is not an object of the problem")
-            if not model.vocabulary.is_a(kind, expected):
-                raise BrokenPlan(f"{where}: '{argument}' is a {kind}, not a {expected}")
-        if not action.applicable(tuple(binding), states[-1]):
-            raise BrokenPlan(f"{where}: the precondition does not hold")
-        states.append(action.successor(tuple(binding), states[-1]))
-    return states
-
-
-def is_valid(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> bool:
-    """Whether a plan can be executed exactly and ends in a goal state."""
-    try:
-        return problem.goal.holds(run_plan(model, problem, plan)[-1])
-    except BrokenPlan:
-        return False

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
-    BrokenPlan,
     Comparison,
     Goal,
     Ground,
@@ -20,8 +19,8 @@ from worldplan.world_models.numeric.domain import (
     State,
     ground,
     object_for,
-    run_plan,
 )
+from worldplan.world_models.numeric.execution import BrokenPlan, run_plan
 
 
 def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> str | None:

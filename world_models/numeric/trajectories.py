@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldplan.milp.checks import of_type
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
+from worldplan.world_models.numeric.forms import check_trajectory
 from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse
 from worldplan.world_models.storage import replace_file
 
@@ -26,6 +28,10 @@ class Trajectory:
         calls: ground actions.
         succeeded: for each action whether it was applicable; None if the file does not tell.
         source: where the trajectory comes from, for messages.
+
+    Raises:
+        DatasetError: a part of another type, lengths that do not fit, or an object that is not
+            declared.
     """
 
     objects: Mapping[str, str]
@@ -33,6 +39,9 @@ class Trajectory:
     calls: tuple[Ground, ...]
     succeeded: tuple[bool | None, ...]
     source: str = "trajectory"
+
+    def __post_init__(self) -> None:
+        check_trajectory(self, State)
 
 
 class Checker:
@@ -88,6 +97,27 @@ class Checker:
                 )
         self._checked.add((kind, fact))
         return None
+
+
+def check_facts(trajectory: Trajectory, vocabulary: Vocabulary) -> None:
+    """Check a trajectory against the declarations of a domain.
+
+    Raises:
+        DatasetError: it is no trajectory, or a name, a type or a number of objects is wrong; the
+            message names state or call.
+    """
+    of_type(trajectory, "trajectory", Trajectory, error=DatasetError)
+    check = Checker(vocabulary, trajectory.objects)
+    seen: dict[str, set[Ground]] = {"predicate": set(), "function": set()}
+    for number, state in enumerate(trajectory.states):
+        for kind, facts in (("predicate", state.atoms), ("function", state.values.keys())):
+            for fact in facts - seen[kind]:
+                if mistake := check(kind, fact):
+                    raise DatasetError(f"{trajectory.source}: state {number}: {mistake}")
+            seen[kind] |= facts
+    for number, call in enumerate(trajectory.calls, 1):
+        if mistake := check("action", call):
+            raise DatasetError(f"{trajectory.source}: call {number}: {mistake}")
 
 
 def read_trajectory(

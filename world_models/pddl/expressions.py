@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.exact.affine import coprime_integers
-from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
+from worldplan.world_models.numeric.normal_forms import affine_sum, canonical, linear, minus
 
 if TYPE_CHECKING:
     from unified_planning.model import FNode
 
 IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
-
-
-def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
-    """The normal form of an affine sum: no zero coefficient, terms in the order of their names.
-
-    Args:
-        terms: the coefficient of each fluent.
-        constant: the constant.
-    """
-    kept = sorted(
-        ((fluent, exact(c)) for fluent, c in terms.items() if c),
-        key=lambda term: [str(part) for part in term[0]],
-    )
-    return Linear(tuple(kept), exact(constant))
-
-
-def canonical(comparison: Comparison) -> Comparison:
-    """The normal form of a condition: coprime integers, and a positive first coefficient in an
-    equation.
-    """
-    total: dict[Lifted, Rational] = {}
-    for fluent, coefficient in comparison.expression.terms:
-        total[fluent] = total.get(fluent, 0) + coefficient
-    ordered = linear(total, comparison.expression.constant)
-    *coefficients, constant = coprime_integers([*(c for _, c in ordered.terms), ordered.constant])
-    sign = (
-        -1
-        if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0
-        else 1
-    )
-    terms = tuple(
-        (fluent, sign * c) for (fluent, _), c in zip(ordered.terms, coefficients, strict=True)
-    )
-    return Comparison(Linear(terms, sign * constant), comparison.relation)
 
 
 @dataclass
@@ -147,16 +112,16 @@ class ExpressionReader:
             raise self.refuse(node, "this number")
         parts = [self._affine(argument) for argument in node.args]
         if node.is_plus():
-            return _sum(parts, [Fraction(1)] * len(parts))
+            return affine_sum(parts, [Fraction(1)] * len(parts))
         if node.is_minus():
-            return _sum(parts, [Fraction(1), Fraction(-1)])
+            return affine_sum(parts, [Fraction(1), Fraction(-1)])
         if node.is_div():
             (_, divisor), (varying, _) = parts[1], parts[1]
             if any(varying.values()):
                 raise self.refuse(node, "division by a fluent")
             if not divisor:
                 raise DatasetError(f"{self.where}: division by zero in {node}")
-            return _sum(parts[:1], [1 / divisor])
+            return affine_sum(parts[:1], [1 / divisor])
         product, factor = None, Fraction(1)
         for part in parts:
             if not any(part[0].values()):
@@ -165,7 +130,7 @@ class ExpressionReader:
                 raise self.refuse(node, "a product of fluents")
             else:
                 product = part
-        return _sum([product or ({}, Fraction(1))], [factor])
+        return affine_sum([product or ({}, Fraction(1))], [factor])
 
     def conditions(self, node: FNode, into: Conditions, *, holds: bool = True) -> None:
         """Add a condition to a conjunction.
@@ -233,22 +198,3 @@ def pair(a: int | str, b: int | str) -> tuple[int | str, int | str]:
     """
     first, second = sorted((a, b), key=lambda term: (isinstance(term, str), term))
     return first, second
-
-
-def minus(a: Linear, b: Linear) -> Linear:
-    """a - b."""
-    terms, constant = _sum([(dict(a.terms), a.constant), (dict(b.terms), b.constant)], [1, -1])
-    return linear(terms, constant)
-
-
-def _sum(
-    parts: Sequence[tuple[Mapping[Lifted, Rational], Rational]], factors: Sequence[Rational]
-) -> tuple[dict[Lifted, Fraction], Fraction]:
-    """The sum of factor * part; each part is (coefficients by fluent, constant)."""
-    terms: dict[Lifted, Fraction] = {}
-    constant = Fraction(0)
-    for (added, offset), factor in zip(parts, factors, strict=True):
-        for fluent, coefficient in added.items():
-            terms[fluent] = terms.get(fluent, Fraction(0)) + factor * coefficient
-        constant += factor * offset
-    return terms, constant

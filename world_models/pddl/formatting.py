@@ -17,7 +17,7 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     Region,
 )
-from worldplan.world_models.pddl.expressions import canonical
+from worldplan.world_models.numeric.normal_forms import canonical
 
 
 @runtime_checkable

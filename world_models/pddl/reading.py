@@ -27,7 +27,8 @@ from worldplan.world_models.numeric.domain import (
     State,
     Vocabulary,
 )
-from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader, linear, pair
+from worldplan.world_models.numeric.normal_forms import linear
+from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader, pair
 from worldplan.world_models.pddl.parsing import check_initial, parse
 from worldplan.world_models.pddl.writing import vocabulary_text
 

@@ -25,7 +25,8 @@ from worldplan.planners.numeric.milp.layers import first_layer, may_be_goal, nex
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
-from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
+from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
+from worldplan.world_models.numeric.execution import is_valid
 
 MOST_ENTRIES = 3_000_000  # coefficients of one program: a few GB in a solver
 MOST_INVALID = 20  # plans of one horizon that may fail the exact check

@@ -22,7 +22,8 @@ from worldplan.planners.numeric.search.shortening import path_to, shorten
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask, Node
-from worldplan.world_models.numeric.domain import NumericModel, NumericProblem, is_valid
+from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
+from worldplan.world_models.numeric.execution import is_valid
 
 METHODS = ("auto", "breadth_first", "greedy")
 BOOST = 1000  # extra turns of the preferred queue for a new least estimate

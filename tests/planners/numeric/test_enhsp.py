@@ -27,8 +27,8 @@ from worldplan.world_models.numeric.domain import (
     Region,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.pddl.expressions import linear
 
 X, Y = ("x",), ("y",)

@@ -32,8 +32,8 @@ from worldplan.world_models.numeric.domain import (
     Region,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.numeric.trajectories import read_objects, read_trajectory
 from worldplan.world_models.pddl.reading import read_problem, read_vocabulary
 

@@ -29,8 +29,8 @@ from worldplan.world_models.numeric.domain import (
     Shape,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 
 DEPTH = 4
 

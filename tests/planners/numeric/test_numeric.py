@@ -36,8 +36,8 @@ from worldplan.world_models.numeric.domain import (
     NumericProblem,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.pddl.reading import read_model
 
 X = ("x",)

@@ -29,8 +29,8 @@ from worldplan.world_models.numeric.domain import (
     NumericProblem,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 
 
 def at_least(fluent: Ground, number: Rational) -> Comparison:

@@ -6,9 +6,7 @@ import pytest
 
 from tests.places import TRAJECTORIES
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.numeric.domain import (
-    is_valid,
-)
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning, write_plan
 from worldplan.world_models.pddl.reading import (
     read_model,

@@ -20,8 +20,8 @@ from worldplan.world_models.numeric.domain import (
     Region,
     State,
     Vocabulary,
-    is_valid,
 )
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.pddl.expressions import canonical, linear
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import (

@@ -31,7 +31,8 @@ from worldplan.planners.numeric.planning import PLANNERS, solve
 from worldplan.planners.numeric.task.result import STATUSES
 from worldplan.runs import write_result
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
-from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, is_valid
+from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem

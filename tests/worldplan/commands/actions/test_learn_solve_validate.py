@@ -11,7 +11,7 @@ import pytest
 from tests.places import ROOT
 from tests.worldplan.commands.actions.builders import DELIVERY, LEARN, SOLVE, VALIDATE, Desk
 from worldplan.world_models.action_model.files import load_model
-from worldplan.world_models.numeric.domain import is_valid
+from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.numeric.logs import read_trajectories
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem, read_vocabulary

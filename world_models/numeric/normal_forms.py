@@ -1,0 +1,65 @@
+"""Normal forms of affine sums and of linear conditions, in exact numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from worldplan.world_models.exact.affine import coprime_integers
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
+
+
+def linear(terms: Mapping[Lifted, Rational], constant: Rational = 0) -> Linear:
+    """The normal form of an affine sum: no zero coefficient, terms in the order of their names.
+
+    Args:
+        terms: the coefficient of each fluent.
+        constant: the constant.
+    """
+    kept = sorted(
+        ((fluent, exact(c)) for fluent, c in terms.items() if c),
+        key=lambda term: [str(part) for part in term[0]],
+    )
+    return Linear(tuple(kept), exact(constant))
+
+
+def canonical(comparison: Comparison) -> Comparison:
+    """The normal form of a condition: coprime integers, and a positive first coefficient in an
+    equation.
+    """
+    total: dict[Lifted, Rational] = {}
+    for fluent, coefficient in comparison.expression.terms:
+        total[fluent] = total.get(fluent, 0) + coefficient
+    ordered = linear(total, comparison.expression.constant)
+    *coefficients, constant = coprime_integers([*(c for _, c in ordered.terms), ordered.constant])
+    sign = (
+        -1
+        if comparison.relation == "=" and next((c for c in (*coefficients, constant) if c), 1) < 0
+        else 1
+    )
+    terms = tuple(
+        (fluent, sign * c) for (fluent, _), c in zip(ordered.terms, coefficients, strict=True)
+    )
+    return Comparison(Linear(terms, sign * constant), comparison.relation)
+
+
+def minus(a: Linear, b: Linear) -> Linear:
+    """a - b."""
+    terms, constant = affine_sum(
+        [(dict(a.terms), a.constant), (dict(b.terms), b.constant)], [1, -1]
+    )
+    return linear(terms, constant)
+
+
+def affine_sum(
+    parts: Sequence[tuple[Mapping[Lifted, Rational], Rational]], factors: Sequence[Rational]
+) -> tuple[dict[Lifted, Fraction], Fraction]:
+    """The sum of factor * part; each part is (coefficients by fluent, constant)."""
+    terms: dict[Lifted, Fraction] = {}
+    constant = Fraction(0)
+    for (added, offset), factor in zip(parts, factors, strict=True):
+        for fluent, coefficient in added.items():
+            terms[fluent] = terms.get(fluent, Fraction(0)) + factor * coefficient
+        constant += factor * offset
+    return terms, constant
