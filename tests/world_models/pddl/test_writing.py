@@ -289,6 +289,9 @@ def test_an_unknown_shape_is_refused():
     class Complement:
         points = frozenset({(0, 0)})
 
+        def contains(self, point):
+            return point not in self.points
+
     with pytest.raises(ConfigError, match="'act'.*Complement"):
         domain_text(with_region(Complement()))
 
