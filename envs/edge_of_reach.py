@@ -24,6 +24,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from worldplan.envs.dynamics.model import Prediction
+from worldplan.envs.episodes import reset_mask
 from worldplan.milp.errors import ConfigError
 
 
@@ -196,6 +197,8 @@ class PlaneVectorEnv(VectorEnv):
 
     def __init__(self, num_envs: int, plane: Plane | None = None) -> None:
         self.plane, self.num_envs = plane or Plane(), num_envs
+        self._state: np.ndarray | None = None
+        self._steps = np.zeros(num_envs, int)
         single = PlaneEnv(self.plane)
         self.single_observation_space, self.single_action_space = (
             single.observation_space,
@@ -209,12 +212,22 @@ class PlaneVectorEnv(VectorEnv):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start episodes: all, or those that `options["reset_mask"]`, (num_envs,) bool, selects.
+
+        Raises:
+            ConfigError: the mask has another shape or type, or there was no reset of all before.
+        """
+        begun = reset_mask(options, self.num_envs)
+        if self._state is None and not begun.all():
+            raise ConfigError("reset: reset_mask before any episode: reset all of them first")
         if seed is not None:
             self._np_random, self._np_random_seed = gym.utils.seeding.np_random(seed)
-        self._state = self.np_random.uniform(
+        started = self.np_random.uniform(
             -self.plane.start, self.plane.start, (self.num_envs, 2)
         ).astype(np.float32)
-        self._steps = 0
+        kept = started if self._state is None else self._state
+        self._state = np.where(begun[:, None], started, kept)
+        self._steps = np.where(begun, 0, self._steps)
         return self._state.copy(), {}
 
     def step(
@@ -223,8 +236,8 @@ class PlaneVectorEnv(VectorEnv):
         self._state = self.plane.move(
             torch.from_numpy(self._state), torch.as_tensor(actions, dtype=torch.float32)
         ).numpy()
-        self._steps += 1
+        self._steps = self._steps + 1
         reward = self.plane.reward(torch.from_numpy(self._state)).numpy().astype(float)
         terminated = np.zeros(self.num_envs, bool)
-        truncated = np.full(self.num_envs, self._steps >= self.plane.episode)
+        truncated = self._steps >= self.plane.episode
         return self._state.copy(), reward, terminated, truncated, {}

@@ -26,6 +26,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from worldplan.envs.boxes import action_box
 from worldplan.milp.addresses import user_place
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
@@ -116,8 +117,8 @@ def _made(factory: Adapter, name: str, scale_actions: bool, options: dict[str, A
 
 
 def _scaled(env: Environment, name: str) -> Environment:
-    box = env.action_space
-    if not isinstance(box, gym.spaces.Box) or len(box.shape) != 1 or not box.is_bounded():
+    box = action_box(env.action_space, f"environment '{name}'")
+    if len(box.shape) != 1:
         raise ConfigError(
             f"environment '{name}' has actions {box}: a bounded Box of one axis is needed"
         )

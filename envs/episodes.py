@@ -154,6 +154,8 @@ def with_batch_axis(observation: Any) -> Any:
     """
     if isinstance(observation, Mapping):
         return {name: with_batch_axis(column) for name, column in observation.items()}
+    if hasattr(observation, "detach"):  # a tensor, also one with a gradient or on another device
+        observation = observation.detach().cpu()
     if hasattr(observation, "__array__") or isinstance(observation, int | float):
         return np.asarray(observation)[None]
     return (observation,)
@@ -166,6 +168,25 @@ def unbatch(observations: Any) -> list[Any]:
     columns = {name: unbatch(column) for name, column in observations.items()}
     count = len(next(iter(columns.values())))
     return [{name: column[i] for name, column in columns.items()} for i in range(count)]
+
+
+def reset_mask(options: Mapping[str, Any] | None, count: int) -> NDArray[np.bool_]:
+    """Which of `count` environments a vector environment's `reset` begins anew, (count,).
+
+    All of them, unless `options["reset_mask"]` says which, as in gymnasium's vector environments.
+
+    Raises:
+        ConfigError: the mask is no bool array (count,), or selects no environment.
+    """
+    if options is None or "reset_mask" not in options:
+        return np.ones(count, bool)
+    mask = np.asarray(options["reset_mask"])
+    if mask.dtype != bool or mask.shape != (count,) or not mask.any():
+        raise ConfigError(
+            f"reset: reset_mask is {mask.dtype} {mask.shape}: give a bool array ({count},) with at "
+            "least one True"
+        )
+    return mask
 
 
 class _SingleEnvironment(VectorEnv):

@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from worldplan.envs.episodes import reset_mask
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction
 from worldplan.milp.sets.base import ActionSet
@@ -274,29 +275,40 @@ class BanditVectorEnv(VectorEnv):
         self._arms = np.arange(dynamics.arms)
         self._seed = 0
         self._left = np.zeros(num_envs, np.int64)
+        self._state = np.zeros((num_envs, dynamics.arms), np.int64)
+        self._streams: list[np.random.Generator] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Ints], dict[str, Any]]:
-        """Start all episodes.
+        """Start episodes: all of them, or those that a mask selects.
 
         Args:
             seed: of the episodes; None takes the last seed + 1.
-            options: not used.
+            options: "reset_mask", (num_envs,) bool, selects the episodes that begin; the others go
+                on. All else is not used.
 
         Returns:
             The observation, see the class for shapes: "state" (num_envs, arms), and an empty info.
 
         Raises:
-            ConfigError: the seed is no whole number of at least 0.
+            ConfigError: the seed is no whole number of at least 0, or the mask does not fit, or
+                comes before a reset of all episodes.
         """
+        begun = reset_mask(options, self.num_envs)
+        if not (begun.all() or self._streams):
+            raise ConfigError("reset: reset_mask before any episode: reset all of them first")
         self._seed = self._seed + 1 if seed is None else checks.whole_number(seed, "seed", least=0)
-        self._streams = [
+        new = [
             np.random.default_rng([self._seed, self.first_episode + i])
             for i in range(self.num_envs)
         ]
-        self._state = draw(self.instance.initial, self._uniform())
-        self._left = np.full(self.num_envs, self.instance.horizon)
+        uniform = np.stack([stream.random(len(self._arms)) for stream in new])
+        old = self._streams or new
+        self._streams = [new[i] if begun[i] else old[i] for i in range(self.num_envs)]
+        started = draw(self.instance.initial, uniform)
+        self._state = np.where(begun[:, None], started, self._state)
+        self._left = np.where(begun, self.instance.horizon, self._left)
         return self._observe(), {}
 
     def _uniform(self) -> Floats:

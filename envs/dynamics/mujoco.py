@@ -34,6 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldplan.envs.dynamics.arrays import contiguous
 from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.dynamics.mujoco_readings import Array, initial_state, reading_of
 from worldplan.envs.dynamics.mujoco_rows import EnvironmentRows, SimulatorStep, Threads
@@ -116,7 +117,8 @@ class MujocoDynamics:
             members: not used.
 
         Raises:
-            ConfigError: there is no state, or a size is that of another task.
+            ConfigError: there is no state, a size is that of another task, or something is no
+                number.
         """
         if state is None:
             raise ConfigError(
@@ -124,12 +126,13 @@ class MujocoDynamics:
                 "pass state=[qpos, qvel] as stored with the data or returned by reset() and "
                 "step(), or rebuild it with state_of(observation)"
             )
-        result = self.step_numpy(_array(state), _action(action))
+        result = self.step_numpy(state, action)
+        device = _device(action)
         return Prediction(
-            next_observation=torch.from_numpy(result.observation).to(action.device, torch.float32),
-            reward=torch.from_numpy(result.reward).to(action.device, torch.float32),
-            terminated=torch.from_numpy(result.terminated).to(action.device),
-            state=torch.from_numpy(result.state).to(state.device),
+            next_observation=torch.from_numpy(result.observation).to(device, torch.float32),
+            reward=torch.from_numpy(result.reward).to(device, torch.float32),
+            terminated=torch.from_numpy(result.terminated).to(device),
+            state=torch.from_numpy(result.state).to(_device(state)),
         )
 
     def to(self, device: torch.device | str) -> None:
@@ -144,9 +147,7 @@ class MujocoDynamics:
         Raises:
             ConfigError: the states have another size, or the task's class has no `_get_obs`.
         """
-        return torch.from_numpy(self._observe(self._check(_array(state)))).to(
-            state.device, torch.float32
-        )
+        return torch.from_numpy(self._observe(self._check(state))).to(_device(state), torch.float32)
 
     def reset(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Observations (count, observation), float32, and states (count, nq + nv), float64, at the
@@ -190,29 +191,31 @@ class MujocoDynamics:
                 f"{self.env_id}: an observation does not say what the simulator's state is: store "
                 "qpos and qvel with the data"
             )
-        rows = _array(observation)
+        rows = contiguous(observation, f"{self.env_id}: observations", dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.observation_size:
             raise ConfigError(
                 f"{self.env_id}: observations have shape {rows.shape}, expected (batch, "
                 f"{self.observation_size})"
             )
         return torch.from_numpy(
-            self._reading.state_of(rows, None if like is None else self._check(_array(like)))
+            self._reading.state_of(rows, None if like is None else self._check(like))
         )
 
     # --- arrays in, arrays out --------------------------------------------------------------------
 
-    def step_numpy(self, state: Array, action: NDArray[Any]) -> SimulatorStep:
+    def step_numpy(self, state: Any, action: Any) -> SimulatorStep:
         """`step` in double precision.
 
         Args:
             state: (batch, nq + nv).
-            action: (batch, action); as in the environment, its precision affects the reward.
+            action: (batch, action); as in the environment, its precision affects the reward:
+                float32 and float64 are taken as they are, all else as float64.
 
         Raises:
-            ConfigError: a size is that of another task.
+            ConfigError: a size is that of another task, or something is no number.
         """
         state = self._check(state)
+        action = contiguous(action, f"{self.env_id}: actions")
         if action.shape != (len(state), self.action_size):
             raise ConfigError(
                 f"{self.env_id}: actions have shape {action.shape}, expected "
@@ -302,10 +305,21 @@ class MujocoDynamics:
         return task.observe(state, fields)
 
     def _with_time(self, state: Array) -> Array:
-        """(batch, nq + nv) -> (batch, 1 + nq + nv), the time at which rows start in front."""
-        return np.concatenate((np.full((len(state), 1), self._rows.clock), state), axis=1)
+        """(batch, nq + nv) -> (batch, 1 + nq + nv), the time at which rows start in front.
 
-    def _check(self, state: Array) -> Array:
+        In rows that lie in one piece, as MuJoCo reads and writes them.
+        """
+        timed = np.empty((len(state), 1 + self.state_size))
+        timed[:, 0], timed[:, 1:] = self._rows.clock, state
+        return timed
+
+    def _check(self, states: Any) -> Array:
+        """The states (batch, nq + nv) as a contiguous array.
+
+        Raises:
+            ConfigError: another size, or no numbers.
+        """
+        state = contiguous(states, f"{self.env_id}: states", dtype=np.float64)
         if state.ndim != 2 or state.shape[1] != self.state_size:
             raise ConfigError(
                 f"{self.env_id}: states have shape {state.shape}, expected (batch, "
@@ -331,11 +345,6 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _array(values: Tensor) -> Array:
-    return values.detach().to("cpu", torch.float64).numpy()
-
-
-def _action(values: Tensor) -> NDArray[Any]:
-    """The same numbers; float32 and float64 keep their precision."""
-    exact = values.dtype in (torch.float32, torch.float64)
-    return values.detach().to("cpu", values.dtype if exact else torch.float32).numpy()
+def _device(values: Any) -> torch.device:
+    """Where a tensor lies; the CPU for arrays and lists."""
+    return values.device if isinstance(values, Tensor) else torch.device("cpu")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.boxes import observation_box
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
@@ -327,7 +328,7 @@ def _spaces(space: gym.Space[Any]) -> dict[str, gym.spaces.Box]:
     """The Boxes of a space by name; a plain Box has the name "".
 
     Raises:
-        ConfigError: a part of the space is no Box.
+        ConfigError: a part of the space is no Box, or an empty one.
     """
     parts = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"": space}
     boxes: dict[str, gym.spaces.Box] = {}
@@ -337,7 +338,7 @@ def _spaces(space: gym.Space[Any]) -> dict[str, gym.spaces.Box]:
                 f"observation {name or space} is {type(part).__name__}: only Box spaces, or a Dict "
                 "of them, can be learned from"
             )
-        boxes[name] = part
+        boxes[name] = observation_box(part, f"observation {name}".strip())
     return boxes
 
 

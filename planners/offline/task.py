@@ -16,6 +16,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from worldplan.envs.boxes import action_box, observation_box
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.termination import Termination
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
@@ -142,8 +143,8 @@ def dataset_task(
         rows=_rows(data),
         starts=torch.from_numpy(data.observation),
         states=None if model.state_size == 0 else torch.from_numpy(data.state),
-        low=torch.from_numpy(np.asarray(space.low)),
-        high=torch.from_numpy(np.asarray(space.high)),
+        low=torch.from_numpy(space.low.copy()),
+        high=torch.from_numpy(space.high.copy()),
         environment=lambda count: make_environments(name, count),
         reference=_references(data),
         limit=limit,
@@ -155,7 +156,8 @@ def _checked_environment(name: str, data: Transitions) -> tuple[spaces.Box, int 
     """Action space and step limit of an environment.
 
     Raises:
-        ConfigError: its spaces are not vectors, do not fit the data, or its actions are unbounded.
+        ConfigError: its spaces are not vectors or do not fit the data, or its actions are
+            unbounded or cannot change.
     """
     probe = make_environment(name)
     seen, space, spec = probe.observation_space, probe.action_space, probe.spec
@@ -174,12 +176,8 @@ def _checked_environment(name: str, data: Transitions) -> tuple[spaces.Box, int 
             f"{name} shows {seen}, the dataset has observations of size "
             f"{data.observation.shape[1]}: they do not belong together"
         )
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise ConfigError(
-            f"{name}: its actions have no bounds: wrap it in gymnasium.wrappers.RescaleAction or "
-            "give its action space finite ones"
-        )
-    return space, None if spec is None else spec.max_episode_steps
+    observation_box(seen, f"{name}: observations")
+    return action_box(space, name), None if spec is None else spec.max_episode_steps
 
 
 def _rows(data: Transitions) -> Tensor:

@@ -25,6 +25,8 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldplan.envs.boxes import action_box
+from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.episodes import with_batch_axis
@@ -250,7 +252,7 @@ class ShootingPlanner(Planner):
                 "from the mapping to the model's observation"
             )
         else:
-            start = torch.as_tensor(np.asarray(observations)).flatten(1)
+            start = tensor(observations, "observations", dtype=np.float32).flatten(1)
         if start.ndim != 2 or start.shape[1] != self.model.observation_size:
             raise ConfigError(
                 f"observations have shape {tuple(start.shape)}, the model expects "
@@ -274,12 +276,13 @@ class ShootingPlanner(Planner):
                 "hold: pass state= to plan() or states= to plan_batch(), or make the planner with "
                 "ShootingPlanner.for_env(env)"
             )
-        if np.shape(states) != (envs, self.model.state_size):
+        rows = tensor(states, "states", dtype=np.float64)
+        if rows.shape != (envs, self.model.state_size):
             raise ConfigError(
-                f"states have shape {np.shape(states)}, expected "
+                f"states have shape {tuple(rows.shape)}, expected "
                 f"({envs}, {self.model.state_size}): one for each observation"
             )
-        return torch.as_tensor(states, dtype=torch.float64, device=self.device)
+        return rows.to(self.device)
 
     def _decisions(self, action: Tensor, plan: Plan, began: float) -> list[Decision]:
         actions = (
@@ -312,18 +315,10 @@ def _bounded(space: gym.Space[Any], size: int) -> spaces.Box:
     Raises:
         ConfigError: it is no bounded Box of `size` real numbers.
     """
-    if (
-        not isinstance(space, spaces.Box)
-        or not np.issubdtype(space.dtype, np.floating)
-        or not space.is_bounded("both")
-    ):
+    box = action_box(space, "shooting draws actions between bounds")
+    if int(np.prod(box.shape)) != size:
         raise ConfigError(
-            "shooting draws actions between bounds: the action space must be a bounded Box of real "
-            f"numbers, not {space}"
-        )
-    if int(np.prod(space.shape)) != size:
-        raise ConfigError(
-            f"the action space {space} has {int(np.prod(space.shape))} numbers, the model's "
+            f"the action space {box} has {int(np.prod(box.shape))} numbers, the model's "
             f"actions have {size}"
         )
-    return space
+    return box

@@ -108,7 +108,7 @@ def test_plain_ids_and_scaled_actions() -> None:
         ("nowhere_at_all:Nowhere-v0", {}, "cannot be made"),
         ("nowhere_at_all:some/task", {}, "cannot be made"),
         ("Pendulum-v1", {"gravity": 1}, r"with {'gravity': 1} cannot be made \(.*gravity"),
-        ("CartPole-v1", {"scale_actions": True}, "actions Discrete"),
+        ("CartPole-v1", {"scale_actions": True}, "actions: Discrete"),
     ],
 )
 def test_what_cannot_be_made(name: str, options: dict[str, object], message: str) -> None:

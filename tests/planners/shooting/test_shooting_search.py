@@ -322,7 +322,7 @@ def test_an_evaluation_begins_every_episode_without_a_plan() -> None:
 
 
 def test_wrong_use_is_refused() -> None:
-    with pytest.raises(ConfigError, match="bounded Box"):
+    with pytest.raises(ConfigError, match="unbounded"):
         ShootingPlanner(Linear(), gym.spaces.Box(-np.inf, np.inf, (1,), np.float32))
     with pytest.raises(ConfigError, match="2 numbers"):
         ShootingPlanner(Linear(), gym.spaces.Box(-1, 1, (2,), np.float32))
