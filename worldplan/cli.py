@@ -10,7 +10,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts
+from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts, interrupts_first
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.renamed import refuse_renamed
 from worldplan.shipped import PACKAGE, shipped_files, withheld_files
@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         guard_interrupts()
     guard_streams()
     try:
-        with few_warnings():
+        with few_warnings(), interrupts_first():
             code = run(words)
             sys.stdout.flush()
             return code

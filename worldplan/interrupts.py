@@ -10,6 +10,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -30,6 +32,23 @@ def guard_interrupts() -> None:
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+
+
+@contextmanager
+def interrupts_first() -> Iterator[None]:
+    """Raise KeyboardInterrupt for whatever a Ctrl-C became in the block under `with`: the import of
+    an extension module makes an ImportError of it, Lightning a SystemExit.
+
+    Raises:
+        KeyboardInterrupt: the block failed after a Ctrl-C.
+        SystemExit: of the block, without a Ctrl-C; any other exception likewise.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if _first is None:
+            raise
+        raise KeyboardInterrupt from error
 
 
 def ignore_interrupts() -> None:
