@@ -53,26 +53,18 @@ class Bench:
     Args:
         folder: to work in.
         main: of the command line.
-        seconds: of CPU time after which a command hangs.
-        slow: whether commands that take seconds are among the kinds.
+        seconds: after which a command hangs.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        main: Callable[[Sequence[str]], int],
-        seconds: float = 20.0,
-        *,
-        slow: bool = True,
+        self, folder: Path, main: Callable[[Sequence[str]], int], seconds: float = 20.0
     ) -> None:
         self.main, self.seconds = main, seconds
         self.valid, self.place = folder / "valid", folder / "fuzz-case"
         self.valid.mkdir(parents=True)
         with patch.dict(os.environ, MINARI_DATASETS_PATH=str(self.valid)):
-            write_files(
-                self.valid, lambda argv: answer(argv, self.valid, 300.0, main).code, slow=slow
-            )
-        self.kinds = [kind for kind in kinds(self.valid) if slow or not kind.slow]
+            write_files(self.valid, lambda argv: answer(argv, self.valid, 300.0, main).code)
+        self.kinds = kinds(self.valid)
 
     def run(self, kind: Kind, change: Callable[[Path], object]) -> Answer:
         """The answer to the command of `kind` after `change` of its file."""
@@ -114,7 +106,7 @@ class Bench:
         for kind in self.kinds:
             done = self.run(kind, lambda path: None)
             if done.code != 0:
-                yield f"{' '.join(kind.argv)}: {done.code}, {done.seconds:.1f} s: {done.err[-500:]}"
+                yield f"{' '.join(kind.argv)}: {done.err[-500:]}"
             other = rewritten(Path(kind.file), (self.valid / kind.file).read_bytes())
             if other is not None:
                 again = self.run(kind, lambda path, text=other: path.write_bytes(text))  # type: ignore[misc]

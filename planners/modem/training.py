@@ -28,7 +28,7 @@ from worldplan.world_models.data.episodes import (
 )
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
-from worldplan.world_models.training.seeds import derived_seed, torch_generator
+from worldplan.world_models.training.seeds import check_seed, derived_seed, torch_generator
 
 _CHECK_SEED = 700_001  # of the checks; differs from every seed of training and evaluation
 _PARTS = 20  # Lightning steps per epoch, each a block of updates: overhead vanishes, the bar moves
@@ -68,6 +68,7 @@ class ModemModule(ResumableModule):
         check_episodes: int = 25,
     ) -> None:
         super().__init__()
+        check_seed(seed)
         self.automatic_optimization = False
         self.task, self.settings, self.seed = task, settings or ModemSettings(), seed
         self._check_every, self.check_episodes = check_every, check_episodes

@@ -25,7 +25,7 @@ from worldplan.planners.offline.rollouts import roll_out
 from worldplan.planners.offline.task import OfflineTask, dataset_task
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
-from worldplan.world_models.training.seeds import derived_seed, torch_generator
+from worldplan.world_models.training.seeds import check_seed, derived_seed, torch_generator
 
 CHECK_SEED = 700_001  # of the periodic checks; differs from every seed of an evaluation
 _CHECK_ROWS = 2000  # model transitions of each seed
@@ -74,6 +74,7 @@ class ReachAwareModule(ResumableModule):
         callbacks: Sequence[L.Callback] = (),
     ) -> None:
         super().__init__()
+        check_seed(seed)
         self.automatic_optimization = False
         self.task, self.settings = task, settings or ReachAwareSettings()
         self.seed, self.seeds, self.check_episodes = seed, seeds, check_episodes

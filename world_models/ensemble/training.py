@@ -23,7 +23,7 @@ from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_los
 from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
-from worldplan.world_models.training.seeds import torch_generator
+from worldplan.world_models.training.seeds import check_seed, torch_generator
 
 BLOCK = 50  # gradient steps in a Lightning step, to hide its overhead
 HELD_OUT_SHARE, HELD_OUT_ROWS = 0.2, 10_000
@@ -99,6 +99,7 @@ class EnsembleModule(ResumableModule):
         seed: of weights, bootstrap, held-out rows and order.
 
     Raises:
+        ConfigError: the seed is no whole number of at least 0.
         DatasetError: too few rows to hold one out.
     """
 
@@ -117,6 +118,7 @@ class EnsembleModule(ResumableModule):
         self, transitions: Transitions, settings: EnsembleSettings | None = None, seed: int = 0
     ) -> None:
         super().__init__()
+        check_seed(seed)
         self.automatic_optimization = False
         self.settings, self.seed = settings or EnsembleSettings(), seed
         self._origin = origin(data=_columns(transitions), settings=self.settings, seed=seed)

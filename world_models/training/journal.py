@@ -47,6 +47,7 @@ class Journal(Checkpoint):
         self.rows: list[dict[str, float]] = []
         self.stopped = False
         self._keeps_random = False
+        self._optimizers: int | None = None  # in the checkpoint that is resumed
 
     @property
     def folder(self) -> Path:
@@ -76,6 +77,18 @@ class Journal(Checkpoint):
         if "random" in state_dict:
             restore_random_states(state_dict["random"])
 
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store the name of the module's class."""
+        checkpoint["module"] = type(pl_module).__qualname__
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Count the optimizers: Lightning leaves out those that only one side has."""
+        self._optimizers = len(checkpoint.get("optimizer_states", ()))
+
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Take what was not given from the trainer and the module."""
         if self._folder is None:
@@ -85,12 +98,19 @@ class Journal(Checkpoint):
         self._keeps_random = not _is_resumable(pl_module)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Refuse to replace a training by a new one.
+        """Refuse to replace a training by a new one, or to resume with other optimizers.
 
         Raises:
-            CheckpointError: the folder holds a checkpoint that is not being resumed.
+            CheckpointError: the folder holds a checkpoint that is not being resumed, or the one
+                that is has another number of optimizers.
         """
-        if self.last.exists() and trainer.ckpt_path is None:
+        there = len(trainer.optimizers)
+        if self._optimizers not in (None, there):
+            raise CheckpointError(
+                f"{trainer.ckpt_path}: holds {self._optimizers} optimizers, but the module has "
+                f"{there}: choose the checkpoint of the same module, or begin anew"
+            )
+        if self.last.exists() and trainer.ckpt_path is None and not is_trial(trainer):
             raise CheckpointError(
                 f"{self.last} exists: continue it with ckpt_path={str(self.last)!r}, "
                 "or delete it, or choose another folder"

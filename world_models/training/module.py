@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.world_models.training.journal import LAST, Journal
+from worldplan.world_models.training.journal import LAST, Journal, is_trial
 from worldplan.world_models.training.origin import differences
 
 _LIGHTNING_LENGTH = 1000  # epochs of a trainer that was given no length
@@ -145,7 +145,8 @@ class ResumableModule(L.LightningModule):
                 )
         if not isinstance(trainer.strategy, SingleDeviceStrategy):
             raise ConfigError(f"trainer.strategy: {name} trains on one device: leave it out")
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial has limits of its own
+        keeps = any(isinstance(item, Journal) for item in trainer.checkpoint_callbacks)
+        if is_trial(trainer) or not keeps:  # a trial has limits of its own
             return
         for setting, default in _TRAINER_DEFAULTS.items():
             value = getattr(trainer, setting)

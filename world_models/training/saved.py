@@ -20,6 +20,13 @@ from worldplan.world_models.training.checkpoints import saved_entry
 from worldplan.world_models.training.journal import LAST
 
 DONE = "done"
+_PARTS: dict[str, type] = {
+    "state_dict": Mapping,
+    "loops": Mapping,
+    "callbacks": Mapping,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
 _BY_ITSELF = -1  # in the file DONE: the training was ended by its module or a callback
 
 
@@ -67,12 +74,25 @@ class Saved:
         if not os.path.lexists(last):
             return None
         content = saved_entry(last)
+        remedy = "choose another folder, or begin anew with --fresh"
         if not isinstance(content, Mapping):
-            raise CheckpointError(
-                f"{last}: not the state of a training but a {type(content).__name__}: "
-                "choose another folder, or begin anew with --fresh"
-            )
+            kind = type(content).__name__
+            raise CheckpointError(f"{last}: not the state of a training but a {kind}: {remedy}")
         return cls(last, content)
+
+    def require_whole(self) -> None:
+        """Check that all of a training is there, not its weights alone.
+
+        Raises:
+            CheckpointError: a part is missing or of another kind.
+        """
+        for name, kind in _PARTS.items():
+            if not isinstance(self.content.get(name), kind):
+                raise CheckpointError(
+                    f"{self.last}: not the whole state of a training (no {name}): give the "
+                    f"{LAST} of a training, choose another folder, or begin anew with --fresh"
+                )
+        _ = self.epochs
 
     @property
     def epochs(self) -> int:
@@ -86,9 +106,15 @@ class Saved:
             return int(loop["epoch_progress"]["current"]["processed"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.last}: not the whole state of a training (it does not count its epochs): "
+                f"{self.last}: not the whole state of a training (no number of epochs): "
                 "choose another folder, or begin anew with --fresh"
             ) from error
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps so far; -1 where they are not counted."""
+        steps = self.content.get("global_step")
+        return steps if isinstance(steps, int) else -1
 
     @property
     def seconds(self) -> float:
@@ -99,7 +125,7 @@ class Saved:
 
     def has(self, length: Length) -> bool:
         """Whether the state has reached a limit of `length`."""
-        reached = (self.epochs, int(self.content["global_step"]), self.seconds)
+        reached = (self.epochs, self.steps, self.seconds)
         limits = (length.epochs, length.steps, length.seconds)
         return any(
             limit is not None and at >= limit for at, limit in zip(reached, limits, strict=True)

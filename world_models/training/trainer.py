@@ -122,7 +122,8 @@ def train(
         if saved is not None and saved.is_finished(Length.of(trainer, module)) and result.exists():
             return result, True
     # other processes of the same training (several devices) work in the folder of the first
-    with held(folder, fresh) if trainer.is_global_zero else nullcontext():
+    hold = held(folder, fresh) if trainer.is_global_zero else nullcontext()
+    with interruptible(trainer, folder, fresh), hold:
         saved, checkpoint = _look(trainer, module, folder, start)
         if saved is not None:
             if saved.is_finished(Length.of(trainer, module)) and result.exists():
@@ -149,6 +150,8 @@ def _look(
     saved = Saved.find(folder)
     if saved is not None and isinstance(module, ResumableModule):
         module.require_origin(saved.content.get("made_with"), saved.last)
+    if saved is not None:
+        saved.require_whole()
     return saved, None if start is None else start(saved)
 
 
@@ -164,7 +167,7 @@ def _run(
     Raises:
         ConfigError: nothing was saved, because there is nothing to train on.
     """
-    with warnings.catch_warnings(), interruptible(trainer, folder), named_failures(checkpoint):
+    with warnings.catch_warnings(), named_failures(checkpoint):
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not (folder / LAST).exists():
@@ -186,7 +189,7 @@ def epoch_timers(trainer: L.Trainer, module: L.LightningModule) -> None:
 
 
 @contextmanager
-def interruptible(trainer: L.Trainer, folder: Path) -> Iterator[None]:
+def interruptible(trainer: L.Trainer, folder: Path, fresh: bool = False) -> Iterator[None]:
     """Turn the SystemExit that Lightning makes of Ctrl-C back into a KeyboardInterrupt, whose text
     says what is kept in the folder of the training.
 
@@ -204,10 +207,13 @@ def interruptible(trainer: L.Trainer, folder: Path) -> Iterator[None]:
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt(_what_is_kept(folder)) from stopped
+        raise KeyboardInterrupt(_what_is_kept(folder, fresh)) from stopped
+    except KeyboardInterrupt as stopped:  # before Lightning began, or after its end
+        raise KeyboardInterrupt(_what_is_kept(folder, fresh)) from stopped
 
 
-def _what_is_kept(folder: Path) -> str:
+def _what_is_kept(folder: Path, fresh: bool) -> str:
+    command = "the same command without --fresh" if fresh else "the same command"
     if (folder / LAST).exists():
-        return f"interrupted: {folder / LAST} is kept, the same command continues from it"
-    return "interrupted before anything was saved: the same command begins again"
+        return f"interrupted: {folder / LAST} is kept, {command} continues from it"
+    return f"interrupted before anything was saved: {command} begins again"

@@ -24,7 +24,7 @@ from worldplan.arguments import own_error, shorten
 from worldplan.commands.fit_folder import (
     RunFolder,
     TrainingFolder,
-    require_arguments,
+    require_origin,
     seed_of,
     settings_of,
 )
@@ -38,7 +38,6 @@ from worldplan.commands.fit_settings import (
 from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
-from worldplan.world_models.training.checkpoints import load_tensors
 from worldplan.world_models.training.failures import named_failures
 from worldplan.world_models.training.journal import Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
@@ -209,10 +208,10 @@ class _PlainCLI(LightningCLI):
             return
         if subcommand != "fit":
             require_loop(self.model, subcommand)
-            checkpoint = self.given or evaluated_checkpoint(folder, self.model, subcommand)
-            self.config_init[subcommand]["ckpt_path"] = checkpoint
-            if checkpoint is not None:
-                require_arguments(load_tensors(checkpoint), checkpoint, self.model)
+            state = self.given or evaluated_checkpoint(folder, self.model, subcommand)
+            self.config_init[subcommand]["ckpt_path"] = state and str(state.last)
+            if state is not None:
+                require_origin(state, self.model)
         with warnings.catch_warnings(), interruptible(self.trainer, folder):
             warnings.filterwarnings("ignore", module="lightning")  # as `fit` of the kit does
             with named_failures(self.config_init[subcommand].get("ckpt_path")):
@@ -224,7 +223,7 @@ class _PlainCLI(LightningCLI):
         record = TrainingFolder(folder, settings_of(parser, config), self.given)
 
         def start(saved: Saved | None) -> str | None:
-            begin = record.start(saved, self.model)
+            begin = record.start(saved, self.model, Length.of(self.trainer, self.model))
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # untyped
                 if isinstance(callback, RunFolder):
                     callback.begun_from = record.begun_from

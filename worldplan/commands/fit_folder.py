@@ -22,7 +22,7 @@ from worldplan.versions import versions
 from worldplan.world_models.training.journal import LAST, METRICS, is_trial
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import differences, origin
-from worldplan.world_models.training.saved import Saved
+from worldplan.world_models.training.saved import Length, Saved
 
 # settings that change neither what is trained nor how: length, device, progress, reports
 _TRAINER = {
@@ -57,31 +57,50 @@ class TrainingFolder:
     Args:
         folder: of the training.
         settings: of the command.
-        given: the checkpoint of --ckpt_path, or None.
+        given: the content of --ckpt_path, or None.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], given: str | None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], given: Saved | None) -> None:
         self.folder, self.settings, self.given = folder, settings, given
-        self.begun_from = given
+        self.begun_from: str | None = str(given.last) if given else None
 
-    def start(self, saved: Saved | None, module: L.LightningModule) -> str | None:
+    def start(self, saved: Saved | None, module: L.LightningModule, length: Length) -> str | None:
         """The checkpoint from which a training begins that is not in the folder yet.
 
         Raises:
-            CheckpointError: the training in the folder is of another module.
-            ConfigError: the folder belongs to something else, or to a training with other settings.
+            CheckpointError: the training in the folder, or in --ckpt_path, is of another module.
+            ConfigError: the folder belongs to something else, or to a training with other settings;
+                or the one in --ckpt_path is longer already.
         """
         stored = self._stored()
         if saved is None:
-            return self.given
+            return self._given_state(module, length)
         self._require_checkpoint(stored, saved)
         now = _compared(self.settings, module)
         if stored and (different := differences(_compared(stored, module), now)):
             raise ConfigError(
                 f"{self.folder} holds a training with other settings ({different}): {_REMEDY}"
             )
-        require_arguments(saved.content, saved.last, module)
+        require_origin(saved, module)
         return None
+
+    def _given_state(self, module: L.LightningModule, length: Length) -> str | None:
+        """The path of --ckpt_path, once it is known to be an earlier state of this training.
+
+        Raises:
+            CheckpointError: it comes from another training.
+            ConfigError: it is trained as long as this one is to be.
+        """
+        if self.given is None:
+            return None
+        require_origin(self.given, module)
+        self.given.require_whole()
+        if self.given.has(length):
+            raise ConfigError(
+                f"--ckpt_path {self.given.last}: has {self.given.epochs} epochs, which is the "
+                "length of this training already: give it a greater length (trainer.max_epochs)"
+            )
+        return str(self.given.last)
 
     def _stored(self) -> dict[str, Any]:
         """The settings in config.yaml; empty where there is none.
@@ -107,23 +126,30 @@ class TrainingFolder:
             ConfigError: it is another file.
         """
         before = self.begun_from = stored.get("ckpt_path")
-        if self.given is None or Path(self.given).resolve() == saved.last.resolve():
+        if self.given is None or self.given.last.resolve() == saved.last.resolve():
             return
-        if before is None or Path(self.given).resolve() != Path(before).resolve():
+        if before is None or self.given.last.resolve() != Path(before).resolve():
             raise ConfigError(
-                f"--ckpt_path {self.given}: {self.folder} holds a training that did not begin from "
-                f"there: leave the option out to continue it, or {_REMEDY}"
+                f"--ckpt_path {self.given.last}: {self.folder} holds a training that did not "
+                f"begin from there: leave the option out to continue it, or {_REMEDY}"
             )
 
 
-def require_arguments(content: Mapping[str, Any], name: object, module: L.LightningModule) -> None:
-    """Compare the arguments that a module of another project saved (`save_hyperparameters`).
+def require_origin(state: Saved, module: L.LightningModule) -> None:
+    """Compare what a state was made with: the class of the module, and of a module of another
+    project the arguments that it saved (`save_hyperparameters`).
 
     Raises:
         CheckpointError: they differ; says in what.
     """
-    arguments = content.get("hyper_parameters")
-    if isinstance(module, ResumableModule) or not isinstance(arguments, Mapping):
+    name = type(module).__qualname__
+    if (other := state.content.get("module", name)) != name:
+        raise CheckpointError(f"{state.last} comes from another module ({other}): {_REMEDY}")
+    arguments = state.content.get("hyper_parameters")
+    if isinstance(module, ResumableModule):
+        module.require_origin(state.content.get("made_with"), state.last)
+        return
+    if not isinstance(arguments, Mapping):
         return
     saved, now = (
         origin(**{str(key): value for key, value in values.items() if str(key)[:1] != "_"})
@@ -131,7 +157,7 @@ def require_arguments(content: Mapping[str, Any], name: object, module: L.Lightn
     )
     if different := differences(saved, now):
         raise CheckpointError(
-            f"{name} comes from a module with other arguments ({different}): {_REMEDY}"
+            f"{state.last} comes from a module with other arguments ({different}): {_REMEDY}"
         )
 
 
@@ -172,19 +198,17 @@ class RunFolder(SaveConfigCallback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Write nothing yet."""
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Announce a training that is continued: its state is restored by now."""
-        if trainer.ckpt_path and trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            own = Path(trainer.ckpt_path).resolve() == (folder / LAST).resolve()
-            text = f"continuing {folder}" if own else f"beginning from {trainer.ckpt_path}"
-            print(text, file=sys.stderr)  # noqa: T201
-
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the record, unless this is a trial (`fast_dev_run`)."""
+        """Announce a training that is continued, and write the record; nothing of either in a
+        trial (`fast_dev_run`).
+        """
         if is_trial(trainer) or not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
+        if trainer.ckpt_path:
+            own = Path(trainer.ckpt_path).resolve() == (folder / LAST).resolve()
+            text = f"continuing {folder}" if own else f"beginning from {trainer.ckpt_path}"
+            print(text, file=sys.stderr)  # noqa: T201
         settings = settings_of(self.parser, self.config) | {"ckpt_path": self.begun_from}
         settings.pop("fresh", None)
         write_json(folder / VERSIONS, versions())

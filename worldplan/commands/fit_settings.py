@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError
 from worldplan.world_models.training.checkpoints import load_tensors, reading_checkpoint
 from worldplan.world_models.training.journal import LAST
 from worldplan.world_models.training.module import ResumableModule
+from worldplan.world_models.training.saved import Saved
 
+_LONGEST_NAME = 255  # bytes of a file name, on Linux
 _LONGEST = 300  # characters of Lightning's text
 _ABOVE_ZERO = (
     "accumulate_grad_batches",
@@ -86,13 +88,15 @@ def refused_settings() -> Iterator[None]:
         raise ConfigError(f"trainer: {text or type(error).__name__}") from error
 
 
-def read_state(path: str | Path) -> str:
-    """The path of --ckpt_path, once its file is known to be the state of a training.
+def read_state(path: str | Path) -> Saved:
+    """The content of --ckpt_path.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another kind.
+        CheckpointError: the file is missing, damaged, or holds no weights.
     """
     file = Path(path)
+    if "\0" in str(path) or len(file.name.encode()) > _LONGEST_NAME:
+        raise CheckpointError("--ckpt_path: not the name of a file: check the path")
     if file.is_dir():
         raise CheckpointError(f"--ckpt_path {path}: a folder: give a file, such as {file / LAST}")
     if not file.exists():
@@ -100,9 +104,15 @@ def read_state(path: str | Path) -> str:
             f"--ckpt_path {path}: no such file: check the path, or leave the option out "
             "to begin anew"
         )
-    with reading_checkpoint(path, "the whole state of a training", "'worldplan fit'"):
-        dict(load_tensors(path)["state_dict"])
-    return str(path)
+    if not file.is_file():
+        raise CheckpointError(f"--ckpt_path {path}: not a regular file: check the path")
+    kind = "the whole state of a training"
+    with reading_checkpoint(path, kind, "'worldplan fit'"):
+        content = load_tensors(path)
+    saved = Saved(file, content if isinstance(content, Mapping) else {})
+    if not isinstance(saved.content.get("state_dict"), Mapping):
+        raise CheckpointError(f"{path}: not {kind} (no weights): train again or restore a copy")
+    return saved
 
 
 def require_loop(module: L.LightningModule, subcommand: str) -> None:
@@ -122,7 +132,7 @@ def require_loop(module: L.LightningModule, subcommand: str) -> None:
     raise ConfigError(f"{name} has no {step}: define one to use 'worldplan {subcommand}'")
 
 
-def evaluated_checkpoint(folder: Path, module: L.LightningModule, subcommand: str) -> str | None:
+def evaluated_checkpoint(folder: Path, module: L.LightningModule, subcommand: str) -> Saved | None:
     """The state that is evaluated where --ckpt_path is not given: that of the folder, else, said on
     stderr, the weights that a module of another project begins with.
 

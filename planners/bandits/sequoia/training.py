@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, draw
-from worldplan.milp.errors import SolverFailed
+from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
@@ -34,6 +34,7 @@ from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
+from worldplan.world_models.training.seeds import check_seed
 
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
@@ -50,6 +51,9 @@ class SequoiaModule(ResumableModule):
         settings: of the learning.
         seed: of weights, targets, states and exploration.
         solver: of the exact decisions in checks and in targets.
+
+    Raises:
+        ConfigError: the seed is no whole number of at least 0.
     """
 
     KEY: ClassVar[str] = "sequoia"
@@ -64,6 +68,7 @@ class SequoiaModule(ResumableModule):
         solver: SolverSettings | None = None,
     ) -> None:
         super().__init__()
+        check_seed(seed)
         self.instance, self.settings, self.seed = instance, settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
         self._origin = origin(
@@ -179,6 +184,21 @@ class SequoiaModule(ResumableModule):
             )
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Check that every batch was a gradient step, as the number of epochs takes for granted.
+
+        Raises:
+            ConfigError: a trainer or callback of the user's own accumulates gradients.
+        """
+        due = min((self.current_epoch + 1) * self.steps, self.total)
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        if batches == self.steps and self.global_step < due:
+            raise ConfigError(
+                f"{self.global_step} gradient steps after epoch {self.current_epoch}, not {due}: "
+                "leave out what changes the steps of the trainer (accumulate_grad_batches, "
+                "callbacks)"
+            )
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

@@ -86,11 +86,7 @@ def milp_plan(
     except LimitReached as stop:
         status, reason = (
             stop.status,
-            (
-                "a limit was reached before any number of actions was decided"
-                if run.proven < 0
-                else f"a limit was reached; no plan has {run.proven} actions or fewer"
-            ),
+            f"a limit was reached; no plan has {run.proven} actions or fewer",
         )
     detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
         {"reason": reason} if reason else {}

@@ -20,7 +20,6 @@ from worldplan.planners.bandits.policies import (
     job_length,
     make_bound,
     make_policy,
-    naming_policy,
 )
 from worldplan.planners.base import Planner, evaluate
 from worldplan.runs import write_result
@@ -103,8 +102,7 @@ def run_job(job: Job) -> Job:
         if job.policy == BOUND:
             _bound(job, built)
         else:
-            with naming_policy(job.policy, job.seed):
-                _evaluate(job, built)
+            _evaluate(job, built)
     return job
 
 

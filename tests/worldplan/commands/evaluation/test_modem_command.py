@@ -152,7 +152,7 @@ def test_settings_for_metaworld(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_option_moves_the_whole_run(run: Path, work: Path) -> None:
-    assert not (work / "runs").exists()
+    assert not (work / "runs" / "modem").exists()
     assert {"metrics.csv", "last.ckpt", "episodes", *RECORD} <= {
         entry.name for entry in run.iterdir()
     }
