@@ -1,19 +1,30 @@
 """Environments by name: a gymnasium id, or a task of another library through an adapter.
 
-    make_environment("Hopper-v5")
-    make_environment("worldplan.envs.crafting:worldplan/PogoStick-v0", max_steps=100)
-    make_environment("MetaWorld/push-v3")
+```python
+from worldplan.envs import make_environment
 
-The last form is PREFIX/TASK, where PREFIX is an adapter: a function from the name of a task to a
-gymnasium environment. An adapter of your own is one function in one file:
+make_environment("Hopper-v5")
+make_environment("worldplan.envs.crafting:worldplan/PogoStickMap6-v0", max_steps=100)
+```
 
-    @ADAPTERS.register("robosuite")
-    def robosuite(task, **options):
-        return GymWrapper(suite.make(task, **options))
+A task of another library is named PREFIX/TASK ("MetaWorld/push-v3"), where PREFIX is an adapter: a
+function from the name of a task to a gymnasium environment. An adapter of your own is one function
+in one file:
 
-after which `make_environment("robosuite/Lift")` works. Without the decorator, its address does as
-well: `make_environment("my_module:robosuite/Lift")`. An installed package may announce an adapter
-in the entry-point group "worldplan.environments".
+```python
+# my_module.py
+import gymnasium
+from worldplan.envs import ADAPTERS, make_environment
+
+@ADAPTERS.register("pendulum")
+def pendulum(task, **options):
+    return gymnasium.make("Pendulum-v1", g={"earth": 9.81, "moon": 1.62}[task], **options)
+
+make_environment("pendulum/moon")
+```
+
+Without the decorator, its address does as well: "my_module:pendulum/moon". An installed package may
+announce an adapter in the entry-point group "worldplan.environments".
 """
 
 from __future__ import annotations

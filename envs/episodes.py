@@ -1,7 +1,14 @@
 """The loop that plays episodes: one episode in each environment of a batch, side by side.
 
-    for step in EpisodeBatch(env, seed=0).play(decide):
-        returns[step.running] += step.reward[step.running]
+```python
+import numpy as np
+from worldplan.envs import EpisodeBatch, make_environments
+
+env, returns = make_environments("Pendulum-v1", 4), np.zeros(4)
+decide = lambda observations: np.zeros((len(observations), 1), np.float32)
+for step in EpisodeBatch(env, seed=0).play(decide):
+    returns[step.running] += step.reward[step.running]
+```
 
 `decide` turns batched observations into batched actions. The loop takes care of what every loop
 over gymnasium environments needs: it accepts one environment or a vector of them, stops when every

@@ -1,12 +1,14 @@
 """Names for interchangeable classes: a policy, a feasible set, a dynamics model, a planner.
 
 A registry maps the name that a YAML file uses to the object that implements it. There are three
-ways to add an object, none of which edits worldplan:
+ways to add an object, none of which edits worldplan: `@POLICIES.register("lazy")` in Python, in
+whatever module is imported first; the address `my_package.lazy:LazyPolicy`, wherever a name is
+accepted; or an entry point in the pyproject.toml of an installed package:
 
-    @POLICIES.register("lazy")              in Python, in whatever module is imported first
-    policies: [my_package.lazy:LazyPolicy]  by address, wherever a name is accepted
-    [project.entry-points."worldplan.policies"]
-    lazy = "my_package.lazy:LazyPolicy"     in the pyproject.toml of an installed package
+```toml
+[project.entry-points."worldplan.policies"]
+lazy = "my_package.lazy:LazyPolicy"
+```
 """
 
 from __future__ import annotations

@@ -3,11 +3,18 @@ environment.
 
 A planner derives from `Planner` and defines `plan`:
 
-    class Greedy(Planner):
-        def plan(self, observation):
-            return Decision(action, value=None, bound=None, status="heuristic", seconds=0.0)
+```python
+import gymnasium as gym
+import numpy as np
+from worldplan.planners import Decision, Planner, evaluate
 
-    evaluate(Greedy(), gym.make("Pendulum-v1"), episodes=10, seed=0).summary()
+class Damping(Planner):
+    def plan(self, observation):  # cosine, sine, angular speed
+        action = -np.clip(observation[2:], -2, 2)
+        return Decision(action, value=None, bound=None, status="heuristic", seconds=0.0)
+
+evaluate(Damping(), gym.make("Pendulum-v1"), episodes=10, seed=0).summary()
+```
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time and peak memory with many arms, on HiGHS: 10,000 with a plain budget, 100 in each domain.
 
-OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
-[--skip-domains]
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
+        [--skip-domains]
 """
 
 from __future__ import annotations

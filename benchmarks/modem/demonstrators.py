@@ -1,7 +1,7 @@
 """Success rates and contact forces of the scripted demonstrators of the manipulation tasks, and how
 often uniform actions reach a reward.
 
-    python -m benchmarks.modem.demonstrators [--tasks ...] [--episodes 100] [--random 200]
+    python -m benchmarks.modem.demonstrators [--tasks BinPick] [--episodes 100] [--random 200]
 
 The noise is that of the demonstrations of benchmarks.modem.study. Writes
 benchmarks/modem/results/demonstrators.md.

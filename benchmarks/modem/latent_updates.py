@@ -1,8 +1,8 @@
 """Updates per second of MoDem-V2's learning step against the published code's structure
 (benchmarks/modem/reference.py).
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.latent_updates [--sizes small-3 small-5 published
-    pixels] [--device cuda]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.latent_updates [--device cuda]
+        [--sizes small-3 small-5 published pixels]
 
 Both start from the same weights and learn from the same segments with the published losses (no
 imitation, no percentile scale), critics of the clone included;

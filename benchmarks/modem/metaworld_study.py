@@ -3,7 +3,7 @@ demonstrations, sparse success reward.
 
     make metaworld && export WORLDPLAN_METAWORLD_PYTHON=$PWD/.venv-metaworld/bin/python
     OMP_NUM_THREADS=1 python -m benchmarks.modem.metaworld_study [--tasks push-v3 assembly-v3]
-    [--seeds 2] [--steps 20000] [--jobs 2] [--out FOLDER]
+        [--seeds 2] [--steps 20000] [--jobs 2] [--out FOLDER]
 
 Settings and evaluation are those of `benchmarks.modem.study`; the clone that each run begins with
 is the baseline "BC". A step is a decision of two simulator steps. Finished runs are not repeated,

@@ -1,8 +1,8 @@
 """MoDem-V2 against behaviour cloning from images: two cameras of 64 x 64 pixels and the hand's own
 joints, no state of the object.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.pixel_study [--tasks PlanarPush BinPick] [--seeds
-    2] [--more] [--jobs 2] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.pixel_study [--tasks PlanarPush BinPick]
+        [--seeds 2] [--more] [--jobs 2] [--out FOLDER]
 
 Methods, evaluation and resuming are those of `benchmarks.modem.study`. Cloning has fewer updates of
 smaller batches, since cloning is the slow part with images: afterwards the encoder is frozen, and

@@ -1,8 +1,8 @@
 """Decisions per second of MoDem's fused planning call against a loop over members, and against
 torchrl's MPPI planner.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.planning_latency [--sizes small-3 small-5
-    published] [--peer PYTHON] [--device cuda]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.planning_latency [--device cuda]
+        [--sizes small-3 small-5 published] [--peer PYTHON]
 
 First table: exploration centring as published (all candidates are actors' roll-outs; 1 iteration).
   loop              the published code's structure (benchmarks/modem/reference.py), one environment

@@ -1,7 +1,7 @@
 """MoDem-V2, its baselines and its ablation on the four manipulation tasks, in resumable runs.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.modem.study [--parts main baselines ablation] [--tasks
-    ...] [--seeds 3] [--jobs 2] [--out FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.modem.study [--parts main baselines ablation]
+        [--tasks BinPick] [--seeds 3] [--jobs 2] [--out FOLDER]
 
 Finished runs are not repeated, interrupted ones resume. Parts:
 

@@ -1,9 +1,8 @@
 """Training of the dynamics ensemble: worldplan against the usual structure, in one process.
 
-    python -m benchmarks.offline.ensemble_training
-        (synthetic data, CPU, one thread: about 3 minutes)
-    python -m benchmarks.offline.ensemble_training --data worldplan/hopper-medium-replay-own-v0
-        --rows 50000 --device cuda
+    python -m benchmarks.offline.ensemble_training  # synthetic data, one thread: about 3 minutes
+    python -m benchmarks.offline.ensemble_training --rows 50000 --device cuda \
+        --data worldplan/hopper-v5-medium-replay-own-v0
 
 ours   all of `fit`: Lightning, the check after every epoch, checkpoints and metrics written.
 usual  `benchmarks.offline.ensemble_usual`: a network per member in a Python loop, bootstrapped

@@ -2,7 +2,7 @@
 learning.
 
     OMP_NUM_THREADS=1 python -m benchmarks.shooting.swing_up [--tasks cart_pole acrobot] [--seeds 5]
-    [--methods mppi cem icem]
+        [--methods mppi cem icem]
 
 Plays whole episodes of the tasks of envs/swing_up.py; the planner steps copies of the simulator in
 one thread. All methods use the same samples, elites, iterations and noise. A decision's time is CPU

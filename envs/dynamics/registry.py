@@ -2,17 +2,39 @@
 
 A model of your own is one class in one file:
 
-    @DYNAMICS.register("point_mass")
-    class PointMass:
-        observation_size, action_size, state_size = 4, 2, 0
+```python
+# my_module.py
+import torch
+from worldplan.envs.dynamics import DYNAMICS, Prediction
 
-        def __init__(self, *, environment, observation_size, action_size, mass=1.0): ...
-        def step(self, observation, action, *, state=None, generator=None, members=False): ...
-        def to(self, device): ...
+@DYNAMICS.register("point_mass")
+class PointMass:
+    observation_size, action_size, state_size = 2, 1, 0
 
-It is then made by `make_dynamics("point_mass", environment=..., ..., mass=2.0)`. Without the
-decorator, its address does as well: `make_dynamics("my_module:PointMass", ...)`. A package that
-is installed may announce it in the entry-point group "worldplan.dynamics".
+    def __init__(self, *, environment, observation_size, action_size, mass=1.0):
+        self.mass = mass
+
+    def step(self, observation, action, *, state=None, generator=None, members=False):
+        position, speed = observation.unbind(1)
+        speed = speed + 0.1 * action[:, 0] / self.mass
+        position = position + 0.1 * speed
+        following = torch.stack([position, speed], 1)
+        return Prediction(following, reward=-position.abs(), terminated=position.abs() > 10)
+
+    def to(self, device): ...  # no parameters to move
+```
+
+A learner of values makes it with the sizes of its task, as in
+
+```python
+from worldplan.envs.dynamics import make_dynamics
+
+sizes = {"observation_size": 2, "action_size": 1}
+model = make_dynamics("point_mass", environment="MountainCarContinuous-v0", **sizes, mass=2.0)
+```
+
+Without the decorator, the address "my_module:PointMass" does as well as the name. A package that is
+installed may announce it in the entry-point group "worldplan.dynamics".
 
 `check_model` (`worldplan.envs.dynamics`) tries a model and says in one line what is wrong with it.
 A model that a name or an address makes is tried in this way once, on rows of the dataset, or on

@@ -4,17 +4,35 @@ A set of your own is one subclass of `ActionSet` in one file; `Budget`, in the m
 `ActionSet`, is the shortest example. Its settings come from
 `constraint.options`, or from any other setting of `Constraint` through `from_files`:
 
-    class Neighbours(ActionSet):                # my_package/sets.py
-        def __init__(self, size: int, distance: int = 1) -> None:
-            self.size, self.most, self.selectable = size, size, np.ones(size, bool)
-            ...
-        def add_constraints(self, program, action, *, relaxed=False): ...   # rows of the MILP
-        def witness(self, action, *, exact=True): ...                       # the exact check
-        def explain(self, action): ...                                      # a row per arm
+```python
+# my_package/sets.py
+import numpy as np
+from worldplan.milp.sets import ActionSet
 
-    constraint:                                 # scenario.yaml
-      kind: my_package.sets:Neighbours
-      options: {distance: 2}
+class Apart(ActionSet):
+    def __init__(self, size, distance=1):
+        self.size, self.most, self.selectable = size, size, np.ones(size, bool)
+        self.pairs = [(i, j) for j in range(size) for i in range(max(0, j - distance), j)]
+
+    def add_constraints(self, program, action, *, relaxed=False):  # rows of the MILP
+        rows = [np.isin(range(self.size), pair) for pair in self.pairs]
+        program.add_rows((action, np.array(rows, float)), upper=1)
+
+    def witness(self, action, *, exact=True):  # the exact check
+        return None if any(action[i] and action[j] for i, j in self.pairs) else np.zeros(0)
+
+    def explain(self, action):  # a row per selected arm
+        return [{"arm": int(arm)} for arm in np.flatnonzero(action)]
+```
+
+A scenario names it:
+
+```yaml
+programme:
+  constraint:
+    kind: my_package.sets:Apart
+    options: {distance: 2}
+```
 
 The module must be importable (`PYTHONPATH=. worldplan bandits run scenario.yaml`). A short name
 comes with `@SETS.register("neighbours")` in Python, or from the entry-point group

@@ -2,11 +2,23 @@
 
 A policy of your own is one class in one file:
 
-    class LazyPolicy(Planner):                  # my_package/lazy.py
-        def __init__(self, instance: BanditInstance) -> None: ...
-        def plan(self, observation): ...        # {"state": (arms,), "steps_left": int} -> Decision
+```python
+# my_package/lazy.py
+from worldplan.planners import Decision, Planner
 
-    policies: [fluid, my_package.lazy:LazyPolicy]                           # scenario.yaml
+class LazyPolicy(Planner):
+    def __init__(self, instance):
+        self.action = instance.actions.default()
+
+    def plan(self, observation):  # {"state": (arms,), "steps_left": int}
+        return Decision(self.action, value=None, bound=None, status="heuristic", seconds=0.0)
+```
+
+A scenario names it:
+
+```yaml
+policies: [fluid, my_package.lazy:LazyPolicy]
+```
 
 A class is made from the instance alone. If it needs more, such as the seed or the solver's
 settings, it has a class method `from_context(context: PolicyContext)`, or the address names a

@@ -2,10 +2,18 @@
 
 A planner of your own is one function in one file:
 
-    @PLANNERS.register("mine")
-    def my_plan(model, problem, *, time_limit, memory_limit_mb):
-        ...
-        return PlanResult(plan, "satisficing", "mine", seconds)
+```python
+# my_package/mine.py
+from worldplan.planners.numeric import PLANNERS, PlanResult, milp_plan, search_plan
+
+@PLANNERS.register("mine")
+def my_plan(model, problem, *, time_limit, memory_limit_mb):
+    limits = {"time_limit": time_limit / 2, "memory_limit_mb": memory_limit_mb}
+    result = search_plan(model, problem, **limits)
+    if result.plan is None:
+        result = milp_plan(model, problem, **limits)
+    return PlanResult(result.plan, result.status, "mine", result.seconds)
+```
 
 or one class whose instances are called in this way; a class is made without arguments. The planner
 is then chosen by `solve(model, problem, "mine")`. Without the decorator its address will do:

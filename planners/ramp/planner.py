@@ -26,9 +26,19 @@ class RampPlanner(Planner):
     growing number of steps before the next search. In a state where an optimistic plan's action
     changed nothing, the policy decides until `reset`.
 
-        ramp = Ramp(env, *crafting_task(env))
-        ramp.run(maps, steps=6000, folder="runs/ramp")
-        evaluate(RampPlanner(ramp), env, episodes=10, seed=0).summary("success")
+    ```python
+    import numpy as np
+    from worldplan.envs.crafting import CraftingEnv, generate
+    from worldplan.planners import evaluate
+    from worldplan.planners.numeric import crafting_task
+    from worldplan.planners.ramp import Ramp, RampPlanner
+
+    env = CraftingEnv("wooden_sword", size=6)
+    ramp = Ramp(env, *crafting_task(env))
+    maps = generate("wooden_sword", 6, 2, np.random.default_rng(0))
+    ramp.run([{"map": instance} for instance in maps], steps=800, folder="runs/ramp")
+    evaluate(RampPlanner(ramp), env, episodes=10, seed=0).summary("success")
+    ```
 
     `detail` of a decision has `source` ("plan", "guess" for an optimistic plan, or "policy") and,
     except for the policy, `plan`: the remaining symbolic actions, the decided one first.

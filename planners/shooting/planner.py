@@ -1,13 +1,20 @@
 """Planning by shooting: at every step, search for the best action sequence in a dynamics model and
 execute its first action.
 
-    planner = ShootingPlanner(model, env.action_space, ShootingSettings(horizon=20))
-    action = planner.act(observation)
+```python
+import gymnasium as gym
+from worldplan.planners.shooting import ShootingPlanner, ShootingSettings
 
-The model is any `worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model
-(with `encode`), or a simulator. A simulator is stepped from its own state, not from the
-observation: `ShootingPlanner.for_env(env)` makes the true dynamics of a MuJoCo task and reads that
-state from the running environment.
+env = gym.make("InvertedPendulum-v5")
+planner = ShootingPlanner.for_env(env, ShootingSettings(horizon=20))
+observation, _ = env.reset(seed=0)
+action = planner.act(observation)
+```
+
+`ShootingPlanner(model, env.action_space)` plans in any model,
+`worldplan.envs.dynamics.model.DynamicsModel`: a learned ensemble, a latent model (with `encode`),
+or a simulator. A simulator is stepped from its own state, not from the observation: `for_env` makes
+the true dynamics of a MuJoCo task and reads that state from the running environment.
 """
 
 from __future__ import annotations

@@ -8,37 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.worldplan.commands.actions.builders import DELIVERY, Desk
+from tests.worldplan.commands.actions.builders import DELIVERY, Desk, make_data
 from worldplan.cli import main
 from worldplan.commands.actions import jobs as action_jobs
 from worldplan.milp.errors import DatasetError
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.world_models.numeric.logs import read_trajectories
-from worldplan.world_models.numeric.trajectories import Trajectory, write_trajectory
-from worldplan.world_models.pddl.reading import read_model, read_problem
-from worldplan.world_models.pddl.writing import write_problem
-
-
-def make_data(folder: Path) -> None:
-    """Trajectories and their problems from the example's episodes; each goal is the episode's last
-    state.
-    """
-    true = read_model("true.pddl")
-    problem = read_problem(f"{DELIVERY}/problem.pddl", true.vocabulary)
-    folder.mkdir()
-    for number, episode in enumerate(read_trajectories([f"{DELIVERY}/log.csv"], true.vocabulary)):
-        states, calls = [episode.states[0]], []
-        for i, call in enumerate(episode.calls):
-            if episode.succeeded[i]:
-                states.append(episode.states[i + 1])
-                calls.append(call)
-        write_trajectory(
-            Trajectory(episode.objects, tuple(states), tuple(calls), (None,) * len(calls)),
-            folder / f"p{number}.trajectory",
-        )
-        goal = type(problem.goal)(frozenset(atom for atom in states[-1].atoms if atom[0] == "at"))
-        episode_problem = type(problem)(f"p{number}", episode.objects, states[0], goal)
-        write_problem(episode_problem, true.vocabulary, folder / f"p{number}.pddl")
 
 
 def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""A folder in which the documentation's code runs, with the files that it takes from a user."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+
+from tests.documents.commands import Command, commands
+from tests.documents.shrinking import GREEDY, OPTIONS, SETTINGS
+from tests.places import ROOT
+from tests.worldplan.commands.actions.builders import DELIVERY, TRUE, make_data
+from worldplan.cli import main
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+
+STATIONS = 12
+PLACEHOLDERS = {
+    "DATASET": "worldplan/readme-v0",
+    "FOLDER": "trajectories",
+    "TRUE.pddl": "true.pddl",
+    "configs/bandits/example_log": "example_log",  # a folder of that name hides shipped files
+}
+
+
+def sandbox(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the current one, with a user's own files, and keep datasets in it.
+
+    Args:
+        folder: an empty one.
+        monkeypatch: undoes it.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
+    monkeypatch.setattr(SequoiaSettings, "greedy", staticmethod(lambda: GREEDY))
+    ring = [(i, (i + 1) % STATIONS) for i in range(STATIONS)]
+    write_rows("connections.csv", "from,to", [*ring, (0, 5), (3, 9)])
+    write_rows(
+        "stations.csv",
+        "id,name,latitude,longitude",
+        [(i, f"station {i}", i % 4, i // 4) for i in range(STATIONS)],
+    )
+    Path("true.pddl").write_text(TRUE)
+    with mock.patch("tests.worldplan.commands.actions.builders.DELIVERY", str(ROOT / DELIVERY)):
+        make_data(Path("trajectories"))
+
+
+def write_rows(name: str, header: str, rows: list[tuple[object, ...]]) -> None:
+    """Write a CSV file."""
+    lines = [header, *(",".join(map(str, row)) for row in rows)]
+    Path(name).write_text("\n".join(lines) + "\n")
+
+
+def run_small(command: Command) -> int:
+    """Run a command with the options that make it small; returns its exit code."""
+    program, *words = [_placed(word) for word in command.words]
+    words += " ".join(_matching(OPTIONS, command.line)).split()
+    for number, init_args in enumerate(_matching(SETTINGS, command.line)):
+        file = Path(f"small-{number}.yaml")
+        file.write_text(yaml.safe_dump({"model": {"init_args": init_args}}))
+        words += ["--config", str(file)]
+    if program == "worldplan":
+        return main(words)
+    assert (program, words[0]) == ("python", "-m"), command.line
+    with mock.patch.object(sys, "argv", words[1:]):
+        runpy.run_module(words[1], run_name="__main__")
+    return 0
+
+
+def run_documented(pattern: str) -> None:
+    """Run the commands of the documentation that contain `pattern`."""
+    for command in commands():
+        if re.search(pattern, command.line):
+            assert run_small(command) == 0, command
+
+
+def _matching(table: dict[str, object], line: str) -> list:
+    return [value for pattern, value in table.items() if re.search(pattern, line)]
+
+
+def _placed(word: str) -> str:
+    """A word of a command; where it is a placeholder, what a user puts in its place."""
+    if word.endswith("/TIME"):
+        return str(max(Path(word).parent.iterdir()))
+    return PLACEHOLDERS.get(word, word)

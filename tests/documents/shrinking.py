@@ -1,0 +1,114 @@
+"""What the tests add to the commands of the documentation, and which of them they do not run.
+
+A pattern is a regular expression, which a command contains. The documentation itself is never
+changed for a test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+
+OPTIONS = {
+    r"bandits (run|bound) configs/bandits/(?!from_logs)": (
+        "--programme.arms 8 --programme.budget 2 --programme.horizon 2"
+    ),
+    r"bandits run configs/bandits/": (
+        "--jobs 1 --seeds 0 --episodes 2 --sequoia.hidden [4,4] --sequoia.pretrain_steps 2"
+        " --sequoia.solves 1 --sequoia.updates 2 --sequoia.episodes 2 --sequoia.batch 4"
+        " --sequoia.pool 4 --sequoia.check_every 2 --sequoia.check_episodes 1"
+    ),
+    r"bandits run configs/bandits/\S+-\d+.yaml": "--policies null,sampling,myopic,fluid",
+    r"evaluate runs/": "--episodes 1",
+    r"data collect \S+-v\d .*--policy random": "--steps 300",
+    r"data collect \S+-v5 ": (
+        "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return 0"
+    ),
+    r"Double\S+ --policy medium-replay$": "--output worldplan/readme-v0 --folder readme",
+    r"data collect \S+ --demonstrator scripted": "--episodes 1",
+    r"^worldplan run configs/ravl/": (
+        "--jobs 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
+        " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"
+        " --settings.batch 20"
+    ),
+    r"--trainer.accelerator gpu": "--trainer.accelerator cpu",
+    r"actions evaluate": "--folds 2 --counts 1 --problems 1 --walk-steps 5 --jobs 1",
+}
+"""Options that are appended."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    r"fit --config configs/sequoia/": {
+        "programme": {"arms": 8, "horizon": 2},
+        "settings": {
+            "hidden": [4, 4],
+            "pretrain_steps": 2,
+            "solves": 1,
+            "updates": 2,
+            "episodes": 2,
+            "batch": 2,
+            "check_every": 2,
+            "check_episodes": 1,
+        },
+    },
+    r"fit --config configs/ensemble/inv": {
+        "settings": {"epochs": 1, "hidden": [8], "weight_decay": [0, 0]},
+    },
+    r"fit --config configs/ensemble/hopper": {
+        "settings": {
+            "epochs": 1,
+            "hidden": [8],
+            "weight_decay": [0, 0],
+            "members": 2,
+            "elites": 1,
+        },
+    },
+    r"fit --config configs/ravl/|the yaml block": {
+        "epochs": 2,
+        "check_every": 2,
+        "check_episodes": 1,
+        "settings": {"starts": 10, "updates": 2, "hidden": [8], "batch": 40},
+    },
+    r"fit --config configs/modem/": {
+        "options": {"max_episode_steps": 8},
+        "check_every": 1,
+        "check_episodes": 1,
+        "settings": {
+            "steps": 8,
+            "seed_steps": 4,
+            "seed_updates": 1,
+            "clone_updates": 1,
+            "clone_batch": 4,
+            "batch": 4,
+            "environments": 1,
+            "planning": {"search": {"samples": 8, "elites": 2}},
+            "latent": {"latent": 8, "hidden": 8, "encoder_hidden": 8, "channels": 2},
+        },
+    },
+    r"_pixels.yaml": {"options": {"observation": "pixels", "max_episode_steps": 8}},
+    r"methods/no_demonstrations.yaml": {"settings": {"clone_updates": 0}},
+}
+"""Settings of the module (`model.init_args`) that go into a further file, --config FILE."""
+
+GREEDY = SequoiaSettings(
+    argmax="greedy",
+    pretrain="none",
+    pretrain_steps=0,
+    hidden=(4,),
+    updates=2,
+    episodes=1,
+    batch=2,
+    check_every=2,
+    check_episodes=1,
+)
+"""In place of `SequoiaSettings.greedy`, whose numbers no option changes."""
+
+NOT_RUN = {
+    r"^python3? -m venv |/bin/pip install ": "installs packages, which needs a network",
+    r"^make ": "installs and runs everything; `make -n` shows that the target exists",
+    r"^export ": "an environment variable of a shell",
+    r"^python -m benchmarks\.": "minutes to hours; the benchmark's parser accepts the options",
+    r"^peer/bin/python ": "an interpreter with packages that ours excludes",
+    r"MetaWorld/|modem/metaworld_push": "needs Meta-World, in an interpreter of its own",
+}
+"""Commands that are not run, with the reason; what can be checked of them is."""
