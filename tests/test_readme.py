@@ -1,10 +1,8 @@
-"""What the README says is true: its example runs, its files and commands exist."""
+"""What the README names exists: files, modules, policies, settings."""
 
 from __future__ import annotations
 
 import re
-
-import pytest
 
 from tests.places import ROOT
 from worldplan.commands.bandits.scenario import Scenario
@@ -12,14 +10,6 @@ from worldplan.planners.bandits.policies import POLICIES
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert "worker" in printed
-    assert "mean" in printed
 
 
 def test_every_file_named_exists() -> None:

@@ -1,7 +1,13 @@
 """A checker of dynamics models, in the manner of gymnasium's `check_env`.
 
-    check_model(MyDynamics(...))                                  # drawn rows
-    check_model(MyDynamics(...), data.observation, data.action)   # rows of a dataset
+```python
+from worldplan.envs.dynamics import MujocoDynamics, check_model
+
+check_model(MujocoDynamics("InvertedPendulum-v5"))
+```
+
+By default the rows are drawn. `check_model(model, data.observation, data.action)` takes those of a
+dataset.
 
 Every violation of the interface (`DynamicsModel`) is one line that names the method, what it did
 and what to change. A model that a setting names by its address is checked once, when it is made.

@@ -6,10 +6,13 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from PIL import Image
 
 from tests.documents.commands import Command, commands
 from tests.documents.shrinking import GREEDY, OPTIONS, SETTINGS
@@ -37,6 +40,7 @@ def sandbox(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
     monkeypatch.setattr(SequoiaSettings, "greedy", staticmethod(lambda: GREEDY))
+    monkeypatch.setattr(Figure, "savefig", blank)
     ring = [(i, (i + 1) % STATIONS) for i in range(STATIONS)]
     write_rows("connections.csv", "from,to", [*ring, (0, 5), (3, 9)])
     write_rows(
@@ -47,6 +51,11 @@ def sandbox(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("true.pddl").write_text(TRUE)
     with mock.patch("tests.worldplan.commands.actions.builders.DELIVERY", str(ROOT / DELIVERY)):
         make_data(Path("trajectories"))
+
+
+def blank(figure: Figure, file: Any, **options: Any) -> None:
+    """Save a picture of one pixel: drawing takes most of the time, and is tested elsewhere."""
+    Image.new("RGB", (1, 1)).save(file, format="png")
 
 
 def write_rows(name: str, header: str, rows: list[tuple[object, ...]]) -> None:

@@ -14,6 +14,7 @@ OPTIONS = {
     r"bandits (run|bound) configs/bandits/(?!from_logs)": (
         "--programme.arms 8 --programme.budget 2 --programme.horizon 2"
     ),
+    r"bandits run scenario.yaml": "--jobs 1 --seeds 0 --episodes 2",
     r"bandits run configs/bandits/": (
         "--jobs 1 --seeds 0 --episodes 2 --sequoia.hidden [4,4] --sequoia.pretrain_steps 2"
         " --sequoia.solves 1 --sequoia.updates 2 --sequoia.episodes 2 --sequoia.batch 4"
@@ -63,7 +64,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "elites": 1,
         },
     },
-    r"fit --config configs/ravl/|the yaml block": {
+    r"fit --config (configs/ravl/|value.yaml)": {
         "epochs": 2,
         "check_every": 2,
         "check_episodes": 1,
