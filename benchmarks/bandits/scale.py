@@ -2,6 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
         [--skip-domains]
+
+Prints one line for each measurement.
 """
 
 from __future__ import annotations

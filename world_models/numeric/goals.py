@@ -1,8 +1,14 @@
 """Goals and numeric conditions as texts.
 
-    read_goal("water c2 >= 3", vocabulary, objects)
-    read_goal("at truck0 depot1 and not open d1 and 2 * fuel truck0 - 0.5 > water c1")
-    read_goal("(and (>= (water c2) 3) (at truck0 depot1))")
+```python
+from worldplan.world_models.numeric import read_goal
+
+read_goal("water c2 >= 3")
+read_goal("at truck0 depot1 and not open d1 and 2 * fuel truck0 - 0.5 > water c1")
+read_goal("(and (>= (water c2) 3) (at truck0 depot1))")
+```
+
+With a vocabulary and objects, `read_goal(text, vocabulary, objects)`, names are checked.
 
 A goal is a conjunction of conditions, joined by `and` or by new lines. A condition is an atom (`at
 truck0 depot1`), `not` and an atom, or two sums with `>=`, `>`, `=`, `<` or `<=` between them. A sum
