@@ -66,6 +66,9 @@ class Bench:
             write_files(self.valid, lambda argv: answer(argv, self.valid, 300.0, main).code)
         self.kinds = kinds(self.valid)
 
+    def _make(self, argv: list[str]) -> int:
+        return answer(argv, self.valid, 300.0, self.main).code
+
     def run(self, kind: Kind, change: Callable[[Path], object]) -> Answer:
         """The answer to the command of `kind` after `change` of its file."""
         shutil.rmtree(self.place, ignore_errors=True)
