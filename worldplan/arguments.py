@@ -5,11 +5,11 @@ commands share.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
@@ -101,10 +101,39 @@ def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settin
     Raises:
         ConfigError: a setting is refused by its class.
     """
+    refuse_null(values, settings)
     made = parser.instantiate(values)
     complete = settings(**{field.name: made[field.name] for field in fields(settings)})
     refuse_absurd(complete)
     return complete
+
+
+def refuse_null(values: Mapping[str, Any] | Namespace, settings: type, key: str = "") -> None:
+    """Check that no setting is None whose type does not allow it, and that settings which hold
+    others are mappings: jsonargparse takes every null, and in nested settings more.
+
+    Args:
+        values: parsed values of the settings; others among them are ignored.
+        settings: the dataclass.
+        key: of the settings inside others, for messages.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    hints = get_type_hints(settings)
+    for field in fields(settings):
+        value, hint, name = values.get(field.name, 0), hints[field.name], f"{key}{field.name}"
+        allowed = (hint, *get_args(hint))
+        if value is None and not {Any, type(None)} & set(allowed):
+            expected = getattr(hint, "__name__", str(hint))
+            raise ConfigError(f"{name} is null: give {expected}, or leave the setting out")
+        for kind in allowed:
+            if not isinstance(kind, type) or not is_dataclass(kind) or field.name not in values:
+                continue
+            if isinstance(value, Namespace | Mapping):
+                refuse_null(value, kind, f"{name}.")
+            elif value is not None and not isinstance(value, kind):
+                raise ConfigError(f"{name} is {value!r:.60}: give settings as 'name: value' lines")
 
 
 @contextmanager

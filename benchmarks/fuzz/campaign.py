@@ -53,18 +53,26 @@ class Bench:
     Args:
         folder: to work in.
         main: of the command line.
-        seconds: after which a command hangs.
+        seconds: of CPU time after which a command hangs.
+        slow: whether commands that take seconds are among the kinds.
     """
 
     def __init__(
-        self, folder: Path, main: Callable[[Sequence[str]], int], seconds: float = 20.0
+        self,
+        folder: Path,
+        main: Callable[[Sequence[str]], int],
+        seconds: float = 20.0,
+        *,
+        slow: bool = True,
     ) -> None:
         self.main, self.seconds = main, seconds
         self.valid, self.place = folder / "valid", folder / "fuzz-case"
         self.valid.mkdir(parents=True)
         with patch.dict(os.environ, MINARI_DATASETS_PATH=str(self.valid)):
-            write_files(self.valid, lambda argv: answer(argv, self.valid, 300.0, main).code)
-        self.kinds = kinds(self.valid)
+            write_files(
+                self.valid, lambda argv: answer(argv, self.valid, 300.0, main).code, slow=slow
+            )
+        self.kinds = [kind for kind in kinds(self.valid) if slow or not kind.slow]
 
     def _make(self, argv: list[str]) -> int:
         return answer(argv, self.valid, 300.0, self.main).code
@@ -109,7 +117,7 @@ class Bench:
         for kind in self.kinds:
             done = self.run(kind, lambda path: None)
             if done.code != 0:
-                yield f"{' '.join(kind.argv)}: {done.err[-500:]}"
+                yield f"{' '.join(kind.argv)}: {done.code}, {done.seconds:.1f} s: {done.err[-500:]}"
             other = rewritten(Path(kind.file), (self.valid / kind.file).read_bytes())
             if other is not None:
                 again = self.run(kind, lambda path, text=other: path.write_bytes(text))  # type: ignore[misc]

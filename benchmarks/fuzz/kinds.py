@@ -142,12 +142,13 @@ def _scenario(source: str, constraint: str) -> str:
     return yaml.safe_dump({"name": "s", "programme": programme, "solver": solver, **rest})
 
 
-def write_files(folder: Path, main: Main) -> None:
+def write_files(folder: Path, main: Main, *, slow: bool) -> None:
     """Write all valid files into the folder, with the commands themselves.
 
     Args:
         folder: is empty.
         main: runs a command in the folder.
+        slow: whether slow commands may be run.
     """
     for name, text in TABLES.items():
         (folder / name).write_text(text)
@@ -171,10 +172,10 @@ def write_files(folder: Path, main: Main) -> None:
     (folder / "fit.yaml").write_text(yaml.safe_dump(FIT, sort_keys=False))
     _write_datasets(folder)
     _write_planning(folder, main)
-    for command, name in (
-        (["bandits", "run", "generated.yaml", "--jobs", "1"], "bandit"),
-        (["run", "study.yaml", "--jobs", "1"], "study"),
-    ):
+    runs = [(["bandits", "run", "generated.yaml", "--jobs", "1"], "bandit")]
+    if slow:
+        runs.append((["run", "study.yaml", "--jobs", "1"], "study"))
+    for command, name in runs:
         assert main([*command, "--runs", "made"]) == 0
         run = next((folder / "made").rglob("config.yaml")).parent
         (folder / "runs").mkdir(exist_ok=True)
@@ -286,7 +287,7 @@ def kinds(folder: Path) -> list[Kind]:
         if file.is_file() and not file.name.startswith("."):
             name = str(file.relative_to(folder))
             found.append(Kind("minari", name, ("data", "describe", "fuzz/data-v0")))
-    for run in ("bandit", "study"):
+    for run in sorted(path.name for path in (folder / "runs").iterdir()):
         for name in ("config.yaml", "seed", "versions.json", "summary.csv"):
             file = f"runs/{run}/{name}"
             found.append(Kind("run folder", file, ("report", f"runs/{run}")))

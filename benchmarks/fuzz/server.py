@@ -46,7 +46,7 @@ class Answer(NamedTuple):
         err: stderr.
         seconds: how long it took.
         megabytes: the most memory that it used.
-        hung: whether it was ended at the time limit.
+        hung: whether it was ended at a time limit.
     """
 
     code: int
@@ -66,26 +66,30 @@ def import_all() -> None:
 def answer(
     argv: Sequence[str], folder: Path, seconds: float, main: Callable[[Sequence[str]], int]
 ) -> Answer:
-    """Run `main(argv)` in a child whose working folder is `folder`."""
+    """Run `main(argv)` in a child whose working folder is `folder`, for at most `seconds` of its
+    own CPU time, and ten times as long in all.
+    """
     out, err = folder / ".stdout", folder / ".stderr"
     began = time.monotonic()
     child = os.fork()
     if child == 0:
-        _become(folder, out, err, main, argv)
+        _become(folder, out, err, main, argv, int(seconds))
     hung, wait = False, 0.002
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
             break
-        if time.monotonic() - began > seconds and not hung:
+        if time.monotonic() - began > 10 * seconds and not hung:
             hung = True
             os.killpg(child, signal.SIGKILL)
         time.sleep(wait)
         wait = min(wait * 1.5, 0.05)
     with contextlib.suppress(ProcessLookupError):  # what the command left running
         os.killpg(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(status)
+    hung = hung or code == -signal.SIGXCPU
     return Answer(
-        os.waitstatus_to_exitcode(status),
+        code,
         out.read_text(errors="replace"),
         err.read_text(errors="replace"),
         time.monotonic() - began,
@@ -100,6 +104,7 @@ def _become(
     err: Path,
     main: Callable[[Sequence[str]], int],
     argv: Sequence[str],
+    seconds: int,
 ) -> None:
     """Run `main` in this process, and end it."""
     code = 70
@@ -108,6 +113,7 @@ def _become(
         os.chdir(folder)
         os.environ["HOME"] = os.environ["MINARI_DATASETS_PATH"] = str(folder)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, 2**28))
         for number, path in ((1, out), (2, err)):
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -4,7 +4,10 @@ resumed.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +40,13 @@ def load_tensors(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it is a folder, a device or a pipe.
         zipfile.BadZipFile: the file is cut off, or a checksum differs.
         Exception: of torch, for a file of another kind or with anything but tensors and plain
             values.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with zipfile.ZipFile(path) as file:
         if damaged := file.testzip():
             raise zipfile.BadZipFile(f"the checksum of {damaged} differs")

@@ -96,7 +96,7 @@ class Scenario:
                     "write a number, a range such as 0..4, or a list such as [0, 3]"
                 )
             if max(len(match[1]), len(match[2] or "")) > 10:
-                raise ConfigError(f"seeds '{self.seeds:.40}': give at most {LARGEST_SEED}")
+                raise ConfigError(f"seeds '{str(self.seeds)[:40]}': give at most {LARGEST_SEED}")
             first, last = int(match[1]), int(match[2] or match[1])
             if last - first >= MOST_SEEDS:
                 raise ConfigError(f"seeds '{self.seeds}': give at most {MOST_SEEDS} seeds")

@@ -1,0 +1,361 @@
+"""Files that are damaged, hostile or no files at all: one line that names the file, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from tests.places import CONFIGS
+from tests.worldplan.commands.bandits.builders import FILES, TABLES
+from worldplan.cli import main
+from worldplan.commands.bandits.scenario import make_scenario, scenario_parser
+from worldplan.milp import user_files
+from worldplan.world_models.data import files as dataset_files
+
+DELIVERY = CONFIGS / "actions" / "delivery"
+SCENARIO = {"name": "s", "programme": {**TABLES, "constraint": {"kind": "budget", "budget": 1}}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(SCENARIO))
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str], file: str = "") -> str:
+    """The line with which a command refuses its input."""
+    capsys.readouterr()
+    assert main(argv) == 2
+    printed = capsys.readouterr().err
+    lines = [line for line in printed.splitlines() if line.startswith("worldplan: ")]
+    assert len(lines) == 1 and "Traceback" not in printed and len(lines[0]) < 1600
+    assert file in lines[0]
+    return lines[0]
+
+
+DECIDE = ["bandits", "decide", "s.yaml", "--state", "today.csv"]
+LEARN = ["actions", "learn", "a.trajectory", "--domain", str(DELIVERY / "domain.pddl")]
+READERS = {
+    "s.yaml": DECIDE,
+    "rewards.csv": DECIDE,
+    "today.csv": DECIDE,
+    "a.trajectory": [*LEARN, "-o", "m.json"],
+    "d.pddl": ["actions", "solve", "d.pddl", str(DELIVERY / "problem.pddl")],
+    "m.json": ["actions", "solve", "m.json", str(DELIVERY / "problem.pddl")],
+    "x.npz": ["data", "describe", "x.npz"],
+    "x.hdf5": ["data", "describe", "x.hdf5"],
+}
+
+
+def prepare(file: str) -> Path:
+    if file == "a.trajectory":
+        Path("a.pddl").write_text("(define (problem p) (:domain delivery) (:objects) (:init))")
+    return Path(file)
+
+
+@pytest.mark.parametrize("file", READERS)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "device", "missing", "empty", "random"])
+def test_what_is_no_such_file(file: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = prepare(file)
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "random":
+        path.write_bytes(np.random.default_rng(0).bytes(1000))
+    line = refused(READERS[file], capsys, file)
+    assert kind != "missing" or "no such file" in line
+
+
+@pytest.mark.parametrize("file", READERS)
+def test_a_permission_is_no_damage(
+    file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    prepare(file).touch()
+    if file.startswith("x."):
+        monkeypatch.setattr(dataset_files, f"_load_{Path(file).suffix[1:]}", denied)
+    else:
+        monkeypatch.setattr(user_files.os, "stat", denied)
+    line = refused(READERS[file], capsys, "")
+    assert "Permission denied" in line and "permissions" in line and "damaged" not in line
+
+
+@pytest.mark.parametrize("file", ["s.yaml", "rewards.csv", "today.csv"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "utf-8-sig"])
+def test_encodings(file: str, encoding: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(file)
+    text = path.read_text().replace("\n", "\n# größe\n" if file == "s.yaml" else "\n", 1)
+    path.write_bytes((text if file == "s.yaml" else text + "größe").encode(encoding))
+    if encoding == "utf-8-sig" and file == "s.yaml":
+        assert main(DECIDE) == 0
+        return
+    line = refused(DECIDE, capsys, file)
+    assert encoding == "utf-8-sig" or "UTF-8" in line or "NUL" in line
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{" * 600 + "}" * 600, "line 1.*nested deeper"),
+        ("- " * 10_000 + "x", "line 1.*nested deeper"),
+        (BOMB, "line.*more than 100000 values"),
+        ("name: &a [*a]", "inside the value"),
+        ("name: s\nname: t", "line 2.*'name' is given twice, first in line 1"),
+        ("programme: {arms: 3, arms: 4}", "'arms' is given twice"),
+        ("episodes: 010", "line 1.*zeros"),
+        ("episodes: 1:30", "line 1.*1:30"),
+        ("name: 2026-99-99", "line 1.*month"),
+        (f"episodes: {'9' * 100_000}", "line 1.*limit"),
+        ("name: !!python/object/apply:os.system [ls]", "line 1.*could not determine"),
+        ("\tname: s", "line 1"),
+        ("name: s\0", "NUL"),
+        ("name: [", "line 1"),
+        ("- a", "must hold settings"),
+        ("episodes: .nan", "episodes"),
+        ("episodes: true", "episodes"),
+        ("episodes: null", "episodes"),
+        ("programme: null", "programme is null"),
+        ("programme: {arms: null}", "programme.arms is null: give int"),
+        ("sequoia: {batch: null}", "sequoia.batch is null"),
+        ("programme: {constraint: {kind: null}}", "programme.constraint.kind is null"),
+        ("seeds: 0..999999999999", "seeds"),
+        ("seeds: 99999999999", "seeds"),
+        ("episodes: 999999999999", "episodes.*at most"),
+        ("samples: 18446744073709551616", "samples.*at most"),
+        ("solver: {gap: .nan}", "gap"),
+        ("programme: {domain: capacity, horizon: 999999999999}", "horizon is 999999999999"),
+        ("programme: {domain: capacity, horizon: 9999999}", "horizon 9999999.*variables"),
+        ("programme: {domain: capacity, arms: 999999999999}", "arms is 999999999999"),
+        ("programme: {domain: capacity, arms: 99999}", "variables"),
+        ("programme: {domain: capacity, states: 9999}", "9999 states.*variables"),
+    ],
+)
+def test_settings(text: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("s.yaml").write_text(text)
+    line = refused(["bandits", "bound", "s.yaml"], capsys, "s.yaml")
+    assert re.search(named, line), line
+
+
+@pytest.mark.parametrize("depth", [150, 2000, 100_000])
+@pytest.mark.parametrize("word", ["", "not ", "and ", "+ 1 "])
+def test_nesting_of_planning_files(
+    depth: int, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nested = f"({word}" * depth + "(at a b)" + ")" * depth
+    Path("a.trajectory").write_text(f"((:init {nested}))")
+    assert "nested deeper" in refused(READERS["a.trajectory"], capsys, str(prepare("a.trajectory")))
+    domain = (
+        f"(define (domain d) (:predicates (p)) (:action a :parameters () :precondition {nested}))"
+    )
+    Path("d.pddl").write_text(domain)
+    assert "nested" in refused(READERS["d.pddl"], capsys, "d.pddl")
+    Path("m.json").write_text("[" * depth + "]" * depth)
+    refused(READERS["m.json"], capsys, "m.json")
+
+
+NUMBERS = [
+    "9" * 100_000,
+    "1/" + "3" * 100_000,
+    "0." + "1" * 100_000,
+    "1e999999999",
+    "nan",
+    "inf",
+    "1e400",
+    "0x10",
+    "1_0_",
+    "--1",
+    "1/0",
+    "",
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12])
+def test_numbers_in_every_text_file(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.pddl").write_text("(define (problem p) (:domain delivery) (:objects v - van) (:init))")
+    Path("a.trajectory").write_text(f"((:init (= (battery v) {number})))")
+    if number not in ("1_0_", "1e400"):
+        refused(READERS["a.trajectory"], capsys, "a.trajectory")
+    text = FILES["rewards.csv"].replace("a,0,0", f"a,0,{number}", 1)
+    Path("rewards.csv").write_text(text)
+    if not number.startswith(("0.1", "1_0_", "0x")):
+        refused(DECIDE, capsys, "rewards.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("arm,state,state\na,0,1\n", "line 1: column 'state' is there more than once"),
+        ('arm,state\na,"0\nb,1\n', "a quote is opened"),
+        ("arm,state\na,0,0\n", "more cells than the header"),
+        ("arm,state\na\n", "line 2"),
+        ("arm,state\na,-1\n", "out of range"),
+        ("arm,state\na,0.5\n", "not an integer"),
+        ("arm,state\na,\0\n", "NUL"),
+        ("arm;state\na;0\n", "'arm' is missing"),
+        ("arm,state\n" + "a,0\n" * 2, "already appeared"),
+        ("x" * 1_000_000, "a cell is too long"),
+    ],
+)
+def test_tables(text: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("today.csv").write_text(text)
+    assert named in refused(DECIDE, capsys, "today.csv")
+
+
+SECTIONS = ("programme", "solver", "sequoia", "programme.constraint")
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [], [1], True, 0.5])
+@pytest.mark.parametrize("section", SECTIONS)
+def test_sections_of_a_run_folder(
+    section: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = scenario_config()
+    *outer, last = section.split(".")
+    place = config
+    for name in outer:
+        place = place[name]
+    place[last] = value
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text(yaml.safe_dump(config))
+    Path("run/seed").write_text("0")
+    refused(["evaluate", "run", "--episodes", "1"], capsys, "config.yaml")
+
+
+def scenario_config() -> dict[str, Any]:
+    return make_scenario(parser := scenario_parser("", ""), parser.parse_args([])).to_dict()
+
+
+# --- datasets -------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "observation": np.zeros((2, 1)),
+    "action": np.zeros((2, 1)),
+    "reward": np.zeros(2),
+    "next_observation": np.zeros((2, 1)),
+    "terminated": np.array([False, True]),
+    "truncated": np.array([False, False]),
+    "episode": np.zeros(2, int),
+}
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000, 4)}"
+
+
+def test_a_header_of_146_tebibytes(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("x.npz", **COLUMNS)
+    with zipfile.ZipFile("x.npz") as old, zipfile.ZipFile("y.npz", "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "reward.npy":
+                header = HEADER.ljust(117) + "\n"
+                data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+            new.writestr(name, data)
+    assert "declares the shape" in refused(["data", "describe", "y.npz"], capsys, "y.npz")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"env_id": 3},
+        {"ref_min_score": "x", "ref_max_score": 3},
+        {"ref_min_score": [1], "ref_max_score": {}},
+        {"ref_max_score": float("nan")},
+        {"ref_min_score": 1e400},
+        {"qpos_size": "a"},
+        {"qpos_size": -1},
+        {"action_low": [None]},
+        [1],
+        "x",
+        None,
+    ],
+)
+@pytest.mark.parametrize("suffix", ["npz", "hdf5"])
+def test_metadata_of_mixed_types(
+    metadata: object, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(metadata)
+    if suffix == "npz":
+        np.savez("x.npz", metadata=np.array(text), **COLUMNS)
+    else:
+        write_hdf5({}, text)
+    refused(["data", "describe", f"x.{suffix}"], capsys, f"x.{suffix}")
+
+
+def write_hdf5(changes: dict[str, object], metadata: str = "{}") -> None:
+    """x.hdf5, whose columns `changes` replaces."""
+    columns: dict[str, object] = {
+        "observations": COLUMNS["observation"],
+        "actions": COLUMNS["action"],
+        "rewards": COLUMNS["reward"],
+        "next_observations": COLUMNS["next_observation"],
+        "terminals": COLUMNS["terminated"],
+        "timeouts": COLUMNS["truncated"],
+        "metadata/worldplan": metadata,
+        **changes,
+    }
+    with h5py.File("x.hdf5", "w") as file:
+        for name, column in columns.items():
+            kind = column if isinstance(column, str) else ""
+            if kind == "group":
+                file.create_group(name)
+            elif kind == "huge":
+                file.create_dataset(name, (10**13, 2), "f4", chunks=(1000, 2))
+            elif kind == "virtual":
+                file.create_virtual_dataset(name, h5py.VirtualLayout((2, 1), "f4"))
+            else:
+                file[name] = column
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "group",
+        "huge",
+        "virtual",
+        h5py.SoftLink("/nowhere"),
+        h5py.ExternalLink("nowhere.h5", "/x"),
+        h5py.Empty("f4"),
+        np.array([[b"1"], [b"2"]]),
+        np.array([[1j], [2j]]),
+        np.array([[np.nan], [0]]),
+        np.zeros(()),
+        np.zeros((3, 1)),
+        np.zeros((2, 0)),
+        np.zeros((2, 1, 1)),
+    ],
+    ids=str,
+)
+def test_columns_of_hdf5(column: object, capsys: pytest.CaptureFixture[str]) -> None:
+    write_hdf5({"actions": column})
+    refused(["data", "describe", "x.hdf5"], capsys, "x.hdf5")
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, np.nan])
+def test_truth_values_are_zero_or_one(value: float, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("x.npz", **{**COLUMNS, "terminated": np.array([0, value])})
+    refused(["data", "describe", "x.npz"], capsys, "row 1, column terminated")
