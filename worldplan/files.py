@@ -33,6 +33,17 @@ def write_csv(path: Path, table: pd.DataFrame) -> Path:
     return replace_file(path, lambda draft: table.to_csv(draft, index=False))
 
 
+def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> None:
+    """Check that writing `output` replaces none of the files that a command reads.
+
+    Raises:
+        ConfigError: it would.
+    """
+    files = [path for path in inputs if path is not None and _is_file(Path(path))]
+    if _is_file(Path(output)) and any(Path(output).samefile(path) for path in files):
+        raise ConfigError(f"--output {output}: the command reads this file: choose another name")
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """The table in a CSV file that worldplan wrote; only empty cells are missing values.
 

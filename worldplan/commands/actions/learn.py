@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worldplan.arguments import naming
-from worldplan.files import read_config, write_text
+from worldplan.files import read_config, refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
@@ -48,6 +48,8 @@ def learn_command(options: Namespace) -> int:
         raise ConfigError(
             f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only"
         )
+    logs = trajectory_files(options.trajectories)
+    refuse_input_as_output(options.output, options.domain, options.declare, *logs)
     vocabulary = read_vocabulary(options.domain)
     declarations, default = (
         read_declarations(options.declare) if options.declare else ({}, Declaration())

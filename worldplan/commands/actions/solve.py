@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from worldplan.files import refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.enhsp import solve_files
 from worldplan.planners.numeric.planning import solve
@@ -47,6 +48,8 @@ def solve_command(options: Namespace) -> int:
             f"--time-limit {options.time_limit:g}, --memory-limit {options.memory_limit}: give "
             "seconds above 0 and at least 1 MB"
         )
+    if options.output is not None:
+        refuse_input_as_output(options.output, options.model, options.problem)
     report: LearningReport | None = None
     if options.planner == "enhsp" and options.model.suffix != ".json":
         result = solve_files(
@@ -66,6 +69,8 @@ def solve_command(options: Namespace) -> int:
             time_limit=options.time_limit,
             memory_limit_mb=options.memory_limit,
         )
+    if result.plan is not None and options.output is not None:
+        write_plan(result.plan, options.output)
     lines = _describe(result, options, report)
     if options.json:
         print(json.dumps(_document(result, lines, learned=report is not None), indent=2))
@@ -75,8 +80,6 @@ def solve_command(options: Namespace) -> int:
             *(f"; {line}" for line in lines),
         ]:
             Console(markup=False, highlight=False).print(line, soft_wrap=True)
-    if result.plan is not None and options.output is not None:
-        write_plan(result.plan, options.output)
     return 0 if result.plan is not None else 1
 
 

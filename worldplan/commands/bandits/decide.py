@@ -18,7 +18,7 @@ from rich.table import Table
 from worldplan.commands.bandits.jobs import make_planner
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
-from worldplan.files import write_csv
+from worldplan.files import input_files, refuse_input_as_output, write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
 from worldplan.planners.bandits.policies import POLICIES, check_policies, make_bound
@@ -54,6 +54,9 @@ def decide(argv: Sequence[str]) -> int:
         raise ConfigError(
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
         )
+    tables = input_files(scenario.to_dict(), base.parent, Path())
+    inputs = [folder / name for name in tables for folder in (base.parent, Path())]
+    refuse_input_as_output(settings.output, settings.state, base, *inputs)
     built = build(scenario.programme, base)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
