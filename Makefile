@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 METAWORLD := .venv-metaworld
 DEMO := configs/bandits/capacity.yaml
 
-.PHONY: help demo test test-slow lint format install dev metaworld clean
+.PHONY: help demo test test-slow lint format install dev metaworld faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo "make lint       ruff, mypy and import-linter only"
 	@echo "make format     let ruff format and mend the code"
 	@echo "make metaworld  an environment of its own for Meta-World, whose pinned mujoco clashes with ours"
+	@echo "make faults     kill, interrupt and starve every long command, and compare its results (most of an hour);"
+	@echo "                make faults FAULTS='--trials 2 --commands fit' for a few"
 	@echo "make clean      remove .venv, $(METAWORLD) and caches (runs/ stays)"
 
 $(VENV)/.made:
@@ -80,6 +82,9 @@ test-%: dev
 
 test-slow: dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+
+faults: dev
+	$(BIN)/python -m benchmarks.faults $(FAULTS)
 
 clean:
 	rm -rf $(VENV) $(METAWORLD) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
