@@ -158,7 +158,9 @@ def _report(trials: pd.DataFrame, compared: Sequence[dict[str, Any]], folder: Pa
     shown = Table(*table.columns, title="faults")
     for row in table.itertuples(index=False):
         shown.add_row(*map(str, row))
-    Console().print(shown)
+    console = Console()
+    console.width = max(console.width, 130)
+    console.print(shown)
     lines = ["# Faults", "", __doc__ or "", markdown(table), "", "## Compared", ""]
     lines += [
         f"- {entry['command']} ({entry['seconds']} s): {entry['parts']} parts of {entry['files']} "

@@ -125,7 +125,7 @@ _ENSEMBLE = {
     "epochs": 8,
 }
 _RAVL = {"critics": 2, "hidden": [16, 16], "horizon": 3, "starts": 20, "updates": 10}
-_DATA = "data collect Pendulum-v1 --policy random --steps 1000 --output data.npz"
+_DATA = "data collect InvertedDoublePendulum-v5 --policy random --steps 1000 --output data.npz"
 _FIT_ENSEMBLE = _fit(
     "ensemble/inverted-double-pendulum.yaml",
     {"data": "data.npz", "settings": _ENSEMBLE},
@@ -199,7 +199,7 @@ CASES = (
     Case(
         "data collect (expert)",
         "data collect Hopper-v5 --policy expert --steps 300 --train-steps 200 --evaluate-every 40 "
-        "--evaluation-episodes 2 --hidden 8,8",
+        "--hidden 8,8",
     ),
     Case(
         "data collect (demonstrator)",
