@@ -2,6 +2,22 @@
 
 import sys
 
-from worldplan.cli import main
+from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts, ignore_interrupts
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command of this process, and return its exit code."""
+    guard_interrupts()
+    try:
+        from worldplan.cli import main as run_command
+
+        code = run_command()
+    except KeyboardInterrupt:  # while the command line was imported
+        print(f"worldplan: {TEXT}", file=sys.stderr)  # noqa: T201
+        code = INTERRUPTED
+    ignore_interrupts()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,6 +10,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts, interrupts_first
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.renamed import refuse_renamed
 from worldplan.shipped import PACKAGE, shipped_files, withheld_files
@@ -133,9 +134,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # read when numpy and torch are imported, which the module of a command does
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the command of this process
+        guard_interrupts()
     guard_streams()
     try:
-        with few_warnings():
+        with few_warnings(), interrupts_first():
             code = run(words)
             sys.stdout.flush()
             return code
@@ -143,8 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"{type(error).__name__}: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        complain(str(stop) or "interrupted; finished parts are kept: repeat the command to resume")
-        return 130
+        complain(str(stop) or TEXT)
+        return INTERRUPTED
     except SystemExit as stop:
         return _exit_code(stop)
     except BrokenPipeError as error:

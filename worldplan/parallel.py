@@ -53,6 +53,9 @@ def execute(
         with parallel_backend("ray"):
             yield from Parallel(n_jobs=processes or -1)(delayed(work)(job) for job in jobs)
         return
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     parallel = Parallel(
@@ -61,6 +64,8 @@ def execute(
         inner_max_num_threads=1,
         backend="loky",
     )
+    for tracker in (resource_tracker, resource_tracker_of_loky):
+        tracker.ensure_running()  # here: its start would end what `_deaf_to_interrupts` begins
     try:
         with _deaf_to_interrupts():  # the processes start here
             done = parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)

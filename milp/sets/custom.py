@@ -121,8 +121,8 @@ class PyomoSet(ActionSet):
             raise ConfigError(
                 f"build() adds something that is not linear: {' '.join(str(error).split())}"
             ) from error
-        position = {id(block.a[j]): j for j in block.arms}
-        places = [position.get(id(variable)) for variable in form.columns]
+        position = pyo.ComponentMap((block.a[j], j) for j in block.arms)
+        places = [position.get(variable) for variable in form.columns]
         own = [k for k, place in enumerate(places) if place is not None]
         extra = [k for k, place in enumerate(places) if place is None]
         matrix = sparse.csc_array(form.A)

@@ -219,6 +219,8 @@ class Path(ActionSet):
 
         The effort is limited by rounds, not by time: the same graph has the same cuts.
         """
+        for block in self._blocks:  # from a separation that was interrupted
+            block.cuts.clear()
         generator, rounds = np.random.default_rng(0), 0
         for trial in range(CUT_OBJECTIVES if any(block.junctions for block in self._blocks) else 0):
             weights = (
@@ -305,9 +307,8 @@ class Path(ActionSet):
         """
         values = np.zeros(self._starts[-1])
         values[self._place[list(needed)]] = 1.0
-        walked = {id(block): order for block, order in tours}
         for block, own in self._own(values):
-            order = walked.get(id(block), [])
+            order = next((order for toured, order in tours if toured is block), [])
             uses = Counter(
                 edge
                 for start, end in zip(order, order[1:] + order[:1], strict=True)

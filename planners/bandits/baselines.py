@@ -162,9 +162,9 @@ class RandomPolicy(Planner):
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Restart the random stream, from `seed` or, without one, from the last seed."""
-        self._seed = self._seed if seed is None else checks.whole_number(seed, "seed", least=0)
-        self._generator = np.random.default_rng(self._seed)
+        """Restart the random stream, from `seed` or, without one, from the constructor's."""
+        own = self._seed if seed is None else checks.whole_number(seed, "seed", least=0)
+        self._generator = np.random.default_rng(own)
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()

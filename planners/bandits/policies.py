@@ -32,14 +32,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.addresses import own_errors
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
@@ -148,13 +149,34 @@ def check_policies(names: Sequence[str], setting: str = "policies") -> None:
 
 
 def check_policy(name: str, context: PolicyContext) -> None:
-    """Raise what `make_policy` would raise for bad input, where finding it takes little time.
+    """Raise what `make_policy` would raise for bad input, where finding it takes little time. A
+    user's class that is made from the instance alone is made once.
 
     Raises:
         ConfigError: the policy does not fit the instance.
         CheckpointError: the checkpoint is missing, damaged, or of another instance.
     """
     _named(name).check(context)
+
+
+@contextmanager
+def naming_policy(name: str, seed: int) -> Iterator[None]:
+    """Name policy and seed in the errors of the block under `with`, in which the policy acts.
+
+    Raises:
+        ConfigError: code of a user's policy raised an exception; names file and line.
+        WorldplanError: the same error with policy and seed in its text.
+    """
+    subject = f"policy '{name}', seed {seed}"
+    try:
+        if isinstance(POLICIES.get(name), NamedPolicy):  # errors of worldplan are no user's
+            yield
+        else:
+            with own_errors(subject, "mend it, and repeat the command"):
+                yield
+    except WorldplanError as error:
+        text = str(error).removeprefix(f"{subject}: ").removeprefix(f"policy '{name}': ")
+        raise type(error)(f"{subject}: {text}") from error
 
 
 def job_length(name: str) -> float:
@@ -193,8 +215,19 @@ def _named(name: str) -> NamedPolicy:
         return member
     return NamedPolicy(
         lambda context: _call(name, member, context),
-        check=lambda context: _bind(name, member, context),
+        check=lambda context: _try(name, member, context),
     )
+
+
+def _try(name: str, member: Any, context: PolicyContext) -> None:
+    """Make the planner if the instance alone suffices: a function of the context may train.
+
+    Raises:
+        ConfigError: it cannot be called, fails, or makes no planner.
+    """
+    _, argument = _bind(name, member, context)
+    if argument is context.instance:
+        _call(name, member, context)
 
 
 def _call(name: str, member: Any, context: PolicyContext) -> Planner:

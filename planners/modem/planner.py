@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.episodes import with_batch_axis
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.modem.agent import Modem, noisy
@@ -136,7 +137,7 @@ class ModemPlanner(Planner):
             about its plan.
         explore: add exploration noise to the actions, as in training.
         horizon: steps planned ahead; None: that of the settings.
-        seed: of all random numbers until the first `reset`.
+        seed: of all random numbers, until a `reset` with another.
     """
 
     def __init__(
@@ -155,12 +156,16 @@ class ModemPlanner(Planner):
         )
         self.horizon = horizon or self.settings.search.horizon
         self.device = next(agent.parameters()).device
+        self._seed = seed
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Drop the warm start, the noise and the draw of who acts; restart the random numbers."""
+        """Drop the warm start, the noise and the draw of who acts; restart the random numbers.
+
+        None: from the constructor's seed.
+        """
         self.generator = torch.Generator(device=self.device)
-        self.generator.manual_seed(0 if seed is None else seed)
+        self.generator.manual_seed(self._seed if seed is None else seed)
         self.step = 0
         self.plan_before: Plan | None = None
         self.drift = torch.zeros(0, self.agent.action_size, device=self.device)
@@ -226,14 +231,12 @@ class ModemPlanner(Planner):
         """Observations as tensors on the agent's device, float32 except for uint8 images; their
         number.
         """
-        columns = {
-            name: torch.as_tensor(np.asarray(column)).to(self.device)
-            for name, column in columns_of(observations).items()
-        }
-        columns = {
-            name: column if column.dtype == torch.uint8 else column.float()
-            for name, column in columns.items()
-        }
+        columns = {}
+        for name, column in columns_of(observations).items():
+            image = getattr(column, "dtype", None) in (np.uint8, torch.uint8)
+            dtype = np.uint8 if image else np.float32
+            what = f"observation {name}".strip()
+            columns[name] = tensor(column, what, dtype=dtype).to(self.device)
         return observation_of(columns), len(next(iter(columns.values())))
 
     def _advance_drift(self, count: int) -> None:
@@ -314,8 +317,8 @@ class UniformPlanner(Planner):
         self.reset(seed=0)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Restart the random numbers."""
-        self.random = np.random.default_rng(seed)
+        """Restart the random numbers, from seed 0 without another."""
+        self.random = np.random.default_rng(0 if seed is None else seed)
 
     def plan(self, observation: Any) -> Decision:
         """One decision."""

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worldplan.envs.episodes import unbatch
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.planners.base import Decision, Planner
@@ -100,6 +103,14 @@ class NumericPlanner(Planner):
         self._known.clear()
         if self.fallback is not None:
             self.fallback.reset(seed=seed)
+
+    def restart(self, begun: NDArray[np.bool_]) -> None:
+        """Restart the fallback in the environments whose episode begins, `begun` (envs,) bool.
+
+        Plans are kept: they belong to states, not to environments.
+        """
+        if self.fallback is not None:
+            self.fallback.restart(begun)
 
     def plan(self, observation: Any) -> Decision:
         """The next action of a plan.

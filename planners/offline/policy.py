@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner
@@ -99,7 +100,7 @@ class ReachAwarePolicy(Planner):
             ConfigError: the observations have another size than in training.
         """
         began = time.perf_counter()
-        rows = torch.as_tensor(np.asarray(observations, dtype=np.float32)).unsqueeze(0)
+        rows = tensor(observations, "observations", dtype=np.float32).unsqueeze(0)
         size = self.actor.network.sizes[0]
         if rows.shape[-1] != size:
             raise ConfigError(

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -172,9 +173,15 @@ class ShootingPlanner(Planner):
 
     def restart(self, begun: NDArray[np.bool_]) -> None:
         """Discard the plans of the environments whose episode begins, `begun` (envs,) bool."""
-        if self._last is not None:
-            fresh = torch.as_tensor(begun, dtype=torch.bool, device=self.device)
-            self._last = self._last.restarted(fresh, (self._low + self._high) / 2)
+        if self._last is None:
+            return
+        fresh = torch.as_tensor(np.array(begun, bool), device=self.device)
+        if bool(fresh.all()) or len(fresh) != len(self._last.mean):
+            self._last = None
+            return
+        kept = self._last.restarted(fresh, (self._low + self._high) / 2)
+        # not a number: the search measures the scale again
+        self._last = replace(kept, scale=kept.scale.masked_fill(fresh, torch.nan))
 
     def plan(self, observation: Any, *, state: NDArray[Any] | None = None) -> Decision:
         """Decide for one environment.

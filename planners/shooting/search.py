@@ -138,7 +138,8 @@ def search_plan(
         generator: of all random numbers; on any device.
         elites: (envs, k, horizon, action), elites of the previous decision, shifted by a step; the
             first `settings.kept` are candidates again.
-        scale: (envs,), `Plan.scale` of the previous decision, for `settings.scale` "running".
+        scale: (envs,), `Plan.scale` of the previous decision, for `settings.scale` "running"; NaN
+            where there was none.
 
     Raises:
         ConfigError: shapes do not fit.
@@ -174,11 +175,9 @@ def search_plan(
             )
         scores = torch.where(scores.isfinite(), scores, -torch.inf)
         best, index = scores.topk(settings.elites, 1)
-        kept_scale = (
-            scale
-            if settings.scale == "running" and scale is not None
-            else _scale(settings, scores, best)
-        )
+        kept_scale = _scale(settings, scores, best)
+        if settings.scale == "running" and scale is not None:
+            kept_scale = torch.where(scale.isnan(), kept_scale, scale)
         weights = _weights(settings, best, kept_scale)
         chosen = sequences.take_along_dim(index[..., None, None], 1)
         # a proposal with a score of -inf may itself hold NaN, which a weight of 0 would not remove
@@ -186,7 +185,8 @@ def search_plan(
         mean, std = _refit(settings, mean, std, chosen, weights, least, most)
         kept = chosen[:, : settings.kept]
     if settings.scale == "running" and scale is not None:
-        kept_scale = torch.lerp(scale, _scale(settings, scores, best), RUNNING_RATE)
+        newest = _scale(settings, scores, best)
+        kept_scale = torch.where(scale.isnan(), newest, torch.lerp(scale, newest, RUNNING_RATE))
     value = (weights * best.masked_fill(weights == 0, 0)).sum(1)
     _require_finite_score(best)
     return Plan(mean, std, chosen, best, weights, value, kept_scale)

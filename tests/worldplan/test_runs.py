@@ -4,6 +4,8 @@ files.
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,10 @@ import pandas as pd
 import pytest
 
 from worldplan import opening
-from worldplan.files import config_hash, plain, read_config, write_csv, write_text
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.files import config_hash, input_files, plain, read_config, write_csv, write_text
+from worldplan.milp.errors import ConfigError, DatasetError, FolderInUse
 from worldplan.opening import create_run, open_run
-from worldplan.runs import Run, list_runs
+from worldplan.runs import Run, list_runs, write_result
 from worldplan.versions import versions
 from worldplan.world_models.storage import replace_file
 
@@ -202,3 +204,113 @@ def test_starting_up_stays_quick() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
+
+
+# --- one process at a time ------------------------------------------------------------------------
+
+
+def test_an_unfinished_run_is_found_though_the_clock_went_back(tmp_path: Path) -> None:
+    unfinished = create_run(tmp_path, "capacity", CONFIG, seed=0)
+    for year in ("1999", "2999"):  # finished runs with earlier and later names
+        other = create_run(tmp_path, "capacity", CONFIG, seed=0)
+        finish(other)
+        other.path.rename(other.path.with_name(f"{year}0101-000000"))
+    with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+        assert run == unfinished
+    finish(unfinished)
+    with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+        assert run != unfinished
+
+
+def finish(run: Run) -> None:
+    run.write_summary(pd.DataFrame({"policy": ["null"], "mean": [1.0]}))
+    run.write_text("report.html", "")
+
+
+def test_a_run_in_use_is_refused_and_fresh_makes_another(tmp_path: Path) -> None:
+    with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+        with (
+            pytest.raises(FolderInUse, match=f"process {os.getpid()} .*--fresh"),
+            open_run(tmp_path, "capacity", CONFIG, 0),
+        ):
+            pass
+        with open_run(tmp_path, "capacity", CONFIG, 0, fresh=True) as other:
+            assert other != run
+            spare = create_run(tmp_path, "capacity", CONFIG, 0)
+            with open_run(tmp_path, "capacity", CONFIG, 0) as third:
+                assert third == spare, "the unfinished run that nobody works on"
+
+
+def test_what_killed_processes_left_is_deleted(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "capacity", CONFIG, 0)
+    draft = tmp_path / "capacity" / ".0123456789ab"
+    (draft / "plots").mkdir(parents=True)
+    (run.path / "jobs" / ".fluid-0.0123456789ab.csv").write_text("half")
+    (tmp_path / "capacity" / ".mine").mkdir()
+    with open_run(tmp_path, "capacity", CONFIG, 0) as opened:
+        assert opened == run
+    assert not draft.exists() and not list((run.path / "jobs").iterdir())
+    assert (tmp_path / "capacity" / ".mine").is_dir()
+
+
+def test_a_report_of_the_unfinished_run_does_not_pass_for_that_of_the_finished(
+    tmp_path: Path,
+) -> None:
+    run = create_run(tmp_path, "capacity", CONFIG, 0)
+    run.write_text("report.html", "without results")
+    run.write_summary(pd.DataFrame({"policy": ["null"], "mean": [1.0]}))
+    assert not run.finished  # killed here, the run is continued and its report written
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "seed"])
+def test_a_damaged_run_does_not_stop_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    damaged = create_run(tmp_path, "capacity", CONFIG, 0)
+    (damaged.path / file).write_bytes(b"\x00\xff[")
+    with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+        assert run != damaged
+    assert f"passing over {damaged.path}: " in capsys.readouterr().err
+
+
+def test_other_versions_are_said_and_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, said in (("1.0", False), ("2.0", True), ("2.0", False)):
+        monkeypatch.setattr(opening, "versions", lambda number=number: {"numpy": number})
+        with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+            pass
+        assert ("numpy 1.0, then 2.0: --fresh" in capsys.readouterr().err) == said
+    assert run.versions == {"numpy": "1.0, then 2.0"}
+
+
+def test_an_interruption_names_the_folder(tmp_path: Path) -> None:
+    for fresh, again in ((False, "again"), (True, "without --fresh")):
+        with (
+            pytest.raises(KeyboardInterrupt, match=f"kept in .*same command {again} to continue"),
+            open_run(tmp_path, "capacity", CONFIG, 0, fresh=fresh),
+        ):
+            raise KeyboardInterrupt
+
+
+def test_a_run_folder_that_was_deleted_is_not_made_again(tmp_path: Path) -> None:
+    with open_run(tmp_path, "capacity", CONFIG, 0) as run:
+        shutil.rmtree(run.path)
+        with pytest.raises(ConfigError, match="deleted or moved"):
+            write_result(run.path / "jobs" / "fluid-0.csv", pd.DataFrame({"a": [1]}))
+    assert list_runs(tmp_path, "capacity") == []
+
+
+def test_input_files_belong_to_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "costs.csv").write_text("arm,cost\n")
+    (tmp_path / "rules.py").write_text("")
+    config = {
+        "sets": [{"costs": "costs.csv", "rules": "rules.py:build"}],
+        "policies": ["fluid", "", "x" * 5000, "a\0b"],
+    }
+    before = input_files(config, tmp_path)
+    assert before.keys() == {"costs.csv", "rules.py:build"}
+    (tmp_path / "costs.csv").write_text("arm,cost\na,1\n")
+    after = input_files(config, tmp_path)
+    assert after["rules.py:build"] == before["rules.py:build"]
+    assert after["costs.csv"] != before["costs.csv"]

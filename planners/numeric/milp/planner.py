@@ -86,7 +86,11 @@ def milp_plan(
     except LimitReached as stop:
         status, reason = (
             stop.status,
-            f"a limit was reached; no plan has {run.proven} actions or fewer",
+            (
+                "a limit was reached before any number of actions was decided"
+                if run.proven < 0
+                else f"a limit was reached; no plan has {run.proven} actions or fewer"
+            ),
         )
     detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
         {"reason": reason} if reason else {}

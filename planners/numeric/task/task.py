@@ -347,16 +347,15 @@ def _branch(entries: list[tuple[int, Entry]]) -> Branch:
     for needed, _ in entries:
         frequency.update(bit_numbers(needed))
     root: Branch = ([], [])
-    children: dict[int, dict[int, Branch]] = {}  # by the identity of a branch
+    branches: dict[tuple[int, ...], Branch] = {(): root}  # by the bits on the way to them
     for needed, entry in entries:
-        branch = root
+        path: tuple[int, ...] = ()
         for bit in sorted(bit_numbers(needed), key=lambda bit: (-frequency[bit], bit)):
-            below = children.setdefault(id(branch), {})
-            if bit not in below:
-                below[bit] = ([], [])
-                branch[1].append((1 << bit, below[bit]))
-            branch = below[bit]
-        branch[0].append(entry)
+            above, path = branches[path], (*path, bit)
+            if path not in branches:
+                branches[path] = ([], [])
+                above[1].append((1 << bit, branches[path]))
+        branches[path][0].append(entry)
     return root
 
 

@@ -159,7 +159,7 @@ def test_decide(folder: Path) -> None:
         ("my_package.lazy:Demanding", ("my_package.lazy:Demanding", "more", "from_context")),
         (
             "my_package.lazy:Failing",
-            ("policy 'my_package.lazy:Failing': RuntimeError: 5 arms (", "lazy.py, line "),
+            ("'my_package.lazy:Failing', seed 0: RuntimeError: 5 arms (", "lazy.py, line "),
         ),
         ("my_package.lazy:NoPlanner", ("my_package.lazy:NoPlanner", "no planner", "reset")),
         ("my_package.lazy:number", ("my_package.lazy:number", "from_context")),
@@ -183,6 +183,40 @@ def test_a_run_refuses_what_cannot_be_called(folder: Path) -> None:
     write_scenario(folder, ["null", "my_package.lazy:Demanding"])
     assert main(["bandits", "run", "own.yaml"]) == 2
     assert not (folder / "runs").exists()
+
+
+FAILING = {
+    "__init__": ("raise RuntimeError('no')", "RuntimeError: no (", True),
+    "reset": ("raise ValueError('first\\nsecond')", "ValueError: first second (", False),
+    "plan": ("{}['x']", "KeyError: 'x' (", False),
+    "ends": ("raise SystemExit(0)", "SystemExit: 0 (", False),
+    "nothing": ("return None", "NoneType", False),
+    "all": ("return Decision(np.ones(5), None, None, '', 0.0)", "InfeasibleAction: ", False),
+    "shape": ("return Decision(np.ones(4), None, None, '', 0.0)", "InfeasibleAction: ", False),
+    "nan": ("return Decision(np.full(5, np.nan), None, None, '', 0.0)", "is nan", False),
+}
+
+
+@pytest.mark.parametrize("fault", FAILING)
+def test_an_error_of_a_policy_names_policy_seed_and_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    statement, says, before = FAILING[fault]
+    method = fault if fault in ("__init__", "reset") else "plan"
+    (folder / "code" / f"failing_{fault}.py").write_text(
+        "import numpy as np\nfrom worldplan.planners.base import Decision\n"
+        "from worldplan.planners.bandits import NullPolicy\n"
+        f"class Failing(NullPolicy):\n    def {method}(self, *_, **__):\n        {statement}\n"
+    )
+    name = f"failing_{fault}:Failing"
+    write_scenario(folder, [name], seeds="3")
+    assert main(["bandits", "run", "own.yaml", "--jobs", "1"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and says in err and f"policy '{name}'" in err, err
+    assert before or f"policy '{name}', seed 3: " in err, err
+    assert (folder / "runs").exists() != before
+    if says.endswith("("):
+        assert f"failing_{fault}.py, line 6)" in err, err
 
 
 def test_a_registered_name(folder: Path) -> None:

@@ -21,7 +21,12 @@ from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.files import input_files, refuse_input_as_output, write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
-from worldplan.planners.bandits.policies import POLICIES, check_policies, make_bound
+from worldplan.planners.bandits.policies import (
+    POLICIES,
+    check_policies,
+    make_bound,
+    naming_policy,
+)
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, build
@@ -67,9 +72,10 @@ def decide(argv: Sequence[str]) -> int:
             f"--steps_left {steps_left}: give 1 to {instance.horizon} (the programme's horizon)"
         )
     seed = scenario.seed_list()[0]
-    planner = make_planner(settings.policy, built, scenario, seed, None)
-    planner.reset(seed=seed)
-    decision = planner.plan({"state": state, "steps_left": steps_left})
+    with naming_policy(settings.policy, seed):
+        planner = make_planner(settings.policy, built, scenario, seed, None)
+        planner.reset(seed=seed)
+        decision = planner.plan({"state": state, "steps_left": steps_left})
     table = explain(built, decision, state, names)
     write_csv(Path(settings.output), table)
     _print(table, decision, Path(settings.output))

@@ -20,6 +20,7 @@ from worldplan.planners.bandits.policies import (
     job_length,
     make_bound,
     make_policy,
+    naming_policy,
 )
 from worldplan.planners.base import Planner, evaluate
 from worldplan.runs import write_result
@@ -102,7 +103,8 @@ def run_job(job: Job) -> Job:
         if job.policy == BOUND:
             _bound(job, built)
         else:
-            _evaluate(job, built)
+            with naming_policy(job.policy, job.seed):
+                _evaluate(job, built)
     return job
 
 

@@ -25,7 +25,7 @@ from worldplan.milp.sets.path import Path as PathSet
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
-from worldplan.planners.bandits.policies import best_informed
+from worldplan.planners.bandits.policies import best_informed, naming_policy
 from worldplan.planners.base import Decider, Planner
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Built, build
@@ -94,11 +94,11 @@ def _show_episode(run: Run, scenario: Scenario, base: Path) -> None:
     policy = best_informed(scenario.policy_list())
     seed = scenario.seed_list()[0]
     built = build(scenario.programme, base, scenario.programme.seed + seed)
-    planner = make_planner(
-        policy, built, scenario, seed, training_folder(Job(run.path, scenario, base, policy, seed))
-    )
-    planner.reset(seed=seed)
-    states, actions = play(planner, built, seed)
+    folder = training_folder(Job(run.path, scenario, base, policy, seed))
+    with naming_policy(policy, seed):
+        planner = make_planner(policy, built, scenario, seed, folder)
+        planner.reset(seed=seed)
+        states, actions = play(planner, built, seed)
     pulls = built.instance.dynamics.level(actions) > 0
     decision_plots.arm_states(states, pulls, run.plots / f"episode_{file_stem(policy)}.png")
     draw_action(built.instance.actions, actions[0], run.plots)

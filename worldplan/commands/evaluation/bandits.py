@@ -12,6 +12,7 @@ from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
 from worldplan.commands.bandits.scenario import scenario_from_dict
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.planners.bandits.policies import naming_policy
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.runs import CONFIG, Run
 from worldplan.world_models.arms.programme import build
@@ -40,9 +41,10 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
         for seed in scenario.seed_list():
             built = build(scenario.programme, base, scenario.programme.seed + seed)
             folder = training_folder(Job(run.path, scenario, base, policy, seed))
-            planner = make_planner(policy, built, scenario, seed, folder)
             env = BanditVectorEnv(built.instance, episodes)
-            returns = evaluate(planner, env, episodes, seed + first_seed).episodes["return"]
+            with naming_policy(policy, seed):
+                planner = make_planner(policy, built, scenario, seed, folder)
+                returns = evaluate(planner, env, episodes, seed + first_seed).episodes["return"]
             result = bootstrap(returns.to_numpy() / built.instance.horizon)
             interval = f"{result['low']:.3f} .. {result['high']:.3f}"
             table.add_row(policy, str(seed), f"{result['mean']:.3f}", interval)
