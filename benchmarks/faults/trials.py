@@ -145,8 +145,8 @@ def judge(trial: Trial, usual: Reference, folder: Path, last: Ended) -> Trial:
         trial.note += (
             f" differs: {[name for name in wanted if found.get(name) != wanted[name]][:3]}"
         )
-    expected = len(run_folders(usual.template)) or (1 if usual.runs else 0)
-    trial.lost |= trial.fault not in _TWICE and len(runs) != expected
+    # a kill after the last file leaves a finished run: the same command makes another one
+    trial.lost |= len(complete) < len(runs) or (bool(usual.runs) and not runs)
     extra = names(folder) - usual.names
     trial.left_over += sorted(name for name in extra if DRAFT.search(name) or "tmp/" in name)
     trial.left_over += held_locks(folder)
@@ -281,4 +281,3 @@ FAULTS: dict[str, Fault] = {
     "disk full (tmpfs)": full_disk,
     "SIGKILL, clock back": clock_back,
 }
-_TWICE = ("two, same moment", "two, 1-3 s apart")

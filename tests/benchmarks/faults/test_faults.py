@@ -54,7 +54,7 @@ def test_a_trial_is_judged(tmp_path: Path) -> None:
     good = judged(tmp_path / "good")
     assert good.finished and good.equal and not good.lost and not good.left_over
     write(tmp_path / "twice", "20261128-170000")
-    write(tmp_path / "twice", "20261128-180000")
+    (write(tmp_path / "twice", "20261128-180000") / "metrics.csv").unlink()  # not taken up
     assert judged(tmp_path / "twice").lost
     changed = write(tmp_path / "changed", "20261128-170000", reward=2.0)
     (changed / ".metrics.0123456789ab.csv").write_text("half")
@@ -69,7 +69,7 @@ def test_a_trial_is_judged(tmp_path: Path) -> None:
             "struck": 2,
             "finished": 2,
             "equal": 1,
-            "lost": 0,
+            "lost": 1,
             "left over": 1,
             "wrong codes": 0,
             "tracebacks": 0,
