@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -67,15 +68,23 @@ def execute(
     for tracker in (resource_tracker, resource_tracker_of_loky):
         tracker.ensure_running()  # here: its start would end what `_deaf_to_interrupts` begins
     try:
-        with _deaf_to_interrupts():  # the processes start here
-            done = parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
-        with closing(done):
+        with ExitStack() as stack:
+            with _deaf_to_interrupts():  # the processes start here
+                done = parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
+                stack.callback(_cancel, done)
             yield from done
     except BrokenProcessPool as error:
         raise JobKilled(
             "a process that ran a job was killed, perhaps because the memory was full: finished "
             "jobs are kept: repeat the command to continue, if need be with fewer --jobs"
         ) from error
+
+
+def _cancel(results: Generator[Any]) -> None:
+    """End the processes, without the warning of joblib that jobs were cancelled."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\d+ tasks ")
+        results.close()
 
 
 @contextmanager

@@ -84,6 +84,12 @@ def assert_equal_runs(run: Path, other: Path) -> None:
     assert not list(run.rglob(".*.*")), "drafts"
 
 
+def works(pid: int, folder: Path) -> bool:
+    """Whether the process has begun its work on a run."""
+    locks = [run / ".lock" for run in runs_in(folder)]
+    return any(lock.exists() and f"process {pid} " in lock.read_text() for lock in locks)
+
+
 def group_ends(group: int) -> bool:
     """Whether no process of the group is left after a while."""
     for _ in range(100):
@@ -119,12 +125,16 @@ def test_ctrl_c_and_kills_at_random_moments(tmp_path: Path, unbroken: Path, jobs
     draw = random.Random(int(jobs))
     for stop in (signal.SIGINT, signal.SIGKILL, signal.SIGINT):
         process = start(tmp_path, *RUN, "--jobs", jobs)
-        time.sleep(draw.uniform(0.6, 4.0))
+        while process.poll() is None and not works(process.pid, tmp_path):
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0.0, 1.5))
         if process.poll() is not None:
             break
         os.killpg(process.pid, stop)  # as a terminal does: all processes
-        if stop is signal.SIGINT:
-            os.killpg(process.pid, stop)  # twice in a row
+        for _ in range(2 if stop is signal.SIGINT else 0):  # impatient: while it cleans up
+            time.sleep(0.05)
+            if process.poll() is None:
+                os.killpg(process.pid, stop)
         _, err = process.communicate(timeout=60)
         assert group_ends(process.pid)
         if stop is signal.SIGINT:
