@@ -126,7 +126,7 @@ def run_waiting(
     """
     waiting = [job for job in jobs if not done(job)]
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -252,6 +252,27 @@ def scenario_config() -> dict[str, Any]:
     return make_scenario(parser := scenario_parser("", ""), parser.parse_args([])).to_dict()
 
 
+@pytest.mark.parametrize("name", ["[/]", "[/red]", "[bold]", "{x}", "%s", ":smile:", "größe"])
+def test_names_are_printed_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(name.replace("/", "") + "/]" if "/" in name else name)
+    folder.mkdir(parents=True)
+    for file, text in FILES.items():
+        (folder / file).write_text(text.replace("\na,", f"\n{name},"))
+    config = SCENARIO | {"policies": ["random"], "episodes": 1}
+    scenario = folder / "s.yaml"
+    scenario.write_text(yaml.safe_dump(config))
+    decide = ["bandits", "decide", str(scenario), "--state", str(folder / "today.csv")]
+    assert main([*decide, "--output", str(folder / "out.csv")]) == 0
+    assert name in Path(folder / "out.csv").read_text() + (folder / "rewards.csv").read_text()
+    assert main(["bandits", "run", str(scenario), "--jobs", "1", "--runs", str(folder)]) == 0
+    run = next(folder.glob("s/2*"))
+    assert main(["evaluate", str(run), "--episodes", "1"]) == 0
+    np.savez(folder / "x.npz", metadata=np.array(json.dumps({name: name})), **COLUMNS)
+    assert main(["data", "describe", str(folder / "x.npz")]) == 0
+    assert main(["data", "convert", str(folder / "x.npz"), str(folder / "y.hdf5")]) == 0
+    assert str(folder) in capsys.readouterr().out.replace("\n", "")
+
+
 # --- datasets -------------------------------------------------------------------------------------
 
 COLUMNS = {

@@ -14,7 +14,7 @@ def progress_bar(*, terminal_only: bool = False) -> Progress:
     """
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

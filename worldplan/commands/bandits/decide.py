@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
@@ -21,6 +20,7 @@ from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.files import input_files, refuse_input_as_output, write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
+from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import (
     POLICIES,
     check_policies,
@@ -123,7 +123,7 @@ def _print(rows: pd.DataFrame, decision: Decision, output: Path) -> None:
         table.add_column(str(column))
     for row in rows.itertuples(index=False):
         table.add_row(*("" if pd.isna(cell) else str(cell) for cell in row))
-    console = Console()
+    console = plain_console()
     console.print(table)
     words = [f"status {decision.status}"]
     if decision.value is not None:
@@ -154,5 +154,5 @@ def bound(argv: Sequence[str]) -> int:
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
         mean = float(np.mean(values)) / built.instance.horizon
         table.add_row(str(seed), f"{mean:.4f}", str(len(values)))
-    Console().print(table)
+    plain_console().print(table)
     return 0

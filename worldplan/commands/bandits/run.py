@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
@@ -22,6 +21,7 @@ from worldplan.commands.bandits.scenario import (
 )
 from worldplan.files import input_files
 from worldplan.opening import open_run
+from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.planners.bandits.policies import check_policy, make_bound
 from worldplan.runs import Run
@@ -135,7 +135,7 @@ def print_table(run: Run) -> None:
         if noted:
             cells.append(row["note"] if isinstance(row["note"], str) else "")
         table.add_row(*cells)
-    console = Console()
+    console = plain_console()
     console.print(table)
     bound = float((run.path / "bound.txt").read_text())
     console.print(f"upper bound on every policy: {bound:.3f} per step")

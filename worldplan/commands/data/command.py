@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from worldplan.arguments import command_parser, parse_options
@@ -24,6 +23,7 @@ from worldplan.commands.data.demonstrations import (
 from worldplan.commands.data.outputs import is_finished, resumable, saying_what_is_kept
 from worldplan.commands.data.tables import demonstration_tables, describe_tables
 from worldplan.milp.errors import ConfigError
+from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.collection.settings import POLICIES, CollectionSettings
 from worldplan.world_models.data.files import (
@@ -87,7 +87,7 @@ def describe(argv: Sequence[str]) -> int:
     source = parse_options(parser, argv).source
     tables = demonstration_tables(source) or describe_tables(load_transitions(source), source)
     for table in tables:
-        Console().print(table)
+        plain_console().print(table)
     return 0
 
 
@@ -113,7 +113,7 @@ def convert(argv: Sequence[str]) -> int:
         require_free(options.target)
         data = concatenate([load_transitions(source) for source in options.sources])
         target = save_transitions(data, options.target, place)
-    Console().print(f"{len(data)} transitions written to {target}", soft_wrap=True)
+    plain_console().print(f"{len(data)} transitions written to {target}", soft_wrap=True)
     return 0
 
 
@@ -207,7 +207,7 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
     with place_of(output) as place, resumable(folder):
         wanted = settings.dataset
         if is_finished(output, place, wanted, longer="steps", fresh=fresh):
-            Console().print(f"finished already: {output}", soft_wrap=True)
+            plain_console().print(f"finished already: {output}", soft_wrap=True)
             return 0
         from worldplan.world_models.collection.collect import collect_transitions
 
@@ -215,7 +215,7 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
             data = collect_transitions(settings, folder, _reporter(bar), fresh=fresh)
         target = save_transitions(data, output, place, replace=place.path.exists())
     returns = data.returns()
-    Console().print(
+    plain_console().print(
         f"{len(data)} transitions, {len(returns)} episodes, mean return {returns.mean():.1f}, "
         f"written to {target}",
         soft_wrap=True,

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.data.outputs import is_finished, resumable
 from worldplan.milp.errors import ConfigError
+from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.data.files import file_of
 
@@ -101,7 +101,7 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
     with minari_place(dataset_id) as place, resumable(folder):
         wanted = job.settings
         if is_finished(dataset_id, place, wanted, longer="episodes", fresh=fresh):
-            Console().print(f"finished already: {dataset_id}", soft_wrap=True)
+            plain_console().print(f"finished already: {dataset_id}", soft_wrap=True)
             return 0
         with progress_bar() as bar:
             task = bar.add_task("demonstrations", total=given["episodes"])
@@ -121,9 +121,9 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
                 place=place,
                 replace=place.path.exists(),
             )
-    Console().print(_score_table(job.task, collection.metadata))
+    plain_console().print(_score_table(job.task, collection.metadata))
     steps = sum(len(episode) for episode in collection.episodes)
-    Console().print(
+    plain_console().print(
         f"{len(collection.episodes)} demonstrations, {steps} steps, written to {dataset_id}",
         soft_wrap=True,
     )

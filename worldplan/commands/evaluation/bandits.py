@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
 from worldplan.commands.bandits.scenario import scenario_from_dict
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import naming_policy
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.runs import CONFIG, Run
@@ -49,7 +49,7 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
             interval = f"{result['low']:.3f} .. {result['high']:.3f}"
             table.add_row(policy, str(seed), f"{result['mean']:.3f}", interval)
             rows.append({"policy": policy, "seed": seed, **result, "episodes": episodes})
-    Console().print(table)
+    plain_console().print(table)
     file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
-    Console().print(f"written to {file}", soft_wrap=True)
+    plain_console().print(f"written to {file}", soft_wrap=True)
     return file

@@ -10,11 +10,11 @@ from typing import Any
 
 import gymnasium as gym
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError
+from worldplan.output.console import plain_console
 from worldplan.output.videos import record_video, require_pictures
 from worldplan.planners.base import bootstrap
 from worldplan.planners.episodes import PlayedEpisode, play
@@ -72,13 +72,13 @@ def evaluate_modem(
         planner.share = share
         measures = _measures(_play(planner, about, episodes, seed))
         rows.append({"policy": name, **measures, "episodes": episodes})
-    Console().print(_table(rows, episodes))
+    plain_console().print(_table(rows, episodes))
     file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
-    Console().print(f"written to {file}", soft_wrap=True)
+    plain_console().print(f"written to {file}", soft_wrap=True)
     if video:
         planner.share = 1.0
         film = _film(planner, about, run.path / "plots" / "episode.mp4", seed)
-        Console().print(film, soft_wrap=True)
+        plain_console().print(film, soft_wrap=True)
     return file
 
 
@@ -105,7 +105,7 @@ def _distinct(shares: dict[str, float | None]) -> dict[str, float | None]:
         if share is None
         else f"behaviour: the planner's share of the acting is {share:.2f}"
     )
-    Console().print(text + (f", which is the {same} alone" if same else ""))
+    plain_console().print(text + (f", which is the {same} alone" if same else ""))
     return {name: value for name, value in shares.items() if same is None or name != "behaviour"}
 
 

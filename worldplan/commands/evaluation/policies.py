@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 from gymnasium.vector import VectorEnv
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
@@ -17,6 +16,7 @@ from worldplan.commands.studies.jobs import jobs_of
 from worldplan.commands.studies.study import study_from_dict
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
+from worldplan.output.console import plain_console
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.runs import CONFIG, Run
@@ -53,9 +53,9 @@ def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> P
         rows.append(
             {"policy": name, "seed": policy_seed, **result, "length": length, "episodes": episodes}
         )
-    Console().print(table)
+    plain_console().print(table)
     file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
-    Console().print(f"written to {file}", soft_wrap=True)
+    plain_console().print(f"written to {file}", soft_wrap=True)
     return file
 
 

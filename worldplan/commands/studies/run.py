@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
@@ -17,6 +16,7 @@ from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.study import Study, parse_study, study_parser
 from worldplan.files import input_files
 from worldplan.opening import open_run
+from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.runs import SUMMARY, Run
 
@@ -106,6 +106,6 @@ def print_table(run: Run) -> None:
             *share,
             note,
         )
-    console = Console()
+    console = plain_console()
     console.print(printed)
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")
