@@ -25,7 +25,9 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.episodes import reset_mask
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Plane:
     episode: int = 30
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if len(self.goal) != 2 or not all(math.isfinite(value) for value in self.goal):
             raise ConfigError(f"goal {self.goal}: must be two finite numbers")
         if min(self.width, self.start, self.step) <= 0 or self.episode < 1:
@@ -130,7 +133,7 @@ class PlaneDynamics:
     observation_size, action_size, state_size = 2, 2, 0
 
     def __init__(self, plane: Plane | None = None) -> None:
-        self.plane = plane or Plane()
+        self.plane = Plane() if plane is None else checks.of_type(plane, "plane", Plane)
 
     def to(self, device: torch.device | str) -> None:
         """Does nothing: there are no parameters."""
@@ -162,7 +165,7 @@ class PlaneEnv(gym.Env[np.ndarray, np.ndarray]):
     metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, plane: Plane | None = None) -> None:
-        self.plane = plane or Plane()
+        self.plane = Plane() if plane is None else checks.of_type(plane, "plane", Plane)
         self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
@@ -196,7 +199,8 @@ class PlaneVectorEnv(VectorEnv):
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
 
     def __init__(self, num_envs: int, plane: Plane | None = None) -> None:
-        self.plane, self.num_envs = plane or Plane(), num_envs
+        self.plane = Plane() if plane is None else checks.of_type(plane, "plane", Plane)
+        self.num_envs = num_envs = checks.whole_number(num_envs, "num_envs", least=1)
         self._state: np.ndarray | None = None
         self._steps = np.zeros(num_envs, int)
         single = PlaneEnv(self.plane)

@@ -27,6 +27,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
 Decide = Callable[[Any], Any]
@@ -79,6 +80,7 @@ class EpisodeBatch:
 
     Attributes:
         observation: (envs, ...) or a mapping, what the next action is decided on.
+        action_space: of one environment.
         info: what the last reset or step reported, name -> (envs,) values.
         running: (envs,) bool, the episodes that are not over.
 
@@ -87,7 +89,10 @@ class EpisodeBatch:
     """
 
     def __init__(self, env: gym.Env[Any, Any] | VectorEnv, *, seed: int | None = None) -> None:
+        checks.of_type(env, "env", gym.Env | VectorEnv, remedy="a gymnasium environment")  # type: ignore[arg-type]
         self._env = env if isinstance(env, VectorEnv) else _SingleEnvironment(env)
+        of_one = env.single_action_space if isinstance(env, VectorEnv) else env.action_space
+        self.action_space: gym.Space[Any] = of_one
         mode = self._env.metadata.get("autoreset_mode", AutoresetMode.DISABLED)
         if mode != AutoresetMode.DISABLED:
             raise ConfigError(

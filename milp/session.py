@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.program import Floats, Indices, Matrices, Program
+from worldplan.milp.settings_check import check_fields
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SolverSettings:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        refuse_absurd(self)
+        check_fields(self, "solver.", infinite=("time_limit",))
         if self.name not in ("highs", "gurobi"):
             raise ConfigError(f"solver '{self.name}' is unknown: use 'highs' or 'gurobi'")
         if not self.time_limit > 0:

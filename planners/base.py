@@ -33,7 +33,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from worldplan.envs.episodes import EpisodeBatch, unbatch
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.decision_checks import check_action, check_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +146,53 @@ def as_planner(candidate: Any) -> Planner:
     return _Adapted(candidate)
 
 
+def check_decisions(decisions: Any, batch: EpisodeBatch | None) -> None:
+    """Refuse what is no list of decisions for the environments of a batch.
+
+    Raises:
+        ConfigError: there is not one `Decision` for each environment, or an action has another
+            shape or type than the action space, or is not finite.
+    """
+    entries = check_type(decisions, Decision)
+    if batch is None:
+        return
+    if len(entries) != len(batch.running):
+        raise ConfigError(
+            f"plan_batch returned {len(entries)} decisions for {len(batch.running)} environments: "
+            "return one for each"
+        )
+    for decision in entries:
+        check_action(decision.action, batch.action_space)
+
+
 class Decider:
     """The `decide` function of an episode loop, out of a planner.
 
     Args:
         planner: decides for all environments of the batch.
+        batch: the environments, whose number and action space the decisions are compared with;
+            None: they are not checked.
 
     Attributes:
         decisions: the last ones, one per environment.
         seconds: CPU time that the last ones took per environment.
     """
 
-    def __init__(self, planner: Planner) -> None:
-        self.planner = planner
+    def __init__(self, planner: Planner, batch: EpisodeBatch | None = None) -> None:
+        self.planner, self.batch = planner, batch
         self.decisions: list[Decision] = []
         self.seconds = 0.0
 
     def __call__(self, observations: Any) -> NDArray[Any]:
-        """Observations of all environments -> their actions (envs, ...)."""
+        """Observations of all environments -> their actions (envs, ...).
+
+        Raises:
+            ConfigError: the planner returned no decisions, or an action that the space does not
+                have.
+        """
         began = time.process_time()
         self.decisions = self.planner.plan_batch(observations)
+        check_decisions(self.decisions, self.batch)
         self.seconds = (time.process_time() - began) / len(self.decisions)
         return np.stack([decision.action for decision in self.decisions])
 
@@ -181,7 +210,15 @@ class Evaluation:
     step_reward: NDArray[np.float64]
 
     def summary(self, column: str = "return") -> dict[str, float]:
-        """Mean and 95 % bootstrap interval of a column over the episodes, see `bootstrap`."""
+        """Mean and 95 % bootstrap interval of a column over the episodes, see `bootstrap`.
+
+        Raises:
+            ConfigError: there is no such column.
+        """
+        if column not in self.episodes:
+            raise ConfigError(
+                f"column {checks.shown(column)}: choose {', '.join(map(str, self.episodes))}"
+            )
         return bootstrap(self.episodes[column].to_numpy())
 
 
@@ -194,8 +231,12 @@ def bootstrap(values: NDArray[Any], *, seed: int = 0) -> dict[str, float]:
 
     Returns:
         "mean", and the ends "low" and "high" of the interval.
+
+    Raises:
+        ConfigError: there are no values, or they are no numbers.
     """
-    values = np.asarray(values, dtype=float)
+    checks.whole_number(seed, "seed", least=0)
+    values = checks.array(values, "values", ("n",), finite=False, error=ConfigError)
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
         return {"mean": mean, "low": mean, "high": mean}
@@ -227,8 +268,12 @@ def evaluate(
         time_limits (decisions of that status).
 
     Raises:
-        ConfigError: the planner lacks a method, or the environments reset themselves.
+        ConfigError: the planner lacks a method or decides for something that is no action, the
+            environments reset themselves, or an argument is out of range.
     """
+    episodes = checks.whole_number(episodes, "episodes", least=1)
+    seed = checks.whole_number(seed, "seed", least=0)
+    checks.of_type(env, "env", gym.Env | VectorEnv, remedy="a gymnasium environment")  # type: ignore[arg-type]
     planner = as_planner(planner)
     planner.reset(seed=seed)
     count = env.num_envs if isinstance(env, VectorEnv) else 1
@@ -249,7 +294,7 @@ def _evaluate_round(
     planner: Planner, batch: EpisodeBatch
 ) -> tuple[list[dict[str, Any]], list[NDArray[np.float64]]]:
     """For one episode of each environment: its row of the table, and its rewards (length,)."""
-    count, decide = len(batch.running), Decider(planner)
+    count, decide = len(batch.running), Decider(planner, batch)
     success = np.full(count, np.nan)
     seconds, limits = np.zeros(count), np.zeros(count, int)
     rewards, running = [], []

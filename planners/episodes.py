@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from worldplan.envs.episodes import EpisodeBatch, EpisodeStep
+from worldplan.milp import checks
 from worldplan.planners.base import Decider, Decision, Planner, as_planner
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
@@ -112,9 +113,10 @@ def play(
     Raises:
         ConfigError: the planner lacks a method, or the environments reset themselves.
     """
+    seed = checks.whole_number(seed, "seed", least=0)
     batch, planner = EpisodeBatch(environments, seed=seed), as_planner(planner)
     planner.reset(seed=seed)
-    decide = Decider(planner)
+    decide = Decider(planner, batch)
     recordings = [_Recording() for _ in batch.running]
     for index, recording in enumerate(recordings):
         recording.add_observation(batch.observation, index)

@@ -10,6 +10,7 @@ import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.envs.bandits.graphs import connected_piece, random_geometric
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
@@ -51,8 +52,16 @@ def generate(
         ConfigError: the domain is unknown, or not 1 <= budget <= arms.
         DatasetError: a CSV file is missing or malformed, or has too few nodes.
     """
-    if domain not in DOMAINS:
+    if not isinstance(domain, str) or domain not in DOMAINS:
         raise ConfigError(f"domain '{domain}' is unknown: choose from {', '.join(DOMAINS)}")
+    for name, value, least in (
+        ("arms", arms, None),
+        ("budget", budget, None),
+        ("seed", seed, 0),
+        ("horizon", horizon, 1),
+        ("states", states, 2),
+    ):
+        checks.whole_number(value, name, least=least)
     if arms < 1 or budget < 1 or budget > arms:
         raise ConfigError(f"arms={arms}, budget={budget}: need 1 <= budget <= arms")
     rng = np.random.default_rng(seed)

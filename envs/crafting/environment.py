@@ -31,6 +31,7 @@ from worldplan.envs.crafting.rules import (
     Variant,
     recipes,
 )
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleAction
 
 # steps per episode; the limits of the paper's online experiments
@@ -95,6 +96,8 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
             raise ConfigError(
                 f"render_mode '{render_mode}': must be one of {', '.join(render_modes)}, or None"
             )
+        if size is not None:
+            checks.whole_number(size, "size", least=1)
         self.task, self.variant, self.tap_consumed = task, variant, tap_consumed
         self.render_mode = render_mode
         instances = _instances_of(maps)
@@ -104,9 +107,9 @@ class CraftingEnv(gym.Env[NDArray[np.float32], np.int64]):
         )
         if not instances:
             check_size(self.size)
-        self.max_steps = MAX_STEPS[task] if max_steps is None else max_steps
-        if self.max_steps < 1:
-            raise ConfigError(f"max_steps {max_steps}: must be at least 1")
+        self.max_steps = MAX_STEPS[task]
+        if max_steps is not None:
+            self.max_steps = checks.whole_number(max_steps, "max_steps", least=1)
         self.maps = tuple(self._checked(instance) for instance in instances)
         cells = self.size**2 if variant == "map" else 0
         high = self._largest_observation(cells)

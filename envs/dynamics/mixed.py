@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel, Members, Prediction
 from worldplan.envs.dynamics.termination import Termination
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
 
@@ -53,7 +54,11 @@ class MixedDynamics:
         share: float,
         termination: Termination | None = None,
     ) -> None:
-        if not 0 <= share <= 1:
+        checks.of_type(learned, "learned", DynamicsModel)
+        checks.of_type(true, "true", DynamicsModel)
+        if termination is not None and not callable(termination):
+            raise ConfigError(f"termination is {checks.shown(termination)}: give a function")
+        if not 0 <= checks.number(share, "share") <= 1:
             raise ConfigError(
                 f"share = {share}: the share of the true dynamics lies between 0 (learned) and "
                 "1 (true)"

@@ -39,6 +39,7 @@ from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.dynamics.mujoco_readings import Array, initial_state, reading_of
 from worldplan.envs.dynamics.mujoco_rows import EnvironmentRows, SimulatorStep, Threads
 from worldplan.envs.dynamics.mujoco_tasks import Task, task_of
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
 BLOCK = 16_384  # rows per call of mujoco.rollout, which keeps every substep of every row in memory
@@ -65,7 +66,8 @@ class MujocoDynamics:
     def __init__(
         self, env_id: str, *, threads: int | None = None, seed: int = 0, **env_kwargs: Any
     ) -> None:
-        if threads is not None and threads < 1:
+        checks.whole_number(seed, "seed", least=0)
+        if threads is not None and checks.whole_number(threads, "threads") < 1:
             raise ConfigError(
                 f"threads = {threads}: give a positive number, or leave it out to use all cores"
             )

@@ -22,8 +22,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from worldplan.milp.errors import SolverFailed
-from worldplan.milp.networks.bounds import Bounds, neuron_bounds, output_bound, output_plane
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError, SolverFailed
+from worldplan.milp.networks.bounds import (
+    METHODS,
+    Bounds,
+    neuron_bounds,
+    output_bound,
+    output_plane,
+)
 from worldplan.milp.networks.local_search import greedy_start, local_search, value
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
 from worldplan.milp.program import Floats, Indices, Program, Rows
@@ -81,7 +88,9 @@ class NetworkArgmax:
         *,
         bounds: str = "linear",
     ) -> None:
-        self.actions, self.settings, self.method = actions, settings or SolverSettings(), bounds
+        checks.of_type(actions, "actions", ActionSet, remedy="an ActionSet")
+        self.method = checks.choice(bounds, "bounds", METHODS)
+        self.actions, self.settings = actions, settings or SolverSettings()
         self._relaxation: LinearProblem | None = None
         self._build(_as_list(networks))
 
@@ -280,7 +289,17 @@ def _exceeds(first: float, second: float) -> bool:
 
 
 def _as_list(networks: ReluNetwork | Sequence[ReluNetwork]) -> list[ReluNetwork]:
-    return [networks] if isinstance(networks, ReluNetwork) else list(networks)
+    """One network or several as a list.
+
+    Raises:
+        ConfigError: there is none, or something else among them.
+    """
+    members = [networks] if isinstance(networks, ReluNetwork) else networks
+    if not isinstance(members, list | tuple) or not members:
+        raise ConfigError(f"networks is {checks.shown(networks)}: give a ReluNetwork or several")
+    for index, member in enumerate(members):
+        checks.of_type(member, f"networks[{index}]", ReluNetwork)
+    return list(members)
 
 
 def _same_model(new: ReluNetwork, old: ReluNetwork) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Floats, Indices, Program, Rows
 from worldplan.milp.session import Session
@@ -34,7 +35,7 @@ class ReluNetwork:
         skip: (in,) weights of a direct linear path from the action to the output, or None.
 
     Raises:
-        ConfigError: a weight or bias is not finite.
+        ConfigError: a weight or bias is not finite, or shapes do not follow each other.
     """
 
     weights: tuple[Floats, ...]
@@ -42,12 +43,46 @@ class ReluNetwork:
     skip: Floats | None = None
 
     def __post_init__(self) -> None:
+        self._bring_into_shape()
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise ConfigError(
                     f"layer {index} of the network holds NaN or infinite weights: the training "
                     "diverged, use an earlier checkpoint"
                 )
+
+    def _bring_into_shape(self) -> None:
+        """Copy the arrays, whose shapes must follow each other.
+
+        Raises:
+            ConfigError: they are no lists of arrays, or a shape does not follow from the others.
+        """
+        for name in ("weights", "biases"):
+            if not isinstance(getattr(self, name), tuple | list) or not getattr(self, name):
+                raise ConfigError(
+                    f"{name} is {checks.shown(getattr(self, name))}: give one array for each layer"
+                )
+        if len(self.weights) != len(self.biases):
+            raise ConfigError(
+                f"{len(self.weights)} weights and {len(self.biases)} biases: give one of each for "
+                "each layer"
+            )
+        weights: list[Floats] = []
+        biases: list[Floats] = []
+        width: int | str = "in"
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            shape = (1 if index == len(self.weights) - 1 else "out", width)
+            options: dict[str, Any] = {"finite": False, "error": ConfigError}
+            weights.append(checks.array(weight, f"weights[{index}]", shape, **options))
+            width = len(weights[-1])
+            biases.append(checks.array(bias, f"biases[{index}]", (width,), **options))
+        object.__setattr__(self, "weights", tuple(weights))
+        object.__setattr__(self, "biases", tuple(biases))
+        if self.skip is not None:
+            size = (weights[0].shape[1],)
+            object.__setattr__(
+                self, "skip", checks.array(self.skip, "skip", size, error=ConfigError)
+            )
 
     @property
     def hidden(self) -> tuple[int, ...]:

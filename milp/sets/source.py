@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet, WorldplanError
+from worldplan.milp.settings_check import check_fields
 from worldplan.milp.tables import CsvTable
 
 
@@ -45,6 +46,9 @@ class Constraint:
     moves: int = 0
     rules: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "constraint.")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.sets.base import Action, Budget
@@ -41,6 +42,7 @@ class LevelMaximiser:
     """
 
     def __init__(self, instance: BanditInstance, settings: SolverSettings = EXACT) -> None:
+        checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
         self.instance, self._set = instance, instance.actions
         self._linear = instance.dynamics.effect is None
         self._budget = self._set if self._linear and type(self._set) is Budget else None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldplan.milp import checks
 from worldplan.planners.modem.settings import HandoverSettings, LinearSchedule
 
 
@@ -24,7 +25,8 @@ class Handover:
     """
 
     def __init__(self, settings: HandoverSettings, *, has_clone: bool = True) -> None:
-        self.settings, self.has_clone = settings, has_clone
+        checks.of_type(settings, "settings", HandoverSettings)
+        self.settings, self.has_clone = settings, checks.truth(has_clone, "has_clone")
         self.schedule = LinearSchedule(0.0, 1.0, settings.begin, settings.end)
         self.share_by_success, self.clone_success = 0.0, 0.0
 

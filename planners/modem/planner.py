@@ -15,6 +15,7 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.episodes import with_batch_axis
+from worldplan.milp import checks
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.modem.agent import Modem, noisy
 from worldplan.planners.modem.handover import Handover
@@ -313,7 +314,7 @@ class UniformPlanner(Planner):
     """
 
     def __init__(self, action_size: int) -> None:
-        self.action_size = action_size
+        self.action_size = checks.whole_number(action_size, "action_size", least=1)
         self.reset(seed=0)
 
     def reset(self, *, seed: int | None = None) -> None:

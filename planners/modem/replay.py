@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from worldplan.envs.boxes import observation_box
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.episodes import Episode, columns_of, observation_of
 
@@ -128,7 +129,11 @@ class EpisodeReplay:
         beta: float = 0.4,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.capacity, self.horizon, self.alpha, self.beta = capacity, horizon, alpha, beta
+        checks.whole_number(action_size, "action_size", least=1)
+        self.capacity = checks.whole_number(capacity, "capacity", least=1)
+        self.horizon = checks.whole_number(horizon, "horizon", least=1)
+        self.alpha = checks.number(alpha, "alpha", least=0, most=1)
+        self.beta = checks.number(beta, "beta", least=0, most=1)
         self.device = torch.device(device)
         self.spaces = _spaces(observation_space)
         # allocated by the first episode; stays empty if observations are encoded on arrival

@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 from worldplan.planners.shooting.settings import ShootingSettings
 from worldplan.world_models.latent.settings import LatentSettings
 
@@ -26,6 +28,11 @@ class LinearSchedule:
     last: float
     begin: int = 0
     end: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("begin", "end"):
+            checks.whole_number(getattr(self, name), name, least=0)
 
     def __call__(self, step: int) -> float:
         """The number after `step` environment steps."""
@@ -73,6 +80,13 @@ class PlanningSettings:
     noise: float = 0.1
     correlation: float = 0.8
 
+    def __post_init__(self) -> None:
+        check_fields(self, "planning.")
+        checks.choice(self.terminal, "planning.terminal", TERMINALS)
+        for name in ("horizon_growth", "pessimism", "noise"):
+            checks.number(getattr(self, name), f"planning.{name}", least=0)
+        checks.number(self.correlation, "planning.correlation", least=0, most=1)
+
 
 @dataclass(frozen=True)
 class HandoverSettings:
@@ -100,6 +114,19 @@ class HandoverSettings:
     stride: float = 0.1
     limit: float = 0.1
     clone_samples: int = 1
+
+    def __post_init__(self) -> None:
+        check_fields(self, "handover.")
+        checks.choice(self.kind, "handover.kind", HANDOVERS)
+        for name, least in (
+            ("begin", 0),
+            ("end", self.begin),
+            ("segment", 1),
+            ("clone_samples", 1),
+        ):
+            checks.whole_number(getattr(self, name), f"handover.{name}", least=least)
+        checks.number(self.stride, "handover.stride", least=0, most=1)
+        checks.number(self.limit, "handover.limit", least=0)
 
 
 @dataclass(frozen=True)
@@ -183,6 +210,7 @@ class ModemSettings:
     capacity: int = 100_000
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._require_ranges()
         self._require_consistency()
 

@@ -38,6 +38,7 @@ from worldplan.milp.registry import Registry
 from worldplan.planners.numeric.enhsp import enhsp_plan
 from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.search.search import search_plan
+from worldplan.planners.numeric.task.budget import check_limits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
@@ -113,8 +114,7 @@ def solve(
     """
     name = planner if isinstance(planner, str) else getattr(planner, "__name__", "planner")
     plan_function = _plan_function(planner)
-    if not time_limit > 0:
-        raise ConfigError(f"time_limit is {time_limit:g} s: give a positive number of seconds")
+    check_limits(model, problem, time_limit, memory_limit_mb)
     keywords = {"time_limit": time_limit, "memory_limit_mb": memory_limit_mb, **settings}
     try:
         inspect.signature(plan_function).bind(model, problem, **keywords)

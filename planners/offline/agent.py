@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.limits import refuse_absurd
+from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.critics import Critics, diversity_loss
 from worldplan.planners.offline.replay import Batch
@@ -102,7 +103,7 @@ class ReachAwareSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        refuse_absurd(self)
+        check_fields(self)
         at_least_one = {
             name: getattr(self, name)
             for name in ("critics", "batch", "horizon", "starts", "retain", "updates")
@@ -175,7 +176,14 @@ class ReachAware(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.settings, self.seeds = settings, seeds
+        checks.whole_number(observation, "observation", least=1)
+        checks.of_type(settings, "settings", ReachAwareSettings)
+        self.settings, self.seeds = settings, checks.whole_number(seeds, "seeds", least=1)
+        if not (isinstance(low, Tensor) and isinstance(high, Tensor) and low.shape == high.shape):
+            raise ConfigError(
+                f"low is {checks.shown(low)} and high {checks.shown(high)}: give two tensors of "
+                "the action's shape"
+            )
         self.actor = SquashedActor(
             observation, low, high, settings.hidden, seeds=seeds, generator=generator
         )

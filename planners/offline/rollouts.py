@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel, Prediction, step_unfinished
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.replay import Batch, pack
 from worldplan.world_models.ensemble.uncertainty import (
@@ -40,6 +41,7 @@ class Pessimism:
     halt_reward: float = 0.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.penalty != "none" and self.penalty not in PENALTIES:
             raise ConfigError(f"penalty '{self.penalty}': choose none, {', '.join(PENALTIES)}")
         if self.weight < 0:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 
 CHOICES = {
@@ -14,6 +16,18 @@ CHOICES = {
     "plan_data": ("imitation", "on_policy"),
     "masks": ("none", "failed", "model"),
 }
+
+
+RANGES: tuple[tuple[str, float, float | None], ...] = (  # least and most
+    ("gamma", 0, 1),
+    ("gae_lambda", 0, 1),
+    ("ent_coef", 0, None),
+    ("vf_coef", 0, None),
+    ("max_grad_norm", 1e-9, None),
+    ("clip_range", 1e-9, None),
+    ("imitation_weight", 0, None),
+    ("memory_limit_mb", 1, None),
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,7 @@ class RampSettings:
     train_when_settled: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
@@ -115,6 +130,10 @@ class RampSettings:
             raise ConfigError(f"curiosity: {self.curiosity} is a probability: give 0 to 1")
         if self.time_limit <= 0 or self.learning_rate <= 0:
             raise ConfigError("time_limit and learning_rate must be above 0")
+        if not self.net or min(self.net) < 1:
+            raise ConfigError(f"net: {self.net} needs at least one layer of at least one unit")
+        for name, low, high in RANGES:
+            checks.number(getattr(self, name), name, least=low, most=high)
         if self.schedule == "published" and self.optimism:
             raise ConfigError(
                 "optimism: the published schedule executes validated plans only: set it to False"

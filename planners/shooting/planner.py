@@ -38,6 +38,7 @@ from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.episodes import with_batch_axis
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
@@ -105,8 +106,10 @@ class ShootingPlanner(Planner):
                 f"proposals: {self.settings.proposals} of the candidates are to come from a "
                 "policy: pass policy, or set it to 0"
             )
-        if noise < 0:
-            raise ConfigError(f"noise: {noise} must not be negative")
+        checks.number(noise, "noise", least=0)
+        checks.whole_number(seed, "seed", least=0)
+        if settings is not None:
+            checks.of_type(settings, "settings", ShootingSettings)
         self._space = _bounded(action_space, model.action_size)
         self._encode, self._read_state, self._noise, self._seed = encode, read_state, noise, seed
         self.device = torch.device(device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel, step_unfinished
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.shooting.search import Candidates
 from worldplan.world_models.ensemble.uncertainty import Penalty
@@ -64,12 +65,10 @@ class RollOuts:
     particles: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.discount <= 1:
-            raise ConfigError(f"discount: {self.discount} must lie in 0 to 1")
-        if self.penalty_weight < 0:
-            raise ConfigError(f"penalty_weight: {self.penalty_weight} must not be negative")
-        if self.particles < 1:
-            raise ConfigError(f"particles: {self.particles} is too small: give at least 1")
+        checks.of_type(self.model, "model", DynamicsModel, remedy="a DynamicsModel")
+        checks.number(self.discount, "discount", least=0, most=1)
+        checks.number(self.penalty_weight, "penalty_weight", least=0)
+        checks.whole_number(self.particles, "particles", least=1)
 
     def candidates(
         self,

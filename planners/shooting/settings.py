@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 
 METHODS = ("mppi", "cem", "icem")
 SCALES = ("elites", "running", "none")
@@ -67,6 +68,7 @@ class ShootingSettings:
     shrink: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, choices in (("method", METHODS), ("scale", SCALES), ("pick", (*PICKS, None))):
             if getattr(self, name) not in choices:
                 names = ", ".join(map(str, choices))

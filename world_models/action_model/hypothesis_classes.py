@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import Lifted
@@ -63,6 +64,7 @@ class Declaration:
         Raises:
             ConfigError: an unknown class, or a setting out of range or without use.
         """
+        check_fields(self)
         for name, value, known in (
             ("preconditions", self.preconditions, PRECONDITIONS),
             ("effects", self.effects, EFFECTS),

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
 
@@ -42,6 +43,12 @@ class ArmLog:
     counts: Ints
     reward: Floats
     arm_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        shape = ("arms", "actions", "states", "states")
+        counts = checks.whole_numbers(self.counts, "counts", shape, least=0)
+        object.__setattr__(self, "counts", counts)
+        _check_arms(self, counts)
 
     def posterior(
         self, prior_strength: float = 2.0, concentration: Floats | None = None
@@ -94,6 +101,16 @@ class ArmPosterior:
     reward: Floats
     arm_names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        shape = ("arms", "actions", "states", "states")
+        concentration = checks.array(self.concentration, "concentration", shape)
+        if not (concentration > 0).all():
+            raise DatasetError(
+                "concentration holds a number that is not positive: give positive ones"
+            )
+        object.__setattr__(self, "concentration", concentration)
+        _check_arms(self, concentration)
+
     def mean(self) -> ArmDynamics:
         """Dynamics whose transition probabilities are the posterior means."""
         return ArmDynamics(
@@ -125,6 +142,20 @@ class ArmPosterior:
             + 1e-300
         )
         return [ArmDynamics(draw, self.reward) for draw in draws / draws.sum(-1, keepdims=True)]
+
+
+def _check_arms(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
+    """Check rewards and names against counts of moves (arms, actions, states, states).
+
+    Raises:
+        DatasetError: other numbers of arms or states.
+    """
+    arms, _, states, following = moves.shape
+    if states != following:
+        raise DatasetError(f"moves from {states} states to {following}: give both the same states")
+    names = checks.texts(table.arm_names, "arm_names", count=arms, error=DatasetError)
+    object.__setattr__(table, "reward", checks.array(table.reward, "reward", (arms, states)))
+    object.__setattr__(table, "arm_names", names)
 
 
 def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:

@@ -18,6 +18,7 @@ from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
+from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.arms.dynamics import (
     ArmPosterior,
     read_log,
@@ -66,6 +67,9 @@ class Programme:
     prior_strength: float = 2.0
     start: str | None = None
     constraint: Constraint = field(default_factory=Constraint)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "programme.")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from worldplan.envs.manipulation.demonstrators.tasks import demonstrator_of
 from worldplan.envs.manipulation.environment import CAMERAS, FORCE_LIMIT, FRAMES, IMAGE_SIZE, MODES
 from worldplan.envs.manipulation.tasks import TASKS
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.collection.claims import claim
 from worldplan.world_models.collection.tries import Columns, columns_of_try, episode_of, tries
 from worldplan.world_models.data.episodes import Episode
@@ -60,6 +61,7 @@ class DemonstrationSettings:
     frames: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "task", task_name(self.task))
         if self.episodes < 1:
             raise ConfigError(f"{self.episodes} episodes: collect at least 1")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 
 POLICIES = ("random", "medium", "medium-replay", "expert")
 # MuJoCo tasks: about the strength of D4RL's medium agents (44, 42 and 62 points); the others:
@@ -72,6 +73,7 @@ class CollectionSettings:
     evaluation_episodes: int = 10
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.policy not in POLICIES:
             raise ConfigError(f"unknown policy '{self.policy}': choose from {', '.join(POLICIES)}")
         for name in ("steps", "train_steps", "evaluate_every", "evaluation_episodes"):

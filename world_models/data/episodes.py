@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.storage import replace_file
 
@@ -38,15 +39,21 @@ class Episode:
     success: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "action", np.asarray(self.action, dtype=np.float32))
-        object.__setattr__(self, "reward", np.asarray(self.reward, dtype=np.float32))
-        steps = len(self.reward)
+        for name in ("action", "reward"):
+            object.__setattr__(self, name, _single_precision(getattr(self, name), name))
+        for name in ("terminated", "success"):
+            checks.truth(getattr(self, name), name, error=DatasetError)
+        steps = len(self.reward) if self.reward.ndim else 0
         if self.action.ndim != 2 or self.reward.ndim != 1 or not steps or len(self.action) != steps:
             raise DatasetError(
                 f"an episode with actions {self.action.shape} and rewards {self.reward.shape}: "
                 "give (T, action) and (T,), T > 0"
             )
         for name, column in columns_of(self.observation).items():
+            if not isinstance(column, np.ndarray) or not column.ndim:
+                raise DatasetError(
+                    f"observation {name} is {checks.shown(column)}: give an array (T + 1, ...)"
+                )
             if len(column) != steps + 1:
                 raise DatasetError(
                     f"an episode of {steps} steps has {len(column)} observations "
@@ -109,6 +116,18 @@ def load_episode(file: Path) -> Episode:
             f"{file}: cannot be read ({type(error).__name__}): it is missing or damaged, "
             "train again from the start"
         ) from error
+
+
+def _single_precision(column: Any, name: str) -> np.ndarray:
+    """The column (...) as float32.
+
+    Raises:
+        DatasetError: it holds no numbers.
+    """
+    try:
+        return np.asarray(column, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{name} is {checks.shown(column)}: give an array of numbers") from error
 
 
 def _require_finite(name: str, column: np.ndarray) -> None:

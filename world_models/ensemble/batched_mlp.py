@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
 T = TypeVar("T")
@@ -46,7 +47,10 @@ class BatchedMLP(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.count, self.sizes, self.activation = count, tuple(sizes), activation
+        checks.whole_number(count, "count", least=1)
+        widths = checks.whole_numbers(sizes, "sizes", ("layers",), least=1, error=ConfigError)
+        sizes = tuple(widths.tolist())
+        self.count, self.sizes, self.activation = count, sizes, activation
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):

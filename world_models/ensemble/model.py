@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from worldplan.envs.dynamics.model import Members, Prediction
 from worldplan.envs.dynamics.termination import Termination
+from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
 from worldplan.world_models.training.checkpoints import (
@@ -66,7 +67,12 @@ class GaussianEnsemble(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= elites <= members:
+        if not isinstance(hidden, tuple | list):
+            raise ConfigError(f"hidden is {checks.shown(hidden)}: give the layers' widths")
+        checks.whole_number(observation_size, "observation_size", least=1)
+        checks.whole_number(action_size, "action_size", least=1)
+        checks.whole_number(members, "members", least=1)
+        if not 1 <= checks.whole_number(elites, "elites") <= members:
             raise ConfigError(
                 f"{elites} elites out of {members} members: choose between 1 and {members}"
             )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldplan.milp.errors import DatasetError
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
 
@@ -38,6 +39,10 @@ class TerminationClassifier(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        checks.whole_number(observation_size, "observation_size", least=1)
+        checks.whole_number(action_size, "action_size", least=1)
+        if not isinstance(hidden, tuple | list):
+            raise ConfigError(f"hidden is {checks.shown(hidden)}: give the layers' widths")
         inputs = 2 * observation_size + action_size
         self.network = BatchedMLP(1, (inputs, *hidden, 1), "silu", generator=generator)
         self.mean: Tensor

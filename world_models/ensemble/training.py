@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, Diverged
-from worldplan.milp.limits import refuse_absurd
+from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
@@ -62,7 +63,7 @@ class EnsembleSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        refuse_absurd(self)
+        check_fields(self)
         layers = len(self.hidden) + 1
         if len(self.weight_decay) != layers:
             raise ConfigError(
@@ -117,6 +118,8 @@ class EnsembleModule(ResumableModule):
     def __init__(
         self, transitions: Transitions, settings: EnsembleSettings | None = None, seed: int = 0
     ) -> None:
+        checks.of_type(transitions, "transitions", Transitions)
+        checks.whole_number(seed, "seed", least=0)
         super().__init__()
         check_seed(seed)
         self.automatic_optimization = False

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worldplan.envs.dynamics.model import Prediction
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.latent.encoders import Encoder, Observation, latent_normalisation
 from worldplan.world_models.latent.layers import Kind, MemberMLP, mlp
@@ -45,6 +46,8 @@ class LatentModel(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
+        checks.whole_number(action_size, "action_size", least=1)
+        checks.of_type(settings, "settings", LatentSettings)
         super().__init__()
         self.settings, self.action_size, self.observation_size = (
             settings,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.settings_check import check_fields
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class LatentSettings:
     bins: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("latent", "hidden", "encoder_hidden", "channels", "members"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a size: use 1 or more")

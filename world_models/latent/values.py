@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from worldplan.milp import checks
+
 LIMIT = 10.0  # range of the bins in symlog units; symexp(10) is about 22 000
 
 
@@ -75,7 +77,8 @@ class PercentileScale(nn.Module):
 
     def __init__(self, rate: float = 0.01, floor: float = 1.0) -> None:
         super().__init__()
-        self.rate, self.floor = rate, floor
+        self.rate = checks.number(rate, "rate", least=0, most=1)
+        self.floor = floor = checks.number(floor, "floor", above=0)
         self.register_buffer("value", torch.tensor(floor))
         self.register_buffer("range", torch.tensor(0.0))
         self.register_buffer("_quantiles", torch.tensor([0.05, 0.95]), persistent=False)

@@ -191,7 +191,7 @@ def _film_episode(
     batch = EpisodeBatch(env, seed=seed)
     yield _picture(env)
     success, steps, total = _success(batch.info), 0, 0.0
-    for step in batch.play(Decider(planner)):
+    for step in batch.play(Decider(planner, batch)):
         yield _picture(env)
         reported = _success(step.info)
         success = success if reported is None else bool(success or reported)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.limits import refuse_absurd
+from worldplan.milp.settings_check import check_fields
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SequoiaSettings:
     check_episodes: int = 16
 
     def __post_init__(self) -> None:
-        refuse_absurd(self)
+        check_fields(self, "sequoia.")
         choices = {
             "network": ("state", "plain"),
             "pretrain": ("fluid", "myopic", "none"),
@@ -125,6 +125,8 @@ class SequoiaSettings:
                 raise ConfigError(
                     f"sequoia.{name} is {getattr(self, name)}: give a positive number"
                 )
+        if not 0 < self.rate_decay <= 1:
+            raise ConfigError(f"sequoia.rate_decay is {self.rate_decay}: give a factor up to 1")
         if not 0 < self.target_rate <= 1:
             raise ConfigError(
                 f"sequoia.target_rate is {self.target_rate}: give a share above 0, at most 1"

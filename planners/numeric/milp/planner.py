@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.numeric.milp.action_copies import StateVariables
 from worldplan.planners.numeric.milp.formulation import PlanStep, formulate
 from worldplan.planners.numeric.milp.layers import first_layer, may_be_goal, next_layer
-from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
+from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
@@ -66,7 +67,8 @@ def milp_plan(
         SolverFailed: the solver reports an error.
         DatasetError: the problem does not fit the model.
     """
-    if not time_limit > 0 or max_horizon < 0:
+    check_limits(model, problem, time_limit, memory_limit_mb)
+    if checks.whole_number(max_horizon, "max_horizon") < 0:
         raise ConfigError(
             f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time "
             "and at least 0 steps"

@@ -19,7 +19,7 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
 from worldplan.planners.numeric.search.shortening import path_to, shorten
-from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
+from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
@@ -105,6 +105,7 @@ def search_plan(
         DatasetError: the problem does not fit the model.
         AssertionError: the plan fails the exact check, which is a bug of the search.
     """
+    check_limits(model, problem, time_limit, memory_limit_mb)
     if method not in METHODS:
         raise ConfigError(f"search method '{method}' is unknown: use {', '.join(METHODS)}")
     run = _Run(SearchLimits(time_limit, memory_limit_mb), progress)

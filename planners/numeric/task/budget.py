@@ -8,8 +8,25 @@ import sys
 import time
 from pathlib import Path
 
+from worldplan.milp import checks
+from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
+
 _STATM = Path("/proc/self/statm")
 _MEMORY_INTERVAL = 0.1  # seconds between two measurements of the memory
+
+
+def check_limits(
+    model: NumericModel, problem: NumericProblem, time_limit: float, memory_limit_mb: int
+) -> None:
+    """Check what every numeric planner is called with.
+
+    Raises:
+        ConfigError: an argument of another type, or a limit that is not positive.
+    """
+    checks.of_type(model, "model", NumericModel)
+    checks.of_type(problem, "problem", NumericProblem)
+    checks.number(time_limit, "time_limit", above=0, infinite=True)
+    checks.whole_number(memory_limit_mb, "memory_limit_mb", least=1)
 
 
 class LimitReached(Exception):
@@ -41,8 +58,9 @@ class SearchLimits:
     """
 
     def __init__(self, seconds: float, memory_mb: float) -> None:
+        checks.number(seconds, "seconds", infinite=True)
         self.created = time.perf_counter()
-        self.memory_mb = memory_mb
+        self.memory_mb = checks.number(memory_mb, "memory_mb", least=0, infinite=True)
         self._deadline = self.created + seconds
         self._next_memory_check = self.created
 

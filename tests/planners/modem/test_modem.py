@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -277,16 +278,16 @@ def test_a_schedule_is_a_straight_line() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"segment": 0},
-        {"discount": 1.0},
-        {"handover": HandoverSettings(kind="never")},
-        {"planning": PlanningSettings(terminal="mine")},
-        {"batch": -1},
+        lambda: replace(SETTINGS, segment=0),
+        lambda: replace(SETTINGS, discount=1.0),
+        lambda: HandoverSettings(kind="never"),
+        lambda: PlanningSettings(terminal="mine"),
+        lambda: replace(SETTINGS, batch=-1),
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+def test_wrong_settings_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ConfigError):
-        replace(SETTINGS, **wrong)
+        wrong()
 
 
 def test_the_slow_copy_is_a_copy() -> None:

@@ -112,7 +112,7 @@ def play(planner: Planner, built: Built, seed: int) -> tuple[Ints, Action]:
     """States (horizon + 1, arms) and actions (horizon, components) of one episode."""
     batch = EpisodeBatch(BanditVectorEnv(built.instance, 1), seed=seed)
     states, actions = [batch.observation["state"][0]], []
-    for step in batch.play(Decider(planner)):
+    for step in batch.play(Decider(planner, batch)):
         actions.append(step.action[0])
         states.append(step.next_observation["state"][0])
     return np.stack(states), np.stack(actions)

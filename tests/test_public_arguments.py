@@ -1,0 +1,172 @@
+"""Every public class and function takes right arguments, and refuses wrong ones in one line.
+
+The packages' faces are walked: a public class that is added needs an entry below, in
+`public_constructions.py` (its arguments are then damaged here), among the settings (found by
+themselves), or in `ELSEWHERE` with the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.public_constructions import CONSTRUCTIONS
+from tests.test_faces import FOLDERS
+from worldplan.milp.errors import WorldplanError
+
+REQUIRED = {  # arguments without which these settings cannot be made
+    "CollectionSettings": {"env_id": "Hopper-v5", "policy": "random"},
+    "DemonstrationSettings": {"task": "BinPick", "episodes": 2},
+    "LinearSchedule": {"first": 1.0, "last": 0.0},
+}
+ELSEWHERE = {
+    "has a test of wrong arguments of its own": {
+        "ArmDynamics", "BanditInstance", "Comparison", "Goal", "Linear", "NumericAction",
+        "NumericModel", "NumericProblem", "Region", "State", "Trajectory", "Vocabulary",
+        "ActionModelLearner", "AdroitEnv", "IsolatedEnv", "SwingUpEnv", "ManipulationEnv",
+        "Demonstrator", "CsvTable", "Registry",
+    },
+    "is a result, made by worldplan": {
+        "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
+        "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
+        "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
+        "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
+        "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
+        "Spread", "Statistics", "Validation", "View", "WhittleIndices", "Reach", "ModemTask",
+        "OfflineTask", "PlanStep", "StateVariables",
+    },
+    "is a base class, made by subclasses": {
+        "ActionSet", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
+    },
+    "is a part inside a planner or learner that checks its own arguments": {
+        "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",
+        "EdgeOfReach", "Encoder", "EpisodeBatch", "Experience", "FluidTargets", "GroundTask",
+        "Hand", "InclinePushDemonstrator", "Journal", "LearnedDynamics", "LiftedViews", "Masks",
+        "Modem", "ModemModule", "ModemPlanner", "NamedPolicy", "NumericPlanner", "ObjectBody",
+        "PlainQNetwork", "PlanarPushDemonstrator", "PolicyContext", "Polyhedron", "Program",
+        "Ramp", "RampPlanner", "ReachAwareModule", "ReachAwarePolicy", "Recorder", "Recording",
+        "RelaxedPlanHeuristic", "SequoiaModule", "SequoiaPlanner", "SetContext", "StateGraph",
+        "StateQNetwork", "UprightPivotDemonstrator",
+    },
+}  # fmt: skip
+
+
+def public_classes() -> dict[str, type]:
+    found: dict[str, type] = {}
+    for package in FOLDERS:
+        face = importlib.import_module(package)
+        for name in () if ".commands" in package else face.__all__:
+            member = getattr(face, name)
+            if inspect.isclass(member) and not issubclass(member, Exception):
+                found[name] = member
+    return found
+
+
+CLASSES = public_classes()
+SETTINGS = {
+    name: kind
+    for name, kind in CLASSES.items()
+    if dataclasses.is_dataclass(kind)
+    and hasattr(kind, "__post_init__")
+    and "check_fields" in kind.__post_init__.__code__.co_names
+}
+NO_NUMBER: list[Any] = [np.nan, "x", None, 1j, object(), [1], {}]
+WRONG: dict[Any, list[Any]] = {
+    int: [*NO_NUMBER, np.inf, 1.5, True],
+    float: [*NO_NUMBER, -np.inf, True],
+    bool: ["yes", 2, None, object()],
+    str: [3, None, object(), ["a"]],
+    tuple: [3, "x", object(), {"a": 1}, None],
+}
+
+
+def test_every_public_class_is_tested_or_has_a_reason() -> None:
+    listed = {*SETTINGS, *CONSTRUCTIONS, *(name for names in ELSEWHERE.values() for name in names)}
+    protocols = {name for name, kind in CLASSES.items() if getattr(kind, "_is_protocol", False)}
+    assert sorted(set(CLASSES) - listed - protocols) == []
+    assert sorted({name for names in ELSEWHERE.values() for name in names} - set(CLASSES)) == []
+
+
+def wrong_for(hint: Any) -> list[Any]:
+    """What a field of this annotation must not be."""
+    arguments = [part for part in get_args(hint) if part is not type(None)]
+    optional = len(arguments) < len(get_args(hint))
+    kind = arguments[0] if optional and len(arguments) == 1 else hint
+    if get_origin(kind) is Literal:
+        return ["nothing", 3]
+    wrong = WRONG.get(get_origin(kind) or kind, [])
+    return [value for value in wrong if not (optional and value is None)]
+
+
+FIELDS = [
+    (name, field.name, wrong)
+    for name, kind in SETTINGS.items()
+    for field in dataclasses.fields(kind)
+    for wrong in [wrong_for(get_type_hints(kind)[field.name])]
+    if wrong and field.init
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_settings_refuse_another_type(data: st.DataObject) -> None:
+    name, field, wrong = data.draw(st.sampled_from(FIELDS))
+    value = data.draw(st.sampled_from(wrong))
+    with pytest.raises(WorldplanError) as caught:
+        SETTINGS[name](**{**REQUIRED.get(name, {}), field: value})
+    assert field in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_take_lists_and_numbers_of_numpy(name: str) -> None:
+    kind = SETTINGS[name]
+    made = kind(**REQUIRED.get(name, {}))
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        value = getattr(made, field.name)
+        if type(value) is int:
+            changes[field.name] = np.int64(value)
+        elif type(value) is float:
+            changes[field.name] = np.float64(value)
+        elif type(value) is tuple:
+            changes[field.name] = list(value)
+    again = kind(**{**REQUIRED.get(name, {}), **changes})
+    assert again == made
+    assert all(type(getattr(again, n)) is type(getattr(made, n)) for n in changes)
+
+
+@pytest.mark.parametrize("name", CONSTRUCTIONS)
+def test_right_arguments_are_taken(name: str) -> None:
+    make, arguments = CONSTRUCTIONS[name]
+    make(**arguments())
+
+
+def annotation(make: Any, argument: str) -> str:
+    return str(inspect.signature(make).parameters[argument].annotation)
+
+
+ARGUMENTS = [(name, argument) for name, (_, good) in CONSTRUCTIONS.items() for argument in good()]
+BY_NAME = {"int": WRONG[int], "float": WRONG[float], "bool": WRONG[bool], "str": WRONG[str]}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_wrong_arguments_are_one_line(data: st.DataObject) -> None:
+    name, argument = data.draw(st.sampled_from(ARGUMENTS))
+    make, good = CONSTRUCTIONS[name]
+    text = annotation(make, argument)
+    optional = "None" in text
+    wrong = BY_NAME.get(text.replace(" | None", ""), [object(), "x", 3, None])
+    if text == "int":
+        wrong = [*wrong, -1]
+    value = data.draw(st.sampled_from([v for v in wrong if not (optional and v is None)]))
+    with pytest.raises(WorldplanError) as caught:
+        make(**good() | {argument: value})
+    assert "\n" not in str(caught.value)
