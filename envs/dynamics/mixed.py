@@ -54,8 +54,9 @@ class MixedDynamics:
         share: float,
         termination: Termination | None = None,
     ) -> None:
-        checks.of_type(learned, "learned", DynamicsModel)
-        checks.of_type(true, "true", DynamicsModel)
+        for name, model in (("learned", learned), ("true", true)):
+            if not callable(getattr(model, "step", None)) or not hasattr(model, "state_size"):
+                raise ConfigError(f"{name} is {checks.shown(model)}: give a DynamicsModel")
         if termination is not None and not callable(termination):
             raise ConfigError(f"termination is {checks.shown(termination)}: give a function")
         if not 0 <= checks.number(share, "share") <= 1:
