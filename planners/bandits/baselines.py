@@ -158,7 +158,7 @@ class RandomPolicy(Planner):
 
     def __init__(self, instance: BanditInstance, *, seed: int = 0) -> None:
         models_of(instance, None)
-        self._set, self._seed = instance.actions, seed
+        self._set, self._seed = instance.actions, checks.whole_number(seed, "seed", least=0)
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> None:

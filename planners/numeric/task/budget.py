@@ -58,7 +58,7 @@ class SearchLimits:
     """
 
     def __init__(self, seconds: float, memory_mb: float) -> None:
-        checks.number(seconds, "seconds", infinite=True)
+        checks.number(seconds, "seconds", least=0, infinite=True)
         self.created = time.perf_counter()
         self.memory_mb = checks.number(memory_mb, "memory_mb", least=0, infinite=True)
         self._deadline = self.created + seconds
