@@ -52,7 +52,7 @@ class MissingExtra(WorldplanError):
 
 
 class Diverged(WorldplanError):
-    """The training loss is not finite; the message names the last good checkpoint."""
+    """A training loss or a planned action is not finite; the message says what to go back to."""
 
 
 class RenderingUnavailable(WorldplanError):

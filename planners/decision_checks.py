@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, Diverged
 
 
 def check_type(decisions: Any, kind: type) -> list[Any]:
@@ -43,11 +43,17 @@ def check_action(action: Any, space: gym.Space[Any] | None) -> None:
         space: its action space; None: the action is not checked.
 
     Raises:
-        ConfigError: another shape or type, a number that is not finite, or a number that a
-            `Discrete` space does not have.
+        ConfigError: another shape or type, or a number that a `Discrete` space does not have.
+        Diverged: a number is not finite.
     """
     if isinstance(space, spaces.Box):
-        checks.array(action, "the action of a Decision", space.shape or (), error=ConfigError)
+        name = "the action of a Decision"
+        numbers = checks.array(action, name, space.shape or (), finite=False, error=ConfigError)
+        if not np.isfinite(numbers).all():
+            raise Diverged(
+                f"{name} is {numbers.ravel()[:4].tolist()}, not finite: the planner's training or "
+                "its model has diverged"
+            )
     elif isinstance(space, spaces.Discrete):
         first = int(space.start)
         last = first + int(space.n) - 1

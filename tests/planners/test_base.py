@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.planners.base import (
     Decision,
     Planner,
@@ -111,3 +111,44 @@ def test_what_is_no_planner_is_refused_with_what_is_missing() -> None:
     for start in (as_planner, lambda planner: evaluate(planner, two_pendulums(), 1, 0)):
         with pytest.raises(ConfigError, match="Policy is no planner, it has no reset and no plan"):
             start(Policy())
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        None,
+        np.zeros(1, np.float32),
+        *(
+            Decision(action, None, None, "heuristic", 0.0)
+            for action in (np.zeros(2), np.zeros((1, 1)), [np.nan], ["a"], None, 0.0, [1j], {})
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_no_decision_for_the_environment_is_refused(decided: Any) -> None:
+    class Wrong(Planner):
+        def plan(self, observation: Any) -> Any:
+            return decided
+
+    for environments in (two_pendulums(), gym.make("Pendulum-v1")):
+        with pytest.raises(WorldplanError, match="Decision"):
+            evaluate(Wrong(), environments, 1, seed=0)
+
+
+@pytest.mark.parametrize("action", [2, -1, 0.5, np.nan, "1", [0, 1], None])
+def test_a_number_that_a_discrete_space_does_not_have_is_refused(action: Any) -> None:
+    class Wrong(Planner):
+        def plan(self, observation: Any) -> Decision:
+            return Decision(action, None, None, "heuristic", 0.0)
+
+    with pytest.raises(WorldplanError, match="the action of a Decision"):
+        evaluate(Wrong(), gym.make("CartPole-v1"), 1, seed=0)
+
+
+def test_a_batch_of_another_length_is_refused() -> None:
+    class Short(Push):
+        def plan_batch(self, observations: Any) -> list[Decision]:
+            return super().plan_batch(observations)[:1]
+
+    with pytest.raises(ConfigError, match="1 decisions for 2 environments"):
+        evaluate(Short(), two_pendulums(), 2, seed=0)
