@@ -38,6 +38,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from worldplan.envs.boxes import action_box
+from worldplan.envs.checked import CheckedEnvironment
 from worldplan.milp.addresses import user_place
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
@@ -70,6 +71,7 @@ def make_environments(
     name: str, count: int, *, scale_actions: bool = False, **options: Any
 ) -> SyncVectorEnv:
     """`count` copies of `make_environment(name, ...)` side by side, which do not reset themselves.
+    What they return is checked in every step.
 
     Args:
         name: see `make_environment`.
@@ -81,7 +83,8 @@ def make_environments(
         ConfigError: see `make_environment`.
     """
     make = partial(_made, _factory(name), name, scale_actions, options)
-    return SyncVectorEnv([make] * count, autoreset_mode=AutoresetMode.DISABLED)
+    checked = [lambda: CheckedEnvironment(make(), name)] * count
+    return SyncVectorEnv(checked, autoreset_mode=AutoresetMode.DISABLED)
 
 
 def _factory(name: str) -> Adapter:

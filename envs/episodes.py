@@ -27,6 +27,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from worldplan.envs.checked import check_reset, check_step
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
@@ -208,15 +209,20 @@ class _SingleEnvironment(VectorEnv):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self.env, self.num_envs = env, 1
+        self._space, self._name = getattr(env, "observation_space", None), f"{env}"
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
+        result = self.env.reset(seed=seed, options=options)
+        check_reset(result, self._space, self._name)
+        observation, info = result
         return with_batch_axis(observation), _batched(info)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(actions[0])
+        result = self.env.step(actions[0])
+        check_step(result, self._space, self._name)
+        observation, reward, terminated, truncated, info = result
         ends = np.array([terminated], bool), np.array([truncated], bool)
         return with_batch_axis(observation), np.array([reward], float), *ends, _batched(info)
 

@@ -12,6 +12,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.boxes import action_box, observation_box
+from worldplan.envs.checked import CheckedEnvironment
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.errors import ConfigError
@@ -137,7 +139,8 @@ def flat_environment(env_id: str) -> gym.Env[Any, Any]:
 
     Raises:
         ConfigError: there is no such environment, its observations or actions are not flat boxes,
-            or its actions are not bounded.
+            its actions are not bounded or cannot change, or, later, it returns what it must not
+            (`worldplan.envs.checked`).
     """
     env = make_environment(env_id)
     for name, space in (("observations", env.observation_space), ("actions", env.action_space)):
@@ -146,12 +149,9 @@ def flat_environment(env_id: str) -> gym.Env[Any, Any]:
                 f"{env_id}: {name} are {space}, but only flat boxes (continuous control) can be "
                 "collected: choose another task"
             )
-    if not np.isfinite(action_limits(env)).all():
-        raise ConfigError(
-            f"{env_id}: actions have no finite limits, so there is no uniform policy: wrap the "
-            "environment"
-        )
-    return env
+    observation_box(env.observation_space, f"{env_id}: observations")
+    action_box(env.action_space, env_id)
+    return CheckedEnvironment(env, env_id)
 
 
 def action_limits(env: gym.Env[Any, Any]) -> tuple[Array, Array]:
