@@ -15,7 +15,7 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.renamed import refuse_renamed
 from worldplan.strict_yaml import strict_load
-from worldplan.world_models.storage import replace_file
+from worldplan.world_models.storage import replace_file, require_replaceable
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -34,11 +34,13 @@ def write_csv(path: Path, table: pd.DataFrame) -> Path:
 
 
 def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> None:
-    """Check that writing `output` replaces none of the files that a command reads.
+    """Check that writing `output` replaces none of the files that a command reads, and no device.
 
     Raises:
         ConfigError: it would.
+        IsADirectoryError: `output` is a folder.
     """
+    require_replaceable(Path(output))
     files = [path for path in inputs if path is not None and _is_file(Path(path))]
     if _is_file(Path(output)) and any(Path(output).samefile(path) for path in files):
         raise ConfigError(f"--output {output}: the command reads this file: choose another name")

@@ -20,6 +20,7 @@ from worldplan.world_models.pddl.formatting import (
     typed_parameters,
 )
 from worldplan.world_models.pddl.parsing import parse
+from worldplan.world_models.storage import replace_file
 
 if TYPE_CHECKING:
     from unified_planning.model import Problem
@@ -88,7 +89,7 @@ def write_domain(
         ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
     """
     domain = domain_text(model, facet_budget=facet_budget)
-    Path(path).write_text(domain.text, encoding="utf-8")
+    replace_file(Path(path), lambda draft: draft.write_text(domain.text, encoding="utf-8"))
     return domain.narrowed
 
 
@@ -103,7 +104,8 @@ def write_problem(problem: NumericProblem, vocabulary: Vocabulary, path: str | P
     Raises:
         ConfigError: a name is no PDDL name.
     """
-    Path(path).write_text(problem_text(problem, vocabulary), encoding="utf-8")
+    text = problem_text(problem, vocabulary)
+    replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def to_unified_planning(

@@ -4,6 +4,7 @@ and never in the place of a file that the command reads.
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -94,3 +95,27 @@ def test_inputs_are_not_replaced(
     assert run(name, output) == 2
     assert f"--output {output}: the command reads this file: choose" in capsys.readouterr().err
     assert Path(output).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_folders_and_devices_are_not_replaced(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending = Path(name).suffix
+    folder, pipe, link = Path(f"d{ending}"), Path(f"p{ending}"), Path(f"l{ending}")
+    folder.mkdir()
+    os.mkfifo(pipe)
+    link.symlink_to("/proc/self/fd/1")  # as /dev/stdout
+    before = {path: path.lstat().st_mode for path in (folder, pipe, link)}
+    for output, reason in [
+        (folder, "this is a folder: give a file"),
+        (pipe, "is a device, pipe or socket: give the name of a file"),
+        (link, "is a device, pipe or socket: give the name of a file"),
+        (Path(f"/proc/self/x{ending}"), "is a device, pipe or socket: give the name of a file"),
+        (Path(), "-o .: end it in .json" if name.startswith("model") else "this is a folder"),
+    ]:
+        capsys.readouterr()
+        assert main([*COMMANDS[name].split(), str(output)]) == 2
+        assert reason in capsys.readouterr().err
+    assert {path: path.lstat().st_mode for path in before} == before
+    assert not list(Path().glob(".*"))

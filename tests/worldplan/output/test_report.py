@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from worldplan.cli import main
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.opening import create_run
 from worldplan.output import decision_plots, plots
@@ -199,3 +200,15 @@ def test_labels_are_sorted_as_people_do() -> None:
     assert decision_plots.natural_order(["10:00", "9:00", "9:30"]) == ["9:00", "9:30", "10:00"]
     assert decision_plots.natural_order(["w10", "w2", 3, 1, "w2"]) == [1, 3, "w2", "w10"]
     assert decision_plots.natural_order(["", "a", "1a"]) == ["", "1a", "a"]
+
+
+def test_a_report_replaces_no_file_of_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [file for file in run.path.rglob("*") if file.is_file()]
+    assert len(files) > 4
+    before = {file: file.read_bytes() for file in files}
+    for file in files:
+        assert main(["report", str(run.path), "--output", str(file)]) == 2
+        assert "the command reads this file: choose another name" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in files} == before
+    for _ in range(2):  # an old report is replaced
+        assert main(["report", str(run.path), "--output", str(run.path / "other.html")]) == 0
