@@ -146,8 +146,10 @@ def naming(source: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ArgumentError, ValueError, ConfigError) as error:
+    except (ArgumentError, ValueError, OverflowError, ConfigError) as error:
         text = shorten(str(own_error(error) or error))
+        if isinstance(error, OverflowError):
+            text = f"a number among the settings is too large ({text}): make it smaller"
         raise ConfigError(f"{source}: {text}" if source and source not in text else text) from error
 
 

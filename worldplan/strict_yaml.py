@@ -15,6 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 _DEEPEST = 40
 _MOST_VALUES = 100_000  # after all aliases are expanded
+_LARGEST = 2**1000  # of an integer: a float could not hold it
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*|0b[01]+|0x[0-9a-fA-F]+)")
 _CLOCK = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?")
 
@@ -89,7 +90,10 @@ class _StrictLoader(yaml.SafeLoader):
         if isinstance(node, ScalarNode):
             _check_number(node)
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise OverflowError("too large a number")
+            return value
         except (ValueError, TypeError, OverflowError, LookupError, AttributeError) as error:
             # such as the date 2026-99-99, or an integer of 100,000 digits
             text = node.value if isinstance(node, ScalarNode | SequenceNode) else ""

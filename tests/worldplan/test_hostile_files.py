@@ -150,6 +150,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("episodes: 999999999999", "episodes.*at most"),
         ("samples: 18446744073709551616", "samples.*at most"),
         ("solver: {gap: .nan}", "gap"),
+        (f"solver: {{gap: 1{'0' * 400}}}", "line 1.*too large"),
         ("programme: {domain: capacity, horizon: 999999999999}", "horizon is 999999999999"),
         ("programme: {domain: capacity, horizon: 9999999}", "horizon 9999999.*variables"),
         ("programme: {domain: capacity, arms: 999999999999}", "arms is 999999999999"),
@@ -161,6 +162,16 @@ def test_settings(text: str, named: str, capsys: pytest.CaptureFixture[str]) -> 
     Path("s.yaml").write_text(text)
     line = refused(["bandits", "bound", "s.yaml"], capsys, "s.yaml")
     assert re.search(named, line), line
+
+
+@pytest.mark.parametrize("option", ["--solver.gap", "--episodes", "--programme.prior_strength"])
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "null", "nan", "-inf", "{}", "1e400"])
+def test_options(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bandits", "bound", "s.yaml", "--programme.transitions=null"]
+    command += ["--programme.log=log.csv", "--episodes=1"]
+    assert main(command) == 0
+    line = refused([*command, f"{option}={value}"], capsys, "s.yaml")
+    assert option.rpartition(".")[2].strip("-") in line or "too large" in line
 
 
 @pytest.mark.parametrize("depth", [150, 2000, 100_000])
