@@ -25,6 +25,11 @@ METRIC = re.compile(r"\(\s*:metric\b", re.IGNORECASE)
 OPERATOR = re.compile(
     r"\(\s*(not|assign|increase|decrease|scale-up|scale-down|>=|<=|=|>|<)(?=[\s()])", re.IGNORECASE
 )
+# a token that unified-planning gives to Fraction, with an exponent or of many digits
+LONG_NUMBER = re.compile(
+    r"(?<![^\s()])[-+]?[\d.](?:[\d_./]{400,}|[\d_./]*[eE]([-+]?[\d_]+))(?![^\s()])"
+)
+LARGEST_EXPONENT = 300
 PARENTHESIS = re.compile(r"[()]")
 EXPRESSION = re.compile(r"\s*(\(|[^\s()]+)")
 EMPTY_SECTION = re.compile(
@@ -92,9 +97,10 @@ def repaired(text: str, where: str | Path) -> str:
     Raises:
         DatasetError: a parenthesis is never closed, or an operator has the wrong number of
             arguments (the reader of unified-planning would ignore extra ones), or the parentheses
-            are nested too deep.
+            are nested too deep, or a number is too long or too large.
     """
     text = re.sub(r";[^\n]*", "", text)
+    _check_numbers(text, where)
     text = EMPTY_SECTION.sub(lambda match: "\n" * match[0].count("\n"), text)
     text = _replaced(text, METRIC, lambda match, closing: _newlines(text, match, closing), where)
     closing = _closings(text, where)
@@ -107,6 +113,22 @@ def repaired(text: str, where: str | Path) -> str:
                 f"{expected} arguments, not {count}"
             )
     return _replaced(text, SCALE, lambda match, closing: _assignment(text, match, closing), where)
+
+
+def _check_numbers(text: str, where: str | Path) -> None:
+    """Check that no number takes for ever to read, as 1e999999999 does: exact arithmetic has a
+    digit for each of its zeros.
+
+    Raises:
+        DatasetError: one has over 400 digits, or an exponent beyond +-300.
+    """
+    for match in LONG_NUMBER.finditer(text):
+        exponent = (match[1] or "").replace("_", "").lstrip("+-0")
+        if match[1] is None or len(exponent) > 3 or int(exponent or "0") > LARGEST_EXPONENT:
+            raise DatasetError(
+                f"{where}: line {_line(text, match.start())}: {match[0][:20]}... is too long or "
+                f"too large a number: give at most 400 digits and exponents to {LARGEST_EXPONENT}"
+            )
 
 
 def _replaced(

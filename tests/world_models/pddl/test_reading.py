@@ -137,6 +137,25 @@ def test_faulty_problems_are_named(files, tank, old, new, named):
 
 
 @pytest.mark.parametrize(
+    "number",
+    ["1e999999999", "-1E+9_999_999", "+.5e-99999", "1e301", "1e-301", "9" * 401, f"0.{'1' * 400}"],
+)
+def test_numbers_that_take_for_ever_are_refused(files, tank, number):
+    problem = files(DOMAIN, PROBLEM.replace("0.5", number, 1))[1]
+    with pytest.raises(DatasetError, match="line 2: .* too large a number: give at most 400"):
+        read_problem(problem, tank)
+    domain = files(DOMAIN.replace("0.1", number, 1), PROBLEM)[0]
+    with pytest.raises(DatasetError, match="line 8: .* too large a number: give at most 400"):
+        read_model(domain)
+
+
+@pytest.mark.parametrize("number", ["1e300", "-2E-300", "7.5e0003", "9" * 400])
+def test_large_numbers_are_read_exactly(files, tank, number):
+    problem = read_problem(files(DOMAIN, PROBLEM.replace("0.5", number, 1))[1], tank)
+    assert problem.initial.values["level", "t1"] == Fraction(number)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "named"),
     [
         ("(open ?a)", "(opn ?a)", r"line: 8.*opn \?a"),
