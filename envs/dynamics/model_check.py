@@ -16,20 +16,18 @@ and what to change. A model that a setting names by its address is checked once,
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.dynamics.compared import Rows, difference, global_state, rows_of, torch_settings
 from worldplan.envs.dynamics.model import DynamicsModel, Members, Prediction
 from worldplan.milp import checks
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 
 ROWS = 33  # of a batch with many rows
-TOLERANCE = 1e-4  # relative: a batch of another size may be summed in another order
 SEEDS = (0, 1)
 
 
@@ -46,13 +44,14 @@ def check_model(
     Checked are: sizes, arguments and result of `step`, shapes, types and devices for one and many
     rows; that no input is changed and no earlier result overwritten; that a generator decides all
     random numbers; that a row's prediction does not depend on the other rows, their order, or the
-    layout of the input in memory; that finite rows are predicted as finite numbers; `to`; and
-    `reset`, where a simulator has it. `step` is called about 15 times.
+    layout of the input in memory, nor on earlier calls; that finite rows are predicted as finite
+    numbers; that torch's settings stay; `to`; and `reset`, where a simulator has it. `step` is
+    called about 15 times.
 
     Args:
         model: the model.
         observation: (n, observation), rows of data; None: standard normal numbers. Finite
-            predictions are required of rows of data only.
+            predictions are required of all rows of data, and of some of the drawn ones.
         action: (n, action), the same for actions.
         state: (n, state_size), for a model with a simulator state. Without it and without a method
             `reset(count, generator)` that returns observations and states, `step` is not called.
@@ -64,38 +63,13 @@ def check_model(
     _Check(model, name or f"{type(model).__name__}").run(observation, action, state)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Inputs of a step: observation (n, observation), action (n, action), state (n, state)."""
-
-    observation: Tensor
-    action: Tensor
-    state: Tensor | None
-
-    def taken(self, index: Any) -> _Rows:
-        """The rows of an index (m,), copied."""
-        state = None if self.state is None else self.state[index].clone()
-        return _Rows(self.observation[index].clone(), self.action[index].clone(), state)
-
-    def strided(self) -> _Rows:
-        """The same rows in every second column of wider arrays."""
-        parts = (self.observation, self.action, self.state)
-        return _Rows(*(None if part is None else _strided(part) for part in parts))  # type: ignore[arg-type]
-
-    def __len__(self) -> int:
-        return len(self.observation)
-
-
-def _strided(part: Tensor) -> Tensor:
-    return part.repeat_interleave(2, dim=1)[:, ::2]
-
-
 class _Check:
     """The checks of one model."""
 
     def __init__(self, model: Any, name: str) -> None:
         self.model, self.name = model, name
-        self.random_numbers = _global_random_numbers()
+        self.generator: torch.Generator | None = None
+        self.random_numbers, self.settings = global_state(), torch_settings()
 
     def refuse(self, what: str, remedy: str) -> NoReturn:
         """Raise the violation.
@@ -112,16 +86,21 @@ class _Check:
             return
         few, many = rows.taken(slice(0, 1)), rows
         for batch in (few, many):
-            self.check_form(self.step(batch), batch, "step")
+            first = rows_of(self.check_form(self.step(batch), batch, "step"), slice(None))
             self.check_members(batch)
+        self.check_settings()
         self.check_inputs(many)
         self.check_results_are_kept(many)
         self.check_randomness(many)
         self.check_rows(many)
         self.check_layout(many)
-        if observation is not None:
-            self.check_finite(many)
+        self.check_finite(many, every=observation is not None)
         self.check_to(many)
+        if (part := difference(first, self.step(many), exact=True)) is not None:
+            self.refuse(
+                f"step: {part} of the first call is another one after further calls",
+                "keep nothing between calls: what ends an episode must be in the observation",
+            )
 
     def check_attributes(self) -> None:
         """Sizes and methods."""
@@ -146,7 +125,7 @@ class _Check:
                 "members=False)",
             )
 
-    def rows(self, observation: Any, action: Any, state: Any) -> _Rows | None:
+    def rows(self, observation: Any, action: Any, state: Any) -> Rows | None:
         """Up to `ROWS` rows to step; None for a simulator without states to step from.
 
         Raises:
@@ -157,8 +136,8 @@ class _Check:
             if observation is not None or not callable(getattr(model, "reset", None)):
                 return None
             observed, states = self.check_reset(generator)
-            return _Rows(observed, self.drawn(action, "action", generator), states)
-        return _Rows(
+            return Rows(observed, self.drawn(action, "action", generator), states)
+        return Rows(
             self.drawn(observation, "observation", generator),
             self.drawn(action, "action", generator),
             None if not model.state_size else self.given(state, "state", torch.float64),
@@ -193,13 +172,14 @@ class _Check:
         self.check_tensor(state, "reset: the state", wanted, torch.float64)
         return observation, state
 
-    def step(self, rows: _Rows, seed: int | None = SEEDS[0], *, members: bool = False) -> Any:
+    def step(self, rows: Rows, seed: int | None = SEEDS[0], *, members: bool = False) -> Any:
         """The model's step on copies of the rows."""
         copy = rows.taken(slice(None))
         return self.step_in_place(copy, seed, members=members)
 
-    def step_in_place(self, rows: _Rows, seed: int | None, *, members: bool = False) -> Any:
+    def step_in_place(self, rows: Rows, seed: int | None, *, members: bool = False) -> Any:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
+        self.generator = generator
         with own_errors(f"dynamics {self.name}: step", "mend it"):
             return self.model.step(
                 rows.observation,
@@ -222,8 +202,8 @@ class _Check:
         if value.requires_grad:
             self.refuse(f"{what} requires a gradient", "decorate step with @torch.no_grad()")
 
-    def check_form(self, result: Any, rows: _Rows, method: str) -> None:
-        """The fields of a prediction."""
+    def check_form(self, result: Any, rows: Rows, method: str) -> Prediction:
+        """The fields of a prediction, which is returned."""
         if not isinstance(result, Prediction):
             self.refuse(
                 f"{method} returned {checks.shown(result)}",
@@ -246,8 +226,23 @@ class _Check:
                 f"{method} returned a state, but state_size is 0",
                 "leave state out, or set its size",
             )
+        return result
 
-    def check_members(self, rows: _Rows) -> None:
+    def check_settings(self) -> None:
+        if (left := torch_settings()) != self.settings:
+            changes = [
+                f"{after} where {before} was"
+                for before, after in zip(self.settings, left, strict=True)
+                if before != after
+            ]
+            torch.set_default_dtype(self.settings[0])
+            torch.set_grad_enabled(self.settings[1])
+            self.refuse(
+                f"step changes settings of torch for the whole process ({', '.join(changes)})",
+                "put them back, or use a with statement or a decorator such as torch.no_grad",
+            )
+
+    def check_members(self, rows: Rows) -> None:
         """The predictions of the members, and that they change nothing else."""
         result = self.step(rows, members=True)
         self.check_form(result, rows, "step(members=True)")
@@ -269,7 +264,7 @@ class _Check:
                 "step(members=True): a variance is negative or NaN", "return variances of 0 or more"
             )
 
-    def check_inputs(self, rows: _Rows) -> None:
+    def check_inputs(self, rows: Rows) -> None:
         copy = rows.taken(slice(None))
         self.step_in_place(copy, SEEDS[0])
         for part in ("observation", "action", "state"):
@@ -279,118 +274,98 @@ class _Check:
                     f"step changes its argument {part}", f"work on a copy: {part} = {part}.clone()"
                 )
 
-    def check_randomness(self, rows: _Rows) -> None:
+    def check_randomness(self, rows: Rows) -> None:
         """Equal generators give equal predictions; global random numbers are left alone."""
         first, again = self.step(rows), self.step(rows)
-        if (part := _difference(first, again, exact=True)) is not None:
+        if (part := difference(first, again, exact=True)) is not None:
             self.refuse(
                 f"step: two calls with equal inputs and generators give another {part}",
                 "draw all random numbers with generator=generator, and keep nothing between calls",
             )
-        if _global_random_numbers() != self.random_numbers:
+        if global_state() != self.random_numbers:
             self.refuse(
                 "step uses the global random numbers of torch or numpy",
                 "draw all of them with generator=generator",
             )
         self.check_form(self.step(rows, None), rows, "step(generator=None)")
 
-    def check_rows(self, rows: _Rows) -> None:
+    def drawn_so_far(self) -> bytes:
+        """The state of the generator after the last step."""
+        return b"" if self.generator is None else self.generator.get_state().numpy().tobytes()
+
+    def check_rows(self, rows: Rows) -> None:
         """A row's prediction depends on this row alone."""
         whole, half = self.step(rows), len(rows) // 2
+        drawn = self.drawn_so_far()
         if half:
             changed = torch.cat(
                 [torch.arange(half), torch.zeros(len(rows) - half, dtype=torch.long)]
             )
-            part = _difference(
-                _rows_of(self.step(rows.taken(changed)), slice(0, half)),
-                _rows_of(whole, slice(0, half)),
+            part = difference(
+                rows_of(self.step(rows.taken(changed)), slice(0, half)),
+                rows_of(whole, slice(0, half)),
             )
-            if part is not None:
+            # where other rows need more or fewer draws, those of this row are others
+            if part is not None and drawn == self.drawn_so_far():
                 self.refuse(
                     f"step: {part} of a row changes with the other rows of the batch",
                     "compute every row from its own observation and action only",
                 )
-        if _difference(whole, self.step(rows, SEEDS[1])) is not None:
+        if difference(whole, self.step(rows, SEEDS[1])) is not None:
             return  # random: another order or number of rows means other draws
         order = torch.arange(len(rows)).flip(0)
-        if (part := _difference(self.step(rows.taken(order)), _rows_of(whole, order))) is not None:
+        if (part := difference(self.step(rows.taken(order)), rows_of(whole, order))) is not None:
             self.refuse(
                 f"step: {part} depends on the order of the rows", "compute every row by itself"
             )
         for row in (0, len(rows) - 1):
             single = slice(row, row + 1)
-            part = _difference(self.step(rows.taken(single)), _rows_of(whole, single))
+            part = difference(self.step(rows.taken(single)), rows_of(whole, single))
             if part is not None:
                 self.refuse(
                     f"step: {part} of a row alone differs from that of the row in a batch",
                     "compute every row by itself",
                 )
 
-    def check_layout(self, rows: _Rows) -> None:
+    def check_layout(self, rows: Rows) -> None:
         whole = self.step(rows)
         with_gaps = self.step_in_place(rows.strided(), SEEDS[0])
-        if (part := _difference(whole, with_gaps)) is not None:
+        if (part := difference(whole, with_gaps)) is not None:
             self.refuse(
                 f"step: {part} is another one for arrays that are not contiguous",
                 "index the arrays instead of reading their memory, or call contiguous() first",
             )
 
-    def check_results_are_kept(self, rows: _Rows) -> None:
+    def check_results_are_kept(self, rows: Rows) -> None:
         first = self.step(rows)
-        kept = _rows_of(first, slice(None))
+        kept = rows_of(first, slice(None))
         order = torch.arange(len(rows)).flip(0)
         self.step(rows.taken(order))
         self.step(rows.taken(slice(0, 1)))
-        if (part := _difference(first, kept, exact=True)) is not None:
+        if (part := difference(first, kept, exact=True)) is not None:
             self.refuse(
                 f"step: the next call overwrites {part} of the result", "return a new tensor"
             )
 
-    def check_finite(self, rows: _Rows) -> None:
+    def check_finite(self, rows: Rows, *, every: bool) -> None:
+        """Finite predictions of all rows, or, of drawn ones, of some."""
         result = self.step(rows)
         for part in ("next_observation", "reward", "state"):
             value = getattr(result, part)
-            if value is not None and not bool(value.isfinite().all()):
-                bad = ~value.isfinite().reshape(len(rows), -1).all(1)
+            if value is None:
+                continue
+            bad = ~value.isfinite().reshape(len(rows), -1).all(1)
+            if bool(bad.any() if every else bad.all()):
                 row = int(bad.nonzero()[0, 0])
                 self.refuse(
                     f"step: {part} of row {row} is not finite, though the row is",
                     "clamp what is out of range, or mark the row as terminated with finite numbers",
                 )
 
-    def check_to(self, rows: _Rows) -> None:
+    def check_to(self, rows: Rows) -> None:
         before = self.step(rows)
         with own_errors(f"dynamics {self.name}: to", "mend it; without parameters it does nothing"):
             self.model.to("cpu")
             self.model.to(torch.device("cpu"))
-        if (part := _difference(before, self.step(rows), exact=True)) is not None:
+        if (part := difference(before, self.step(rows), exact=True)) is not None:
             self.refuse(f"to: changes {part} of the next step", "move the parameters only")
-
-
-def _global_random_numbers() -> tuple[bytes, str]:
-    """The states of torch's and numpy's global random numbers."""
-    numbers = np.random.get_state()  # noqa: NPY002 - compared, not drawn from
-    return torch.get_rng_state().numpy().tobytes(), repr(numbers)
-
-
-def _rows_of(result: Prediction, index: Any) -> Prediction:
-    """Copies of some rows of a prediction, without members."""
-    state = None if result.state is None else result.state[index].clone()
-    return Prediction(
-        result.next_observation[index].clone(),
-        result.reward[index].clone(),
-        result.terminated[index].clone(),
-        state,
-    )
-
-
-def _difference(a: Prediction, b: Prediction, *, exact: bool = False) -> str | None:
-    """The field in which two predictions differ, or None."""
-    for part in ("next_observation", "reward", "terminated", "state"):
-        x, y = getattr(a, part), getattr(b, part)
-        if x is None:
-            continue
-        tolerance = 0.0 if exact or x.dtype == torch.bool else TOLERANCE
-        if not torch.allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True):
-            return part
-    return None

@@ -15,6 +15,7 @@ import numpy as np
 
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import require_regular, unique_keys
+from worldplan.world_models.data.checks import as_column
 from worldplan.world_models.data.declared import check_hdf5, check_npz
 from worldplan.world_models.data.drafts import Place, reserved
 from worldplan.world_models.data.transitions import (
@@ -263,7 +264,7 @@ def _load_hdf5(path: Path) -> Transitions:
         "reward": stored["rewards"].reshape(-1),
         "state": state,
     }
-    terminals = stored["terminals"].reshape(-1).astype(bool)
+    terminals = as_column("terminated", stored["terminals"]).reshape(-1)
     if "next_observations" in stored:
         columns |= _stored_successors(stored, terminals)
     else:
@@ -284,7 +285,9 @@ def _stored_successors(
     follows = np.append(
         np.isclose(following[:-1], observations[1:], rtol=1e-5, atol=1e-5).all(1), False
     )
-    timeouts = stored["timeouts"].reshape(-1).astype(bool) if "timeouts" in stored else ~follows
+    timeouts = (
+        as_column("truncated", stored["timeouts"]).reshape(-1) if "timeouts" in stored else ~follows
+    )
     ends = terminals | timeouts
     ends[-1] = True
     leaks = np.flatnonzero(ends & follows)
@@ -323,7 +326,7 @@ def _shifted_successors(
             f"(first: row {int(np.argmax(terminals))}) is unknown: use a file that has them "
             "(D4RL -v2, or worldplan data collect)"
         )
-    ends = stored["timeouts"].reshape(-1).astype(bool)
+    ends = as_column("truncated", stored["timeouts"]).reshape(-1)
     ends[-1] = True
     kept = np.flatnonzero(~ends)
     if not len(kept):

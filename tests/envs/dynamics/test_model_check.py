@@ -322,3 +322,76 @@ def test_a_model_by_address_is_checked() -> None:
         globals()[f"make_{name}"] = lambda name=name, **_: globals()[name]()
         with pytest.raises(ConfigError, match=f"make_{name}': step"):
             make_dynamics(f"{__name__}:make_{name}", **sizes)
+
+
+class DrawsWhereItMoves(Cart):
+    """A right model: how many numbers it draws depends on its rows."""
+
+    def step(self, observation: Tensor, action: Tensor, **kwargs: Any) -> Any:
+        observation, moves = observation.clone(), observation[:, 1] > 0
+        count = (int(moves.sum()), 2)
+        observation[moves] += 0.1 * torch.randn(count, generator=kwargs["generator"])
+        return super().step(observation, action)
+
+
+class RejectsDraws(Cart):
+    """A right model: it draws again what lies outside."""
+
+    def step(self, observation: Tensor, action: Tensor, **kwargs: Any) -> Any:
+        noise = torch.full_like(observation, 2.0)
+        while bool((outside := (observation + noise).abs() > 4).any()):
+            noise[outside] = torch.randn(int(outside.sum()), generator=kwargs["generator"])
+        return super().step(observation + noise, action)
+
+
+@pytest.mark.parametrize("make", [DrawsWhereItMoves, RejectsDraws])
+def test_draws_may_depend_on_the_rows(make: Any) -> None:
+    check_model(make())
+
+
+class EndsAfterManyRows(Cart):
+    """A step limit that is counted in the model, not in the observation."""
+
+    limit, rows = 60, 0
+
+    def step(self, observation: Tensor, action: Tensor, **kwargs: Any) -> Any:
+        self.rows += len(observation)
+        over = torch.full((len(observation),), self.rows > self.limit)
+        return dataclasses.replace(super().step(observation, action), terminated=over)
+
+
+@pytest.mark.parametrize("limit", [40, 60, 100, 150, 200, 300])
+def test_what_ends_an_episode_is_not_kept_between_calls(limit: int) -> None:
+    with pytest.raises(ConfigError, match="step: .*(keep nothing|new tensor|compute|no earlier)"):
+        check_model(type("Ends", (EndsAfterManyRows,), {"limit": limit})())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.use_deterministic_algorithms(True),
+    ],
+)
+def test_settings_of_the_process_are_left_alone(change: Any) -> None:
+    class Sets(Cart):
+        def step(self, observation: Tensor, action: Tensor, **kwargs: Any) -> Any:
+            change()
+            return super().step(observation, action)
+
+    try:
+        with pytest.raises(ConfigError, match="step changes settings of torch"):
+            check_model(Sets())
+        assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_rows_that_are_all_infinite_are_refused_when_drawn() -> None:
+    class Nowhere(Cart):
+        def step(self, observation: Tensor, action: Tensor, **kwargs: Any) -> Any:
+            return super().step(observation * float("nan"), action)
+
+    with pytest.raises(ConfigError, match="next_observation of row 0 is not finite"):
+        check_model(Nowhere())
