@@ -21,12 +21,12 @@ def contiguous(values: Any, what: str, *, dtype: type[np.generic] | None = None)
             float64.
 
     Raises:
-        ConfigError: they are no real numbers, or lists of different lengths.
+        ConfigError: they are no real numbers, masked, or lists of different lengths.
     """
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.resolve_conj().resolve_neg()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = _array_of(values, what)
+    if np.ma.is_masked(values):
+        raise ConfigError(f"{what} have masked entries: fill them, or leave the rows out")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -37,6 +37,23 @@ def contiguous(values: Any, what: str, *, dtype: type[np.generic] | None = None)
     natural = kept if array.dtype.kind == "f" else np.dtype(np.float64)
     with np.errstate(over="ignore"):
         return np.require(array, natural if dtype is None else dtype, ["C", "A"])
+
+
+def _array_of(values: torch.Tensor, what: str) -> NDArray[Any]:
+    """The numbers of a tensor (...) as an array.
+
+    Raises:
+        ConfigError: NumPy has no such arrays.
+    """
+    try:
+        values = values.detach().cpu().resolve_conj().resolve_neg()
+        small = values.is_floating_point() and values.element_size() < 4
+        return (values.float() if small else values).numpy()
+    except (TypeError, NotImplementedError, RuntimeError) as error:
+        raise ConfigError(
+            f"{what} are a tensor that NumPy cannot hold ({str(error).splitlines()[0]}): give a "
+            "dense tensor of real numbers"
+        ) from error
 
 
 def tensor(values: Any, what: str, *, dtype: type[np.generic]) -> torch.Tensor:

@@ -160,7 +160,11 @@ class MujocoDynamics:
         Args:
             count: number of start states.
             generator: decides them; None continues the random numbers of the constructor's seed.
+
+        Raises:
+            ConfigError: `count` is no whole number of at least 0.
         """
+        checks.whole_number(count, "count", least=0, most=10**9)
         random = self._random
         if generator is not None:
             random = np.random.default_rng(

@@ -27,13 +27,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldplan.envs.boxes import action_box
 from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
@@ -41,6 +39,7 @@ from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner
+from worldplan.planners.shooting.requirements import bounded, device_of, require_plain
 from worldplan.planners.shooting.rollouts import Policy, Reward, RollOuts, Value
 from worldplan.planners.shooting.search import Plan, search_plan
 from worldplan.planners.shooting.settings import ShootingSettings
@@ -107,12 +106,22 @@ class ShootingPlanner(Planner):
                 "policy: pass policy, or set it to 0"
             )
         checks.number(noise, "noise", least=0)
-        checks.whole_number(seed, "seed", least=0)
+        checks.whole_number(seed, "seed", least=0, most=2**63 - 1)
         if settings is not None:
             checks.of_type(settings, "settings", ShootingSettings)
-        self._space = _bounded(action_space, model.action_size)
+        self._space = bounded(action_space, model.action_size)
         self._encode, self._read_state, self._noise, self._seed = encode, read_state, noise, seed
-        self.device = torch.device(device)
+        functions = {
+            "policy": policy,
+            "terminal_value": terminal_value,
+            "reward": reward,
+            "encode": encode,
+            "read_state": read_state,
+        }
+        for name, function in functions.items():
+            if function is not None and not callable(function):
+                raise ConfigError(f"{name} is {checks.shown(function)}: give a function, or None")
+        self.device = device_of(device)
         model.to(self.device)
         self._low = torch.as_tensor(
             self._space.low, dtype=torch.float32, device=self.device
@@ -143,21 +152,19 @@ class ShootingPlanner(Planner):
             kwargs: further arguments of the constructor.
 
         Raises:
-            ConfigError: `env` is no MuJoCo task, or a wrapper changes its actions.
+            ConfigError: `env` is no MuJoCo task, its environments are not all the same task, or a
+                wrapper changes its actions, or its rewards while no `reward` is given.
         """
         wrapped = list(env.envs) if isinstance(env, SyncVectorEnv) else [env]
-        simulations: list[Any] = [each.unwrapped for each in wrapped]
-        spec = wrapped[0].spec
+        simulations: list[Any] = [getattr(each, "unwrapped", None) for each in wrapped]
+        spec = getattr(wrapped[0], "spec", None)
         if spec is None or not all(isinstance(each, MujocoEnv) for each in simulations):
             raise ConfigError(
                 f"{env}: true dynamics are only known for MuJoCo tasks from gymnasium.make, alone "
                 "or in a SyncVectorEnv: pass a model of your own to ShootingPlanner"
             )
-        if wrapped[0].action_space != simulations[0].action_space:
-            raise ConfigError(
-                f"{spec.id}: a wrapper changes its actions, so they mean something else to the "
-                "simulator: plan without that wrapper"
-            )
+        for each in wrapped:
+            require_plain(each, spec, own_reward=kwargs.get("reward") is not None)
         options = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
         model = MujocoDynamics(spec.id, threads=threads, **options)
 
@@ -168,9 +175,15 @@ class ShootingPlanner(Planner):
         return cls(model, wrapped[0].action_space, settings, read_state=read, **kwargs)
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Discard all plans and seed the random numbers; None: with the constructor's seed."""
+        """Discard all plans and seed the random numbers; None: with the constructor's seed.
+
+        Raises:
+            ConfigError: the seed is no whole number from 0 to 2^63 - 1.
+        """
+        if seed is not None:
+            checks.whole_number(seed, "seed", least=0, most=2**63 - 1)
         self._generator = torch.Generator(self.device).manual_seed(
-            self._seed if seed is None else seed
+            self._seed if seed is None else int(seed)
         )
         self._last: Plan | None = None
 
@@ -269,11 +282,12 @@ class ShootingPlanner(Planner):
                 "from the mapping to the model's observation"
             )
         else:
-            start = tensor(observations, "observations", dtype=np.float32).flatten(1)
-        if start.ndim != 2 or start.shape[1] != self.model.observation_size:
+            start = tensor(observations, "observations", dtype=np.float32)
+            start = start.flatten(1) if start.ndim > 1 else start
+        if start.ndim != 2 or start.shape[1] != self.model.observation_size or not len(start):
             raise ConfigError(
                 f"observations have shape {tuple(start.shape)}, the model expects "
-                f"(envs, {self.model.observation_size})"
+                f"(envs, {self.model.observation_size}), of one environment at least"
             )
         return start.to(self.device, torch.float32)
 
@@ -324,18 +338,3 @@ class ShootingPlanner(Planner):
             )
             for i in range(len(values))
         ]
-
-
-def _bounded(space: gym.Space[Any], size: int) -> spaces.Box:
-    """The space itself.
-
-    Raises:
-        ConfigError: it is no bounded Box of `size` real numbers.
-    """
-    box = action_box(space, "shooting draws actions between bounds")
-    if int(np.prod(box.shape)) != size:
-        raise ConfigError(
-            f"the action space {box} has {int(np.prod(box.shape))} numbers, the model's "
-            f"actions have {size}"
-        )
-    return box
