@@ -89,7 +89,6 @@ ROWS = np.random.default_rng(0).uniform(-0.1, 0.1, (3, 4))
         torch.tensor(ROWS).to_sparse(),
         torch.tensor(ROWS).to_sparse_csr(),
         torch.empty(3, 4, device="meta"),
-        torch.quantize_per_tensor(torch.tensor(ROWS).float(), 0.1, 0, torch.qint8),
         np.ma.masked_array(ROWS, ROWS > 0),
         ROWS.astype("M8[s]"),
         ROWS + 0j,
