@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from worldplan.milp.errors import InfeasibleActionSet, SolverFailed, SolverUnavailable
-from worldplan.milp.program import Floats, Program
-from worldplan.milp.session import Session, Solution, SolverSettings, status_of
+from worldplan.milp.program import Floats
+from worldplan.milp.session import Session, Solution, objective_unit, status_of
 
 TOO_LARGE_FOR_LICENCE = 10010  # error code of Gurobi
 
@@ -25,8 +25,7 @@ class GurobiSession(Session):
         SolverUnavailable: Gurobi is not installed or has no valid licence.
     """
 
-    def __init__(self, program: Program, settings: SolverSettings) -> None:
-        super().__init__(program, settings)
+    def _open(self) -> None:
         try:
             import gurobipy
         except ImportError as error:
@@ -75,7 +74,8 @@ class GurobiSession(Session):
         constraints = model.addMConstr(
             sparse.hstack([matrix, minus_slack]).tocsr(), variables, sense, side
         )
-        model.setObjective(m.cost @ x + m.offset, grb.MAXIMIZE)
+        self._unit = objective_unit(m.cost)
+        model.setObjective((m.cost / self._unit) @ x + m.offset / self._unit, grb.MAXIMIZE)
         return model, variables, constraints
 
     def basis(self) -> Any:
@@ -103,16 +103,18 @@ class GurobiSession(Session):
                 "solver.name=highs"
             )
         bound = model.ObjBound if self.is_mip else (np.inf if limited else model.ObjVal)
+        bound *= self._unit
         seconds = time.perf_counter() - began
         if model.SolCount == 0 or (limited and not self.is_mip):
             return Solution("time_limit", -np.inf, bound, None, None, seconds)
         duals = None
         if not self.is_mip:
-            duals = np.asarray(constraints.Pi)
+            duals = np.asarray(constraints.Pi) * self._unit
             self._basis = variables.VBasis, constraints.CBasis
+        value = model.ObjVal * self._unit
         return Solution(
-            status_of(limited, model.ObjVal, bound),
-            model.ObjVal,
+            status_of(limited, value, bound),
+            value,
             bound,
             np.asarray(variables[:columns].X),
             duals,

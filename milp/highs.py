@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import InfeasibleActionSet, SolverFailed
-from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.session import Session, Solution, SolverSettings, status_of
+from worldplan.milp.program import Floats, Indices
+from worldplan.milp.session import Session, Solution, objective_unit, status_of
 
 
 class HighsSession(Session):
     """HiGHS through its array interface."""
 
-    def __init__(self, program: Program, settings: SolverSettings) -> None:
-        super().__init__(program, settings)
+    def _open(self) -> None:
         import highspy
 
+        settings = self.settings
         self._highspy: Any = highspy
         self._highs: Any = self._highspy.Highs()
-        self._loaded = False
+        self._loaded = self._cost_passed = False
+        self._unit = 1.0  # of the objective in HiGHS
         self._infeasible = (
             highspy.HighsModelStatus.kInfeasible,
             highspy.HighsModelStatus.kUnboundedOrInfeasible,
@@ -46,14 +47,7 @@ class HighsSession(Session):
 
     def set_cost(self, columns: Indices, cost: Floats, offset: float | None = None) -> None:
         super().set_cost(columns, cost, offset)
-        if self._loaded:
-            self._highs.changeColsCost(
-                len(columns),
-                np.asarray(columns, np.int32),
-                np.ascontiguousarray(self.matrices.cost[columns]),
-            )
-            if offset is not None:
-                self._highs.changeObjectiveOffset(offset)
+        self._cost_passed = False
 
     def set_column_bounds(self, columns: Indices, lower: Any, upper: Any) -> None:
         super().set_column_bounds(columns, lower, upper)
@@ -78,18 +72,28 @@ class HighsSession(Session):
 
     def _load(self) -> None:
         m, highspy = self.matrices, self._highspy
-        arrays = (m.cost, m.lower, m.upper, m.row_lower, m.row_upper, m.starts, m.column, m.value)
+        self._unit = objective_unit(m.cost)
+        columns = (m.cost / self._unit, m.lower, m.upper)
+        arrays = (*columns, m.row_lower, m.row_upper, m.starts, m.column, m.value)
         self._highs.passModel(
             len(m.cost),
             len(m.row_lower),
             len(m.value),
             int(highspy.MatrixFormat.kRowwise),
             int(highspy.ObjSense.kMaximize),
-            m.offset,
+            m.offset / self._unit,
             *arrays,
             m.integer.astype(np.int32),
         )
-        self._loaded = True
+        self._loaded = self._cost_passed = True
+
+    def _pass_cost(self) -> None:
+        m = self.matrices
+        self._unit = objective_unit(m.cost)
+        columns = np.arange(len(m.cost), dtype=np.int32)
+        self._highs.changeColsCost(len(columns), columns, m.cost / self._unit)
+        self._highs.changeObjectiveOffset(m.offset / self._unit)
+        self._cost_passed = True
 
     def basis(self) -> Any:
         return self._highs.getBasis()
@@ -98,6 +102,8 @@ class HighsSession(Session):
         began = time.perf_counter()
         if not self._loaded:
             self._load()
+        elif not self._cost_passed:
+            self._pass_cost()
         self._highs.clearSolver()
         if basis is not None:
             self._highs.setBasis(basis)
@@ -114,9 +120,11 @@ class HighsSession(Session):
         if not self.settings.quick and self._highs.getModelStatus() in self._infeasible:
             # the presolve of HiGHS 1.15 has declared feasible mixed-integer programs infeasible:
             # confirm without it
-            self._highs.setOptionValue("presolve", "off")
-            self._highs.run()
-            self._highs.setOptionValue("presolve", "choose")
+            try:
+                self._highs.setOptionValue("presolve", "off")
+                self._highs.run()
+            finally:
+                self._highs.setOptionValue("presolve", "choose")
         return self._read(time.perf_counter() - began)
 
     def _read(self, seconds: float) -> Solution:
@@ -136,13 +144,14 @@ class HighsSession(Session):
             bound, has_point = info.mip_dual_bound, info.primal_solution_status == 2
         else:
             bound, has_point = info.objective_function_value, not limited
+        bound *= self._unit
         if not has_point:
             return Solution(
                 "time_limit", -np.inf, np.inf if not self.is_mip else bound, None, None, seconds
             )
         point = self._highs.getSolution()
-        value = info.objective_function_value
-        duals = None if self.is_mip else np.asarray(point.row_dual)
+        value = info.objective_function_value * self._unit
+        duals = None if self.is_mip else np.asarray(point.row_dual) * self._unit
         return Solution(
             status_of(limited, value, bound),
             value,

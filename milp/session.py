@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -97,12 +98,43 @@ def status_of(limited: bool, value: float, bound: float) -> str:
     return "optimal" if relative_gap(value, bound) <= 1e-6 else "within_gap"
 
 
+def objective_unit(cost: Floats) -> float:
+    """The unit in which an objective (columns,) is given to a solver.
+
+    The solvers' tolerances are absolute: with rewards of 1e-6, an optimum within 1e-7 is far off,
+    and rewards of 1e8 cannot be solved to 1e-7 at all. Outside an ordinary range, the largest
+    coefficient is therefore brought between 1 and 2, by a power of two, which rounds nothing.
+    """
+    largest = float(np.abs(cost).max(initial=0.0))
+    if largest == 0 or 0.5 <= largest <= 1000:
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(largest)))
+
+
+class Lock:
+    """A reentrant lock for `with`. A copy, also one by pickle, is a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
+        return Lock, ()
+
+
 class Session(ABC):
     """One program loaded in a solver.
 
     Numbers change through the setters; the sparsity pattern is fixed. A solve depends on these
     numbers and on its own arguments only: what the solver found before is discarded, so that a
-    session that has solved other numbers gives what a fresh one gives.
+    session that has solved other numbers gives what a fresh one gives. A copy (`copy.deepcopy`,
+    `pickle`) has the same numbers and a solver of its own. Threads that share a session hold its
+    `lock` from the first setter to the end of the solve.
 
     Args:
         program: what is maximised.
@@ -113,6 +145,20 @@ class Session(ABC):
         self.settings = settings
         self.matrices: Matrices = program.matrices()
         self.is_mip = bool(self.matrices.integer.any())
+        self.lock = Lock()
+        self._open()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open a solver for the session's settings."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("settings", "matrices", "is_mip", "lock")
+        return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
 
     def set_cost(self, columns: Indices, cost: Floats, offset: float | None = None) -> None:
         """Set objective coefficients (columns,), and the constant if given."""

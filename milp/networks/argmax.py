@@ -34,6 +34,7 @@ from worldplan.milp.networks.bounds import (
 from worldplan.milp.networks.local_search import greedy_start, local_search, value
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
 from worldplan.milp.program import Floats, Indices, Program, Rows
+from worldplan.milp.session import Lock
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
@@ -92,11 +93,12 @@ class NetworkArgmax:
         self.method = checks.choice(bounds, "bounds", METHODS)
         self.actions, self.settings = actions, settings or SolverSettings()
         self._relaxation: LinearProblem | None = None
+        self._lock = Lock()  # of a maximisation
         self._build(_as_list(networks))
 
     def _build(self, networks: list[ReluNetwork]) -> None:
         check_same_shape(networks, self.actions.size)
-        self.networks = networks
+        self.networks: list[ReluNetwork] = []  # until the program is complete
         self._session: Session | None = None
         program = Program()
         self._a = program.add_columns(self.actions.size, 0.0, 1.0, integer=True)
@@ -109,7 +111,7 @@ class NetworkArgmax:
         if len(networks) > 1:
             self._floor = program.add_columns(1, -np.inf, np.inf, cost=1.0)
             self._floor_rows = [self._below(program, block, self._floor) for block in self._blocks]
-        self._program = program
+        self._program, self.networks = program, networks
 
     def _below(self, program: Program, block: Embedding, floor: Indices) -> Rows:
         """The row floor <= w y + skip a + b; `_set_objective` sets skip and b for each solve."""
@@ -137,6 +139,12 @@ class NetworkArgmax:
                 the network's value.
             SolverUnavailable: the solver is not installed or not licensed for this size.
         """
+        with self._lock:
+            return self._maximise(networks, start)
+
+    def _maximise(
+        self, networks: ReluNetwork | Sequence[ReluNetwork] | None, start: Action | None
+    ) -> Argmax:
         began = time.perf_counter()
         if networks is not None:
             self._replace(_as_list(networks))

@@ -52,9 +52,10 @@ class LinearProblem:
         """
         shape = () if np.ndim(weights) == 0 else (self.size,)
         cost = checks.array(weights, "weights", shape, error=ConfigError)
-        self._session.set_cost(self.columns, np.broadcast_to(cost, (self.size,)))
-        self._session.set_column_bounds(self.columns, lower, upper)
-        return self._session.solve()
+        with self._session.lock:
+            self._session.set_cost(self.columns, np.broadcast_to(cost, (self.size,)))
+            self._session.set_column_bounds(self.columns, lower, upper)
+            return self._session.solve()
 
     def best(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Action:
         """The best action, (size,); arguments and further errors as in `solve`.

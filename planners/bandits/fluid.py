@@ -30,7 +30,12 @@ from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
-from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
+from worldplan.planners.bandits.models import (
+    Dynamics,
+    mean_dynamics,
+    models_of,
+    without_constants,
+)
 from worldplan.planners.bandits.observations import (
     checked_distribution,
     checked_state,
@@ -126,10 +131,14 @@ class FluidProgram:
             tail: values of the states at the end of the window, if the episode is longer.
         """
         left = self.steps if steps_left is None else steps_left
-        basis = None if self.session.is_mip else self._basis(min(self.steps, left))
-        self._set_cost(left, tail)
-        self._set_start(start)
-        return self.session.solve(basis=basis)
+        with self.session.lock:
+            basis = None if self.session.is_mip else self._basis(min(self.steps, left))
+            self._set_cost(left, tail)
+            self._set_start(start)
+            return self.session.solve(basis=basis)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_bases": []}  # they are of the session's own solver
 
     def _basis(self, left: int) -> Any:
         """Where the simplex method starts with `left` steps to go.
@@ -236,9 +245,12 @@ def _couple(
             (x[:, :, 1].ravel(), pulled), (action, -sparse.identity(arms)), lower=0.0, upper=0.0
         )
         return
-    rows, group = np.unique(model.effect, axis=0, return_inverse=True)
-    group = group.ravel()
-    y = program.add_columns(len(rows) * levels, 0.0, 1.0, integer=integral).reshape(
+    _, first, group = np.unique(
+        np.hstack([model.effect, model.strengths]), axis=0, return_index=True, return_inverse=True
+    )
+    group, rows, strengths = group.ravel(), model.effect[first], model.strengths[first]
+    used = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9  # padding repeats the last strength
+    y = program.add_columns(len(rows) * levels, 0.0, used.ravel(), integer=integral).reshape(
         len(rows), levels
     )
     # sums the states of each (arm, level)
@@ -256,7 +268,7 @@ def _couple(
     strength = np.zeros((len(rows), len(rows) * levels))
     place = np.arange(len(rows) * levels).reshape(len(rows), levels)
     for number in range(len(rows)):
-        strength[number, place[number]] = model.strengths[np.flatnonzero(group == number)[0]]
+        strength[number, place[number]] = strengths[number]
     program.add_rows((y.ravel(), sparse.csr_array(strength)), (action, -rows), lower=0.0, upper=0.0)
     program.add_rows(
         (y.ravel(), sparse.kron(sparse.identity(len(rows)), np.ones((1, levels)))),
@@ -311,8 +323,9 @@ class FluidBound:
         steps: int | None = None,
     ) -> None:
         self.instance = instance
+        models, self._constant = without_constants(models_of(instance, None))
         self.program = FluidProgram(
-            models_of(instance, None),
+            models,
             instance.actions,
             checked_steps(steps, "steps") or instance.horizon,
             settings or SolverSettings(),
@@ -337,13 +350,14 @@ class FluidBound:
             SolverFailed: the solver ran out of time before it had a bound.
         """
         start = checked_distribution(self.instance, start)
-        solution = self.program.solve(start, checked_steps(steps_left, "steps_left"))
+        left = checked_steps(steps_left, "steps_left") or self.program.steps
+        solution = self.program.solve(start, left)
         if solution.x is None:
             raise SolverFailed(
                 f"no fluid bound within {self.program.session.settings.time_limit:g} s: "
                 "raise solver.time_limit"
             )
-        return solution.bound
+        return solution.bound + self._constant * min(left, self.program.steps)
 
 
 class FluidPlanner(Planner):
@@ -370,7 +384,7 @@ class FluidPlanner(Planner):
         dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
     ) -> None:
-        models = models_of(instance, dynamics)
+        models, self._constant = without_constants(models_of(instance, dynamics))
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
@@ -404,15 +418,17 @@ class FluidPlanner(Planner):
                 tail = self._whole.value_tables(relaxed, left)
                 weights = relaxed.x[self._whole.first_action]
         solution = self.program.solve(start, left, tail)
-        bound = None if tail_missing or not np.isfinite(solution.bound) else solution.bound
+        bound = solution.bound + self._constant * left
+        proven = None if tail_missing or not np.isfinite(bound) else bound
         if solution.x is None:
             action = self.instance.actions.fill(
                 np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)]
             )
-            return Decision(action, None, bound, "time_limit", time.perf_counter() - started)
+            return Decision(action, None, proven, "time_limit", time.perf_counter() - started)
         action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
-        value, status = (None, "time_limit") if tail_missing else (solution.value, solution.status)
-        return Decision(action, value, bound, status, time.perf_counter() - started)
+        value = None if tail_missing else solution.value + self._constant * left
+        status = "time_limit" if tail_missing else solution.status
+        return Decision(action, value, proven, status, time.perf_counter() - started)
 
     def _one_step_gain(self, state: Ints) -> Floats:
         """Gain in the next reward of the strongest level over none, (components,)."""

@@ -28,11 +28,17 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
+from worldplan.milp.session import Lock
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings, open_session, relative_gap
 from worldplan.planners.bandits.fluid import one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
-from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
+from worldplan.planners.bandits.models import (
+    Dynamics,
+    mean_dynamics,
+    models_of,
+    without_constants,
+)
 from worldplan.planners.bandits.observations import (
     checked_distribution,
     checked_state,
@@ -59,12 +65,14 @@ class Prices:
         bound: upper bound on the return of every policy.
         lower: lower bound on the fluid optimum.
         gain: (arms, states) what a pull at the first step is worth beyond its price.
+        limited: the time limit ended the search for prices.
     """
 
     prices: Floats
     bound: float
     lower: float
     gain: Floats
+    limited: bool
 
 
 @dataclass
@@ -254,7 +262,7 @@ class LagrangianBound:
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        model = models_of(instance, dynamics)[0]
+        (model,), self._constant = without_constants(models_of(instance, dynamics)[:1])
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
@@ -267,6 +275,7 @@ class LagrangianBound:
         self._arms = _Arms(model)
         self._states = model.states
         self._known: _Known | None = None
+        self._lock = Lock()
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps."""
@@ -285,9 +294,10 @@ class LagrangianBound:
             start: (arms, states), rows one-hot for a known state.
             steps_left: steps to the end of the episode; at most `steps` are looked ahead.
         """
-        if self._known is None:
-            initial = np.ascontiguousarray(self.instance.initial.T)
-            self._known = self._search(initial, self.steps, None)[1]
+        with self._lock:
+            if self._known is None:
+                initial = np.ascontiguousarray(self.instance.initial.T)
+                self._known = self._search(initial, self.steps, None)[1]
         left = self.steps if steps_left is None else min(steps_left, self.steps)
         mass = np.ascontiguousarray(np.asarray(start, dtype=float).T)
         return self._search(mass, left, self._known)[0]
@@ -316,6 +326,7 @@ class LagrangianBound:
         entry = self.steps * self._states * self._arms.arms  # bytes
         kept: deque[ArmPolicies] = deque(maxlen=min(100, max(8, MEMORY // entry)))
         best, best_gain, centre, lower, repeats = np.inf, np.zeros(0), prices, -np.inf, 0
+        limited = False
         for _ in range(ITERATIONS):
             value, gain, policies = self._arms.best(prices)
             total = float((value * mass).sum() + self.budget.most * prices.sum())
@@ -330,7 +341,8 @@ class LagrangianBound:
             minimum, lowest = master.minimum()
             lower = max(lower, minimum)
             closed = best - lower <= self.gap * max(abs(best), 1.0)
-            if not len(lowest) or closed or time.perf_counter() - started > limit:
+            limited = not closed and (not len(lowest) or time.perf_counter() - started > limit)
+            if closed or limited:
                 break
             if repeats > 1:  # no new cut at the cuts' minimum: only the solver's tolerance is left
                 break
@@ -338,8 +350,9 @@ class LagrangianBound:
             if nearest is None:
                 break
             prices = np.clip(nearest, low, high)
-        scale = self._arms.scale
-        result = Prices(centre * scale, best * scale, lower * scale, best_gain.T * scale)
+        scale, constant = self._arms.scale, self._constant * left
+        bound, lower = best * scale + constant, lower * scale + constant
+        result = Prices(centre * scale, bound, lower, best_gain.T * scale, limited)
         return result, _Known(centre, tuple(kept))
 
 
@@ -393,4 +406,5 @@ class LagrangianPlanner(Planner):
         action = best_of_budget(index + prices.prices[0], self._bound.budget)
         detail = {"prices": prices.prices.tolist(), "gap": relative_gap(prices.lower, prices.bound)}
         seconds = time.perf_counter() - started
-        return Decision(action, None, prices.bound, "heuristic", seconds, detail)
+        status = "time_limit" if prices.limited else "heuristic"
+        return Decision(action, None, prices.bound, status, seconds, detail)

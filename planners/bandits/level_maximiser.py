@@ -13,6 +13,7 @@ from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.sets.base import Action, Budget
 from worldplan.milp.solvers import SolverSettings, open_session
+from worldplan.planners.bandits.models import large_constants
 from worldplan.planners.base import Decision
 
 EXACT = SolverSettings(gap=0.0)
@@ -94,13 +95,16 @@ class LevelMaximiser:
             action = best_of_budget(gain, self._budget)
             value = float(values[:, 0].sum() + gain @ action)
             return Decision(action, value, value, "optimal", time.perf_counter() - started)
-        if self._linear:
-            self._session.set_cost(
-                self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum())
-            )
-        else:
-            self._session.set_cost(self._columns, values[self._kept])
-        solution = self._session.solve()
+        low = large_constants(values.min(1), float(np.ptp(values, axis=1).max()))
+        values, constant = values - low[:, None], float(low.sum())
+        with self._session.lock:
+            if self._linear:
+                self._session.set_cost(
+                    self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum())
+                )
+            else:
+                self._session.set_cost(self._columns, values[self._kept])
+            solution = self._session.solve()
         if solution.x is None:
             raise SolverFailed(
                 f"no action found within {self._session.settings.time_limit:g} s: "
@@ -108,7 +112,8 @@ class LevelMaximiser:
             )
         action = np.rint(solution.x[self._action]).astype(np.int8)
         seconds = time.perf_counter() - started
-        return Decision(action, solution.value, solution.bound, solution.status, seconds)
+        value, bound = solution.value + constant, solution.bound + constant
+        return Decision(action, value, bound, solution.status, seconds)
 
 
 def best_of_budget(gain: Floats, budget: Budget) -> Action:

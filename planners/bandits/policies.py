@@ -190,9 +190,13 @@ def best_informed(names: Iterable[str]) -> str:
 
 
 def make_bound(instance: BanditInstance, solver: SolverSettings) -> FluidBound | LagrangianBound:
-    """The fluid bound: by one linear program or, for very many arms, by prices."""
+    """The fluid bound: by one linear program or, for very many arms, by prices.
+
+    The search for prices has the solver's time limit, and a gap of 1e-6 unless the solver's is
+    smaller.
+    """
     if _priced(instance):
-        return LagrangianBound(instance)
+        return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))
     return FluidBound(instance, solver)
 
 
@@ -279,7 +283,8 @@ def _whittle(context: PolicyContext) -> Planner:
 
 def _fluid(context: PolicyContext) -> Planner:
     if _priced(context.instance):
-        return LagrangianPlanner(context.instance, context.models)
+        gap = min(context.solver.gap, 1e-4)
+        return LagrangianPlanner(context.instance, context.models, context.solver, gap=gap)
     return FluidPlanner(context.instance, context.fluid_window, context.models, context.solver)
 
 

@@ -27,6 +27,7 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import CheckpointError
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
+from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
@@ -80,6 +81,7 @@ class SequoiaPlanner(Planner):
         self.settings = settings or SolverSettings(gap=1e-3, time_limit=30.0)
         self._bounds = bounds
         self._argmax: NetworkArgmax | None = None
+        self._lock = Lock()
 
     @classmethod
     def load(
@@ -110,10 +112,11 @@ class SequoiaPlanner(Planner):
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()
-        if self._argmax is None:
-            self._argmax = NetworkArgmax(
-                networks, self.instance.actions, self.settings, bounds=self._bounds
-            )
+        with self._lock:
+            if self._argmax is None:
+                self._argmax = NetworkArgmax(
+                    networks, self.instance.actions, self.settings, bounds=self._bounds
+                )
         best = self._argmax.maximise(networks)
         seconds = time.perf_counter() - started
         return Decision(best.action, best.value, best.bound, best.status, seconds)

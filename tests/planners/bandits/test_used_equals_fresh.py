@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import pickle
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +26,12 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner, one_hot
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.level_maximiser import LevelMaximiser
-from worldplan.planners.bandits.policies import POLICIES, PolicyContext, make_policy
+from worldplan.planners.bandits.policies import (
+    POLICIES,
+    PolicyContext,
+    make_bound,
+    make_policy,
+)
 from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, build_network
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
@@ -206,6 +214,38 @@ def test_after_an_interrupt_in_the_middle_of_a_decision(
         assert decisions(used, seen, 1) == decisions(make_policy(name, context), seen, 1)
 
 
+def planner_of(name: str, context: PolicyContext) -> Planner:
+    if name != "sequoia":
+        return make_policy(name, context)
+    network = build_network(context.instance, SequoiaSettings(hidden=(6, 6)))
+    return SequoiaPlanner(context.instance, network, context.solver)
+
+
+@pytest.mark.parametrize("kind", ["budget", "capacity", "path", "interventions", "custom"])
+@pytest.mark.parametrize("name", ["fluid", "myopic", "sampling", "sequoia"])
+def test_copies_and_threads(name: str, kind: str) -> None:
+    """A copy of a used planner decides like a fresh one, and so does a planner in two threads."""
+    context = context_of(kind)
+    used, generator = planner_of(name, context), np.random.default_rng(8)
+    seen = [observations(context.instance, generator, 3) for _ in range(2)]
+    fresh = [decisions(planner_of(name, context), each, 1) for each in seen]
+    decisions(used, seen[0], 1)
+    for same in (copy.deepcopy(used), pickle.loads(pickle.dumps(used))):
+        assert [decisions(same, each, 1) for each in seen] == fresh
+    if name == "sampling":  # threads share its stream of random numbers
+        return
+    found: dict[int, Any] = {}
+    threads = [
+        threading.Thread(target=lambda i=i: found.update({i: decisions(used, seen[i], 1)}))
+        for i in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found.get(i) for i in range(2)] == fresh
+
+
 def test_after_a_decision_that_met_its_time_limit() -> None:
     context = context_of("capacity")
     instance = context.instance
@@ -252,6 +292,17 @@ def test_observations_of_another_instance_are_refused(wrong: Any) -> None:
     for planner in planners:
         with pytest.raises(WorldplanError, match=next(iter(wrong))):
             planner.plan({"state": np.zeros(6, int), "steps_left": 3} | wrong)
+
+
+def test_many_arms_are_planned_for_within_the_time_limit_of_the_scenario() -> None:
+    generator = np.random.default_rng(7)
+    instance = instance_of(random_dynamics(generator, 1001, 3), Budget(1001, 20), 6)
+    hasty = SolverSettings(time_limit=1e-6)
+    state = np.zeros(1001, int)
+    decision = make_policy("fluid", PolicyContext(instance, solver=hasty)).plan({"state": state})
+    assert decision.status == "time_limit" and instance.actions.contains(decision.action)
+    loose, tight = (make_bound(instance, s).from_state(state) for s in (hasty, SolverSettings()))
+    assert loose > tight + 1e-3 and decision.bound is not None and decision.bound > tight
 
 
 def test_many_arms_are_planned_for_with_all_posterior_samples() -> None:
