@@ -36,7 +36,7 @@ OBJECTS = {"a": "object"}
 WORDS = Vocabulary("d", {}, {}, {"p": ("object",)}, {"x": ("object",), "y": ()}, {"go": ()})
 
 NO_NUMBERS = [
-    np.nan, np.inf, -np.inf, "3", None, True, 1j, [1], Decimal("NaN"), np.float32("inf"), object(),
+    np.nan, np.inf, -np.inf, "3", None, True, 1j, [1], Decimal("NaN"), np.float32("inf"), type,
 ]  # fmt: skip
 
 
