@@ -196,7 +196,8 @@ def run(argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are raised.
 
     Raises:
-        ConfigError: there is no such command, and whatever the command raises.
+        ConfigError: there is no such command, or no current folder; and whatever the command
+            raises.
     """
     first, second = [*argv, "", ""][:2]
     if first in ("", *_HELP_WORDS):
@@ -206,6 +207,8 @@ def run(argv: Sequence[str]) -> int:
         print(metadata.version("worldplan"))
         return 0
     refuse_renamed(" ".join(argv), "command line")
+    if not _folder_exists():  # torch ends the process there, with no line of ours
+        raise ConfigError("the current folder has been deleted: change to another one (cd)")
     argv, names = shipped_files(argv)
     for name in names:
         complain(f"{name}: not in this folder: using the file that comes with worldplan")
@@ -223,6 +226,13 @@ def run(argv: Sequence[str]) -> int:
         print(help_text(first))
         return 0
     raise ConfigError(_problem(first, second))
+
+
+def _folder_exists() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
 
 
 def _problem(first: str, second: str) -> str:

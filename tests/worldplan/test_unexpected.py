@@ -207,3 +207,18 @@ def test_closed_full_and_broken_streams(
     assert code in codes and "Traceback" not in printed and "ignored" not in printed, printed
     if (tmp_path / "written").exists():  # nothing but its own text stands in a file
         assert (tmp_path / "written").read_text().count("os.stat_result") == 3
+
+
+def test_a_current_folder_that_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in ("doctor", "report runs/a/b", "bandits bound configs/bandits/clinic.yaml"):
+        assert cli.main(command.split()) == 2
+        assert capsys.readouterr().err == (
+            "worldplan: ConfigError: the current folder has been deleted: change to another one "
+            "(cd)\n"
+        )
+    assert cli.main(["--help"]) == 0

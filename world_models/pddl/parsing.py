@@ -30,6 +30,10 @@ LONG_NUMBER = re.compile(
     r"(?<![^\s()])[-+]?[\d.](?:[\d_./]{400,}|[\d_./]*[eE]([-+]?[\d_]+))(?![^\s()])"
 )
 LARGEST_EXPONENT = 300
+DECLARATIONS = re.compile(r"\(\s*:(?:predicates|functions)\b", re.IGNORECASE)
+PARAMETERS = re.compile(r":parameters\s*(\([^()]*\))", re.IGNORECASE)
+VARIABLE = re.compile(r"\?[^\s()]+")
+ADVICE = re.compile(r"! Different elements of a problem can have the same name if .*? is disabled")
 PARENTHESIS = re.compile(r"[()]")
 EXPRESSION = re.compile(r"\s*(\(|[^\s()]+)")
 EMPTY_SECTION = re.compile(
@@ -97,13 +101,15 @@ def repaired(text: str, where: str | Path) -> str:
     Raises:
         DatasetError: a parenthesis is never closed, or an operator has the wrong number of
             arguments (the reader of unified-planning would ignore extra ones), or the parentheses
-            are nested too deep, or a number is too long or too large.
+            are nested too deep, or a number is too long or too large, or a parameter is declared
+            twice (unified-planning would drop one).
     """
     text = re.sub(r";[^\n]*", "", text)
     _check_numbers(text, where)
     text = EMPTY_SECTION.sub(lambda match: "\n" * match[0].count("\n"), text)
     text = _replaced(text, METRIC, lambda match, closing: _newlines(text, match, closing), where)
     closing = _closings(text, where)
+    _check_parameters(text, closing, where)
     for match in OPERATOR.finditer(text):
         count = len(_arguments(text, match, closing))
         expected = 1 if match[1].lower() == "not" else 2
@@ -113,6 +119,25 @@ def repaired(text: str, where: str | Path) -> str:
                 f"{expected} arguments, not {count}"
             )
     return _replaced(text, SCALE, lambda match, closing: _assignment(text, match, closing), where)
+
+
+def _check_parameters(text: str, closing: Mapping[int, int], where: str | Path) -> None:
+    """Check that the parameters of an action, a predicate or a function have different names.
+
+    Raises:
+        DatasetError: two have the same.
+    """
+    declared = [match[1] for match in PARAMETERS.finditer(text)]
+    for section in DECLARATIONS.finditer(text):
+        declared += _arguments(text, section, closing)
+    for declaration in declared:
+        names = [name.lower() for name in VARIABLE.findall(declaration)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DatasetError(
+                f"{where}: line {_line(text, text.index(declaration))}: the parameter {twice} is "
+                f"declared twice in {' '.join(declaration.split()):.80}: rename one"
+            )
 
 
 def _check_numbers(text: str, where: str | Path) -> None:
@@ -230,7 +255,7 @@ def _line(text: str, position: int) -> int:
 
 def _reason(error: Exception, text: str) -> str:
     """The message of an error, with the text of the line that it names."""
-    reason = " ".join(str(error).split())
+    reason = ADVICE.sub(": rename one of the two", " ".join(str(error).split())).rstrip(".")
     if isinstance(error, KeyError):
         reason = f"unknown name {reason}"
     elif isinstance(error, RecursionError):
