@@ -22,6 +22,7 @@ from worldplan.files import (
     write_text,
 )
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.user_files import read_user_text
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT = (
     "config.yaml",
@@ -96,8 +97,8 @@ class Run:
             ConfigError: the file cannot be read.
         """
         try:
-            return int((self.path / SEED).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return int(read_user_text(self.path / SEED, ConfigError))
+        except ValueError as error:
             raise ConfigError(
                 f"{self.path / SEED}: cannot read the seed of this run ({error}): start a new run"
             ) from error

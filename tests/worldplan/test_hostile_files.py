@@ -239,6 +239,29 @@ def test_tables(text: str, named: str, capsys: pytest.CaptureFixture[str]) -> No
     assert named in refused(DECIDE, capsys, "today.csv")
 
 
+@pytest.mark.parametrize("file", ["seed", "config.yaml", "versions.json", "summary.csv"])
+@pytest.mark.parametrize("kind", ["pipe", "loop", "folder", "NUL"])
+def test_parts_of_a_run_folder(file: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path("run")
+    run.mkdir()
+    config = {"config.yaml": "a: 1", "seed": "0", "versions.json": "{}"}
+    for name, text in config.items():
+        (run / name).write_text(text)
+    (run / file).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(run / file)
+    elif kind == "loop":
+        (run / file).symlink_to(file)
+    elif kind == "folder":
+        (run / file).mkdir()
+    else:
+        (run / file).write_text("\0")
+    code = main(["report", "run"])  # a run without summary or versions has a report
+    printed = capsys.readouterr().err
+    assert code == 2 or (file in ("versions.json", "summary.csv") and code == 0), printed
+    assert "Traceback" not in printed and printed.count("\n") <= 1
+
+
 SECTIONS = ("programme", "solver", "sequoia", "programme.constraint")
 
 

@@ -27,6 +27,7 @@ from worldplan.world_models.arms.dynamics import (
 )
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
+MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
 Find = Callable[[str], str]  # the path of a file that is named in the settings
 
 
@@ -219,11 +220,14 @@ def _check_size(programme: Programme, arms: int, states: int) -> None:
     """
     variables = 2 * arms * states * programme.horizon * max(1, programme.members)
     entries = 2 * arms * states**2 * max(1, programme.members)
-    if max(variables, entries // 10) > MOST_VARIABLES:
+    kind = programme.domain or programme.constraint.kind
+    priced = kind in ("budget", "exactly") and arms > 1000
+    most = MOST_PRICED if priced else MOST_VARIABLES
+    if variables > most or entries > 10 * MOST_VARIABLES:
         raise ConfigError(
             f"programme.horizon {programme.horizon} with {arms} arms, {states} states and "
             f"{max(1, programme.members)} members: the program of its bound has {variables:.3g} "
-            f"variables and its models {entries:.3g} probabilities, at most {MOST_VARIABLES} and "
+            f"variables and its models {entries:.3g} probabilities, at most {most} and "
             f"{10 * MOST_VARIABLES} are taken: make one of the sizes smaller"
         )
 

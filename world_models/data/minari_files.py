@@ -17,6 +17,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
 from worldplan.milp.errors import DatasetError, FolderInUse
+from worldplan.milp.user_files import require_regular
 from worldplan.world_models.data.drafts import Place
 from worldplan.world_models.data.minari_places import (
     check_id,
@@ -78,6 +79,9 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
     folder = get_dataset_path(dataset_id) / "data"
     if not folder.is_dir():
         _download(dataset_id)
+    for file in folder.rglob("*"):  # a pipe in the place of a file would wait for ever
+        if not file.is_dir():
+            require_regular(file)
     try:
         raw = MinariStorage.read_raw_metadata(folder)
         if "observation_space" not in raw or "action_space" not in raw:

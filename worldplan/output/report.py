@@ -256,7 +256,8 @@ def _plots(run: Run) -> list[Path]:
         return min(kinds, default=len(PLOT_ORDER)), path
 
     return sorted(
-        (path for path in run.plots.glob("*.png") if not path.name.startswith(".")), key=rank
+        (path for path in run.plots.glob("*.png") if path.is_file() and path.name[0] != "."),
+        key=rank,
     )
 
 
