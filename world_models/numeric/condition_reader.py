@@ -148,15 +148,15 @@ class ConditionReader:
 
     def condition(self, *, holds: bool) -> None:
         """One condition, or its negation."""
+        while self.takes("not"):  # a loop, since a text may hold any number of them
+            holds = not holds
         if self.token.text in BEYOND or self.opens_operator(*BEYOND):
             self.refuse(
                 self.token.offset,
                 "goals are conjunctions of atoms and linear comparisons: no 'or', 'imply' or "
                 "quantifier",
             )
-        if self.takes("not"):
-            self.condition(holds=not holds)
-        elif self.opens_operator("and", "not", *RELATIONS):
+        if self.opens_operator("and", "not", *RELATIONS):
             self.nested(holds=holds)
         elif self.opens_group():
             self.group(holds=holds)
@@ -290,15 +290,19 @@ class ConditionReader:
         return affine_sum([scaled], [factor])
 
     def factor(self) -> Sum:
+        sign = 1
+        while self.token.text == "-":  # a loop, since a text may hold any number of them
+            self.at += 1
+            sign = -sign
+        return affine_sum([self.unsigned()], [sign])
+
+    def unsigned(self) -> Sum:
         token = self.token
         if token.kind == "number":
             self.at += 1
             return {}, self.number(token)
         if token.text == "(":
             return self.parenthesis()
-        if token.text == "-":
-            self.at += 1
-            return affine_sum([self.factor()], [-1])
         if token.kind != "name" or token.text in ("and", "not", *BEYOND):
             self.refuse(token.offset, f"a number or a name is expected, not '{token.text}'")
         return {self.fluent(): Fraction(1)}, Fraction(0)

@@ -151,7 +151,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         checks.of_type(self.expression, "expression", Linear, error=DatasetError)
-        if self.relation in ("<=", "<"):
+        if isinstance(self.relation, str) and self.relation in ("<=", "<"):
             raise DatasetError(
                 f"relation '{self.relation}': the condition is `expression relation 0`, so negate "
                 "the expression and use '>=' or '>'"

@@ -280,6 +280,9 @@ def check_problem(problem: Any, state: type, goal: type) -> None:
     where = f"problem '{problem.name}': "
     names_and_types(problem.objects, f"{where}objects")
     checks.of_type(problem.initial, f"{where}initial", state, error=DatasetError)
+    for fact in (*problem.initial.atoms, *problem.initial.values):
+        if type(fact) is not tuple or not fact or not all(type(name) is str for name in fact):
+            atom(fact, f"{where}initial")
     if isinstance(problem.goal, str):
         read = read_goal(problem.goal, objects=problem.objects, initial=problem.initial)
         object.__setattr__(problem, "goal", read)

@@ -196,3 +196,12 @@ def test_texts_stand_where_goals_and_conditions_do() -> None:
         NumericAction("pour", (("c", "cell"),), comparisons=("water ?d < 9",))  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match="is an atom"):
         Goal(comparisons=("done",))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9_999, 10_000])
+def test_any_number_of_negations_and_signs(count: int) -> None:
+    plain = ("at a b", "not at a b")[count % 2]
+    assert read_goal("not " * count + "at a b") == read_goal(plain)
+    sign = ("", "-")[count % 2]
+    assert read_goal("- " * count + "w a >= 3") == read_goal(f"{sign}w a >= 3")
+    assert read_goal(f"(>= {'-' * count}2 (w a))") == read_goal(f"(>= {sign}2 (w a))")

@@ -139,6 +139,17 @@ WRONG: list[Callable[[], Any]] = [
     lambda: Trajectory(OBJECTS, (), (), ()),
     lambda: Trajectory(OBJECTS, ({}, {}), (("go",),), (None,)),  # type: ignore[arg-type]
     lambda: Trajectory(None, (START,), (), ()),  # type: ignore[arg-type]
+    *(
+        lambda initial=initial: NumericProblem("p", OBJECTS, initial, Goal())
+        for initial in (
+            State(frozenset({"at"}), {}),  # type: ignore[arg-type]
+            State(frozenset({()}), {}),
+            State(frozenset({("at", 1)}), {}),  # type: ignore[arg-type]
+            State(frozenset(), {"w": 1}),  # type: ignore[dict-item]
+            State(frozenset(), {1: 1}),  # type: ignore[dict-item]
+        )
+    ),
+    lambda: Comparison(Linear((), 0), np.zeros(2)),  # type: ignore[arg-type]
     lambda: Region("x", None),  # type: ignore[arg-type]
     lambda: learn(WORDS, [START]),  # type: ignore[list-item]
     lambda: learn({}, []),  # type: ignore[arg-type]
