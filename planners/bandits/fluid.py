@@ -94,7 +94,7 @@ class FluidProgram:
             self._add_member(program, model, integral_first)
         self.session = open_session(program, settings)
         self._cost = program.matrices().cost
-        self._bases: list[Any] = []  # of linear programs with steps, steps - 1, ... steps to go
+        self._bases: dict[int, Any] = {}  # of linear programs, by steps to go
 
     def _add_member(self, program: Program, model: ArmDynamics, integral_first: bool) -> None:
         """Add the columns and rows of one model."""
@@ -138,25 +138,29 @@ class FluidProgram:
             return self.session.solve(basis=basis)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_bases": []}  # they are of the session's own solver
+        return self.__dict__ | {"_bases": {}}  # they are of the session's own solver
 
     def _basis(self, left: int) -> Any:
         """Where the simplex method starts with `left` steps to go.
 
-        It is the optimal basis for arms whose first states are all equally likely. Each basis is
-        found from that of one step more, so it depends on nothing that was solved before, and a
-        decision is the same in every order of decisions. None if the solver ran out of time.
+        It is the optimal basis for arms whose first states are all equally likely. It depends on
+        nothing that was solved before, so a decision is the same in every order of decisions. It is
+        found from the basis with 1, 2, 4, ... more steps, the largest power of two that divides
+        `left`: near enough, and the whole way from a long horizon takes few solves. None if the
+        solver ran out of time.
         """
-        model = self.dynamics[0]
-        uniform = np.full((model.arms, model.states), 1.0 / model.states)
-        for steps in range(self.steps - len(self._bases), left - 1, -1):
-            self._set_cost(steps, None)
-            self._set_start(uniform)
-            solution = self.session.solve(basis=self._bases[-1] if self._bases else None)
-            if solution.x is None:
+        if left not in self._bases:
+            longer = min(self.steps, left + (left & -left))
+            near = self._basis(longer) if left < self.steps else None
+            if left < self.steps and near is None:
                 return None
-            self._bases.append(self.session.basis())
-        return self._bases[self.steps - left]
+            model = self.dynamics[0]
+            self._set_cost(left, None)
+            self._set_start(np.full((model.arms, model.states), 1.0 / model.states))
+            if self.session.solve(basis=near).x is None:
+                return None
+            self._bases[left] = self.session.basis()
+        return self._bases[left]
 
     def _set_start(self, start: Floats) -> None:
         """Set the distribution (arms, states) of the first states."""

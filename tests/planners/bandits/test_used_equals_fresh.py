@@ -214,6 +214,22 @@ def test_after_an_interrupt_in_the_middle_of_a_decision(
         assert decisions(used, seen, 1) == decisions(make_policy(name, context), seen, 1)
 
 
+@pytest.mark.parametrize("left", [1, 5, 64, 99])
+def test_a_first_decision_late_in_a_long_episode_takes_few_solves(
+    left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound, original = FluidBound(generate("budget", 4, 2, horizon=100)), HighsSession.solve
+    calls: list[int] = []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(HighsSession, "solve", counted)
+    bound.from_state([0] * 4, left)
+    assert len(calls) <= 9
+
+
 def planner_of(name: str, context: PolicyContext) -> Planner:
     if name != "sequoia":
         return make_policy(name, context)
