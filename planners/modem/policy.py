@@ -23,6 +23,7 @@ from worldplan.world_models.latent.settings import LatentSettings
 from worldplan.world_models.training.checkpoints import (
     last_checkpoint,
     load_tensors,
+    load_weights,
     reading_checkpoint,
 )
 
@@ -66,9 +67,10 @@ def load_policy(
         agent = Modem(
             _space_of(record["space"]), record["action_size"], settings_of(record["settings"])
         )
-        agent.load_state_dict(record["weights"])
-    refuse_renamed(record["about"], file, "train again")
-    return ModemPlanner(agent.eval().to(device), share=share), dict(record["about"])
+        load_weights(agent, record["weights"], file)
+        about = dict(record["about"])
+    refuse_renamed(about, file, "train again")
+    return ModemPlanner(agent.eval().to(device), share=share), about
 
 
 def settings_of(plain: dict[str, Any]) -> ModemSettings:

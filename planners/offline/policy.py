@@ -12,7 +12,8 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.arrays import tensor
 from worldplan.envs.episodes import with_batch_axis
-from worldplan.milp.errors import ConfigError
+from worldplan.milp import checks
+from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
@@ -22,8 +23,12 @@ from worldplan.renamed import refuse_renamed
 from worldplan.world_models.training.checkpoints import (
     last_checkpoint,
     load_tensors,
+    load_weights,
     reading_checkpoint,
 )
+
+_KIND = "a checkpoint of reach-aware value learning"
+_COMMAND = "'worldplan fit --config configs/ravl/...'"
 
 
 class ReachAwarePolicy(Planner):
@@ -53,7 +58,7 @@ class ReachAwarePolicy(Planner):
             CheckpointError: the checkpoint is missing, damaged, or of another method.
             ConfigError: it holds no such seed.
         """
-        return cls.from_record(_read(path), seed_index)
+        return cls._loaded(path, _read(path), seed_index)
 
     @classmethod
     def load_all(cls, path: str | Path) -> list[ReachAwarePolicy]:
@@ -63,25 +68,42 @@ class ReachAwarePolicy(Planner):
             CheckpointError: the checkpoint is missing, damaged, or of another method.
         """
         record = _read(path)
-        return [cls.from_record(record, index) for index in range(record["seeds"])]
+        return [cls._loaded(path, record, index) for index in range(record["seeds"])]
 
     @classmethod
-    def from_record(cls, record: dict[str, Any], seed_index: int = 0) -> ReachAwarePolicy:
-        """The policy of one seed out of the result of `policy_record`.
+    def _loaded(cls, path: str | Path, record: dict[str, Any], seed_index: int) -> ReachAwarePolicy:
+        """The policy of one seed out of a record read from `path`.
 
         Raises:
+            CheckpointError: the record is damaged.
+            ConfigError: it holds no such seed.
+        """
+        _require_seed(record, seed_index)
+        with reading_checkpoint(last_checkpoint(path), _KIND, _COMMAND):
+            return cls.from_record(record, seed_index, last_checkpoint(path))
+
+    @classmethod
+    def from_record(
+        cls, record: dict[str, Any], seed_index: int = 0, source: str | Path = "policy record"
+    ) -> ReachAwarePolicy:
+        """The policy of one seed out of the result of `policy_record`.
+
+        Args:
+            record: the result.
+            seed_index: which of the seeds, from 0.
+            source: of the record, the beginning of the messages.
+
+        Raises:
+            CheckpointError: weights do not fit, or are not finite.
             ConfigError: the record holds no such seed.
         """
-        if not 0 <= seed_index < record["seeds"]:
-            raise ConfigError(
-                f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted "
-                "from 0"
-            )
+        _require_seed(record, seed_index)
         size, hidden = record["observation"], record["hidden"]
         actor = SquashedActor(size, record["low"], record["high"], hidden)
         critics = Critics(size, len(record["low"]), record["critics"], hidden)
-        actor.load_state_dict(_one_seed(record["actor"], seed_index, 1))
-        critics.load_state_dict(_one_seed(record["critic"], seed_index, record["critics"]))
+        load_weights(actor, _one_seed(record["actor"], seed_index, 1), source)
+        critic = _one_seed(record["critic"], seed_index, record["critics"])
+        load_weights(critics, critic, source)
         return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"])
 
     def plan(self, observation: Any) -> Decision:
@@ -115,6 +137,18 @@ class ReachAwarePolicy(Planner):
             Decision(actions[i], lowest[i], None, "heuristic", seconds, {"value_std": spread[i]})
             for i in range(len(actions))
         ]
+
+
+def _require_seed(record: dict[str, Any], seed_index: int) -> None:
+    """Check that a record holds a policy.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not 0 <= seed_index < record["seeds"]:
+        raise ConfigError(
+            f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"
+        )
 
 
 def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
@@ -153,8 +187,13 @@ def _read(path: str | Path) -> dict[str, Any]:
         CheckpointError: the checkpoint is missing, damaged, or of another method.
     """
     file = last_checkpoint(path)
-    kind = "a checkpoint of reach-aware value learning"
-    with reading_checkpoint(file, kind, "'worldplan fit --config configs/ravl/...'"):
+    with reading_checkpoint(file, _KIND, _COMMAND):
         record = dict(load_tensors(file)["reach_aware"])
+        for name in ("observation", "critics", "seeds"):
+            checks.whole_number(record[name], name, least=1, most=10**6)
+        if not bool((record["low"] < record["high"]).all()):
+            raise CheckpointError(
+                f"{file}: its actions have no range: train again or restore a copy"
+            )
     refuse_renamed(record.get("about"), file, "train again")
     return record

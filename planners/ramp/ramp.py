@@ -196,6 +196,14 @@ class Ramp:
             ]
         except (CheckpointError, ConfigError):
             raise
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{path}: no such file: give the folder of a saved run of RAMP"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read ({error.strerror or error}): check path and permissions"
+            ) from error
         except Exception as error:  # torch raises errors of many types for damaged files
             raise CheckpointError(
                 f"{path}: cannot be read ({type(error).__name__}): delete {folder} and run again"

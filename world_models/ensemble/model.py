@@ -20,6 +20,7 @@ from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
 from worldplan.world_models.training.checkpoints import (
     load_tensors,
+    load_weights,
     reading_checkpoint,
     save_tensors,
 )
@@ -336,12 +337,12 @@ def load_ensemble(
                 f"{path}: trained for {size} {getattr(ensemble, name)}, but this task has "
                 f"{wanted}: train for it"
             )
-    try:
-        ensemble.load_state_dict(saved["weights"])
-    except (KeyError, AttributeError, TypeError, RuntimeError) as error:
+    load_weights(ensemble, saved.get("weights", {}), path)
+    if not bool(((ensemble.elites >= 0) & (ensemble.elites < ensemble.members)).all()):
         raise CheckpointError(
-            f"{path}: its weights do not fit its own sizes: train again or restore a copy"
-        ) from error
+            f"{path}: its elites {ensemble.elites.tolist()} are not among its {ensemble.members} "
+            "members: train again or restore a copy"
+        )
     return ensemble.eval().requires_grad_(False)
 
 

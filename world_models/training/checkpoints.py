@@ -9,7 +9,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,48 @@ def load_tensors(path: str | Path) -> Any:
         if damaged := file.testzip():
             raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
     return torch.load(path, weights_only=True, map_location="cpu")
+
+
+def load_weights(module: torch.nn.Module, weights: Any, path: str | Path) -> None:
+    """Put the weights of a trained module, as read from `path`, into `module`.
+
+    Raises:
+        CheckpointError: they are of another module, or a number is not finite.
+    """
+    remedy = "train again or restore a copy"
+    try:
+        own = module.state_dict()
+        for name, value in weights.items():
+            if not isinstance(value, torch.Tensor) or (
+                name in own and _kind(value) != _kind(own[name])
+            ):
+                raise CheckpointError(f"{path}: {name} is no tensor of the right type: {remedy}")
+        _require_finite(weights, path)
+        module.load_state_dict(weights)
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch raises many types for what does not fit
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CheckpointError(
+            f"{path}: its weights do not fit its own sizes or settings ({reason}): {remedy}"
+        ) from error
+
+
+def _require_finite(weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Check the weights of a trained module, as read from `path`.
+
+    Raises:
+        CheckpointError: a number is not finite.
+    """
+    for name, value in weights.items():
+        if not bool(value.isfinite().all()):
+            raise CheckpointError(
+                f"{path}: {name} has numbers that are not finite: train again or restore a copy"
+            )
+
+
+def _kind(value: torch.Tensor) -> tuple[bool, bool]:
+    return value.is_floating_point(), value.is_complex()
 
 
 def saved_entry(last: Path, *keys: str) -> Any:
@@ -98,6 +140,8 @@ def reading_checkpoint(path: str | Path, kind: str, train: str) -> Iterator[None
     """
     try:
         yield
+    except CheckpointError:  # it says already what is wrong
+        raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint: train one with {train}") from error
     except OSError as error:

@@ -33,7 +33,11 @@ from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.base import Decision, Planner
-from worldplan.world_models.training.checkpoints import load_tensors, reading_checkpoint
+from worldplan.world_models.training.checkpoints import (
+    load_tensors,
+    load_weights,
+    reading_checkpoint,
+)
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
@@ -143,19 +147,15 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
             k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()
         }
         settings = SequoiaSettings(**numbers)
-        shape = saved["shape"]
+        shape = {name: int(size) for name, size in saved["shape"].items()}
     if shape != shape_of(instance):
         raise CheckpointError(
             f"{path}: trained for {_words(shape)}, "
             f"but this programme has {_words(shape_of(instance))}: train for it"
         )
-    network = build_network(instance, settings)
-    try:
-        network.load_state_dict(saved["weights"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{path}: its weights do not fit its own settings: train again or restore a copy"
-        ) from error
+    with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
+        network = build_network(instance, settings)
+        load_weights(network, saved["weights"], path)
     return network.eval()
 
 
