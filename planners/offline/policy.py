@@ -110,7 +110,7 @@ class ReachAwarePolicy(Planner):
         """Decide for one observation (observation,).
 
         Raises:
-            ConfigError: the observation has another size than in training.
+            ConfigError: the observation has another size than in training, or is not finite.
         """
         return self.plan_batch(with_batch_axis(observation))[0]
 
@@ -119,15 +119,18 @@ class ReachAwarePolicy(Planner):
         """Decide for each row of `observations` (batch, observation).
 
         Raises:
-            ConfigError: the observations have another size than in training.
+            ConfigError: the observations have another size than in training, or are not finite.
         """
         began = time.perf_counter()
         rows = tensor(observations, "observations", dtype=np.float32).unsqueeze(0)
         size = self.actor.network.sizes[0]
-        if rows.shape[-1] != size:
+        if rows.ndim != 3 or rows.shape[-1] != size:
             raise ConfigError(
-                f"observations have {rows.shape[-1]} numbers, this policy was trained on {size}"
+                f"observations have {rows.shape[-1]} numbers and the shape {tuple(rows.shape[1:])},"
+                f" this policy was trained on {size}: give (batch, {size})"
             )
+        if not bool(rows.isfinite().all()):
+            raise ConfigError("observations are not all finite: look at the environment")
         action = self.actor.mean_action(rows)
         value = self.critics(rows, action)[0]
         lowest, spread = value.amin(0).tolist(), value.std(0, correction=0).tolist()
@@ -145,6 +148,7 @@ def _require_seed(record: dict[str, Any], seed_index: int) -> None:
     Raises:
         ConfigError: it does not.
     """
+    checks.whole_number(seed_index, "seed_index")
     if not 0 <= seed_index < record["seeds"]:
         raise ConfigError(
             f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"

@@ -15,7 +15,7 @@ import torch
 from tests.planners.modem.builders import SETTINGS, SPACE
 from tests.planners.offline.builders import module_of
 from worldplan.envs.bandits import generate
-from worldplan.milp.errors import CheckpointError
+from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.bandits.sequoia.planner import build_network, load_network, save_network
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.modem.agent import Modem
@@ -105,3 +105,16 @@ def test_a_wrong_entry_is_refused(make: Callable[[Path], Load], tmp_path: Path) 
         for module in modules:
             assert all(bool(value.isfinite().all()) for value in module.state_dict().values())
     assert refused >= 20
+
+
+def test_a_policy_decides_for_finite_vectors_of_its_size(tmp_path: Path) -> None:
+    ravl(tmp_path / "last.ckpt")
+    policy = ReachAwarePolicy.load(tmp_path)
+    right = np.zeros(policy.actor.network.sizes[0])
+    assert np.isfinite(policy.plan(right).action).all()
+    for wrong in (right * np.nan, right + np.inf, right[None], right[:1], 3.0, np.zeros((2, 2, 2))):
+        with pytest.raises(ConfigError, match="observations"):
+            policy.plan(wrong)
+    for seed in (-1, 2, 1.5, "a", None, True):
+        with pytest.raises(ConfigError, match="seed"):
+            ReachAwarePolicy.load(tmp_path, seed)  # type: ignore[arg-type]
