@@ -40,6 +40,7 @@ def execute(
         JobKilled: a process ended without a result.
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
+    processes = min(processes, max(len(jobs), 1))  # joblib refuses a million
     if processes == 1 and engine != "ray":
         yield from map(work, jobs)
         return

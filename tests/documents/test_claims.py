@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import tomllib
@@ -25,6 +26,9 @@ from worldplan.world_models.arms.programme import Programme
 OF_OTHER_PROGRAMS = {"--strict", "--global"}  # of mypy and git
 OF_FIT = r"--(config|ckpt_path|model|trainer|print_config)\b"
 PLACEHOLDERS = {"--a.b"}
+OF_GIT = {"--abbrev", "--always", "--dirty", "--exclude"}
+OF_ALL = {"--help", "--version"}
+OF_FIT_ALONE = {"--fresh", "--journal.every"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -67,6 +71,21 @@ def test_every_option_exists() -> None:
     for place, option in named_options():
         known = option in options() or option in OF_OTHER_PROGRAMS | PLACEHOLDERS
         assert known or re.match(OF_FIT, option), f"{place}: {option}"
+
+
+def test_every_option_in_a_message_exists() -> None:
+    """Remedies in messages, and all other texts of the code, name options that a command has."""
+    allowed = options() | OF_OTHER_PROGRAMS | PLACEHOLDERS | OF_GIT | OF_FIT_ALONE | OF_ALL
+    named = set[str]()
+    for folder in ("worldplan", "milp", "envs", "world_models", "planners"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    for option in re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", node.value):
+                        named.add(option)
+                        known = option in allowed or re.match(OF_FIT, option)
+                        assert known, f"{file.relative_to(ROOT)}:{node.lineno}: {option}"
+    assert len(named) > 40
 
 
 @pytest.mark.parametrize("name", TEXTS)

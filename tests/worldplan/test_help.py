@@ -11,6 +11,7 @@ import pytest
 
 from tests.places import ROOT
 from worldplan.cli import COMMANDS, main
+from worldplan.parallel import execute
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,9 @@ def test_wrong_options_are_one_line(
     assert problem in line
     assert re.search(r": see worldplan [a-z ]+ --help$", line)
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("processes", [3, 10**6 + 1, 10**9, 10**30])
+def test_more_processes_than_jobs(processes: int) -> None:
+    assert sorted(execute(abs, [-1, -2], processes)) == [1, 2]
+    assert list(execute(abs, [], processes)) == []
