@@ -130,6 +130,25 @@ class ArmDynamics:
         level: Ints = np.abs(strength[..., None] - self.strengths).argmin(-1)
         return level
 
+    def check_strengths(self, actions: NDArray[Any]) -> None:
+        """Refuse actions (..., components) whose strength at an arm is not one of its `strengths`.
+
+        Raises:
+            DatasetError: names the arm and the strength.
+        """
+        if self.effect is None or self.strengths is None:
+            return
+        strength = (actions @ self.effect.T).reshape(-1, self.arms)
+        apart = np.abs(strength[..., None] - self.strengths).min(-1)
+        missing = np.argwhere(apart > 1e-6 * (1 + np.abs(self.effect).sum(1)))
+        if len(missing):
+            row, arm = (int(index) for index in missing[0])
+            raise DatasetError(
+                f"an action has strength {strength[row, arm]:g} at arm {arm}, whose strengths are "
+                f"{', '.join(f'{value:g}' for value in self.strengths[arm])}: list every strength "
+                "that an action can have"
+            )
+
     def one_step(self) -> Floats:
         """Expected reward of the next state, (arms, levels, states)."""
         reward: Floats = np.einsum("jkst,jt->jks", self.transition, self.reward)
@@ -328,6 +347,7 @@ class BanditVectorEnv(VectorEnv):
             ConfigError: the episodes are over, or have not been started by `reset`.
             InfeasibleAction: an action is not in the feasible set, or the array has another shape
                 or type.
+            DatasetError: an action has a strength that the dynamics do not list.
         """
         if not self._left.all():
             raise ConfigError("the episodes are over or not started: call reset before step")
@@ -340,6 +360,7 @@ class BanditVectorEnv(VectorEnv):
                 f"episode {episode}: the action selects {selected[:20].tolist()}{more}, which the "
                 "action set does not allow"
             )
+        self.instance.dynamics.check_strengths(actions)
         level = self.instance.dynamics.level(actions)
         expected = self._one_step[self._arms, level, self._state].sum(-1)
         self._state = draw(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.planners.bandits.builders import feasible, instance_of, random_dynamics
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.envs.bandits.environment import ArmDynamics, BanditEnv, BanditInstance
+from worldplan.milp.errors import DatasetError
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
@@ -116,3 +117,13 @@ def test_a_padded_level_is_not_used() -> None:
     instance = instance_of(model, Budget(2, 2), 3)
     assert FluidBound(instance).from_state([0, 0]) == pytest.approx(0.0)
     assert FluidPlanner(instance).plan({"state": [0, 0]}).value == pytest.approx(0.0)
+
+
+def test_a_strength_that_is_not_listed_is_refused() -> None:
+    """The solvers exclude such an action; the environment took the nearest strength."""
+    model = ArmDynamics(np.full((1, 2, 2, 2), 0.5), [[0.0, 1.0]], [[1.0, 1.0]], [[0.0, 2.0]])
+    env = BanditEnv(instance_of(model, Budget(2, 2), 3))
+    env.reset(seed=0)
+    with pytest.raises(DatasetError, match="strength 1 at arm 0"):
+        env.step(np.array([1, 0]))
+    env.step(np.array([1, 1]))
