@@ -68,6 +68,7 @@ def milp_plan(
         DatasetError: the problem does not fit the model.
     """
     check_limits(model, problem, time_limit, memory_limit_mb)
+    checks.number(time_limit, "time_limit", above=0, infinite=True)
     if checks.whole_number(max_horizon, "max_horizon") < 0:
         raise ConfigError(
             f"time_limit is {time_limit:g} s and max_horizon {max_horizon}: give a positive time "

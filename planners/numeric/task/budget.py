@@ -21,11 +21,11 @@ def check_limits(
     """Check what every numeric planner is called with.
 
     Raises:
-        ConfigError: an argument of another type, or a limit that is not positive.
+        ConfigError: an argument of another type, a negative time, or no memory.
     """
     checks.of_type(model, "model", NumericModel)
     checks.of_type(problem, "problem", NumericProblem)
-    checks.number(time_limit, "time_limit", above=0, infinite=True)
+    checks.number(time_limit, "time_limit", least=0, infinite=True)
     checks.whole_number(memory_limit_mb, "memory_limit_mb", least=1)
 
 

@@ -190,7 +190,7 @@ FAILING = {
     "reset": ("raise ValueError('first\\nsecond')", "ValueError: first second (", False),
     "plan": ("{}['x']", "KeyError: 'x' (", False),
     "ends": ("raise SystemExit(0)", "SystemExit: 0 (", False),
-    "nothing": ("return None", "NoneType", False),
+    "nothing": ("return None", "plan returned None: return a Decision", False),
     "all": ("return Decision(np.ones(5), None, None, '', 0.0)", "InfeasibleAction: ", False),
     "shape": ("return Decision(np.ones(4), None, None, '', 0.0)", "InfeasibleAction: ", False),
     "nan": ("return Decision(np.full(5, np.nan), None, None, '', 0.0)", "is nan", False),

@@ -25,6 +25,7 @@ SCENARIO = {
     "seeds": "0..1",
     "episodes": 10,
 }
+LARGE = {"domain": "budget", "arms": 100, "budget": 20, "horizon": 20}
 STUDY = {
     "name": "small",
     "epochs": 2,
@@ -161,7 +162,7 @@ def test_every_command_ends_with_130_and_one_line(
     words: tuple[str, ...], tmp_path: Path, unbroken: Path
 ) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({**STUDY, "epochs": 100_000}))
-    large = {**SCENARIO, "seeds": "0..500"}
+    large = {**SCENARIO, "programme": LARGE, "seeds": "0..500"}
     (tmp_path / "large.yaml").write_text(yaml.safe_dump(large))
     draw = random.Random(" ".join(words))
     longest = 0.3 if words[0] == "report" else 4.0
