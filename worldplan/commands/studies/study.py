@@ -101,7 +101,7 @@ class Study:
                 "methods: give at least one, such as base: {critics: 2, diversity: 0}"
             )
         for method in self.methods:
-            if not re.fullmatch(r"[\w-][\w.-]*", method):
+            if not isinstance(method, str) or not re.fullmatch(r"[\w-][\w.-]*", method):
                 raise ConfigError(
                     f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a "
                     "folder"

@@ -126,6 +126,8 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ({"plane": None}, "needs one task"),
         ({"methods": {}}, "give at least one"),
         ({"methods": {"a/b": {}}}, "becomes a folder"),
+        ({"methods": {3: {}}}, "becomes a folder"),
+        ({"methods": {None: {}}}, "becomes a folder"),
         ({"methods": {"a": {"critics": 0}}}, "method 'a': "),
         ({"methods": {"a": {"critik": 3}}}, "critik"),
         ({"methods": {"a": {"patch": "x"}}}, "choose none, oracle, random"),
