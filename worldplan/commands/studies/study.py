@@ -101,10 +101,22 @@ class Study:
                 "methods: give at least one, such as base: {critics: 2, diversity: 0}"
             )
         for method in self.methods:
+            # jsonargparse does not check the keys of a run folder's mapping
             if not isinstance(method, str) or not re.fullmatch(r"[\w-][\w.-]*", method):
                 raise ConfigError(
                     f"method '{method}': use letters, digits, '-', '_' and '.' only: it becomes a "
                     "folder"
+                )
+            changes: Any = self.methods[method]
+            if not isinstance(changes, dict):
+                raise ConfigError(
+                    f"method '{method}' is {changes!r:.60}: give what it changes as 'name: value' "
+                    "lines, or {}"
+                )
+            share = changes.get("true_share", 0.0)
+            if type(share) not in (int, float) or not 0 <= share <= 1:
+                raise ConfigError(
+                    f"method '{method}': true_share {share!r:.60}: give a share from 0 to 1"
                 )
             self._check(method)
 

@@ -233,3 +233,18 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2"]) == 0
     assert len(pd.read_csv(tmp_path / "run" / "evaluation.csv")) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", [None, 3, "x", [1], True, {"true_share": "x"}, {"nothing": 1}])
+def test_a_method_is_a_mapping_of_changes(method, tmp_path, capsys):
+    assert main(["run", write(tmp_path, STUDY | {"methods": {"base": method}})]) == 2
+    assert "base" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [1, 0.5, True, None])
+def test_a_methods_name_is_a_text_in_a_run_folder_too(name, tmp_path, capsys):
+    (tmp_path / "seed").write_text("0")
+    config = STUDY | {"methods": {name: {}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["evaluate", str(tmp_path), "--episodes", "1"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
