@@ -97,7 +97,7 @@ def test_a_permission_is_no_damage(
     if file.startswith("x."):
         monkeypatch.setattr(dataset_files, f"_load_{Path(file).suffix[1:]}", denied)
     else:
-        monkeypatch.setattr(user_files.os, "stat", denied)
+        monkeypatch.setattr(user_files, "open", denied, raising=False)
     line = refused(READERS[file], capsys, "")
     assert "Permission denied" in line and "permissions" in line and "damaged" not in line
 
