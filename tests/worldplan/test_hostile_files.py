@@ -307,6 +307,27 @@ def test_names_are_printed_as_they_are(name: str, capsys: pytest.CaptureFixture[
     assert str(folder) in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.parametrize("value", [None, 3, "x", [], [1], True, ["x"] * 1000])
+@pytest.mark.parametrize("section", ["trainer", "model", "seed_everything"])
+def test_sections_of_a_training(
+    section: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if (section, value) in (("seed_everything", 3), ("trainer", None)):
+        return  # a seed, and the defaults
+    np.savez("x.npz", **COLUMNS)
+    model = {
+        "class_path": "worldplan.world_models.ensemble.training.for_dataset",
+        "init_args": {"data": "x.npz"},
+    }
+    trainer = {"default_root_dir": "trained", "max_epochs": 1}
+    config = {"model": model, "trainer": trainer, "seed_everything": 0, section: value}
+    Path("t.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fit", "--config", "t.yaml"]) == 2
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed and len(printed) < 1600
+    assert not Path("trained").exists()
+
+
 # --- datasets -------------------------------------------------------------------------------------
 
 COLUMNS = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from jsonargparse import Namespace
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError
@@ -37,6 +38,8 @@ def check_settings(config: Any, subcommand: str) -> None:
         ConfigError: a setting is out of range, or there is a second journal.
     """
     trainer = config["trainer"]
+    if not isinstance(trainer, Namespace):
+        raise ConfigError(f"trainer is {trainer!r:.60}: give its settings as 'name: value' lines")
     if trainer.get("max_epochs") is None:
         trainer["max_epochs"] = -1  # for Lightning, no number means 1000
     if subcommand == "fit":
