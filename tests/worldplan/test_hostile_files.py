@@ -308,7 +308,7 @@ def test_names_are_printed_as_they_are(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("value", [None, 3, "x", [], [1], True, ["x"] * 1000])
-@pytest.mark.parametrize("section", ["trainer", "model", "seed_everything"])
+@pytest.mark.parametrize("section", ["trainer", "journal", "model", "seed_everything"])
 def test_sections_of_a_training(
     section: str, value: object, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,15 +31,22 @@ _ABOVE_ZERO = (
 _STEPS = {"validate": "validation_step", "test": "test_step"}
 
 
+def _check_sections(config: Any) -> None:
+    for name in ("trainer", "journal"):
+        if not isinstance(section := config[name], Namespace):
+            raise ConfigError(
+                f"{name} is {section!r:.60}: give its settings as 'name: value' lines"
+            )
+
+
 def check_settings(config: Any, subcommand: str) -> None:
     """Check settings of the trainer that it would take without a word, and fill in its length.
 
     Raises:
         ConfigError: a setting is out of range, or there is a second journal.
     """
+    _check_sections(config)
     trainer = config["trainer"]
-    if not isinstance(trainer, Namespace):
-        raise ConfigError(f"trainer is {trainer!r:.60}: give its settings as 'name: value' lines")
     if trainer.get("max_epochs") is None:
         trainer["max_epochs"] = -1  # for Lightning, no number means 1000
     if subcommand == "fit":
