@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ _FEWER = 4  # all faults but SIGKILL and SIGINT get a quarter of the trials
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the trials; returns 1 if any of them shows a fault of the command, else 0."""
     options = _parser().parse_args(argv)
+    # a shell starts what runs in the background with SIGINT ignored, which commands would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = [
         case
         for case in CASES
