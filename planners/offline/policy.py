@@ -193,11 +193,12 @@ def _read(path: str | Path) -> dict[str, Any]:
     file = last_checkpoint(path)
     with reading_checkpoint(file, _KIND, _COMMAND):
         record = dict(load_tensors(file)["reach_aware"])
+    refuse_renamed(record.get("about"), file, "train again")
+    with reading_checkpoint(file, _KIND, _COMMAND):
         for name in ("observation", "critics", "seeds"):
             checks.whole_number(record[name], name, least=1, most=10**6)
         if not bool((record["low"] < record["high"]).all()):
             raise CheckpointError(
                 f"{file}: its actions have no range: train again or restore a copy"
             )
-    refuse_renamed(record.get("about"), file, "train again")
     return record

@@ -261,10 +261,10 @@ class ReachAwareModule(ResumableModule):
         transitions.
         """
         environment = self.task.environment(self.check_episodes)
-        record, returns = self.record(), []
+        returns = []
         for index in range(self.seeds):
             result = evaluate(
-                ReachAwarePolicy.from_record(record, index),
+                self.policy(index),
                 environment,
                 self.check_episodes,
                 CHECK_SEED,
@@ -291,8 +291,16 @@ class ReachAwareModule(ResumableModule):
 
         Raises:
             ConfigError: there is no such seed.
+            Diverged: a weight is not finite.
         """
-        return ReachAwarePolicy.from_record(self.record(), seed_index)
+        record = self.record()
+        for part in ("actor", "critic"):
+            if not all(bool(weight.isfinite().all()) for weight in record[part].values()):
+                raise Diverged(
+                    f"the weights of the {part} are not finite (epoch {self.current_epoch}): "
+                    f"lower the learning rates or raise the pessimism; {self.last_good()}"
+                )
+        return ReachAwarePolicy.from_record(record, seed_index)
 
     def record(self) -> dict[str, Any]:
         """The present policies of all seeds, see `ReachAwarePolicy.from_record`."""
