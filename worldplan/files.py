@@ -19,8 +19,13 @@ from worldplan.world_models.storage import replace_file, require_replaceable
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text, whole or not at all."""
-    return replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    """Write UTF-8 text, whole or not at all. A byte of a file's name that is no UTF-8, which Python
+    holds as half a character, is written as an escape.
+    """
+    return replace_file(
+        path,
+        lambda draft: draft.write_text(text, encoding="utf-8", errors="backslashreplace"),
+    )
 
 
 def write_json(path: Path, value: Any) -> Path:
@@ -30,7 +35,9 @@ def write_json(path: Path, value: Any) -> Path:
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table without its index, whole or not at all; floats keep all their digits."""
-    return replace_file(path, lambda draft: table.to_csv(draft, index=False))
+    return replace_file(
+        path, lambda draft: table.to_csv(draft, index=False, errors="backslashreplace")
+    )
 
 
 def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from tests.places import CONFIGS
 from tests.worldplan.commands.bandits.builders import FILES, TABLES
 from worldplan.cli import main
 from worldplan.commands.bandits.scenario import make_scenario, scenario_parser
+from worldplan.files import write_csv
 from worldplan.milp import user_files
 from worldplan.world_models.data import files as dataset_files
 
@@ -260,6 +262,21 @@ def test_parts_of_a_run_folder(file: str, kind: str, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().err
     assert code == 2 or (file in ("versions.json", "summary.csv") and code == 0), printed
     assert "Traceback" not in printed and printed.count("\n") <= 1
+
+
+def test_half_characters_are_written_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("run\udcff")
+    folder.mkdir()
+    (folder / "config.yaml").write_text("a: 1")
+    (folder / "seed").write_text("0")
+    (folder / "versions.json").write_text('{"python\\udcff": "\\udcfe"}')
+    (folder / "summary.csv").write_text("policy,mean\nx,1\n")
+    link = Path("run")
+    link.symlink_to(folder)
+    assert main(["report", "run", "--output", "a.html"]) == 0, capsys.readouterr().err
+    assert "\\udcfe" in Path("a.html").read_text(encoding="utf-8")
+    table = write_csv(Path("a.csv"), pd.DataFrame({"name": ["\udcff"]}))
+    assert "\\udcff" in table.read_text(encoding="utf-8")
 
 
 SECTIONS = ("programme", "solver", "sequoia", "programme.constraint")
