@@ -35,9 +35,7 @@ def write_json(path: Path, value: Any) -> Path:
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table without its index, whole or not at all; floats keep all their digits."""
-    return replace_file(
-        path, lambda draft: table.to_csv(draft, index=False, errors="backslashreplace")
-    )
+    return replace_file(path, lambda draft: table.to_csv(draft, index=False))
 
 
 def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> None:
