@@ -79,8 +79,8 @@ def _vocabulary(document: Any) -> Vocabulary:
             raise MalformedModel(f"domain.types.{name}: lies below itself")
 
     def kind(value: Any, where: str) -> str:
-        if value != "object" and value not in types:
-            raise MalformedModel(f"{where}: type {value!r} is not declared")
+        if not isinstance(value, str) or (value != "object" and value not in types):
+            raise MalformedModel(f"{where}: type {value!r:.60} is not declared")
         return str(value)
 
     def kinds(section: str) -> dict[str, tuple[str, ...]]:
