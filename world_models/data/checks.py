@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _FLOAT32_NOISE = 1e-5  # next_observation[i] and observation[i + 1] may have been rounded separately
 _DTYPES = {
     "reward": np.float32,
+    "cost": np.float32,
     "terminated": np.bool_,
     "truncated": np.bool_,
     "episode": np.int64,
@@ -66,7 +67,7 @@ def check_shapes(data: Transitions) -> None:
     count = len(data.reward) if data.reward.ndim else 0
     if not count:
         raise DatasetError("the data hold no transition: check the source, or collect again")
-    for name in (*_COLUMNS, "episode", "state"):
+    for name in (*_COLUMNS, "episode", "state", "cost"):
         column = getattr(data, name)
         if column is None:
             continue
@@ -123,7 +124,7 @@ def check_finite(data: Transitions) -> None:
     Raises:
         DatasetError: names the first row and column with NaN or an infinite number.
     """
-    for name in ("observation", "action", "reward", "next_observation", "state"):
+    for name in ("observation", "action", "reward", "next_observation", "state", "cost"):
         column = getattr(data, name)
         if column is None or np.isfinite(column).all():
             continue
@@ -132,6 +133,23 @@ def check_finite(data: Transitions) -> None:
         raise DatasetError(
             f"row {row}, column {where}: {column[(row, *place)]} is not a usable number: "
             "remove the episode or collect again"
+        )
+
+
+def check_costs(data: Transitions) -> None:
+    """Check that no cost is negative: a budget is an upper bound on a sum of costs.
+
+    Raises:
+        DatasetError: names the first row with a negative cost.
+    """
+    if data.cost is None:
+        return
+    negative = np.flatnonzero(data.cost < 0)
+    if len(negative):
+        row = int(negative[0])
+        raise DatasetError(
+            f"row {row}, column cost: {data.cost[row]} is negative: a cost is 0 or more; store a "
+            "gain in the reward"
         )
 
 

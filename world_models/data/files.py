@@ -20,6 +20,7 @@ from worldplan.world_models.data.declared import check_hdf5, check_npz
 from worldplan.world_models.data.drafts import Place, reserved
 from worldplan.world_models.data.transitions import (
     ARRAYS,
+    OPTIONAL,
     Transitions,
     join_state,
     split_state,
@@ -38,6 +39,8 @@ _HDF5_COLUMNS = (
     "infos/qpos",
     "infos/qvel",
     "infos/state",
+    "costs",
+    "infos/cost",
 )
 _HDF5_REQUIRED = _HDF5_COLUMNS[:4]
 
@@ -180,11 +183,11 @@ def save_npz(data: Transitions, path: str | Path) -> Path:
 def _load_npz(path: Path) -> Transitions:
     check_npz(path, (*ARRAYS, "metadata"))
     with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in ARRAYS if name not in file and name != "state"]
+        missing = [name for name in ARRAYS if name not in file and name not in OPTIONAL]
         if missing:
             raise DatasetError(
                 f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} "
-                "(state is optional)"
+                f"({' and '.join(OPTIONAL)} are optional)"
             )
         columns = {name: file[name] for name in ARRAYS if name in file}
         metadata = _parsed(str(file["metadata"])) if "metadata" in file else {}
@@ -212,8 +215,9 @@ def _parsed(text: str | bytes) -> dict[str, Any]:
 def save_hdf5(data: Transitions, path: str | Path) -> Path:
     """Write a D4RL-style file and return its path.
 
-    The columns have D4RL's names, with next_observations, and with infos/qpos and infos/qvel where
-    the data have states. The metadata are JSON text in metadata/worldplan.
+    The columns have D4RL's names, with next_observations, with infos/qpos and infos/qvel where the
+    data have states, and with costs (the name in DSRL) where they have costs. The metadata
+    are JSON text in metadata/worldplan.
     """
     import h5py
 
@@ -225,6 +229,7 @@ def save_hdf5(data: Transitions, path: str | Path) -> Path:
         "terminals": data.terminated,
         "timeouts": data.truncated,
         **{f"infos/{name}": column for name, column in split_state(data).items()},
+        **({} if data.cost is None else {"costs": data.cost}),
     }
 
     # in memory first: on a full disk, HDF5 crashes the process at a later call
@@ -263,6 +268,7 @@ def _load_hdf5(path: Path) -> Transitions:
         "action": stored["actions"],
         "reward": stored["rewards"].reshape(-1),
         "state": state,
+        "cost": _stored_cost(stored),
     }
     terminals = as_column("terminated", stored["terminals"]).reshape(-1)
     if "next_observations" in stored:
@@ -270,6 +276,19 @@ def _load_hdf5(path: Path) -> Transitions:
     else:
         columns = _shifted_successors(columns, stored, terminals)
     return Transitions(**columns, metadata=state_metadata | metadata)
+
+
+def _stored_cost(stored: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The costs of a file, which DSRL calls costs and other D4RL-style files infos/cost; or None.
+
+    Raises:
+        DatasetError: the file has both, and they differ.
+    """
+    names = [name for name in ("costs", "cost") if name in stored]
+    columns = [as_column("cost", stored[name]).reshape(-1) for name in names]
+    if len(columns) == 2 and not np.array_equal(columns[0], columns[1], equal_nan=True):
+        raise DatasetError("its costs and infos/cost differ: keep the column that is right")
+    return columns[0] if columns else None
 
 
 def _stored_successors(

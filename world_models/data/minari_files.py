@@ -52,7 +52,8 @@ def load_minari(dataset_id: str) -> Transitions:
     machine.
 
     Minari stores T + 1 observations per episode, among them the true next observation of the last
-    step. Simulator states are read from infos (qpos and qvel, or state), of T or T + 1 rows.
+    step. Simulator states are read from infos (qpos and qvel, or state), of T or T + 1 rows, and so
+    are costs (infos/cost), of which the first of T + 1 rows belongs to the reset.
 
     Raises:
         DatasetError: the id is malformed, the download fails, the data are damaged, or observations
@@ -106,7 +107,7 @@ def save_minari(
     data: Transitions, dataset_id: str, place: Place | None = None, *, replace: bool = False
 ) -> str:
     """Write a new Minari dataset and return its id. infos/qpos and infos/qvel have a row per step,
-    the state before the action.
+    the state before the action, and infos/cost the cost of the step.
 
     Args:
         data: the transitions.
@@ -290,18 +291,41 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
             "truncated": truncated,
             "episode": np.full(count, number),
             **({} if state is None else {"state": state}),
+            **_costs(number, count, episode["infos"] or {}),
         }
         for name, column in rows.items():
             columns.setdefault(name, []).append(column)
     if not columns:
         raise DatasetError("all its episodes are empty: collect again")
+    short = [name for name, parts in columns.items() if len(parts) < len(columns["reward"])]
+    if short:
+        raise DatasetError(f"only some of its episodes have {', '.join(short)}: write it again")
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     return Transitions(**joined, metadata=state_metadata | dict(metadata))
+
+
+def _costs(number: int, count: int, infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The costs (count,) of an episode under "cost", if its infos have any.
+
+    Raises:
+        DatasetError: their number is neither that of the steps nor one more.
+    """
+    if "cost" not in infos:
+        return {}
+    cost = np.asarray(infos["cost"])
+    if cost.shape[:1] not in ((count,), (count + 1,)) or cost.size != len(cost):
+        raise DatasetError(
+            f"episode {number} has {count} steps, but infos/cost has the shape {cost.shape}: "
+            "a cost per step is right, and one of the reset before them"
+        )
+    return {"cost": cost.reshape(-1)[len(cost) - count :]}
 
 
 def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
     """The episodes in Minari's form."""
     infos, starts = split_state(data), data.starts
+    if data.cost is not None:
+        infos = infos | {"cost": data.cost}
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), len(data)], strict=True):
         rows = slice(first, end)
         yield EpisodeBuffer(

@@ -15,6 +15,7 @@ import numpy as np
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.checks import (
     as_column,
+    check_costs,
     check_episodes,
     check_finite,
     check_metadata,
@@ -84,6 +85,8 @@ class Transitions:
         state: (n, s) float64, simulator state [qpos, qvel] before the action, or None.
         metadata: JSON values only: env_id, mujoco_version, qpos_size, seed, policy, ref_min_score,
             ref_max_score, ...
+        cost: (n,) float32, at least 0, the cost of each step in a task with a safety constraint, or
+            None.
 
     Raises:
         DatasetError: names the first row and column where any of this does not hold.
@@ -98,16 +101,18 @@ class Transitions:
     episode: np.ndarray
     state: np.ndarray | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    cost: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
-            if name != "state" or self.state is not None:
+            if name not in OPTIONAL or getattr(self, name) is not None:
                 object.__setattr__(self, name, as_column(name, getattr(self, name)))
         object.__setattr__(self, "metadata", plain_metadata(self.metadata))
         object.__setattr__(self, "truncated", self.truncated & ~self.terminated)
         check_shapes(self)
         check_metadata(self.metadata, self.state)
         check_finite(self)
+        check_costs(self)
         check_episodes(self)
 
     def __len__(self) -> int:
@@ -242,6 +247,7 @@ class Transitions:
         return tuple(key for key in ("env_id", "mujoco_version") if key not in recorded)
 
 
+OPTIONAL = ("state", "cost")  # columns that a dataset may lack
 ARRAYS = tuple(entry.name for entry in fields(Transitions) if entry.name != "metadata")
 
 
@@ -253,7 +259,8 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
     kept if all parts have them.
 
     Raises:
-        DatasetError: the parts differ in sizes, environment or version of mujoco, or there is none.
+        DatasetError: the parts differ in sizes, environment or version of mujoco, only some have
+            costs, or there is none.
     """
     if not parts:
         raise DatasetError("no datasets to join: give at least one")
@@ -270,9 +277,15 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ARRAYS
-        if name not in ("episode", "state")
+        if name not in ("episode", *OPTIONAL)
     }
     states = [part.state for part in parts if part.state is not None]
+    costs = [part.cost for part in parts if part.cost is not None]
+    if 0 < len(costs) < len(parts):
+        raise DatasetError(
+            f"{len(costs)} of {len(parts)} datasets have a cost column: join those with costs, or "
+            "those without"
+        )
     counts = np.concatenate([part.lengths() for part in parts])
     shared = {
         key: value
@@ -286,6 +299,7 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
         **columns,
         episode=np.repeat(np.arange(len(counts)), counts),
         state=np.concatenate(states) if len(states) == len(parts) else None,
+        cost=np.concatenate(costs) if costs else None,
         metadata=shared,
     )
 
