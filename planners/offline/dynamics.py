@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from worldplan.envs.dynamics.mixed import MixedDynamics
-from worldplan.envs.dynamics.model import DynamicsModel
+from worldplan.envs.dynamics.model import DynamicsModel, Prediction
 from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.registry import make_dynamics
@@ -24,6 +25,34 @@ from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
 from worldplan.world_models.ensemble.termination import fit_termination
 from worldplan.world_models.training.origin import origin
+
+
+class NoDynamics:
+    """In the place of the model of a task that has none: it refuses every step.
+
+    Args:
+        observation_size: length of an observation.
+        action_size: length of an action.
+    """
+
+    state_size = 0
+
+    def __init__(self, observation_size: int, action_size: int) -> None:
+        self.observation_size, self.action_size = observation_size, action_size
+
+    def step(self, observation: Tensor, action: Tensor, **_: Any) -> Prediction:
+        """Predict nothing for observations (batch, observation) and actions (batch, action).
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "this task has no dynamics model, and rollouts need one: make it with dataset_task, "
+            "which takes an ensemble, true_share 1 or a model of your own (dynamics)"
+        )
+
+    def to(self, device: torch.device | str) -> None:
+        """Nothing to move."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from worldplan.envs.dynamics.termination import Termination
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.planners.offline.dynamics import DynamicsChoice
-from worldplan.planners.offline.replay import Batch, pack
+from worldplan.planners.offline.dynamics import DynamicsChoice, NoDynamics
+from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
 
@@ -46,6 +46,7 @@ class OfflineTask:
         limit: steps after which the environment truncates an episode, where known.
         about: description of the task in checkpoints; two tasks that train differently have
             different ones.
+        last: (n,) bool, whether a row of the dataset ends its episode; None without a dataset.
     """
 
     dynamics: DynamicsModel
@@ -58,6 +59,7 @@ class OfflineTask:
     reference: tuple[float, float] | None = None
     limit: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    last: Tensor | None = None
 
     def value_ceiling(self, discount: float) -> float | None:
         """Value of receiving the mean reward of a policy of score 100 forever; None where unknown.
@@ -71,6 +73,17 @@ class OfflineTask:
     def observation_size(self) -> int:
         """Length of an observation vector."""
         return self.starts.shape[-1]
+
+    def episode_returns(self) -> Tensor | None:
+        """Undiscounted returns of the dataset's episodes, (episodes,) float64; None without a
+        dataset.
+        """
+        if self.rows is None or self.last is None:
+            return None
+        reward = unpack(self.rows, self.observation_size).reward.double()
+        episode = self.last.long().cumsum(0) - self.last.long()
+        returns = reward.new_zeros(int(episode[-1]) + 1)
+        return returns.index_add_(0, episode, reward)
 
 
 def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineTask:
@@ -127,17 +140,48 @@ def dataset_task(
         DatasetError: the dataset is missing or damaged, or comes from other physics than the
             simulator's.
     """
+    choice = DynamicsChoice(
+        ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
+    )
+    return _task(dataset, environment, choice)
+
+
+def model_free_task(
+    dataset: str | Path | Transitions, *, environment: str | None = None
+) -> OfflineTask:
+    """The task of a dataset without a dynamics model, for methods that learn from its rows alone.
+
+    Args:
+        dataset: a Minari id, a .hdf5 or .npz file, or transitions.
+        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+
+    Raises:
+        ConfigError: dataset and environment do not fit each other.
+        DatasetError: the dataset is missing or damaged.
+    """
+    return _task(dataset, environment, None)
+
+
+def _task(
+    dataset: str | Path | Transitions, environment: str | None, choice: DynamicsChoice | None
+) -> OfflineTask:
+    """The task of a dataset, without a dynamics model where `choice` is None.
+
+    Raises:
+        ConfigError: dataset, environment and dynamics do not fit each other.
+    """
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
     name = environment or data.metadata.get("env_id")
     if not name:
         raise ConfigError(
             f"{dataset}: does not say which environment it comes from: set environment"
         )
-    choice = DynamicsChoice(
-        ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
-    )
     space, limit = _checked_environment(name, data)
-    model = choice.make(name, data)
+    model: DynamicsModel
+    if choice is None:
+        model = NoDynamics(data.observation.shape[1], data.action.shape[1])
+    else:
+        model = choice.make(name, data)
     return OfflineTask(
         dynamics=model,
         rows=_rows(data),
@@ -149,6 +193,7 @@ def dataset_task(
         reference=_references(data),
         limit=limit,
         about={"environment": name, "made_from": _fingerprint(data, choice)},
+        last=torch.from_numpy(data.last),
     )
 
 
@@ -194,9 +239,9 @@ def _rows(data: Transitions) -> Tensor:
     return pack(Batch(observation, action, reward, next_observation, terminated, step))
 
 
-def _fingerprint(data: Transitions, choice: DynamicsChoice) -> str:
+def _fingerprint(data: Transitions, choice: DynamicsChoice | None) -> str:
     """A short text that differs between tasks that train differently."""
-    checksum = choice.checksum()
+    checksum = 0 if choice is None else choice.checksum()
     for column in (
         data.observation,
         data.action,
@@ -205,7 +250,7 @@ def _fingerprint(data: Transitions, choice: DynamicsChoice) -> str:
         data.terminated,
     ):
         checksum = zlib.crc32(np.ascontiguousarray(column).data, checksum)
-    if choice.ensemble is not None and Path(choice.ensemble).is_file():
+    if choice is not None and choice.ensemble is not None and Path(choice.ensemble).is_file():
         checksum = zlib.crc32(Path(choice.ensemble).read_bytes(), checksum)
     return f"{checksum:08x}"
 
