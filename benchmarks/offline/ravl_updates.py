@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import seconds
-from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
+from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.replay import Batch
+from worldplan.planners.offline.settings import ReachAwareSettings
 
 OBSERVATION, ACTION = 11, 3  # Hopper
 RESULTS = Path(__file__).parent / "results"

@@ -1,10 +1,10 @@
 from .agent import ReachAware as ReachAware
-from .agent import ReachAwareSettings as ReachAwareSettings
 from .edge_of_reach import EdgeOfReach as EdgeOfReach
 from .edge_of_reach import for_plane as for_plane
 from .policy import ReachAwarePolicy as ReachAwarePolicy
 from .rollouts import Pessimism as Pessimism
 from .rollouts import roll_out as roll_out
+from .settings import ReachAwareSettings as ReachAwareSettings
 from .task import OfflineTask as OfflineTask
 from .task import dataset_task as dataset_task
 from .task import plane_task as plane_task

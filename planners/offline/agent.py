@@ -15,134 +15,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.critics import Critics, diversity_loss
 from worldplan.planners.offline.replay import Batch
-from worldplan.planners.offline.rollouts import Pessimism
+from worldplan.planners.offline.settings import ReachAwareSettings as ReachAwareSettings
 from worldplan.world_models.ensemble.batched_mlp import compiled
 
 # (batch, next actions (seeds, batch, action), values (seeds, 1 or critics, batch)) -> values
 NextValue = Callable[[Batch, Tensor, Tensor], Tensor]
-TARGETS = ("shared", "independent")
-LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
-
-
-@dataclass(frozen=True)
-class ReachAwareSettings:
-    """All settings of the method; the defaults are those published for MuJoCo.
-
-    Args:
-        critics: N; 2 with diversity 0 is Base.
-        diversity: eta, weight of EDAC's diversity term.
-        lower_bound: pessimistic values are mean - lower_bound * std over the critics; None takes
-            their minimum.
-        targets: "shared" trains all critics towards one pessimistic target; "independent" each
-            towards its own, as in MSG (Ghasemipour et al., 2022), so that only the actor is
-            pessimistic and the critics keep their disagreement.
-        last_step: how the last step of a rollout is bootstrapped: "bootstrap" like all others,
-            "reward_only" (y = r), "hold" (the next value is at most r / (1 - gamma), that of
-            receiving r forever), "pessimistic" (the next value is at most mean -
-            last_step_pessimism * std over the critics).
-        last_step_pessimism: see `last_step`.
-        target_cap: upper bound on every target, for example r_max / (1 - gamma); None sets no
-            bound.
-        hidden: widths of the hidden layers of actor and critics.
-        discount: gamma.
-        target_rate: step of the target critics towards the critics, per update.
-        batch: transitions per update and seed.
-        actor_rate: learning rate of the actor.
-        critic_rate: learning rate of the critics.
-        temperature_rate: learning rate of alpha; 0 keeps it fixed.
-        temperature: initial entropy weight alpha.
-        target_entropy: entropy of the policy towards which alpha is tuned; None: minus the size of
-            an action.
-        horizon: k, steps of a model rollout.
-        starts: rollouts per epoch and seed.
-        retain: epochs of rollouts that the buffer holds.
-        updates: gradient updates per epoch.
-        real_share: share of a batch that comes from the dataset.
-        pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
-        mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
-        compile: let torch.compile fuse the critics; needs a C++ compiler.
-
-    Raises:
-        ConfigError: a setting is out of its range.
-    """
-
-    critics: int = 10
-    diversity: float = 1.0
-    lower_bound: float | None = None
-    targets: str = "shared"
-    last_step: str = "bootstrap"
-    last_step_pessimism: float = 1.0
-    target_cap: float | None = None
-    hidden: tuple[int, ...] = (256, 256, 256)
-    discount: float = 0.99
-    target_rate: float = 0.005
-    batch: int = 256
-    actor_rate: float = 3e-4
-    critic_rate: float = 3e-4
-    temperature_rate: float = 3e-4
-    temperature: float = 1.0
-    target_entropy: float | None = None
-    horizon: int = 5
-    starts: int = 50_000
-    retain: int = 5
-    updates: int = 1000
-    real_share: float = 0.05
-    pessimism: Pessimism = field(default_factory=Pessimism)
-    mobile: float = 0.0
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        at_least_one = {
-            name: getattr(self, name)
-            for name in ("critics", "batch", "horizon", "starts", "retain", "updates")
-        }
-        for name, value in at_least_one.items():
-            if value < 1:
-                raise ConfigError(f"{name} {value}: must be at least 1")
-        for name in ("temperature", "actor_rate", "critic_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} {getattr(self, name)}: must be above 0")
-        if self.temperature_rate < 0 or not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(
-                "temperature_rate must not be negative, and hidden needs at least one layer of at "
-                "least one unit"
-            )
-        if self.real_share > 0 and round(self.batch * self.real_share) == 0:
-            raise ConfigError(
-                f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise "
-                "one of them, or set real_share to 0"
-            )
-        if self.diversity < 0 or (self.diversity > 0 and self.critics < 2):
-            raise ConfigError(
-                f"diversity {self.diversity} with {self.critics} critics: give at least 2 critics "
-                "and a weight of 0 or more"
-            )
-        if self.last_step not in LAST_STEPS:
-            raise ConfigError(f"last_step '{self.last_step}': choose {', '.join(LAST_STEPS)}")
-        if self.targets not in TARGETS:
-            raise ConfigError(f"targets '{self.targets}': choose {', '.join(TARGETS)}")
-        if (
-            not 0 <= self.real_share <= 1
-            or not 0 < self.discount < 1
-            or not 0 < self.target_rate <= 1
-        ):
-            raise ConfigError(
-                "real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]"
-            )
-        if self.mobile < 0:
-            raise ConfigError(f"mobile {self.mobile}: must not be negative")
 
 
 class ReachAware(nn.Module):
@@ -192,6 +78,7 @@ class ReachAware(nn.Module):
             len(low),
             settings.critics,
             settings.hidden,
+            layer_norm=settings.layer_norm,
             seeds=seeds,
             generator=generator,
         )

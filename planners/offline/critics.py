@@ -4,11 +4,13 @@ closed form, and EDAC's diversity term.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from worldplan.planners.offline.layer_norm import BatchedLayerNorm, Normalised
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP, propagate
 
 _TINY = 1e-10
@@ -24,6 +26,7 @@ class Critics(nn.Module):
         action: size of an action.
         critics: N, networks of each seed.
         hidden: widths of the hidden layers.
+        layer_norm: normalise each hidden layer before its ReLU.
         seeds: trainings side by side.
         generator: of the initial weights.
     """
@@ -35,13 +38,16 @@ class Critics(nn.Module):
         critics: int,
         hidden: Sequence[int],
         *,
+        layer_norm: bool = False,
         seeds: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.seeds, self.critics, self.action_size = seeds, critics, action
-        self.network = BatchedMLP(
-            seeds * critics, (observation + action, *hidden, 1), generator=generator
+        count = seeds * critics
+        self.network = BatchedMLP(count, (observation + action, *hidden, 1), generator=generator)
+        self.norms = nn.ModuleList(
+            BatchedLayerNorm(count, width) for width in (hidden if layer_norm else ())
         )
         with torch.no_grad():
             for bias in self.network.biases[:-1]:
@@ -51,7 +57,12 @@ class Critics(nn.Module):
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """(seeds, batch, observation), (seeds, batch, action) -> (seeds, critics, batch)."""
-        return self._evaluate(observation, action, None)
+        layers = list(self.norms)
+
+        def activation(raw: Tensor) -> Tensor:
+            return (layers.pop(0)(raw) if layers else raw).relu()
+
+        return self._evaluate(observation, action, activation)
 
     def with_action_gradients(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Values (seeds, critics, batch) and gradients dQ_i/da (seeds, critics, batch, action),
@@ -59,25 +70,41 @@ class Critics(nn.Module):
 
         A ReLU network is linear where its activation pattern is constant:
 
-            dQ/da = W_1 D_1 W_2 D_2 ... D_(L-1) W_L,  D_l = diag(unit of layer l is active),
+            dQ/da = W_1 J_1 D_1 W_2 J_2 D_2 ... D_(L-1) W_L,  D_l = diag(unit of layer l is active),
 
-        restricted to the rows of W_1 that belong to the action. These are plain products, so one
-        backward pass differentiates any function of them, without a second-order graph.
+        restricted to the rows of W_1 that belong to the action; J_l is the Jacobian of the layer's
+        normalisation, and the identity without. These are plain products, so one backward pass
+        differentiates any function of them, without a second-order graph.
         """
         masks: list[Tensor] = []
-        values = self._evaluate(observation, action, masks)
-        weights = list(self.network.weights)
-        batch = values.shape[-1]
-        product = weights[-1].transpose(1, 2).expand(-1, batch, -1)  # (networks, batch, width)
-        for weight, mask in zip(reversed(weights[1:-1]), reversed(masks[1:]), strict=True):
-            product = torch.bmm(product * mask, weight.transpose(1, 2))
-        of_action = weights[0][:, -self.action_size :].transpose(1, 2)
-        gradient = torch.bmm(product * masks[0], of_action)
-        return values, gradient.view(self.seeds, self.critics, batch, self.action_size)
+        jacobians: list[Normalised] = []
+        layers = [cast(BatchedLayerNorm, layer) for layer in self.norms]
 
-    def _evaluate(self, observation: Tensor, action: Tensor, masks: list[Tensor] | None) -> Tensor:
-        """Values (seeds, critics, batch). Appends the activation pattern of every hidden layer,
-        (seeds * critics, batch, width), to `masks`.
+        def activation(raw: Tensor) -> Tensor:
+            if layers:
+                raw, at = layers[len(jacobians)].with_jacobian(raw)
+                jacobians.append(at)
+            active = raw.relu()
+            masks.append((active.detach() > 0).to(active.dtype))
+            return active
+
+        values = self._evaluate(observation, action, activation)
+        *weights, last = self.network.weights
+        batch = values.shape[-1]
+        weights[0] = weights[0][:, -self.action_size :]
+        product = last.transpose(1, 2).expand(-1, batch, -1)  # (networks, batch, width)
+        for index in reversed(range(len(weights))):
+            product = product * masks[index]
+            if layers:
+                product = layers[index].times_jacobian(product, jacobians[index])
+            product = torch.bmm(product, weights[index].transpose(1, 2))
+        return values, product.view(self.seeds, self.critics, batch, self.action_size)
+
+    def _evaluate(
+        self, observation: Tensor, action: Tensor, activation: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Values (seeds, critics, batch); `activation` is called for one hidden layer after the
+        other, (seeds * critics, batch, width).
         """
         rows = torch.cat([observation, action], -1)
         seeds, batch, width = rows.shape
@@ -86,14 +113,7 @@ class Critics(nn.Module):
             .expand(seeds, self.critics, batch, width)
             .reshape(seeds * self.critics, batch, width)
         )
-
-        def relu(raw: Tensor) -> Tensor:
-            active = raw.relu()
-            if masks is not None:
-                masks.append((active.detach() > 0).to(active.dtype))
-            return active
-
-        return propagate(hidden, self.network.weights, self.network.biases, relu).view(
+        return propagate(hidden, self.network.weights, self.network.biases, activation).view(
             seeds, self.critics, batch
         )
 

@@ -100,7 +100,10 @@ class ReachAwarePolicy(Planner):
         _require_seed(record, seed_index)
         size, hidden = record["observation"], record["hidden"]
         actor = SquashedActor(size, record["low"], record["high"], hidden)
-        critics = Critics(size, len(record["low"]), record["critics"], hidden)
+        layer_norm = checks.truth(record.get("layer_norm", False), "layer_norm")  # absent before
+        critics = Critics(
+            size, len(record["low"]), record["critics"], hidden, layer_norm=layer_norm
+        )
         load_weights(actor, _one_seed(record["actor"], seed_index, 1), source)
         critic = _one_seed(record["critic"], seed_index, record["critics"])
         load_weights(critics, critic, source)
@@ -162,6 +165,7 @@ def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
         "observation": task.observation_size,
         "hidden": list(settings.hidden),
         "critics": settings.critics,
+        "layer_norm": settings.layer_norm,
         "seeds": agent.seeds,
         "low": agent.actor.low.cpu().clone(),
         "high": agent.actor.high.cpu().clone(),
@@ -178,8 +182,9 @@ def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dict[str, Tensor]:
     """The weights of one seed, out of those of batched networks with `per_seed` networks each."""
     first = seed_index * per_seed
+    of_networks = ("network.", "norms.")
     return {
-        name: value[first : first + per_seed] if name.startswith("network.") else value
+        name: value[first : first + per_seed] if name.startswith(of_networks) else value
         for name, value in weights.items()
     }
 

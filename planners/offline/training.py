@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader
 from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import evaluate
-from worldplan.planners.offline.agent import ReachAware, ReachAwareSettings
+from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import roll_out
+from worldplan.planners.offline.settings import ADDED, ReachAwareSettings
 from worldplan.planners.offline.task import OfflineTask, dataset_task
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
@@ -107,6 +108,9 @@ class ReachAwareModule(ResumableModule):
             seeds=seeds,
             callbacks=[callback.state_key for callback in self.callbacks],
         )
+        for name, as_before in ADDED.items():
+            if getattr(self.settings, name) == as_before:
+                self._origin.pop(f"settings.{name}")
         self.agent = ReachAware(
             task.observation_size,
             task.low,

@@ -20,7 +20,7 @@ from tests.places import ROOT
 from worldplan.cli import COMMANDS, main
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.offline.agent import ReachAwareSettings
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.world_models.arms.programme import Programme
 
 OF_OTHER_PROGRAMS = {"--strict", "--global"}  # of mypy and git

@@ -28,7 +28,7 @@ from worldplan.milp.sets import SETS
 from worldplan.planners import offline
 from worldplan.planners.bandits import POLICIES
 from worldplan.planners.numeric import PLANNERS, solve
-from worldplan.planners.offline.agent import ReachAwareSettings
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.pddl import read_model, read_problem
 

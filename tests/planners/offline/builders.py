@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from worldplan.envs.edge_of_reach import Plane
-from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.edge_of_reach import EdgeOfReach
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import plane_task
 from worldplan.planners.offline.training import ReachAwareModule
 

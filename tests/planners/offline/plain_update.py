@@ -71,8 +71,13 @@ def _values(critics: Critics, observation: Tensor, action: Tensor) -> Tensor:
     for index in range(critics.seeds * critics.critics):
         hidden = rows[index // critics.critics]
         layers = list(zip(critics.network.weights, critics.network.biases, strict=True))
-        for weight, bias in layers[:-1]:
-            hidden = (hidden @ weight[index] + bias[index]).relu()
+        for number, (weight, bias) in enumerate(layers[:-1]):
+            hidden = hidden @ weight[index] + bias[index]
+            if critics.norms:
+                norm = critics.norms[number]
+                width, gain, shift = hidden.shape[-1], norm.gain[index, 0], norm.shift[index, 0]
+                hidden = torch.nn.functional.layer_norm(hidden, (width,), gain, shift)
+            hidden = hidden.relu()
         weight, bias = layers[-1]
         columns.append((hidden @ weight[index] + bias[index])[:, 0])
     return torch.stack(columns).view(critics.seeds, critics.critics, -1)

@@ -12,9 +12,10 @@ from worldplan.planners.offline.critics import Critics, diversity_loss
 from worldplan.planners.offline.replay import Batch, RingBuffer, pack, unpack
 
 
-def _critics(seeds, critics, hidden, seed=0, dtype=torch.float64):
+def _critics(seeds, critics, hidden, seed=0, layer_norm=False, sizes=(4, 3)):
+    dtype, generator = torch.float64, torch.Generator().manual_seed(seed)
     network = Critics(
-        4, 3, critics, hidden, seeds=seeds, generator=torch.Generator().manual_seed(seed)
+        *sizes, critics, hidden, layer_norm=layer_norm, seeds=seeds, generator=generator
     ).to(dtype)
     with torch.no_grad():  # away from the near-zero initial values
         for parameter in network.parameters():
@@ -38,18 +39,22 @@ def _pairwise(gradients):
     return torch.stack(total)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 3),
     st.integers(2, 5),
-    st.sampled_from([(8,), (8, 6), (7, 8, 5)]),
+    st.sampled_from([(8,), (3, 3), (8, 6), (7, 8, 5), (5, 5, 5, 5)]),
+    st.booleans(),
+    st.sampled_from([(4, 3), (1, 1), (2, 5)]),
     st.integers(0, 10**6),
 )
-def test_gradients_and_diversity_equal_double_backward(seeds, count, hidden, seed):
-    critics = _critics(seeds, count, hidden, seed)
+def test_gradients_and_diversity_equal_double_backward(
+    seeds, count, hidden, layer_norm, sizes, seed
+):
+    critics = _critics(seeds, count, hidden, seed, layer_norm, sizes)
     generator = torch.Generator().manual_seed(seed)
-    observation = torch.randn((seeds, 6, 4), generator=generator, dtype=torch.float64)
-    action = torch.rand((seeds, 6, 3), generator=generator, dtype=torch.float64) * 2 - 1
+    observation = torch.randn((seeds, 6, sizes[0]), generator=generator, dtype=torch.float64)
+    action = torch.rand((seeds, 6, sizes[1]), generator=generator, dtype=torch.float64) * 2 - 1
 
     values, gradients = critics.with_action_gradients(observation, action)
     ours = torch.autograd.grad(

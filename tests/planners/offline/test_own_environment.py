@@ -16,8 +16,8 @@ from worldplan.envs.edge_of_reach import PlaneDynamics
 from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.base import Decision, Planner, evaluate
-from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.policy import ReachAwarePolicy
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import dataset_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.data.files import load_transitions, save_npz

@@ -312,6 +312,7 @@ def test_simulator_rows_that_ended_are_not_stepped():
         ({"critics": 1}, "at least 2 critics"),
         ({"temperature": 0.0}, "temperature"),
         ({"hidden": ()}, "hidden"),
+        ({"layer_norm": True, "hidden": (8, 2)}, "at least 3 units"),
         ({"actor_rate": -1.0}, "actor_rate"),
         ({"real_share": 0.001}, "no row at all"),
         ({"last_step": "x"}, "last_step"),

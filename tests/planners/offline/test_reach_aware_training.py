@@ -19,6 +19,7 @@ from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.offline.edge_of_reach import EdgeOfReach, for_plane
 from worldplan.planners.offline.policy import ReachAwarePolicy
+from worldplan.planners.offline.settings import ADDED
 from worldplan.planners.offline.task import OfflineTask, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
@@ -95,8 +96,27 @@ def test_killed_training_continues_to_the_same_metrics(tmp_path):
     pd.testing.assert_frame_equal(whole, killed, check_exact=True)
 
 
-def test_policy_is_restored_and_decides_in_bounds(tmp_path):
-    module = module_of(epochs=1, check_every=1)
+def test_a_checkpoint_from_before_a_setting_is_resumed(tmp_path):
+    """Settings that were added later are absent from it, in its origin and in its record."""
+    fit(module_of(epochs=2, check_every=1), tmp_path / "whole")
+    folder = tmp_path / "old"
+    fit(module_of(epochs=1, check_every=1), folder)
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    for name in ADDED:
+        assert saved["made_with"].pop(f"settings.{name}", None) is None
+        saved["reach_aware"].pop(name, None)
+    torch.save(saved, folder / "last.ckpt")
+    ReachAwarePolicy.load(folder, 1)
+    fit(module_of(epochs=2, check_every=1), folder)
+    whole, old = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "old"))
+    pd.testing.assert_frame_equal(whole, old, check_exact=True)
+    with pytest.raises(CheckpointError, match="layer_norm was None, is True"):
+        fit(module_of(epochs=3, check_every=1, layer_norm=True), folder)
+
+
+@pytest.mark.parametrize("changes", [{}, {"layer_norm": True}])
+def test_policy_is_restored_and_decides_in_bounds(tmp_path, changes):
+    module = module_of(epochs=1, check_every=1, **changes)
     path = fit(module, tmp_path / "run", save_every=1)
     observations = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     for index in range(2):

@@ -122,19 +122,21 @@ def states_after(agent, batches, *, noise=0):
 @given(
     st.tuples(st.integers(1, 4), st.integers(1, 3)),
     st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple)
-    | st.sampled_from([(5, 5), (5, 5, 5), (2, 5, 5, 3)]),
+    | st.sampled_from([(5, 5), (5, 5, 5), (2, 5, 5, 3), (17, 17), (31, 7, 31)]),
     st.integers(1, 3),
-    st.integers(2, 4),
+    st.sampled_from([2, 3, 4, 10]),
     st.sampled_from([0.0, 1e-6, 1.0]),
+    st.booleans(),
     st.sampled_from(VARIANTS),
     st.integers(1, 3),
     st.booleans(),
     st.integers(0, 10**6),
 )
 def test_updates_equal_plain_ones(
-    sizes, hidden, seeds, critics, eta, variant, updates, transposed, seed
+    sizes, hidden, seeds, critics, eta, layer_norm, variant, updates, transposed, seed
 ):
-    agent = agent_of(sizes, hidden, seeds, seed, critics=critics, diversity=eta, **variant)
+    numbers = {"critics": critics, "diversity": eta, "layer_norm": layer_norm and min(hidden) > 2}
+    agent = agent_of(sizes, hidden, seeds, seed, **numbers, **variant)
     if transposed:  # the same weights in another memory order
         for weight in agent.critics.network.weights:
             weight.data = weight.mT.contiguous().mT
@@ -142,12 +144,13 @@ def test_updates_equal_plain_ones(
     assert_same_state(*states_after(agent, batches, noise=seed))
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("hidden", [(6,), (6, 6), (6, 4, 6)])
-def test_a_negligible_diversity_trains_like_none(hidden):
+def test_a_negligible_diversity_trains_like_none(hidden, layer_norm):
     """Though the gradients of the critics come from another computation."""
     weights = []
     for eta in (0.0, 1e-6):
-        agent = agent_of((3, 2), hidden, 2, 0, diversity=eta)
+        agent = agent_of((3, 2), hidden, 2, 0, diversity=eta, layer_norm=layer_norm)
         optimizers = agent.optimizers()
         for number in range(30):
             agent.update(

@@ -14,8 +14,8 @@ from worldplan.arguments import add_settings, command_parser, file_first, instan
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.offline.agent import ReachAwareSettings
 from worldplan.planners.offline.oracle_patch import PATCHES
+from worldplan.planners.offline.settings import ReachAwareSettings
 
 TASK_KEYS = ("patch", "true_share")
 
