@@ -39,9 +39,10 @@ from torch import Tensor
 from benchmarks.offline.ensemble_data import first_rows, played, synthetic
 from benchmarks.offline.ensemble_usual import Usual
 from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import GaussianEnsemble, changes
-from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings, hold_out
+from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
 from worldplan.world_models.training.trainer import fit
 
 RESULTS = Path(__file__).with_name("results")

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError, DatasetError, Diverged
+from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
 from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_loss
@@ -27,8 +28,6 @@ from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import check_seed, torch_generator
 
 BLOCK = 50  # gradient steps in a Lightning step, to hide its overhead
-HELD_OUT_SHARE, HELD_OUT_ROWS = 0.2, 10_000
-FEW_EPISODES = 10  # with fewer, rows are held out and not whole episodes
 
 
 @dataclass(frozen=True)
@@ -339,36 +338,6 @@ def for_dataset(
     `worldplan.world_models.data.files`.
     """
     return EnsembleModule(load_transitions(data), settings, seed)
-
-
-def hold_out(episode: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The rows to hold out, bool (n,): at most 20 % and 10,000, in whole episodes where there are
-    enough of them.
-
-    Rows of one episode are alike: the error on rows whose neighbours were trained on would be too
-    low.
-
-    Args:
-        episode: the number of each row's episode, (n,).
-        generator: draws the episodes, or rows.
-
-    Raises:
-        DatasetError: there are fewer than 5 rows.
-    """
-    count = len(episode)
-    wanted = min(int(HELD_OUT_SHARE * count), HELD_OUT_ROWS)
-    if wanted < 1:
-        raise DatasetError(
-            f"{count} transitions are too few to train on: at least 5 are needed to hold one out"
-        )
-    numbers, member, lengths = np.unique(episode, return_inverse=True, return_counts=True)
-    order = generator.permutation(len(numbers))
-    chosen = order[np.cumsum(lengths[order]) <= wanted]
-    if len(numbers) >= FEW_EPISODES and len(chosen):
-        return np.isin(member, chosen)
-    mask = np.zeros(count, dtype=bool)
-    mask[generator.permutation(count)[:wanted]] = True
-    return mask
 
 
 def _columns(transitions: Transitions) -> list[np.ndarray]:

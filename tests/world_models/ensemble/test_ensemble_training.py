@@ -30,13 +30,13 @@ from tests.world_models.ensemble.test_ensemble import separate
 from worldplan.commands.fit import lightning_main
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, Diverged
 from worldplan.world_models.data.files import save_npz
+from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import BOUND_WEIGHT, load_ensemble
 from worldplan.world_models.ensemble.training import (
     EnsembleModule,
     EnsembleSettings,
     compiled,
-    hold_out,
 )
 from worldplan.world_models.training.trainer import fit
 
@@ -145,7 +145,7 @@ def test_what_is_held_out(lengths: list[int], seed: int) -> None:
     mask = hold_out(episode, np.random.default_rng(seed))
     assert 1 <= mask.sum() <= 0.2 * len(episode)
     if len(lengths) >= 10 and min(lengths) * 5 <= len(episode) and max(lengths) * 5 <= len(episode):
-        assert not set(episode[mask]) & set(episode[~mask]), "an episode is on one side"
+        assert len(set(episode[mask]) & set(episode[~mask])) <= 1, "one episode is divided at most"
 
 
 def test_at_most_ten_thousand_rows_are_held_out() -> None:
