@@ -235,12 +235,7 @@ def array(
         wrong |= copy < least
     if most is not None:
         wrong |= copy > most
-    if wrong.any():
-        place = tuple(int(index) for index in np.argwhere(wrong)[0])
-        raise error(
-            f"{name}{list(place) if place else ''} is {_figure(copy[place])}: give finite "
-            f"numbers{_range(least, most)}"
-        )
+    _refuse(wrong, copy, name, f"give finite numbers{_range(least, most)}", error)
     copy.setflags(write=False)
     return copy
 
@@ -273,12 +268,7 @@ def whole_numbers(
         wrong |= copy < least
     if most is not None:
         wrong |= copy > most
-    if wrong.any():
-        place = tuple(int(index) for index in np.argwhere(wrong)[0])
-        raise error(
-            f"{name}{list(place) if place else ''} is {copy[place]}: give whole "
-            f"numbers{_range(least, most)}"
-        )
+    _refuse(wrong, copy, name, f"give whole numbers{_range(least, most)}", error)
     copy.setflags(write=False)
     return copy
 
@@ -299,9 +289,7 @@ def truths(
     """
     given = _shaped(value, name, shape, "biuf", "truth values, or 0 and 1", error)
     wrong = (given != 0) & (given != 1)
-    if wrong.any():
-        place = tuple(int(index) for index in np.argwhere(wrong)[0])
-        raise error(f"{name}{list(place)} is {given[place]:g}: give truth values, or 0 and 1")
+    _refuse(wrong, given, name, "give truth values, or 0 and 1", error)
     copy = np.array(given, dtype=bool, order="C")
     copy.setflags(write=False)
     return copy
@@ -324,12 +312,8 @@ def distributions(
     """
     copy = array(value, name, shape, least=0.0, error=error)
     total = copy.sum(-1)
-    wrong = np.argwhere(np.abs(total - 1) > SUM_TOLERANCE)
-    if len(wrong):
-        place = tuple(int(index) for index in wrong[0])
-        raise error(
-            f"{name}{list(place)} sums to {total[place]:.6g}: give probabilities that sum to 1"
-        )
+    wrong = np.abs(total - 1) > SUM_TOLERANCE
+    _refuse(wrong, total, name, "give probabilities that sum to 1", error, verb="sums to")
     return copy
 
 
@@ -361,8 +345,29 @@ def _shaped(
     return given
 
 
-def _figure(value: float) -> str:
-    return "NaN" if math.isnan(value) else f"{value:g}"
+def _refuse(
+    wrong: NDArray[np.bool_],
+    given: NDArray[Any],
+    name: str,
+    remedy: str,
+    error: type[WorldplanError],
+    verb: str = "is",
+) -> None:
+    """Name the first entry of `given` where `wrong`, of the same shape, is true.
+
+    Raises:
+        WorldplanError: there is one; of the type `error`.
+    """
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        where = list(place) if place else ""
+        raise error(f"{name}{where} {verb} {_figure(given[place])}: {remedy}")
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, np.integer):
+        return str(value)
+    return "NaN" if math.isnan(value) else f"{value:.6g}"
 
 
 def same_length(columns: Sequence[tuple[str, Any]], *, error: type[WorldplanError]) -> int:

@@ -4,6 +4,15 @@ Every message names the cause and what to do about it.
 """
 
 
+def one_line(error: BaseException | str, longest: int = 200) -> str:
+    """The text of an error as one line of about `longest` characters at most; of an error without a
+    text, its type.
+    """
+    text = error if isinstance(error, str) else str(error) or type(error).__name__
+    line = " ".join(text[: 10 * longest].split())
+    return line if len(line) <= longest else f"{line[:longest]} ..."
+
+
 class WorldplanError(Exception):
     """Base class of all errors that a user can mend.
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, one_line
 
 # what numpy, h5py, zipfile and json raise for a file that is cut off, damaged or of another kind
 READ_ERRORS = (
@@ -39,8 +39,7 @@ def describe_read_error(error: BaseException, damaged: str = "cut off or damaged
     """What is wrong with a file that raised one of `READ_ERRORS`, for messages: a missing
     permission and a full table of files are no damage.
     """
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text if len(text) <= 200 else f"{text[:200]} ..."
+    text = one_line(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"({error.strerror or text}): check path and permissions"
     return f"it is {damaged} ({text}): fetch or make it again"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import command_parser, parse_options
-from worldplan.milp.errors import MissingExtra, RenderingUnavailable, WorldplanError
+from worldplan.milp.errors import MissingExtra, RenderingUnavailable, WorldplanError, one_line
 
 _DRAW = """
 import sys
@@ -132,15 +132,13 @@ def _probe(name: str, required: bool, try_it: Callable[[], str], remedy: str) ->
     except MissingExtra as error:
         return Check(name, False, required, str(error), remedy)
     except ImportError as error:
-        return Check(name, False, required, f"cannot be imported: {_one_line(error)}", remedy)
+        return Check(name, False, required, f"cannot be imported: {one_line(error, 1000)}", remedy)
     except WorldplanError as error:  # its message contains a remedy
-        return Check(name, False, required, _one_line(error))
+        return Check(name, False, required, one_line(error, 1000))
     except Exception as error:  # libraries raise any type
-        return Check(name, False, required, f"{type(error).__name__}: {_one_line(error)}", remedy)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return Check(
+            name, False, required, f"{type(error).__name__}: {one_line(error, 1000)}", remedy
+        )
 
 
 def _require(module: str) -> None:

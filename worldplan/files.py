@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError, one_line
 from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.renamed import refuse_renamed
 from worldplan.strict_yaml import strict_load
@@ -66,7 +66,7 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from error
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise DatasetError(
-            f"{path}: cannot read this table ({_one_line(error)}): delete it and run again"
+            f"{path}: cannot read this table ({one_line(error, 1000)}): delete it and run again"
         ) from error
 
 
@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot read this JSON file: {_one_line(error)}") from error
+        raise ConfigError(f"{path}: cannot read this JSON file: {one_line(error, 1000)}") from error
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -112,17 +112,13 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _yaml_problem(error: yaml.YAMLError) -> str:
     """Line and problem; the text that PyYAML quotes may be long."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         context = f"{error.context}, " if error.context else ""
         return f"line {mark.line + 1}, column {mark.column + 1}: {context}{error.problem}"
-    return _one_line(error)
+    return one_line(error, 1000)
 
 
 def plain(value: Any) -> Any:

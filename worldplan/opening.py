@@ -99,20 +99,16 @@ def _only_here(parent: Path) -> Iterator[None]:
         ConfigError: nothing can be made in `parent`.
         FolderInUse: another process does not get done.
     """
-    try:
+    with _writable(parent):
         parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(parent / LOCK)
-        lock.acquire(timeout=_LONGEST_CREATION)
-    except Timeout:
-        raise FolderInUse(
-            f"{parent}: another process has been making a run folder for a minute: repeat the "
-            "command, or choose another place with --runs"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{parent}: cannot make a run folder here ({error.strerror}): "
-            "choose another place for runs"
-        ) from error
+        try:
+            lock.acquire(timeout=_LONGEST_CREATION)
+        except Timeout:
+            raise FolderInUse(
+                f"{parent}: another process has been making a run folder for a minute: repeat the "
+                "command, or choose another place with --runs"
+            ) from None
     try:
         for folder in parent.iterdir():
             if _DRAFT.fullmatch(folder.name) and folder.is_dir():
@@ -120,6 +116,22 @@ def _only_here(parent: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _writable(parent: Path) -> Iterator[None]:
+    """Report that the block under `with` can write nothing in `parent`.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{parent}: cannot make a run folder here ({error.strerror}): "
+            "choose another place for runs"
+        ) from error
 
 
 def _open(stack: ExitStack, parent: Path, config: Mapping[str, Any], seed: int, fresh: bool) -> Run:
@@ -200,13 +212,8 @@ def _create(parent: Path, config: Mapping[str, Any], seed: int, made_with: dict[
     """
     text = config_text(config)
     draft = parent / f".{secrets.token_hex(6)}"
-    try:
+    with _writable(parent):
         draft.mkdir()
-    except OSError as error:
-        raise ConfigError(
-            f"{parent}: cannot make a run folder here ({error.strerror}): "
-            "choose another place for runs"
-        ) from error
     try:
         for folder in _FOLDERS:
             (draft / folder).mkdir()

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from worldplan.milp.errors import one_line
 from worldplan.shipped import PACKAGE
 from worldplan.versions import versions
 
@@ -76,7 +77,7 @@ def few_warnings() -> Iterator[None]:
     seen = set[str]()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        text = f"{category.__name__}: {shorten(str(message))}"
+        text = f"{category.__name__}: {one_line(str(message), _LONGEST)}"
         if text not in seen and len(seen) < _MOST_WARNINGS:
             complain(text)
         seen.add(text)
@@ -126,7 +127,7 @@ def report(error: BaseException, argv: Sequence[str]) -> tuple[str, int]:
         The line names the command, the error and the report file. The exit code is 2 where memory
         was too small or the user's own code failed, else 3: a fault of worldplan.
     """
-    reason = f"{type(error).__name__}: {shorten(str(error))}".removesuffix(": ")
+    reason = f"{type(error).__name__}: {one_line(str(error), _LONGEST)}".removesuffix(": ")
     command = f"'{' '.join(argv[:2])}'"
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         return f"{command} needs more memory than there is ({reason}): make its sizes smaller", 2
@@ -142,12 +143,6 @@ def report(error: BaseException, argv: Sequence[str]) -> tuple[str, int]:
         f"{where}: send it to the authors",
         3,
     )
-
-
-def shorten(text: str) -> str:
-    """`text` as one line of at most 300 characters."""
-    line = " ".join(text[: 10 * _LONGEST].split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def write_report(error: BaseException, argv: Sequence[str]) -> Path | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from worldplan.milp.errors import CheckpointError
+from worldplan.milp.errors import CheckpointError, one_line
 from worldplan.world_models.storage import replace_file
 
 
@@ -72,7 +72,7 @@ def load_weights(module: torch.nn.Module, weights: Any, path: str | Path) -> Non
     except CheckpointError:
         raise
     except Exception as error:  # torch raises many types for what does not fit
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise CheckpointError(
             f"{path}: its weights do not fit its own sizes or settings ({reason}): {remedy}"
         ) from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError
+from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError, one_line
 
 _LONGEST = 300  # characters of Lightning's text
 _RESTORING = ("restore", "_restore", "resume")  # how its functions that read a checkpoint begin
@@ -52,7 +52,5 @@ def _restores(code: object) -> bool:
 
 def _line(error: Exception) -> str:
     """The text of an error as one line; without advice to load a file that may run code."""
-    text = " ".join(str(error).split())
-    if not text or "weights_only" in text:
-        return type(error).__name__
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    hidden = "weights_only" in str(error)
+    return type(error).__name__ if hidden else one_line(error, _LONGEST)

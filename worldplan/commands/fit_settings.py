@@ -13,7 +13,7 @@ import lightning as L
 from jsonargparse import Namespace
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError
+from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError, one_line
 from worldplan.world_models.training.checkpoints import load_tensors, reading_checkpoint
 from worldplan.world_models.training.journal import LAST
 from worldplan.world_models.training.module import ResumableModule
@@ -93,9 +93,7 @@ def refused_settings() -> Iterator[None]:
     except Exception as error:  # Lightning raises many types, all for settings
         if isinstance(error, WorldplanError):
             raise
-        text = " ".join(str(error).split())
-        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-        raise ConfigError(f"trainer: {text or type(error).__name__}") from error
+        raise ConfigError(f"trainer: {one_line(error, _LONGEST)}") from error
 
 
 def read_state(path: str | Path) -> Saved:
