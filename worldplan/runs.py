@@ -24,13 +24,14 @@ from worldplan.files import (
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.user_files import read_user_text
 
-CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT = (
+CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED = (
     "config.yaml",
     "versions.json",
     "seed",
     "metrics.csv",
     "summary.csv",
     "report.html",
+    "unfinished.txt",
 )
 
 
@@ -105,8 +106,14 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is complete: its summary, then its report were written last."""
-        return (self.path / SUMMARY).is_file() and (self.path / REPORT).is_file()
+        """Whether the run is complete: its summary, then its report were written last, and no file
+        says that these are of a part of the run.
+        """
+        return (
+            (self.path / SUMMARY).is_file()
+            and (self.path / REPORT).is_file()
+            and not (self.path / UNFINISHED).exists()
+        )
 
     def matches(self, config: Mapping[str, Any]) -> bool:
         """Whether the run was made with exactly this configuration."""

@@ -18,6 +18,7 @@ from worldplan.output.style import (
     BAR,
     COLOURS,
     DASHES,
+    GREY,
     INK,
     new_figure,
     save_figure,
@@ -75,7 +76,8 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
     """Plot the mean reward of each policy with its 95 % interval, best on top.
 
     Args:
-        table: columns policy, mean, low, high, and optionally bound_share (1 = the bound).
+        table: columns policy, mean, low, high, and optionally bound_share (1 = the bound) and
+            reference (true: drawn in grey).
         bound: upper bound on the mean reward of every policy, drawn as a line.
         path: the PNG file to write.
     """
@@ -83,7 +85,9 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
     place = np.arange(len(ordered))
     figure = new_figure(8.2, 1.3 + 0.42 * max(len(ordered), 2))
     axes = figure.add_subplot()
-    axes.barh(place, ordered["mean"], height=0.66, color=BAR, alpha=0.85, zorder=2)
+    reference = ordered.get("reference", pd.Series(False, ordered.index)).isin([True])
+    colours = np.where(reference, GREY, BAR)
+    axes.barh(place, ordered["mean"], height=0.66, color=colours, alpha=0.85, zorder=2)
     errors = np.stack([ordered["mean"] - ordered["low"], ordered["high"] - ordered["mean"]])
     axes.errorbar(
         ordered["mean"],

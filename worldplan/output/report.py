@@ -24,13 +24,30 @@ HEADINGS = {
     "policy": "policy",
     "mean": "mean",
     "interval": "95 % interval",
+    "score": "score",
     "bound_share": "share of bound",
     "decision_ms": "ms per decision",
+    "cpu_minutes": "CPU minutes",
     "episodes": "episodes",
     "note": "note",
 }
-PLOT_ORDER = ("policy_comparison", "learning_curve", "step_rewards")
-NUMERIC = ("mean", "low", "high", "bound_share", "decision_ms", "episodes")
+PLOT_ORDER = (
+    "policy_comparison",
+    "return_by_share",
+    "learning_curve",
+    "critic_spread",
+    "step_rewards",
+)
+NUMERIC = (
+    "mean",
+    "low",
+    "high",
+    "score",
+    "bound_share",
+    "decision_ms",
+    "cpu_minutes",
+    "episodes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +93,9 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
     """Write the report of one or several run folders and return the path of the HTML file.
 
     Args:
-        paths: run folders. Each may hold summary.csv (policy, mean, low, high, bound_share,
-            decision_ms, episodes, note), plots/*.png and notes.txt; missing parts are left out.
+        paths: run folders. Each may hold summary.csv (policy, mean, low, high, score, bound_share,
+            decision_ms, cpu_minutes, episodes, reference, note), plots/*.png and notes.txt; missing
+            parts are left out.
         output: the HTML file to write. If None, report.html in the run folder, or, for several
             runs, comparison.html in the folder that contains them all.
 
@@ -147,13 +165,14 @@ def _summary(run: Run) -> pd.DataFrame | None:
                 f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: "
                 "delete this table and repeat the command that made the run"
             )
+    table["reference"] = table["reference"].isin([True]) if "reference" in table else False
     table["note"] = table["note"].astype(object).fillna("") if "note" in table else ""
     return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _policy_table(summary: pd.DataFrame) -> Table:
     """The policies of one run, without the columns that are empty. A policy is emphasised if its
-    interval contains the best mean.
+    interval contains the best mean; rows for reference are not compared.
     """
     texts = {
         "policy": [str(policy) for policy in summary["policy"]],
@@ -162,20 +181,25 @@ def _policy_table(summary: pd.DataFrame) -> Table:
             _interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)
         ],
         "bound_share": [_percent(value) for value in summary["bound_share"]],
+        "score": ["" if math.isnan(value) else f"{value:.1f}" for value in summary["score"]],
         "decision_ms": [
             "" if math.isnan(value) else f"{value:.3g}" for value in summary["decision_ms"]
+        ],
+        "cpu_minutes": [
+            "" if math.isnan(value) else f"{value:.1f}" for value in summary["cpu_minutes"]
         ],
         "episodes": ["" if math.isnan(value) else f"{value:.0f}" for value in summary["episodes"]],
         "note": [str(note) for note in summary["note"]],
     }
     columns = [column for column in HEADINGS if any(texts[column])]
-    best = summary["mean"].max()
+    best = summary.loc[~summary["reference"], "mean"].max()
     return Table(
         headings=[HEADINGS[column] for column in columns],
         rows=[list(row) for row in zip(*(texts[column] for column in columns), strict=True)],
         numeric=[column not in ("policy", "note") for column in columns],
         best=[
-            bool(row["mean"] == best or row["high"] >= best) for row in summary.to_dict("records")
+            bool(row["mean"] == best or row["high"] >= best) and not row["reference"]
+            for row in summary.to_dict("records")
         ],
     )
 

@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from rich.table import Table
 
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
-from worldplan.commands.studies.jobs import jobs_of
+from worldplan.commands.studies.jobs import finished_rows, jobs_of
 from worldplan.commands.studies.study import study_from_dict
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
@@ -82,9 +82,8 @@ def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, ReachAware
             yield "policy", index, policy
         return
     study = study_from_dict(config, run.path / CONFIG)
-    methods = list(study.methods)
-    chosen = policies_to_evaluate(run, "worldplan run", names, methods)
-    for job in sorted(jobs_of(run.path, study), key=lambda job: methods.index(job.method)):
-        if job.method in chosen:
-            for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
-                yield job.method, job.first + index, policy
+    finished = finished_rows(run.path, study)
+    chosen = policies_to_evaluate(run, "worldplan run", names, [row.name for row in finished])
+    for job in jobs_of(run.path, study, [row for row in finished if row.name in chosen]):
+        for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
+            yield job.row.name, job.first + index, policy

@@ -4,7 +4,8 @@ evaluates the policies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from worldplan.commands.studies.references import reward_ceiling
+from worldplan.commands.studies.rows import StudyRow
 from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.milp.errors import Diverged
@@ -19,61 +22,82 @@ from worldplan.planners.base import Decision, Planner, evaluate
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
 from worldplan.runs import write_result
+from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 if TYPE_CHECKING:
     from worldplan.planners.offline.training import ReachAwareModule
 
 _MEANS = ("return", "length", "decision_seconds")  # per seed, over the final episodes
-_EPISODE_SEED = 300_001  # of the final episodes, the same for every method
+EPISODE_SEED = 300_001  # of the final episodes, the same for every method
 
 
 @dataclass(frozen=True)
 class Job:
-    """Seeds first .. first + count - 1 of one method.
+    """Seeds first .. first + count - 1 of one row of the study's table.
 
     Args:
         folder: of the run.
         study: the study.
-        method: name of the method.
+        row: a method, and its share of the true dynamics.
         first: the least seed.
         count: number of seeds.
     """
 
     folder: Path
     study: Study
-    method: str
+    row: StudyRow
     first: int
     count: int
 
     @property
+    def method(self) -> str:
+        """Name of the method in the study."""
+        return self.row.method
+
+    @property
     def result(self) -> Path:
         """Table of returns per seed; the job is done when it exists."""
-        return self.folder / "jobs" / f"{self.method}-{self.first}.csv"
+        return self.folder / "jobs" / f"{self.row.name}-{self.first}.csv"
+
+    @property
+    def spreads(self) -> Path:
+        """Table of the critics' spread, written before `result`; none for a diverged training."""
+        return self.folder / "jobs" / f"{self.row.name}-{self.first}-spread.csv"
 
     @property
     def training(self) -> Path:
         """Folder of checkpoint and metrics."""
-        return self.folder / "checkpoints" / f"{self.method}-seed{self.first}"
+        return self.folder / "checkpoints" / f"{self.row.name}-seed{self.first}"
 
 
-def jobs_of(folder: Path, study: Study) -> list[Job]:
-    """All jobs of a study; those with many critics first, since they take longest."""
-    methods = sorted(study.methods, key=lambda method: -study.method_settings(method).critics)
+def jobs_of(folder: Path, study: Study, rows: Sequence[StudyRow]) -> list[Job]:
+    """The jobs of some rows, all seeds of a row before the next row, so that a study which is
+    broken off has complete rows.
+    """
     return [
         Job(
             folder,
             study,
-            method,
+            row,
             first=study.seed + offset,
             count=min(study.side_by_side, study.seeds - offset),
         )
-        for method in methods
+        for row in rows
         for offset in range(0, study.seeds, study.side_by_side)
     ]
 
 
-def make_task(study: Study, method: str) -> OfflineTask:
-    """The task of a method: the plane, or the dataset with the method's dynamics.
+def finished_rows(folder: Path, study: Study) -> list[StudyRow]:
+    """The rows of which every job has its result."""
+    return [
+        row
+        for row in study.rows()
+        if all(job.result.exists() for job in jobs_of(folder, study, [row]))
+    ]
+
+
+def make_task(study: Study, share: float) -> OfflineTask:
+    """The task of a study: the plane, or the dataset with a share of the true dynamics.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -88,7 +112,7 @@ def make_task(study: Study, method: str) -> OfflineTask:
         data.dataset,
         environment=data.environment,
         ensemble=data.ensemble,
-        true_share=study.share(method),
+        true_share=share,
         termination=data.termination,
         threads=data.threads,
         dynamics=data.dynamics,
@@ -118,8 +142,11 @@ def make_training(job: Job) -> ReachAwareModule:
             patch=study.patch(job.method),
             start_seed=study.seed,
         )
+    task = make_task(study, job.row.share)
+    if study.caps_by_data(job.method):
+        settings = replace(settings, target_cap=reward_ceiling(task, settings.discount))
     return ReachAwareModule(
-        make_task(study, job.method),
+        task,
         settings,
         seed=job.first,
         seeds=job.count,
@@ -135,25 +162,49 @@ def run_job(job: Job) -> Job:
     """
     if job.result.exists():
         return job
+    from worldplan.commands.studies.cpu_time import CpuTime, cpu_seconds, training_seconds
     from worldplan.world_models.training.trainer import fit  # imports Lightning: seconds
 
     torch.set_num_threads(1)
+    began = cpu_seconds()
     study, training = job.study, make_training(job)
     try:
         checkpoint = fit(
-            training, job.training, save_every=study.save_every, accelerator=study.accelerator
+            training,
+            job.training,
+            save_every=study.save_every,
+            accelerator=study.accelerator,
+            callbacks=[CpuTime()],
         )
     except Diverged as error:
         unknown = dict.fromkeys(_MEANS, np.nan)
         rows = [{**unknown, "note": f"diverged: {error}"} for _ in range(job.count)]
+        seconds = cpu_seconds() - began
     else:
+        seconds, began = training_seconds(last_checkpoint(job.training)), cpu_seconds()
+        _write_spreads(job, training)
         policies = ReachAwarePolicy.load_all(checkpoint)
         rows = _evaluated(policies, training.task, study.episodes)
+        seconds += cpu_seconds() - began
     table = pd.DataFrame(rows)
-    table.insert(0, "method", job.method)
-    table.insert(1, "seed", range(job.first, job.first + job.count))
+    table["cpu_seconds"] = seconds / job.count
+    places = {"policy": job.row.name, "method": job.method, "true_share": job.row.share}
+    for place, (column, value) in enumerate(places.items()):
+        table.insert(place, column, value)
+    table.insert(len(places), "seed", range(job.first, job.first + job.count))
     write_result(job.result, table)
     return job
+
+
+def _write_spreads(job: Job, training: ReachAwareModule) -> None:
+    """Write the critics' spread at the end of the training."""
+    from worldplan.commands.studies.spreads import spread_table
+
+    # `fit` trains nothing where the training has finished before
+    training.cpu().load_state_dict(saved_entry(last_checkpoint(job.training), "state_dict"))
+    table = spread_table(training, job.study.plane)
+    table.insert(0, "policy", job.row.name)
+    write_result(job.spreads, table)
 
 
 def _evaluated(
@@ -163,7 +214,7 @@ def _evaluated(
     environment = task.environment(episodes)
     rows = []
     for policy in policies:
-        table = evaluate(policy, environment, episodes, _EPISODE_SEED).episodes
+        table = evaluate(policy, environment, episodes, EPISODE_SEED).episodes
         rows.append({**{name: table[name].mean() for name in _MEANS}, "note": ""})
     environment.close()
     return rows
@@ -171,7 +222,7 @@ def _evaluated(
 
 def oracle_return(plane: Plane, episodes: int) -> float:
     """Mean return of the optimal actions in the episodes that policies are evaluated in."""
-    result = evaluate(_Oracle(plane), PlaneVectorEnv(episodes, plane), episodes, _EPISODE_SEED)
+    result = evaluate(_Oracle(plane), PlaneVectorEnv(episodes, plane), episodes, EPISODE_SEED)
     return float(result.episodes["return"].mean())
 
 

@@ -1,15 +1,19 @@
-"""Plots of a study: learning curves over seeds, model rollouts in the plane, critics' spread."""
+"""Plots of a study: learning curves over seeds, return against the share of the true dynamics,
+model rollouts in the plane.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.output.style import (
@@ -42,47 +46,117 @@ class RolloutPanel:
     horizon: int
 
 
+def dynamics_label(share: float) -> str:
+    """The title of a panel: learned dynamics, 0.5 of true dynamics, true dynamics."""
+    named = {0.0: "learned dynamics", 1.0: "true dynamics"}
+    return named.get(share, f"{share:g} of true dynamics")
+
+
+def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and dash of each method's line, the same in all panels and figures."""
+    styles = cycle([(colour, dash) for dash in DASHES for colour in COLOURS])
+    return {
+        method: {"color": colour, "linestyle": dash}
+        for method, (colour, dash) in zip(dict.fromkeys(methods), styles, strict=False)
+    }
+
+
 def seed_curves(
     curves: pd.DataFrame,
     column: str,
     label: str,
     path: Path,
     *,
-    line: tuple[float, str] | None = None,
+    lines: Sequence[tuple[float, str]] = (),
+    logarithmic: bool = False,
 ) -> Path:
-    """Plot the mean over seeds against the epoch, with the range of all seeds as a band, and save
-    it.
+    """Plot the mean over seeds against the epoch, with the range of all seeds as a band, in a panel
+    for each share of the true dynamics, and save it.
 
     Args:
-        curves: columns method, seed, epoch and `column`.
+        curves: columns method, true_share, seed, epoch and `column`.
         column: the metric.
         label: of the axis.
         path: of the PNG.
-        line: a value to mark with a horizontal line, and its label.
+        lines: values to mark with a horizontal line, and their labels.
+        logarithmic: whether values above 1 are drawn on a logarithmic axis; also done where the
+            greatest is far from the median.
 
     Returns:
         The path.
     """
-    figure = new_figure(8.6, 4.2)
-    axes = figure.add_subplot()
-    styles = [(colour, dash) for dash in DASHES for colour in COLOURS]
-    for (method, table), (colour, dash) in zip(
-        curves.groupby("method", sort=False), cycle(styles), strict=False
-    ):
-        band = table.dropna(subset=[column]).groupby("epoch")[column].agg(["mean", "min", "max"])
-        axes.plot(
-            band.index, band["mean"], color=colour, linestyle=dash, linewidth=1.8, label=str(method)
-        )
-        axes.fill_between(
-            band.index, band["min"], band["max"], color=colour, alpha=0.12, linewidth=0
-        )
-    if line is not None:
-        axes.axhline(line[0], color=INK, linestyle=":", linewidth=1.5, label=line[1])
-    values = curves[column].dropna()
-    if len(values) and values.max() > 20 * max(abs(values.median()), 1e-9):
-        axes.set_yscale("symlog", linthresh=max(abs(values.median()), 1e-3))
+    points = curves.reindex(columns=["method", "true_share", "seed", "epoch", column])
+    points = points.dropna(subset=[column])
+    styles, shares = method_styles(points["method"]), sorted(set(points["true_share"])) or [0.0]
+    figure = new_figure(4.0 + 4.6 * len(shares), 4.2)
+    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+    for axes, share in zip(panels, shares, strict=True):
+        of_share = points[points["true_share"] == share]
+        for method, table in of_share.groupby("method", sort=False):
+            band = table.groupby("epoch")[column].agg(["mean", "min", "max"])
+            style = styles[str(method)]
+            axes.plot(band.index, band["mean"], linewidth=1.8, label=str(method), **style)
+            axes.fill_between(
+                band.index, band["min"], band["max"], color=style["color"], alpha=0.12, linewidth=0
+            )
+        for number, (value, name) in enumerate(lines):
+            dash = DASHES[(2 + number) % len(DASHES)]
+            axes.axhline(value, color=INK, linestyle=dash, linewidth=1.5, label=name)
+        title = dynamics_label(share) if len(shares) > 1 else ""
+        style_axes(axes, title, "epoch", "", grid="both")
+    panels[0].set_ylabel(f"{label} (band: all seeds)", fontsize=10, color=INK)
+    _scale(panels[0], points[column], logarithmic)
+    panels[-1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return save_figure(figure, path)
+
+
+def _scale(axes: Axes, values: pd.Series, logarithmic: bool) -> None:
+    """Set a logarithmic vertical axis, linear near zero, where it is wanted or values need it."""
+    median = abs(values.median()) if len(values) else 0.0
+    blown_up = len(values) > 0 and values.max() > 20 * max(median, 1e-9)
+    if logarithmic and len(values):
+        axes.set_yscale("symlog", linthresh=1.0)
+    elif blown_up:
+        axes.set_yscale("symlog", linthresh=max(median, 1e-3))
+    if len(values) and (logarithmic or blown_up):
         axes.set_ylim(bottom=min(0.0, float(values.min())))
-    style_axes(axes, "", "epoch", f"{label} (band: all seeds)", grid="both")
+
+
+def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
+    """Plot the return of each method against the share of the true dynamics, with 95 % intervals,
+    and the returns of the data and of a random policy as lines (figure 1 of RAVL, arXiv
+    2402.12527); save it and return the path.
+
+    Args:
+        summary: columns policy, method, true_share, mean, low, high and reference.
+        path: of the PNG.
+    """
+    measured = summary[~summary["reference"]]
+    styles = method_styles(measured["method"])
+    figure = new_figure(8.6, 4.6)
+    axes = figure.add_subplot()
+    for number, (method, table) in enumerate(measured.groupby("method", sort=False)):
+        table = table.sort_values("true_share")
+        shift = 0.012 * (number - (len(styles) - 1) / 2)  # keeps the intervals apart
+        errors = np.stack([table["mean"] - table["low"], table["high"] - table["mean"]])
+        axes.errorbar(
+            table["true_share"] + shift,
+            table["mean"],
+            yerr=np.clip(errors, 0, None),
+            linewidth=1.8,
+            marker="o",
+            markersize=4,
+            capsize=3,
+            label=str(method),
+            **styles[str(method)],
+        )
+    references = summary[summary["reference"]].to_dict("records")
+    for row, dash in zip(references, cycle(DASHES[1:]), strict=False):
+        axes.axhline(row["mean"], color=GREY, linestyle=dash, linewidth=1.5, label=row["policy"])
+    shares = sorted(set(measured["true_share"]))
+    axes.set_xticks(shares, [f"{share:g}" for share in shares])
+    label = "share of the true dynamics (0: learned, 1: true)"
+    style_axes(axes, "", label, "return, with 95 % interval", grid="both")
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return save_figure(figure, path)
 
@@ -108,37 +182,4 @@ def rollout_panels(panels: Sequence[RolloutPanel], path: Path) -> Path:
             axes.set_aspect("equal")
             style_axes(axes, f"{panel.method}, epoch {epoch}", "", "", grid="both")
             axes.title.set_fontsize(9)
-    return save_figure(figure, path)
-
-
-def spread_boxes(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path) -> Path:
-    """Plot box plots of the critics' spread at next states within reach and at the edge of reach.
-
-    Args:
-        spreads: by method, the spreads within reach, (n,), and at the edge, (m,).
-        path: of the PNG.
-
-    Returns:
-        The path.
-    """
-    figure = new_figure(1.6 + 1.1 * len(spreads), 4.2)
-    axes = figure.add_subplot()
-    for place, (within, edge) in enumerate(spreads.values()):
-        for offset, values, colour in ((-0.18, within, BAR), (0.18, edge, ACCENT)):
-            if len(values):
-                axes.boxplot(
-                    [values],
-                    positions=[place + offset],
-                    widths=0.3,
-                    showfliers=False,
-                    patch_artist=True,
-                    boxprops={"facecolor": colour, "alpha": 0.6},
-                    medianprops={"color": INK},
-                )
-    axes.set_xticks(range(len(spreads)), list(spreads), rotation=30, ha="right")
-    axes.set_yscale("log")
-    style_axes(axes, "", "", "standard deviation over critics", grid="y")
-    axes.plot([], [], color=BAR, linewidth=6, alpha=0.6, label="within reach")
-    axes.plot([], [], color=ACCENT, linewidth=6, alpha=0.6, label="edge of reach")
-    axes.legend(frameon=False, fontsize=9)
     return save_figure(figure, path)

@@ -2,87 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from worldplan.commands.studies.jobs import Job, jobs_of, make_task, oracle_return
-from worldplan.commands.studies.plots import RolloutPanel, rollout_panels, seed_curves, spread_boxes
+from worldplan.commands.studies.jobs import (
+    EPISODE_SEED,
+    Job,
+    finished_rows,
+    jobs_of,
+    make_task,
+    oracle_return,
+)
+from worldplan.commands.studies.plots import (
+    RolloutPanel,
+    return_by_share,
+    rollout_panels,
+    seed_curves,
+)
+from worldplan.commands.studies.references import reference_rows, reward_ceiling
+from worldplan.commands.studies.rows import StudyRow
+from worldplan.commands.studies.spread_plot import spread_boxes
 from worldplan.commands.studies.study import Study
 from worldplan.files import read_table
 from worldplan.output.plots import learning_curve, policy_comparison
 from worldplan.output.report import write_report
 from worldplan.planners.base import bootstrap
-from worldplan.planners.offline.agent import ReachAware
-from worldplan.planners.offline.diagnostics import critic_spread
-from worldplan.planners.offline.replay import RingBuffer, unpack
-from worldplan.runs import Run
-from worldplan.world_models.training.checkpoints import saved_entry
+from worldplan.planners.offline.task import OfflineTask
+from worldplan.runs import UNFINISHED, Run
+from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
+_PLACES = ("policy", "method", "true_share")  # columns that name a row of the study
 _INTERVAL = ("mean", "low", "high")
-_SPREAD_ROWS = 20_000  # model transitions per method in the plot of the critics' spread
+Line = tuple[float, str]  # a value to compare with, and its label
 
 
 def write_results(run: Run, study: Study) -> None:
-    """Write the tables and plots; the summary and the report, written last, mark a finished run.
+    """Write the tables and plots of all complete rows; the summary and the report are written last.
+    They mark a finished run, unless rows are left: then a file says which.
 
     Raises:
         DatasetError: a job's table is missing or damaged.
     """
-    jobs = jobs_of(run.path.resolve(), study)
+    folder = run.path.resolve()
+    rows = finished_rows(folder, study)
+    left = [row.name for row in study.rows() if row not in rows]
+    if left:
+        run.write_text(UNFINISHED, _left_text(left))
+    jobs = jobs_of(folder, study, rows)
     seeds = pd.concat([read_table(job.result) for job in jobs], ignore_index=True)
     curves = pd.concat([seed_table(job) for job in jobs], ignore_index=True)
     run.write_csv("seeds.csv", seeds)
     run.write_csv("curves.csv", curves)
+    task = make_task(study, rows[0].share)
     ceiling = None if study.plane is None else oracle_return(study.plane, study.episodes)
-    value_line = _value_line(study, curves)
-    summary = summarise(study, seeds, curves, ceiling)
+    value_lines = _value_lines(study, task, curves)
+    references = _references(study, task)
+    summary = summarise(study, rows, seeds, curves, ceiling)
+    if references is not None:
+        summary = pd.concat([summary, references], ignore_index=True)
+    _add_scores(summary, task)
     policy_comparison(summary, ceiling, run.plots / "policy_comparison.png")
-    _curve_plots(run, study, curves, ceiling, value_line)
+    _curve_plots(run, study, curves, ceiling, value_lines)
+    if study.shares:
+        return_by_share(summary, run.plots / "return_by_share.png")
+    spread_boxes(_spreads(jobs), run.plots / "critic_spread.png")
     if study.plane is not None:
         _plane_plots(run, study, jobs)
-    run.write_text("notes.txt", _notes(study, ceiling, value_line))
+    run.write_text("notes.txt", _notes(study, left, ceiling, value_lines))
     run.write_summary(summary)
     write_report([run.path])
+    if not left:
+        (run.path / UNFINISHED).unlink(missing_ok=True)
+
+
+def _left_text(left: Sequence[str]) -> str:
+    return (
+        f"unfinished: {len(left)} rows are left ({', '.join(left)}): repeat the command without "
+        "--methods and --shares to run them\n"
+    )
 
 
 def _curve_plots(
-    run: Run,
-    study: Study,
-    curves: pd.DataFrame,
-    ceiling: float | None,
-    value_line: tuple[float, str] | None,
+    run: Run, study: Study, curves: pd.DataFrame, ceiling: float | None, value_lines: list[Line]
 ) -> None:
-    """Learning curves: return and Q over all seeds, and all metrics of each method's first seed."""
+    """Learning curves: return and Q over all seeds, and all metrics of each row's first seed."""
     seed_curves(
         curves,
         "check/return",
         "return",
         run.plots / "learning_curve_return.png",
-        line=(ceiling, "oracle") if ceiling is not None else None,
+        lines=[] if ceiling is None else [(ceiling, "oracle")],
     )
     seed_curves(
         curves,
         "check/q",
         "mean Q on model transitions",
         run.plots / "learning_curve_q.png",
-        line=value_line,
+        lines=value_lines,
+        logarithmic=True,
     )
-    for method in study.methods:
-        first_seed = curves[(curves["method"] == method) & (curves["seed"] == study.seed)]
-        if len(first_seed):
-            metrics = first_seed.rename(columns={"epoch": "step"}).drop(columns=["method", "seed"])
-            learning_curve(metrics, run.plots / f"training_{method}.png")
+    first_seeds = curves[curves["seed"] == study.seed]
+    for name, table in first_seeds.groupby("policy", sort=False):
+        metrics = table.rename(columns={"epoch": "step"}).drop(columns=[*_PLACES, "seed"])
+        learning_curve(metrics, run.plots / f"training_{name}.png")
+
+
+def _spreads(jobs: Sequence[Job]) -> pd.DataFrame:
+    """The tables of the critics' spread; the mean of each quantile where a row has several jobs."""
+    tables = [read_table(job.spreads) for job in jobs if job.spreads.exists()]
+    if not tables:
+        return pd.DataFrame(columns=["policy", "true_share", "place"])
+    shares = {job.row.name: job.row.share for job in jobs}
+    merged = pd.concat(tables).groupby(["policy", "place"], sort=False).mean().reset_index()
+    return merged.assign(true_share=merged["policy"].map(shares))
+
+
+def _references(study: Study, task: OfflineTask) -> pd.DataFrame | None:
+    """The rows of a random policy and of the data; None in the plane."""
+    if study.data is None:
+        return None
+    data = load_transitions(study.data.dataset)
+    return pd.DataFrame(reference_rows(task, data, study.episodes, EPISODE_SEED)).assign(
+        reference=True
+    )
+
+
+def _add_scores(summary: pd.DataFrame, task: OfflineTask) -> None:
+    """Fill the column score, where the returns of score 0 and 100 are known."""
+    low, high = task.reference or (np.nan, np.nan)
+    summary["score"] = 100 * (summary["mean"] - low) / (high - low)
 
 
 def seed_table(job: Job) -> pd.DataFrame:
-    """The metrics of a job's training, one row per epoch and seed: columns method, seed, epoch, and
-    the logged names without their seed.
+    """The metrics of a job's training, one row per epoch and seed: columns policy, method,
+    true_share, seed, epoch, and the logged names without their seed.
     """
     file = job.training / "metrics.csv"
     if not file.exists():  # diverged before anything was saved
-        return pd.DataFrame(columns=["method", "seed", "epoch"])
+        return pd.DataFrame(columns=[*_PLACES, "seed", "epoch"])
     metrics = read_table(file)
     tables = []
     for index in range(job.count):
@@ -93,99 +154,120 @@ def seed_table(job: Job) -> pd.DataFrame:
         table.insert(0, "seed", job.first + index)
         tables.append(table)
     all_seeds = pd.concat(tables, ignore_index=True)
-    all_seeds.insert(0, "method", job.method)
+    values = (job.row.name, job.method, job.row.share)
+    for place, (column, value) in enumerate(zip(_PLACES, values, strict=True)):
+        all_seeds.insert(place, column, value)
     return all_seeds
 
 
 def summarise(
-    study: Study, seeds: pd.DataFrame, curves: pd.DataFrame, ceiling: float | None
+    study: Study,
+    rows: Sequence[StudyRow],
+    seeds: pd.DataFrame,
+    curves: pd.DataFrame,
+    ceiling: float | None,
 ) -> pd.DataFrame:
-    """One row per method in the report's format; `bound_share` is the mean return over the
-    oracle's return (`ceiling`).
+    """One row per row of the study in the report's format; `bound_share` is the mean return over
+    the oracle's return (`ceiling`), `q` the mean Q at the last check.
     """
-    rows = []
-    for method in study.methods:
-        of_seeds, curve = seeds[seeds["method"] == method], curves[curves["method"] == method]
+    table = []
+    for row in rows:
+        of_seeds, curve = seeds[seeds["policy"] == row.name], curves[curves["policy"] == row.name]
         returns = of_seeds["return"].dropna().to_numpy()
         interval = bootstrap(returns) if len(returns) else dict.fromkeys(_INTERVAL, np.nan)
+        end = _last_check(curve)
         notes = list(of_seeds["note"].dropna().unique())
         if len(curve):
-            notes.append(_training_note(curve))
-        rows.append(
+            notes.append("never checked" if end is None else _training_note(curve, end))
+        table.append(
             {
-                "policy": method,
+                "policy": row.name,
+                "method": row.method,
+                "true_share": row.share,
                 **interval,
                 "bound_share": np.nan if ceiling is None else interval["mean"] / ceiling,
+                "q": np.nan if end is None else end["check/q"],
                 "decision_ms": 1000 * of_seeds["decision_seconds"].mean(),
+                "cpu_minutes": of_seeds["cpu_seconds"].sum() / 60,
                 "episodes": study.episodes * len(of_seeds),
+                "reference": False,
                 "note": "; ".join(notes),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(table)
 
 
-def _training_note(curves: pd.DataFrame) -> str:
-    """Mean Q at the last check, beside the oracle's where known, and the shares of targets at the
-    edge of reach and of patched targets over the whole training.
+def _last_check(curves: pd.DataFrame) -> pd.Series | None:
+    """Means over the seeds of a row at its last check; None for one that was never checked."""
+    if "check/q" not in curves or (checked := curves.dropna(subset=["check/q"])).empty:
+        return None
+    end: pd.Series = checked[checked["epoch"] == checked["epoch"].max()].mean(numeric_only=True)
+    return end
+
+
+def _training_note(curves: pd.DataFrame, end: pd.Series) -> str:
+    """Mean Q at the last check (`end`), beside the oracle's where known, and the shares of targets
+    at the edge of reach and of patched targets over the whole training.
     """
-    checked = curves.dropna(subset=["check/q"])
-    if checked.empty:
-        return "never checked"
-    end = checked[checked["epoch"] == checked["epoch"].max()].mean(numeric_only=True)
     parts = [f"Q {end['check/q']:.4g}"]
     if "check/oracle_q" in end:
         parts[0] += f" (oracle {end['check/oracle_q']:.4g})"
         parts.append(f"{100 * curves['train/edge_targets'].mean():.2f} % of targets at the edge")
     if curves.get("train/patched_targets", pd.Series(dtype=float)).sum() > 0:
         parts.append(f"{100 * curves['train/patched_targets'].mean():.2f} % patched")
-    if "check/score" in end:
-        parts.insert(0, f"score {end['check/score']:.1f}")
     return ", ".join(parts)
 
 
-def _value_line(study: Study, curves: pd.DataFrame) -> tuple[float, str] | None:
-    """A value to compare Q with, and its name: the oracle's mean Q, or the value of score 100."""
+def _value_lines(study: Study, task: OfflineTask, curves: pd.DataFrame) -> list[Line]:
+    """Values to compare Q with: the oracle's mean Q, or the ceiling of the data's rewards and the
+    value of score 100.
+    """
     if "check/oracle_q" in curves:
-        return float(curves["check/oracle_q"].mean()), "oracle Q (mean over the run)"
-    ceiling = make_task(study, next(iter(study.methods))).value_ceiling(study.settings.discount)
-    return None if ceiling is None else (ceiling, "value of score 100 for ever")
+        return [(float(curves["check/oracle_q"].mean()), "oracle Q (mean over the run)")]
+    if task.rows is None:
+        return []
+    discount = study.settings.discount
+    lines = [(reward_ceiling(task, discount), "ceiling: greatest reward of the data forever")]
+    score = task.value_ceiling(discount)
+    return lines if score is None else [*lines, (score, "value of score 100 forever")]
 
 
-def _notes(study: Study, ceiling: float | None, line: tuple[float, str] | None) -> str:
-    lines = [
+def _notes(
+    study: Study, left: Sequence[str], ceiling: float | None, value_lines: list[Line]
+) -> str:
+    lines = [_left_text(left).rstrip()] if left else []
+    lines.append(
         f"{study.seeds} seeds per method, {study.epochs} epochs of {study.settings.updates} "
-        "updates; intervals are 95 % bootstrap over seeds."
-    ]
+        "updates; intervals are 95 % bootstrap over seeds. CPU minutes are those of all seeds of "
+        "a row, training and evaluation."
+    )
     if ceiling is not None:
         lines.append(
             f"Return of the oracle in the same episodes: {ceiling:.3f}; 'share of bound' is the "
             "share of it. Edge of reach: exact."
         )
-    if line is not None:
-        lines.append(f"For comparison with Q: {line[1]} is {line[0]:.4g}.")
+    lines += [f"For comparison with Q: {label} is {value:.4g}." for value, label in value_lines]
     return "\n".join(lines)
 
 
 # --- the plane ------------------------------------------------------------------------------------
 
 
-def _plane_plots(run: Run, study: Study, jobs: list[Job]) -> None:
-    """Plots of model rollouts, and of the critics' spread, for each method's first seeds."""
+def _plane_plots(run: Run, study: Study, jobs: Sequence[Job]) -> None:
+    """Plots of model rollouts of each method's first seeds."""
     from worldplan.planners.offline.edge_of_reach import EdgeOfReach  # imports Lightning: seconds
 
     assert study.plane is not None
-    panels, spreads = [], {}
-    for job in sorted(jobs, key=lambda job: list(study.methods).index(job.method)):
-        last = job.training / "last.ckpt"
+    panels = []
+    for job in jobs:
+        last = last_checkpoint(job.training)
         if job.first != study.seed or not last.exists():
             continue
-        saved = saved_entry(last)
+        key = EdgeOfReach(study.plane, study.patch(job.method)).state_key
+        snapshots = _spaced(saved_entry(last, "callbacks", key, "snapshots"))
         horizon = study.method_settings(job.method).horizon
-        state = saved["callbacks"][EdgeOfReach(study.plane, study.patch(job.method)).state_key]
-        panels.append(RolloutPanel(job.method, _spaced(state["snapshots"]), study.plane, horizon))
-        spreads[job.method] = _spread(study, job, saved)
+        panels.append(RolloutPanel(job.row.name, snapshots, study.plane, horizon))
     rollout_panels(panels, run.plots / "rollouts.png")
-    spread_boxes(spreads, run.plots / "critic_spread.png")
 
 
 def _spaced(snapshots: dict[str, Tensor], most: int = 4) -> dict[int, np.ndarray]:
@@ -195,27 +277,3 @@ def _spaced(snapshots: dict[str, Tensor], most: int = 4) -> dict[int, np.ndarray
         return {}
     places = {round(place) for place in np.linspace(0, len(epochs) - 1, most)}
     return {epochs[place]: snapshots[str(epochs[place])].numpy() for place in sorted(places)}
-
-
-def _spread(study: Study, job: Job, saved: dict[str, object]) -> tuple[np.ndarray, np.ndarray]:
-    """Spread of the critics at next states within reach, (n,), and at the edge of reach, (m,), at
-    the end of training; all seeds of the job.
-    """
-    assert study.plane is not None
-    settings = study.method_settings(job.method)
-    agent = ReachAware(2, -torch.ones(2), torch.ones(2), settings, seeds=job.count)
-    replay = RingBuffer(job.count, settings.starts * settings.horizon * settings.retain, 9)
-    weights = saved["state_dict"]
-    assert isinstance(weights, dict)
-    for module, prefix in ((agent, "agent."), (replay, "replay.")):
-        module.load_state_dict(
-            {
-                name.removeprefix(prefix): value
-                for name, value in weights.items()
-                if name.startswith(prefix)
-            }
-        )
-    batch = unpack(replay.draw(_SPREAD_ROWS, torch.Generator().manual_seed(0)), 2)
-    spread = critic_spread(agent, batch)
-    edge = study.plane.is_edge(batch.next_observation, settings.horizon)
-    return spread[~edge].numpy(), spread[edge].numpy()

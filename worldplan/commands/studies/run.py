@@ -13,12 +13,15 @@ from rich.table import Table
 from worldplan.arguments import add_run_options, check_jobs
 from worldplan.commands.studies.jobs import jobs_of, make_task, run_job
 from worldplan.commands.studies.results import write_results
+from worldplan.commands.studies.rows import Selection
 from worldplan.commands.studies.study import Study, parse_study, study_parser
 from worldplan.files import input_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
-from worldplan.runs import SUMMARY, Run
+from worldplan.runs import SUMMARY, UNFINISHED, Run
+
+_OPTIONAL = {"bound_share": "of oracle", "score": "score", "cpu_minutes": "CPU min"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,10 +32,15 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = study_parser()
     add_run_options(parser, ENGINES)
-    study, options = parse_study(parser, argv)
+    study, selection, options = parse_study(parser, argv)
     check_jobs(options.jobs)
     run = run_study(
-        study, root=options.runs, jobs=options.jobs, engine=options.engine, fresh=options.fresh
+        study,
+        selection,
+        root=options.runs,
+        jobs=options.jobs,
+        engine=options.engine,
+        fresh=options.fresh,
     )
     print_table(run)
     return 0
@@ -40,43 +48,46 @@ def main(argv: Sequence[str]) -> int:
 
 def run_study(
     study: Study,
+    selection: Selection | None = None,
     *,
     root: str | Path = "runs",
     jobs: int = 0,
     engine: str = "local",
     fresh: bool = False,
 ) -> Run:
-    """Run, or resume, a study.
+    """Run, or resume, a study. Tables, figures and report show all rows that are complete; a run
+    that has others is unfinished, and the next call continues it.
 
     Args:
         study: what to run.
+        selection: the part of it to run now; None: all of it.
         root: folder of all runs.
         jobs: processes at a time; 0: one per core.
         engine: "local" or "ray".
         fresh: begin a new run even if an unfinished one exists.
 
     Returns:
-        The finished run folder.
+        The run folder.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
-        ConfigError: a method and the task do not fit each other.
+        ConfigError: a method and the task do not fit each other, or the study has no such part.
         DatasetError: the dataset is missing or damaged.
         FolderInUse: another process works on the unfinished run of this study.
     """
     if engine == "ray":
         require_ray()
-    by_share = {study.share(method): method for method in study.methods}
-    for method in by_share.values():  # errors in the input are raised before anything is written
-        make_task(study, method)
+    chosen = (selection or Selection()).of(study.rows())
+    for share in {row.share for row in chosen}:  # faults of the input: before anything is written
+        make_task(study, share)
     config = study.to_dict()
     config["inputs"] = input_files(config)
     with open_run(root, study.name, config, study.seed, fresh=fresh) as run:
         run_waiting(
             run_job,
-            jobs_of(run.path.resolve(), study),
+            jobs_of(run.path.resolve(), study, chosen),
             lambda job: job.result.exists(),
-            lambda job: f"{job.method}, seeds {job.first}..{job.first + job.count - 1}",
+            lambda job: f"{job.row.name}, seeds {job.first}..{job.first + job.count - 1}",
             jobs,
             engine,
         )
@@ -85,27 +96,34 @@ def run_study(
 
 
 def print_table(run: Run) -> None:
-    """Print the summary of a finished run."""
+    """Print the summary of a run."""
     summary = run.read_csv(SUMMARY)
     assert summary is not None
     printed = Table(title="mean return with the 95 % interval over seeds")
-    shares = summary["bound_share"].notna().any()
-    for column in ("method", "return", "interval", *(["of oracle"] if shares else []), "note"):
+    optional = [name for name in _OPTIONAL if summary[name].notna().any()]
+    for column in ("method", "return", "interval", *map(_OPTIONAL.get, optional), "note"):
         printed.add_column(
             column,
             justify="left" if column in ("method", "note") else "right",
             no_wrap=column != "note",
         )
     for row in summary.to_dict("records"):
-        share = [f"{100 * row['bound_share']:.1f} %"] if shares else []
-        note = "" if pd.isna(row["note"]) else str(row["note"])
         printed.add_row(
             str(row["policy"]),
             f"{row['mean']:.2f}",
             f"{row['low']:.2f}..{row['high']:.2f}",
-            *share,
-            note,
+            *(_figure(name, row[name]) for name in optional),
+            "" if pd.isna(row["note"]) else str(row["note"]),
         )
     console = plain_console()
     console.print(printed)
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")
+    if (run.path / UNFINISHED).exists():
+        console.print((run.path / UNFINISHED).read_text(encoding="utf-8").rstrip())
+
+
+def _figure(name: str, value: float) -> str:
+    """A number of an optional column; empty where it is unknown."""
+    if pd.isna(value):
+        return ""
+    return f"{100 * value:.1f} %" if name == "bound_share" else f"{value:.1f}"

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
+from worldplan.commands.studies.rows import Selection, StudyRow, crossed_row, take_selection
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.planners.offline.settings import ReachAwareSettings
 
-TASK_KEYS = ("patch", "true_share")
+TASK_KEYS = ("patch", "true_share", "shares")
+MAX_REWARD = "max_reward"  # as a method's target_cap: the value ceiling of the data
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,16 @@ class Study:
 
     Args:
         methods: by name, what a method changes: settings of value learning, and "patch" (see
-            `worldplan.planners.offline.oracle_patch`) or "true_share" of its task.
+            `worldplan.planners.offline.oracle_patch`), "true_share" or "shares" of its task.
+            `target_cap: max_reward` stands for the value ceiling of the data. On the command
+            line: names, separated by commas, of the methods to run now.
         name: of the run folder.
         plane: the two-dimensional illustration as the task; give either this or `data`.
         data: a dataset as the task.
         settings: of value learning, common to all methods.
         true_share: share of the true dynamics in rollouts (see `dataset_task`).
+        shares: several of them: every method is run at each, or at the "shares" of its own. On the
+            command line: those to run now, separated by commas.
         seeds: independent trainings of each method.
         seed: of the first training; the others follow.
         epochs: of each training.
@@ -67,6 +73,7 @@ class Study:
     data: DatasetTask | None = None
     settings: ReachAwareSettings = field(default_factory=ReachAwareSettings)
     true_share: float = 0.0
+    shares: tuple[float, ...] = ()
     seeds: int = 5
     seed: int = 0
     epochs: int = 100
@@ -114,10 +121,12 @@ class Study:
                     "lines, or {}"
                 )
             share = changes.get("true_share", 0.0)
-            if type(share) not in (int, float) or not 0 <= share <= 1:
+            if not _is_share(share):
                 raise ConfigError(
                     f"method '{method}': true_share {share!r:.60}: give a share from 0 to 1"
                 )
+        self._check_shares()
+        for method in self.methods:
             self._check(method)
 
     def _check(self, method: str) -> None:
@@ -129,11 +138,63 @@ class Study:
         settings = self.method_settings(method)
         if self.patch(method) != "none" and self.plane is None:
             raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
-        if self.plane is not None and (settings.real_share > 0 or self.share(method) > 0):
+        if self.plane is not None and self.caps_by_data(method):
+            raise ConfigError(
+                f"method '{method}': target_cap {MAX_REWARD} needs a dataset, which the plane has "
+                "not: give a number"
+            )
+        if self.plane is not None and (
+            settings.real_share > 0 or any(row.share > 0 for row in self._rows_of(method))
+        ):
             raise ConfigError(
                 f"method '{method}': the plane has no dataset and one dynamics: set real_share to "
-                "0 and leave out true_share"
+                "0 and leave out true_share and shares"
             )
+
+    def _check_shares(self) -> None:
+        """Check the shares that methods are crossed with.
+
+        Raises:
+            ConfigError: a share is out of range or repeated, or given in two ways.
+        """
+        places = {"shares": self.shares} | {
+            f"method '{method}': shares": self.methods[method]["shares"]
+            for method in self.methods
+            if "shares" in self.methods[method]
+        }
+        for place, shares in places.items():
+            if place != "shares" and not self.shares:
+                raise ConfigError(
+                    f"{place}: the study has no shares: give shares beside its methods too, or "
+                    "true_share here"
+                )
+            if (
+                not isinstance(shares, list | tuple)
+                or not all(_is_share(share) for share in shares)
+                or len({float(share) for share in shares}) < len(shares)
+                or (place != "shares" and not shares)
+            ):
+                raise ConfigError(
+                    f"{place} {shares!r:.60}: give different shares from 0 (learned dynamics) to 1 "
+                    "(true dynamics), such as [0, 0.5, 1]"
+                )
+        doubled = [method for method in self.methods if "true_share" in self.methods[method]]
+        if self.shares and (self.true_share or doubled):
+            place = f"method '{doubled[0]}': " if doubled else ""
+            raise ConfigError(f"{place}true_share: the study has shares: leave one of them out")
+
+    def rows(self) -> list[StudyRow]:
+        """The rows of the table, in the order in which they are run: every share of a method, then
+        the next method.
+        """
+        return [row for method in self.methods for row in self._rows_of(method)]
+
+    def _rows_of(self, method: str) -> list[StudyRow]:
+        changes = self.methods[method]
+        if not self.shares:
+            share = float(changes.get("true_share", self.true_share))
+            return [StudyRow(method, share, method)]
+        return [crossed_row(method, float(share)) for share in changes.get("shares", self.shares)]
 
     def method_settings(self, method: str) -> ReachAwareSettings:
         """The settings of value learning of one method: the common ones with its changes.
@@ -144,6 +205,8 @@ class Study:
         changes = {
             key: value for key, value in self.methods[method].items() if key not in TASK_KEYS
         }
+        if self.caps_by_data(method):
+            del changes["target_cap"]
         return _settings(method, plain(asdict(self.settings)), changes)
 
     def patch(self, method: str) -> str:
@@ -157,14 +220,18 @@ class Study:
             raise ConfigError(f"method '{method}': patch '{patch}': choose {', '.join(PATCHES)}")
         return patch
 
-    def share(self, method: str) -> float:
-        """Share of the true dynamics in the method's rollouts."""
-        return float(self.methods[method].get("true_share", self.true_share))
+    def caps_by_data(self, method: str) -> bool:
+        """Whether the targets of a method are capped at the value ceiling of the data."""
+        return bool(self.methods[method].get("target_cap") == MAX_REWARD)
 
     def to_dict(self) -> dict[str, Any]:
         """The study as a mapping of plain values, for the run folder."""
         mapping: dict[str, Any] = plain(asdict(self))
         return mapping
+
+
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]  # a number
 
 
 def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> ReachAwareSettings:
@@ -189,16 +256,17 @@ def study_parser() -> Any:
     return parser
 
 
-def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Any]:
-    """The study and the other options of a command line.
+def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Selection, Any]:
+    """The study, the part of it to run now, and the other options of a command line.
 
     Raises:
         ConfigError: something is wrong with it; one line that names the file.
     """
-    arguments, file = file_first(argv)
+    selection, rest = take_selection(argv)
+    arguments, file = file_first(rest)
     with naming(file.name and str(file)):
         options = parser.parse_args(arguments)
-        return instantiate(parser, options, Study), options
+        return instantiate(parser, options, Study), selection, options
 
 
 def study_from_dict(config: dict[str, Any], source: Path) -> Study:

@@ -1,0 +1,85 @@
+"""What the returns and values of a study are compared with: a random policy, the policy that made
+the data, and the greatest value that rewards as in the data can have.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.base import Decision, Planner, bootstrap, evaluate
+from worldplan.planners.offline.replay import unpack
+from worldplan.planners.offline.task import OfflineTask
+from worldplan.world_models.data.transitions import Transitions
+
+RANDOM, DATA_MEAN, DATA_BEST = "random policy", "data, mean episode", "data, best episode"
+
+
+class UniformPolicy(Planner):
+    """Uniform actions between `low` and `high`, each (action,)."""
+
+    def __init__(self, low: Tensor, high: Tensor) -> None:
+        self.low, self.high = low.numpy(), high.numpy()
+        self.reset()
+
+    def reset(self, *, seed: int | None = None) -> None:
+        """Return to the first random number of the seed, 0 by default."""
+        self.random = np.random.default_rng(seed or 0)
+
+    def plan(self, observation: Any) -> Decision:
+        """Draw an action, whatever the observation."""
+        action = self.random.uniform(self.low, self.high).astype(np.float32)
+        return Decision(action, None, None, "heuristic", 0.0)
+
+
+def reference_rows(
+    task: OfflineTask, data: Transitions, episodes: int, seed: int
+) -> list[dict[str, Any]]:
+    """Rows policy, mean, low, high, episodes and note: the uniform policy in the environment, and
+    the mean and the best episode of the dataset.
+
+    Args:
+        task: the environment.
+        data: its dataset.
+        episodes: of the uniform policy.
+        seed: of these episodes.
+    """
+    environment = task.environment(episodes)
+    played = evaluate(UniformPolicy(task.low, task.high), environment, episodes, seed).episodes
+    environment.close()
+    returns = data.returns()
+    best = float(returns.max())
+    return [
+        {
+            "policy": RANDOM,
+            **bootstrap(played["return"].to_numpy()),
+            "episodes": episodes,
+            "note": "uniform actions; interval over episodes",
+        },
+        {
+            "policy": DATA_MEAN,
+            **bootstrap(returns),
+            "episodes": len(returns),
+            "note": "interval over episodes",
+        },
+        {"policy": DATA_BEST, "mean": best, "low": best, "high": best, "episodes": 1, "note": ""},
+    ]
+
+
+def reward_ceiling(task: OfflineTask, discount: float) -> float:
+    """r_max / (1 - gamma), the value of the dataset's greatest reward forever, and the least upper
+    bound of a value without entropy bonus that such rewards allow. Where all rewards are negative
+    and episodes terminate, that is r_max itself.
+
+    Raises:
+        ConfigError: the task has no dataset.
+    """
+    if task.rows is None:
+        raise ConfigError("the value ceiling of the data needs a dataset: give a number")
+    batch = unpack(task.rows, task.observation_size)
+    best = float(batch.reward.max())
+    forever = best / (1 - discount)
+    return max(best, forever) if bool((batch.terminated > 0).any()) else forever
