@@ -188,7 +188,11 @@ def run_job(job: Job) -> Job:
         seconds += cpu_seconds() - began
     table = pd.DataFrame(rows)
     table["cpu_seconds"] = seconds / job.count
-    places = {"policy": job.row.name, "method": job.method, "true_share": job.row.share}
+    places: dict[str, str | float] = {
+        "policy": job.row.name,
+        "method": job.method,
+        "true_share": job.row.share,
+    }
     for place, (column, value) in enumerate(places.items()):
         table.insert(place, column, value)
     table.insert(len(places), "seed", range(job.first, job.first + job.count))

@@ -13,7 +13,6 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner, bootstrap, evaluate
 from worldplan.planners.offline.replay import unpack
 from worldplan.planners.offline.task import OfflineTask
-from worldplan.world_models.data.transitions import Transitions
 
 RANDOM, DATA_MEAN, DATA_BEST = "random policy", "data, mean episode", "data, best episode"
 
@@ -35,23 +34,25 @@ class UniformPolicy(Planner):
         return Decision(action, None, None, "heuristic", 0.0)
 
 
-def reference_rows(
-    task: OfflineTask, data: Transitions, episodes: int, seed: int
-) -> list[dict[str, Any]]:
+def reference_rows(task: OfflineTask, episodes: int, seed: int) -> list[dict[str, Any]]:
     """Rows policy, mean, low, high, episodes and note: the uniform policy in the environment, and
     the mean and the best episode of the dataset.
 
     Args:
-        task: the environment.
-        data: its dataset.
+        task: dataset and environment.
         episodes: of the uniform policy.
         seed: of these episodes.
+
+    Raises:
+        ConfigError: the task has no dataset.
     """
     environment = task.environment(episodes)
     played = evaluate(UniformPolicy(task.low, task.high), environment, episodes, seed).episodes
     environment.close()
-    returns = data.returns()
-    best = float(returns.max())
+    recorded = task.episode_returns()
+    if recorded is None:
+        raise ConfigError("a task without a dataset has no policy of the data")
+    returns, best = recorded.numpy(), float(recorded.max())
     return [
         {
             "policy": RANDOM,

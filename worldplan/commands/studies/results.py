@@ -32,7 +32,6 @@ from worldplan.output.report import write_report
 from worldplan.planners.base import bootstrap
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.runs import UNFINISHED, Run
-from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 _PLACES = ("policy", "method", "true_share")  # columns that name a row of the study
@@ -125,10 +124,8 @@ def _references(study: Study, task: OfflineTask) -> pd.DataFrame | None:
     """The rows of a random policy and of the data; None in the plane."""
     if study.data is None:
         return None
-    data = load_transitions(study.data.dataset)
-    return pd.DataFrame(reference_rows(task, data, study.episodes, EPISODE_SEED)).assign(
-        reference=True
-    )
+    rows = reference_rows(task, study.episodes, EPISODE_SEED)
+    return pd.DataFrame(rows).assign(reference=True)
 
 
 def _add_scores(summary: pd.DataFrame, task: OfflineTask) -> None:
@@ -154,7 +151,7 @@ def seed_table(job: Job) -> pd.DataFrame:
         table.insert(0, "seed", job.first + index)
         tables.append(table)
     all_seeds = pd.concat(tables, ignore_index=True)
-    values = (job.row.name, job.method, job.row.share)
+    values: tuple[str | float, ...] = (job.row.name, job.method, job.row.share)
     for place, (column, value) in enumerate(zip(_PLACES, values, strict=True)):
         all_seeds.insert(place, column, value)
     return all_seeds

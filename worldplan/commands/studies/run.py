@@ -4,6 +4,7 @@ folder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def print_table(run: Run) -> None:
     assert summary is not None
     printed = Table(title="mean return with the 95 % interval over seeds")
     optional = [name for name in _OPTIONAL if summary[name].notna().any()]
-    for column in ("method", "return", "interval", *map(_OPTIONAL.get, optional), "note"):
+    for column in ("method", "return", "interval", *(_OPTIONAL[name] for name in optional), "note"):
         printed.add_column(
             column,
             justify="left" if column in ("method", "note") else "right",
@@ -124,6 +125,6 @@ def print_table(run: Run) -> None:
 
 def _figure(name: str, value: float) -> str:
     """A number of an optional column; empty where it is unknown."""
-    if pd.isna(value):
+    if math.isnan(value):
         return ""
     return f"{100 * value:.1f} %" if name == "bound_share" else f"{value:.1f}"

@@ -25,6 +25,7 @@ SMALL = {
     "updates": 10,
     "real_share": 0.0,
 }
+TIMES = ("decision_seconds", "cpu_seconds")
 STUDY = {
     "name": "tiny",
     "plane": {"goal": [0.4, 0.1]},
@@ -86,7 +87,7 @@ def test_run_folder_is_complete(finished):
 
 def test_exact_dynamics_leave_a_dynamics_penalty_nothing_to_do(finished):
     """The statement of the paper, to the last digit: without model error MOPO is Base."""
-    curves = pd.read_csv(finished / "curves.csv").drop(columns="method")
+    curves = pd.read_csv(finished / "curves.csv").drop(columns=["policy", "method"])
     base, mopo = curves.iloc[: len(curves) // 3], curves.iloc[2 * len(curves) // 3 :]
     pd.testing.assert_frame_equal(
         base.reset_index(drop=True), mopo.reset_index(drop=True), check_exact=True
@@ -107,7 +108,7 @@ def test_an_unfinished_run_is_continued_and_gives_the_same(finished, tmp_path, c
     assert [path.name for path in (root / "tiny").glob("[!.]*")] == [finished.name]
     for name in ("seeds.csv", "curves.csv"):
         before, after = pd.read_csv(finished / name), pd.read_csv(copy / name)
-        columns = [column for column in before if column != "decision_seconds"]
+        columns = [column for column in before if column not in TIMES]
         pd.testing.assert_frame_equal(before[columns], after[columns], check_exact=True)
 
 
@@ -135,6 +136,16 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ({"epochs": 3, "check_every": 2}, "multiple of check_every"),
         ({"settings": SMALL | {"real_share": 0.5}}, "set real_share to 0"),
         ({"methods": {"a": {"true_share": 1.0}}}, "leave out true_share"),
+        ({"shares": [0, 1]}, "leave out true_share and shares"),
+        ({"shares": [0, 2]}, "different shares from 0"),
+        ({"shares": [0, 0.0]}, "different shares from 0"),
+        ({"shares": [0], "methods": {"a": {"shares": []}}}, "method 'a': shares"),
+        ({"shares": [0], "methods": {"a": {"shares": ["x"]}}}, "method 'a': shares"),
+        ({"shares": [0], "methods": {"a": {"shares": 1}}}, "method 'a': shares"),
+        ({"shares": [0], "methods": {"a": {"true_share": 1}}}, "leave one of them out"),
+        ({"shares": [0], "true_share": 1.0}, "leave one of them out"),
+        ({"methods": {"a": {"shares": [0]}}}, "the study has no shares"),
+        ({"methods": {"a": {"target_cap": "max_reward"}}}, "needs a dataset"),
         (
             {"plane": None, "data": {"dataset": "x.npz"}, "methods": {"a": {"patch": "oracle"}}},
             "only the plane has",
@@ -189,7 +200,7 @@ def test_a_missing_dataset_is_one_line(tmp_path, capsys, monkeypatch):
     config = {
         "model": {
             "class_path": "worldplan.planners.offline.training.for_dataset",
-            "init_args": {"dataset": str(tmp_path / "none.npz")},
+            "init_args": {"dataset": str(tmp_path / "none.npz"), "true_share": 1.0},
         }
     }
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
