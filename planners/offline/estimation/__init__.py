@@ -1,0 +1,9 @@
+"""What a policy is worth, without playing it in the environment: fitted Q evaluation on logged
+data, and full-length rollouts in dynamics models that the policy was not trained in.
+
+Both return an `Estimate`, a mean with an interval.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
