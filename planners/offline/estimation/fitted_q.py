@@ -173,7 +173,8 @@ class _Fit:
         episodes (policies, episodes, in).
         """
         size, starts = data.action.shape[1], data.observation[data.starts]
-        following, first = [], []
+        following: list[Tensor] = []
+        first: list[Tensor] = []
         for policy in policies:
             for states, kept in ((data.next_observation, following), (starts, first)):
                 kept.append(self._normalised(states, policy_actions(policy, states, size)))

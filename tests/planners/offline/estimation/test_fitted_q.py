@@ -1,5 +1,7 @@
 """Fitted Q evaluation against values in closed form, and against a plain step of every network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,20 +38,21 @@ def test_values_of_a_linear_system_are_those_in_closed_form_and_ranked():
 
 def test_value_of_a_chain_that_terminates():
     """Four steps to the end: gamma^3 at the start."""
-    estimate = fitted_q_evaluation(chain_data(40, seed=0), [Right()], QUICK)[0]
+    quick = replace(QUICK, updates=800, networks=4)
+    estimate = fitted_q_evaluation(chain_data(40, seed=0), [Right()], quick)[0]
     assert estimate.mean == pytest.approx(0.9**3, abs=0.04)
 
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_in_most_of_many_datasets():
-    covered = []
-    for seed in range(20):
+    longer, covered = replace(QUICK, updates=4000), []
+    for seed in range(12):
         data = linear_data(25, 20, seed)
-        estimate = fitted_q_evaluation(data, [Linear(0.8)], QUICK, seed=seed)[0]
+        estimate = fitted_q_evaluation(data, [Linear(0.8)], longer, seed=seed)[0]
         # of the task: starts are uniform in [-1, 1], not those of the data
         truth = linear_value(np.linspace(-1, 1, 2001), 0.8, QUICK.discount).mean()
         covered.append(estimate.low <= truth <= estimate.high)
-    assert sum(covered) >= 17
+    assert sum(covered) >= 10
 
 
 def test_weights_after_a_step_are_those_of_plain_networks():
@@ -94,15 +97,7 @@ def test_bootstraps_resample_whole_episodes():
     counts = _resampled(7, 3, seed=0)
     assert (counts.sum(1) == 7).all()
     rows, available = _rows_of(np.array([[2, 0, 1], [0, 3, 0]]), np.array([2, 1, 3]))
-    assert rows[0].tolist() == [0, 0, 1, 1, 3, 4, 5] or sorted(rows[0].tolist()) == [
-        0,
-        0,
-        1,
-        1,
-        3,
-        4,
-        5,
-    ]
+    assert sorted(rows[0].tolist()) == [0, 0, 1, 1, 3, 4, 5]
     assert rows[1, :3].tolist() == [2, 2, 2] and available.tolist() == [7.0, 3.0]
 
 
