@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldplan.planners.offline.scalers import ObservationScaler
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
 
 _LOG_STD = (-5.0, 2.0)  # bounds of the log standard deviation
@@ -25,6 +26,7 @@ class SquashedActor(nn.Module):
         low: least actions, (action,).
         high: greatest actions, (action,).
         hidden: widths of the hidden layers.
+        normalise_observations: let the network see scaled observations (`scaler`).
         seeds: trainings side by side.
         generator: of the initial weights.
     """
@@ -39,6 +41,7 @@ class SquashedActor(nn.Module):
         high: Tensor,
         hidden: Sequence[int],
         *,
+        normalise_observations: bool = False,
         seeds: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -46,6 +49,7 @@ class SquashedActor(nn.Module):
         self.action_size = len(low)
         self.register_buffer("low", low.float())
         self.register_buffer("high", high.float())
+        self.scaler = ObservationScaler(observation) if normalise_observations else None
         self.network = BatchedMLP(
             seeds, (observation, *hidden, 2 * self.action_size), generator=generator
         )
@@ -59,7 +63,8 @@ class SquashedActor(nn.Module):
         """Mean and log standard deviation before the tanh, each (seeds, batch, action), for
         observations (seeds, batch, observation).
         """
-        mean, log_std = self.network(observation).chunk(2, -1)
+        scaled = observation if self.scaler is None else self.scaler(observation)
+        mean, log_std = self.network(scaled).chunk(2, -1)
         return mean, log_std.clamp(*_LOG_STD)
 
     def mean_action(self, observation: Tensor) -> Tensor:

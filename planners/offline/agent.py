@@ -24,6 +24,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.critics import Critics, diversity_loss
 from worldplan.planners.offline.replay import Batch
+from worldplan.planners.offline.scalers import reward_scale
 from worldplan.planners.offline.settings import ReachAwareSettings as ReachAwareSettings
 from worldplan.world_models.ensemble.batched_mlp import compiled
 
@@ -47,9 +48,13 @@ class ReachAware(nn.Module):
         next_value: where given, `next_value(batch, next_action, values)` replaces the values
             (seeds, 1 or critics, batch) of the next states (see
             `worldplan.planners.offline.oracle_patch`).
+        reward_scale: the unit of reward of each seed, (seeds,), initially 1; None where the
+            settings need none.
         penalty: where given, `penalty(batch)` (seeds, batch) is subtracted from the targets
             (MOBILE).
     """
+
+    reward_scale: Tensor | None
 
     def __init__(
         self,
@@ -71,7 +76,13 @@ class ReachAware(nn.Module):
                 "the action's shape"
             )
         self.actor = SquashedActor(
-            observation, low, high, settings.hidden, seeds=seeds, generator=generator
+            observation,
+            low,
+            high,
+            settings.hidden,
+            normalise_observations=settings.normalise_observations,
+            seeds=seeds,
+            generator=generator,
         )
         self.critics = Critics(
             observation,
@@ -79,11 +90,15 @@ class ReachAware(nn.Module):
             settings.critics,
             settings.hidden,
             layer_norm=settings.layer_norm,
+            normalise_observations=settings.normalise_observations,
+            scale_values=settings.normalise_rewards,
             seeds=seeds,
             generator=generator,
         )
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.full((seeds,), settings.temperature).log())
+        needs_unit = settings.normalise_rewards or settings.relative_diversity
+        self.register_buffer("reward_scale", torch.ones(seeds) if needs_unit else None)
         self.target_entropy = (
             -float(len(low)) if settings.target_entropy is None else settings.target_entropy
         )
@@ -95,6 +110,29 @@ class ReachAware(nn.Module):
         )
         self.next_value: NextValue | None = None
         self.penalty: Callable[[Batch], Tensor] | None = None
+
+    def fit_observations(self, observations: Tensor) -> None:
+        """Scale the observations that actor and critics see, if the settings say so.
+
+        Args:
+            observations: those of the dataset, (n, observation).
+        """
+        for network in (self.actor, self.critics, self.target_critics):
+            if network.scaler is not None:
+                network.scaler.fit(observations)
+
+    def fit_rewards(self, rewards: Tensor) -> None:
+        """Take the unit of reward of each seed, if the settings need one.
+
+        Args:
+            rewards: of the dataset, (n,), or of each seed's rollouts, (seeds, n).
+        """
+        if self.reward_scale is None:
+            return
+        self.reward_scale.copy_(reward_scale(rewards))
+        for critics in (self.critics, self.target_critics):
+            if critics.value_scale is not None:
+                critics.value_scale.copy_(self.reward_scale)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for actor, critics and temperature, in this order. Adam works elementwise, so the
@@ -122,7 +160,8 @@ class ReachAware(nn.Module):
             generator: of the policy's noise.
 
         Returns:
-            Statistics of the update by name, each (seeds,), still on the device.
+            Statistics of the update by name, each (seeds,), still on the device: values in the
+            environment's units, losses in those of learning.
         """
         actor_adam, critic_adam, temperature_adam = optimizers
         temperature = self.log_temperature.detach().exp()
@@ -163,6 +202,8 @@ class ReachAware(nn.Module):
         """
         action, log_density = self.actor.sample(batch.observation, generator)
         value = self.pessimistic(self._values(batch.observation, action))
+        if self.settings.normalise_rewards:
+            value = value / self._unit()
         return (temperature.unsqueeze(-1) * log_density - value).mean(-1), log_density
 
     @torch.no_grad()
@@ -182,7 +223,10 @@ class ReachAware(nn.Module):
         value = self._next_values(self.target_critics(batch.next_observation, action), batch)
         if self.next_value is not None:
             value = self.next_value(batch, action, value)
-        value = value - (temperature.unsqueeze(-1) * log_density).unsqueeze(1)
+        bonus = temperature.unsqueeze(-1) * log_density
+        if settings.normalise_rewards:
+            bonus = bonus * self._unit()
+        value = value - bonus.unsqueeze(1)
         if settings.last_step == "reward_only":
             value = torch.where(self._is_last(batch), 0.0, value)
         target = (
@@ -230,13 +274,26 @@ class ReachAware(nn.Module):
             batch: states and actions.
             target: y, (seeds, 1 or critics, batch).
         """
-        if self.settings.diversity > 0:
+        settings = self.settings
+        if settings.diversity > 0:
             values, gradients = self._gradients(batch.observation, batch.action)
-            diversity = self.settings.diversity * diversity_loss(gradients)
+            if settings.normalise_rewards:  # else what keeps a zero gradient finite has a unit
+                gradients = gradients / self._unit()[..., None, None]
+            diversity = settings.diversity * diversity_loss(gradients)
         else:
             values = self._values(batch.observation, batch.action)
             diversity = torch.zeros_like(self.log_temperature)
-        return (values - target).square().mean(-1).sum(1) + diversity, values
+        error = values - target
+        if settings.normalise_rewards:  # diversity is relative then
+            error = error / self._unit().unsqueeze(1)
+        elif settings.relative_diversity:
+            diversity = diversity * self._unit()[:, 0].square()
+        return error.square().mean(-1).sum(1) + diversity, values
+
+    def _unit(self) -> Tensor:
+        """The unit of reward, (seeds, 1)."""
+        assert self.reward_scale is not None
+        return self.reward_scale.unsqueeze(-1)
 
 
 def _below_mean(values: Tensor, weight: float) -> Tensor:

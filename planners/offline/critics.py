@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from worldplan.planners.offline.layer_norm import BatchedLayerNorm, Normalised
+from worldplan.planners.offline.scalers import ObservationScaler
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP, propagate
 
 _TINY = 1e-10
@@ -27,9 +28,16 @@ class Critics(nn.Module):
         critics: N, networks of each seed.
         hidden: widths of the hidden layers.
         layer_norm: normalise each hidden layer before its ReLU.
+        normalise_observations: let the networks see scaled observations (`scaler`).
+        scale_values: let a value be `value_scale` times the output of its network.
         seeds: trainings side by side.
         generator: of the initial weights.
+
+    Attributes:
+        value_scale: (seeds,), initially 1; None without `scale_values`.
     """
+
+    value_scale: Tensor | None
 
     def __init__(
         self,
@@ -39,6 +47,8 @@ class Critics(nn.Module):
         hidden: Sequence[int],
         *,
         layer_norm: bool = False,
+        normalise_observations: bool = False,
+        scale_values: bool = False,
         seeds: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -49,6 +59,8 @@ class Critics(nn.Module):
         self.norms = nn.ModuleList(
             BatchedLayerNorm(count, width) for width in (hidden if layer_norm else ())
         )
+        self.scaler = ObservationScaler(observation) if normalise_observations else None
+        self.register_buffer("value_scale", torch.ones(seeds) if scale_values else None)
         with torch.no_grad():
             for bias in self.network.biases[:-1]:
                 bias.fill_(0.1)
@@ -98,7 +110,10 @@ class Critics(nn.Module):
             if layers:
                 product = layers[index].times_jacobian(product, jacobians[index])
             product = torch.bmm(product, weights[index].transpose(1, 2))
-        return values, product.view(self.seeds, self.critics, batch, self.action_size)
+        gradients = product.view(self.seeds, self.critics, batch, self.action_size)
+        if self.value_scale is not None:
+            gradients = gradients * self.value_scale.view(-1, 1, 1, 1)
+        return values, gradients
 
     def _evaluate(
         self, observation: Tensor, action: Tensor, activation: Callable[[Tensor], Tensor]
@@ -106,16 +121,18 @@ class Critics(nn.Module):
         """Values (seeds, critics, batch); `activation` is called for one hidden layer after the
         other, (seeds * critics, batch, width).
         """
-        rows = torch.cat([observation, action], -1)
+        scaled = observation if self.scaler is None else self.scaler(observation)
+        rows = torch.cat([scaled, action], -1)
         seeds, batch, width = rows.shape
         hidden = (
             rows.unsqueeze(1)
             .expand(seeds, self.critics, batch, width)
             .reshape(seeds * self.critics, batch, width)
         )
-        return propagate(hidden, self.network.weights, self.network.biases, activation).view(
+        values = propagate(hidden, self.network.weights, self.network.biases, activation).view(
             seeds, self.critics, batch
         )
+        return values if self.value_scale is None else values * self.value_scale.view(-1, 1, 1)
 
 
 def diversity_loss(gradients: Tensor) -> Tensor:

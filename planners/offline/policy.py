@@ -28,6 +28,7 @@ from worldplan.world_models.training.checkpoints import (
 )
 
 _KIND = "a checkpoint of reach-aware value learning"
+_ADDED = ("layer_norm", "normalise_observations", "normalise_rewards")  # absent before: False
 _COMMAND = "'worldplan fit --config configs/ravl/...'"
 
 
@@ -99,14 +100,25 @@ class ReachAwarePolicy(Planner):
         """
         _require_seed(record, seed_index)
         size, hidden = record["observation"], record["hidden"]
-        actor = SquashedActor(size, record["low"], record["high"], hidden)
-        layer_norm = checks.truth(record.get("layer_norm", False), "layer_norm")  # absent before
+        layer_norm, observations, rewards = (
+            checks.truth(record.get(name, False), name) for name in _ADDED
+        )
+        actor = SquashedActor(
+            size, record["low"], record["high"], hidden, normalise_observations=observations
+        )
         critics = Critics(
-            size, len(record["low"]), record["critics"], hidden, layer_norm=layer_norm
+            size,
+            len(record["low"]),
+            record["critics"],
+            hidden,
+            layer_norm=layer_norm,
+            normalise_observations=observations,
+            scale_values=rewards,
         )
         load_weights(actor, _one_seed(record["actor"], seed_index, 1), source)
         critic = _one_seed(record["critic"], seed_index, record["critics"])
         load_weights(critics, critic, source)
+        _require_scales(actor, critics, source)
         return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"])
 
     def plan(self, observation: Any) -> Decision:
@@ -145,6 +157,21 @@ class ReachAwarePolicy(Planner):
         ]
 
 
+def _require_scales(actor: SquashedActor, critics: Critics, source: str | Path) -> None:
+    """Check the units of observations and rewards.
+
+    Raises:
+        CheckpointError: one is not above 0.
+    """
+    scales = [part.scaler.scale for part in (actor, critics) if part.scaler is not None]
+    for scale in (*scales, *([] if critics.value_scale is None else [critics.value_scale])):
+        if not bool((scale > 0).all()):
+            raise CheckpointError(
+                f"{source}: a scale of observations or rewards is not above 0: train again or "
+                "restore a copy"
+            )
+
+
 def _require_seed(record: dict[str, Any], seed_index: int) -> None:
     """Check that a record holds a policy.
 
@@ -165,7 +192,7 @@ def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
         "observation": task.observation_size,
         "hidden": list(settings.hidden),
         "critics": settings.critics,
-        "layer_norm": settings.layer_norm,
+        **{name: getattr(settings, name) for name in _ADDED},
         "seeds": agent.seeds,
         "low": agent.actor.low.cpu().clone(),
         "high": agent.actor.high.cpu().clone(),
@@ -182,11 +209,13 @@ def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dict[str, Tensor]:
     """The weights of one seed, out of those of batched networks with `per_seed` networks each."""
     first = seed_index * per_seed
-    of_networks = ("network.", "norms.")
-    return {
-        name: value[first : first + per_seed] if name.startswith(of_networks) else value
-        for name, value in weights.items()
-    }
+    chosen = dict(weights)
+    for name, value in weights.items():
+        if name.startswith(("network.", "norms.")):
+            chosen[name] = value[first : first + per_seed]
+        elif name == "value_scale":
+            chosen[name] = value[seed_index : seed_index + 1]
+    return chosen
 
 
 def _read(path: str | Path) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from worldplan.planners.offline.rollouts import Pessimism
 
 TARGETS = ("shared", "independent")
 # settings that were added later, with the value that trains as before: an older checkpoint has none
-ADDED = {"layer_norm": False}
+ADDED = {
+    "relative_diversity": False,
+    "layer_norm": False,
+    "normalise_observations": False,
+    "normalise_rewards": False,
+}
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
 
@@ -20,7 +25,13 @@ class ReachAwareSettings:
 
     Args:
         critics: N; 2 with diversity 0 is Base.
-        diversity: eta, weight of EDAC's diversity term.
+        diversity: eta, weight of EDAC's diversity term against the squared errors of the critics.
+            These grow with the square of the rewards and the term does not: rewards ten times
+            greater need a weight a hundred times greater for the same effect. The published 1 is
+            for MuJoCo's rewards of a few units a step.
+        relative_diversity: multiply `diversity` by the mean square of the rewards, so that it has
+            the same effect in every unit of reward. Those of the dataset, or of the first rollouts
+            where there is none.
         lower_bound: pessimistic values are mean - lower_bound * std over the critics; None takes
             their minimum.
         targets: "shared" trains all critics towards one pessimistic target; "independent" each
@@ -36,6 +47,13 @@ class ReachAwareSettings:
         hidden: widths of the hidden layers of actor and critics.
         layer_norm: normalise each hidden layer of the critics before its ReLU (Ball et al., 2023),
             which bounds values far from the data.
+        normalise_observations: let actor and critics see every column of the observations with
+            mean 0 and standard deviation 1 over the dataset (over the start states where there is
+            none). The dynamics model sees them as they are.
+        normalise_rewards: learn in units of the root mean square of the rewards, of the dataset or
+            of the first rollouts: losses are those of rewards divided by it, so `temperature` and
+            `diversity` are weighed against such rewards. All other settings, and all values that
+            are reported, stay in the environment's units.
         discount: gamma.
         target_rate: step of the target critics towards the critics, per update.
         batch: transitions per update and seed.
@@ -60,6 +78,7 @@ class ReachAwareSettings:
 
     critics: int = 10
     diversity: float = 1.0
+    relative_diversity: bool = False
     lower_bound: float | None = None
     targets: str = "shared"
     last_step: str = "bootstrap"
@@ -67,6 +86,8 @@ class ReachAwareSettings:
     target_cap: float | None = None
     hidden: tuple[int, ...] = (256, 256, 256)
     layer_norm: bool = False
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
     discount: float = 0.99
     target_rate: float = 0.005
     batch: int = 256

@@ -119,6 +119,10 @@ class ReachAwareModule(ResumableModule):
             seeds=seeds,
             generator=torch_generator(seed, 0),
         )
+        rows = None if task.rows is None else unpack(task.rows, task.observation_size)
+        self.agent.fit_observations(task.starts if rows is None else rows.observation)
+        if rows is not None:
+            self.agent.fit_rewards(rows.reward)
         width = 2 * task.observation_size + len(task.low) + 3
         self.replay = RingBuffer(
             seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width
@@ -186,21 +190,16 @@ class ReachAwareModule(ResumableModule):
                 f"the dynamics model gave no finite transition in epoch {self.current_epoch}: "
                 f"train it longer or on more data; {self.last_good()}"
             )
+        reward = torch.where(keep, unpack(rows, self.task.observation_size).reward, torch.nan)
+        if self.data is None and self.current_epoch == 0:
+            self.agent.fit_rewards(reward)
         self._sums: dict[str, Tensor] = {}
         self.log_dict(
-            {
-                "rollouts/kept": keep.float().mean(),
-                "rollouts/reward": self._kept_reward(rows, keep),
-            },
+            {"rollouts/kept": keep.float().mean(), "rollouts/reward": reward.nanmean()},
             batch_size=1,
             on_step=False,
             on_epoch=True,
         )
-
-    def _kept_reward(self, rows: Tensor, keep: Tensor) -> Tensor:
-        """Mean reward of the kept rows, a scalar."""
-        reward = unpack(rows, self.task.observation_size).reward
-        return torch.where(keep, reward, 0.0).sum() / keep.sum().clamp_min(1)
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Make a block of updates, on batches drawn before the first; the host never waits for the

@@ -31,7 +31,9 @@ def plain_update(
     else:
         spread = (values - values.mean(1, keepdim=True)).square().mean(1).sqrt()
         value = values.mean(1) - settings.lower_bound * spread
-    loss = (alpha[:, None] * density - value).mean(1).sum()
+    unit = torch.ones_like(alpha) if agent.reward_scale is None else agent.reward_scale
+    of_errors = unit if settings.normalise_rewards else torch.ones_like(alpha)
+    loss = (alpha[:, None] * density - value / of_errors[:, None]).mean(1).sum()
     temperature_loss = -(
         agent.log_temperature * (density.detach() + agent.target_entropy).mean(1)
     ).sum()
@@ -45,16 +47,18 @@ def plain_update(
     target = agent.target(batch, agent.log_temperature.detach().exp(), generator)
     taken = batch.action.clone().requires_grad_()
     predicted = _values(agent.critics, batch.observation, taken)
-    loss = (predicted - target).square().mean(2).sum()
+    loss = ((predicted - target) / of_errors[:, None, None]).square().mean(2).sum()
     if settings.diversity > 0:
         units = []
         for index in range(settings.critics):
             gradient = torch.autograd.grad(predicted[:, index].sum(), taken, create_graph=True)[0]
+            gradient = gradient / of_errors[:, None, None]
             units.append(gradient / (gradient.norm(dim=-1, keepdim=True) + 1e-10))
         pairs = [(a * b).sum(-1) for a, b in itertools.permutations(units, 2)]
-        loss = loss + settings.diversity * torch.stack(pairs).sum(0).mean(1).sum() / (
-            settings.critics - 1
-        )
+        term = torch.stack(pairs).sum(0).mean(1) / (settings.critics - 1)
+        if settings.relative_diversity and not settings.normalise_rewards:
+            term = term * unit**2
+        loss = loss + settings.diversity * term.sum()
     agent.zero_grad()
     loss.backward()
     of_critics.step()
@@ -66,6 +70,8 @@ def plain_update(
 
 def _values(critics: Critics, observation: Tensor, action: Tensor) -> Tensor:
     """Values (seeds, critics, batch), network by network."""
+    if critics.scaler is not None:
+        observation = (observation - critics.scaler.mean) / critics.scaler.scale
     rows = torch.cat([observation, action], -1)
     columns = []
     for index in range(critics.seeds * critics.critics):
@@ -79,5 +85,6 @@ def _values(critics: Critics, observation: Tensor, action: Tensor) -> Tensor:
                 hidden = torch.nn.functional.layer_norm(hidden, (width,), gain, shift)
             hidden = hidden.relu()
         weight, bias = layers[-1]
-        columns.append((hidden @ weight[index] + bias[index])[:, 0])
+        unit = 1 if critics.value_scale is None else critics.value_scale[index // critics.critics]
+        columns.append(unit * (hidden @ weight[index] + bias[index])[:, 0])
     return torch.stack(columns).view(critics.seeds, critics.critics, -1)

@@ -114,7 +114,10 @@ def test_a_checkpoint_from_before_a_setting_is_resumed(tmp_path):
         fit(module_of(epochs=3, check_every=1, layer_norm=True), folder)
 
 
-@pytest.mark.parametrize("changes", [{}, {"layer_norm": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"layer_norm": True, "normalise_observations": True, "normalise_rewards": True}],
+)
 def test_policy_is_restored_and_decides_in_bounds(tmp_path, changes):
     module = module_of(epochs=1, check_every=1, **changes)
     path = fit(module, tmp_path / "run", save_every=1)

@@ -34,6 +34,11 @@ VARIANTS: list[dict[str, Any]] = [
     {"mobile": 1.5},
     {"temperature_rate": 0.0},
     {"target_entropy": 0.3, "target_rate": 1.0},
+    {"normalise_observations": True},
+    {"normalise_rewards": True, "target_cap": 0.5},
+    {"normalise_rewards": True, "normalise_observations": True, "mobile": 1.5},
+    {"normalise_rewards": True, "relative_diversity": True, "lower_bound": 1.5},
+    {"relative_diversity": True, "targets": "independent"},
 ]
 
 
@@ -71,6 +76,8 @@ def agent_of(sizes, hidden, seeds, seed, **changes):
     with torch.no_grad():
         for parameter in agent.parameters():
             parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    agent.fit_observations(3 + 2 * torch.randn((20, observation), generator=generator))
+    agent.fit_rewards(4 * torch.randn((seeds, 9), generator=generator))
     return agent
 
 

@@ -35,14 +35,18 @@ def ensemble(path: Path) -> Load:
     return lambda file: [load_ensemble(file)]
 
 
-def ravl(path: Path) -> Load:
-    save_tensors({"reach_aware": module_of(hidden=(4,)).record()}, path)
+def ravl(path: Path, **changes: bool) -> Load:
+    save_tensors({"reach_aware": module_of(hidden=(4,), **changes).record()}, path)
 
     def load(file: Path) -> list[torch.nn.Module]:
         policies = ReachAwarePolicy.load_all(file)
         return [part for policy in policies for part in (policy.actor, policy.critics)]
 
     return load
+
+
+def scaled_ravl(path: Path) -> Load:
+    return ravl(path, layer_norm=True, normalise_observations=True, normalise_rewards=True)
 
 
 def modem(path: Path) -> Load:
@@ -80,7 +84,7 @@ def changed(value: Any) -> list[Any]:
     return wrong
 
 
-@pytest.mark.parametrize("make", [ensemble, ravl, modem, sequoia])
+@pytest.mark.parametrize("make", [ensemble, ravl, scaled_ravl, modem, sequoia])
 def test_a_wrong_entry_is_refused(make: Callable[[Path], Load], tmp_path: Path) -> None:
     """About 40 wrong entries of each kind of checkpoint."""
     path, rng = tmp_path / "made.ckpt", np.random.default_rng(0)
