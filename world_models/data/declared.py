@@ -4,6 +4,7 @@ declare more than the file holds, or than fits into memory.
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from numpy.lib import format as npy
 
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.memory import gigabytes, memory_limit
+from worldplan.milp.user_files import unique_keys
 
 _COPIES = 3  # of an array while a dataset is read and checked
 _COMPRESSION = 2000  # more than deflate and gzip reach
@@ -89,3 +91,18 @@ def require_memory(size: int) -> None:
             f"its arrays take {gigabytes(_COPIES * size)} while they are read, and this process "
             f"has {gigabytes(memory_limit())} of memory: split the dataset"
         )
+
+
+def parsed_metadata(text: str | bytes) -> dict[str, Any]:
+    """The metadata in a JSON text.
+
+    Raises:
+        DatasetError: it is no JSON object.
+    """
+    try:
+        metadata = json.loads(text, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"its metadata are no JSON ({error}): write the file again") from error
+    if not isinstance(metadata, dict):
+        raise DatasetError("its metadata are no JSON object: write the file again")
+    return metadata

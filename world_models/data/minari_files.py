@@ -26,12 +26,8 @@ from worldplan.world_models.data.minari_places import (
     minari_place,
     require_free_id,
 )
-from worldplan.world_models.data.transitions import (
-    Transitions,
-    join_state,
-    plain_metadata,
-    split_state,
-)
+from worldplan.world_models.data.simulator_states import join_state, split_state, warn_ignored
+from worldplan.world_models.data.transitions import Transitions, plain_metadata
 from worldplan.world_models.storage import READ_ERRORS, describe_read_error
 
 _KEY = "worldplan"  # of our metadata among those of Minari
@@ -52,8 +48,9 @@ def load_minari(dataset_id: str) -> Transitions:
     machine.
 
     Minari stores T + 1 observations per episode, among them the true next observation of the last
-    step. Simulator states are read from infos (qpos and qvel, or state), of T or T + 1 rows, and so
-    are costs (infos/cost), of which the first of T + 1 rows belongs to the reset.
+    step. Simulator states are read from infos (qpos and qvel), of T or T + 1 rows, and so are costs
+    (infos/cost), of which the first of T + 1 rows belongs to the reset. infos/state is one only in
+    a dataset that worldplan wrote.
 
     Raises:
         DatasetError: the id is malformed, the download fails, the data are damaged, or observations
@@ -63,7 +60,9 @@ def load_minari(dataset_id: str) -> Transitions:
         require_flat("observations", dataset.observation_space)
         require_flat("actions", dataset.action_space)
         return _assemble(
-            dataset.storage.get_episodes(range(dataset.total_episodes)), metadata_of(dataset, raw)
+            dataset.storage.get_episodes(range(dataset.total_episodes)),
+            metadata_of(dataset, raw),
+            own=isinstance(raw.get(_KEY), dict),
         )
 
 
@@ -260,25 +259,33 @@ def steps_of(
     return count
 
 
-def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Transitions:
+def _assemble(
+    episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any], *, own: bool
+) -> Transitions:
     """The transitions of all episodes that have steps.
+
+    Args:
+        episodes: as Minari reads them.
+        metadata: of the dataset.
+        own: whether worldplan wrote it, so that infos/state is a simulator state.
 
     Raises:
         DatasetError: no episode has any.
     """
     columns: dict[str, list[np.ndarray]] = {}
     state_metadata: dict[str, Any] = {}
+    states = ("qpos", "qvel", "state") if own else ("qpos", "qvel")
+    names: set[str] = set()
     for number, episode in enumerate(episodes):
         observations = np.asarray(episode["observations"])
         count = steps_of(number, episode, {"": observations})
         if not count:
             continue
-        infos = {
-            key: np.asarray(value)[:count]
-            for key, value in (episode["infos"] or {}).items()
-            if key in ("qpos", "qvel", "state")
-        }
-        state, state_metadata = join_state(infos)
+        infos = episode["infos"] or {}
+        names |= infos.keys()
+        state, state_metadata = join_state(
+            {key: _rows(infos[key], count) for key in states if key in infos}
+        )
         terminated = np.array(episode["terminations"], dtype=bool)
         truncated = np.array(episode["truncations"], dtype=bool)
         truncated[-1] |= not terminated[-1]  # a recording may stop in the middle of an episode
@@ -291,7 +298,7 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
             "truncated": truncated,
             "episode": np.full(count, number),
             **({} if state is None else {"state": state}),
-            **_costs(number, count, episode["infos"] or {}),
+            **_costs(number, count, infos),
         }
         for name, column in rows.items():
             columns.setdefault(name, []).append(column)
@@ -301,7 +308,13 @@ def _assemble(episodes: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]
     if short:
         raise DatasetError(f"only some of its episodes have {', '.join(short)}: write it again")
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    warn_ignored(names, joined.get("state"), own=own)
     return Transitions(**joined, metadata=state_metadata | dict(metadata))
+
+
+def _rows(value: Any, count: int) -> Any:
+    """The first `count` rows of a column of infos, which may also be a mapping of columns."""
+    return value if isinstance(value, Mapping) or not np.ndim(value) else value[:count]
 
 
 def _costs(number: int, count: int, infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -345,16 +358,28 @@ def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
     the data.
     """
     metadata = plain_metadata(data.metadata)
-    low, high = metadata.get("action_low", -np.inf), metadata.get("action_high", np.inf)
     spaces = {
         "observation_space": gym.spaces.Box(
             -np.inf, np.inf, (data.observation.shape[1],), np.float32
         ),
-        "action_space": gym.spaces.Box(
-            np.float32(low), np.float32(high), (data.action.shape[1],), np.float32
-        ),
+        "action_space": _action_box(metadata, data.action.shape[1]),
     }
     try:
         return gym.spec(str(metadata.get("env_id", ""))), spaces
     except gym.error.Error:
         return None, spaces
+
+
+def _action_box(metadata: Mapping[str, Any], size: int) -> gym.spaces.Box:
+    """The box of actions (size,) with the bounds of the metadata; without bounds where they are
+    missing, or fit neither the actions nor each other.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            low, high = (
+                np.float32(np.inf * sign if metadata.get(key) is None else metadata[key])
+                for key, sign in (("action_low", -1), ("action_high", 1))
+            )
+        return gym.spaces.Box(low, high, (size,), np.float32)
+    except (ValueError, TypeError, AssertionError):
+        return gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)

@@ -324,24 +324,7 @@ def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def split_state(data: Transitions) -> dict[str, np.ndarray]:
-    """The simulator states under the names of dataset files.
-
-    Returns:
-        qpos (n, qpos_size) and qvel (n, s - qpos_size); state (n, s) where the metadata do not
-        record qpos_size; nothing where the data have no states.
-    """
-    if data.state is None:
-        return {}
-    size = data.metadata.get("qpos_size")
-    if size is None:
-        return {"state": data.state}
-    return {"qpos": data.state[:, :size], "qvel": data.state[:, size:]}
-
-
-def join_state(infos: Mapping[str, np.ndarray]) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """The inverse of `split_state`: the states (n, s) or None, and the metadata about them."""
-    if "qpos" in infos and "qvel" in infos:
-        state = np.concatenate([infos["qpos"], infos["qvel"]], axis=1)
-        return state, {"qpos_size": int(infos["qpos"].shape[1])}
-    return infos.get("state"), {}
+def episode_numbers(ends: np.ndarray) -> np.ndarray:
+    """(n,) int: the episode of every row, from `ends` (n,) bool, which marks the last rows."""
+    numbers: np.ndarray = np.cumsum(ends) - ends
+    return numbers

@@ -130,3 +130,28 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_are_neither_files_nor_ids(name: str) -> None:
     with pytest.raises(DatasetError, match="neither a .npz, .hdf5 or .h5 file nor a Minari id"):
         load_transitions(name)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("rows", [3, 4])
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda rows: np.zeros((rows, 4)),
+        lambda rows: {"robot": np.zeros((rows, 4)), "object": np.zeros((rows, 2))},
+        lambda rows: np.zeros((rows, 3, 8, 8), np.uint8),
+    ],
+)
+def test_infos_called_state_are_no_simulator_state(
+    state: Any, rows: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign("own/infos-v0", FLAT, FLAT, infos={"state": state(rows), "episode": np.zeros(rows)})
+    assert load_transitions("own/infos-v0").state is None
+    assert caplog.text.count("infos/state is ignored") == 1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_infos_qpos_that_are_no_vectors() -> None:
+    nested = {"qpos": {"arm": np.zeros((4, 2))}, "qvel": np.zeros((4, 2))}
+    foreign("own/nested-v0", FLAT, FLAT, infos=nested)
+    assert load_transitions("own/nested-v0").state is None
