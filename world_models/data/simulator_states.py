@@ -49,7 +49,7 @@ def warn_ignored(infos: Collection[str], state: np.ndarray | None, *, own: bool)
 
     Args:
         infos: the names of its infos.
-        state: what is read as simulator states, or None.
+        state: what is read as simulator states, (n, s), or None.
         own: whether worldplan wrote the file, so that its infos/state is one.
     """
     if not own and "state" in infos:
