@@ -180,13 +180,18 @@ class ReachAware(nn.Module):
                 list(self.critics.parameters()),
                 self.settings.target_rate,
             )
+        entropy = -log_density.detach().mean(-1)
+        unit = self.reward_scale if self.settings.normalise_rewards else None
         return {
             "critic_loss": critic_loss.detach(),
             "actor_loss": actor_loss.detach(),
             "q": values.detach().mean((1, 2)),
             "q_std": values.detach().std(1, correction=0).mean(-1),
             "temperature": temperature,
-            "entropy": -log_density.detach().mean(-1),
+            "entropy": entropy,
+            "entropy_bonus": temperature * entropy
+            if unit is None
+            else temperature * entropy * unit,
         }
 
     def actor_loss(

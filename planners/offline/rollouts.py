@@ -18,6 +18,8 @@ from worldplan.world_models.ensemble.uncertainty import (
     penalty,
 )
 
+_MEASURED, _CHUNK = 200_000, 10_000  # rows of a dataset that are measured, at most, and at once
+
 
 @dataclass(frozen=True)
 class Pessimism:
@@ -30,27 +32,43 @@ class Pessimism:
         halt_above: a step whose `max_pairwise_difference` exceeds this terminates its rollout
             (MOReL, Kidambi et al., 2020); None terminates none.
         halt_reward: the reward of a step terminated so.
+        cut_quantile: a step whose `cut_measure` exceeds this quantile of those of the dataset is
+            the last of its rollout (NEUBAY, Ni et al., 2025). Unlike with `halt_above`, the rollout
+            is truncated: the value of the next state counts, and `last_step` of the method
+            applies. With it the horizon can be long. None cuts none, 1 where the measure exceeds
+            its maximum over the dataset.
+        cut_measure: a name in `PENALTIES`.
 
     Raises:
-        ConfigError: there is no such penalty, or its weight is negative.
+        ConfigError: there is no such penalty, or a number is out of its range.
     """
 
     penalty: str = "none"
     weight: float = 1.0
     halt_above: float | None = None
     halt_reward: float = 0.0
+    cut_quantile: float | None = None
+    cut_measure: str = "max_pairwise_difference"
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.penalty != "none" and self.penalty not in PENALTIES:
             raise ConfigError(f"penalty '{self.penalty}': choose none, {', '.join(PENALTIES)}")
+        if self.cut_measure not in PENALTIES:
+            raise ConfigError(f"cut_measure '{self.cut_measure}': choose {', '.join(PENALTIES)}")
+        if self.cut_quantile is not None and not 0 < self.cut_quantile <= 1:
+            raise ConfigError(
+                f"cut_quantile {self.cut_quantile}: give a share above 0 and at most 1"
+            )
         if self.weight < 0:
             raise ConfigError(f"penalty weight {self.weight}: must not be negative")
 
     @property
     def needs_members(self) -> bool:
         """Whether the predictions of all members of the ensemble are used."""
-        return self.penalty != "none" or self.halt_above is not None
+        return (
+            self.penalty != "none" or self.halt_above is not None or self.cut_quantile is not None
+        )
 
     def apply(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Reward (batch,) and termination (batch,) after penalties. Exact dynamics have no members:
@@ -59,15 +77,81 @@ class Pessimism:
         reward, terminated = prediction.reward, prediction.terminated
         if not self.needs_members or prediction.members is None:
             return reward, terminated
-        sample = torch.cat([prediction.next_observation, prediction.reward.unsqueeze(-1)], -1)
         if self.penalty != "none":
-            reward = reward - self.weight * penalty(self.penalty)(prediction.members, sample)
+            reward = reward - self.weight * _measured(self.penalty, prediction)
         if self.halt_above is not None:
             difference = max_pairwise_difference(prediction.members)
             unknown = difference > self.halt_above
             reward = torch.where(unknown, self.halt_reward, reward)
             terminated = terminated | unknown
         return reward, terminated
+
+    def cuts(self, prediction: Prediction, threshold: Tensor | None) -> Tensor:
+        """Which rollouts are cut after this step, (batch,) bool; none by exact dynamics.
+
+        Args:
+            prediction: of the step.
+            threshold: of `cut_threshold`.
+        """
+        if threshold is None or prediction.members is None:
+            return torch.zeros_like(prediction.terminated)
+        return ~(_measured(self.cut_measure, prediction) <= threshold)  # NaN is uncertain
+
+
+def _measured(name: str, prediction: Prediction) -> Tensor:
+    """A measure of uncertainty of a prediction with members, (batch,)."""
+    assert prediction.members is not None
+    sample = torch.cat([prediction.next_observation, prediction.reward.unsqueeze(-1)], -1)
+    return penalty(name)(prediction.members, sample)
+
+
+@torch.no_grad()
+def cut_threshold(
+    pessimism: Pessimism,
+    dynamics: DynamicsModel,
+    observation: Tensor,
+    action: Tensor,
+    state: Tensor | None,
+    generator: torch.Generator,
+) -> Tensor | None:
+    """The `cut_quantile` of the `cut_measure` over the rows of a dataset, a scalar; None where
+    rollouts are not cut. Of a large dataset, rows at equal distances are measured.
+
+    Args:
+        pessimism: which quantile of which measure.
+        dynamics: the model.
+        observation: (n, observation).
+        action: (n, action).
+        state: simulator states, (n, state_size), or None for a model without.
+        generator: of the model's draws.
+
+    Raises:
+        ConfigError: no measure is finite.
+    """
+    if pessimism.cut_quantile is None:
+        return None
+    stride = -(-len(observation) // _MEASURED)
+    rows = torch.arange(0, len(observation), stride, device=observation.device)
+    parts = []
+    for chunk in torch.split(rows, _CHUNK):
+        prediction = dynamics.step(
+            observation[chunk],
+            action[chunk],
+            state=None if state is None else state[chunk],
+            generator=generator,
+            members=True,
+        )
+        if prediction.members is None:
+            return None
+        parts.append(_measured(pessimism.cut_measure, prediction))
+    measures = torch.cat(parts)
+    measures = measures[measures.isfinite()]
+    if len(measures) == 0:
+        raise ConfigError(
+            f"cut_measure {pessimism.cut_measure} is finite in no row of the dataset: train the "
+            "ensemble longer, or choose another measure"
+        )
+    return measures.quantile(pessimism.cut_quantile)
 
 
 @torch.no_grad()
@@ -79,9 +163,11 @@ def roll_out(
     horizon: int,
     pessimism: Pessimism,
     generator: torch.Generator | None = None,
+    *,
+    threshold: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Roll the stochastic policy out in the dynamics model. A rollout ends at a termination, and
-    before a step whose prediction is not finite.
+    """Roll the stochastic policy out in the dynamics model. A rollout ends at a termination, after
+    a step that is too uncertain, and before a step whose prediction is not finite.
 
     Args:
         dynamics: the model.
@@ -91,10 +177,12 @@ def roll_out(
         horizon: steps.
         pessimism: penalties on uncertain dynamics.
         generator: of the policy's noise and of the model's draws.
+        threshold: of `cut_threshold`; None cuts no rollout.
 
     Returns:
-        Packed rows (seeds, horizon * starts, width) with their step index, and which of them belong
-        to a rollout, (seeds, horizon * starts) bool.
+        Packed rows (seeds, horizon * starts, width) with their step index, which is horizon - 1
+        where a rollout is cut, and which of them belong to a rollout, (seeds, horizon * starts)
+        bool.
     """
     seeds, starts = observation.shape[:2]
     alive = torch.ones((seeds, starts), dtype=torch.bool, device=observation.device)
@@ -113,13 +201,14 @@ def roll_out(
         reward, terminated = (value.view(seeds, starts) for value in pessimism.apply(prediction))
         following = prediction.next_observation.view(seeds, starts, -1)
         finite = following.isfinite().all(-1) & reward.isfinite()
-        index = torch.full_like(reward, step)
+        cut = pessimism.cuts(prediction, threshold).view(seeds, starts)
+        index = torch.full_like(reward, step).masked_fill(cut, horizon - 1)
         alive = alive & finite
         rows.append(
             pack(Batch(observation, action, reward, following, terminated.to(reward.dtype), index))
         )
         keep.append(alive)
-        alive = alive & ~terminated
+        alive = alive & ~terminated & ~cut
         # ended rows stay where they are; their later steps are not kept
         observation = torch.where(alive.unsqueeze(-1), following, observation)
         if prediction.state is not None and state is not None:

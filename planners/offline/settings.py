@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.rollouts import Pessimism
 
+WEIGHTINGS = ("none", "return", "advantage")
 TARGETS = ("shared", "independent")
 # settings that were added later, with the value that trains as before: an older checkpoint has none
-ADDED = {
+ADDED: dict[str, Any] = {
     "relative_diversity": False,
     "layer_norm": False,
     "normalise_observations": False,
     "normalise_rewards": False,
+    "episode_weighting": "none",
+    "episode_temperature": 0.1,
+    "pessimism.cut_quantile": None,
+    "pessimism.cut_measure": "max_pairwise_difference",
 }
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
@@ -68,6 +74,11 @@ class ReachAwareSettings:
         retain: epochs of rollouts that the buffer holds.
         updates: gradient updates per epoch.
         real_share: share of a batch that comes from the dataset.
+        episode_weighting: how rows of the dataset and start states are drawn: "none" all alike,
+            "return" more often from episodes of a high return, "advantage" from those whose return
+            is high for their first state (Hong et al., 2023).
+        episode_temperature: of the weighting, in units of the range of the returns; at 0.1, a row
+            of the best episode is drawn e^10 times as often as one of the worst.
         pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
         mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
         compile: let torch.compile fuse the critics; needs a C++ compiler.
@@ -101,6 +112,8 @@ class ReachAwareSettings:
     retain: int = 5
     updates: int = 1000
     real_share: float = 0.05
+    episode_weighting: str = "none"
+    episode_temperature: float = 0.1
     pessimism: Pessimism = field(default_factory=Pessimism)
     mobile: float = 0.0
     compile: bool = False
@@ -110,7 +123,7 @@ class ReachAwareSettings:
         for name in ("critics", "batch", "horizon", "starts", "retain", "updates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")
-        for name in ("temperature", "actor_rate", "critic_rate"):
+        for name in ("temperature", "actor_rate", "critic_rate", "episode_temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} {getattr(self, name)}: must be above 0")
         self._check_networks()
@@ -165,6 +178,10 @@ class ReachAwareSettings:
         ):
             raise ConfigError(
                 "real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]"
+            )
+        if self.episode_weighting not in WEIGHTINGS:
+            raise ConfigError(
+                f"episode_weighting '{self.episode_weighting}': choose {', '.join(WEIGHTINGS)}"
             )
         if self.real_share > 0 and round(self.batch * self.real_share) == 0:
             raise ConfigError(

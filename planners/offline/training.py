@@ -13,17 +13,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import evaluate
 from worldplan.planners.offline.agent import ReachAware
+from worldplan.planners.offline.ceiling import ValueCeiling
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
-from worldplan.planners.offline.rollouts import roll_out
+from worldplan.planners.offline.rollouts import cut_threshold, roll_out
+from worldplan.planners.offline.sampling import samplers
 from worldplan.planners.offline.settings import ADDED, ReachAwareSettings
 from worldplan.planners.offline.task import OfflineTask, dataset_task
+from worldplan.planners.offline.task_check import check_task
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import check_seed, derived_seed, torch_generator
@@ -80,19 +82,7 @@ class ReachAwareModule(ResumableModule):
         self.task, self.settings = task, settings or ReachAwareSettings()
         self.seed, self.seeds, self.check_episodes = seed, seeds, check_episodes
         self._epochs, self._check_every = epochs, check_every
-        if self.settings.real_share > 0 and task.rows is None:
-            raise ConfigError(
-                "real_share is above 0, but this task has start states only: set real_share to 0"
-            )
-        if (
-            self.settings.mobile > 0
-            and isinstance(task.dynamics, MixedDynamics)
-            and 0 < task.dynamics.share < 1
-        ):
-            raise ConfigError(
-                "mobile needs the members' own predictions: set true_share to 0 "
-                "(or to 1, where the penalty is zero)"
-            )
+        check_task(task, self.settings)
         if seed < 0 or min(seeds, epochs, check_every, check_episodes) < 1:
             raise ConfigError(
                 f"seed {seed}, seeds {seeds}, epochs {epochs}, check_every {check_every}, "
@@ -109,8 +99,8 @@ class ReachAwareModule(ResumableModule):
             callbacks=[callback.state_key for callback in self.callbacks],
         )
         for name, as_before in ADDED.items():
-            if getattr(self.settings, name) == as_before:
-                self._origin.pop(f"settings.{name}")
+            if self._origin[f"settings.{name}"] == repr(as_before):
+                del self._origin[f"settings.{name}"]
         self.agent = ReachAware(
             task.observation_size,
             task.low,
@@ -127,6 +117,10 @@ class ReachAwareModule(ResumableModule):
         self.replay = RingBuffer(
             seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width
         )
+        self.row_sampler, self.start_sampler = samplers(task, self.settings)
+        self.ceiling = ValueCeiling(self.settings, seeds)
+        if rows is not None:
+            self.ceiling.see(rows.reward, rows.terminated)
         self.register_buffer("data", task.rows, persistent=False)
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
@@ -162,6 +156,17 @@ class ReachAwareModule(ResumableModule):
         # a simulator, which has a state, has no members: its penalty would be zero
         if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
+        self.threshold = None
+        if self.data is not None:
+            batch = unpack(self.data, self.task.observation_size)
+            self.threshold = cut_threshold(
+                self.settings.pessimism,
+                self.task.dynamics,
+                batch.observation,
+                batch.action,
+                self.states,
+                self.random.manual_seed(derived_seed(self.seed, 0)),
+            )
 
     def on_train_epoch_start(self) -> None:
         """Roll the policy out from states of the dataset.
@@ -170,10 +175,7 @@ class ReachAwareModule(ResumableModule):
             Diverged: no transition of a policy is finite.
         """
         self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
-        count = self.settings.starts
-        chosen = torch.randint(
-            len(self.starts), (self.seeds, count), generator=self.random, device=self.device
-        )
+        chosen = self.start_sampler.draw((self.seeds, self.settings.starts), self.random)
         state = None if self.states is None else self.states[chosen]
         rows, keep = roll_out(
             self.task.dynamics,
@@ -183,6 +185,7 @@ class ReachAwareModule(ResumableModule):
             self.settings.horizon,
             self.settings.pessimism,
             self.random,
+            threshold=self.threshold,
         )
         self.replay.add(rows, keep)
         if not bool(keep.any(1).all()):
@@ -190,7 +193,9 @@ class ReachAwareModule(ResumableModule):
                 f"the dynamics model gave no finite transition in epoch {self.current_epoch}: "
                 f"train it longer or on more data; {self.last_good()}"
             )
-        reward = torch.where(keep, unpack(rows, self.task.observation_size).reward, torch.nan)
+        made = unpack(rows, self.task.observation_size)
+        reward = torch.where(keep, made.reward, torch.nan)
+        self.ceiling.see(reward, made.terminated)
         if self.data is None and self.current_epoch == 0:
             self.agent.fit_rewards(reward)
         self._sums: dict[str, Tensor] = {}
@@ -223,13 +228,7 @@ class ReachAwareModule(ResumableModule):
         real = round(size * self.settings.real_share)
         parts = []
         if real and self.data is not None:
-            index = torch.randint(
-                len(self.data),
-                (updates, self.seeds, real),
-                generator=self.random,
-                device=self.device,
-            )
-            parts.append(self.data[index])
+            parts.append(self.data[self.row_sampler.draw((updates, self.seeds, real), self.random)])
         if size > real:
             model_rows = self.replay.draw(updates * (size - real), self.random)
             parts.append(model_rows.view(self.seeds, updates, size - real, -1).transpose(0, 1))
@@ -241,8 +240,8 @@ class ReachAwareModule(ResumableModule):
         Raises:
             Diverged: a mean is not finite.
         """
-        for name, value in self._sums.items():
-            mean = value / self.settings.updates
+        means = {name: value / self.settings.updates for name, value in self._sums.items()}
+        for name, mean in means.items():
             if not bool(mean.isfinite().all()):
                 broken = int((~mean.isfinite()).nonzero()[0])
                 raise Diverged(
@@ -251,6 +250,9 @@ class ReachAwareModule(ResumableModule):
                     f"pessimism; {self.last_good()}"
                 )
             self.log_seeds(f"train/{name}", mean)
+        bound = self.ceiling.bound(means["entropy_bonus"])
+        self.log_seeds("train/q_ceiling", bound)
+        self.ceiling.compare(means["q"], bound, self.current_epoch)
 
     def log_seeds(self, name: str, values: Tensor) -> None:
         """Log `values` (seeds,) as `name`/0, `name`/1 and so on."""
@@ -308,6 +310,15 @@ class ReachAwareModule(ResumableModule):
     def record(self) -> dict[str, Any]:
         """The present policies of all seeds, see `ReachAwarePolicy.from_record`."""
         return policy_record(self.agent, self.task)
+
+    def progress(self) -> dict[str, Any]:
+        """The greatest rewards so far."""
+        return {"ceiling": self.ceiling.state()}
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over the `progress` of the run that is resumed; a run of before has none."""
+        if "ceiling" in progress:
+            self.ceiling.restore(progress["ceiling"])
 
     def made_with(self) -> dict[str, str]:
         """Task, settings, seeds and callbacks; not the length, so that it can be prolonged."""
