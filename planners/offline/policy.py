@@ -18,6 +18,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
+from worldplan.planners.offline.references import reference_record
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.renamed import refuse_renamed
 from worldplan.world_models.training.checkpoints import (
@@ -197,6 +198,7 @@ def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
         "low": agent.actor.low.cpu().clone(),
         "high": agent.actor.high.cpu().clone(),
         "about": task.about,
+        "references": reference_record(task),
         "actor": _copy(agent.actor.state_dict()),
         "critic": _copy(agent.critics.state_dict()),
     }

@@ -140,10 +140,11 @@ def dataset_task(
         DatasetError: the dataset is missing or damaged, or comes from other physics than the
             simulator's.
     """
+    data, name = _read(dataset, environment)
     choice = DynamicsChoice(
         ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
     )
-    return _task(dataset, environment, choice)
+    return _task(data, name, choice)
 
 
 def model_free_task(
@@ -159,16 +160,14 @@ def model_free_task(
         ConfigError: dataset and environment do not fit each other.
         DatasetError: the dataset is missing or damaged.
     """
-    return _task(dataset, environment, None)
+    return _task(*_read(dataset, environment), None)
 
 
-def _task(
-    dataset: str | Path | Transitions, environment: str | None, choice: DynamicsChoice | None
-) -> OfflineTask:
-    """The task of a dataset, without a dynamics model where `choice` is None.
+def _read(dataset: str | Path | Transitions, environment: str | None) -> tuple[Transitions, str]:
+    """The transitions of a dataset, and the name of its evaluation environment.
 
     Raises:
-        ConfigError: dataset, environment and dynamics do not fit each other.
+        ConfigError: the dataset does not say which environment it comes from.
     """
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
     name = environment or data.metadata.get("env_id")
@@ -176,6 +175,11 @@ def _task(
         raise ConfigError(
             f"{dataset}: does not say which environment it comes from: set environment"
         )
+    return data, str(name)
+
+
+def _task(data: Transitions, name: str, choice: DynamicsChoice | None) -> OfflineTask:
+    """The task of a dataset in an environment, without a dynamics model where `choice` is None."""
     space, limit = _checked_environment(name, data)
     model: DynamicsModel
     if choice is None:

@@ -18,6 +18,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.model_free.learner import Learner
 from worldplan.planners.offline.model_free.networks import NormalisedMLP
 from worldplan.planners.offline.model_free.rows import LoggedRows, from_unit
+from worldplan.planners.offline.references import reference_record
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.training.checkpoints import (
     last_checkpoint,
@@ -178,6 +179,7 @@ def policy_record(
         "mean": rows.mean.clone(),
         "spread": rows.spread.clone(),
         "about": task.about,
+        "references": reference_record(task),
         "actor": {
             name: value.detach().cpu().clone() for name, value in network.state_dict().items()
         },
@@ -194,7 +196,7 @@ def _read(path: str | Path) -> dict[str, Any]:
     with reading_checkpoint(file, KIND, COMMAND):
         record = dict(load_tensors(file)["model_free"])
         checks.whole_number(record["seeds"], "seeds", least=1, most=10**6)
-        checks.whole_numbers(record["sizes"], "sizes", ("layers",), least=1, error=CheckpointError)
+        checks.whole_numbers(record["sizes"], "sizes", ("layers",), least=1)
         ranges = (record["high"] - record["low"], record["spread"])
         if not all(bool((width > 0).all()) for width in ranges):
             raise CheckpointError(

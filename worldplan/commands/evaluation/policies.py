@@ -6,24 +6,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from gymnasium.vector import VectorEnv
 from rich.table import Table
 
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
+from worldplan.commands.evaluation.references import reference_rows
 from worldplan.commands.studies.jobs import finished_rows, jobs_of
 from worldplan.commands.studies.study import study_from_dict
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
 from worldplan.output.console import plain_console
 from worldplan.planners.base import bootstrap, evaluate
-from worldplan.planners.offline.policy import ReachAwarePolicy
+from worldplan.planners.offline.references import References, saved_references
+from worldplan.planners.offline.saved_policies import OfflinePolicy, load_policies
 from worldplan.runs import CONFIG, Run
 
 
 def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> Path:
-    """Play new episodes, print a table and write evaluation.csv, whose path is returned.
+    """Play new episodes, print a table and write evaluation.csv, whose path is returned. Beside the
+    policies stand a random policy in the same episodes, the episodes of the dataset, and the return
+    of score 100 where it is known.
 
     Args:
         run: a training, or a finished study.
@@ -35,31 +40,63 @@ def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> P
         ConfigError: the study is not finished, or has no method of such a name.
         CheckpointError: a policy cannot be read.
     """
-    rows = []
-    table = Table("policy", "seed", "mean", "95 % interval", "length")
-    table.title = f"{episodes} new episodes per policy: return"
-    for name, policy_seed, policy in _policies(run, names):
-        environment = environment_of(policy, episodes)
+    rows: list[dict[str, Any]] = []
+    references, environment = None, None
+    for name, policy_seed, policy, folder in _policies(run, names):
+        if environment is None:
+            environment, references = environment_of(policy, episodes), saved_references(folder)
         played = evaluate(policy, environment, episodes, seed).episodes
-        environment.close()
         result, length = bootstrap(played["return"].to_numpy()), played["length"].mean()
-        table.add_row(
-            name,
-            str(policy_seed),
-            f"{result['mean']:.2f}",
-            f"{result['low']:.2f} .. {result['high']:.2f}",
-            f"{length:.0f}",
-        )
         rows.append(
             {"policy": name, "seed": policy_seed, **result, "length": length, "episodes": episodes}
         )
-    plain_console().print(table)
-    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    assert environment is not None
+    rows += reference_rows(environment, references, episodes, seed)
+    environment.close()
+    table = _with_scores(pd.DataFrame(rows), references).astype({"seed": "Int64"})
+    plain_console().print(_printed(table, episodes))
+    if references is None and "plane" not in policy.about:
+        plain_console().print(
+            "the run does not hold the returns of its dataset, since an older worldplan trained it"
+        )
+    file = run.write_csv("evaluation.csv", table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     return file
 
 
-def environment_of(policy: ReachAwarePolicy, count: int) -> VectorEnv:
+def _with_scores(table: pd.DataFrame, references: References | None) -> pd.DataFrame:
+    """The table with a column "score", 0 and 100 at the reference returns, where they are known."""
+    if references is None or references.score is None:
+        return table
+    low, high = references.score
+    return table.assign(score=100 * (table["mean"] - low) / (high - low))
+
+
+def _printed(table: pd.DataFrame, episodes: int) -> Table:
+    """The table as it is printed: one row per policy and seed, and per reference."""
+    printed = Table("policy", "seed", "mean", "95 % interval", "length", "episodes")
+    printed.title = f"{episodes} new episodes per policy: return"
+    if "score" in table:
+        printed.add_column("score")
+    for row in table.to_dict("records"):
+        texts = [
+            _text(row["seed"], "d"),
+            _text(row["mean"], ".2f"),
+            "-" if pd.isna(row["low"]) else f"{row['low']:.2f} .. {row['high']:.2f}",
+            _text(row["length"], ".0f"),
+            _text(row["episodes"], ".0f"),
+        ]
+        if "score" in row:
+            texts.append(_text(row["score"], ".1f"))
+        printed.add_row(row["policy"], *texts)
+    return printed
+
+
+def _text(value: Any, digits: str) -> str:
+    return "-" if pd.isna(value) else format(value, digits)
+
+
+def environment_of(policy: OfflinePolicy, count: int) -> VectorEnv:
     """`count` copies of the environment that a policy was trained for.
 
     Raises:
@@ -70,20 +107,21 @@ def environment_of(policy: ReachAwarePolicy, count: int) -> VectorEnv:
     return make_environments(policy.about["environment"], count)
 
 
-def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, ReachAwarePolicy]]:
-    """(method, seed, policy) of a study, or ("policy", index, policy) of a training.
+def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, OfflinePolicy, Path]]:
+    """(method, seed, policy, its folder) of a study, or ("policy", index, policy, the run folder)
+    of a training.
 
     Raises:
         ConfigError: the study is not finished, or has no method of such a name.
     """
     config = run.config
     if "methods" not in config:
-        for index, policy in enumerate(ReachAwarePolicy.load_all(run.path)):
-            yield "policy", index, policy
+        for index, policy in enumerate(load_policies(run.path)):
+            yield "policy", index, policy, run.path
         return
     study = study_from_dict(config, run.path / CONFIG)
     finished = finished_rows(run.path, study)
     chosen = policies_to_evaluate(run, "worldplan run", names, [row.name for row in finished])
     for job in jobs_of(run.path, study, [row for row in finished if row.name in chosen]):
-        for index, policy in enumerate(ReachAwarePolicy.load_all(job.training)):
-            yield job.row.name, job.first + index, policy
+        for index, policy in enumerate(load_policies(job.training)):
+            yield job.row.name, job.first + index, policy, job.training

@@ -116,7 +116,8 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
     assert main(["evaluate", str(finished), "--episodes", "3", "--policies", "patched"]) == 0
     assert "patched" in capsys.readouterr().out
     table = pd.read_csv(finished / "evaluation.csv")
-    assert table["policy"].tolist() == ["patched"] * 3 and (table["length"] == 30).all()
+    assert table["policy"].tolist() == ["patched"] * 3 + ["random policy"]
+    assert (table["length"] == 30).all()
     assert main(["evaluate", str(finished), "--policies", "nobody"]) == 2
     assert "choose from base, patched, mopo" in capsys.readouterr().err
 
@@ -242,7 +243,8 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     assert (tmp_path / "run" / "plots" / "learning_curve.png").stat().st_size > 0
     assert main(["report", str(tmp_path / "run")]) == 0
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2"]) == 0
-    assert len(pd.read_csv(tmp_path / "run" / "evaluation.csv")) == 2
+    played = pd.read_csv(tmp_path / "run" / "evaluation.csv")
+    assert played["policy"].tolist() == ["policy", "policy", "random policy"]
     assert "Traceback" not in capsys.readouterr().err
 
 
