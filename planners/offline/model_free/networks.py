@@ -158,4 +158,6 @@ class Actor(nn.Module):
         assert self.log_std is not None
         log_std = self.log_std.clamp(*_LOG_STD)
         scaled = (action - self(observation)) / log_std.exp()
-        return (-0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        density = -0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)
+        summed: Tensor = density.sum(-1)
+        return summed

@@ -85,7 +85,8 @@ def unpack_rows(rows: Tensor, observation: int, action: int) -> LoggedBatch:
         observation: size of an observation.
         action: size of an action.
     """
-    parts = rows.split((observation, observation, action, action, 1, 1), -1)
+    ends = (observation, 2 * observation, 2 * observation + action, 2 * (observation + action))
+    parts = torch.tensor_split(rows, (*ends, rows.shape[-1] - 1), -1)
     return LoggedBatch(
         observation=parts[0],
         next_observation=parts[1],

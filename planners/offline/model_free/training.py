@@ -4,7 +4,7 @@ into a folder. A Lightning epoch is a round of updates on rows of the dataset.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ class ModelFreeModule(ResumableModule):
         super().__init__()
         check_seed(seed)
         checks.of_type(task, "task", OfflineTask)
-        checks.of_type(settings, "settings", ModelFreeSettings)  # type: ignore[type-abstract]
+        checks.of_type(settings, "settings", ModelFreeSettings)
         if min(seeds, epochs, check_every, check_episodes) < 1:
             raise ConfigError(
                 f"seeds {seeds}, epochs {epochs}, check_every {check_every}, check_episodes "
@@ -119,7 +119,7 @@ class ModelFreeModule(ResumableModule):
         device.
         """
         first, count = (int(number) for number in batch)
-        optimizers = cast(list[torch.optim.Optimizer], self.trainer.optimizers)
+        optimizers = self.trainer.optimizers
         before = self.current_epoch * self.settings.updates + first
         rows = self._draw(count)
         for index in range(count):
