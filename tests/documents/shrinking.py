@@ -26,6 +26,9 @@ OPTIONS = {
     r"data collect \S+-v5 ": (
         "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return 0"
     ),
+    r"data collect Pendulum-v1 --policy medium-replay": (
+        "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"
+    ),
     r"Double\S+ --policy medium-replay$": "--output worldplan/readme-v0 --folder readme",
     r"data collect \S+ --demonstrator scripted": "--episodes 1",
     r"^worldplan run configs/ravl/": (
@@ -69,6 +72,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "check_every": 2,
         "check_episodes": 1,
         "settings": {"starts": 10, "updates": 2, "hidden": [8], "batch": 40},
+    },
+    r"fit --config configs/model_free/": {
+        "epochs": 1,
+        "check_every": 1,
+        "check_episodes": 1,
+        "settings": {"updates": 2, "hidden": [8], "batch": 40},
     },
     r"fit --config configs/modem/": {
         "options": {"max_episode_steps": 8},
