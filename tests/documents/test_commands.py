@@ -22,7 +22,10 @@ from worldplan.cli import main
 JOURNEYS = {
     "bandits": r"configs/sequoia|runs/(capacity|path)/|example_log|worldplan (bandits|doctor)",
     "actions": r"worldplan actions",
-    "offline": r"configs/(ensemble|ravl|model_free)|-v\d |runs/(ravl|model_free)|DATASET|worldplan data convert",
+    "offline": (
+        r"configs/(ensemble|ravl|model_free)|-v\d |runs/(ravl|model_free)|DATASET"
+        r"|worldplan data convert"
+    ),
     "modem": r"bin_pick|(incline|planar)_push|upright_pivot|runs/modem/",
 }
 FILES_OF_TESTS = ["bandits run scenario.yaml", "fit --config value.yaml"]  # see test_python.py
