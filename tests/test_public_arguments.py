@@ -20,6 +20,7 @@ from tests.test_faces import FOLDERS
 from worldplan.milp.errors import WorldplanError
 
 REQUIRED = {  # arguments without which these settings cannot be made
+    "CostConstraint": {"budget": 1.0},
     "CollectionSettings": {"env_id": "Hopper-v5", "policy": "random"},
     "DemonstrationSettings": {"task": "BinPick", "episodes": 2},
     "LinearSchedule": {"first": 1.0, "last": 0.0},
@@ -41,7 +42,7 @@ ELSEWHERE = {
         "OfflineTask", "PlanStep", "StateVariables",
     },
     "is a base class, made by subclasses": {
-        "ActionSet", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
+        "ActionSet", "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
     },
     "is a part inside a planner or learner that checks its own arguments": {
         "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",

@@ -14,7 +14,7 @@ update, and so are variants that treat the last step of a rollout differently.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.critics import Critics, diversity_loss
+from worldplan.planners.offline.options.option import Option
 from worldplan.planners.offline.replay import Batch
 from worldplan.planners.offline.scalers import reward_scale
 from worldplan.planners.offline.settings import ReachAwareSettings as ReachAwareSettings
@@ -43,6 +44,7 @@ class ReachAware(nn.Module):
         settings: of the method.
         seeds: trainings side by side.
         generator: of the initial weights.
+        options: additions to the update, such as a budget of costs.
 
     Attributes:
         next_value: where given, `next_value(batch, next_action, values)` replaces the values
@@ -65,6 +67,7 @@ class ReachAware(nn.Module):
         *,
         seeds: int = 1,
         generator: torch.Generator | None = None,
+        options: Sequence[Option] = (),
     ) -> None:
         super().__init__()
         checks.whole_number(observation, "observation", least=1)
@@ -110,6 +113,13 @@ class ReachAware(nn.Module):
         )
         self.next_value: NextValue | None = None
         self.penalty: Callable[[Batch], Tensor] | None = None
+        self._options = nn.ModuleList(options)
+
+    def options(self) -> Iterator[Option]:
+        """The additions to the update."""
+        for option in self._options:
+            assert isinstance(option, Option)
+            yield option
 
     def fit_observations(self, observations: Tensor) -> None:
         """Scale the observations that actor and critics see, if the settings say so.
@@ -135,8 +145,8 @@ class ReachAware(nn.Module):
                 critics.value_scale.copy_(self.reward_scale)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for actor, critics and temperature, in this order. Adam works elementwise, so the
-        seeds stay independent.
+        """Adam for actor, critics and temperature, in this order, and those of the options. Adam
+        works elementwise, so the seeds stay independent.
         """
         settings = self.settings
         learned: list[tuple[list[nn.Parameter], float]] = [
@@ -144,7 +154,8 @@ class ReachAware(nn.Module):
             (list(self.critics.parameters()), settings.critic_rate),
             ([self.log_temperature], settings.temperature_rate),
         ]
-        return [torch.optim.Adam(parameters, rate, fused=True) for parameters, rate in learned]
+        own = [torch.optim.Adam(parameters, rate, fused=True) for parameters, rate in learned]
+        return [*own, *(option.optimizer() for option in self.options())]
 
     def update(
         self,
@@ -152,7 +163,7 @@ class ReachAware(nn.Module):
         optimizers: list[torch.optim.Optimizer],
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """One update of temperature, actor, critics and target critics.
+        """One update of temperature, actor, critics and target critics, and of the options.
 
         Args:
             batch: transitions (seeds, batch, ...) to learn from.
@@ -163,7 +174,7 @@ class ReachAware(nn.Module):
             Statistics of the update by name, each (seeds,), still on the device: values in the
             environment's units, losses in those of learning.
         """
-        actor_adam, critic_adam, temperature_adam = optimizers
+        actor_adam, critic_adam, temperature_adam, *of_options = optimizers
         temperature = self.log_temperature.detach().exp()
         actor_loss, log_density = self.actor_loss(batch, temperature, generator)
         # gradient of the loss -log alpha * (log pi + target entropy)
@@ -182,7 +193,7 @@ class ReachAware(nn.Module):
             )
         entropy = -log_density.detach().mean(-1)
         unit = self.reward_scale if self.settings.normalise_rewards else None
-        return {
+        statistics = {
             "critic_loss": critic_loss.detach(),
             "actor_loss": actor_loss.detach(),
             "q": values.detach().mean((1, 2)),
@@ -193,12 +204,15 @@ class ReachAware(nn.Module):
             if unit is None
             else temperature * entropy * unit,
         }
+        for option, adam in zip(self.options(), of_options, strict=True):
+            statistics |= option.learn(self, batch, adam, generator)
+        return statistics
 
     def actor_loss(
         self, batch: Batch, temperature: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Loss of the actor, (seeds,): the mean over the batch of alpha log pi(a|s) - Q(s, a) with
-        the pessimistic Q. And log pi(a|s), (seeds, batch).
+        the pessimistic Q, less the penalties of the options. And log pi(a|s), (seeds, batch).
 
         Args:
             batch: states.
@@ -207,6 +221,9 @@ class ReachAware(nn.Module):
         """
         action, log_density = self.actor.sample(batch.observation, generator)
         value = self.pessimistic(self._values(batch.observation, action))
+        for option in self.options():
+            if (penalty := option.value_penalty(batch, action)) is not None:
+                value = value - penalty
         if self.settings.normalise_rewards:
             value = value / self._unit()
         return (temperature.unsqueeze(-1) * log_density - value).mean(-1), log_density
@@ -272,8 +289,8 @@ class ReachAware(nn.Module):
         )
 
     def critic_loss(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of the critics, squared errors summed over critics plus the diversity term,
-        (seeds,); and their values, (seeds, critics, batch).
+        """Loss of the critics, squared errors summed over critics plus the diversity term and those
+        of the options, (seeds,); and their values, (seeds, critics, batch).
 
         Args:
             batch: states and actions.
@@ -288,12 +305,18 @@ class ReachAware(nn.Module):
         else:
             values = self._values(batch.observation, batch.action)
             diversity = torch.zeros_like(self.log_temperature)
-        error = values - target
+        error, terms = values - target, diversity
         if settings.normalise_rewards:  # diversity is relative then
             error = error / self._unit().unsqueeze(1)
         elif settings.relative_diversity:
-            diversity = diversity * self._unit()[:, 0].square()
-        return error.square().mean(-1).sum(1) + diversity, values
+            terms = terms * self._unit()[:, 0].square()
+        errors = error.square()
+        for option in self.options():
+            if (weights := option.weights(batch)) is not None:
+                errors = errors * weights.unsqueeze(1)
+            if (term := option.critic_term(batch, values)) is not None:
+                terms = terms + (term / self._unit()[:, 0] if settings.normalise_rewards else term)
+        return errors.mean(-1).sum(1) + terms, values
 
     def _unit(self) -> Tensor:
         """The unit of reward, (seeds, 1)."""

@@ -21,6 +21,7 @@ class Batch:
         next_observation: (seeds, batch, observation).
         terminated: (seeds, batch), 0 or 1.
         step: (seeds, batch), the position in a model rollout, from 0; -1 for a row of the dataset.
+        cost: (seeds, batch), of the step; None in a task without costs.
     """
 
     observation: Tensor
@@ -29,26 +30,36 @@ class Batch:
     next_observation: Tensor
     terminated: Tensor
     step: Tensor
+    cost: Tensor | None = None
 
 
 def pack(batch: Batch) -> Tensor:
-    """All columns side by side: (..., 2 observation + action + 3)."""
+    """All columns side by side: (..., 2 observation + action + 3), and one more for costs."""
     scalars = torch.stack(
         [batch.reward, batch.terminated.to(batch.reward.dtype), batch.step.to(batch.reward.dtype)],
         -1,
     )
-    return torch.cat([batch.observation, batch.next_observation, batch.action, scalars], -1)
+    rows = torch.cat([batch.observation, batch.next_observation, batch.action, scalars], -1)
+    return rows if batch.cost is None else with_costs(rows, batch.cost)
 
 
-def unpack(rows: Tensor, size: int) -> Batch:
+def with_costs(rows: Tensor, cost: Tensor) -> Tensor:
+    """Packed rows (..., width) and their costs (...) side by side, (..., width + 1)."""
+    return torch.cat([rows, cost.to(rows.dtype).unsqueeze(-1)], -1)
+
+
+def unpack(rows: Tensor, size: int, *, costs: bool = False) -> Batch:
     """The inverse of `pack`: columns as views of `rows` (..., 2 size + action + 3), with
-    observations of length `size`.
+    observations of length `size`. With `costs`, a last column holds those.
     """
+    cost = None
+    if costs:
+        rows, cost = rows[..., :-1], rows[..., -1]
     observation, next_observation, action, scalars = torch.tensor_split(
         rows, (size, 2 * size, rows.shape[-1] - 3), -1
     )
     reward, terminated, step = scalars.unbind(-1)
-    return Batch(observation, action, reward, next_observation, terminated, step)
+    return Batch(observation, action, reward, next_observation, terminated, step, cost)
 
 
 class RingBuffer(nn.Module):

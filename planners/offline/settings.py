@@ -7,6 +7,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.planners.offline.options.cost_settings import CostConstraint
 from worldplan.planners.offline.rollouts import Pessimism
 
 WEIGHTINGS = ("none", "return", "advantage")
@@ -21,6 +22,7 @@ ADDED: dict[str, Any] = {
     "episode_temperature": 0.1,
     "pessimism.cut_quantile": None,
     "pessimism.cut_measure": "max_pairwise_difference",
+    "costs": None,
 }
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
@@ -81,6 +83,7 @@ class ReachAwareSettings:
             of the best episode is drawn e^10 times as often as one of the worst.
         pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
         mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
+        costs: a budget of costs, for a dataset with a cost column; None: there are no costs.
         compile: let torch.compile fuse the critics; needs a C++ compiler.
 
     Raises:
@@ -116,6 +119,7 @@ class ReachAwareSettings:
     episode_temperature: float = 0.1
     pessimism: Pessimism = field(default_factory=Pessimism)
     mobile: float = 0.0
+    costs: CostConstraint | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:

@@ -23,9 +23,11 @@ from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.offline.dynamics import DynamicsChoice, NoDynamics
+from worldplan.planners.offline.options.cost_model import CostFunction, cost_function, costs_of
 from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.training.origin import origin
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class OfflineTask:
         about: description of the task in checkpoints; two tasks that train differently have
             different ones.
         last: (n,) bool, whether a row of the dataset ends its episode; None without a dataset.
+        costs: (n,), those of the dataset's rows; None in a task without costs.
+        cost_function: (observation, action, next_observation) -> costs, where it is known.
     """
 
     dynamics: DynamicsModel
@@ -60,6 +64,8 @@ class OfflineTask:
     limit: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
     last: Tensor | None = None
+    costs: Tensor | None = None
+    cost_function: CostFunction | None = None
 
     def value_ceiling(self, discount: float) -> float | None:
         """Value of receiving the mean reward of a policy of score 100 forever; None where unknown.
@@ -116,6 +122,7 @@ def dataset_task(
     threads: int | None = None,
     dynamics: str | DynamicsModel | None = None,
     dynamics_options: Mapping[str, Any] | None = None,
+    cost: str | CostFunction | None = None,
 ) -> OfflineTask:
     """The task of a dataset.
 
@@ -133,6 +140,9 @@ def dataset_task(
             `worldplan.envs.dynamics.DYNAMICS`, "module:attribute", or the model itself. It ends
             rollouts itself, so `termination` is not used.
         dynamics_options: keyword arguments of the named model.
+        cost: of a transition, "module:function" or a function (observation, action,
+            next_observation) -> costs; None: the dataset's own, from which a model is learned for
+            rollouts.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -144,7 +154,7 @@ def dataset_task(
     choice = DynamicsChoice(
         ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
     )
-    return _task(data, name, choice)
+    return _task(data, name, choice, cost)
 
 
 def model_free_task(
@@ -178,9 +188,15 @@ def _read(dataset: str | Path | Transitions, environment: str | None) -> tuple[T
     return data, str(name)
 
 
-def _task(data: Transitions, name: str, choice: DynamicsChoice | None) -> OfflineTask:
+def _task(
+    data: Transitions,
+    name: str,
+    choice: DynamicsChoice | None,
+    cost: str | CostFunction | None = None,
+) -> OfflineTask:
     """The task of a dataset in an environment, without a dynamics model where `choice` is None."""
     space, limit = _checked_environment(name, data)
+    function = None if cost is None else cost_function(cost, data)
     model: DynamicsModel
     if choice is None:
         model = NoDynamics(data.observation.shape[1], data.action.shape[1])
@@ -196,8 +212,10 @@ def _task(data: Transitions, name: str, choice: DynamicsChoice | None) -> Offlin
         environment=lambda count: make_environments(name, count),
         reference=_references(data),
         limit=limit,
-        about={"environment": name, "made_from": _fingerprint(data, choice)},
+        about={"environment": name, "made_from": _fingerprint(data, choice, function)},
         last=torch.from_numpy(data.last),
+        costs=_costs(data, function),
+        cost_function=function,
     )
 
 
@@ -243,7 +261,16 @@ def _rows(data: Transitions) -> Tensor:
     return pack(Batch(observation, action, reward, next_observation, terminated, step))
 
 
-def _fingerprint(data: Transitions, choice: DynamicsChoice | None) -> str:
+def _costs(data: Transitions, function: CostFunction | None) -> Tensor | None:
+    """The costs (n,) of the dataset's rows: its own, else those of the function."""
+    if data.cost is not None:
+        return torch.from_numpy(data.cost)
+    return None if function is None else costs_of(function, data, "cost")
+
+
+def _fingerprint(
+    data: Transitions, choice: DynamicsChoice | None, function: CostFunction | None
+) -> str:
     """A short text that differs between tasks that train differently."""
     checksum = 0 if choice is None else choice.checksum()
     for column in (
@@ -252,10 +279,13 @@ def _fingerprint(data: Transitions, choice: DynamicsChoice | None) -> str:
         data.reward,
         data.next_observation,
         data.terminated,
+        *([] if data.cost is None else [data.cost]),
     ):
         checksum = zlib.crc32(np.ascontiguousarray(column).data, checksum)
     if choice is not None and choice.ensemble is not None and Path(choice.ensemble).is_file():
         checksum = zlib.crc32(Path(choice.ensemble).read_bytes(), checksum)
+    if function is not None:
+        checksum = zlib.crc32(repr(origin(cost=function)).encode(), checksum)
     return f"{checksum:08x}"
 
 

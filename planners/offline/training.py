@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import ConfigError, Diverged
-from worldplan.planners.base import evaluate
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.ceiling import ValueCeiling
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
+from worldplan.planners.offline.options.task_costs import costs_for, options_for, returns_of
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import cut_threshold, roll_out
@@ -101,6 +100,7 @@ class ReachAwareModule(ResumableModule):
         for name, as_before in ADDED.items():
             if self._origin[f"settings.{name}"] == repr(as_before):
                 del self._origin[f"settings.{name}"]
+        self.costs = costs_for(task, self.settings)
         self.agent = ReachAware(
             task.observation_size,
             task.low,
@@ -108,12 +108,13 @@ class ReachAwareModule(ResumableModule):
             self.settings,
             seeds=seeds,
             generator=torch_generator(seed, 0),
+            options=options_for(self.costs, seed, seeds),
         )
         rows = None if task.rows is None else unpack(task.rows, task.observation_size)
         self.agent.fit_observations(task.starts if rows is None else rows.observation)
         if rows is not None:
             self.agent.fit_rewards(rows.reward)
-        width = 2 * task.observation_size + len(task.low) + 3
+        width = 2 * task.observation_size + len(task.low) + 3 + (self.costs is not None)
         self.replay = RingBuffer(
             seeds, self.settings.starts * self.settings.horizon * self.settings.retain, width
         )
@@ -121,7 +122,8 @@ class ReachAwareModule(ResumableModule):
         self.ceiling = ValueCeiling(self.settings, seeds)
         if rows is not None:
             self.ceiling.see(rows.reward, rows.terminated)
-        self.register_buffer("data", task.rows, persistent=False)
+        data = task.rows if self.costs is None else self.costs.data
+        self.register_buffer("data", data, persistent=False)
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
 
@@ -153,6 +155,8 @@ class ReachAwareModule(ResumableModule):
         """Move the dynamics model to the device, and set MOBILE's penalty up."""
         self.random = torch.Generator(device=self.device)
         self.task.dynamics.to(self.device)
+        if self.costs is not None:
+            self.costs.to(self.device)
         # a simulator, which has a state, has no members: its penalty would be zero
         if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
@@ -187,6 +191,8 @@ class ReachAwareModule(ResumableModule):
             self.random,
             threshold=self.threshold,
         )
+        if self.costs is not None:
+            rows = self.costs.add(rows)
         self.replay.add(rows, keep)
         if not bool(keep.any(1).all()):
             raise Diverged(
@@ -214,11 +220,12 @@ class ReachAwareModule(ResumableModule):
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
         rows = self._draw(updates)
         for index in range(updates):
-            statistics = self.agent.update(
-                unpack(rows[index], self.task.observation_size), optimizers, self.random
-            )
+            statistics = self.agent.update(self._unpack(rows[index]), optimizers, self.random)
             for name, value in statistics.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _unpack(self, rows: Tensor) -> Batch:
+        return unpack(rows, self.task.observation_size, costs=self.costs is not None)
 
     def _draw(self, updates: int) -> Tensor:
         """Packed batches (updates, seeds, batch, width): rows of the dataset, then model
@@ -265,22 +272,17 @@ class ReachAwareModule(ResumableModule):
         """Log returns of each seed's policy in the environment, and value statistics on model
         transitions.
         """
+        policies = [self.policy(index) for index in range(self.seeds)]
         environment = self.task.environment(self.check_episodes)
-        returns = []
-        for index in range(self.seeds):
-            result = evaluate(
-                self.policy(index),
-                environment,
-                self.check_episodes,
-                CHECK_SEED,
-            )
-            returns.append(float(result.episodes["return"].mean()))
+        played = returns_of(policies, environment, self.check_episodes, CHECK_SEED, self.costs)
         environment.close()
-        self.log_seeds("check/return", torch.tensor(returns))
+        returns = played["return"]
         if self.task.reference is not None:
             low, high = self.task.reference
-            self.log_seeds("check/score", 100 * (torch.tensor(returns) - low) / (high - low))
-        self.log("check/mean_return", float(np.mean(returns)), prog_bar=True, batch_size=1)
+            played["score"] = 100 * (returns - low) / (high - low)
+        for name, values in played.items():
+            self.log_seeds(f"check/{name}", values)
+        self.log("check/mean_return", float(returns.mean()), prog_bar=True, batch_size=1)
         for name, value in value_statistics(self.agent, self.check_rows()).items():
             self.log_seeds(f"check/{name}", value)
 
@@ -289,7 +291,7 @@ class ReachAwareModule(ResumableModule):
         buffer changes.
         """
         generator = torch.Generator(device=self.device).manual_seed(CHECK_SEED)
-        return unpack(self.replay.draw(_CHECK_ROWS, generator), self.task.observation_size)
+        return self._unpack(self.replay.draw(_CHECK_ROWS, generator))
 
     def policy(self, seed_index: int = 0) -> ReachAwarePolicy:
         """The present policy of a seed, counted from 0 among the seeds of this module.
@@ -334,6 +336,7 @@ def for_dataset(
     threads: int | None = None,
     dynamics: str | None = None,
     dynamics_options: dict[str, Any] | None = None,
+    cost: str | None = None,
     settings: ReachAwareSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -356,6 +359,9 @@ def for_dataset(
         dynamics: a dynamics model of your own instead of all these: a name registered in
             `worldplan.envs.dynamics.DYNAMICS`, or "module:attribute".
         dynamics_options: keyword arguments of that model.
+        cost: "module:function", the cost of a transition (observation, action, next_observation);
+            None: that in the dataset, from which a model is learned for rollouts. Needs
+            `settings.costs`.
         settings: of the method.
         seed: of all random numbers of the training.
         seeds: trainings side by side.
@@ -378,6 +384,7 @@ def for_dataset(
         threads=threads,
         dynamics=dynamics,
         dynamics_options=dynamics_options,
+        cost=cost,
     )
     return ReachAwareModule(
         task,

@@ -5,6 +5,7 @@ gradients by a second backward pass, `backward()` through everything.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ def plain_update(
     batch: Batch,
     optimizers: list[Optimizer],
     generator: torch.Generator | None = None,
+    penalty: Callable[[Batch, Tensor], Tensor] | None = None,
 ) -> None:
     """One update of temperature, actor, critics and target critics, like `ReachAware.update`."""
     of_actor, of_critics, of_temperature = optimizers
@@ -31,6 +33,8 @@ def plain_update(
     else:
         spread = (values - values.mean(1, keepdim=True)).square().mean(1).sqrt()
         value = values.mean(1) - settings.lower_bound * spread
+    if penalty is not None:
+        value = value - penalty(batch, action)
     unit = torch.ones_like(alpha) if agent.reward_scale is None else agent.reward_scale
     of_errors = unit if settings.normalise_rewards else torch.ones_like(alpha)
     loss = (alpha[:, None] * density - value / of_errors[:, None]).mean(1).sum()

@@ -193,4 +193,5 @@ def test_a_training_makes_plain_updates(hidden, tmp_path, monkeypatch):
 
 
 def double(batch):
-    return Batch(*(getattr(batch, name).double() for name in Batch.__dataclass_fields__))
+    columns = (getattr(batch, name) for name in Batch.__dataclass_fields__)
+    return Batch(*(column if column is None else column.double() for column in columns))

@@ -1,0 +1,8 @@
+"""Options of the agent of reach-aware value learning, each in files of its own.
+
+`CostConstraint` bounds the costs of a task; `Option` is what an addition to the update defines.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

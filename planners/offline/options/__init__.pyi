@@ -1,0 +1,2 @@
+from .cost_settings import CostConstraint as CostConstraint
+from .option import Option as Option

@@ -1,0 +1,209 @@
+"""The costs of a task: of the dataset's rows, of model transitions, and of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.base import Planner, evaluate
+from worldplan.planners.offline.options.cost_model import CostFunction, fit_costs
+from worldplan.planners.offline.options.costs import CostCritics
+from worldplan.planners.offline.options.option import Option
+from worldplan.planners.offline.replay import unpack, with_costs
+from worldplan.planners.offline.settings import ReachAwareSettings
+from worldplan.world_models.training.seeds import torch_generator
+
+if TYPE_CHECKING:
+    from worldplan.planners.offline.task import OfflineTask
+
+
+class TaskCosts:
+    """The costs of a task with a budget.
+
+    Args:
+        task: with costs.
+        settings: with a budget.
+
+    Raises:
+        DatasetError: the costs are to be learned from the dataset, which has none above 0.
+    """
+
+    def __init__(self, task: OfflineTask, settings: ReachAwareSettings) -> None:
+        assert task.rows is not None and task.last is not None and task.costs is not None
+        self.task, self.settings = task, settings
+        self.function: CostFunction
+        if task.cost_function is not None:
+            self.function = task.cost_function
+        else:
+            rows = replace(unpack(task.rows, task.observation_size), cost=task.costs)
+            self.function = fit_costs(rows, torch.Generator().manual_seed(0))
+
+    def critics(self, seeds: int, generator: torch.Generator) -> CostCritics:
+        """The option of the agent that keeps the budget.
+
+        Args:
+            seeds: trainings side by side.
+            generator: of the initial weights.
+        """
+        task, settings = self.task, self.settings
+        assert task.last is not None
+        begins = torch.cat([task.last.new_ones(1), task.last[:-1]])
+        critics = CostCritics(
+            settings, task.starts[begins], len(task.low), seeds=seeds, generator=generator
+        )
+        critics.fit_observations(task.starts)
+        return critics
+
+    @property
+    def data(self) -> Tensor:
+        """Packed rows of the dataset with their costs, (n, width + 1)."""
+        assert self.task.rows is not None and self.task.costs is not None
+        return with_costs(self.task.rows, self.task.costs)
+
+    def to(self, device: torch.device | str) -> None:
+        """Move a learned model of the costs."""
+        if isinstance(self.function, nn.Module):
+            self.function.to(device)
+
+    @torch.no_grad()
+    def add(self, rows: Tensor) -> Tensor:
+        """Packed model transitions (seeds, n, width) with their costs, (seeds, n, width + 1)."""
+        flat = unpack(rows.flatten(0, 1), self.task.observation_size)
+        cost = self.function(flat.observation, flat.action, flat.next_observation)
+        return with_costs(rows, cost.view(rows.shape[:2]))
+
+    def meter(self, environment: VectorEnv) -> CostMeter:
+        """The environment, with a meter of its costs."""
+        return CostMeter(environment, self.task.cost_function, self.settings.discount)
+
+
+def costs_for(task: OfflineTask, settings: ReachAwareSettings) -> TaskCosts | None:
+    """The costs of a task, None where there are none, or they are ignored.
+
+    Raises:
+        ConfigError: the task has costs and the settings no budget, or the other way round.
+        DatasetError: the costs are to be learned from a dataset that has none above 0.
+    """
+    if settings.costs is None:
+        if task.costs is None:
+            return None
+        raise ConfigError(
+            "the dataset has a cost column (or a cost function is given), but there is no budget: "
+            "set settings.costs.budget (.inf ignores the costs)"
+        )
+    if not settings.costs.binds:
+        return None
+    if task.costs is None:
+        raise ConfigError(
+            f"costs.budget is {settings.costs.budget:g}, but the dataset has no cost column: give "
+            "cost: module:function, take a dataset with costs, or leave settings.costs out"
+        )
+    return TaskCosts(task, settings)
+
+
+def options_for(costs: TaskCosts | None, seed: int, seeds: int) -> list[Option]:
+    """The options of an agent.
+
+    Args:
+        costs: of its task, or None.
+        seed: of the training.
+        seeds: trainings side by side.
+    """
+    return [] if costs is None else [costs.critics(seeds, torch_generator(seed, 0, 1))]
+
+
+def returns_of(
+    policies: Sequence[Planner],
+    environment: VectorEnv,
+    episodes: int,
+    seed: int,
+    costs: TaskCosts | None,
+) -> dict[str, Tensor]:
+    """Means over the same episodes of each policy, each (policies,): "return", and where they are
+    known "cost" (undiscounted, of an episode) and "discounted_cost".
+
+    Args:
+        policies: play one after the other.
+        environment: as many environments as episodes.
+        episodes: of each policy.
+        seed: of the episodes.
+        costs: of the task, or None.
+    """
+    meter = None if costs is None else costs.meter(environment)
+    means: dict[str, list[float]] = {"return": [], "cost": [], "discounted_cost": []}
+    for policy in policies:
+        result = evaluate(policy, meter or environment, episodes, seed)
+        means["return"].append(float(result.episodes["return"].mean()))
+        if meter is not None and np.isfinite(meter.cost).all():
+            means["cost"].append(float(meter.cost.mean()))
+            means["discounted_cost"].append(float(meter.discounted.mean()))
+    return {name: torch.tensor(values) for name, values in means.items() if values}
+
+
+class CostMeter(gym.vector.VectorWrapper):
+    """Adds up the costs of one episode of each environment: those that it reports (`info["cost"]`),
+    else those of a function.
+
+    Args:
+        env: environments that do not reset themselves.
+        function: of the costs, or None.
+        discount: gamma.
+
+    Attributes:
+        cost: (envs,) float64, undiscounted sums of the present or last episodes; NaN where the
+            costs are unknown.
+        discounted: (envs,) float64, discounted sums.
+    """
+
+    def __init__(self, env: VectorEnv, function: CostFunction | None, discount: float) -> None:
+        super().__init__(env)
+        self._function, self._discount = function, discount
+        self._begin(None)
+
+    def _begin(self, observation: Any) -> None:
+        self._observation, self._factor = observation, 1.0
+        self._running = np.ones(self.env.num_envs, bool)
+        self.cost, self.discounted = np.zeros(self.env.num_envs), np.zeros(self.env.num_envs)
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin new episodes of all environments; the reset of some (`reset_mask`) leaves the sums
+        as they are.
+        """
+        observation, info = self.env.reset(seed=seed, options=options)
+        if options is None or "reset_mask" not in options:
+            self._begin(np.array(observation))
+        return observation, info
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take a step and add its costs."""
+        result = self.env.step(actions)
+        cost = np.where(self._running, self._cost(actions, result[0], result[4]), 0.0)
+        self.cost = self.cost + cost
+        self.discounted = self.discounted + self._factor * cost
+        self._factor *= self._discount
+        self._running = self._running & ~(np.asarray(result[2]) | np.asarray(result[3]))
+        self._observation = np.array(result[0])
+        return result
+
+    def _cost(self, actions: Any, following: Any, info: Mapping[str, Any]) -> NDArray[Any]:
+        """The costs (envs,) of a step; NaN where they are unknown."""
+        if "cost" in info:
+            return np.asarray(info["cost"], float)
+        if self._function is None:
+            return np.full(self.env.num_envs, np.nan)
+        observation, action, next_observation = (
+            torch.from_numpy(np.asarray(part, np.float32))
+            for part in (self._observation, actions, following)
+        )
+        return self._function(observation, action, next_observation).double().numpy()
