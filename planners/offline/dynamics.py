@@ -22,7 +22,8 @@ from worldplan.envs.dynamics.termination import Termination, termination_for
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.ensemble.model import LearnedDynamics, load_ensemble
+from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
+from worldplan.world_models.ensemble.model import load_ensemble
 from worldplan.world_models.ensemble.termination import fit_termination
 from worldplan.world_models.training.origin import origin
 

@@ -26,6 +26,7 @@ from worldplan.planners.offline.dynamics import DynamicsChoice, NoDynamics
 from worldplan.planners.offline.options.cost_model import CostFunction, cost_function, costs_of
 from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.precision import single_precision
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.training.origin import origin
 
@@ -180,6 +181,7 @@ def _read(dataset: str | Path | Transitions, environment: str | None) -> tuple[T
         ConfigError: the dataset does not say which environment it comes from.
     """
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
+    data = single_precision(data, "policies are trained")
     name = environment or data.metadata.get("env_id")
     if not name:
         raise ConfigError(

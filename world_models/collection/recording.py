@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.data.precision import needs_double
+from worldplan.world_models.data.transitions import OBSERVATIONS, Transitions
 from worldplan.world_models.storage import READ_ERRORS, replace_file
 
 _COLUMNS = {
@@ -70,15 +71,12 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         data = simulator(self.env)
         state = np.empty(0) if data is None else np.concatenate([data.qpos, data.qvel])
         following, reward, terminated, truncated, info = self.env.step(action)
-        before = (
-            np.array(self._observation, dtype=np.float32),
-            np.array(action, dtype=np.float32),
-            reward,
-        )
         self._rows.append(
             (
-                *before,
-                np.array(following, dtype=np.float32),
+                np.array(self._observation),
+                np.array(action, dtype=np.float32),
+                reward,
+                np.array(following),
                 terminated,
                 truncated,
                 self._episode,
@@ -102,9 +100,12 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         """
         by_column = zip(*self._rows, strict=True)
         columns: dict[str, NDArray[Any]] = {
-            name: np.array(column, dtype=_COLUMNS[name])
-            for name, column in zip(_COLUMNS, by_column, strict=True)
+            name: np.array(column) for name, column in zip(_COLUMNS, by_column, strict=True)
         }
+        double = needs_double(columns["observation"], columns["next_observation"])
+        exact = OBSERVATIONS if double else ()
+        for name, dtype in _COLUMNS.items():
+            columns[name] = columns[name].astype(np.float64 if name in exact else dtype)
         self._rows = []
         return columns
 

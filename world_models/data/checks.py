@@ -25,8 +25,13 @@ _MATRICES = ("observation", "action", "next_observation", "state")
 _COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
 
 
-def as_column(name: str, value: Any) -> np.ndarray:
+def as_column(name: str, value: Any, *, double: bool = False) -> np.ndarray:
     """`value` as a contiguous array (n,) or (n, size) of the type that the field `name` has.
+
+    Args:
+        name: of the field.
+        value: an array or a list.
+        double: keep float64 where the field has float32.
 
     Raises:
         DatasetError: the value is missing, or does not hold numbers in rows of one length, or not
@@ -36,7 +41,7 @@ def as_column(name: str, value: Any) -> np.ndarray:
         raise DatasetError(
             f"{name} is missing: every row needs one, the last row of an episode too"
         )
-    dtype = np.dtype(_DTYPES.get(name, np.float32))
+    dtype = np.dtype(np.float64 if double else _DTYPES.get(name, np.float32))
     try:
         given = np.asarray(value)
         if given.dtype.kind not in "biuf":  # a text or an object could become a number

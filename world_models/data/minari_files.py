@@ -360,7 +360,7 @@ def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
     metadata = plain_metadata(data.metadata)
     spaces = {
         "observation_space": gym.spaces.Box(
-            -np.inf, np.inf, (data.observation.shape[1],), np.float32
+            -np.inf, np.inf, data.observation.shape[1:], data.observation.dtype.type
         ),
         "action_space": _action_box(metadata, data.action.shape[1]),
     }

@@ -21,6 +21,7 @@ from worldplan.world_models.data.checks import (
     check_metadata,
     check_shapes,
 )
+from worldplan.world_models.data.precision import check_single, needs_double
 
 # (ref_min, ref_max) of the D4RL score 100 * (return - ref_min) / (ref_max - ref_min); Fu et al.
 # 2020, numbers from the D4RL package
@@ -74,10 +75,11 @@ class Transitions:
     """n steps of whole episodes, in time order within each episode.
 
     Args:
-        observation: (n, o) float32.
+        observation: (n, o) float32; float64 where the source has it and float32 would lose a
+            column, see `worldplan.world_models.data.precision`.
         action: (n, a) float32, in the units of the environment.
         reward: (n,) float32.
-        next_observation: (n, o) float32; also the true one in the last row of an episode.
+        next_observation: (n, o), of the same type; also the true one in the last row of an episode.
         terminated: (n,) bool.
         truncated: (n,) bool; true in the last row of an episode that a time limit or the end of
             the recording ended. A row that is terminated too counts as terminated only.
@@ -104,14 +106,18 @@ class Transitions:
     cost: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("action", "reward", "cost")}
+        doubles = OBSERVATIONS if needs_double(*map(self.__getattribute__, OBSERVATIONS)) else ()
         for name in ARRAYS:
             if name not in OPTIONAL or getattr(self, name) is not None:
-                object.__setattr__(self, name, as_column(name, getattr(self, name)))
+                column = as_column(name, getattr(self, name), double=name in doubles)
+                object.__setattr__(self, name, column)
         object.__setattr__(self, "metadata", plain_metadata(self.metadata))
         object.__setattr__(self, "truncated", self.truncated & ~self.terminated)
         check_shapes(self)
         check_metadata(self.metadata, self.state)
         check_finite(self)
+        check_single(self, given)
         check_costs(self)
         check_episodes(self)
 
@@ -247,6 +253,7 @@ class Transitions:
         return tuple(key for key in ("env_id", "mujoco_version") if key not in recorded)
 
 
+OBSERVATIONS = ("observation", "next_observation")
 OPTIONAL = ("state", "cost")  # columns that a dataset may lack
 ARRAYS = tuple(entry.name for entry in fields(Transitions) if entry.name != "metadata")
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldplan.envs.dynamics.model import Members, Prediction
-from worldplan.envs.dynamics.termination import Termination
+from worldplan.envs.dynamics.model import Members
 from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
@@ -45,6 +44,9 @@ class GaussianEnsemble(nn.Module):
         elites: number of members, the best on held-out data, that predict.
         hidden: widths of the SiLU layers.
         generator: of the initial weights, which differ between members.
+        offset: numbers (observation,) that are subtracted from the observations in double precision
+            before all else, where float32 cannot hold them; see
+            `worldplan.world_models.data.precision`. None: nothing.
 
     Attributes:
         weights: of each layer, (members, in, out).
@@ -54,8 +56,10 @@ class GaussianEnsemble(nn.Module):
         elites: numbers of the elites, (elites,).
 
     Raises:
-        ConfigError: there are more elites than members, or none.
+        ConfigError: there are more elites than members, or none; or the offset has another size.
     """
+
+    offset: Tensor | None  # (observation + action,) float64
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class GaussianEnsemble(nn.Module):
         elites: int = 5,
         hidden: Sequence[int] = (200, 200, 200, 200),
         generator: torch.Generator | None = None,
+        offset: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(hidden, tuple | list):
@@ -101,6 +106,22 @@ class GaussianEnsemble(nn.Module):
         self.register_buffer("input_scale", torch.ones(inputs))
         self.register_buffer("target_mean", torch.zeros(outputs))
         self.register_buffer("target_scale", torch.ones(outputs))
+        self.register_buffer("offset", self._offset(offset), persistent=False)
+
+    def _offset(self, numbers: Sequence[float] | None) -> Tensor | None:
+        """The offset of inputs (observation + action,): none of the actions.
+
+        Raises:
+            ConfigError: there is not a finite number for each column of the observation.
+        """
+        if numbers is None:
+            return None
+        offset = torch.as_tensor(numbers, dtype=torch.float64)
+        if offset.shape != (self.observation_size,) or not bool(offset.isfinite().all()):
+            raise ConfigError(
+                f"offset is {checks.shown(numbers)}: give {self.observation_size} finite numbers"
+            )
+        return torch.cat([offset, offset.new_zeros(self.action_size)])
 
     # --- in normalised units: training ------------------------------------------------------------
 
@@ -108,9 +129,11 @@ class GaussianEnsemble(nn.Module):
         """Set the normalisation to mean and standard deviation of training data.
 
         Args:
-            inputs: observations and actions, (n, observation + action).
+            inputs: observations and actions, (n, observation + action), in double precision where
+                there is an offset.
             targets: changes of the observation and rewards, (n, observation + 1).
         """
+        inputs = inputs if self.offset is None else inputs.double() - self.offset
         for name, rows in (("input", inputs.double()), ("target", targets.double())):
             mean, std = rows.mean(0), rows.std(0, correction=0)
             # a constant column (up to float32 rounding) is only centred
@@ -133,11 +156,13 @@ class GaussianEnsemble(nn.Module):
                 f"{trained_sizes}: use the one trained for this task"
             )
         raw = torch.cat([observation, action], -1)
+        if self.offset is not None:
+            raw = (raw - self.offset).to(self.input_mean.dtype)
         return ((raw - self.input_mean) / self.input_scale).clamp(-CLIP, CLIP)
 
     def targets(self, observation: Tensor, next_observation: Tensor, reward: Tensor) -> Tensor:
         """Normalised targets (batch, observation + 1); arguments as those of `changes`."""
-        raw = changes(observation, next_observation, reward)
+        raw = changes(observation, next_observation, reward).to(self.target_mean.dtype)
         return (raw - self.target_mean) / self.target_scale
 
     def outputs(self, inputs: Tensor, which: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -274,13 +299,15 @@ class GaussianEnsemble(nn.Module):
 
     def checkpoint(self) -> dict[str, Any]:
         """All that `load_ensemble` needs, in plain numbers, lists and tensors."""
-        sizes = {
+        sizes: dict[str, Any] = {
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "members": self.members,
             "elites": len(self.elites),
             "hidden": list(self.hidden),
         }
+        if self.offset is not None:
+            sizes["offset"] = self.offset[: self.observation_size].tolist()
         weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
         return {"sizes": sizes, "weights": weights}
 
@@ -344,57 +371,3 @@ def load_ensemble(
             "members: train again or restore a copy"
         )
     return ensemble.eval().requires_grad_(False)
-
-
-class LearnedDynamics:
-    """An ensemble as a `DynamicsModel`: in every step each row follows a random elite.
-
-    Predictions that are not finite are passed on as they are.
-
-    Args:
-        ensemble: trained; see `load_ensemble`.
-        terminate: rule that terminates episodes; see
-            `worldplan.envs.dynamics.termination.termination_for`, or a learned classifier.
-    """
-
-    state_size = 0
-
-    def __init__(self, ensemble: GaussianEnsemble, terminate: Termination) -> None:
-        self.ensemble, self.terminate = ensemble, terminate
-        self.observation_size, self.action_size = ensemble.observation_size, ensemble.action_size
-
-    def to(self, device: torch.device | str) -> None:
-        """Move ensemble and learned termination rule to `device`."""
-        self.ensemble.to(device)
-        if isinstance(self.terminate, nn.Module):
-            self.terminate.to(device)
-
-    @torch.no_grad()
-    def step(
-        self,
-        observation: Tensor,
-        action: Tensor,
-        *,
-        state: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        members: bool = False,
-    ) -> Prediction:
-        """A random step of a batch.
-
-        Args:
-            observation: (batch, observation).
-            action: (batch, action).
-            state: unused, there is none.
-            generator: of the draw.
-            members: also return the predictions of all elites; the draw is the same, but every
-                elite is evaluated on every row.
-
-        Raises:
-            ConfigError: observations or actions have other sizes than in training.
-        """
-        sample, elites = self.ensemble.sample_elite(
-            observation, action, generator=generator, members=members
-        )
-        next_observation, reward = sample[:, :-1], sample[:, -1]
-        terminated = self.terminate(observation, action, next_observation)
-        return Prediction(next_observation, reward, terminated, members=elites)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.data.precision import single_precision
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
 
@@ -110,8 +111,9 @@ def fit_termination(
 
     Raises:
         DatasetError: the data hold no termination (then the rule "never" is right), nothing else,
-            or fewer than 5 rows of a kind.
+            fewer than 5 rows of a kind, or a column whose changes vanish in float32.
     """
+    transitions = single_precision(transitions, "the classifier is trained")
     terminated = torch.as_tensor(transitions.terminated)
     _check_both_kinds(terminated)
     rows = torch.cat(

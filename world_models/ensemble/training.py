@@ -19,6 +19,7 @@ from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.held_out import hold_out
+from worldplan.world_models.data.precision import offsets
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
 from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_loss
@@ -132,6 +133,7 @@ class EnsembleModule(ResumableModule):
             elites=s.elites,
             hidden=s.hidden,
             generator=torch_generator(seed, 0),
+            offset=offsets(transitions),
         )
         held_out = hold_out(transitions.episode, np.random.default_rng([seed, 1]))
         self._keep_data(transitions, held_out)

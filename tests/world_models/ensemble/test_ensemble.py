@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.termination import never, walker2d
 from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
 from worldplan.world_models.ensemble.model import (
     BOUND_WEIGHT,
     GaussianEnsemble,
-    LearnedDynamics,
     changes,
     load_ensemble,
 )
