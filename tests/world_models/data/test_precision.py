@@ -24,7 +24,7 @@ from worldplan.world_models.ensemble.model import load_ensemble
 from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
 from worldplan.world_models.training.trainer import fit
 
-SMALL = EnsembleSettings(2, 1, (16, 16), weight_decay=(0.0,) * 3, batch=64, epochs=30, patience=30)
+SMALL = EnsembleSettings(2, 1, (16, 16), 1e-2, (0.0,) * 3, 32, 20, 20)
 
 
 def moved(
@@ -105,7 +105,7 @@ def test_the_ensemble_learns_changes_of_large_numbers(tmp_path: Path) -> None:
         columns = [torch.as_tensor(c) for c in (data.observation, data.action)]
         mean = model(*columns).mean[0, :, :2]
         errors.append(float((mean - torch.as_tensor(data.next_observation)).abs().mean()))
-    assert errors[0] < 0.2 and abs(errors[1] - errors[0]) < 0.03
+    assert errors[0] < 0.05 and abs(errors[1] - errors[0]) < 0.01, errors
 
 
 def test_what_works_in_float32_refuses_by_name() -> None:
