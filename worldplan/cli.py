@@ -73,6 +73,11 @@ COMMANDS = {
         "STUDY.yaml",
         "compare methods of value learning over seeds: table, plots, report",
     ),
+    "tune": Command(
+        "worldplan.commands.tuning.run:main",
+        "STUDY.yaml",
+        "search the settings of a method of value learning: table, plots, best.yaml",
+    ),
     "data collect": Command(
         "worldplan.commands.data.command:collect",
         "ENV",

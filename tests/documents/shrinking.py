@@ -36,6 +36,11 @@ OPTIONS = {
         " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"
         " --settings.batch 20"
     ),
+    r"^worldplan tune ": (
+        "--jobs 1 --trials 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
+        " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"
+        " --settings.batch 20"
+    ),
     r"--trainer.accelerator gpu": "--trainer.accelerator cpu",
     r"actions evaluate": "--folds 2 --counts 1 --problems 1 --walk-steps 5 --jobs 1",
 }
