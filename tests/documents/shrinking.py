@@ -31,6 +31,10 @@ OPTIONS = {
     ),
     r"Double\S+ --policy medium-replay$": "--output worldplan/readme-v0 --folder readme",
     r"data collect \S+ --demonstrator scripted": "--episodes 1",
+    r"^worldplan run configs/model_free/": (
+        "--jobs 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
+        " --episodes 1 --settings.updates 1 --settings.hidden [4] --settings.batch 20"
+    ),
     r"^worldplan run configs/ravl/": (
         "--jobs 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
         " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"

@@ -115,6 +115,10 @@ class IQLSettings(ModelFreeSettings):
         return IQL(observation, action, self, seeds=seeds, generator=generator)
 
 
+RIQL = IQLSettings(critics=5, quantile=0.25, huber=1.0, deterministic=True)
+"""RIQL; critics, quantile and huber are chosen for the task."""
+
+
 class IQL(Learner):
     """Actors, values, critics and target critics of `seeds` trainings.
 

@@ -132,6 +132,22 @@ class TD3BCSettings(ModelFreeSettings):
         return TD3BC(observation, action, self, seeds=seeds, generator=generator)
 
 
+REBRAC = TD3BCSettings(
+    hidden=(256, 256, 256),
+    batch=1024,
+    actor_rate=1e-3,
+    normalise=False,
+    initial_values="small",
+    alpha=1.0,
+    actor_penalty=0.01,
+    critic_penalty=0.01,
+    actor_value="least",
+    layer_norm=True,
+    critic_rate=1e-3,
+)
+"""ReBRAC; both penalties are chosen for the task (published: 5e-4 to 1 and 0 to 0.5)."""
+
+
 class TD3BC(Learner):
     """Actors, critics and their target networks of `seeds` trainings.
 

@@ -19,12 +19,18 @@ from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.milp.errors import Diverged
 from worldplan.planners.base import Decision, Planner, evaluate
-from worldplan.planners.offline.policy import ReachAwarePolicy
-from worldplan.planners.offline.task import OfflineTask, dataset_task, plane_task
+from worldplan.planners.offline.saved_policies import OfflinePolicy, load_policies
+from worldplan.planners.offline.task import (
+    OfflineTask,
+    dataset_task,
+    model_free_task,
+    plane_task,
+)
 from worldplan.runs import write_result
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 if TYPE_CHECKING:
+    from worldplan.planners.offline.model_free.training import ModelFreeModule
     from worldplan.planners.offline.training import ReachAwareModule
 
 _MEANS = ("return", "length", "decision_seconds")  # per seed, over the final episodes
@@ -96,8 +102,9 @@ def finished_rows(folder: Path, study: Study) -> list[StudyRow]:
     ]
 
 
-def make_task(study: Study, share: float) -> OfflineTask:
-    """The task of a study: the plane, or the dataset with a share of the true dynamics.
+def make_task(study: Study, share: float | None) -> OfflineTask:
+    """The task of a study: the plane, or the dataset with a share of the true dynamics, or without
+    a model where that is None.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -108,6 +115,8 @@ def make_task(study: Study, share: float) -> OfflineTask:
         return plane_task(study.plane, seed=study.seed)
     assert study.data is not None
     data = study.data
+    if share is None:
+        return model_free_task(data.dataset, environment=data.environment)
     return dataset_task(
         data.dataset,
         environment=data.environment,
@@ -120,16 +129,28 @@ def make_task(study: Study, share: float) -> OfflineTask:
     )
 
 
-def make_training(job: Job) -> ReachAwareModule:
+def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
     """The training of a job; in the plane, with the diagnostics of the edge of reach.
 
     Raises:
         ConfigError: method and task do not fit each other, or the data do not exist.
     """
     from worldplan.planners.offline.edge_of_reach import for_plane  # imports Lightning: seconds
+    from worldplan.planners.offline.model_free.training import ModelFreeModule
     from worldplan.planners.offline.training import ReachAwareModule
 
-    study, settings = job.study, job.study.method_settings(job.method)
+    study = job.study
+    if (model_free := study.algorithm(job.method)) is not None:
+        return ModelFreeModule(
+            make_task(study, None),
+            model_free,
+            seed=job.first,
+            seeds=job.count,
+            epochs=study.epochs,
+            check_every=study.check_every,
+            check_episodes=study.check_episodes,
+        )
+    settings = study.method_settings(job.method)
     if study.plane is not None:
         return for_plane(
             study.plane,
@@ -183,7 +204,7 @@ def run_job(job: Job) -> Job:
     else:
         seconds, began = training_seconds(last_checkpoint(job.training)), cpu_seconds()
         _write_spreads(job, training)
-        policies = ReachAwarePolicy.load_all(checkpoint)
+        policies = load_policies(checkpoint)
         rows = _evaluated(policies, training.task, study.episodes)
         seconds += cpu_seconds() - began
     table = pd.DataFrame(rows)
@@ -191,7 +212,7 @@ def run_job(job: Job) -> Job:
     places: dict[str, str | float] = {
         "policy": job.row.name,
         "method": job.method,
-        "true_share": job.row.share,
+        "true_share": job.row.column,
     }
     for place, (column, value) in enumerate(places.items()):
         table.insert(place, column, value)
@@ -200,10 +221,13 @@ def run_job(job: Job) -> Job:
     return job
 
 
-def _write_spreads(job: Job, training: ReachAwareModule) -> None:
-    """Write the critics' spread at the end of the training."""
+def _write_spreads(job: Job, training: ReachAwareModule | ModelFreeModule) -> None:
+    """Write the critics' spread at the end of a training with model rollouts."""
     from worldplan.commands.studies.spreads import spread_table
+    from worldplan.planners.offline.training import ReachAwareModule
 
+    if not isinstance(training, ReachAwareModule):
+        return
     # `fit` trains nothing where the training has finished before
     training.cpu().load_state_dict(saved_entry(last_checkpoint(job.training), "state_dict"))
     table = spread_table(training, job.study.plane)
@@ -212,7 +236,7 @@ def _write_spreads(job: Job, training: ReachAwareModule) -> None:
 
 
 def _evaluated(
-    policies: list[ReachAwarePolicy], task: OfflineTask, episodes: int
+    policies: list[OfflinePolicy], task: OfflineTask, episodes: int
 ) -> list[dict[str, Any]]:
     """Means over the same `episodes` episodes of each policy."""
     environment = task.environment(episodes)

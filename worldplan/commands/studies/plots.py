@@ -71,7 +71,7 @@ def seed_curves(
     logarithmic: bool = False,
 ) -> Path:
     """Plot the mean over seeds against the epoch, with the range of all seeds as a band, in a panel
-    for each share of the true dynamics, and save it.
+    for each share of the true dynamics, and save it. Methods without a share are in all panels.
 
     Args:
         curves: columns method, true_share, seed, epoch and `column`.
@@ -87,11 +87,12 @@ def seed_curves(
     """
     points = curves.reindex(columns=["method", "true_share", "seed", "epoch", column])
     points = points.dropna(subset=[column])
-    styles, shares = method_styles(points["method"]), sorted(set(points["true_share"])) or [0.0]
+    styles = method_styles(points["method"])
+    shares = sorted(set(points["true_share"].dropna())) or [0.0]
     figure = new_figure(4.0 + 4.6 * len(shares), 4.2)
     panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
     for axes, share in zip(panels, shares, strict=True):
-        of_share = points[points["true_share"] == share]
+        of_share = points[points["true_share"].isna() | (points["true_share"] == share)]
         for method, table in of_share.groupby("method", sort=False):
             band = table.groupby("epoch")[column].agg(["mean", "min", "max"])
             style = styles[str(method)]
@@ -124,8 +125,8 @@ def _scale(axes: Axes, values: pd.Series, logarithmic: bool) -> None:
 
 def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
     """Plot the return of each method against the share of the true dynamics, with 95 % intervals,
-    and the returns of the data and of a random policy as lines (figure 1 of RAVL, arXiv
-    2402.12527); save it and return the path.
+    and the returns of methods without a share, of the data and of a random policy as lines (figure
+    1 of RAVL, arXiv 2402.12527); save it and return the path.
 
     Args:
         summary: columns policy, method, true_share, mean, low, high and reference.
@@ -136,6 +137,12 @@ def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
     figure = new_figure(8.6, 4.6)
     axes = figure.add_subplot()
     for number, (method, table) in enumerate(measured.groupby("method", sort=False)):
+        if table["true_share"].isna().all():
+            (row,) = table.to_dict("records")
+            axes.axhline(row["mean"], linewidth=1.8, label=str(method), **styles[str(method)])
+            colour = styles[str(method)]["color"]
+            axes.axhspan(row["low"], row["high"], color=colour, alpha=0.12, linewidth=0)
+            continue
         table = table.sort_values("true_share")
         shift = 0.012 * (number - (len(styles) - 1) / 2)  # keeps the intervals apart
         errors = np.stack([table["mean"] - table["low"], table["high"] - table["mean"]])
@@ -153,7 +160,7 @@ def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
     references = summary[summary["reference"]].to_dict("records")
     for row, dash in zip(references, cycle(DASHES[1:]), strict=False):
         axes.axhline(row["mean"], color=GREY, linestyle=dash, linewidth=1.5, label=row["policy"])
-    shares = sorted(set(measured["true_share"]))
+    shares = sorted(set(measured["true_share"].dropna()))
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
     label = "share of the true dynamics (0: learned, 1: true)"
     style_axes(axes, "", label, "return, with 95 % interval", grid="both")

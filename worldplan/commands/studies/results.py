@@ -99,7 +99,7 @@ def _curve_plots(
     seed_curves(
         curves,
         "check/q",
-        "mean Q on model transitions",
+        "mean Q",
         run.plots / "learning_curve_q.png",
         lines=value_lines,
         logarithmic=True,
@@ -151,7 +151,7 @@ def seed_table(job: Job) -> pd.DataFrame:
         table.insert(0, "seed", job.first + index)
         tables.append(table)
     all_seeds = pd.concat(tables, ignore_index=True)
-    values: tuple[str | float, ...] = (job.row.name, job.method, job.row.share)
+    values: tuple[str | float, ...] = (job.row.name, job.method, job.row.column)
     for place, (column, value) in enumerate(zip(_PLACES, values, strict=True)):
         all_seeds.insert(place, column, value)
     return all_seeds
@@ -180,15 +180,15 @@ def summarise(
             {
                 "policy": row.name,
                 "method": row.method,
-                "true_share": row.share,
+                "true_share": row.column,
                 **interval,
                 "bound_share": np.nan if ceiling is None else interval["mean"] / ceiling,
-                "q": np.nan if end is None else end["check/q"],
+                "q": np.nan if end is None else end.get("check/q", np.nan),
                 "decision_ms": 1000 * of_seeds["decision_seconds"].mean(),
                 "cpu_minutes": of_seeds["cpu_seconds"].sum() / 60,
                 "episodes": study.episodes * len(of_seeds),
                 "reference": False,
-                "note": "; ".join(notes),
+                "note": "; ".join(filter(None, notes)),
             }
         )
     return pd.DataFrame(table)
@@ -196,7 +196,8 @@ def summarise(
 
 def _last_check(curves: pd.DataFrame) -> pd.Series | None:
     """Means over the seeds of a row at its last check; None for one that was never checked."""
-    if "check/q" not in curves or (checked := curves.dropna(subset=["check/q"])).empty:
+    column = "check/return"
+    if column not in curves or (checked := curves.dropna(subset=[column])).empty:
         return None
     end: pd.Series = checked[checked["epoch"] == checked["epoch"].max()].mean(numeric_only=True)
     return end
@@ -206,6 +207,8 @@ def _training_note(curves: pd.DataFrame, end: pd.Series) -> str:
     """Mean Q at the last check (`end`), beside the oracle's where known, and the shares of targets
     at the edge of reach and of patched targets over the whole training.
     """
+    if pd.isna(end.get("check/q")):  # a method without critics
+        return ""
     parts = [f"Q {end['check/q']:.4g}"]
     if "check/oracle_q" in end:
         parts[0] += f" (oracle {end['check/oracle_q']:.4g})"

@@ -5,6 +5,7 @@ a command line selects.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,13 +18,19 @@ class StudyRow:
 
     Args:
         method: its name in the study.
-        share: of the true dynamics, see `worldplan.planners.offline.task.dataset_task`.
+        share: of the true dynamics, see `worldplan.planners.offline.task.dataset_task`; None for a
+            method without rollouts.
         name: of the row in tables, figures and folders.
     """
 
     method: str
-    share: float
+    share: float | None
     name: str
+
+    @property
+    def column(self) -> float:
+        """The share as a number in tables; NaN for a method without rollouts."""
+        return math.nan if self.share is None else self.share
 
 
 def crossed_row(method: str, share: float) -> StudyRow:
@@ -54,7 +61,7 @@ class Selection:
         """
         for option, wanted, available in (
             ("--methods", self.methods, list(dict.fromkeys(row.method for row in rows))),
-            ("--shares", self.shares, sorted({row.share for row in rows})),
+            ("--shares", self.shares, sorted({row.share for row in rows if row.share is not None})),
         ):
             missing = [value for value in wanted if value not in available]
             if missing:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
+from worldplan.commands.studies.algorithms import algorithm_settings
 from worldplan.commands.studies.rows import Selection, StudyRow, crossed_row, take_selection
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.planners.offline.settings import ReachAwareSettings
 
@@ -44,7 +46,8 @@ class Study:
     Args:
         methods: by name, what a method changes: settings of value learning, and "patch" (see
             `worldplan.planners.offline.oracle_patch`), "true_share" or "shares" of its task.
-            `target_cap: max_reward` stands for the value ceiling of the data. On the command
+            `target_cap: max_reward` stands for the value ceiling of the data. With "algorithm"
+            (bc, td3_bc, rebrac, iql or riql), settings of a method without a model. On the command
             line: names, separated by commas, of the methods to run now.
         name: of the run folder.
         plane: the two-dimensional illustration as the task; give either this or `data`.
@@ -128,6 +131,11 @@ class Study:
         self._check_shares()
         for method in self.methods:
             self._check(method)
+        names = [row.name for row in self.rows()]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ConfigError(
+                f"two rows of the study have the name {min(doubled)}: rename one of the methods"
+            )
 
     def _check(self, method: str) -> None:
         """Check a method against the task.
@@ -135,6 +143,9 @@ class Study:
         Raises:
             ConfigError: they do not fit.
         """
+        if "algorithm" in self.methods[method]:
+            self._check_algorithm(method)
+            return
         settings = self.method_settings(method)
         if self.patch(method) != "none" and self.plane is None:
             raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
@@ -150,6 +161,24 @@ class Study:
                 f"method '{method}': the plane has no dataset and one dynamics: set real_share to "
                 "0 and leave out true_share and shares"
             )
+
+    def _check_algorithm(self, method: str) -> None:
+        """Check a method that names an algorithm.
+
+        Raises:
+            ConfigError: the task has no dataset, or a setting is wrong.
+        """
+        if self.plane is not None:
+            raise ConfigError(
+                f"method '{method}': algorithm needs a dataset, which the plane has not: leave it "
+                "out, or give data in the place of plane"
+            )
+        if wrong := [key for key in TASK_KEYS if key in self.methods[method]]:
+            raise ConfigError(
+                f"method '{method}': {', '.join(wrong)}: the algorithm learns from the rows of the "
+                "dataset, without rollouts: leave it out"
+            )
+        self.algorithm(method)
 
     def _check_shares(self) -> None:
         """Check the shares that methods are crossed with.
@@ -191,6 +220,8 @@ class Study:
 
     def _rows_of(self, method: str) -> list[StudyRow]:
         changes = self.methods[method]
+        if "algorithm" in changes:
+            return [StudyRow(method, None, method)]
         if not self.shares:
             share = float(changes.get("true_share", self.true_share))
             return [StudyRow(method, share, method)]
@@ -208,6 +239,17 @@ class Study:
         if self.caps_by_data(method):
             del changes["target_cap"]
         return _settings(method, plain(asdict(self.settings)), changes)
+
+    def algorithm(self, method: str) -> ModelFreeSettings | None:
+        """The settings of a method that names an algorithm; None for reach-aware value learning.
+
+        Raises:
+            ConfigError: the method has an unknown or wrong setting.
+        """
+        changes = self.methods[method]
+        if "algorithm" not in changes:
+            return None
+        return algorithm_settings(method, changes, self.settings)
 
     def patch(self, method: str) -> str:
         """The targets of a method that the oracle replaces, a name in `PATCHES`.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import torch
 
+from worldplan.envs.dynamics.model import Prediction
 from worldplan.planners.offline.model_free.behaviour_cloning import BehaviourCloningSettings
 from worldplan.planners.offline.model_free.iql import IQLSettings
 from worldplan.planners.offline.model_free.td3_bc import TD3BCSettings
@@ -51,3 +53,18 @@ def module_of(settings, epochs=3, data=None, **arguments) -> ModelFreeModule:
     task = model_free_task(pendulum_data() if data is None else data)
     chosen = {"seeds": 2, "check_every": 2, "check_episodes": 1} | arguments
     return ModelFreeModule(task, settings, epochs=epochs, **chosen)
+
+
+class Standing:
+    """A dynamics model in which nothing moves."""
+
+    observation_size, action_size, state_size = 3, 1, 0
+
+    def __init__(self, *, environment, observation_size, action_size):
+        pass
+
+    def step(self, observation, action, *, state=None, generator=None, members=False):
+        ended = torch.zeros(len(action), dtype=torch.bool)
+        return Prediction(observation.clone(), -action[:, 0].square(), ended)
+
+    def to(self, device): ...
