@@ -155,7 +155,7 @@ class Study:
                 "not: give a number"
             )
         if self.plane is not None and (
-            settings.real_share > 0 or any(row.share > 0 for row in self._rows_of(method))
+            settings.real_share > 0 or any(row.share for row in self._rows_of(method))
         ):
             raise ConfigError(
                 f"method '{method}': the plane has no dataset and one dynamics: set real_share to "
