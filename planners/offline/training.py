@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.offline.agent import ReachAware
+from worldplan.planners.offline.best import BestCheckpoint, budget_of
 from worldplan.planners.offline.ceiling import ValueCeiling
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
@@ -140,7 +141,8 @@ class ReachAwareModule(ResumableModule):
     # --- learning ---------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> Sequence[L.Callback]:
-        return [*super().configure_callbacks(), *self.callbacks]
+        best = BestCheckpoint(self.seeds, budget_of(self.settings.costs))
+        return [*super().configure_callbacks(), *self.callbacks, best]
 
     def configure_optimizers(self) -> Any:
         return self.agent.optimizers()

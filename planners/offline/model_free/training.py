@@ -4,8 +4,10 @@ into a folder. A Lightning epoch is a round of updates on rows of the dataset.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.planners.base import evaluate
+from worldplan.planners.offline.best import BestCheckpoint
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.model_free.policy import ModelFreePolicy, policy_record
 from worldplan.planners.offline.model_free.rows import logged_rows, unpack_rows
@@ -97,6 +100,10 @@ class ModelFreeModule(ResumableModule):
         return self._check_every
 
     # --- learning ---------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> Sequence[L.Callback]:
+        """Keep the best policies beside the last ones."""
+        return [*super().configure_callbacks(), BestCheckpoint(self.seeds)]
 
     def configure_optimizers(self) -> Any:
         return self.learner.optimizers()
