@@ -3,6 +3,7 @@ against plain ones.
 """
 
 import copy
+import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,6 +111,14 @@ def plain_optimizers(agent):
     ]
 
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    ),
+]
+
+
 def states_after(agent, batches, *, noise=0):
     """The state of the agent after `batches`, and that of a plainly updated copy."""
     plain, optimizers = copy.deepcopy(agent), agent.optimizers()
@@ -119,9 +128,12 @@ def states_after(agent, batches, *, noise=0):
         if agent.settings.mobile:
             generator = torch.Generator().manual_seed(noise)
             which.penalty = MobilePenalty(which, Disagreeing(*sizes), generator)
+    seeded = lambda number: torch.Generator(agent.critics.network.weights[0].device).manual_seed(  # noqa: E731
+        noise + number
+    )
     for number, batch in enumerate(batches):
-        agent.update(batch, optimizers, torch.Generator().manual_seed(noise + number))
-        plain_update(plain, batch, others, torch.Generator().manual_seed(noise + number))
+        agent.update(batch, optimizers, seeded(number))
+        plain_update(plain, batch, others, seeded(number))
     return state_of(agent, optimizers), state_of(plain, others)
 
 
@@ -151,6 +163,44 @@ def test_updates_equal_plain_ones(
     assert_same_state(*states_after(agent, batches, noise=seed))
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("eta", [0.0, 1e-6, 1.0])
+@pytest.mark.parametrize("hidden", [(7,), (8, 8), (9, 5, 9)])
+def test_one_update_of_every_shape(hidden, eta, layer_norm, device):
+    """One and several numbers of action, critics and seeds; also where all sizes are equal, so that
+    a transposed gradient would fit.
+    """
+    for sizes, critics, seeds in [((3, 1), 2, 1), ((5, 3), 3, 3), ((5, 3), 10, 1), ((4, 4), 8, 2)]:
+        numbers = {"critics": critics, "diversity": eta, "layer_norm": layer_norm}
+        agent = agent_of(sizes, hidden, seeds, 0, **numbers).to(device)
+        batch = to(batch_of(sizes, seeds, 1, rows=8), device)
+        assert_same_state(*states_after(agent, [batch]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("hidden", "critics", "changes"),
+    [
+        ((8, 8), 3, {"diversity": 0.0}),
+        ((8, 8), 3, {"diversity": 1.0}),
+        ((9, 5, 9), 2, {"diversity": 1.0, "layer_norm": True}),
+        ((7,), 10, {"diversity": 1e-6, "normalise_rewards": True, "normalise_observations": True}),
+    ],
+)
+def test_compiled_updates_equal_plain_ones(hidden, critics, changes, device):
+    agents = []
+    for compile in (False, True):
+        made = agent_of((3, 2), hidden, 2, 0, critics=critics, compile=compile, **changes)
+        agents.append(made.to(device))
+    batches = [to(batch_of((3, 2), 2, number), device) for number in range(3)]
+    _, expected = states_after(agents[0], batches)
+    actual, _ = states_after(agents[1], batches)
+    assert_same_state(actual, expected)
+
+
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("hidden", [(6,), (6, 6), (6, 4, 6)])
 def test_a_negligible_diversity_trains_like_none(hidden, layer_norm):
@@ -159,7 +209,7 @@ def test_a_negligible_diversity_trains_like_none(hidden, layer_norm):
     for eta in (0.0, 1e-6):
         agent = agent_of((3, 2), hidden, 2, 0, diversity=eta, layer_norm=layer_norm)
         optimizers = agent.optimizers()
-        for number in range(30):
+        for number in range(60):
             agent.update(
                 batch_of((3, 2), 2, number), optimizers, torch.Generator().manual_seed(number)
             )
@@ -193,5 +243,10 @@ def test_a_training_makes_plain_updates(hidden, tmp_path, monkeypatch):
 
 
 def double(batch):
+    return to(batch, torch.float64)
+
+
+def to(batch, kind):
+    """A batch on a device, or in another precision."""
     columns = (getattr(batch, name) for name in Batch.__dataclass_fields__)
-    return Batch(*(column if column is None else column.double() for column in columns))
+    return Batch(*(column if column is None else column.to(kind) for column in columns))
