@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 _CONSTANT = 1e-6  # standard deviation over magnitude of a column that differs by rounding only
+_CHUNK = 100_000
 _TINY = 1e-30  # float32 still divides by it
 
 
@@ -28,9 +29,11 @@ class ObservationScaler(nn.Module):
 
     def fit(self, observations: Tensor) -> None:
         """Take mean and standard deviation of the columns of `observations` (n, observation)."""
-        rows = observations.double()
-        mean = rows.mean(0)
-        deviation = (rows - mean).square().mean(0).sqrt()
+        mean = observations.mean(0, dtype=torch.float64)
+        squares = torch.zeros_like(mean)
+        for chunk in torch.split(observations, _CHUNK):  # a dataset may fill half of the memory
+            squares += (chunk - mean).square().sum(0)
+        deviation = (squares / len(observations)).sqrt()
         varies = deviation > mean.abs() * _CONSTANT
         scale = torch.where(varies, deviation, mean.abs())
         self.mean.copy_(mean)
