@@ -9,6 +9,7 @@ from torch.nn.utils import parameters_to_vector
 
 from tests.planners.offline.builders import SMALL
 from tests.planners.offline.test_reach_aware import batch_of
+from tests.planners.offline.test_update_step import to
 from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics
 from worldplan.planners.offline.agent import ReachAware
@@ -134,7 +135,7 @@ def test_diversity_relative_to_the_rewards(settings: Any) -> None:
         if settings == {"relative_diversity": True}:  # values c times as great, too
             for part in (agent.critics.network.weights[-1], agent.critics.network.biases[-1]):
                 part.data *= unit
-        batch = Batch(*(getattr(batch_of(), name).double() for name in Batch.__dataclass_fields__))
+        batch = to(batch_of(), torch.float64)
         target = unit * torch.randn((2, 1, 16), generator=torch.Generator().manual_seed(1))
         loss = agent.critic_loss(batch, target.double())[0]
         losses.append(loss / (1 if settings == {"normalise_rewards": True} else unit**2))
