@@ -91,6 +91,11 @@ COMMANDS = {
         "DATASET ... NEW",
         "write a dataset, or several joined, in another format",
     ),
+    "data corrupt": Command(
+        "worldplan.commands.data.corrupt:main",
+        "DATASET NEW --kind KIND",
+        "write a copy with corrupted rows, for studies of robustness",
+    ),
     "actions learn": Command(
         "worldplan.commands.actions.command:learn",
         "TRAJECTORIES",

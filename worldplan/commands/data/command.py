@@ -21,6 +21,7 @@ from worldplan.commands.data.demonstrations import (
     collect_with_demonstrator,
 )
 from worldplan.commands.data.outputs import is_finished, resumable, saying_what_is_kept
+from worldplan.commands.data.quality import add_quality_options, quality_tables
 from worldplan.commands.data.tables import demonstration_tables, describe_tables
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
@@ -80,12 +81,19 @@ def describe(argv: Sequence[str]) -> int:
     """Entry of `worldplan data describe`.
 
     Raises:
-        DatasetError: the dataset does not exist or is damaged.
+        ConfigError: --bins is out of range, or goes with --reference.
+        DatasetError: a dataset does not exist or is damaged, or the reference dataset is of another
+            environment.
     """
     parser = command_parser("data describe", "Print what a dataset holds.")
     parser.add_argument("source", type=str, help=_SOURCE)
-    source = parse_options(parser, argv).source
-    tables = demonstration_tables(source) or describe_tables(load_transitions(source), source)
+    add_quality_options(parser)
+    given = vars(parse_options(parser, argv))
+    source = given["source"]
+    tables = demonstration_tables(source)
+    if tables is None:
+        data = load_transitions(source)
+        tables = [*describe_tables(data, source), *quality_tables(data, given)]
     for table in tables:
         plain_console().print(table)
     return 0
