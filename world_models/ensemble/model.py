@@ -17,6 +17,8 @@ from worldplan.envs.dynamics.model import Members
 from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
+from worldplan.world_models.ensemble.likelihood import changes, gaussian_loss
+from worldplan.world_models.ensemble.records import restore_records
 from worldplan.world_models.training.checkpoints import (
     load_tensors,
     load_weights,
@@ -54,6 +56,9 @@ class GaussianEnsemble(nn.Module):
         max_log_variance: learned upper bound, (members, 1, observation + 1).
         min_log_variance: learned lower bound, (members, 1, observation + 1).
         elites: numbers of the elites, (elites,).
+        variance_scale: factors of the predicted variances, (observation + 1,); 1 unless the
+            ensemble was recalibrated (see `worldplan.world_models.ensemble.calibration`).
+        trained_on: what checkpoints record of the training: "seed" and "environment".
 
     Raises:
         ConfigError: there are more elites than members, or none; or the offset has another size.
@@ -107,6 +112,10 @@ class GaussianEnsemble(nn.Module):
         self.register_buffer("target_mean", torch.zeros(outputs))
         self.register_buffer("target_scale", torch.ones(outputs))
         self.register_buffer("offset", self._offset(offset), persistent=False)
+        # not among the weights: checkpoints without it stay complete
+        self.variance_scale: Tensor
+        self.register_buffer("variance_scale", torch.ones(outputs), persistent=False)
+        self.trained_on: dict[str, Any] = {}
 
     def _offset(self, numbers: Sequence[float] | None) -> Tensor | None:
         """The offset of inputs (observation + action,): none of the actions.
@@ -293,7 +302,7 @@ class GaussianEnsemble(nn.Module):
         """
         mean = mean * self.target_scale + self.target_mean
         following = torch.cat([mean[..., :-1] + observation, mean[..., -1:]], -1)
-        return Members(following, log_variance.exp() * self.target_scale**2)
+        return Members(following, log_variance.exp() * (self.target_scale**2 * self.variance_scale))
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -309,34 +318,14 @@ class GaussianEnsemble(nn.Module):
         if self.offset is not None:
             sizes["offset"] = self.offset[: self.observation_size].tolist()
         weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
-        return {"sizes": sizes, "weights": weights}
+        saved: dict[str, Any] = {"sizes": sizes, "weights": weights}
+        if bool((self.variance_scale != 1).any()):
+            saved["variance_scale"] = self.variance_scale.detach().cpu().clone()
+        return saved | ({"trained_on": dict(self.trained_on)} if self.trained_on else {})
 
     def save(self, path: str | Path) -> None:
         """Write `checkpoint()` to a file for `load_ensemble`."""
         save_tensors({"ensemble": self.checkpoint()}, path)
-
-
-def changes(observation: Tensor, next_observation: Tensor, reward: Tensor) -> Tensor:
-    """Raw targets of the ensemble (batch, observation + 1): the change from observation (batch,
-    observation) to next observation (batch, observation), and the reward (batch,).
-    """
-    return torch.cat([next_observation - observation, reward[..., None]], -1)
-
-
-def gaussian_loss(
-    mean: Tensor, log_variance: Tensor, targets: Tensor, power: float = 0.0
-) -> Tensor:
-    """Mean over rows and outputs of log s^2 + (y - mu)^2 / s^2, (members,): twice the negative
-    log-likelihood without its constant.
-
-    Args:
-        mean: mu, (members, batch, out).
-        log_variance: log s^2, (members, batch, out).
-        targets: y, (members, batch, out) or (batch, out).
-        power: weights the terms as in `GaussianEnsemble.loss`.
-    """
-    terms = log_variance + (targets - mean).square() * torch.exp(-log_variance)
-    return (terms * torch.exp(power * log_variance.detach()) if power else terms).mean((-2, -1))
 
 
 def load_ensemble(
@@ -370,4 +359,5 @@ def load_ensemble(
             f"{path}: its elites {ensemble.elites.tolist()} are not among its {ensemble.members} "
             "members: train again or restore a copy"
         )
+    restore_records(ensemble, saved, path)
     return ensemble.eval().requires_grad_(False)

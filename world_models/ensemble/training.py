@@ -22,7 +22,9 @@ from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.precision import offsets
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
-from worldplan.world_models.ensemble.model import GaussianEnsemble, gaussian_loss
+from worldplan.world_models.ensemble.held_out import held_out_generator, hold_out_leading
+from worldplan.world_models.ensemble.likelihood import gaussian_loss
+from worldplan.world_models.ensemble.model import GaussianEnsemble
 from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
@@ -124,7 +126,6 @@ class EnsembleModule(ResumableModule):
         check_seed(seed)
         self.automatic_optimization = False
         self.settings, self.seed = settings or EnsembleSettings(), seed
-        self._origin = origin(data=_columns(transitions), settings=self.settings, seed=seed)
         s = self.settings
         self.ensemble = GaussianEnsemble(
             transitions.observation.shape[1],
@@ -135,7 +136,17 @@ class EnsembleModule(ResumableModule):
             generator=torch_generator(seed, 0),
             offset=offsets(transitions),
         )
-        held_out = hold_out(transitions.episode, np.random.default_rng([seed, 1]))
+        self.ensemble.trained_on = {
+            "seed": seed,
+            "environment": str(transitions.metadata.get("env_id") or ""),
+        }
+        held_out = hold_out(transitions.episode, held_out_generator(seed))
+        self._origin = origin(
+            data=_columns(transitions),
+            settings=s,
+            seed=seed,
+            **_new_split(transitions, held_out, seed),
+        )
         self._keep_data(transitions, held_out)
         self.best = copy.deepcopy(self.ensemble).requires_grad_(False)
         self.register_buffer("best_error", torch.full((s.members,), torch.inf))
@@ -340,6 +351,12 @@ def for_dataset(
     `worldplan.world_models.data.files`.
     """
     return EnsembleModule(load_transitions(data), settings, seed)
+
+
+def _new_split(transitions: Transitions, held_out: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """The held-out rows (n,) bool, where older versions held out others: these are not resumed."""
+    before = hold_out_leading(transitions.episode, held_out_generator(seed))
+    return {} if np.array_equal(before, held_out) else {"held_out": held_out}
 
 
 def _columns(transitions: Transitions) -> list[np.ndarray]:
