@@ -41,7 +41,9 @@ from benchmarks.offline.ensemble_usual import Usual
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.transitions import Transitions
-from worldplan.world_models.ensemble.model import GaussianEnsemble, changes
+from worldplan.world_models.ensemble.held_out import held_out_generator
+from worldplan.world_models.ensemble.likelihood import changes
+from worldplan.world_models.ensemble.model import GaussianEnsemble
 from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
 from worldplan.world_models.training.trainer import fit
 
@@ -83,7 +85,7 @@ class Judge:
 
 def judge_of(data: Transitions, seed: int, device: str) -> Judge:
     """The rows that `EnsembleModule` holds out for this seed."""
-    held = torch.as_tensor(hold_out(data.episode, np.random.default_rng([seed, 1])))
+    held = torch.as_tensor(hold_out(data.episode, held_out_generator(seed)))
     columns = [
         torch.as_tensor(column)
         for column in (data.observation, data.action, data.next_observation, data.reward)

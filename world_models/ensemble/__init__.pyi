@@ -1,12 +1,12 @@
 from .batched_mlp import BatchedMLP as BatchedMLP
 from .learned_dynamics import LearnedDynamics as LearnedDynamics
+from .likelihood import changes as changes
+from .likelihood import gaussian_loss as gaussian_loss
 from .model import BOUND_WEIGHT as BOUND_WEIGHT
 from .model import CLIP as CLIP
 from .model import MAX_LOG_VARIANCE as MAX_LOG_VARIANCE
 from .model import MIN_LOG_VARIANCE as MIN_LOG_VARIANCE
 from .model import GaussianEnsemble as GaussianEnsemble
-from .model import changes as changes
-from .model import gaussian_loss as gaussian_loss
 from .model import load_ensemble as load_ensemble
 from .termination import TerminationClassifier as TerminationClassifier
 from .termination import fit_termination as fit_termination

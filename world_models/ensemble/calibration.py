@@ -1,4 +1,4 @@
-"""Calibration of an ensemble's predictive distribution, and recalibration by a scale per column.
+"""Calibration of an ensemble's predictive distribution, and its recalibration.
 
 In a rollout every row follows a random elite, so the predictive distribution of a column is the
 mixture of the elites' Gaussians,
@@ -8,16 +8,24 @@ mixture of the elites' Gaussians,
 It is calibrated if F(y) of the true y, the probability integral transform (PIT), is uniform. Then
 the central interval of level p, {y: |2 F(y) - 1| <= p}, holds a share p of the truths. A mixture of
 calibrated members is wider than that wherever members disagree (Gneiting and Ranjan 2013,
-"Combining predictive distributions"), so it is the mixture that is recalibrated, not its members.
+"Combining predictive distributions"), so it is the mixture that is recalibrated, not its members:
+a factor of the variances cannot undo a disagreement of the means.
 
-Recalibration replaces s_i^2 by c s_i^2 with the c that minimises, per column, the calibration error
-of Kuleshov et al. (2018, eq. 9): the squared differences between levels and shares, summed over
-levels. The predictions stay mixtures of Gaussians that a rollout can draw from with a single elite;
-an isotonic map of F, as in that paper, would need all elites and an inversion for every draw.
+Recalibration (Kuleshov et al. 2018, algorithm 1) replaces F by R(F), with R the distribution
+function of the PIT on held-out rows, which is monotone by itself: no isotonic regression is needed.
+It is computed on normal scores v = Phi^-1(F), which have digits in both tails: R is stored for each
+column as the quantiles of v at the levels k / 40, k = 1 .. 39. Between two of these, and beyond the
+last, v is linear in Phi^-1(level), so that a wrong scale or mean is mended in the tails as well.
+
+A rollout draws y from F as before and moves it to y' with F(y') = R^-1(F(y)), which has the
+distribution R(F). Columns keep the dependence that the shared elite gives them.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,97 +33,152 @@ from worldplan.envs.dynamics.model import Members
 from worldplan.milp.errors import DatasetError
 
 LEVELS = (0.5, 0.8, 0.95)  # of the central intervals that are reported
-FEWEST_ROWS = 20  # to fit a scale on, and to judge it on
+FEWEST_ROWS = 40  # to recalibrate on, and to judge on
+QUANTILES = 39  # of R; bounds of the 50, 80 and 95 % intervals are among them
 
-_FIT_LEVELS = torch.arange(0.05, 0.96, 0.05, dtype=torch.float64)
-_SCALES = torch.logspace(-2, 2, 41, dtype=torch.float64)  # of the standard deviation
-_REFINED = torch.logspace(-0.1, 0.1, 21, dtype=torch.float64)  # between two of these
+_KNOTS = torch.special.ndtri(torch.arange(1, QUANTILES + 1, dtype=torch.float64) / (QUANTILES + 1))
+_SLOPE = 1e-4  # added to that of R^-1: its quantiles are then strictly increasing
+_LARGEST = 37.0  # normal scores beyond have a tail that is 0 in double precision
+_BISECTIONS = 50
 
 
-def pit(members: Members, truth: Tensor) -> Tensor:
-    """The probability integral transform F(y) of every row and column, (batch, columns) float64.
+def normal_scores(members: Members, values: Tensor) -> Tensor:
+    """v = Phi^-1(F(y)) of every row and column, (batch, columns) float64, within +-37.
 
     Args:
         members: predictions of the elites, (elites, batch, columns).
-        truth: next observation and reward, (batch, columns).
+        values: y, next observation and reward, (batch, columns).
     """
-    transformed: Tensor = torch.special.ndtr(_standardised(members, truth)).mean(0)
-    return transformed
+    standardised = _standardised(members, values)
+    below = _distribution(standardised).mean(0)
+    above = _distribution(-standardised).mean(0)  # 1 - below would lose all digits
+    tail = torch.special.ndtri(torch.minimum(below, above))
+    return torch.where(below < above, tail, -tail).clamp(-_LARGEST, _LARGEST)
 
 
-def is_covered(transformed: Tensor, levels: Tensor) -> Tensor:
+def is_covered(scores: Tensor, levels: Tensor) -> Tensor:
     """Whether the central interval of each level holds the truth, bool (levels, batch, columns).
 
     Args:
-        transformed: the PIT, (batch, columns).
+        scores: normal scores of the truths, (batch, columns).
         levels: (levels,).
     """
-    return (2 * transformed - 1).abs() <= levels[:, None, None]
+    bounds = torch.special.ndtri((1 + levels.double()) / 2)
+    return scores.abs() <= bounds[:, None, None]
 
 
-def log_score(members: Members, truth: Tensor) -> Tensor:
-    """-log f(y) of the mixture's density f, (batch, columns) float64; lower is better.
+def calibration_error(scores: Tensor) -> Tensor:
+    """Sum over the levels 5, 10, ..., 95 % of the squared difference between level and share of
+    truths that its central interval holds (Kuleshov et al. 2018, eq. 9), (columns,).
+
+    Args:
+        scores: normal scores of the truths, (batch, columns).
+    """
+    levels = torch.arange(0.05, 0.96, 0.05, dtype=torch.float64)
+    share = is_covered(scores, levels).double().mean(1)
+    return (share - levels[:, None]).square().sum(0)
+
+
+def log_score(members: Members, truth: Tensor, quantiles: Tensor | None = None) -> Tensor:
+    """-log of the predicted density, (batch, columns) float64; lower is better.
 
     Args:
         members: predictions of the elites, (elites, batch, columns).
         truth: next observation and reward, (batch, columns).
+        quantiles: of a recalibration, (columns, 39); None: of F itself.
     """
     log_density = (
         -0.5 * _standardised(members, truth).square()
         - 0.5 * (2 * torch.pi * members.variance.double()).log()
     )
-    return -(log_density.logsumexp(0) - torch.tensor(float(len(log_density))).log())
+    score: Tensor = math.log(len(log_density)) - log_density.logsumexp(0)
+    if quantiles is None:
+        return score
+    # d Phi(w(v(y))) / dy = f(y) phi(w) / phi(v) dw/dv, with w the recalibrated score
+    before = normal_scores(members, truth)
+    after, slope = _interpolate(before, quantiles, _KNOTS.expand_as(quantiles))
+    return score + (after.square() - before.square()) / 2 - slope.log()
 
 
-def with_variance_scale(members: Members, scale: Tensor) -> Members:
-    """The predictions (elites, batch, columns) with variances times `scale` (columns,)."""
-    return Members(members.mean, members.variance * scale)
-
-
-def fit_variance_scale(members: Members, truth: Tensor) -> Tensor:
-    """The factor c of the variances of each column, (columns,) float64, between 1e-4 and 1e4.
-
-    Where several scales are equally good, as for a column that never changes, the one that is
-    nearest to 1.
+def fit_recalibration(scores: Tensor) -> Tensor:
+    """The quantiles of the normal scores of each column, (columns, 39) float64, strictly
+    increasing.
 
     Args:
-        members: predictions of the elites on held-out rows, (elites, batch, columns).
-        truth: next observation and reward, (batch, columns).
+        scores: of the truths of held-out rows, (batch, columns).
 
     Raises:
-        DatasetError: there are fewer than 20 rows.
+        DatasetError: there are fewer than 40 rows, or a score is not a number.
     """
-    if len(truth) < FEWEST_ROWS:
+    if len(scores) < FEWEST_ROWS:
         raise DatasetError(
-            f"{len(truth)} held-out rows are too few to recalibrate on: give at least {FEWEST_ROWS}"
+            f"{len(scores)} held-out rows are too few to recalibrate on: give at least "
+            f"{FEWEST_ROWS}"
         )
-    standardised = _standardised(members, truth)
-    best = _best(standardised, _SCALES[:, None].expand(-1, truth.shape[1]))
-    return _best(standardised, best * _REFINED[:, None]).clamp(1e-2, 1e2).square()
+    if not bool(scores.isfinite().all()):
+        raise DatasetError("a prediction on held-out rows is not finite: train the ensemble again")
+    levels = np.arange(1, QUANTILES + 1) / (QUANTILES + 1)
+    quantiles = torch.from_numpy(np.quantile(scores.numpy(), levels, axis=0).T)
+    return quantiles + _SLOPE * _KNOTS
 
 
-def calibration_error(transformed: Tensor) -> Tensor:
-    """Sum over 19 levels of the squared difference between level and share of truths that its
-    central interval holds, (columns,).
+def recalibrate(quantiles: Tensor, scores: Tensor) -> Tensor:
+    """Phi^-1(R(Phi(v))), (batch, columns) float64: the normal scores of the recalibrated
+    prediction.
 
     Args:
-        transformed: the PIT, (batch, columns).
+        quantiles: of the recalibration, (columns, 39).
+        scores: v, (batch, columns).
     """
-    share = is_covered(transformed, _FIT_LEVELS).double().mean(1)
-    return (share - _FIT_LEVELS[:, None]).square().sum(0)
+    return _interpolate(scores, quantiles, _KNOTS.expand_as(quantiles))[0]
 
 
-def _best(standardised: Tensor, scales: Tensor) -> Tensor:
-    """Of the scales (candidates, columns) of the standard deviations, the best of each column."""
-    errors = torch.stack(
-        [calibration_error(torch.special.ndtr(standardised / scale).mean(0)) for scale in scales]
-    )
-    # among scales that are equally good, the nearest to 1
-    distance = torch.where(errors <= errors.amin(0) + 1e-12, scales.log().abs(), torch.inf)
-    return scales.gather(0, distance.argmin(0, keepdim=True))[0]
+def move_draws(quantiles: Tensor, members: Members, drawn: Tensor) -> Tensor:
+    """y' with F(y') = R^-1(F(y)) for draws y from F, (batch, columns): draws from the recalibrated
+    prediction.
+
+    Args:
+        quantiles: of the recalibration, (columns, 39).
+        members: predictions of the elites, (elites, batch, columns).
+        drawn: y, (batch, columns).
+    """
+    quantiles = quantiles.to(drawn.device)
+    knots = _KNOTS.to(drawn.device).expand_as(quantiles)
+    wanted = _interpolate(normal_scores(members, drawn), knots, quantiles)[0]
+    wanted = wanted.clamp(-_LARGEST, _LARGEST)
+    mean, reach = members.mean.double(), wanted.abs() * members.variance.double().sqrt()
+    below, above = (mean - reach).amin(0), (mean + reach).amax(0)
+    for _ in range(_BISECTIONS):
+        middle = (below + above) / 2
+        short = normal_scores(members, middle) < wanted
+        below, above = torch.where(short, middle, below), torch.where(short, above, middle)
+    # a prediction that is not finite is passed on
+    moved = torch.where(wanted.isfinite(), (below + above) / 2, drawn.double())
+    return moved.to(drawn.dtype)
 
 
-def _standardised(members: Members, truth: Tensor) -> Tensor:
+def _interpolate(values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The piecewise linear function through the points (x, y) of each column at `values` (batch,
+    columns), and its slope there; beyond the points it is linear as in their last piece.
+
+    Args:
+        values: (batch, columns).
+        x: strictly increasing, (columns, points).
+        y: (columns, points).
+    """
+    place = torch.searchsorted(x.contiguous(), values.T.contiguous(), right=True) - 1
+    place = place.clamp(0, x.shape[1] - 2)
+    low, left = y.gather(1, place), x.gather(1, place)
+    slope = (y.gather(1, place + 1) - low) / (x.gather(1, place + 1) - left)
+    return (low + slope * (values.T - left)).T, slope.T
+
+
+def _distribution(values: Tensor) -> Tensor:
+    """Phi of `values`, of the same shape; torch.special.ndtr has no digits in the lower tail."""
+    return torch.special.erfc(-values * math.sqrt(0.5)) / 2
+
+
+def _standardised(members: Members, values: Tensor) -> Tensor:
     """(y - mu_i) / s_i, (elites, batch, columns) float64."""
-    difference = truth.double() - members.mean.double()
+    difference = values.double() - members.mean.double()
     return difference / members.variance.double().sqrt()

@@ -17,6 +17,7 @@ from worldplan.envs.dynamics.model import Members
 from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.world_models.ensemble.batched_mlp import propagate
+from worldplan.world_models.ensemble.calibration import move_draws
 from worldplan.world_models.ensemble.likelihood import changes, gaussian_loss
 from worldplan.world_models.ensemble.records import restore_records
 from worldplan.world_models.training.checkpoints import (
@@ -56,8 +57,8 @@ class GaussianEnsemble(nn.Module):
         max_log_variance: learned upper bound, (members, 1, observation + 1).
         min_log_variance: learned lower bound, (members, 1, observation + 1).
         elites: numbers of the elites, (elites,).
-        variance_scale: factors of the predicted variances, (observation + 1,); 1 unless the
-            ensemble was recalibrated (see `worldplan.world_models.ensemble.calibration`).
+        recalibration: quantiles (observation + 1, 39) that move draws, see
+            `worldplan.world_models.ensemble.calibration`; None: draws are not moved.
         trained_on: what checkpoints record of the training: "seed" and "environment".
 
     Raises:
@@ -112,9 +113,9 @@ class GaussianEnsemble(nn.Module):
         self.register_buffer("target_mean", torch.zeros(outputs))
         self.register_buffer("target_scale", torch.ones(outputs))
         self.register_buffer("offset", self._offset(offset), persistent=False)
+        self.recalibration: Tensor | None
         # not among the weights: checkpoints without it stay complete
-        self.variance_scale: Tensor
-        self.register_buffer("variance_scale", torch.ones(outputs), persistent=False)
+        self.register_buffer("recalibration", None, persistent=False)
         self.trained_on: dict[str, Any] = {}
 
     def _offset(self, numbers: Sequence[float] | None) -> Tensor | None:
@@ -245,7 +246,7 @@ class GaussianEnsemble(nn.Module):
             action: (batch, action).
             generator: of the choice of elites and the noise.
             members: also return the predictions of all elites. The draw is the same; without, only
-                the elite chosen for a row is evaluated on it.
+                the elite chosen for a row is evaluated on it, unless the ensemble is recalibrated.
 
         Returns:
             Next observation and reward, (batch, observation + 1), and the elites' predictions or
@@ -262,7 +263,7 @@ class GaussianEnsemble(nn.Module):
         ).to(device)
         choice = choice.to(device)
         elites: Members | None = None
-        if members:
+        if members or self.recalibration is not None:
             elites = self.forward(observation, action, self.elites)
             rows = torch.arange(count, device=device)
             mean, variance = elites.mean[choice, rows], elites.variance[choice, rows]
@@ -271,7 +272,11 @@ class GaussianEnsemble(nn.Module):
                 observation, *self._grouped(self.inputs(observation, action), choice)
             )
             mean, variance = chosen.mean, chosen.variance
-        return mean + variance.sqrt() * noise, elites
+        drawn = mean + variance.sqrt() * noise
+        if self.recalibration is not None:
+            assert elites is not None
+            drawn = move_draws(self.recalibration, elites, drawn)
+        return drawn, elites if members else None
 
     def _grouped(self, inputs: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (batch, out) of elite `choice` (batch,) on its row of `inputs`
@@ -302,7 +307,7 @@ class GaussianEnsemble(nn.Module):
         """
         mean = mean * self.target_scale + self.target_mean
         following = torch.cat([mean[..., :-1] + observation, mean[..., -1:]], -1)
-        return Members(following, log_variance.exp() * (self.target_scale**2 * self.variance_scale))
+        return Members(following, log_variance.exp() * self.target_scale**2)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -319,8 +324,8 @@ class GaussianEnsemble(nn.Module):
             sizes["offset"] = self.offset[: self.observation_size].tolist()
         weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
         saved: dict[str, Any] = {"sizes": sizes, "weights": weights}
-        if bool((self.variance_scale != 1).any()):
-            saved["variance_scale"] = self.variance_scale.detach().cpu().clone()
+        if self.recalibration is not None:
+            saved["recalibration"] = self.recalibration.detach().cpu().clone()
         return saved | ({"trained_on": dict(self.trained_on)} if self.trained_on else {})
 
     def save(self, path: str | Path) -> None:

@@ -46,9 +46,11 @@ def predict(ensemble: GaussianEnsemble, observation: Tensor, action: Tensor) -> 
         observation: (n, observation).
         action: (n, action).
     """
-    parts = [
+    parts: list[Members] = [
         ensemble(rows, chosen, ensemble.elites)
-        for rows, chosen in zip(observation.split(BATCH), action.split(BATCH), strict=True)
+        for rows, chosen in zip(
+            torch.split(observation, BATCH), torch.split(action, BATCH), strict=True
+        )
     ]
     return Members(
         torch.cat([part.mean for part in parts], 1), torch.cat([part.variance for part in parts], 1)
@@ -122,9 +124,8 @@ def open_loop_errors(
         results["change"].append(change.std(0, correction=0).numpy())
         counts.append(count)
         mean, drawn = expected[:, :-1], sample[:, :-1]
-    return StepErrors(
-        *(np.stack(results[name]) for name in ("mean", "drawn", "change")), np.array(counts)
-    )
+    tables = {name: np.stack(rows) for name, rows in results.items()}
+    return StepErrors(**tables, starts=np.array(counts))
 
 
 def _root_mean_square(predicted: Tensor, truth: Tensor) -> np.ndarray:

@@ -127,4 +127,5 @@ def simulate_beyond(
         if not len(rollout):
             break
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return SimulatedRows(*columns[:3], columns[3].numpy(), columns[4].numpy())
+    seen, taken, truth, numbers, since = columns
+    return SimulatedRows(seen, taken, truth, numbers.numpy(), since.numpy())

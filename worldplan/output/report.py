@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from worldplan.files import config_text, write_text
+from worldplan.files import config_text, read_table, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.runs import REPORT, SUMMARY, VERSIONS, Run
 
@@ -77,12 +77,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The part of the report that shows one run; `notes` are empty where the run has none."""
+    """The part of the report that shows one run; `notes` are empty where the run has none.
+
+    `others` are the tables of a model report (`worldplan data describe --ensemble`), by title.
+    """
 
     title: str
     folder: str
     seed: int
     table: Table | None
+    others: list[tuple[str, Table]]
     pictures: list[Picture]
     notes: str
     config: str
@@ -263,6 +267,7 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
         folder=str(run.path),
         seed=run.seed,
         table=None if summary is None else _policy_table(summary),
+        others=[_other_table(path) for path in sorted(run.path.glob("model_*.csv"))],
         pictures=[_picture(path) for path in _plots(run)],
         notes=notes.read_text(encoding="utf-8", errors="replace").strip()
         if notes.is_file()
@@ -270,6 +275,26 @@ def _section(run: Run, summary: pd.DataFrame | None) -> Section:
         config=config_text(run.config),
         versions=[(str(name), str(version)) for name, version in versions.items()],
     )
+
+
+def _other_table(path: Path) -> tuple[str, Table]:
+    """Title and content of a table of a model report.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    table = read_table(path)
+    numeric = [pd.api.types.is_numeric_dtype(table[name]) for name in table]
+    rows = [
+        [
+            "" if pd.isna(value) else f"{value:.4g}" if number else str(value)
+            for value, number in zip(row, numeric, strict=True)
+        ]
+        for row in table.itertuples(index=False, name=None)
+    ]
+    headings = [str(name).replace("_", " ") for name in table]
+    title = path.stem.removeprefix("model_").replace("_", " ").capitalize()
+    return title, Table(headings, rows, numeric, [False] * len(rows))
 
 
 def _plots(run: Run) -> list[Path]:

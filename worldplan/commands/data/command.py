@@ -20,6 +20,11 @@ from worldplan.commands.data.demonstrations import (
     add_demonstrator_options,
     collect_with_demonstrator,
 )
+from worldplan.commands.data.model_options import (
+    add_report_options,
+    refuse_report_options,
+    report_settings,
+)
 from worldplan.commands.data.outputs import is_finished, resumable, saying_what_is_kept
 from worldplan.commands.data.quality import add_quality_options, quality_tables
 from worldplan.commands.data.tables import demonstration_tables, describe_tables
@@ -81,21 +86,33 @@ def describe(argv: Sequence[str]) -> int:
     """Entry of `worldplan data describe`.
 
     Raises:
-        ConfigError: --bins is out of range, or goes with --reference.
-        DatasetError: a dataset does not exist or is damaged, or the reference dataset is of another
-            environment.
+        CheckpointError: the ensemble is missing or damaged, or belongs to other data.
+        ConfigError: --bins is out of range, or goes with --reference; an option goes with
+            --ensemble, or does not fit dataset and ensemble.
+        DatasetError: a dataset does not exist or is damaged, the reference dataset is of another
+            environment, or there are too few rows to measure an ensemble on.
     """
-    parser = command_parser("data describe", "Print what a dataset holds.")
+    parser = command_parser(
+        "data describe",
+        "Print what a dataset holds; with --ensemble, measure a dynamics ensemble on it.",
+    )
     parser.add_argument("source", type=str, help=_SOURCE)
     add_quality_options(parser)
+    add_report_options(parser.add_argument_group("with --ensemble"))
     given = vars(parse_options(parser, argv))
-    source = given["source"]
-    tables = demonstration_tables(source)
+    source, ensemble = given["source"], given.get("ensemble")
+    if ensemble is None:
+        refuse_report_options(given)
+    tables = demonstration_tables(source) if ensemble is None else None
     if tables is None:
         data = load_transitions(source)
         tables = [*describe_tables(data, source), *quality_tables(data, given)]
     for table in tables:
         plain_console().print(table)
+    if ensemble is not None:
+        from worldplan.commands.data.model_report import report_model
+
+        report_model(data, report_settings(source, ensemble, given), given.get("runs", "runs"))
     return 0
 
 

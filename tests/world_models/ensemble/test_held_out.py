@@ -1,0 +1,83 @@
+"""The rows that a training held out are found again for the trained ensemble."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import worldplan.world_models.ensemble.training as training
+from tests.world_models.ensemble.test_ensemble_training import SMALL, transitions
+from worldplan.world_models.data.held_out import hold_out
+from worldplan.world_models.data.transitions import Transitions, concatenate
+from worldplan.world_models.ensemble.held_out import (
+    find_held_out,
+    held_out_generator,
+    hold_out_leading,
+)
+from worldplan.world_models.ensemble.training import EnsembleModule
+
+
+@pytest.mark.parametrize("seed", [0, 7, 12345])
+@pytest.mark.parametrize("episodes", [4, 20])
+def test_rows_are_found_again(seed: int, episodes: int) -> None:
+    data = transitions(episodes)
+    ensemble = EnsembleModule(data, SMALL, seed).best
+    held_out = find_held_out(ensemble, data)
+    assert held_out is not None
+    expected = np.flatnonzero(hold_out(data.episode, held_out_generator(seed)))
+    assert held_out.rows.tolist() == expected.tolist()
+    assert held_out.whole_episodes is (episodes == 20)
+    assert f"seed {seed}" in held_out.source
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_rows_of_older_checkpoints_are_found_by_their_normalisation(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uneven = concatenate([transitions(3, 60), transitions(18, 4, seed=1)])
+    for data, split in ((transitions(), hold_out), (uneven, hold_out_leading)):
+        monkeypatch.setattr(training, "hold_out", split)
+        ensemble = EnsembleModule(data, SMALL, seed).best
+        ensemble.trained_on = {}
+        held_out = find_held_out(ensemble, data)
+        assert held_out is not None
+        expected = np.flatnonzero(split(data.episode, held_out_generator(seed)))
+        assert held_out.rows.tolist() == expected.tolist()
+
+
+def other_data(kind: str, data: Transitions) -> Transitions:
+    if kind == "longer":
+        return concatenate([data, transitions(2, seed=9)])
+    if kind == "shorter":
+        return data.select(np.arange(len(data) - 20))
+    if kind == "swapped columns":
+        order = [1, 0, 2]
+        return replace(
+            data,
+            observation=data.observation[:, order],
+            next_observation=data.next_observation[:, order],
+        )
+    if kind == "other rewards":
+        return replace(data, reward=2 * data.reward)
+    return transitions(seed=8)
+
+
+@pytest.mark.parametrize(
+    "kind", ["longer", "shorter", "swapped columns", "other rewards", "other seed"]
+)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_other_data_hold_no_such_rows(kind: str, recorded: bool) -> None:
+    data = transitions()
+    ensemble = copy.deepcopy(EnsembleModule(data, SMALL, 1).best)
+    if not recorded:
+        ensemble.trained_on = {}
+    assert find_held_out(ensemble, other_data(kind, data)) is None
+
+
+def test_a_training_with_another_split_is_not_resumed_silently() -> None:
+    even, uneven = transitions(), concatenate([transitions(3, 60), transitions(18, 4, seed=1)])
+    assert "held_out" not in EnsembleModule(even, SMALL, 0).made_with()
+    assert "held_out" in EnsembleModule(uneven, SMALL, 0).made_with()
