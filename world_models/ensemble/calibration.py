@@ -53,7 +53,8 @@ def normal_scores(members: Members, values: Tensor) -> Tensor:
     below = _distribution(standardised).mean(0)
     above = _distribution(-standardised).mean(0)  # 1 - below would lose all digits
     tail = torch.special.ndtri(torch.minimum(below, above))
-    return torch.where(below < above, tail, -tail).clamp(-_LARGEST, _LARGEST)
+    scores: Tensor = torch.where(below < above, tail, -tail).clamp(-_LARGEST, _LARGEST)
+    return scores
 
 
 def is_covered(scores: Tensor, levels: Tensor) -> Tensor:
@@ -119,7 +120,8 @@ def fit_recalibration(scores: Tensor) -> Tensor:
         raise DatasetError("a prediction on held-out rows is not finite: train the ensemble again")
     levels = np.arange(1, QUANTILES + 1) / (QUANTILES + 1)
     quantiles = torch.from_numpy(np.quantile(scores.numpy(), levels, axis=0).T)
-    return quantiles + _SLOPE * _KNOTS
+    rising: Tensor = quantiles + _SLOPE * _KNOTS
+    return rising
 
 
 def recalibrate(quantiles: Tensor, scores: Tensor) -> Tensor:
@@ -175,7 +177,8 @@ def _interpolate(values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _distribution(values: Tensor) -> Tensor:
     """Phi of `values`, of the same shape; torch.special.ndtr has no digits in the lower tail."""
-    return torch.special.erfc(-values * math.sqrt(0.5)) / 2
+    distribution: Tensor = torch.special.erfc(-values * math.sqrt(0.5)) / 2
+    return distribution
 
 
 def _standardised(members: Members, values: Tensor) -> Tensor:

@@ -16,14 +16,14 @@ from worldplan.world_models.ensemble.uncertainty import PENALTIES
 
 
 @dataclass(frozen=True)
-class RankCorrelation:
-    """Spearman's coefficient and its 95 % bootstrap interval; NaN where one of the two sides is
-    constant.
+class RankCorrelations:
+    """Spearman's coefficients and their 95 % bootstrap intervals, each (first, second): of every
+    column of one table with every column of another; NaN where a column is constant.
     """
 
-    value: float
-    low: float
-    high: float
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 def penalties_of(members: Members, sample: Tensor) -> dict[str, np.ndarray]:
@@ -55,19 +55,19 @@ def true_error(members: Members, truth: Tensor, scale: Tensor) -> np.ndarray:
     return norm
 
 
-def rank_correlation(
-    x: np.ndarray,
-    y: np.ndarray,
+def rank_correlations(
+    first: np.ndarray,
+    second: np.ndarray,
     clusters: np.ndarray,
     generator: np.random.Generator,
     *,
     resamples: int = 200,
-) -> RankCorrelation:
-    """Spearman's coefficient of x (n,) and y (n,).
+) -> RankCorrelations:
+    """Spearman's coefficients of the columns of `first` and `second`.
 
     Args:
-        x: (n,).
-        y: (n,).
+        first: (n, first).
+        second: (n, second).
         clusters: number of the episode or rollout of each row, (n,). The bootstrap draws whole
             ones, because the rows of one are alike.
         generator: of the bootstrap.
@@ -82,15 +82,22 @@ def rank_correlation(
         lengths = sizes[drawn]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows = order[np.repeat(firsts[drawn], lengths) + within]
-        values.append(_spearman(x[rows], y[rows]))
-    usable = np.array(values)[np.isfinite(values)]
-    low, high = np.percentile(usable, [2.5, 97.5]) if len(usable) else (np.nan, np.nan)
-    return RankCorrelation(_spearman(x, y), float(low), float(high))
+        values.append(_spearman(first[rows], second[rows]))
+    # NaN where a column is constant in a resample
+    low, high = np.percentile(np.stack(values), [2.5, 97.5], axis=0)
+    return RankCorrelations(_spearman(first, second), low, high)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's coefficient with mean ranks for ties; NaN where a side is constant or has NaN."""
-    ranks = rankdata(x), rankdata(y)
-    if min(np.ptp(side) for side in ranks) == 0 or np.isnan(x).any() or np.isnan(y).any():
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's coefficients (first, second) with mean ranks for ties; NaN where a column is
+    constant or holds NaN.
+    """
+    scores = []
+    for table in (first, second):
+        ranks = rankdata(table, axis=0, nan_policy="propagate")
+        ranks = ranks - ranks.mean(0)
+        length = np.sqrt(np.square(ranks).sum(0))
+        usable = length > 0  # false for NaN
+        scores.append(np.where(usable, ranks / np.where(usable, length, 1.0), np.nan))
+    coefficients: np.ndarray = scores[0].T @ scores[1]
+    return coefficients

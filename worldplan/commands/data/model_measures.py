@@ -27,7 +27,7 @@ from worldplan.world_models.ensemble.likelihood import changes
 from worldplan.world_models.ensemble.model import CLIP, GaussianEnsemble
 from worldplan.world_models.ensemble.penalty_ranks import (
     penalties_of,
-    rank_correlation,
+    rank_correlations,
     true_error,
 )
 from worldplan.world_models.ensemble.prediction_errors import StepErrors, predict
@@ -276,11 +276,16 @@ def penalty_table(
             unit: true_error(sample.members, sample.truth, scale) for unit, scale in units.items()
         }
         values[kind] = pd.DataFrame(penalties | {f"error_{unit}": e for unit, e in errors.items()})
-        for name, penalty in penalties.items():
-            for unit, error in errors.items():
-                result = rank_correlation(penalty, error, sample.clusters, generator)
-                figures = (result.value, result.low, result.high, len(error))
-                rows.append((kind, name, UNITS[unit], *figures))
+        result = rank_correlations(
+            np.column_stack(list(penalties.values())),
+            np.column_stack(list(errors.values())),
+            sample.clusters,
+            generator,
+        )
+        for place, name in enumerate(penalties):
+            for other, unit in enumerate(errors):
+                figures = (part[place, other] for part in (result.value, result.low, result.high))
+                rows.append((kind, name, UNITS[unit], *figures, len(sample.truth)))
     columns = ["rows", "penalty", "error", "spearman", "low", "high", "count"]
     return pd.DataFrame(rows, columns=columns), values
 
