@@ -65,7 +65,8 @@ def is_covered(scores: Tensor, levels: Tensor) -> Tensor:
         levels: (levels,).
     """
     bounds = torch.special.ndtri((1 + levels.double()) / 2)
-    return scores.abs() <= bounds[:, None, None]
+    covered: Tensor = scores.abs() <= bounds[:, None, None]
+    return covered
 
 
 def calibration_error(scores: Tensor) -> Tensor:
