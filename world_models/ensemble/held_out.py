@@ -85,6 +85,8 @@ def find_held_out(ensemble: GaussianEnsemble, data: Transitions) -> HeldOut | No
         for column in (data.observation, data.action, data.next_observation, data.reward)
     ]
     inputs = torch.cat(columns[:2], 1).double()
+    if ensemble.offset is not None:
+        inputs = inputs - ensemble.offset
     targets = changes(columns[0], columns[2], columns[3]).double()
     for seed, split in _candidates(ensemble):
         held = split(data.episode, held_out_generator(seed))
@@ -112,7 +114,7 @@ def _are_trained(ensemble: GaussianEnsemble, inputs: Tensor, targets: Tensor, he
 
     Args:
         ensemble: trained.
-        inputs: observations and actions, (n, observation + action) float64.
+        inputs: observations and actions without the offset, (n, observation + action) float64.
         targets: changes and rewards, (n, observation + 1) float64.
         held: bool, (n,).
     """

@@ -41,11 +41,15 @@ class StepErrors:
 def predict(ensemble: GaussianEnsemble, observation: Tensor, action: Tensor) -> Members:
     """Predictions of the elites, (elites, n, observation + 1), computed in batches.
 
+    Observations in double precision are rounded for an ensemble without an offset.
+
     Args:
         ensemble: trained.
         observation: (n, observation).
         action: (n, action).
     """
+    if ensemble.offset is None:
+        observation = observation.float()
     parts: list[Members] = [
         ensemble(rows, chosen, ensemble.elites)
         for rows, chosen in zip(
@@ -107,6 +111,7 @@ def open_loop_errors(
         chosen = np.append(np.flatnonzero(left >= horizon)[:1], chosen)
     first, left = rows[chosen], left[chosen]
     origin = torch.from_numpy(data.observation[first])
+    origin = origin.float() if ensemble.offset is None else origin.double()
     mean = drawn = origin
     results: dict[str, list[np.ndarray]] = {"mean": [], "drawn": [], "change": []}
     counts = []
@@ -117,7 +122,7 @@ def open_loop_errors(
         expected = predict(ensemble, mean[:count], action).mean.mean(0)
         sample, _ = ensemble.sample_elite(drawn[:count], action, generator=generator)
         truth = torch.from_numpy(np.column_stack([data.next_observation[row], data.reward[row]]))
-        change = truth.double()
+        change = truth.double().clone()
         change[:, :-1] -= origin[:count]
         results["mean"].append(_root_mean_square(expected, truth))
         results["drawn"].append(_root_mean_square(sample, truth))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import worldplan.world_models.ensemble.training as training
 from tests.world_models.ensemble.test_ensemble_training import SMALL, transitions
@@ -17,6 +18,7 @@ from worldplan.world_models.ensemble.held_out import (
     held_out_generator,
     hold_out_leading,
 )
+from worldplan.world_models.ensemble.prediction_errors import open_loop_errors
 from worldplan.world_models.ensemble.training import EnsembleModule
 
 
@@ -81,3 +83,20 @@ def test_a_training_with_another_split_is_not_resumed_silently() -> None:
     even, uneven = transitions(), concatenate([transitions(3, 60), transitions(18, 4, seed=1)])
     assert "held_out" not in EnsembleModule(even, SMALL, 0).made_with()
     assert "held_out" in EnsembleModule(uneven, SMALL, 0).made_with()
+
+
+def test_rows_of_data_in_double_precision_are_found_again() -> None:
+    """A clock in unix seconds, which float32 cannot hold."""
+    plain = transitions()
+    clock = 1.7e9 + np.arange(len(plain)) / 10
+    data = replace(
+        plain,
+        observation=np.column_stack([clock, plain.observation]),
+        next_observation=np.column_stack([clock + 0.1, plain.next_observation]),
+    )
+    ensemble = EnsembleModule(data, SMALL, 2).best
+    assert ensemble.offset is not None
+    held_out = find_held_out(ensemble, data)
+    assert held_out is not None and "seed 2" in held_out.source
+    errors = open_loop_errors(ensemble, data, held_out.rows, 5, torch.Generator())
+    assert (errors.mean[:, 0] < 1).all(), "a tenth of a second and the error of the model"

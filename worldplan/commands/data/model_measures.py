@@ -66,7 +66,8 @@ class Sample:
         clusters: np.ndarray,
     ) -> Sample:
         """The sample with the predictions of `ensemble`; arguments as the fields."""
-        observation, action = observation.float(), action.float()
+        if ensemble.offset is None:
+            observation = observation.float()
         members = predict(ensemble, observation, action)
         return cls(observation, action, truth, members, clusters)
 
