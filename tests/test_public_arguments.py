@@ -47,7 +47,8 @@ ELSEWHERE = {
     "is a part inside a planner or learner that checks its own arguments": {
         "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",
         "EdgeOfReach", "Encoder", "EpisodeBatch", "Experience", "FluidTargets", "GroundTask",
-        "Hand", "InclinePushDemonstrator", "Journal", "LearnedDynamics", "LiftedViews", "Masks",
+        "Hand", "InclinePushDemonstrator", "Journal", "LEQModule", "LearnedDynamics",
+        "LiftedViews", "Masks",
         "ModelFreeModule", "ModelFreePolicy", "Modem", "ModemModule", "ModemPlanner",
         "NamedPolicy", "NumericPlanner", "ObjectBody",
         "PlainQNetwork", "PlanarPushDemonstrator", "PolicyContext", "Polyhedron", "Program",

@@ -82,6 +82,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "check_episodes": 1,
         "settings": {"starts": 10, "updates": 2, "hidden": [8], "batch": 40},
     },
+    r"fit --config configs/leq/": {
+        "epochs": 1,
+        "check_episodes": 1,
+        "settings": {"updates": 2, "hidden": [8], "batch": 10, "starts": 10, "horizon": 2},
+    },
     r"fit --config configs/model_free/": {
         "epochs": 1,
         "check_every": 1,

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.model_free.networks import INITIAL_VALUES, Actor, Values
 
 
@@ -124,7 +125,7 @@ class Learner(nn.Module, ABC):
     """
 
     actor: Actor
-    critics: Values | None
+    critics: Values | Critics | None
 
     @abstractmethod
     def optimizers(self) -> list[Optimizer]:

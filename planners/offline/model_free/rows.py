@@ -25,11 +25,13 @@ class LoggedRows:
         table: (n, 2 observation + 2 action + 2), see `unpack_rows`.
         mean: of the observations, (observation,); 0 where they are not normalised.
         spread: what observations are divided by, (observation,); 1 where they are not normalised.
+        reward_factor: what rewards are multiplied by.
     """
 
     table: Tensor
     mean: Tensor
     spread: Tensor
+    reward_factor: float
 
 
 def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
@@ -57,13 +59,14 @@ def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
     action = to_unit(batch.action, task.low.float(), task.high.float())
     last = task.last.unsqueeze(-1)
     next_action = torch.where(last, 0.0, action.roll(-1, 0))
+    factor = settings.reward_factor(returns)
     table = torch.cat(
         [
             (batch.observation - mean) / spread,
             (batch.next_observation - mean) / spread,
             action,
             next_action,
-            (batch.reward * settings.reward_factor(returns)).unsqueeze(-1),
+            (batch.reward * factor).unsqueeze(-1),
             batch.terminated.unsqueeze(-1),
         ],
         -1,
@@ -74,7 +77,7 @@ def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
             "no row of the dataset can be used: critic_penalty needs rows with a next action, and "
             "every episode has one step: set it to 0"
         )
-    return LoggedRows(table, mean, spread)
+    return LoggedRows(table, mean, spread, factor)
 
 
 def unpack_rows(rows: Tensor, observation: int, action: int) -> LoggedBatch:
@@ -104,4 +107,9 @@ def to_unit(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def from_unit(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The inverse of `to_unit`: (..., action), between `low` and `high`, each (action,)."""
-    return torch.minimum(torch.maximum(low + (action + 1) * 0.5 * (high - low), low), high)
+    return torch.minimum(torch.maximum(box_from_unit(action, low, high), low), high)
+
+
+def box_from_unit(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """`from_unit` up to rounding, differentiable: (..., action), (action,), (action,)."""
+    return low + (action + 1) * 0.5 * (high - low)
