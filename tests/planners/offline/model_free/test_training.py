@@ -128,7 +128,7 @@ def test_tasks_and_settings_must_fit():
         module_of(TD3BCSettings(critic_penalty=1.0), data=pendulum_data(steps=1))
     with pytest.raises(ConfigError, match="settings"):
         module_of(ReachAwareSettings())
-    small = ReachAwareSettings(horizon=1, starts=2, updates=1, hidden=(4,))
+    small = ReachAwareSettings(horizon=1, starts=2, updates=1, hidden=(4,), diversity=0.0)
     module = ReachAwareModule(model_free_task(pendulum_data()), small)
     assert isinstance(module.agent, ReachAware)
     with pytest.raises(ConfigError, match="no dynamics model"):
