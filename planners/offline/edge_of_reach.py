@@ -13,12 +13,13 @@ from torch import Tensor
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.diagnostics import critic_spread, masked_median
+from worldplan.planners.offline.options.finetuned import CHECK_SEED
 from worldplan.planners.offline.oracle_patch import PATCHES, OraclePatch
 from worldplan.planners.offline.replay import unpack
 from worldplan.planners.offline.rollouts import roll_out
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import plane_task
-from worldplan.planners.offline.training import CHECK_SEED, ReachAwareModule
+from worldplan.planners.offline.training import ReachAwareModule
 
 _PICTURED = 100  # model rollouts in a snapshot
 

@@ -18,7 +18,9 @@ from worldplan.planners.offline.best import BestCheckpoint, budget_of
 from worldplan.planners.offline.ceiling import ValueCeiling
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
-from worldplan.planners.offline.options.task_costs import costs_for, options_for, returns_of
+from worldplan.planners.offline.options.finetuned import CHECK_SEED, FinetunedModule
+from worldplan.planners.offline.options.finetuning import Finetuning
+from worldplan.planners.offline.options.task_costs import costs_for, options_for
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import cut_threshold, roll_out
@@ -26,16 +28,14 @@ from worldplan.planners.offline.sampling import samplers
 from worldplan.planners.offline.settings import ADDED, ReachAwareSettings
 from worldplan.planners.offline.task import OfflineTask, dataset_task
 from worldplan.planners.offline.task_check import check_task
-from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import check_seed, derived_seed, torch_generator
 
-CHECK_SEED = 700_001  # of the periodic checks; differs from every seed of an evaluation
 _CHECK_ROWS = 2000  # model transitions of each seed
 _BLOCK = 50  # updates per Lightning step: hides its overhead, and the progress bar still moves
 
 
-class ReachAwareModule(ResumableModule):
+class ReachAwareModule(FinetunedModule):
     """Trains `seeds` independent policies side by side on one task.
 
     All random numbers of epoch `n` come from a generator seeded by (seed, n), and the model
@@ -53,6 +53,8 @@ class ReachAwareModule(ResumableModule):
         callbacks: attached to whatever trainer trains the module, such as
             `worldplan.planners.offline.edge_of_reach.EdgeOfReach`; their `state_key` is part of
             `made_with`.
+        finetune: further epochs, after these, that also act in the environment.
+        finetuning: how; None takes the defaults.
 
     Raises:
         ConfigError: settings and task do not fit each other, or a number is too small.
@@ -75,13 +77,15 @@ class ReachAwareModule(ResumableModule):
         check_every: int = 10,
         check_episodes: int = 10,
         callbacks: Sequence[L.Callback] = (),
+        finetune: int = 0,
+        finetuning: Finetuning | None = None,
     ) -> None:
         super().__init__()
         check_seed(seed)
         self.automatic_optimization = False
         self.task, self.settings = task, settings or ReachAwareSettings()
         self.seed, self.seeds, self.check_episodes = seed, seeds, check_episodes
-        self._epochs, self._check_every = epochs, check_every
+        self._check_every = check_every
         check_task(task, self.settings)
         if seed < 0 or min(seeds, epochs, check_every, check_episodes) < 1:
             raise ConfigError(
@@ -90,7 +94,7 @@ class ReachAwareModule(ResumableModule):
                 "others"
             )
         self.callbacks = list(callbacks)
-        self._origin = origin(
+        self.offline_origin = origin(
             task=task.about,
             starts=task.starts,
             settings=self.settings,
@@ -99,8 +103,8 @@ class ReachAwareModule(ResumableModule):
             callbacks=[callback.state_key for callback in self.callbacks],
         )
         for name, as_before in ADDED.items():
-            if self._origin[f"settings.{name}"] == repr(as_before):
-                del self._origin[f"settings.{name}"]
+            if self.offline_origin[f"settings.{name}"] == repr(as_before):
+                del self.offline_origin[f"settings.{name}"]
         self.costs = costs_for(task, self.settings)
         self.agent = ReachAware(
             task.observation_size,
@@ -127,11 +131,7 @@ class ReachAwareModule(ResumableModule):
         self.register_buffer("data", data, persistent=False)
         self.register_buffer("starts", task.starts, persistent=False)
         self.register_buffer("states", task.states, persistent=False)
-
-    @property
-    def epochs(self) -> int:
-        """Rounds of rollouts and updates."""
-        return self._epochs
+        self.prepare_finetuning(epochs, finetune, finetuning, width)
 
     @property
     def check_every(self) -> int:
@@ -164,7 +164,7 @@ class ReachAwareModule(ResumableModule):
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
         self.threshold = None
         if self.data is not None:
-            batch = unpack(self.data, self.task.observation_size)
+            batch = self._unpack(self.data)
             self.threshold = cut_threshold(
                 self.settings.pessimism,
                 self.task.dynamics,
@@ -181,6 +181,8 @@ class ReachAwareModule(ResumableModule):
             Diverged: no transition of a policy is finite.
         """
         self.random.manual_seed(derived_seed(self.seed, self.current_epoch + 1))
+        if (real := self.collect()) is not None:
+            self._see(*real)
         chosen = self.start_sampler.draw((self.seeds, self.settings.starts), self.random)
         state = None if self.states is None else self.states[chosen]
         rows, keep = roll_out(
@@ -201,9 +203,7 @@ class ReachAwareModule(ResumableModule):
                 f"the dynamics model gave no finite transition in epoch {self.current_epoch}: "
                 f"train it longer or on more data; {self.last_good()}"
             )
-        made = unpack(rows, self.task.observation_size)
-        reward = torch.where(keep, made.reward, torch.nan)
-        self.ceiling.see(reward, made.terminated)
+        reward = self._see(rows, keep)
         if self.data is None and self.current_epoch == 0:
             self.agent.fit_rewards(reward)
         self._sums: dict[str, Tensor] = {}
@@ -214,13 +214,20 @@ class ReachAwareModule(ResumableModule):
             on_epoch=True,
         )
 
+    def _see(self, rows: Tensor, keep: Tensor) -> Tensor:
+        """The rewards of the kept rows (seeds, n), NaN elsewhere, which the ceiling sees."""
+        made = self._unpack(rows)
+        reward = torch.where(keep, made.reward, torch.nan)
+        self.ceiling.see(reward, made.terminated)
+        return reward
+
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Make a block of updates, on batches drawn before the first; the host never waits for the
         device.
         """
         updates = int(batch)
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
-        rows = self._draw(updates)
+        rows = self.draw(updates)
         for index in range(updates):
             statistics = self.agent.update(self._unpack(rows[index]), optimizers, self.random)
             for name, value in statistics.items():
@@ -228,20 +235,6 @@ class ReachAwareModule(ResumableModule):
 
     def _unpack(self, rows: Tensor) -> Batch:
         return unpack(rows, self.task.observation_size, costs=self.costs is not None)
-
-    def _draw(self, updates: int) -> Tensor:
-        """Packed batches (updates, seeds, batch, width): rows of the dataset, then model
-        transitions.
-        """
-        size = self.settings.batch
-        real = round(size * self.settings.real_share)
-        parts = []
-        if real and self.data is not None:
-            parts.append(self.data[self.row_sampler.draw((updates, self.seeds, real), self.random)])
-        if size > real:
-            model_rows = self.replay.draw(updates * (size - real), self.random)
-            parts.append(model_rows.view(self.seeds, updates, size - real, -1).transpose(0, 1))
-        return torch.cat(parts, 2)
 
     def on_train_epoch_end(self) -> None:
         """Log the means of the epoch.
@@ -274,11 +267,10 @@ class ReachAwareModule(ResumableModule):
         """Log returns of each seed's policy in the environment, and value statistics on model
         transitions.
         """
-        policies = [self.policy(index) for index in range(self.seeds)]
-        environment = self.task.environment(self.check_episodes)
-        played = returns_of(policies, environment, self.check_episodes, CHECK_SEED, self.costs)
-        environment.close()
+        played = self.play()
         returns = played["return"]
+        for name, values in self.compare(returns).items():
+            self.log_seeds(f"finetune/{name}", values)
         if self.task.reference is not None:
             low, high = self.task.reference
             played["score"] = 100 * (returns - low) / (high - low)
@@ -316,17 +308,14 @@ class ReachAwareModule(ResumableModule):
         return policy_record(self.agent, self.task)
 
     def progress(self) -> dict[str, Any]:
-        """The greatest rewards so far."""
-        return {"ceiling": self.ceiling.state()}
+        """The greatest rewards so far, and the real steps of a fine-tuning."""
+        return {**super().progress(), "ceiling": self.ceiling.state()}
 
     def restore(self, progress: dict[str, Any]) -> None:
         """Take over the `progress` of the run that is resumed; a run of before has none."""
+        super().restore(progress)
         if "ceiling" in progress:
             self.ceiling.restore(progress["ceiling"])
-
-    def made_with(self) -> dict[str, str]:
-        """Task, settings, seeds and callbacks; not the length, so that it can be prolonged."""
-        return self._origin
 
 
 def for_dataset(
@@ -345,6 +334,8 @@ def for_dataset(
     epochs: int = 100,
     check_every: int = 10,
     check_episodes: int = 10,
+    finetune: int = 0,
+    finetuning: Finetuning | None = None,
 ) -> ReachAwareModule:
     """A training on a dataset, as `class_path` in a YAML file (`worldplan fit`).
 
@@ -370,6 +361,8 @@ def for_dataset(
         epochs: rounds of rollouts and updates.
         check_every: epochs between two checks.
         check_episodes: episodes per seed of a check.
+        finetune: further epochs, after these, that also act in the environment.
+        finetuning: how; None takes the defaults.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -396,4 +389,6 @@ def for_dataset(
         epochs=epochs,
         check_every=check_every,
         check_episodes=check_episodes,
+        finetune=finetune,
+        finetuning=finetuning,
     )

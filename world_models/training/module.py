@@ -212,6 +212,15 @@ class ResumableModule(L.LightningModule):
                 "choose another folder, or begin anew with --fresh (from Python: fresh=True)"
             )
 
+    def require_epochs(self, saved: Any, epochs: int, name: object) -> None:
+        """Check that a training of so many epochs can be continued as this one; nothing by default.
+
+        Args:
+            saved: its origin, see `require_origin`.
+            epochs: so far.
+            name: of the checkpoint, for messages.
+        """
+
     # --- for subclasses ---------------------------------------------------------------------------
 
     @property

@@ -152,6 +152,8 @@ def _look(
         module.require_origin(saved.content.get("made_with"), saved.last)
     if saved is not None:
         saved.require_whole()
+    if saved is not None and isinstance(module, ResumableModule):
+        module.require_epochs(saved.content.get("made_with"), saved.epochs, saved.last)
     return saved, None if start is None else start(saved)
 
 

@@ -1,6 +1,7 @@
 """Options of the agent of reach-aware value learning, each in files of its own.
 
-`CostConstraint` bounds the costs of a task; `Option` is what an addition to the update defines.
+`CostConstraint` bounds the costs of a task, `Finetuning` lets the last epochs act in the real
+environment, and `Option` is what an addition to the update defines.
 """
 
 import lazy_loader

@@ -81,6 +81,15 @@ class TaskCosts:
         cost = self.function(flat.observation, flat.action, flat.next_observation)
         return with_costs(rows, cost.view(rows.shape[:2]))
 
+    @torch.no_grad()
+    def add_real(self, rows: Tensor, info: Mapping[str, Any]) -> Tensor:
+        """Packed steps of the environment (envs, width) with their costs, (envs, width + 1): those
+        that it reports (`info["cost"]`), else those of the function.
+        """
+        if "cost" in info:
+            return with_costs(rows, torch.from_numpy(np.asarray(info["cost"], np.float32)).to(rows))
+        return self.add(rows.unsqueeze(0))[0]
+
     def meter(self, environment: VectorEnv) -> CostMeter:
         """The environment, with a meter of its costs."""
         return CostMeter(environment, self.task.cost_function, self.settings.discount)
