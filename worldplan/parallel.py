@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worldplan.milp.errors import JobKilled, MissingExtra
+from worldplan.unexpected import few_warnings
 
 J = TypeVar("J")
 ENGINES = ("local", "ray")
@@ -150,7 +151,8 @@ def run_waiting(
 def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:
     """Run the job, and stop if the parent dies, so that no orphan writes into a resumed run."""
     _watch(parent)
-    return work(job)
+    with few_warnings():  # as in the process of the command
+        return work(job)
 
 
 @cache

@@ -130,7 +130,8 @@ def critic_loss(critics: Critics, batch: Batch, target: Tensor, diversity: float
 def gradient_difference(agent: ReachAware, batch: Batch) -> float:
     """Largest difference between the gradients of the critics' weights, in double precision."""
     double = copy.deepcopy(agent).double()
-    rows = Batch(*(getattr(batch, name).double() for name in Batch.__dataclass_fields__))
+    columns = (getattr(batch, name) for name in Batch.__dataclass_fields__)
+    rows = Batch(*(column if column is None else column.double() for column in columns))
     target = torch.randn(rows.reward.shape, dtype=torch.float64, device=rows.reward.device)
     parameters: list[nn.Parameter] = list(double.critics.parameters())
     ours = torch.autograd.grad(double.critic_loss(rows, target.unsqueeze(1))[0].sum(), parameters)

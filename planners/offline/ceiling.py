@@ -63,7 +63,7 @@ class ValueCeiling:
             f"epoch {epoch}, seed {seed} of {len(bound)}: the mean Q {float(q[seed]):.4g} is above "
             f"{float(bound[seed]):.4g}, which is the value of the greatest reward seen "
             f"({float(self.greatest[seed]):.4g}) in every step: no policy attains it, so the "
-            f"values are blown up: set {self._remedies(float(bound[seed]))}",
+            f"values are overestimated: set {self._remedies(float(bound[seed]))}",
             stacklevel=1,  # a warning that belongs to Lightning is not shown
         )
 

@@ -62,7 +62,7 @@ def test_one_warning_that_names_both_values_and_the_remedies() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ceiling.compare(torch.tensor([9.0, 19.0]), limit, 3)
-    with pytest.warns(UserWarning, match="blown up") as caught:
+    with pytest.warns(UserWarning, match="overestimated") as caught:
         ceiling.compare(torch.tensor([9.0, 31.0]), limit, 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -80,7 +80,7 @@ def test_one_warning_that_names_both_values_and_the_remedies() -> None:
 
 def test_remedies_that_are_set_are_left_out() -> None:
     ceiling = ceiling_of([[1.0], [1.0]], [[0.0], [0.0]], layer_norm=True, target_cap=9.0)
-    with pytest.warns(UserWarning, match="blown up: set critics above 3$"):
+    with pytest.warns(UserWarning, match="overestimated: set critics above 3$"):
         ceiling.compare(torch.tensor([11.0, 0.0]), ceiling.bound(torch.zeros(2)), 0)
 
 
