@@ -45,7 +45,7 @@ OPTIONS = {
         " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"
         " --settings.batch 20"
     ),
-    r"^worldplan run configs/ravl/true_dynamics_": "--methods base,mobile --shares 0,1",
+    r"^worldplan run configs/ravl/(true_dynamics|published)_": "--methods mobile --shares 0,1",
     r"--trainer.accelerator gpu": "--trainer.accelerator cpu",
     r"actions evaluate": "--folds 2 --counts 1 --problems 1 --walk-steps 5 --jobs 1",
 }
