@@ -24,7 +24,7 @@ OPTIONS = {
     r"evaluate runs/": "--episodes 1",
     r"data collect \S+-v\d .*--policy random": "--steps 300",
     r"data collect \S+-v5 ": (
-        "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return 0"
+        "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"
     ),
     r"data collect Pendulum-v1 --policy medium-replay": (
         "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"
@@ -46,6 +46,7 @@ OPTIONS = {
         " --settings.batch 20"
     ),
     r"^worldplan run configs/ravl/(true_dynamics|published)_": "--methods mobile --shares 0,1",
+    r"configs/ravl/published_": "--accelerator cpu",
     r"--trainer.accelerator gpu": "--trainer.accelerator cpu",
     r"actions evaluate": "--folds 2 --counts 1 --problems 1 --walk-steps 5 --jobs 1",
 }

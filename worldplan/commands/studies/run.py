@@ -17,6 +17,7 @@ from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.rows import Selection
 from worldplan.commands.studies.study import Study, parse_study, study_parser
 from worldplan.files import input_files
+from worldplan.milp.errors import ConfigError, one_line
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
@@ -72,7 +73,8 @@ def run_study(
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
-        ConfigError: a method and the task do not fit each other, or the study has no such part.
+        ConfigError: a method and the task do not fit each other, the study has no such part, or
+            this machine lacks the accelerator.
         DatasetError: the dataset is missing or damaged.
         FolderInUse: another process works on the unfinished run of this study.
     """
@@ -81,6 +83,7 @@ def run_study(
     chosen = (selection or Selection()).of(study.rows())
     for share in {row.share for row in chosen}:  # faults of the input: before anything is written
         make_task(study, share)
+    _check_accelerator(study.accelerator)
     config = study.to_dict()
     config["inputs"] = input_files(config)
     with open_run(root, study.name, config, study.seed, fresh=fresh) as run:
@@ -94,6 +97,24 @@ def run_study(
         )
         write_results(run, study)
     return run
+
+
+def _check_accelerator(name: str) -> None:
+    """Check that jobs can train on an accelerator.
+
+    Raises:
+        ConfigError: there is no such accelerator, or this machine lacks it.
+    """
+    if name == "cpu":
+        return
+    import lightning as L  # takes seconds
+
+    try:
+        L.Trainer(accelerator=name, devices=1, logger=False, enable_checkpointing=False)
+    except Exception as error:  # Lightning raises several types
+        raise ConfigError(
+            f"accelerator {name}: {one_line(error)}: set --accelerator cpu, or auto"
+        ) from error
 
 
 def print_table(run: Run) -> None:

@@ -153,6 +153,7 @@ def test_evaluate_plays_every_policy_of_the_run(finished, capsys):
         ),
         ({"plane": {"width": -1.0}}, "width"),
         ({"nonsense": 1}, "nonsense"),
+        ({"accelerator": "abacus"}, "set --accelerator cpu"),
     ],
 )
 def test_wrong_studies_are_one_line(tmp_path, capsys, change, message):
