@@ -28,6 +28,8 @@ from worldplan.output.style import (
     style_axes,
 )
 
+_MARKERS = "os^DvPX<>"
+
 
 @dataclass(frozen=True)
 class RolloutPanel:
@@ -151,8 +153,8 @@ def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
             table["mean"],
             yerr=np.clip(errors, 0, None),
             linewidth=1.8,
-            marker="o",
-            markersize=4,
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=5,
             capsize=3,
             label=str(method),
             **styles[str(method)],

@@ -35,6 +35,7 @@ from worldplan.runs import UNFINISHED, Run
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 _PLACES = ("policy", "method", "true_share")  # columns that name a row of the study
+_NAMED = 6  # rows in a message
 _INTERVAL = ("mean", "low", "high")
 Line = tuple[float, str]  # a value to compare with, and its label
 
@@ -79,9 +80,10 @@ def write_results(run: Run, study: Study) -> None:
 
 
 def _left_text(left: Sequence[str]) -> str:
+    names = ", ".join(left[:_NAMED]) + (", ..." if len(left) > _NAMED else "")
     return (
-        f"unfinished: {len(left)} rows are left ({', '.join(left)}): repeat the command without "
-        "--methods and --shares to run them\n"
+        f"unfinished: {len(left)} rows are left ({names}): repeat the command without --methods "
+        "and --shares to run them\n"
     )
 
 
