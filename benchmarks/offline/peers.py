@@ -12,10 +12,11 @@ pyrallis (and jax, flax, optax and chex for ReBRAC). Their training scripts run 
 process per method and seed; what they import of gym, d4rl and wandb is in
 benchmarks/offline/peer_modules.
 
-Hidden layers have --width units where the script has a setting for it (Kit's, EDAC and ReBRAC of
-CORL); IQL and TD3+BC of CORL have 256 fixed, so compare them with ours at --width 256. All other
-settings are the defaults of the scripts, of which the batch is 256 everywhere; MOPO and MOBILE have
-the published penalty for medium-replay data. Ours have the settings of --config, a study of
+Hidden layers have --width units where the script has a setting for it; TD3+BC of Kit, and IQL and
+TD3+BC of CORL, have 256 fixed, so compare them with ours at --width 256. Learning rates and target
+rate are those of our studies where the script has settings for them, or with --rates own the
+script's. The batch is 256 everywhere. MOPO and MOBILE have the published penalty for medium-replay
+data, and rollouts and ensemble of our sizes. Ours have the settings of --config, a study of
 `worldplan run`, with the width, a batch of 256 and --updates. Model-based methods train their own
 dynamics model, whose CPU time is part of theirs.
 
@@ -149,7 +150,11 @@ PEERS = {
     "corl/td3_bc": corl("td3_bc", False),
     "corl/rebrac": corl("rebrac", True),
 }
-OURS = ("ours/base", "ours/mopo", "ours/mobile", "ours/ravl", "ours/layer_norm")
+FIXED_WIDTH = dict.fromkeys(("kit/td3bc", "corl/iql", "corl/td3_bc"), 256)
+OURS = (
+    *("ours/base", "ours/mopo", "ours/mobile", "ours/ravl", "ours/layer_norm"),
+    *("ours/td3_bc", "ours/iql"),
+)
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -203,7 +208,6 @@ def run_peer(
 
 def run_ours(method: str, setup: Setup, seed: int, config: Path) -> tuple[float, float]:
     """Return and CPU seconds of a method of a study, with the training of its ensemble."""
-    ensemble, ensemble_seconds = our_ensemble(setup)
     study = read_mapping(config)
     name = method.removeprefix("ours/")
     if name not in study["methods"]:
@@ -211,11 +215,14 @@ def run_ours(method: str, setup: Setup, seed: int, config: Path) -> tuple[float,
             f"{config}: has no method {name}: choose from {', '.join(study['methods'])}"
         )
     changes = {key: value for key, value in study["methods"][name].items() if key != "shares"}
+    model_free = "algorithm" in changes
+    ensemble, ensemble_seconds = (None, 0.0) if model_free else our_ensemble(setup)
     epochs = setup.updates // study["settings"]["updates"]
     study |= {
         "name": name,
-        "data": {"dataset": str(setup.data), "ensemble": str(ensemble), "threads": 1},
-        "shares": [0],
+        "data": {"dataset": str(setup.data), "threads": 1}
+        | ({} if ensemble is None else {"ensemble": str(ensemble)}),
+        "shares": [] if model_free else [0],
         "methods": {name: changes},
         "seeds": 1,
         "seed": seed,
@@ -330,10 +337,9 @@ def main() -> None:
     rows = pd.read_csv(table_file).to_dict("records") if table_file.exists() else []
     for seed in options.seeds:
         for method in options.methods:
-            setup = Setup(
-                task, environment, file, options.updates, options.width, options.rates, folder
-            )
-            key = (name, method, seed, options.updates, options.width, options.rates)
+            width = FIXED_WIDTH.get(method, options.width)
+            setup = Setup(task, environment, file, options.updates, width, options.rates, folder)
+            key = (name, method, seed, options.updates, width, options.rates)
             if any(tuple(row[column] for column in KEYS) == key for row in rows):
                 continue
             family = method.split("/")[0]
