@@ -22,6 +22,7 @@ OPTIONS = {
     ),
     r"bandits run configs/bandits/\S+-\d+.yaml": "--policies null,sampling,myopic,fluid",
     r"evaluate runs/": "--episodes 1",
+    r"--estimate fqe": "--updates 4",
     r"data collect \S+-v\d .*--policy random": "--steps 300",
     r"data collect \S+-v5 ": (
         "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"

@@ -33,24 +33,55 @@ def main(argv: Sequence[str]) -> int:
         "--policies", type=str, default="", help="comma-separated; all of the run when empty"
     )
     parser.add_argument("--video", action="store_true", help="film a success of a MoDem run")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="policies learned from data: the last, or each seed's of its best check",
+    )
+    parser.add_argument(
+        "--estimate",
+        choices=("", "fqe", "model"),
+        default="",
+        help="policies learned from data: fitted Q evaluation, or the return in an ensemble",
+    )
+    parser.add_argument("--data", type=str, default="", help="of --estimate: a dataset")
+    parser.add_argument("--ensemble", type=str, default="", help="of --estimate model")
+    parser.add_argument(
+        "--updates", type=int, default=10_000, help="of --estimate fqe: gradient steps"
+    )
     options = parse_options(parser, argv)
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
+    if options.updates < 1:
+        raise ConfigError("--updates must be at least 1")
     run = Run.open(options.run)
     names = options.policies.split(",") if options.policies else []
-    evaluate = _evaluator(run, options.video)
+    evaluate = _evaluator(run, options)
     with exclusive(run.path):
         evaluate(run, options.episodes, names, FIRST_SEED)
     return 0
 
 
-def _evaluator(run: Run, video: bool) -> Callable[[Run, int, list[str], int], Path]:
+def _evaluator(run: Run, options: Any) -> Callable[[Run, int, list[str], int], Path]:
     """The function that evaluates runs of this kind and returns the CSV file.
 
     Raises:
-        ConfigError: the run holds no policies, or cannot be filmed.
+        ConfigError: the run holds no policies, cannot be filmed, or does not fit an option.
     """
-    config = run.config
+    config, video = run.config, options.video
+    learned = not _is_modem(config) and ("methods" in config or "model" in config)
+    for name in ("estimate", "data", "ensemble"):
+        if getattr(options, name) and (not learned or not options.estimate):
+            raise ConfigError(
+                f"--{name}: off-policy estimates are for runs of 'worldplan run' and 'worldplan "
+                "fit' on a dataset, and begin with --estimate fqe or --estimate model"
+            )
+    if options.checkpoint != "last" and not learned:
+        raise ConfigError(
+            f"--checkpoint {options.checkpoint}: only runs of 'worldplan run' and 'worldplan fit' "
+            "of policies learned from data keep their best policies: leave it out"
+        )
     if _is_modem(config):
         from worldplan.commands.evaluation.modem import evaluate_modem
 
@@ -59,10 +90,15 @@ def _evaluator(run: Run, video: bool) -> Callable[[Run, int, list[str], int], Pa
         raise ConfigError(
             f"{run.path}: --video films runs of 'worldplan fit --config configs/modem/...' only"
         )
-    if "methods" in config or "model" in config:
+    if options.estimate:
+        from worldplan.commands.evaluation.estimates import EstimateChoice, estimate_policies
+
+        choice = EstimateChoice(options.estimate, options.data, options.ensemble, options.updates)
+        return partial(estimate_policies, choice=choice, checkpoint=options.checkpoint)
+    if learned:
         from worldplan.commands.evaluation.policies import evaluate_policies
 
-        return evaluate_policies
+        return partial(evaluate_policies, checkpoint=options.checkpoint)
     if "programme" in config:
         from worldplan.commands.evaluation.bandits import evaluate_bandits
 

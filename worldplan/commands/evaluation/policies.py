@@ -4,7 +4,6 @@ of every method of a study.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,20 @@ import pandas as pd
 from gymnasium.vector import VectorEnv
 from rich.table import Table
 
-from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.commands.evaluation.references import reference_rows
-from worldplan.commands.studies.jobs import finished_rows, jobs_of
-from worldplan.commands.studies.study import study_from_dict
+from worldplan.commands.evaluation.run_policies import run_policies
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
 from worldplan.output.console import plain_console
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.references import References, saved_references
-from worldplan.planners.offline.saved_policies import OfflinePolicy, load_policies
-from worldplan.runs import CONFIG, Run
+from worldplan.planners.offline.saved_policies import OfflinePolicy
+from worldplan.runs import Run
 
 
-def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> Path:
+def evaluate_policies(
+    run: Run, episodes: int, names: list[str], seed: int, *, checkpoint: str = "last"
+) -> Path:
     """Play new episodes, print a table and write evaluation.csv, whose path is returned. Beside the
     policies stand a random policy in the same episodes, the episodes of the dataset, and the return
     of score 100 where it is known.
@@ -35,6 +34,7 @@ def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> P
         episodes: per policy, side by side.
         names: of the methods of a study; empty: all of them.
         seed: of the episodes.
+        checkpoint: "last", or "best" for each seed's policy of its best check.
 
     Raises:
         ConfigError: the study is not finished, or has no method of such a name.
@@ -42,7 +42,7 @@ def evaluate_policies(run: Run, episodes: int, names: list[str], seed: int) -> P
     """
     rows: list[dict[str, Any]] = []
     references, environment = None, None
-    for name, policy_seed, policy, folder in _policies(run, names):
+    for name, policy_seed, policy, folder in run_policies(run, names, checkpoint):
         if environment is None:
             environment, references = environment_of(policy, episodes), saved_references(folder)
         played = evaluate(policy, environment, episodes, seed).episodes
@@ -105,23 +105,3 @@ def environment_of(policy: OfflinePolicy, count: int) -> VectorEnv:
     if "plane" in policy.about:
         return PlaneVectorEnv(count, Plane(**policy.about["plane"]))
     return make_environments(policy.about["environment"], count)
-
-
-def _policies(run: Run, names: list[str]) -> Iterator[tuple[str, int, OfflinePolicy, Path]]:
-    """(method, seed, policy, its folder) of a study, or ("policy", index, policy, the run folder)
-    of a training.
-
-    Raises:
-        ConfigError: the study is not finished, or has no method of such a name.
-    """
-    config = run.config
-    if "methods" not in config:
-        for index, policy in enumerate(load_policies(run.path)):
-            yield "policy", index, policy, run.path
-        return
-    study = study_from_dict(config, run.path / CONFIG)
-    finished = finished_rows(run.path, study)
-    chosen = policies_to_evaluate(run, "worldplan run", names, [row.name for row in finished])
-    for job in jobs_of(run.path, study, [row for row in finished if row.name in chosen]):
-        for index, policy in enumerate(load_policies(job.training)):
-            yield job.row.name, job.first + index, policy, job.training

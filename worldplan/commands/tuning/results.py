@@ -25,6 +25,8 @@ from worldplan.files import config_text, plain
 from worldplan.milp.errors import Diverged
 from worldplan.output.report import write_report
 from worldplan.planners.base import bootstrap
+from worldplan.planners.offline.model_free.learner import ModelFreeSettings
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.runs import Run
 
 TRIALS, BEST, BEST_FIT = "trials.csv", "best.yaml", "best_fit.yaml"
@@ -169,13 +171,9 @@ def _write_best(run: Run, tuning: Tuning, best: FrozenTrial) -> None:
 
 def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
     """The training of the best settings as a file of `worldplan fit`."""
-    settings = study.method_settings(tuning.method)
-    share = study.rows()[0].share
-    if study.caps_by_data(tuning.method):
-        ceiling = reward_ceiling(make_task(study, share), settings.discount)
-        settings = replace(settings, target_cap=ceiling)
+    share, algorithm = study.rows()[0].share, study.algorithm(tuning.method)
     common: dict[str, Any] = {
-        "settings": asdict(settings),
+        "settings": asdict(_settings(study, tuning.method)),
         "seeds": study.seeds,
         "epochs": study.epochs,
         "check_every": study.check_every,
@@ -191,9 +189,14 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
         }
     else:
         assert study.data is not None
-        name = "worldplan.planners.offline.training.for_dataset"
-        task = {key: value for key, value in asdict(study.data).items() if value is not None}
-        arguments = {**task, "true_share": share, **common}
+        given = {key: value for key, value in asdict(study.data).items() if value is not None}
+        if algorithm is None:
+            name = "worldplan.planners.offline.training.for_dataset"
+            arguments = {**given, "true_share": share, **common}
+        else:
+            name = f"{type(algorithm).__module__}.for_dataset"
+            task = {key: given[key] for key in ("dataset", "environment") if key in given}
+            arguments = {**task, **common}
     training: dict[str, Any] = _plain(
         {
             "seed_everything": study.seed,
@@ -202,6 +205,18 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
         }
     )
     return training
+
+
+def _settings(study: Study, method: str) -> ReachAwareSettings | ModelFreeSettings:
+    """The settings of a method, in which a cap that stands for a number is that number."""
+    algorithm = study.algorithm(method)
+    if algorithm is not None:
+        return algorithm
+    settings = study.method_settings(method)
+    if not study.caps_by_data(method):
+        return settings
+    ceiling = reward_ceiling(make_task(study, study.rows()[0].share), settings.discount)
+    return replace(settings, target_cap=ceiling)
 
 
 def _plain(value: Any) -> Any:

@@ -69,34 +69,40 @@ class Choice:
 Parameter = Range | Choice
 
 
-def tunable() -> dict[str, Any]:
-    """The settings that can be searched, dotted, with their types."""
-    return dict(_leaves(ReachAwareSettings)) | _OF_STUDY
+def tunable(settings: type = ReachAwareSettings) -> dict[str, Any]:
+    """The settings that can be searched, dotted, with their types.
+
+    Args:
+        settings: dataclass of a method's settings.
+    """
+    return dict(_leaves(settings)) | _OF_STUDY
 
 
 def _leaves(settings: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(settings)
     for entry in fields(settings):
         hint, name = hints[entry.name], f"{prefix}{entry.name}"
-        if isinstance(hint, type) and is_dataclass(hint):
-            yield from _leaves(hint, f"{name}.")
-        else:
+        groups = [kind for kind in _types(hint) if isinstance(kind, type) and is_dataclass(kind)]
+        for group in groups:
+            yield from _leaves(group, f"{name}.")
+        if not groups:
             yield name, hint
 
 
-def read_space(search: Mapping[str, Any]) -> list[Parameter]:
+def read_space(search: Mapping[str, Any], settings: type = ReachAwareSettings) -> list[Parameter]:
     """The parameters of a search space, in its order.
 
     Args:
         search: from setting to a list of values, or to {low, high} with log and step; names may be
             dotted or nested.
+        settings: dataclass of the method's settings.
 
     Raises:
         ConfigError: the space is empty, names no setting, or its values cannot be searched.
     """
     if not isinstance(search, Mapping):  # jsonargparse takes every null
         raise ConfigError(f"search is {search!r:.60}: give settings and their values")
-    known = tunable()
+    known = tunable(settings)
     space: list[Parameter] = []
     for written, value in _flat(search, known):
         name = written.removeprefix(_PREFIX)

@@ -22,7 +22,8 @@ from worldplan.commands.tuning.space import Choice, Parameter
 from worldplan.commands.tuning.storage import open_study, sampler_of, storage_errors
 from worldplan.commands.tuning.tuning import Tuning, value_of
 from worldplan.milp.errors import ConfigError, Diverged
-from worldplan.planners.offline.policy import ReachAwarePolicy
+from worldplan.planners.offline.model_free.training import ModelFreeModule
+from worldplan.planners.offline.saved_policies import load_policies
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
 
@@ -164,7 +165,7 @@ def _scored(job: TrialJob, trial: Trial, changes: dict[str, Any]) -> tuple[float
     except Diverged as error:
         trial.set_user_attr(NOTE, f"worst score, diverged: {error}")
         return WORST, TrialState.COMPLETE
-    policies = ReachAwarePolicy.load_all(file)
+    policies = load_policies(file)
     stopped = trial.user_attrs.get(STOPPED)
     if stopped is not None:
         trial.set_user_attr(NOTE, f"ended early after {stopped[0]} epochs")
@@ -190,7 +191,7 @@ class _Reports(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report a check."""
-        assert isinstance(pl_module, ReachAwareModule)
+        assert isinstance(pl_module, ReachAwareModule | ModelFreeModule)
         epoch = trainer.current_epoch + 1
         if epoch >= (trainer.max_epochs or 0):  # the final score follows
             return

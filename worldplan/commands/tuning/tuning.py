@@ -7,14 +7,16 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.commands.studies.study import Study
 from worldplan.commands.tuning.space import Choice, Parameter, nested, read_space
+from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.estimation.fitted_q import FittedQSettings
+from worldplan.planners.offline.settings import ReachAwareSettings
 
 SCORES = {
     "environment": "mean return of the policies in the environment",
@@ -116,7 +118,8 @@ class Tuning(Study):
         Raises:
             ConfigError: see `read_space`.
         """
-        return read_space(self.search)
+        algorithm = self.algorithm(self.method)
+        return read_space(self.search, ReachAwareSettings if algorithm is None else type(algorithm))
 
     @property
     def method(self) -> str:
@@ -151,7 +154,8 @@ class Tuning(Study):
                     raise ConfigError("search: the plane has no data: leave data.ensemble out")
                 study["data"] = replace(self.data, **value)
             elif isinstance(value, dict):
-                method[name] = {**method.get(name, {}), **value}
+                common = plain(asdict(self.settings)).get(name) or {}
+                method[name] = {**common, **(method.get(name) or {}), **value}
             else:
                 method[name] = value
         return Study(**study | {"methods": {self.method: method}, "side_by_side": self.seeds})
