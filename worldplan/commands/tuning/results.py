@@ -181,7 +181,7 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
     }
     if study.plane is not None:
         name = "worldplan.planners.offline.edge_of_reach.for_plane"
-        arguments = {
+        arguments: dict[str, Any] = {
             "plane": asdict(study.plane),
             "patch": study.patch(tuning.method),
             "start_seed": study.seed,
@@ -195,8 +195,8 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
             arguments = {**given, "true_share": share, **common}
         else:
             name = f"{type(algorithm).__module__}.for_dataset"
-            task = {key: given[key] for key in ("dataset", "environment") if key in given}
-            arguments = {**task, **common}
+            names = ("dataset", "environment")
+            arguments = {**{key: given[key] for key in names if key in given}, **common}
     training: dict[str, Any] = _plain(
         {
             "seed_everything": study.seed,
