@@ -14,4 +14,5 @@ from .environments import make_environments as make_environments
 from .episodes import EpisodeBatch as EpisodeBatch
 from .episodes import EpisodeStep as EpisodeStep
 from .episodes import successive_steps as successive_steps
+from .spec import parse_spec as parse_spec
 from .swing_up import SwingUpEnv as SwingUpEnv

@@ -39,6 +39,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from worldplan.envs.boxes import action_box
 from worldplan.envs.checked import CheckedEnvironment
+from worldplan.envs.spec import NO_LIMIT, EnvironmentSpec
+from worldplan.envs.wrappers import wrapped
 from worldplan.milp.addresses import user_place
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
@@ -50,25 +52,29 @@ Adapter = Callable[..., Environment]
 ADAPTERS: Registry[Adapter] = Registry("environment adapter", "worldplan.environments")
 
 
-def make_environment(name: str, *, scale_actions: bool = False, **options: Any) -> Environment:
-    """The environment of this name.
+def make_environment(
+    name: str | EnvironmentSpec, *, scale_actions: bool = False, **options: Any
+) -> Environment:
+    """The environment of this name, or of this specification.
 
     Args:
         name: a gymnasium id ("Hopper-v5"; "module:Id-v0" imports the module first), or PREFIX/TASK
             for a task of another library, where PREFIX is in `ADAPTERS` or the address
-            "module:adapter".
+            "module:adapter"; or what an environment is made of, see `worldplan.envs.spec`.
         scale_actions: rescale its actions to [-1, 1]; they must be vectors with finite bounds.
-        options: keyword arguments of the environment.
+        options: keyword arguments of the environment, beside those of a specification.
 
     Raises:
-        ConfigError: no environment has this name, it does not take these options, or, with
-            `scale_actions`, its actions are no bounded vectors.
+        ConfigError: no environment has this name, it does not take these options or this step
+            limit, a wrapper refuses it, or, with `scale_actions`, its actions are no bounded
+            vectors.
     """
-    return _made(_factory(name), name, scale_actions, options)
+    spec = EnvironmentSpec(name) if isinstance(name, str) else name
+    return _made(_factory(spec.id), spec, scale_actions, options)
 
 
 def make_environments(
-    name: str, count: int, *, scale_actions: bool = False, **options: Any
+    name: str | EnvironmentSpec, count: int, *, scale_actions: bool = False, **options: Any
 ) -> SyncVectorEnv:
     """`count` copies of `make_environment(name, ...)` side by side, which do not reset themselves.
     What they return is checked in every step.
@@ -82,9 +88,31 @@ def make_environments(
     Raises:
         ConfigError: see `make_environment`.
     """
-    make = partial(_made, _factory(name), name, scale_actions, options)
-    checked = [lambda: CheckedEnvironment(make(), name)] * count
+    spec = EnvironmentSpec(name) if isinstance(name, str) else name
+    make = partial(_made, _factory(spec.id), spec, scale_actions, options)
+    checked = [lambda: CheckedEnvironment(make(), spec.id)] * count
     return SyncVectorEnv(checked, autoreset_mode=AutoresetMode.DISABLED)
+
+
+def adapter_of(name: str) -> tuple[Adapter, str] | None:
+    """The adapter of PREFIX/TASK, and the task; None for a gymnasium id.
+
+    Raises:
+        ConfigError: the module of an adapter fails.
+    """
+    prefix, slash, task = name.partition("/")
+    if slash and prefix in ADAPTERS:
+        return ADAPTERS.get(prefix), task
+    if slash and ":" in prefix:
+        try:
+            adapter = ADAPTERS.get(prefix)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, ImportError | AttributeError | ValueError):
+                raise  # the module fails
+            return None  # not an address, but gymnasium's "module:Namespace/Id-v0"
+        if callable(adapter):
+            return adapter, task
+    return None
 
 
 def _factory(name: str) -> Adapter:
@@ -93,29 +121,42 @@ def _factory(name: str) -> Adapter:
     Raises:
         ConfigError: the module of an adapter fails.
     """
-    prefix, slash, task = name.partition("/")
-    if slash and prefix in ADAPTERS:
-        return partial(ADAPTERS.get(prefix), task)
-    if slash and ":" in prefix:
-        try:
-            adapter = ADAPTERS.get(prefix)
-        except ConfigError as error:
-            if not isinstance(error.__cause__, ImportError | AttributeError | ValueError):
-                raise  # the module fails
-            # not an address, but gymnasium's "module:Namespace/Id-v0"
-            return partial(gym.make, name)
-        if callable(adapter):
-            return partial(adapter, task)
-    return partial(gym.make, name)
+    adapter = adapter_of(name)
+    return partial(gym.make, name) if adapter is None else partial(_from_adapter, *adapter)
 
 
-def _made(factory: Adapter, name: str, scale_actions: bool, options: dict[str, Any]) -> Environment:
+def _from_adapter(
+    adapter: Adapter, task: str, *, max_episode_steps: int | None = None, **options: Any
+) -> Environment:
+    """The environment of an adapter, with a step limit that is not longer than its own.
+
+    Raises:
+        ConfigError: the step limit cannot be set.
+    """
+    env = adapter(task, **options)
+    if max_episode_steps is None or not isinstance(env, gym.Env):
+        return env
+    own = None if env.spec is None else env.spec.max_episode_steps
+    if max_episode_steps == NO_LIMIT or (own is not None and own < max_episode_steps):
+        raise ConfigError(
+            f"environment '{task}': max_episode_steps {max_episode_steps}: its adapter ends "
+            f"episodes after {own} steps: give a smaller number, or leave it out"
+        )
+    return gym.wrappers.TimeLimit(env, max_episode_steps)
+
+
+def _made(
+    factory: Adapter, spec: EnvironmentSpec, scale_actions: bool, options: dict[str, Any]
+) -> Environment:
+    name, arguments = spec.id, {**spec.kwargs, **options}
+    if spec.max_episode_steps is not None:
+        arguments["max_episode_steps"] = spec.max_episode_steps
     try:
-        env = factory(**options)
+        env = factory(**arguments)
     except WorldplanError:
         raise
     except (Exception, SystemExit) as error:
-        with_options = f" with {options}" if options else ""
+        with_options = f" with {arguments}" if arguments else ""
         is_refusal = isinstance(error, gym.error.Error | ImportError | TypeError)
         cause = error if is_refusal else f"{type(error).__name__}: {error}{user_place(error)}"
         raise ConfigError(
@@ -127,6 +168,8 @@ def _made(factory: Adapter, name: str, scale_actions: bool, options: dict[str, A
         raise ConfigError(
             f"environment '{name}': its adapter made a {type(env).__name__}, no gymnasium.Env"
         )
+    for wrapper in spec.wrappers:
+        env = wrapped(env, wrapper, name)
     return _scaled(env, name) if scale_actions else env
 
 

@@ -19,8 +19,12 @@ from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.registry import make_dynamics
 from worldplan.envs.dynamics.termination import Termination, termination_for
+from worldplan.envs.spec import EnvironmentSpec
+from worldplan.envs.wrappers import WITHOUT_EFFECT
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.offline.simulator_check import check_simulator
+from worldplan.planners.offline.task_environment import TaskEnvironment
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
 from worldplan.world_models.ensemble.model import load_ensemble
@@ -93,21 +97,22 @@ class DynamicsChoice:
                 "ends rollouts itself: leave out ensemble, true_share and termination"
             )
 
-    def make(self, environment: str, data: Transitions) -> DynamicsModel:
-        """The model, for the gymnasium id `environment` and a dataset of that task.
+    def make(self, environments: TaskEnvironment, data: Transitions) -> DynamicsModel:
+        """The model, for the environments of a task and its dataset.
 
         Raises:
             CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
-            ConfigError: the model cannot be made, or does not fit task and data.
+            ConfigError: the model cannot be made, does not fit task and data, or is a simulator
+                that does not reproduce the data.
             DatasetError: the data come from other physics than the simulator's, or have too few
                 terminations to learn the rule.
         """
         if self.dynamics is not None:
-            return self._own(environment, data)
-        simulator = self._simulator(environment, data) if self.true_share > 0 else None
+            return self._own(environments, data)
+        simulator = self._simulator(environments, data) if self.true_share > 0 else None
         if simulator is not None and self.true_share == 1:
             return simulator
-        terminate = self._termination(environment, data)
+        terminate = self._termination(environments.data, data)
         learned = LearnedDynamics(
             load_ensemble(
                 str(self.ensemble),
@@ -120,22 +125,25 @@ class DynamicsChoice:
             return learned
         return MixedDynamics(learned, simulator, self.true_share, terminate)
 
-    def _own(self, environment: str, data: Transitions) -> DynamicsModel:
+    def _own(self, environments: TaskEnvironment, data: Transitions) -> DynamicsModel:
         """The user's own model.
 
         Raises:
-            ConfigError: the model cannot be made, has other sizes than the data, or needs states
-                that they lack.
+            ConfigError: the model cannot be made, has other sizes than the data, needs states that
+                they lack, or is a simulator that does not reproduce them.
         """
+        options = dict(self.dynamics_options)
+        if self.dynamics == "true":
+            options = dict(environments.simulated().kwargs) | options
         rows: dict[str, Any] = {"observation": data.observation, "action": data.action}
         if isinstance(self.dynamics, str):
             model = make_dynamics(
                 self.dynamics,
-                environment=environment,
+                environment=environments.evaluation.id,
                 observation_size=data.observation.shape[1],
                 action_size=data.action.shape[1],
                 data=rows | {"state": data.state},
-                **self.dynamics_options,
+                **options,
             )
         else:
             assert self.dynamics is not None
@@ -148,37 +156,54 @@ class DynamicsChoice:
                 f"the dataset are {task_sizes}: use the model of this task"
             )
         if isinstance(model, MujocoDynamics):
-            data.require_physics(environment)
+            data.require_physics(model.env_id)
         width = 0 if data.state is None else data.state.shape[1]
         if model.state_size not in (0, width):
             raise ConfigError(
                 f"dynamics {self._name()}: needs simulator states of size {model.state_size}, the "
                 f"dataset has {width or 'none'}: use a model with state_size 0, or other data"
             )
-        if not isinstance(self.dynamics, str) and not isinstance(model, MujocoDynamics):
+        if isinstance(model, MujocoDynamics):
+            _refuse_wrappers(environments)
+            check_simulator(model, data, environments.source)
+        elif not isinstance(self.dynamics, str):
             check_model(model, **rows, state=data.state if model.state_size else None)
         return model
 
-    def _simulator(self, environment: str, data: Transitions) -> MujocoDynamics:
-        """The true dynamics.
+    def _simulator(self, environments: TaskEnvironment, data: Transitions) -> MujocoDynamics:
+        """The true dynamics of the environment that the data were made in.
 
         Raises:
-            ConfigError: the data lack simulator states.
+            ConfigError: the data lack simulator states or are not reproduced, or their environment
+                has wrappers.
         """
-        data.require_physics(environment)
+        spec = environments.simulated()
+        data.require_physics(spec.id)
         if data.state is None:
             raise ConfigError(
                 "the dataset holds no simulator states (qpos, qvel): collect one with 'worldplan "
                 "data collect', or set true_share to 0"
             )
-        return MujocoDynamics(environment, threads=self.threads)
+        _refuse_wrappers(environments)
+        model = MujocoDynamics(spec.id, threads=self.threads, **spec.kwargs)
+        check_simulator(model, data, environments.source)
+        return model
 
-    def _termination(self, environment: str, data: Transitions) -> Termination:
+    def _termination(self, spec: EnvironmentSpec, data: Transitions) -> Termination:
+        """The function that tells which rows terminate.
+
+        Raises:
+            ConfigError: there is none of this name, or the one that goes with the environment's
+                name does not hold for its arguments and wrappers.
+            DatasetError: too few rows terminate to learn it.
+        """
         if callable(self.termination):
             return self.termination
         if self.termination == "learned":
             return fit_termination(data, generator=torch.Generator().manual_seed(0))
-        return termination_for(self.termination or environment.rpartition(":")[2])
+        if self.termination is None:
+            _require_usual_termination(spec)
+        return termination_for(self.termination or spec.bare_id)
 
     def _name(self) -> str:
         """Of the user's own model."""
@@ -194,3 +219,43 @@ class DynamicsChoice:
         else:
             parts = origin(dynamics=self.dynamics, options=self.dynamics_options)
         return zlib.crc32(repr(sorted(parts.items())).encode())
+
+
+def _refuse_wrappers(environments: TaskEnvironment) -> None:
+    """Check that an environment is a simulator and nothing around it; a step limit may be.
+
+    Raises:
+        ConfigError: it has a wrapper.
+    """
+    names = [wrapper.name for wrapper in environments.data.wrappers]
+    if set(names) - set(WITHOUT_EFFECT):
+        raise ConfigError(
+            f"{environments.source}: the true dynamics step the simulator of "
+            f"{environments.data.id} without its wrappers ({', '.join(names)}): set true_share to "
+            "0, or collect data without wrappers"
+        )
+
+
+def _require_usual_termination(spec: EnvironmentSpec) -> None:
+    """Check that the rule which goes with an environment's name holds for its arguments.
+
+    Raises:
+        ConfigError: an argument or a wrapper changes when episodes terminate, or the observations.
+    """
+    changes = [
+        name
+        for name in spec.kwargs
+        if name.startswith(("healthy_", "terminate_", "exclude_", "xml_file"))
+        and name != "healthy_reward"
+    ]
+    wrappers = [
+        wrapper.name
+        for wrapper in spec.wrappers
+        if wrapper.name not in (*WITHOUT_EFFECT, "ClipAction", "RescaleAction", "ClipReward")
+    ]
+    if changes or wrappers:
+        raise ConfigError(
+            f"environment {spec}: the termination rule that goes with its name holds without "
+            f"{', '.join(changes + wrappers)}: set termination to 'learned', 'never' or your own "
+            "'module:function'"
+        )

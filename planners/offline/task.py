@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from worldplan.envs.boxes import action_box, observation_box
 from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.envs.dynamics.termination import Termination
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics, PlaneVectorEnv
-from worldplan.envs.environments import make_environment, make_environments
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.envs.environments import make_environments
+from worldplan.envs.registered import differences
+from worldplan.envs.spec import EnvironmentSpec, parse_spec
+from worldplan.milp.errors import DatasetError
 from worldplan.planners.offline.dynamics import DynamicsChoice, NoDynamics
 from worldplan.planners.offline.options.cost_model import CostFunction, cost_function, costs_of
 from worldplan.planners.offline.replay import Batch, pack, unpack
+from worldplan.planners.offline.task_environment import TaskEnvironment, task_environment
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.precision import single_precision
 from worldplan.world_models.data.transitions import Transitions
@@ -77,6 +78,16 @@ class OfflineTask:
         return self.reference[1] / self.limit / (1 - discount)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """`about` as a resumed training compares it: without the specification of an environment
+        that is made as it is registered, which older trainings do not have.
+        """
+        spec = self.about.get("spec")
+        if spec is None or differences(parse_spec(spec), EnvironmentSpec(spec["id"])):
+            return self.about
+        return {name: value for name, value in self.about.items() if name != "spec"}
+
+    @property
     def observation_size(self) -> int:
         """Length of an observation vector."""
         return self.starts.shape[-1]
@@ -116,7 +127,7 @@ def plane_task(plane: Plane, *, starts: int = 10_000, seed: int = 0) -> OfflineT
 def dataset_task(
     dataset: str | Path | Transitions,
     *,
-    environment: str | None = None,
+    environment: Any = None,
     ensemble: str | Path | None = None,
     true_share: float = 0.0,
     termination: str | Termination | None = None,
@@ -129,7 +140,9 @@ def dataset_task(
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file, or transitions.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: of the evaluation: an id or a mapping (`worldplan.envs.spec`); None takes the
+            dataset's own. It must not differ from that, unless the mapping says
+            `differs_from_data: true`.
         ensemble: checkpoint of a trained ensemble; needed unless `true_share` is 1 or `dynamics` is
             given.
         true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks),
@@ -151,102 +164,70 @@ def dataset_task(
         DatasetError: the dataset is missing or damaged, or comes from other physics than the
             simulator's.
     """
-    data, name = _read(dataset, environment)
+    data, source = _read(dataset)
     choice = DynamicsChoice(
         ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
     )
-    return _task(data, name, choice, cost)
+    return _task(data, task_environment(data, environment, source), choice, cost)
 
 
-def model_free_task(
-    dataset: str | Path | Transitions, *, environment: str | None = None
-) -> OfflineTask:
+def model_free_task(dataset: str | Path | Transitions, *, environment: Any = None) -> OfflineTask:
     """The task of a dataset without a dynamics model, for methods that learn from its rows alone.
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file, or transitions.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: see `dataset_task`.
 
     Raises:
         ConfigError: dataset and environment do not fit each other.
         DatasetError: the dataset is missing or damaged.
     """
-    return _task(*_read(dataset, environment), None)
+    data, source = _read(dataset)
+    return _task(data, task_environment(data, environment, source), None)
 
 
-def _read(dataset: str | Path | Transitions, environment: str | None) -> tuple[Transitions, str]:
-    """The transitions of a dataset, and the name of its evaluation environment.
-
-    Raises:
-        ConfigError: the dataset does not say which environment it comes from.
-    """
+def _read(dataset: str | Path | Transitions) -> tuple[Transitions, str]:
+    """The transitions of a dataset, and its name for messages."""
+    source = "the transitions" if isinstance(dataset, Transitions) else str(dataset)
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
-    data = single_precision(data, "policies are trained")
-    name = environment or data.metadata.get("env_id")
-    if not name:
-        raise ConfigError(
-            f"{dataset}: does not say which environment it comes from: set environment"
-        )
-    return data, str(name)
+    return single_precision(data, "policies are trained"), source
 
 
 def _task(
     data: Transitions,
-    name: str,
+    environments: TaskEnvironment,
     choice: DynamicsChoice | None,
     cost: str | CostFunction | None = None,
 ) -> OfflineTask:
-    """The task of a dataset in an environment, without a dynamics model where `choice` is None."""
-    space, limit = _checked_environment(name, data)
+    """The task of a dataset in its environments, without a dynamics model where `choice` is
+    None.
+    """
+    spec = environments.evaluation
     function = None if cost is None else cost_function(cost, data)
     model: DynamicsModel
     if choice is None:
         model = NoDynamics(data.observation.shape[1], data.action.shape[1])
     else:
-        model = choice.make(name, data)
+        model = choice.make(environments, data)
     return OfflineTask(
         dynamics=model,
         rows=_rows(data),
         starts=torch.from_numpy(data.observation),
         states=None if model.state_size == 0 else torch.from_numpy(data.state),
-        low=torch.from_numpy(space.low.copy()),
-        high=torch.from_numpy(space.high.copy()),
-        environment=lambda count: make_environments(name, count),
+        low=torch.from_numpy(environments.actions.low.copy()),
+        high=torch.from_numpy(environments.actions.high.copy()),
+        environment=lambda count: make_environments(spec, count),
         reference=_references(data),
-        limit=limit,
-        about={"environment": name, "made_from": _fingerprint(data, choice, function)},
+        limit=environments.limit,
+        about={
+            "environment": environments.recorded.id,
+            "spec": environments.recorded.to_json(),
+            "made_from": _fingerprint(data, choice, function),
+        },
         last=torch.from_numpy(data.last),
         costs=_costs(data, function),
         cost_function=function,
     )
-
-
-def _checked_environment(name: str, data: Transitions) -> tuple[spaces.Box, int | None]:
-    """Action space and step limit of an environment.
-
-    Raises:
-        ConfigError: its spaces are not vectors or do not fit the data, or its actions are
-            unbounded or cannot change.
-    """
-    probe = make_environment(name)
-    seen, space, spec = probe.observation_space, probe.action_space, probe.spec
-    probe.close()
-    if not isinstance(space, spaces.Box) or space.shape is None or len(space.shape) != 1:
-        raise ConfigError(
-            f"{name}: its actions are {space}: only continuous action vectors can be learned here"
-        )
-    if space.shape[0] != data.action.shape[1]:
-        raise ConfigError(
-            f"{name} takes actions of size {space.shape[0]}, the dataset has "
-            f"{data.action.shape[1]}: they do not belong together"
-        )
-    if not isinstance(seen, spaces.Box) or seen.shape != data.observation.shape[1:]:
-        raise ConfigError(
-            f"{name} shows {seen}, the dataset has observations of size "
-            f"{data.observation.shape[1]}: they do not belong together"
-        )
-    observation_box(seen, f"{name}: observations")
-    return action_box(space, name), None if spec is None else spec.max_episode_steps
 
 
 def _rows(data: Transitions) -> Tensor:

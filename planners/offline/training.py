@@ -95,7 +95,7 @@ class ReachAwareModule(FinetunedModule):
             )
         self.callbacks = list(callbacks)
         self.offline_origin = origin(
-            task=task.about,
+            task=task.identity,
             starts=task.starts,
             settings=self.settings,
             seed=seed,
@@ -320,7 +320,7 @@ class ReachAwareModule(FinetunedModule):
 
 def for_dataset(
     dataset: str,
-    environment: str | None = None,
+    environment: str | dict[str, Any] | None = None,
     ensemble: str | None = None,
     true_share: float = 0.0,
     termination: str | None = None,
@@ -341,7 +341,9 @@ def for_dataset(
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: of the evaluation: a gymnasium id, or a mapping with id, kwargs,
+            max_episode_steps and wrappers; None takes the dataset's own. Another one than that
+            needs `differs_from_data: true` in the mapping.
         ensemble: checkpoint of a trained ensemble; needed unless `true_share` is 1 or `dynamics` is
             given.
         true_share: 0 rolls out in the learned ensemble, 1 in the true simulator (MuJoCo tasks),

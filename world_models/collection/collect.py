@@ -13,6 +13,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
+from worldplan.envs.registered import resolved
 from worldplan.world_models.collection.claims import claim, installed_versions
 from worldplan.world_models.collection.randomness import global_generators, stream_seed
 from worldplan.world_models.collection.recording import as_transitions, simulator
@@ -24,7 +25,8 @@ from worldplan.world_models.collection.settings import (
     flat_environment,
     mean_return,
 )
-from worldplan.world_models.data.transitions import D4RL_REFERENCES, Transitions
+from worldplan.world_models.data.references import D4RL_REFERENCES
+from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.folders import exclusive
 
 
@@ -92,15 +94,17 @@ def _about(settings: CollectionSettings) -> tuple[dict[str, Any], dict[str, str]
     Raises:
         ConfigError: see `flat_environment`.
     """
-    with flat_environment(settings.env_id) as environment:
+    with flat_environment(settings.environment) as environment:
         data = simulator(environment)
         low, high = action_limits(environment)
+    spec = resolved(settings.environment)
     names = ["gymnasium", "numpy"]
     names += ["mujoco"] if data is not None else []
     names += ["stable-baselines3", "torch"] if settings.policy != "random" else []
     versions = installed_versions(*names)
     metadata = {
-        "env_id": settings.env_id,
+        "env_id": spec.id,
+        "environment": spec.to_json(),
         "policy": settings.policy,
         "seed": settings.seed,
         **{f"{name}_version": version for name, version in versions.items()},
@@ -124,7 +128,8 @@ def reference_scores(settings: CollectionSettings, best: float | None) -> dict[s
     Raises:
         ConfigError: see `flat_environment`.
     """
-    constants = D4RL_REFERENCES.get(settings.env_id.partition("-")[0].lower())
+    spec = settings.environment
+    constants = D4RL_REFERENCES.get(spec.bare_id) if spec.is_plain else None
     if constants is not None and settings.reference is None:
         return {
             "ref_min_score": constants[0],
@@ -152,4 +157,4 @@ def _uniform_return(settings: CollectionSettings, episodes: int) -> float:
     seed = stream_seed(settings.seed, "reference")
     uniform = uniform_policy(settings, stream_seed(settings.seed, "uniform"))
     with global_generators(seed):
-        return mean_return(settings.env_id, uniform, episodes, seed)
+        return mean_return(settings.environment, uniform, episodes, seed)

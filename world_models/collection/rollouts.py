@@ -39,7 +39,7 @@ def uniform_policy(settings: CollectionSettings, seed: int) -> Act:
     Raises:
         ConfigError: see `flat_environment`.
     """
-    with flat_environment(settings.env_id) as env:
+    with flat_environment(settings.environment) as env:
         low, high = action_limits(env)
     generator = np.random.default_rng(seed)
 
@@ -106,7 +106,7 @@ def _play_part(
         progress: called after every step.
     """
     seed = stream_seed(settings.seed, "rollout", number)
-    with global_generators(seed), flat_environment(settings.env_id) as env:
+    with global_generators(seed), flat_environment(settings.environment) as env:
         recorder = Recorder(env, first_episode)
         steps = successive_steps(recorder, policy_of_part(number), seed=seed)
         for rows, step in enumerate(steps, 1):

@@ -146,7 +146,7 @@ def _train_interval(settings: CollectionSettings, trained: Trained, folder: Path
             f"is in {folder}; try another --seed"
         )
     mean = mean_return(
-        settings.env_id,
+        settings.environment,
         trained.mean_policy,
         settings.evaluation_episodes,
         stream_seed(settings.seed, "evaluation", trained.steps),
@@ -206,7 +206,7 @@ def _load(
     first_episode = 0 if last is None else int(last["episode"][-1]) + 1
     model = SAC(
         "MlpPolicy",
-        Recorder(flat_environment(settings.env_id), first_episode, advance),
+        Recorder(flat_environment(settings.environment), first_episode, advance),
         buffer_size=max(settings.train_steps, steps),
         learning_starts=settings.evaluate_every,
         policy_kwargs={"net_arch": list(settings.hidden)},

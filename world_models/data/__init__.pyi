@@ -5,9 +5,9 @@ from .episodes import load_episode as load_episode
 from .episodes import save_episode as save_episode
 from .files import load_transitions as load_transitions
 from .files import save_transitions as save_transitions
+from .references import D4RL_REFERENCES as D4RL_REFERENCES
 from .summary import DemonstrationSummary as DemonstrationSummary
 from .summary import summarise as summarise
-from .transitions import D4RL_REFERENCES as D4RL_REFERENCES
 from .transitions import Spread as Spread
 from .transitions import Statistics as Statistics
 from .transitions import Transitions as Transitions

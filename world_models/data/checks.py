@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.data.environment import ENVIRONMENT, EVALUATION, recorded_environment
 
 if TYPE_CHECKING:
     from worldplan.world_models.data.transitions import Transitions
@@ -105,6 +106,8 @@ def check_metadata(metadata: Mapping[str, Any], state: np.ndarray | None) -> Non
     for key in ("env_id", "mujoco_version", "policy", "algorithm"):
         if not isinstance(metadata.get(key, ""), str | None):
             raise DatasetError(f"metadata {key} is {metadata[key]!r:.60}: a text must stand there")
+    for key in (ENVIRONMENT, EVALUATION):
+        recorded_environment(metadata, key)
     for key in ("ref_min_score", "ref_max_score"):
         if (value := metadata.get(key)) is not None and not _is_number(value):
             raise DatasetError(f"metadata {key} is {value!r:.60}: a number must stand there")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.envs.spec import EnvironmentSpec
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.checks import (
     as_column,
@@ -21,16 +22,14 @@ from worldplan.world_models.data.checks import (
     check_metadata,
     check_shapes,
 )
+from worldplan.world_models.data.environment import (
+    ENVIRONMENT,
+    EVALUATION,
+    common_environment,
+    data_environment,
+)
 from worldplan.world_models.data.precision import check_single, needs_double
-
-# (ref_min, ref_max) of the D4RL score 100 * (return - ref_min) / (ref_max - ref_min); Fu et al.
-# 2020, numbers from the D4RL package
-D4RL_REFERENCES = {
-    "hopper": (-20.272305, 3234.3),
-    "halfcheetah": (-280.178953, 12135.0),
-    "walker2d": (1.629008, 4592.3),
-    "ant": (-325.6, 3879.7),
-}
+from worldplan.world_models.data.references import references_of
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,9 @@ class Transitions:
             the recording ended. A row that is terminated too counts as terminated only.
         episode: (n,) int64; the rows of an episode are neighbours.
         state: (n, s) float64, simulator state [qpos, qvel] before the action, or None.
-        metadata: JSON values only: env_id, mujoco_version, qpos_size, seed, policy, ref_min_score,
-            ref_max_score, ...
+        metadata: JSON values only: env_id, environment (see
+            `worldplan.world_models.data.environment`), mujoco_version, qpos_size, seed, policy,
+            ref_min_score, ref_max_score, ...
         cost: (n,) float32, at least 0, the cost of each step in a task with a safety constraint, or
             None.
 
@@ -194,8 +194,14 @@ class Transitions:
         validation = np.repeat(chosen, self.lengths())
         return self.select(~validation), self.select(validation)
 
+    @property
+    def environment(self) -> EnvironmentSpec | None:
+        """The environment that the data were made in; of older data, its id alone."""
+        return data_environment(self.metadata)
+
     def references(self) -> tuple[float, float]:
-        """(ref_min, ref_max): from the metadata, else the D4RL constants of the environment.
+        """(ref_min, ref_max): from the metadata, else the D4RL constants of the environment if it
+        is one of theirs, with its registered arguments.
 
         Raises:
             DatasetError: neither is known.
@@ -203,7 +209,7 @@ class Transitions:
         low, high = self.metadata.get("ref_min_score"), self.metadata.get("ref_max_score")
         env_id = str(self.metadata.get("env_id", ""))
         if low is None or high is None:
-            low, high = D4RL_REFERENCES.get(env_id.partition("-")[0].lower(), (None, None))
+            low, high = references_of(self.environment)
         if low is None or high is None or not high > low:
             raise DatasetError(
                 f"no reference scores are known for environment '{env_id or 'unknown'}': "
@@ -271,7 +277,8 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
     """
     if not parts:
         raise DatasetError("no datasets to join: give at least one")
-    for key in ("env_id", "mujoco_version"):
+    shared_environment = common_environment([part.metadata for part in parts])
+    for key in ("env_id", "mujoco_version", EVALUATION):
         values = {str(part.metadata[key]) for part in parts if key in part.metadata}
         if len(values) > 1:
             raise DatasetError(
@@ -299,6 +306,8 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
         for key, value in parts[0].metadata.items()
         if all(key in part.metadata and part.metadata[key] == value for part in parts)
     }
+    if shared_environment is not None:
+        shared[ENVIRONMENT] = shared_environment
     if len(parts) > 1:
         shared["parts"] = [dict(part.metadata) for part in parts]
         shared.pop("settings", None)  # `data collect` compares them: they do not make this dataset

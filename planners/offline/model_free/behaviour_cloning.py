@@ -8,7 +8,7 @@ optionally only those of the best episodes (BC-10 % of Chen et al., 2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -123,7 +123,7 @@ class BehaviourCloning(Learner):
 
 def for_dataset(
     dataset: str,
-    environment: str | None = None,
+    environment: str | dict[str, Any] | None = None,
     settings: BehaviourCloningSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -135,7 +135,7 @@ def for_dataset(
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: of the evaluation, see `worldplan.planners.offline.task.dataset_task`.
         settings: of the method.
         seed: of all random numbers of the training.
         seeds: trainings side by side.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -248,7 +248,7 @@ class IQL(Learner):
 
 def for_dataset(
     dataset: str,
-    environment: str | None = None,
+    environment: str | dict[str, Any] | None = None,
     settings: IQLSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -260,7 +260,7 @@ def for_dataset(
 
     Args:
         dataset: a Minari id, a .hdf5 or .npz file.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: of the evaluation, see `worldplan.planners.offline.task.dataset_task`.
         settings: of the method.
         seed: of all random numbers of the training.
         seeds: trainings side by side.

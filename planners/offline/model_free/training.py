@@ -86,7 +86,7 @@ class ModelFreeModule(ResumableModule):
             generator=torch_generator(seed, 0),
         )
         self._origin = origin(
-            task=task.about, rows=self.prepared.table, settings=settings, seed=seed, seeds=seeds
+            task=task.identity, rows=self.prepared.table, settings=settings, seed=seed, seeds=seeds
         )
 
     @property

@@ -48,6 +48,9 @@ _POLICY_OPTIONS = (
     "evaluate_every",
     "hidden",
     "reference",
+    "env_kwargs",
+    "max_episode_steps",
+    "wrappers",
 )
 
 
@@ -215,12 +218,31 @@ def _add_policy_options(group: Any, defaults: type[CollectionSettings]) -> None:
         help="layer widths of the agent's networks, 256,256 when not given",
     )
     add("--reference", type=float, help="return that counts as 100 points")
+    add(
+        "--env-kwargs",
+        type=dict[str, Any],
+        help="keyword arguments of the environment, '{\"g\": 2}' or --env-kwargs.g 2",
+    )
+    add(
+        "--max-episode-steps",
+        type=int,
+        help="steps after which an episode is truncated; as registered when not given, -1: never",
+    )
+    add(
+        "--wrappers",
+        type=list[Any] | str,
+        help="of the environment, innermost first, such as '[FlattenObservation, {name: "
+        "RescaleAction, kwargs: {min_action: -1, max_action: 1}}]'; your own as module:Name",
+    )
 
 
 def _collect_with_policy(given: Mapping[str, Any]) -> int:
     changes = {name: given[name] for name in _POLICY_OPTIONS if name in given}
     if "hidden" in changes:
         changes["hidden"] = _widths(changes["hidden"])
+    if "wrappers" in changes:
+        wrappers = changes["wrappers"]
+        changes["wrappers"] = (wrappers,) if isinstance(wrappers, str) else tuple(wrappers)
     env_id, policy, seed = given["env"], given["policy"], given["seed"]
     settings = CollectionSettings(env_id=env_id, policy=policy, seed=seed, **changes)
     name = re.sub(r"[^\w-]+", "-", env_id)  # an id of Minari has no other characters

@@ -32,6 +32,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--policies", type=str, default="", help="comma-separated; all of the run when empty"
     )
+    parser.add_argument(
+        "--environment",
+        type=str | dict[str, Any] | None,
+        default=None,
+        help="of a run of 'worldplan fit' or 'worldplan run' on a dataset: an id or {id: ..., "
+        "kwargs: ...}; another one than in the training with differs_from_data: true",
+    )
     parser.add_argument("--video", action="store_true", help="film a success of a MoDem run")
     parser.add_argument(
         "--checkpoint",
@@ -77,6 +84,13 @@ def _evaluator(run: Run, options: Any) -> Callable[[Run, int, list[str], int], P
                 f"--{name}: off-policy estimates are for runs of 'worldplan run' and 'worldplan "
                 "fit' on a dataset, and begin with --estimate fqe or --estimate model"
             )
+    if options.environment is not None and (
+        not learned or options.estimate or config.get("plane") is not None
+    ):
+        raise ConfigError(
+            "--environment: only policies learned from a dataset are played in an environment of "
+            "choice: leave it out"
+        )
     if options.checkpoint != "last" and not learned:
         raise ConfigError(
             f"--checkpoint {options.checkpoint}: only runs of 'worldplan run' and 'worldplan fit' "
@@ -98,7 +112,8 @@ def _evaluator(run: Run, options: Any) -> Callable[[Run, int, list[str], int], P
     if learned:
         from worldplan.commands.evaluation.policies import evaluate_policies
 
-        return partial(evaluate_policies, checkpoint=options.checkpoint)
+        chosen = {"checkpoint": options.checkpoint, "environment": options.environment}
+        return partial(evaluate_policies, **chosen)
     if "programme" in config:
         from worldplan.commands.evaluation.bandits import evaluate_bandits
 

@@ -8,22 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from gymnasium.vector import VectorEnv
 from rich.table import Table
 
+from worldplan.commands.evaluation.environment import (
+    environment_of,
+    is_elsewhere,
+    named_environment,
+)
 from worldplan.commands.evaluation.references import reference_rows
 from worldplan.commands.evaluation.run_policies import run_policies
-from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
-from worldplan.envs.environments import make_environments
 from worldplan.output.console import plain_console
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.references import References, saved_references
-from worldplan.planners.offline.saved_policies import OfflinePolicy
+from worldplan.planners.offline.task_environment import given_environment
 from worldplan.runs import Run
 
 
 def evaluate_policies(
-    run: Run, episodes: int, names: list[str], seed: int, *, checkpoint: str = "last"
+    run: Run,
+    episodes: int,
+    names: list[str],
+    seed: int,
+    *,
+    checkpoint: str = "last",
+    environment: Any = None,
 ) -> Path:
     """Play new episodes, print a table and write evaluation.csv, whose path is returned. Beside the
     policies stand a random policy in the same episodes, the episodes of the dataset, and the return
@@ -35,27 +43,37 @@ def evaluate_policies(
         names: of the methods of a study; empty: all of them.
         seed: of the episodes.
         checkpoint: "last", or "best" for each seed's policy of its best check.
+        environment: of the episodes, see `worldplan.planners.offline.task_environment`; None: that
+            of the training.
 
     Raises:
-        ConfigError: the study is not finished, or has no method of such a name.
+        ConfigError: the study is not finished, or has no method of such a name, or the environment
+            is another one than that of the training.
         CheckpointError: a policy cannot be read.
     """
+    given = given_environment(environment or named_environment(run.config))
     rows: list[dict[str, Any]] = []
-    references, environment = None, None
+    references, environments, elsewhere = None, None, False
     for name, policy_seed, policy, folder in run_policies(run, names, checkpoint):
-        if environment is None:
-            environment, references = environment_of(policy, episodes), saved_references(folder)
-        played = evaluate(policy, environment, episodes, seed).episodes
+        if environments is None:
+            environments = environment_of(policy, episodes, given, str(run.path))
+            elsewhere = is_elsewhere(policy, given, str(run.path))
+            references = None if elsewhere else saved_references(folder)
+        played = evaluate(policy, environments, episodes, seed).episodes
         result, length = bootstrap(played["return"].to_numpy()), played["length"].mean()
         rows.append(
             {"policy": name, "seed": policy_seed, **result, "length": length, "episodes": episodes}
         )
-    assert environment is not None
-    rows += reference_rows(environment, references, episodes, seed)
-    environment.close()
+    assert environments is not None
+    rows += reference_rows(environments, references, episodes, seed)
+    environments.close()
     table = _with_scores(pd.DataFrame(rows), references).astype({"seed": "Int64"})
     plain_console().print(_printed(table, episodes))
-    if references is None and "plane" not in policy.about:
+    if elsewhere:
+        plain_console().print(
+            "judged in another environment than the training's: its data and scores are left out"
+        )
+    elif references is None and "plane" not in policy.about:
         plain_console().print(
             "the run does not hold the returns of its dataset, since an older worldplan trained it"
         )
@@ -94,14 +112,3 @@ def _printed(table: pd.DataFrame, episodes: int) -> Table:
 
 def _text(value: Any, digits: str) -> str:
     return "-" if pd.isna(value) else format(value, digits)
-
-
-def environment_of(policy: OfflinePolicy, count: int) -> VectorEnv:
-    """`count` copies of the environment that a policy was trained for.
-
-    Raises:
-        ConfigError: the environment cannot be made.
-    """
-    if "plane" in policy.about:
-        return PlaneVectorEnv(count, Plane(**policy.about["plane"]))
-    return make_environments(policy.about["environment"], count)

@@ -31,7 +31,7 @@ class DatasetTask:
     """
 
     dataset: str
-    environment: str | None = None
+    environment: str | dict[str, Any] | None = None
     ensemble: str | None = None
     termination: str | None = None
     threads: int | None = None
