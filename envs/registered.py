@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -181,18 +182,24 @@ def _signature_defaults(make: Callable[..., Any]) -> dict[str, Any]:
 # --- gymnasium's form -----------------------------------------------------------------------------
 
 
-def spec_from_gymnasium(content: Any, what: str) -> EnvironmentSpec:
-    """The environment that a gymnasium EnvSpec in JSON describes; nothing is imported.
+def spec_from_gymnasium(text: Any, what: str) -> EnvironmentSpec:
+    """The environment that the JSON text of a gymnasium EnvSpec describes; nothing is imported.
 
     Its entry point is not used: the id must be registered here when the environment is made.
 
     Args:
-        content: the parsed JSON.
+        text: of `EnvSpec.to_json`.
         what: the beginning of the messages.
 
     Raises:
         DatasetError: it is no EnvSpec.
     """
+    try:
+        content = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DatasetError(
+            f"{what} is no JSON text ({error}): delete it from metadata.json, and set environment"
+        ) from error
     if not isinstance(content, Mapping):
         raise DatasetError(f"{what} is no mapping: delete it, or write the dataset again")
     wrappers = content.get("additional_wrappers") or []

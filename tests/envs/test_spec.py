@@ -357,5 +357,5 @@ def test_round_trip_through_gymnasiums_form(spec: Any) -> None:
     if form is None:
         assert spec.id in ("Nowhere-v0", "lab:task/x", SWING_UP)
         return
-    back = spec_from_gymnasium(json.loads(form.to_json()), "env_spec")
+    back = spec_from_gymnasium(form.to_json(), "env_spec")
     assert differences(back, spec) == [] and back.wrappers == spec.wrappers

@@ -79,3 +79,23 @@ def common_environment(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
                 "those of one environment"
             )
     return whole[0].to_json()
+
+
+def minari_environments(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata about the environment of a dataset, out of Minari's env_spec and eval_env_spec.
+
+    Args:
+        raw: Minari's metadata.
+
+    Raises:
+        DatasetError: one of them is no specification.
+    """
+    from worldplan.envs.registered import spec_from_gymnasium  # gymnasium takes time to import
+
+    metadata: dict[str, Any] = {}
+    for key, name in ((ENVIRONMENT, "env_spec"), (EVALUATION, "eval_env_spec")):
+        if raw.get(name) is not None:
+            metadata[key] = spec_from_gymnasium(raw[name], f"its {name}").to_json()
+    if ENVIRONMENT in metadata:
+        metadata["env_id"] = metadata[ENVIRONMENT]["id"]
+    return metadata

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -17,11 +16,11 @@ from minari.dataset.minari_dataset import MinariDataset
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
-from worldplan.envs.registered import spec_from_gymnasium, spec_to_gymnasium
+from worldplan.envs.registered import spec_to_gymnasium
 from worldplan.milp.errors import DatasetError, FolderInUse
 from worldplan.milp.user_files import require_regular
 from worldplan.world_models.data.drafts import Place
-from worldplan.world_models.data.environment import ENVIRONMENT, EVALUATION
+from worldplan.world_models.data.environment import minari_environments
 from worldplan.world_models.data.minari_places import (
     check_id,
     drafting,
@@ -90,7 +89,7 @@ def open_minari(dataset_id: str) -> Iterator[tuple[MinariDataset, dict[str, Any]
         if "observation_space" not in raw or "action_space" not in raw:
             # Minari would import and make any environment that the dataset names
             raise DatasetError("it does not store its spaces: write it again with Minari 0.5")
-        _environments(raw)
+        minari_environments(raw)
         dataset = minari.load_dataset(dataset_id)
         if not dataset.total_episodes:
             raise DatasetError(
@@ -231,40 +230,11 @@ def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any
     if isinstance(raw.get(_KEY), dict):
         return dict(raw[_KEY])
     metadata = {key: raw[key] for key in _MINARI_KEYS if raw.get(key) is not None}
-    metadata |= _environments(raw)
+    metadata |= minari_environments(raw)
     space = dataset.action_space
     if isinstance(space, gym.spaces.Box):
         metadata |= {"action_low": space.low, "action_high": space.high}
     return metadata | {"dataset_id": raw.get("dataset_id")}
-
-
-def _environments(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata about the environment of a dataset, out of Minari's env_spec and eval_env_spec.
-
-    Raises:
-        DatasetError: one of them is no specification.
-    """
-    specs = {}
-    for key, name in ((ENVIRONMENT, "env_spec"), (EVALUATION, "eval_env_spec")):
-        if raw.get(name) is not None:
-            specs[key] = spec_from_gymnasium(_parsed(raw[name], name), f"its {name}")
-    metadata = {key: spec.to_json() for key, spec in specs.items()}
-    return metadata | ({"env_id": specs[ENVIRONMENT].id} if ENVIRONMENT in specs else {})
-
-
-def _parsed(text: Any, name: str) -> Any:
-    """The content of a JSON text in Minari's metadata.
-
-    Raises:
-        DatasetError: it is none.
-    """
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DatasetError(
-            f"its {name} is no JSON text ({error}): delete it from metadata.json, and set "
-            "environment"
-        ) from error
 
 
 def steps_of(
