@@ -331,7 +331,7 @@ class LEQModule(ModelFreeModule):
 def for_dataset(
     dataset: str,
     ensemble: str,
-    environment: str | None = None,
+    environment: str | dict[str, Any] | None = None,
     termination: str | None = None,
     settings: LEQSettings | None = None,
     seed: int = 0,
@@ -345,7 +345,7 @@ def for_dataset(
     Args:
         dataset: a Minari id, a .hdf5 or .npz file.
         ensemble: checkpoint of a trained ensemble.
-        environment: gymnasium id of the evaluation environment; None takes the dataset's own.
+        environment: of the evaluation, see `worldplan.planners.offline.task.dataset_task`.
         termination: name of a termination function, "module:function", or "learned"; None chooses
             by the environment's name.
         settings: of the method.

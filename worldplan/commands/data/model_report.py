@@ -30,6 +30,7 @@ from worldplan.commands.data.model_printing import print_report
 from worldplan.envs.boxes import action_box
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.environments import make_environment
+from worldplan.envs.from_files import makeable
 from worldplan.files import input_files
 from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError, WorldplanError
 from worldplan.opening import create_run
@@ -223,19 +224,26 @@ def _simulated(data: Transitions, rows: np.ndarray, draws: torch.Generator) -> S
         ConfigError: the environment has no simulator that can be stepped from a state.
         DatasetError: the data hold no simulator states, or come from other physics.
     """
-    env_id = str(data.metadata.get("env_id") or "")
-    if data.state is None or not env_id:
-        missing = "simulator states" if env_id else "environment id"
+    recorded = data.environment
+    if data.state is None or recorded is None:
+        missing = "environment id" if recorded is None else "simulator states"
         raise DatasetError(f"the dataset holds no {missing}")
+    spec = makeable(recorded, "the dataset")
+    if spec.wrappers:
+        raise DatasetError(
+            f"the simulator of {spec.id} has none of the dataset's wrappers "
+            f"({', '.join(wrapper.name for wrapper in spec.wrappers)})"
+        )
+    env_id = spec.id
     data.require_physics(env_id)
-    simulator = MujocoDynamics(env_id)
+    simulator = MujocoDynamics(env_id, **spec.kwargs)
     if simulator.state_size != data.state.shape[1]:
         raise DatasetError(
             f"the dataset's simulator states have size {data.state.shape[1]}, those of {env_id} "
             f"{simulator.state_size}"
         )
     check_simulator(simulator, data, rows)
-    env = make_environment(env_id)
+    env = make_environment(spec)
     try:
         box = action_box(env.action_space, env_id)
     finally:
