@@ -14,7 +14,7 @@ import pandas as pd
 from gymnasium.vector import VectorEnv
 from rich.table import Table
 
-from worldplan.commands.evaluation.policies import environment_of
+from worldplan.commands.evaluation.environment import environment_of, named_environment
 from worldplan.commands.evaluation.run_policies import run_policies
 from worldplan.envs.dynamics.termination import termination_for
 from worldplan.milp.errors import ConfigError
@@ -25,6 +25,7 @@ from worldplan.planners.offline.estimation.fitted_q import FittedQSettings, fitt
 from worldplan.planners.offline.estimation.held_out_models import value_in_models
 from worldplan.planners.offline.saved_policies import OfflinePolicy
 from worldplan.planners.offline.settings import ReachAwareSettings
+from worldplan.planners.offline.task_environment import given_environment
 from worldplan.runs import Run
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
@@ -95,7 +96,7 @@ def estimate_policies(
     listed = list(run_policies(run, names, checkpoint))
     policies = [policy for _, _, policy, _ in listed]
     data = load_transitions(choice.data or task["dataset"])
-    environment, problem = _environment(policies[0], episodes)
+    environment, problem = _environment(run, policies[0], episodes)
     discount = _discount(run.config) if choice.kind == "fqe" else 1.0
     if choice.kind == "fqe":
         settings = FittedQSettings(discount=discount, updates=choice.updates)
@@ -142,10 +143,11 @@ def _discount(config: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def _environment(policy: OfflinePolicy, episodes: int) -> tuple[VectorEnv | None, str]:
+def _environment(run: Run, policy: OfflinePolicy, episodes: int) -> tuple[VectorEnv | None, str]:
     """The environment of the policies, or None and why it cannot be made."""
     try:
-        return environment_of(policy, episodes), ""
+        given = given_environment(named_environment(run.config))
+        return environment_of(policy, episodes, given, str(run.path)), ""
     except ConfigError as error:
         return None, f"no true return beside the estimates: {error}"
 
