@@ -111,7 +111,7 @@ def test_a_training_draws_rows_and_starts_by_their_episodes(tmp_path: Any) -> No
     )
     module = ReachAwareModule(task, settings, seeds=2, epochs=2, check_every=2, check_episodes=1)
     fit(module, tmp_path)
-    drawn = module._draw(20)[:, :, :16]
+    drawn = module.draw(20)[:, :, :16]
     best = {tuple(row) for row in rewards[20:40].tolist()}
     assert {tuple(row) for row in drawn.flatten(0, 2).tolist()} == best
     begins = module.replay.rows[:, : SMALL.starts, :2].flatten(0, 1)
