@@ -156,9 +156,11 @@ class ModelFreeModule(ResumableModule):
             mean = value / self._counts[name]
             if not bool(mean.isfinite().all()):
                 broken = int((~mean.isfinite()).nonzero()[0])
+                scales = hasattr(self.settings, "return_range")
+                remedy = "scale the rewards (return_range) or " if scales else ""
                 raise Diverged(
                     f"{name} is not a finite number in epoch {self.current_epoch} "
-                    f"(seed {broken} of {self.seeds}): lower the learning rates; "
+                    f"(seed {broken} of {self.seeds}): {remedy}lower the learning rates; "
                     f"{self.last_good()}"
                 )
             self.log_seeds(f"train/{name}", mean)

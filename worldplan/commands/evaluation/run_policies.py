@@ -40,6 +40,11 @@ def run_policies(
             f"{run.path / 'best.yaml'}', and evaluate that run"
         )
     if "methods" not in config:
+        if unknown := [name for name in names if name != "policy"]:
+            raise ConfigError(
+                f"--policies: {', '.join(unknown)} is not in this run: a training has 'policy' "
+                "alone, so leave the option out"
+            )
         for index, policy in enumerate(_loaded("policy", run.path, checkpoint)):
             yield "policy", index, policy, run.path
         return

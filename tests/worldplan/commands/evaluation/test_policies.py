@@ -79,6 +79,11 @@ def test_scores_come_from_the_metadata_of_the_dataset(tmp_path):
     np.testing.assert_allclose(table["score"], 100 * (table["mean"] + 1200) / 1050)
 
 
+def test_a_training_has_one_policy(finished, capsys):
+    assert main(["evaluate", str(finished), "--policies", "policy,iql"]) == 2
+    assert "--policies: iql is not in this run" in capsys.readouterr().err
+
+
 def test_a_random_policy_is_the_same_every_time(finished):
     tables = []
     for _ in range(2):
