@@ -159,6 +159,30 @@ def test_a_setting_out_of_range_is_named(kind, wrong):
         kind(**wrong)
 
 
+def test_every_update_has_its_number_and_rows_of_the_dataset(tmp_path, monkeypatch):
+    module = module_of(METHODS[1], epochs=3)
+    table = {tuple(row) for row in module.rows.numpy().round(5).tolist()}
+    update, numbers, drawn = type(module.learner).update, [], []
+
+    def recorded(learner, batch, optimizers, number, generator):
+        numbers.append(number)
+        parts = (
+            *(batch.observation, batch.next_observation, batch.action, batch.next_action),
+            *(batch.reward.unsqueeze(-1), batch.terminated.unsqueeze(-1)),
+        )
+        drawn.append(torch.cat(parts, -1))
+        return update(learner, batch, optimizers, number, generator)
+
+    monkeypatch.setattr(type(module.learner), "update", recorded)
+    fit(module, tmp_path)
+    assert numbers == list(range(1, 3 * 7 + 1))
+    rows = torch.stack(drawn).numpy().round(5)
+    assert rows.shape[:3] == (21, 2, 16)
+    assert {tuple(row) for row in rows.reshape(-1, rows.shape[-1]).tolist()} == table
+    assert not np.array_equal(rows[:, 0], rows[:, 1]), "every seed draws its own"
+    assert len({row.tobytes() for row in rows}) == 21, "every update draws anew"
+
+
 def test_divergence_names_seed_and_last_good_checkpoint(tmp_path):
     settings = METHODS[1]
     fit(module_of(settings, epochs=1, check_every=5), tmp_path)
