@@ -24,7 +24,9 @@ def memory_limit() -> int:
     if sys.platform != "win32":
         import resource
 
-        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+        limits += [
+            resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+        ]
     return min(limit for limit in limits if limit > 0)
 
 

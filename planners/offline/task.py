@@ -27,6 +27,7 @@ from worldplan.planners.offline.options.cost_model import CostFunction, cost_fun
 from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.planners.offline.task_environment import TaskEnvironment, task_environment
 from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.on_disk.rows import require_in_memory
 from worldplan.world_models.data.precision import single_precision
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.training.origin import origin
@@ -190,6 +191,7 @@ def _read(dataset: str | Path | Transitions) -> tuple[Transitions, str]:
     """The transitions of a dataset, and its name for messages."""
     source = "the transitions" if isinstance(dataset, Transitions) else str(dataset)
     data = dataset if isinstance(dataset, Transitions) else load_transitions(dataset)
+    require_in_memory(data, "policies are trained")
     return single_precision(data, "policies are trained"), source
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.environment import ENVIRONMENT, EVALUATION, recorded_environment
+from worldplan.world_models.data.on_disk.rows import chunks
 
 if TYPE_CHECKING:
     from worldplan.world_models.data.transitions import Transitions
@@ -134,9 +135,14 @@ def check_finite(data: Transitions) -> None:
     """
     for name in ("observation", "action", "reward", "next_observation", "state", "cost"):
         column = getattr(data, name)
-        if column is None or np.isfinite(column).all():
+        if column is None:
             continue
-        row, *place = np.argwhere(~np.isfinite(column))[0].tolist()
+        parts = (part for part in chunks(len(column)) if not np.isfinite(column[part]).all())
+        part = next(parts, None)
+        if part is None:
+            continue
+        row, *place = np.argwhere(~np.isfinite(column[part]))[0].tolist()
+        row += part.start
         where = f"{name}[{place[0]}]" if place else name
         raise DatasetError(
             f"row {row}, column {where}: {column[(row, *place)]} is not a usable number: "
@@ -211,14 +217,16 @@ def _check_successors(data: Transitions, last: np.ndarray) -> None:
     Raises:
         DatasetError: names the first row where it does not.
     """
-    follows = np.isclose(
-        data.next_observation[:-1], data.observation[1:], rtol=_FLOAT32_NOISE, atol=_FLOAT32_NOISE
-    )
-    broken = np.argwhere(~follows & ~last[:-1, None])
-    if len(broken):
-        row, place = broken[0].tolist()
-        raise DatasetError(
-            f"row {row}, column next_observation[{place}]: {data.next_observation[row, place]} "
-            f"is not the observation of row {row + 1} ({data.observation[row + 1, place]}), "
-            f"though both are in episode {data.episode[row]}"
-        )
+    for part in chunks(len(last) - 1):
+        after = slice(part.start + 1, part.stop + 1)
+        following, observation = data.next_observation[part], data.observation[after]
+        follows = np.isclose(following, observation, rtol=_FLOAT32_NOISE, atol=_FLOAT32_NOISE)
+        broken = np.argwhere(~follows & ~last[part, None])
+        if len(broken):
+            row, place = (broken[0] + [part.start, 0]).tolist()
+            raise DatasetError(
+                f"row {row}, column next_observation[{place}]: "
+                f"{data.next_observation[row, place]} is not the observation of row {row + 1} "
+                f"({data.observation[row + 1, place]}), though both are in episode "
+                f"{data.episode[row]}"
+            )

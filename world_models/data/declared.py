@@ -21,12 +21,11 @@ _COPIES = 3  # of an array while a dataset is read and checked
 _COMPRESSION = 2000  # more than deflate and gzip reach
 
 
-def check_npz(path: Path, names: Collection[str]) -> None:
-    """Check the headers of the arrays `names` of a .npz file.
+def check_npz(path: Path, names: Collection[str]) -> int:
+    """Check the headers of the arrays `names` of a .npz file; returns their bytes.
 
     Raises:
-        DatasetError: an array is there twice, or declares another size than it has, or the arrays
-            do not fit into memory.
+        DatasetError: an array is there twice, or declares another size than it has.
     """
     sizes: dict[str, int] = {}
     with zipfile.ZipFile(path) as archive:
@@ -47,15 +46,15 @@ def check_npz(path: Path, names: Collection[str]) -> None:
                     f"array {name} declares the shape {shape} of {dtype} ({sizes[name]} bytes), "
                     f"but the file holds {stored} bytes of it: fetch or make it again"
                 )
-    require_memory(sum(sizes.values()))
+    return sum(sizes.values())
 
 
-def check_hdf5(file: Any, names: Collection[str]) -> None:
-    """Check what the datasets `names` of an open HDF5 file declare.
+def check_hdf5(file: Any, names: Collection[str]) -> int:
+    """Check what the datasets `names` of an open HDF5 file declare; returns their bytes.
 
     Raises:
-        DatasetError: one is a group, lies in other files, was never written, declares more than the
-            file can hold, or they do not fit into memory.
+        DatasetError: one is a group, lies in other files, was never written, or declares more than
+            the file can hold.
     """
     import h5py
 
@@ -77,19 +76,28 @@ def check_hdf5(file: Any, names: Collection[str]) -> None:
                 f"{stored} bytes of it: it was cut off while it was written"
             )
         total += size
-    require_memory(total)
+    return total
 
 
-def require_memory(size: int) -> None:
-    """Check that arrays of `size` bytes can be read and checked on this machine.
+def fits_memory(size: int) -> bool:
+    """Whether arrays of `size` bytes can be read and checked in the memory of this process."""
+    return _COPIES * size <= memory_limit()
+
+
+def require_memory(size: int, purpose: str) -> None:
+    """Check that arrays of `size` bytes fit into memory.
+
+    Args:
+        size: of all arrays.
+        purpose: what needs them there, and what else to do, for the message.
 
     Raises:
-        DatasetError: they do not fit into memory.
+        DatasetError: they do not.
     """
-    if _COPIES * size > memory_limit():
+    if not fits_memory(size):
         raise DatasetError(
-            f"its arrays take {gigabytes(_COPIES * size)} while they are read, and this process "
-            f"has {gigabytes(memory_limit())} of memory: split the dataset"
+            f"its arrays take {gigabytes(_COPIES * size)} of memory, and this process has "
+            f"{gigabytes(memory_limit())}: {purpose}"
         )
 
 

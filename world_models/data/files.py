@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,17 @@ import numpy as np
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import require_regular
 from worldplan.world_models.data.d4rl.files import load_hdf5, save_hdf5
-from worldplan.world_models.data.declared import check_npz, parsed_metadata
+from worldplan.world_models.data.declared import (
+    check_npz,
+    fits_memory,
+    parsed_metadata,
+    require_memory,
+)
 from worldplan.world_models.data.drafts import Place, reserved
+from worldplan.world_models.data.on_disk.arrays import npz_arrays
 from worldplan.world_models.data.transitions import (
     ARRAYS,
+    MATRICES,
     OPTIONAL,
     Transitions,
 )
@@ -48,7 +56,12 @@ def load_transitions(source: str | Path) -> Transitions:
 
 
 def save_transitions(
-    data: Transitions, target: str | Path, place: Place | None = None, *, replace: bool = False
+    data: Transitions,
+    target: str | Path,
+    place: Place | None = None,
+    *,
+    replace: bool = False,
+    compress: bool = True,
 ) -> str:
     """Write a new dataset, whole or not at all, and return where it is: the file, or the Minari id.
 
@@ -57,20 +70,27 @@ def save_transitions(
         target: a `.npz` or `.hdf5` / `.h5` file, or a Minari id.
         place: of `target`, if the caller has reserved it.
         replace: take the place of a dataset that is there.
+        compress: a `.npz` file, unless the data do not fit into memory; an uncompressed one is read
+            from disk where it does not.
 
     Raises:
-        DatasetError: `target` exists already, or is neither a file name nor an id.
+        DatasetError: `target` exists already, or is neither a file name nor an id; or it is no
+            `.npz` file and the data do not fit into memory.
         FolderInUse: another process makes this dataset.
         OSError: the disk is full.
     """
     if not replace:
         require_free(target)
     path = file_of(target)
+    if path is None or path.suffix.lower() != ".npz":
+        require_memory(data.nbytes, "write it as .npz, which is written part by part")
     if path is None:
         from worldplan.world_models.data.minari_files import save_minari
 
         return save_minari(data, str(target).removeprefix("minari:"), place, replace=replace)
-    save = save_npz if path.suffix.lower() == ".npz" else save_hdf5
+    save = save_hdf5
+    if path.suffix.lower() == ".npz":
+        save = partial(save_npz, compress=compress and fits_memory(data.nbytes))
     with nullcontext(place) if place else place_of(path) as reserved_place:
         with reserved_place.naming_disk_errors():
             draft = save(data, reserved_place.drafts / path.name)
@@ -150,7 +170,7 @@ def _read(path: Path, load: Callable[[Path], Transitions]) -> Transitions:
 # --- npz ------------------------------------------------------------------------------------------
 
 
-def save_npz(data: Transitions, path: str | Path) -> Path:
+def save_npz(data: Transitions, path: str | Path, *, compress: bool = True) -> Path:
     """Write a .npz file and return its path. The arrays (n, ...) have the names of the fields of
     `Transitions`, the metadata are JSON text.
     """
@@ -159,13 +179,14 @@ def save_npz(data: Transitions, path: str | Path) -> Path:
 
     def write(draft: Path) -> None:
         with draft.open("wb") as stream:  # NumPy appends .npz to a file name such as data.NPZ
-            np.savez_compressed(stream, allow_pickle=False, metadata=text, **columns)
+            save = np.savez_compressed if compress else np.savez
+            save(stream, allow_pickle=False, metadata=text, **columns)
 
     return replace_file(Path(path), write)
 
 
 def _load_npz(path: Path) -> Transitions:
-    check_npz(path, (*ARRAYS, "metadata"))
+    small = fits_memory(check_npz(path, (*ARRAYS, "metadata")))
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in ARRAYS if name not in file and name not in OPTIONAL]
         if missing:
@@ -173,6 +194,9 @@ def _load_npz(path: Path) -> Transitions:
                 f"has no {', '.join(missing)}: it needs the arrays {', '.join(ARRAYS)} "
                 f"({' and '.join(OPTIONAL)} are optional)"
             )
-        columns = {name: file[name] for name in ARRAYS if name in file}
+        mapped = {} if small else npz_arrays(path, MATRICES)
+        columns = mapped | {
+            name: file[name] for name in ARRAYS if name in file and name not in mapped
+        }
         metadata = parsed_metadata(str(file["metadata"])) if "metadata" in file else {}
     return Transitions(**columns, metadata=metadata)

@@ -9,13 +9,13 @@ compute such numbers with rounding errors of that kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.data.on_disk.rows import chunks
 
 if TYPE_CHECKING:
     from worldplan.world_models.data.transitions import Transitions
@@ -24,7 +24,6 @@ _LOST = 0.01  # rounding error relative to the change
 _USELESS = 0.2  # here training in float32 is no use
 _LARGE, _CONSTANT = 1e3, 1e-6
 _NOISE = 1e-13  # of float64, relative to the numbers
-_CHUNK = 65_536  # rows
 
 
 def is_double(column: Any) -> bool:
@@ -165,7 +164,7 @@ def rounding(rows: np.ndarray, following: np.ndarray | None) -> Rounding:
     totals = Rounding(len(rows), *(np.zeros(width) for _ in range(6)))
     first = rows[:1].astype(np.float64)
     with np.errstate(all="ignore"):  # what is not finite is reported later, with its row
-        for part in _chunks(len(rows)):
+        for part in chunks(len(rows)):
             exact = rows[part].astype(np.float64)
             error = exact.astype(np.float32) - exact
             totals.largest = np.maximum(totals.largest, np.abs(exact).max(0))
@@ -187,7 +186,3 @@ def _numbers(value: Any) -> np.ndarray | None:
     except ValueError:
         return None
     return array if array.ndim == 2 and array.dtype.kind in "biuf" else None
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(first, first + _CHUNK) for first in range(0, count, _CHUNK))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata as packages
 from typing import Any
 
@@ -28,6 +28,7 @@ from worldplan.world_models.data.environment import (
     common_environment,
     data_environment,
 )
+from worldplan.world_models.data.on_disk.rows import chunks
 from worldplan.world_models.data.precision import check_single, needs_double
 from worldplan.world_models.data.references import references_of
 
@@ -45,9 +46,14 @@ class Spread:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Spread:
-        """The spread of `rows` (n, columns)."""
-        exact = rows.astype(np.float64)
-        return cls(exact.mean(0), exact.std(0), exact.min(0), exact.max(0))
+        """The spread of `rows` (n, columns), read in two passes over parts."""
+        mean, square = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        for part in chunks(len(rows)):
+            mean += rows[part].sum(0, dtype=np.float64) / len(rows)
+        for part in chunks(len(rows)):
+            square += np.square(rows[part] - mean).sum(0) / len(rows)
+        low, high = (limit(0).astype(np.float64) for limit in (rows.min, rows.max))
+        return cls(mean, np.sqrt(square), low, high)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,12 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns, in memory or on disk."""
+        columns = [getattr(self, name) for name in ARRAYS]
+        return sum(column.nbytes for column in columns if column is not None)
 
     @property
     def last(self) -> np.ndarray:
@@ -259,6 +271,7 @@ class Transitions:
         return tuple(key for key in ("env_id", "mujoco_version") if key not in recorded)
 
 
+MATRICES = ("observation", "action", "next_observation", "state")
 OBSERVATIONS = ("observation", "next_observation")
 OPTIONAL = ("state", "cost")  # columns that a dataset may lack
 ARRAYS = tuple(entry.name for entry in fields(Transitions) if entry.name != "metadata")
@@ -288,6 +301,11 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
         sizes = sorted({getattr(part, name).shape[1] for part in parts})
         if len(sizes) > 1:
             raise DatasetError(f"datasets with different {name} sizes cannot be joined: {sizes}")
+    counts = np.concatenate([part.lengths() for part in parts])
+    episode = np.repeat(np.arange(len(counts)), counts)
+    known = {} if shared_environment is None else {ENVIRONMENT: shared_environment}
+    if len(parts) == 1:  # its arrays may be larger than memory
+        return replace(parts[0], episode=episode, metadata={**parts[0].metadata, **known})
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ARRAYS
@@ -300,20 +318,17 @@ def concatenate(parts: Sequence[Transitions]) -> Transitions:
             f"{len(costs)} of {len(parts)} datasets have a cost column: join those with costs, or "
             "those without"
         )
-    counts = np.concatenate([part.lengths() for part in parts])
     shared = {
         key: value
         for key, value in parts[0].metadata.items()
         if all(key in part.metadata and part.metadata[key] == value for part in parts)
     }
-    if shared_environment is not None:
-        shared[ENVIRONMENT] = shared_environment
-    if len(parts) > 1:
-        shared["parts"] = [dict(part.metadata) for part in parts]
-        shared.pop("settings", None)  # `data collect` compares them: they do not make this dataset
+    shared |= known
+    shared["parts"] = [dict(part.metadata) for part in parts]
+    shared.pop("settings", None)  # `data collect` compares them: they do not make this dataset
     return Transitions(
         **columns,
-        episode=np.repeat(np.arange(len(counts)), counts),
+        episode=episode,
         state=np.concatenate(states) if len(states) == len(parts) else None,
         cost=np.concatenate(costs) if costs else None,
         metadata=shared,

@@ -145,11 +145,20 @@ class GaussianEnsemble(nn.Module):
         """
         inputs = inputs if self.offset is None else inputs.double() - self.offset
         for name, rows in (("input", inputs.double()), ("target", targets.double())):
-            mean, std = rows.mean(0), rows.std(0, correction=0)
-            # a constant column (up to float32 rounding) is only centred
-            std[std <= 1e-6 * mean.abs() + 1e-12] = 1.0
-            getattr(self, f"{name}_mean").copy_(mean)
-            getattr(self, f"{name}_scale").copy_(std)
+            self.set_moments(name, rows.mean(0), rows.std(0, correction=0))
+
+    def set_moments(self, name: str, mean: Tensor, std: Tensor) -> None:
+        """Set the normalisation of one side.
+
+        Args:
+            name: "input" or "target".
+            mean: (observation + action,) or (observation + 1,) float64.
+            std: of the same shape; changed in place.
+        """
+        # a constant column (up to float32 rounding) is only centred
+        std[std <= 1e-6 * mean.abs() + 1e-12] = 1.0
+        getattr(self, f"{name}_mean").copy_(mean)
+        getattr(self, f"{name}_scale").copy_(std)
 
     def inputs(self, observation: Tensor, action: Tensor) -> Tensor:
         """Normalised inputs (batch, observation + action) of observations (batch, observation) and

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.data.on_disk.rows import require_in_memory
 from worldplan.world_models.data.precision import single_precision
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
@@ -113,6 +114,7 @@ def fit_termination(
         DatasetError: the data hold no termination (then the rule "never" is right), nothing else,
             fewer than 5 rows of a kind, or a column whose changes vanish in float32.
     """
+    require_in_memory(transitions, "the classifier is trained")
     transitions = single_precision(transitions, "the classifier is trained")
     terminated = torch.as_tensor(transitions.terminated)
     _check_both_kinds(terminated)

@@ -19,12 +19,14 @@ from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.held_out import hold_out
+from worldplan.world_models.data.on_disk.rows import is_on_disk
 from worldplan.world_models.data.precision import offsets
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.batched_mlp import compiled
 from worldplan.world_models.ensemble.held_out import held_out_generator, hold_out_leading
 from worldplan.world_models.ensemble.likelihood import gaussian_loss
 from worldplan.world_models.ensemble.model import GaussianEnsemble
+from worldplan.world_models.ensemble.rows_on_disk import RowsOnDisk, row_tensors
 from worldplan.world_models.storage import replace_file
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
@@ -90,10 +92,11 @@ class EnsembleSettings:
 class EnsembleModule(ResumableModule):
     """Fits a `GaussianEnsemble`; the result holds every member's weights of its best epoch.
 
-    The data lie on the device once; the bootstrap of a member is a row of indices into them. All
-    random numbers of epoch `n` come from a generator seeded by (seed, n), so a resumed training
-    ends like an unbroken one. One Lightning step makes `BLOCK` gradient steps. The training ends by
-    itself after `settings.epochs`, or when no member has improved for `settings.patience` epochs.
+    The data lie on the device once, or on disk where they do not fit into memory; the bootstrap of
+    a member is a row of indices into them. All random numbers of epoch `n` come from a generator
+    seeded by (seed, n), so a resumed training ends like an unbroken one. One Lightning step makes
+    `BLOCK` gradient steps. The training ends by itself after `settings.epochs`, or when no member
+    has improved for `settings.patience` epochs.
 
     Args:
         transitions: n rows of observation (n, obs), action (n, act), reward (n,), next observation
@@ -126,6 +129,7 @@ class EnsembleModule(ResumableModule):
         check_seed(seed)
         self.automatic_optimization = False
         self.settings, self.seed = settings or EnsembleSettings(), seed
+        self._on_disk: RowsOnDisk | None = None
         s = self.settings
         self.ensemble = GaussianEnsemble(
             transitions.observation.shape[1],
@@ -157,43 +161,47 @@ class EnsembleModule(ResumableModule):
         )
 
     def _keep_data(self, transitions: Transitions, held_out: np.ndarray) -> None:
-        """Normalised rows as buffers that move with the module and stay out of its checkpoints."""
-        columns = (
-            transitions.observation,
-            transitions.action,
-            transitions.next_observation,
-            transitions.reward,
+        """Normalised rows as buffers that move with the module and stay out of its checkpoints;
+        only the held-out ones of a dataset that does not fit into memory.
+        """
+        held = row_tensors(transitions, held_out)
+        if is_on_disk(transitions.observation):
+            self._on_disk = RowsOnDisk(transitions, held_out, self.seed)
+            self._on_disk.set_statistics(self.ensemble)
+            count = self._on_disk.count
+        else:
+            count = self._keep_rows(row_tensors(transitions, ~held_out))
+        observation, action, following, reward = held
+        self.register_buffer(
+            "held_inputs", self.ensemble.inputs(observation, action), persistent=False
         )
-        observation, action, following, reward = (torch.as_tensor(column) for column in columns)
-        held = torch.as_tensor(held_out)
+        self.register_buffer(
+            "held_targets", self.ensemble.targets(observation, following, reward), persistent=False
+        )
+        self.batch = min(self.settings.batch, count)
+        self.steps = count // self.batch  # per epoch; the rows left over differ between epochs
+
+    def _keep_rows(self, columns: list[Tensor]) -> int:
+        """Set the statistics and keep the training rows and bootstraps; the number of rows."""
+        observation, action, following, reward = columns
         self.ensemble.set_statistics(
-            torch.cat([observation, action], 1)[~held],
-            torch.cat([following.double() - observation.double(), reward[:, None].double()], 1)[
-                ~held
-            ],
+            torch.cat([observation, action], 1),
+            torch.cat([following.double() - observation.double(), reward[:, None].double()], 1),
         )
-        inputs, targets = (
-            self.ensemble.inputs(observation, action),
-            self.ensemble.targets(observation, following, reward),
-        )
-        count = int((~held).sum())
         bootstrap = torch.randint(
-            count,
-            (self.settings.members, count),
+            len(reward),
+            (self.settings.members, len(reward)),
             generator=torch_generator(self.seed, 2),
             dtype=torch.int32,
         )
         parts = {
-            "train_inputs": inputs[~held],
-            "train_targets": targets[~held],
+            "train_inputs": self.ensemble.inputs(observation, action),
+            "train_targets": self.ensemble.targets(observation, following, reward),
             "bootstrap": bootstrap,
-            "held_inputs": inputs[held],
-            "held_targets": targets[held],
         }
         for name, part in parts.items():
             self.register_buffer(name, part, persistent=False)
-        self.batch = min(self.settings.batch, count)
-        self.steps = count // self.batch  # per epoch; the rows left over differ between epochs
+        return len(reward)
 
     # --- learning ---------------------------------------------------------------------------------
 
@@ -222,7 +230,8 @@ class EnsembleModule(ResumableModule):
     def on_train_epoch_start(self) -> None:
         """Shuffle the rows."""
         generator = torch_generator(self.seed, 3, self.current_epoch)
-        self._order = torch.randperm(self.bootstrap.shape[1], generator=generator).to(self.device)
+        count = self.bootstrap.shape[1] if self._on_disk is None else self._on_disk.count
+        self._order = torch.randperm(count, generator=generator).to(self.device)
         self._sum = torch.zeros((), device=self.device)
 
     def training_step(self, block: int, batch_idx: int) -> None:
@@ -236,8 +245,8 @@ class EnsembleModule(ResumableModule):
         first, last = block * BLOCK, min((block + 1) * BLOCK, self.steps)
         before = self._sum.clone()
         for step in range(first, last):
-            columns = self._order[step * self.batch : (step + 1) * self.batch]
-            self._sum += self._gradient_step(optimizer, self.bootstrap.index_select(1, columns))
+            places = self._order[step * self.batch : (step + 1) * self.batch]
+            self._sum += self._gradient_step(optimizer, self._bootstrap(places))
         loss = float(self._sum - before) / (last - first) / self.settings.members
         if not np.isfinite(loss):
             raise Diverged(
@@ -245,12 +254,28 @@ class EnsembleModule(ResumableModule):
                 f"lower learning_rate; {self.last_good()}"
             )
 
+    def _bootstrap(self, places: Tensor) -> Tensor:
+        """The training rows (members, batch) at `places` (batch,) of the members' bootstraps."""
+        if self._on_disk is None:
+            return self.bootstrap.index_select(1, places)
+        return self._on_disk.bootstrap(self.settings.members, places)
+
+    def _training_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised inputs (members, batch, in) and targets (members, batch, out) of the training
+        `rows` (members, batch).
+        """
+        if self._on_disk is not None:
+            return self._on_disk.read(self.ensemble, rows)
+        return (
+            self.train_inputs.index_select(0, rows.flatten()).view(*rows.shape, -1),
+            self.train_targets.index_select(0, rows.flatten()).view(*rows.shape, -1),
+        )
+
     def _gradient_step(self, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
         """One step of all members on `rows` (members, batch) of the training data; the loss, a
         scalar on the device.
         """
-        inputs = self.train_inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        targets = self.train_targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        inputs, targets = self._training_rows(rows)
         optimizer.zero_grad()
         loss = self._loss(inputs, targets, self.settings.power)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it

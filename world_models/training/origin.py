@@ -112,7 +112,7 @@ def _digest(value: Any, within: tuple[int, ...] = ()) -> bytes:
     return digest.digest()
 
 
-def _taken_apart(value: Any) -> tuple[str, bytes, Iterable[Any]]:
+def _taken_apart(value: Any) -> tuple[str, bytes | memoryview, Iterable[Any]]:
     """Kind, content and parts of a value."""
     if isinstance(value, _SCALARS):
         return "scalar", repr(value).encode(), ()
@@ -122,7 +122,7 @@ def _taken_apart(value: Any) -> tuple[str, bytes, Iterable[Any]]:
         return kind, dense.view(torch.uint8).numpy().tobytes() if len(dense) else b"", ()
     if isinstance(value, np.ndarray):
         kind = f"array {value.dtype} {value.shape}"
-        return (kind, b"", value.tolist()) if value.dtype.hasobject else (kind, value.tobytes(), ())
+        return (kind, b"", value.tolist()) if value.dtype.hasobject else (kind, _bytes(value), ())
     if sparse.issparse(value):
         rows = value.tocsr(copy=True)
         rows.sum_duplicates()
@@ -139,6 +139,12 @@ def _taken_apart(value: Any) -> tuple[str, bytes, Iterable[Any]]:
         entries = [(field.name, getattr(value, field.name)) for field in fields(value)]
         return type(value).__qualname__, b"", entries
     return _parts_of_object(value)
+
+
+def _bytes(array: np.ndarray) -> bytes | memoryview:
+    """The content of an array, not copied where possible: it may be larger than memory."""
+    contiguous = array.size and array.flags.c_contiguous
+    return array.reshape(-1).view(np.uint8).data if contiguous else array.tobytes()
 
 
 def _parts_of_graph(graph: nx.Graph) -> list[Any]:

@@ -13,7 +13,8 @@ import numpy as np
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.checks import as_column
 from worldplan.world_models.data.d4rl.successors import shifted_successors, stored_successors
-from worldplan.world_models.data.declared import check_hdf5, parsed_metadata
+from worldplan.world_models.data.declared import check_hdf5, fits_memory, parsed_metadata
+from worldplan.world_models.data.on_disk.arrays import hdf5_array
 from worldplan.world_models.data.simulator_states import join_state, split_state, warn_ignored
 from worldplan.world_models.data.transitions import Transitions, episode_numbers
 from worldplan.world_models.storage import replace_file
@@ -32,6 +33,7 @@ _COLUMNS = (
 )
 _OWN_COLUMNS = (*_COLUMNS, "infos/state")  # in files of others, infos/state may be anything
 _REQUIRED = _COLUMNS[:4]
+_LARGE = ("observations", "actions", "next_observations")  # stay on disk where memory is too small
 _OWN = "metadata/worldplan"
 
 
@@ -85,8 +87,14 @@ def load_hdf5(path: Path) -> Transitions:
             )
         own = _OWN in file
         names = _OWN_COLUMNS if own else _COLUMNS
-        check_hdf5(file, (*names, _OWN))
-        stored = {name.removeprefix("infos/"): file[name][()] for name in names if name in file}
+        small = fits_memory(check_hdf5(file, (*names, _OWN)))
+        stored = {
+            name.removeprefix("infos/"): file[name][()]
+            if small or name not in _LARGE
+            else hdf5_array(path, name, file[name])
+            for name in names
+            if name in file
+        }
         infos = list(file["infos"]) if isinstance(file.get("infos"), h5py.Group) else []
         metadata = _metadata(file)
     lengths = {name: column.shape[0] if column.ndim else 0 for name, column in stored.items()}
@@ -100,7 +108,7 @@ def load_hdf5(path: Path) -> Transitions:
             _require_matrix(name, stored[name], stored["observations"].shape)
     state, state_metadata = join_state(stored)
     warn_ignored(infos, state, own=own)
-    columns = {
+    columns: dict[str, Any] = {
         "observation": stored["observations"],
         "action": stored["actions"],
         "reward": stored["rewards"].reshape(-1),

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.data.on_disk.rows import chunks, is_on_disk
 from worldplan.world_models.data.transitions import episode_numbers
 
 _log = logging.getLogger(__name__)
 _JUMP = 10.0  # times the median change of a column
 _NEAR_START = 0.5  # standard deviations of a column
+_SEARCHED = 200_000  # first rows in which unmarked ends are looked for
 _ONE_PROCESS = (
     "store the true next_observations and mark the last row of every episode in timeouts; or, if "
     "it is one process, store it as .npz, which is read as it says"
@@ -84,8 +86,12 @@ def shifted_successors(
 
     Raises:
         DatasetError: the ends of the episodes are unknown, or the successors of terminal rows, or
-            every episode has a single row.
+            every episode has a single row; or the file is larger than memory.
     """
+    if is_on_disk(columns["observation"]):
+        raise DatasetError(
+            "has no next_observations and does not fit into memory: store them beside observations"
+        )
     if "truncated" not in ends:
         raise DatasetError(
             "has neither next_observations nor timeouts, so where episodes end is unknown: "
@@ -121,10 +127,13 @@ def shifted_successors(
 
 def _equal(following: np.ndarray, observations: np.ndarray) -> np.ndarray:
     """(n,) bool: whether rows (n, o) are equal up to float32 rounding, in any unit."""
-    size = np.abs(observations).max(0, initial=0.0)
-    equal: np.ndarray = np.isclose(
-        following, observations, rtol=1e-5, atol=1e-5 * np.minimum(size, 1.0)
-    ).all(1)
+    lowest, highest = observations.min(0, initial=0.0), observations.max(0, initial=0.0)
+    tolerance = 1e-5 * np.minimum(np.maximum(-lowest, highest), 1.0)
+    equal = np.zeros(len(following), dtype=bool)
+    for part in chunks(len(following)):
+        equal[part] = np.isclose(
+            following[part], observations[part], rtol=1e-5, atol=tolerance
+        ).all(1)
     return equal
 
 
@@ -144,6 +153,7 @@ def _require_one_episode(observations: np.ndarray, marked: bool) -> None:
             f"marks no end of an episode in {count} rows, so time limits may be unmarked: mark the "
             "last row of every episode in timeouts (of the whole file, if it is one episode)"
         )
+    observations = observations[:_SEARCHED]
     jumps = _jumps(observations)
     starts = [np.flatnonzero(jumps > 0.5), _regular(np.flatnonzero(jumps >= 1 / 3))]
     starts.append(_regular(_restarts(observations)))
@@ -161,6 +171,7 @@ def _require_no_jump(observations: np.ndarray, last: np.ndarray) -> None:
     Raises:
         DatasetError: they do, as at a time limit that is not marked.
     """
+    observations, last = observations[:_SEARCHED], last[:_SEARCHED]
     rows = np.flatnonzero((_jumps(observations) > 0.5) & ~last[:-1])
     if len(rows):
         raise DatasetError(
@@ -171,6 +182,7 @@ def _require_no_jump(observations: np.ndarray, last: np.ndarray) -> None:
 
 def _warn_of_jumps(observations: np.ndarray, last: np.ndarray) -> None:
     """Warn of a jump of the observations (n, o) within the episodes that `last` (n,) ends."""
+    observations, last = observations[:_SEARCHED], last[:_SEARCHED]
     rows = np.flatnonzero((_jumps(observations) > 0.5) & ~last[:-1])
     if len(rows):
         _log.warning(

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.world_models.data.on_disk.rows import chunks
 from worldplan.world_models.data.transitions import Transitions
 
 BINS = 10
-_CHUNK = 65_536  # rows
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: its products are a permutation of 64 bits
 
 
@@ -80,8 +80,7 @@ def _cells(data: Transitions, low: np.ndarray, width: np.ndarray, bins: int) -> 
         bins: of a column; the greatest value belongs to the last one.
     """
     keys = []
-    for first in range(0, len(data), _CHUNK):
-        rows = slice(first, first + _CHUNK)
+    for rows in chunks(len(data)):
         raw = np.concatenate([data.observation[rows], data.action[rows]], 1).astype(np.float64)
         place = np.floor((raw - low) / width)
         place = np.where((place == bins) & (raw <= low + bins * width), bins - 1, place)

@@ -123,6 +123,7 @@ def convert(argv: Sequence[str]) -> int:
     """Entry of `worldplan data convert`.
 
     Raises:
+        ConfigError: --uncompressed goes with a .npz file.
         DatasetError: a source does not exist or is damaged, or the target exists already.
         FolderInUse: another process makes the target.
     """
@@ -133,14 +134,21 @@ def convert(argv: Sequence[str]) -> int:
         "sources", type=str, nargs="+", help=f"{_SOURCE}; several are joined (medium and expert)"
     )
     parser.add_argument("target", type=str, help=f"{_SOURCE} that does not exist yet")
+    parser.add_argument(
+        "--uncompressed",
+        action="store_true",
+        help="write a .npz file that is read from disk where it does not fit into memory",
+    )
     options = parse_options(parser, argv)
+    if options.uncompressed and Path(options.target).suffix.lower() != ".npz":
+        raise ConfigError("--uncompressed goes with a .npz file: give one, or leave it out")
     with (
         saying_what_is_kept("nothing was written: repeat the command"),
         place_of(options.target) as place,
     ):
         require_free(options.target)
         data = concatenate([load_transitions(source) for source in options.sources])
-        target = save_transitions(data, options.target, place)
+        target = save_transitions(data, options.target, place, compress=not options.uncompressed)
     plain_console().print(f"{len(data)} transitions written to {target}", soft_wrap=True)
     return 0
 
