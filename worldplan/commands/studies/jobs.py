@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from worldplan.commands.studies.references import reward_ceiling
+from worldplan.commands.studies.references import halting_threshold, reward_ceiling
 from worldplan.commands.studies.rows import StudyRow
 from worldplan.commands.studies.study import Study
 from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
@@ -31,6 +31,7 @@ from worldplan.world_models.training.checkpoints import last_checkpoint, saved_e
 
 if TYPE_CHECKING:
     from worldplan.planners.offline.model_free.training import ModelFreeModule
+    from worldplan.planners.offline.settings import ReachAwareSettings
     from worldplan.planners.offline.training import ReachAwareModule
 
 _MEANS = ("return", "length", "decision_seconds")  # per seed, over the final episodes
@@ -150,11 +151,10 @@ def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
             check_every=study.check_every,
             check_episodes=study.check_episodes,
         )
-    settings = study.method_settings(job.method)
     if study.plane is not None:
         return for_plane(
             study.plane,
-            settings,
+            study.method_settings(job.method),
             seed=job.first,
             seeds=job.count,
             epochs=study.epochs,
@@ -164,17 +164,37 @@ def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
             start_seed=study.seed,
         )
     task = make_task(study, job.row.share)
-    if study.caps_by_data(job.method):
-        settings = replace(settings, target_cap=reward_ceiling(task, settings.discount))
     return ReachAwareModule(
         task,
-        settings,
+        settings_by_data(study, job.row, task),
         seed=job.first,
         seeds=job.count,
         epochs=study.epochs,
         check_every=study.check_every,
         check_episodes=study.check_episodes,
     )
+
+
+def settings_by_data(study: Study, row: StudyRow, task: OfflineTask) -> ReachAwareSettings:
+    """The settings of a row, with the numbers that its method takes from the data.
+
+    Args:
+        study: with a dataset.
+        row: of reach-aware value learning.
+        task: that of the row.
+
+    Raises:
+        ConfigError: the study has no ensemble, and the method needs one.
+    """
+    settings = study.method_settings(row.method)
+    if study.caps_by_data(row.method):
+        settings = replace(settings, target_cap=reward_ceiling(task, settings.discount))
+    quantile = study.halt_quantile(row.method)
+    if quantile is not None and row.share != 1:  # exact dynamics have no members
+        learned = task if row.share == 0 else make_task(study, 0.0)
+        threshold = halting_threshold(learned, quantile)
+        settings = replace(settings, pessimism=replace(settings.pessimism, halt_above=threshold))
+    return settings
 
 
 def run_job(job: Job) -> Job:

@@ -1,5 +1,6 @@
 """What the returns and values of a study are compared with: a random policy, the policy that made
-the data, and the greatest value that rewards as in the data can have.
+the data, the greatest value that rewards as in the data can have, and the differences between an
+ensemble's members on the data.
 """
 
 from __future__ import annotations
@@ -7,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner, bootstrap, evaluate
 from worldplan.planners.offline.replay import unpack
+from worldplan.planners.offline.rollouts import Pessimism, cut_threshold
 from worldplan.planners.offline.task import OfflineTask
 
 RANDOM, DATA_MEAN, DATA_BEST = "random policy", "data, mean episode", "data, best episode"
@@ -84,3 +87,26 @@ def reward_ceiling(task: OfflineTask, discount: float) -> float:
     best = float(batch.reward.max())
     forever = best / (1 - discount)
     return max(best, forever) if bool((batch.terminated > 0).any()) else forever
+
+
+def halting_threshold(task: OfflineTask, quantile: float) -> float:
+    """The difference between an ensemble's members that a share `quantile` of the dataset does not
+    exceed, for MOReL's halting.
+
+    Raises:
+        ConfigError: the task has no dataset, or its dynamics have no members.
+    """
+    if task.rows is None:
+        raise ConfigError("a quantile over the data needs a dataset: give pessimism.halt_above")
+    batch = unpack(task.rows, task.observation_size)
+    threshold = cut_threshold(
+        Pessimism(cut_quantile=quantile, cut_measure="max_pairwise_difference"),
+        task.dynamics,
+        batch.observation,
+        batch.action,
+        None,
+        torch.Generator().manual_seed(0),
+    )
+    if threshold is None:
+        raise ConfigError("a quantile over the data needs an ensemble: set data.ensemble")
+    return float(threshold)

@@ -20,7 +20,7 @@ from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.planners.offline.settings import ReachAwareSettings
 
-TASK_KEYS = ("patch", "true_share", "shares")
+TASK_KEYS = ("patch", "true_share", "shares", "halt_quantile")
 MAX_REWARD = "max_reward"  # as a method's target_cap: the value ceiling of the data
 
 
@@ -154,12 +154,38 @@ class Study:
                 f"method '{method}': target_cap {MAX_REWARD} needs a dataset, which the plane has "
                 "not: give a number"
             )
+        self._check_halting(method, settings)
         if self.plane is not None and (
             settings.real_share > 0 or any(row.share for row in self._rows_of(method))
         ):
             raise ConfigError(
                 f"method '{method}': the plane has no dataset and one dynamics: set real_share to "
                 "0 and leave out true_share and shares"
+            )
+
+    def _check_halting(self, method: str, settings: ReachAwareSettings) -> None:
+        """Check the quantile of a method that halts rollouts.
+
+        Raises:
+            ConfigError: it is out of range, has no data, or is given beside a threshold.
+        """
+        quantile = self.halt_quantile(method)
+        if quantile is None:
+            return
+        if not _is_share(quantile) or quantile == 0:
+            raise ConfigError(
+                f"method '{method}': halt_quantile {quantile!r:.60}: give a share above 0 and at "
+                "most 1, such as 0.995"
+            )
+        if self.data is None or self.data.dynamics is not None:
+            raise ConfigError(
+                f"method '{method}': halt_quantile is a quantile over a dataset in its ensemble: "
+                "give pessimism.halt_above, a number, in its place"
+            )
+        if settings.pessimism.halt_above is not None:
+            raise ConfigError(
+                f"method '{method}': halt_quantile and pessimism.halt_above both give the "
+                "threshold: leave one of them out"
             )
 
     def _check_algorithm(self, method: str) -> None:
@@ -261,6 +287,11 @@ class Study:
         if patch not in PATCHES:
             raise ConfigError(f"method '{method}': patch '{patch}': choose {', '.join(PATCHES)}")
         return patch
+
+    def halt_quantile(self, method: str) -> float | None:
+        """The share of the data that halts no rollout of a method; None where it gives none."""
+        quantile: float | None = self.methods[method].get("halt_quantile")
+        return quantile
 
     def caps_by_data(self, method: str) -> bool:
         """Whether the targets of a method are capped at the value ceiling of the data."""

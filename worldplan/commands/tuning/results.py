@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from worldplan.commands.studies.jobs import make_task
-from worldplan.commands.studies.references import reward_ceiling
+from worldplan.commands.studies.jobs import make_task, settings_by_data
 from worldplan.commands.studies.study import Study
 from worldplan.commands.tuning import plots
 from worldplan.commands.tuning.penalties import penalty_plot
@@ -208,15 +207,14 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
 
 
 def _settings(study: Study, method: str) -> ReachAwareSettings | ModelFreeSettings:
-    """The settings of a method, in which a cap that stands for a number is that number."""
+    """The settings of a method, with the numbers that it takes from the data."""
     algorithm = study.algorithm(method)
     if algorithm is not None:
         return algorithm
-    settings = study.method_settings(method)
-    if not study.caps_by_data(method):
-        return settings
-    ceiling = reward_ceiling(make_task(study, study.rows()[0].share), settings.discount)
-    return replace(settings, target_cap=ceiling)
+    if study.data is None:
+        return study.method_settings(method)
+    row = study.rows()[0]
+    return settings_by_data(study, row, make_task(study, row.share))
 
 
 def _plain(value: Any) -> Any:

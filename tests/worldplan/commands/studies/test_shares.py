@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from worldplan.cli import main
+from worldplan.commands.studies.jobs import make_task, settings_by_data
 from worldplan.commands.studies.references import reward_ceiling
 from worldplan.commands.studies.rows import Selection, StudyRow, take_selection
 from worldplan.commands.studies.study import DatasetTask, Study
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.offline.replay import unpack
 from worldplan.planners.offline.task import dataset_task
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
@@ -142,6 +144,42 @@ def test_a_capped_method_gets_the_ceiling_of_the_data():
     study = Study(methods, data=DatasetTask("x.npz"))
     assert study.caps_by_data("cap") and study.method_settings("cap").target_cap is None
     assert not study.caps_by_data("fixed") and study.method_settings("fixed").target_cap == 3.0
+
+
+def test_halting_above_a_quantile_of_the_data_in_learned_dynamics(study: Path):
+    """The threshold does not shrink with the share, although the members' differences do."""
+    description = yaml.safe_load(study.read_text())
+    crossed = Study(
+        {"morel": {"halt_quantile": 0.9, "pessimism": {"halt_reward": -1.0}}},
+        data=DatasetTask(**description["data"]),
+        shares=(0.0, 0.5, 1.0),
+    )
+    learned, mixed, true = [
+        settings_by_data(crossed, row, make_task(crossed, row.share)).pessimism
+        for row in crossed.rows()
+    ]
+    task = make_task(crossed, 0.0)
+    batch = unpack(task.rows, task.observation_size)
+    members = task.dynamics.step(batch.observation, batch.action, members=True).members
+    differences = [
+        max(float((one - other).norm()) for one in means for other in means)
+        for means in members.mean.transpose(0, 1)
+    ]
+    assert learned.halt_above == pytest.approx(np.quantile(differences, 0.9), rel=1e-4)
+    assert mixed.halt_above == learned.halt_above and true.halt_above is None
+    assert {learned.halt_reward, mixed.halt_reward, true.halt_reward} == {-1.0}
+
+
+@pytest.mark.parametrize("quantile", [0, 1.5, "x", True])
+def test_a_quantile_is_a_share(quantile):
+    with pytest.raises(ConfigError, match="halt_quantile"):
+        Study({"morel": {"halt_quantile": quantile}}, data=DatasetTask("x.npz"))
+
+
+def test_two_thresholds_are_refused():
+    method = {"halt_quantile": 0.9, "pessimism": {"halt_above": 1.0}}
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        Study({"morel": method}, data=DatasetTask("x.npz"))
 
 
 @pytest.mark.parametrize(
