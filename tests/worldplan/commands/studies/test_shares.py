@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,22 +121,16 @@ def test_a_study_in_parts_is_the_study_at_once(study: Path, capsys: pytest.Captu
 
 def test_the_ceiling_bounds_every_discounted_sum_of_the_datas_rewards(study: Path):
     """Also where all rewards are negative and an episode can end."""
-    data = load_transitions(study.parent / "data.npz")
+    task = dataset_task(study.parent / "data.npz", true_share=1.0, threads=1)
+    reward, terminated = -3, -2  # columns of packed rows
     for shift, ends in ((0.0, True), (-50.0, True), (-50.0, False)):
-        terminated = data.terminated & ends
-        columns = {name: getattr(data, name) for name in data.__dataclass_fields__}
-        changed = type(data)(
-            **columns
-            | {
-                "reward": data.reward + np.float32(shift),
-                "terminated": terminated,
-                "truncated": data.truncated | (data.terminated & ~terminated),
-            }
-        )
-        ceiling = reward_ceiling(dataset_task(changed, true_share=1.0, threads=1), 0.9)
-        best = changed.reward.max()
+        rows = task.rows.clone()
+        rows[:, reward] += shift
+        rows[:, terminated] *= ends
+        ceiling = reward_ceiling(replace(task, rows=rows), 0.9)
+        best = float(rows[:, reward].max())
         sums = [best * (1 - 0.9**length) / 0.1 for length in range(1, 400)]
-        least = max(sums) if terminated.any() else best / 0.1
+        least = max(sums) if rows[:, terminated].any() else best / 0.1
         assert ceiling == pytest.approx(least, rel=1e-4)
 
 
