@@ -70,11 +70,6 @@ class Tuning(Study):
                 f"a tuning departs from one method, this study has {', '.join(self.methods)}: "
                 "leave the others out"
             )
-        if self.algorithm(self.method) is not None:
-            raise ConfigError(
-                f"method '{self.method}': algorithm: a tuning searches the settings of reach-aware "
-                "value learning: leave it out, or compare values as methods of 'worldplan run'"
-            )
         for name, allowed in (("score", SCORES), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} '{getattr(self, name)}': choose {', '.join(allowed)}")

@@ -131,12 +131,6 @@ def test_the_plane_has_no_rows(tmp_path, capsys):
     assert "algorithm needs a dataset" in capsys.readouterr().err
 
 
-def test_tune_refuses_an_algorithm_by_name(tmp_path, capsys):
-    methods = {"a": {"algorithm": "iql"}}
-    assert main(["tune", write(tmp_path, methods=methods, search={"hidden": [[4], [8]]})]) == 2
-    assert "method 'a': algorithm: a tuning searches" in capsys.readouterr().err
-
-
 def test_two_rows_of_one_name_are_refused():
     methods = {"a": {}, "a_true": {"algorithm": "iql"}}
     with pytest.raises(ConfigError, match="the name a_true"):
