@@ -146,6 +146,7 @@ CONSTRUCTIONS: dict[str, Construction] = {
     "bootstrap": (planners.bootstrap, lambda: {"values": np.arange(4.0), "seed": 0}),
     "PlaneVectorEnv": (envs.PlaneVectorEnv, lambda: {"num_envs": 2, "plane": envs.Plane()}),
     "PlaneEnv": (envs.PlaneEnv, lambda: {"plane": envs.Plane()}),
+    "PendulumDynamics": (dynamics.PendulumDynamics, lambda: {"g": 9.81, "m": 1.0, "l": 2.0}),
     "PlaneDynamics": (envs.PlaneDynamics, lambda: {"plane": envs.Plane()}),
     "CraftingEnv": (
         crafting.CraftingEnv,

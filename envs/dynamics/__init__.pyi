@@ -5,6 +5,7 @@ from .model import Members as Members
 from .model import Prediction as Prediction
 from .model_check import check_model as check_model
 from .mujoco import MujocoDynamics as MujocoDynamics
+from .pendulum import PendulumDynamics as PendulumDynamics
 from .registry import DYNAMICS as DYNAMICS
 from .registry import DynamicsFactory as DynamicsFactory
 from .registry import make_dynamics as make_dynamics

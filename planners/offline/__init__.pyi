@@ -10,6 +10,7 @@ from .model_free import ModelFreePolicy as ModelFreePolicy
 from .model_free import TD3BCSettings as TD3BCSettings
 from .options.cost_settings import CostConstraint as CostConstraint
 from .options.finetuning import Finetuning as Finetuning
+from .options.gap_settings import DynamicsGap as DynamicsGap
 from .policy import ReachAwarePolicy as ReachAwarePolicy
 from .rollouts import Pessimism as Pessimism
 from .rollouts import roll_out as roll_out

@@ -75,6 +75,7 @@ class DynamicsChoice:
     threads: int | None = None
     dynamics: str | DynamicsModel | None = None
     dynamics_options: Mapping[str, Any] = field(default_factory=dict)
+    simulator: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.true_share <= 1:
@@ -82,7 +83,9 @@ class DynamicsChoice:
                 f"true_share {self.true_share}: must be between 0 (learned dynamics) and 1 (true "
                 "dynamics)"
             )
-        if self.dynamics is None:
+        if self.simulator is not None:
+            self._check_simulator()
+        elif self.dynamics is None:
             if self.dynamics_options:
                 raise ConfigError("dynamics_options: belong to a model, so set dynamics too")
             if self.true_share < 1 and self.ensemble is None:
@@ -210,11 +213,32 @@ class DynamicsChoice:
         name = self.dynamics
         return name if isinstance(name, str) else type(name).__qualname__
 
+    def _check_simulator(self) -> None:
+        """Check that nothing else is chosen beside a simulator.
+
+        Raises:
+            ConfigError: something is.
+        """
+        chosen = {
+            "ensemble": self.ensemble is not None,
+            "true_share": self.true_share > 0,
+            "termination": self.termination is not None,
+            "dynamics": self.dynamics is not None,
+            "dynamics_options": bool(self.dynamics_options),
+        }
+        if any(chosen.values()):
+            names = ", ".join(name for name, is_chosen in chosen.items() if is_chosen)
+            raise ConfigError(
+                f"simulator: rollouts happen in it alone, and it ends them: leave out {names}"
+            )
+
     def checksum(self) -> int:
         """A number that differs between choices that give other trainings; the ensemble's file is
         not part of it.
         """
-        if self.dynamics is None:
+        if self.simulator is not None:
+            parts = origin(simulator=self.simulator)
+        elif self.dynamics is None:
             parts = origin(share=self.true_share, termination=self.termination)
         else:
             parts = origin(dynamics=self.dynamics, options=self.dynamics_options)

@@ -8,6 +8,7 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.options.cost_settings import CostConstraint
+from worldplan.planners.offline.options.gap_settings import DynamicsGap
 from worldplan.planners.offline.rollouts import Pessimism
 
 WEIGHTINGS = ("none", "return", "advantage")
@@ -23,6 +24,7 @@ ADDED: dict[str, Any] = {
     "pessimism.cut_quantile": None,
     "pessimism.cut_measure": "max_pairwise_difference",
     "costs": None,
+    "dynamics_gap": None,
 }
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
@@ -84,6 +86,8 @@ class ReachAwareSettings:
         pessimism: penalties on the dynamics during rollouts (MOPO, MOReL).
         mobile: beta of MOBILE's Bellman-inconsistency penalty on model transitions; 0 is off.
         costs: a budget of costs, for a dataset with a cost column; None: there are no costs.
+        dynamics_gap: weights of simulated transitions for an imperfect simulator (H2O); None: all
+            count alike.
         compile: let torch.compile fuse the critics; needs a C++ compiler.
 
     Raises:
@@ -120,6 +124,7 @@ class ReachAwareSettings:
     pessimism: Pessimism = field(default_factory=Pessimism)
     mobile: float = 0.0
     costs: CostConstraint | None = None
+    dynamics_gap: DynamicsGap | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp.errors import DatasetError
 from worldplan.planners.offline.dynamics import DynamicsChoice, NoDynamics
 from worldplan.planners.offline.options.cost_model import CostFunction, cost_function, costs_of
+from worldplan.planners.offline.options.simulator import make_simulator
 from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.planners.offline.task_environment import TaskEnvironment, task_environment
 from worldplan.world_models.data.files import load_transitions
@@ -136,6 +137,7 @@ def dataset_task(
     dynamics: str | DynamicsModel | None = None,
     dynamics_options: Mapping[str, Any] | None = None,
     cost: str | CostFunction | None = None,
+    simulator: Mapping[str, Any] | None = None,
 ) -> OfflineTask:
     """The task of a dataset.
 
@@ -158,6 +160,8 @@ def dataset_task(
         cost: of a transition, "module:function" or a function (observation, action,
             next_observation) -> costs; None: the dataset's own, from which a model is learned for
             rollouts.
+        simulator: an imperfect simulator instead of ensemble and dynamics, {"id": gymnasium id,
+            "kwargs": its keyword arguments}: a MuJoCo task, or the classic Pendulum.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -167,7 +171,7 @@ def dataset_task(
     """
     data, source = _read(dataset)
     choice = DynamicsChoice(
-        ensemble, true_share, termination, threads, dynamics, dynamics_options or {}
+        ensemble, true_share, termination, threads, dynamics, dynamics_options or {}, simulator
     )
     return _task(data, task_environment(data, environment, source), choice, cost)
 
@@ -209,6 +213,8 @@ def _task(
     model: DynamicsModel
     if choice is None:
         model = NoDynamics(data.observation.shape[1], data.action.shape[1])
+    elif choice.simulator is not None:
+        model = make_simulator(choice.simulator, data, environments.actions, choice.threads)
     else:
         model = choice.make(environments, data)
     return OfflineTask(

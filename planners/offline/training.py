@@ -18,9 +18,10 @@ from worldplan.planners.offline.best import BestCheckpoint, budget_of
 from worldplan.planners.offline.ceiling import ValueCeiling
 from worldplan.planners.offline.diagnostics import value_statistics
 from worldplan.planners.offline.mobile import MobilePenalty
+from worldplan.planners.offline.options.chosen import options_for
 from worldplan.planners.offline.options.finetuned import CHECK_SEED, FinetunedModule
 from worldplan.planners.offline.options.finetuning import Finetuning
-from worldplan.planners.offline.options.task_costs import costs_for, options_for
+from worldplan.planners.offline.options.task_costs import costs_for
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
 from worldplan.planners.offline.rollouts import cut_threshold, roll_out
@@ -62,7 +63,6 @@ class ReachAwareModule(FinetunedModule):
 
     KEY: ClassVar[str] = "reach_aware"
 
-    data: Tensor | None
     starts: Tensor
     states: Tensor | None
 
@@ -113,7 +113,7 @@ class ReachAwareModule(FinetunedModule):
             self.settings,
             seeds=seeds,
             generator=torch_generator(seed, 0),
-            options=options_for(self.costs, seed, seeds),
+            options=options_for(task, self.settings, self.costs, seed, seeds),
         )
         rows = None if task.rows is None else unpack(task.rows, task.observation_size)
         self.agent.fit_observations(task.starts if rows is None else rows.observation)
@@ -162,6 +162,8 @@ class ReachAwareModule(FinetunedModule):
         # a simulator, which has a state, has no members: its penalty would be zero
         if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
+        for option in self.agent.options():
+            option.generator = self.random
         self.threshold = None
         if self.data is not None:
             batch = self._unpack(self.data)
@@ -328,6 +330,7 @@ def for_dataset(
     dynamics: str | None = None,
     dynamics_options: dict[str, Any] | None = None,
     cost: str | None = None,
+    simulator: dict[str, Any] | None = None,
     settings: ReachAwareSettings | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -354,9 +357,9 @@ def for_dataset(
         dynamics: a dynamics model of your own instead of all these: a name registered in
             `worldplan.envs.dynamics.DYNAMICS`, or "module:attribute".
         dynamics_options: keyword arguments of that model.
-        cost: "module:function", the cost of a transition (observation, action, next_observation);
-            None: that in the dataset, from which a model is learned for rollouts. Needs
-            `settings.costs`.
+        cost: "module:function" of (observation, action, next_observation), with `settings.costs`;
+            None: that of the dataset, from which a model is learned for rollouts.
+        simulator: {id, kwargs} of an imperfect one; see `dataset_task`.
         settings: of the method.
         seed: of all random numbers of the training.
         seeds: trainings side by side.
@@ -382,6 +385,7 @@ def for_dataset(
         dynamics=dynamics,
         dynamics_options=dynamics_options,
         cost=cost,
+        simulator=simulator,
     )
     return ReachAwareModule(
         task,

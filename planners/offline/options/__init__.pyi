@@ -1,3 +1,4 @@
 from .cost_settings import CostConstraint as CostConstraint
 from .finetuning import Finetuning as Finetuning
+from .gap_settings import DynamicsGap as DynamicsGap
 from .option import Option as Option

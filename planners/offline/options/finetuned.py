@@ -79,11 +79,16 @@ class FinetunedModule(ResumableModule):
         self.online: OnlineData | None = None
         if finetune == 0:
             return
-        real, _, _ = self.finetuning.parts(self.settings.batch, self.settings.real_share)
+        real, model, _ = self.finetuning.parts(self.settings.batch, self.settings.real_share)
         if real and self.data is None:
             raise ConfigError(
                 "finetuning.rollouts is off, but this task has no dataset to fill the batches: set "
                 "it on, or finetuning.share to 1"
+            )
+        if self.settings.dynamics_gap is not None and model == 0:
+            raise ConfigError(
+                "dynamics_gap needs simulated rows in every batch: set finetuning.rollouts to "
+                "true, and lower finetuning.share or real_share"
             )
         self.online = OnlineData(self.task, self.finetuning, width, self.seeds)
 

@@ -20,6 +20,8 @@ class Option(nn.Module):
     Gradients of `value_penalty` go to the actor alone, and those of `critic_term` to the critics.
     """
 
+    generator: torch.Generator | None = None  # of what the terms below draw
+
     def optimizer(self) -> torch.optim.Optimizer:
         """Of what the option itself learns, which `learn` steps.
 

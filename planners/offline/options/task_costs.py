@@ -17,10 +17,8 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner, evaluate
 from worldplan.planners.offline.options.cost_model import CostFunction, fit_costs
 from worldplan.planners.offline.options.costs import CostCritics
-from worldplan.planners.offline.options.option import Option
 from worldplan.planners.offline.replay import unpack, with_costs
 from worldplan.planners.offline.settings import ReachAwareSettings
-from worldplan.world_models.training.seeds import torch_generator
 
 if TYPE_CHECKING:
     from worldplan.planners.offline.task import OfflineTask
@@ -117,17 +115,6 @@ def costs_for(task: OfflineTask, settings: ReachAwareSettings) -> TaskCosts | No
             "cost: module:function, take a dataset with costs, or leave settings.costs out"
         )
     return TaskCosts(task, settings)
-
-
-def options_for(costs: TaskCosts | None, seed: int, seeds: int) -> list[Option]:
-    """The options of an agent.
-
-    Args:
-        costs: of its task, or None.
-        seed: of the training.
-        seeds: trainings side by side.
-    """
-    return [] if costs is None else [costs.critics(seeds, torch_generator(seed, 0, 1))]
 
 
 def returns_of(

@@ -22,6 +22,7 @@ def plain_update(
     optimizers: list[Optimizer],
     generator: torch.Generator | None = None,
     penalty: Callable[[Batch, Tensor], Tensor] | None = None,
+    errors: Callable[[Batch, Tensor, Tensor], Tensor] | None = None,
 ) -> None:
     """One update of temperature, actor, critics and target critics, like `ReachAware.update`."""
     of_actor, of_critics, of_temperature = optimizers
@@ -52,6 +53,8 @@ def plain_update(
     taken = batch.action.clone().requires_grad_()
     predicted = _values(agent.critics, batch.observation, taken)
     loss = ((predicted - target) / of_errors[:, None, None]).square().mean(2).sum()
+    if errors is not None:
+        loss = errors(batch, predicted, target)
     if settings.diversity > 0:
         units = []
         for index in range(settings.critics):
