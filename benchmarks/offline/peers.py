@@ -177,7 +177,8 @@ def measured(command: list[str], folder: Path, log: str, extra: dict[str, str]) 
         _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise SystemExit(f"{' '.join(command[:3])} failed: {lines[-1] if lines else ''} ({output})")
+        reasons = [line for line in lines if "Error" in line] or lines or ["no output"]
+        raise SystemExit(f"{' '.join(command[:3])} failed: {reasons[-1]} ({output})")
     return usage.ru_utime + usage.ru_stime
 
 
@@ -201,7 +202,10 @@ def run_peer(
         "WORLDPLAN_PEER_EPISODES": str(episodes),
         "JAX_PLATFORMS": "cpu",
     }
-    seconds = measured([str(python), str(checkout / script), *words], folder, "log.txt", extra)
+    command = [str(python), str(checkout / script), *words]
+    if method == "corl/rebrac":
+        command.insert(1, str(HERE / "peer_modules" / "with_jax_names.py"))
+    seconds = measured(command, folder, "log.txt", extra)
     returns = np.loadtxt(episodes, ndmin=2)[:, 0]
     return float(returns[-EPISODES:].mean()), seconds
 

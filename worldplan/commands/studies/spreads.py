@@ -19,7 +19,7 @@ from worldplan.planners.offline.training import ReachAwareModule
 
 WITHIN, EDGE = "within reach", "edge of reach"
 QUANTILES = {"low": 0.05, "lower": 0.25, "median": 0.5, "upper": 0.75, "high": 0.95}
-_ROWS = 20_000  # model transitions of each seed
+_CHUNKS, _ROWS = 10, 2000  # model transitions of each seed; all at once would fill the memory
 
 
 @torch.no_grad()
@@ -35,12 +35,15 @@ def spread_table(module: ReachAwareModule, plane: Plane | None) -> pd.DataFrame:
         any. Places are `WITHIN` and `EDGE` in the plane, else "step 1", "step 2" and so on.
     """
     generator = torch.Generator(device=module.device).manual_seed(0)
-    batch = unpack(module.replay.draw(_ROWS, generator), module.task.observation_size)
-    spread = critic_spread(module.agent, batch)
-    levels = torch.tensor(list(QUANTILES.values()), device=spread.device)
+    parts: dict[str, list[Tensor]] = {}
+    for _ in range(_CHUNKS):
+        batch = unpack(module.replay.draw(_ROWS, generator), module.task.observation_size)
+        spread = critic_spread(module.agent, batch)
+        for place, mask in _places(batch, module.settings.horizon, plane).items():
+            parts.setdefault(place, []).append(spread[mask & (batch.terminated == 0)])
+    levels = torch.tensor(list(QUANTILES.values()), device=module.device)
     rows = []
-    for place, mask in _places(batch, module.settings.horizon, plane).items():
-        values = spread[mask & (batch.terminated == 0)]
+    for place, values in ((place, torch.cat(part)) for place, part in parts.items()):
         if len(values):
             quantiles = torch.quantile(values, levels).tolist()
             rows.append(
