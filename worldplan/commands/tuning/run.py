@@ -16,7 +16,6 @@ from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.runs import SUMMARY, Run
 from worldplan.world_models.training.origin import origin
 
-_JOURNAL = "trials.journal"  # the storage in a run folder
 _NOT_OF_SCORES = ("trials", "storage", "sampler", "pruner", "side_by_side", "save_every")
 
 
@@ -70,7 +69,13 @@ def run_tuning(
     # these import optuna and Lightning: seconds
     from worldplan.commands.tuning.results import write_results
     from worldplan.commands.tuning.scores import check_inputs
-    from worldplan.commands.tuning.storage import absolute, open_study, storage_text
+    from worldplan.commands.tuning.storage import (
+        JOURNAL,
+        absolute,
+        mend,
+        open_study,
+        storage_text,
+    )
     from worldplan.commands.tuning.trials import jobs_of, run_trial
 
     if engine == "ray":
@@ -87,8 +92,9 @@ def run_tuning(
         open_study(absolute(tuning.storage), tuning, made_with)
     with open_run(root, tuning.name, config, tuning.seed, fresh=fresh) as run:
         folder = run.path.resolve()
-        storage = absolute(tuning.storage or str(folder / _JOURNAL))
+        storage = absolute(tuning.storage or str(folder / JOURNAL))
         (folder / "trials").mkdir(exist_ok=True)
+        mend(folder / JOURNAL)
         run_waiting(
             run_trial,
             jobs_of(folder, tuning, storage, made_with, tuning.storage is None),

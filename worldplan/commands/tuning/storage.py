@@ -28,6 +28,7 @@ from worldplan.world_models.training.origin import differences
 from worldplan.world_models.training.seeds import derived_seed
 
 T = TypeVar("T")
+JOURNAL = "trials.journal"  # the storage in a run folder
 MADE_WITH = "made_with"  # user attribute of a study: what its scores depend on
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "redis": 6379, "rediss": 6379}
 _CONNECT = 10  # seconds until a server must accept a connection
@@ -53,6 +54,19 @@ def absolute(storage: str) -> str:
     if scheme == "sqlite" and rest and not rest.startswith("/"):
         return f"sqlite:///{Path(rest).absolute()}"
     return storage
+
+
+def mend(journal: Path) -> None:
+    """Cut off a last line that a full disk or a power failure left incomplete: what is appended to
+    it would be lost. Only for a journal that no other process writes to.
+    """
+    if not journal.exists():
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with journal.open("rb+") as file:
+            file.truncate(whole)
 
 
 def open_study(storage: str, tuning: Tuning, made_with: dict[str, str]) -> optuna.Study:
@@ -147,6 +161,8 @@ def _in_time(work: Callable[[], T], storage: str) -> T:
 def _refusal(storage: str, error: Exception) -> str:
     """What went wrong with a storage, in one line."""
     remedy = "check it, or leave storage out to use a file in the run folder"
+    if Path(storage).name == JOURNAL:
+        remedy = "restore a copy, or begin a new run with --fresh"
     scheme = storage.partition("://")[0].partition("+")[0]
     if isinstance(error, ImportError):
         package = _DRIVERS.get(scheme, f"the driver of {scheme}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 import yaml
@@ -87,6 +89,24 @@ def test_an_interrupted_tuning_ends_with_the_trials_of_an_unbroken_one(
     pd.testing.assert_frame_equal(
         scores_of(finished), scores_of(run_of(tmp_path / "runs")), check_exact=True
     )
+
+
+def test_a_journal_that_a_full_disk_has_cut_is_mended(finished, tmp_path, capsys):
+    copy = tmp_path / "runs" / "tiny" / finished.name
+    shutil.copytree(finished, copy)
+    for name in ("summary.csv", "report.html"):
+        (copy / name).unlink()
+    journal = copy / "trials.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    # the last trial was not told: its line is incomplete
+    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+    assert tune(tmp_path) == 0
+    pd.testing.assert_frame_equal(scores_of(finished), scores_of(copy), check_exact=True)
+    (copy / "report.html").unlink()
+    journal.write_bytes(b"".join([lines[0], b"{no line\n", *lines[1:]]))
+    capsys.readouterr()
+    assert tune(tmp_path) == 2
+    assert "begin a new run with --fresh" in capsys.readouterr().err
 
 
 @pytest.mark.slow
