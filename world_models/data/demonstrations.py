@@ -148,6 +148,7 @@ def save_demonstrations(
     """
     if not episodes:
         raise DatasetError(f"{dataset_id}: no demonstrations to write")
+    _require_names(env)
     for number, episode in enumerate(episodes):
         _require_fit(number, episode, env)
     has_images = any(
@@ -276,6 +277,21 @@ def _within(action: np.ndarray, space: Any) -> np.ndarray:
 
 
 # --- writing --------------------------------------------------------------------------------------
+
+
+def _require_names(env: gym.Env[Any, Any]) -> None:
+    """Check that Minari can store the observations of an environment by their names.
+
+    Raises:
+        DatasetError: names the observation.
+    """
+    if not isinstance(env.observation_space, gym.spaces.Dict):
+        return
+    for name in env.observation_space.spaces:
+        if name in ("", ".", "..") or set(name) & {"/", "\0"}:
+            raise DatasetError(
+                f"observation {name!r:.60} cannot be stored under this name: choose one without '/'"
+            )
 
 
 def _require_fit(number: int, episode: Episode, env: gym.Env[Any, Any]) -> None:

@@ -49,7 +49,7 @@ def data_environment(metadata: Mapping[str, Any]) -> EnvironmentSpec | None:
         DatasetError: the metadata hold something else.
     """
     spec = recorded_environment(metadata)
-    if spec is not None or metadata.get("env_id") is None:
+    if spec is not None or not str(metadata.get("env_id") or "").strip():  # blank: unknown
         return spec
     return parse_spec(metadata["env_id"], "metadata env_id", error=DatasetError)
 

@@ -50,6 +50,8 @@ class Episode:
                 "give (T, action) and (T,), T > 0"
             )
         for name, column in columns_of(self.observation).items():
+            if not isinstance(name, str) or "\0" in name:  # no name of an array in a file
+                raise DatasetError(f"observation {name!r:.60} has no text as its name: rename it")
             if not isinstance(column, np.ndarray) or not column.ndim:
                 raise DatasetError(
                     f"observation {name} is {checks.shown(column)}: give an array (T + 1, ...)"

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from gymnasium.spaces import Box, Dict
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from tests.world_models.data.builders import same
+from tests.world_models.data.builders import Spaces, same
+from worldplan.milp.errors import DatasetError
+from worldplan.world_models.data.demonstrations import save_demonstrations
+from worldplan.world_models.data.episodes import Episode, load_episode, save_episode
 from worldplan.world_models.data.files import load_transitions, save_transitions
+from worldplan.world_models.data.summary import summarise
 from worldplan.world_models.data.transitions import Transitions
 
 NUMBERS = st.floats(-1e299, 1e299)
@@ -48,12 +54,14 @@ def datasets(draw: st.DrawFn) -> Transitions:
     generator = np.random.default_rng(draw(st.integers(0, 10_000)))
     count, ends = sum(lengths), np.cumsum(lengths) - 1
     scale = 10.0 ** draw(st.integers(-30, 30))
-    path = (scale * generator.normal(size=(count + 1, sizes[0]))).astype(np.float32)
+    offset = draw(st.sampled_from([0.0, 0.0, 0.0, 1e9 * scale]))  # float32 loses the changes
+    path = offset + scale * generator.normal(size=(count + 1, sizes[0]))
+    path = path if offset else path.astype(np.float32)
     following = path[1:].copy()
     goes_on = draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends)))
     for end, same_process in zip(ends, goes_on, strict=True):
         if not same_process:  # the next episode begins elsewhere
-            following[end] = generator.normal(size=sizes[0])
+            following[end] = offset + scale * generator.normal(size=sizes[0])
     marks = draw(st.lists(st.sampled_from("tcb"), min_size=len(ends), max_size=len(ends)))
     terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
     terminated[ends] = [mark in "tb" for mark in marks]
@@ -96,3 +104,34 @@ def test_every_format_gives_back_what_was_accepted(target: str, data: Transition
         back = load_transitions(name)
         same(numbered_from_0(back), numbered_from_0(data))
         assert back.metadata == data.metadata
+
+
+def test_large_numbers_are_among_the_drawn() -> None:
+    find(datasets(), lambda data: data.observation.dtype == np.float64)
+
+
+KEYS = st.text("ab/.\\é 0%:\0", min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(keys=st.lists(KEYS, min_size=1, max_size=3, unique=True), steps=st.integers(1, 3))
+def test_observations_of_any_name_are_read_again_or_refused(keys: list[str], steps: int) -> None:
+    rows = np.arange(2.0 * steps + 2, dtype=np.float32).reshape(-1, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MINARI_DATASETS_PATH"] = folder
+        try:
+            episode = Episode(dict.fromkeys(keys, rows), np.zeros((steps, 2)), np.zeros(steps))
+        except DatasetError as error:
+            text = str(error)
+        else:
+            text = ""
+            save_episode(episode, Path(folder) / "a.npz")
+            assert set(load_episode(Path(folder) / "a.npz").observation) == set(keys)
+        assert ("no text as its name" in text) == any("\0" in key for key in keys)
+        if text:
+            return
+        env = Spaces(Dict(dict.fromkeys(keys, Box(-np.inf, np.inf, (2,), np.float32))))
+        odd = any("/" in key or key in (".", "..") for key in keys)
+        with pytest.raises(DatasetError, match="cannot be stored") if odd else nullcontext():
+            save_demonstrations([episode], "own/named-v0", env, {})
+            assert summarise("own/named-v0").lengths.tolist() == [steps]

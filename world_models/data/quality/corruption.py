@@ -29,6 +29,7 @@ import numpy as np
 
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.settings_check import check_fields
+from worldplan.world_models.data.on_disk.rows import require_in_memory
 from worldplan.world_models.data.transitions import ARRAYS, Transitions, episode_numbers
 
 KINDS = (
@@ -83,8 +84,10 @@ def corrupt(data: Transitions, corruption: Corruption) -> Transitions:
         corruption: what to corrupt.
 
     Raises:
-        DatasetError: no row is left, or the share is less than half a row.
+        DatasetError: no row is left, the share is less than half a row, or the data do not fit into
+            memory.
     """
+    require_in_memory(data, "it is corrupted")
     generator = np.random.default_rng([corruption.seed, KINDS.index(corruption.kind)])
     candidates = np.arange(len(data))
     if corruption.kind == "drop":
