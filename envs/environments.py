@@ -29,6 +29,7 @@ announce an adapter in the entry-point group "worldplan.environments".
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -113,6 +114,23 @@ def adapter_of(name: str) -> tuple[Adapter, str] | None:
         if callable(adapter):
             return adapter, task
     return None
+
+
+def loaded_adapter(name: str) -> Adapter | None:
+    """The adapter of PREFIX/TASK, if its module is loaded; None for a gymnasium id. Nothing is
+    imported: the name may come from a file.
+
+    Args:
+        name: of an environment.
+    """
+    prefix, slash, _ = name.partition("/")
+    if slash and prefix in ADAPTERS:
+        return ADAPTERS.get(prefix)
+    module, colon, attribute = prefix.partition(":")
+    if not slash or not colon or module not in sys.modules:
+        return None
+    adapter = vars(sys.modules[module]).get(attribute)
+    return adapter if callable(adapter) else None
 
 
 def _factory(name: str) -> Adapter:

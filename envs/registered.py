@@ -20,7 +20,7 @@ from gymnasium.envs.registration import (
     parse_env_id,
 )
 
-from worldplan.envs.environments import adapter_of
+from worldplan.envs.environments import loaded_adapter
 from worldplan.envs.spec import (
     NO_LIMIT,
     EnvironmentSpec,
@@ -28,7 +28,7 @@ from worldplan.envs.spec import (
     parse_spec,
     plain_arguments,
 )
-from worldplan.envs.wrappers import WITHOUT_EFFECT, wrapper_class
+from worldplan.envs.wrappers import WITHOUT_EFFECT, WRAPPERS, wrapper_class
 from worldplan.milp.errors import DatasetError
 
 _Change = tuple[str, str, str]  # (argument, its value there, its value here)
@@ -56,7 +56,7 @@ def resolved(spec: EnvironmentSpec) -> EnvironmentSpec:
     `spec` has none of its own. An adapter's task, and an id that is not registered, stay as they
     are.
     """
-    registered = None if adapter_of(spec.id) else registration(spec.id)
+    registered = None if loaded_adapter(spec.id) else registration(spec.id)
     if registered is None:
         return spec
     limit, usual = spec.max_episode_steps, registered.max_episode_steps
@@ -102,7 +102,7 @@ def differences(
 def _same_id(recorded: str, given: str) -> bool:
     """Whether two names are of one environment: "module:Id-v0" and "Id-v0" are."""
     same = recorded.rpartition(":")[2] == given.rpartition(":")[2]
-    return recorded == given or (same and adapter_of(given) is None)
+    return recorded == given or (same and loaded_adapter(given) is None)
 
 
 def _effective(spec: EnvironmentSpec) -> list[WrapperSpec]:
@@ -140,16 +140,17 @@ def _wrapper_changes(one: list[WrapperSpec], two: list[WrapperSpec]) -> list[_Ch
     for before, now in zip(one, two, strict=True):
         if before.kwargs is None or now.kwargs is None:  # recorded nowhere: not comparable
             continue
-        defaults = _signature_defaults(wrapper_class(now.name, f"wrapper {now.name}"))
+        own = now.name not in WRAPPERS  # a name in a file is not imported
+        defaults = {} if own else _signature_defaults(wrapper_class(now.name, "environment"))
         changes += _argument_changes(f"{now.name}.", before.kwargs, now.kwargs, defaults)
     return changes
 
 
 def _defaults(name: str) -> dict[str, Any]:
     """Default arguments of an environment's constructor, as JSON values where they have any."""
-    adapter = adapter_of(name)
+    adapter = loaded_adapter(name)
     if adapter is not None:
-        return _signature_defaults(adapter[0])
+        return _signature_defaults(adapter)
     registered = registration(name)
     creator: Any = registered.entry_point if registered is not None else None
     if isinstance(creator, str):
@@ -202,7 +203,7 @@ def spec_from_gymnasium(text: Any, what: str) -> EnvironmentSpec:
         ) from error
     if not isinstance(content, Mapping):
         raise DatasetError(f"{what} is no mapping: delete it, or write the dataset again")
-    wrappers = content.get("additional_wrappers") or []
+    wrappers = content.get("additional_wrappers")
     if not isinstance(wrappers, list) or not all(isinstance(entry, Mapping) for entry in wrappers):
         raise DatasetError(f"{what}: additional_wrappers is no list of wrappers: write it again")
     kwargs = content.get("kwargs")
@@ -230,7 +231,8 @@ def spec_from_gymnasium(text: Any, what: str) -> EnvironmentSpec:
 def _from_gymnasium(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A wrapper's mapping: gymnasium's own by name, others by address."""
     address = str(entry.get("entry_point"))
-    name = entry.get("name") if address.startswith("gymnasium.wrappers.") else address
+    is_own = not address.startswith(("gymnasium.wrappers.", "gymnasium.wrappers:"))
+    name = address if is_own else entry.get("name")
     return {"name": name, "kwargs": entry.get("kwargs", {})}
 
 
@@ -238,7 +240,7 @@ def spec_to_gymnasium(spec: EnvironmentSpec) -> EnvSpec | None:
     """The same environment in gymnasium's form; None where its id is not registered here, or is the
     task of an adapter.
     """
-    registered = None if adapter_of(spec.id) else registration(spec.id)
+    registered = None if loaded_adapter(spec.id) else registration(spec.id)
     if registered is None:
         return None
     complete, form = resolved(spec), copy.deepcopy(registered)
@@ -253,13 +255,8 @@ def spec_to_gymnasium(spec: EnvironmentSpec) -> EnvSpec | None:
 
 
 def _to_gymnasium(wrapper: WrapperSpec) -> gym.envs.registration.WrapperSpec:
-    """A wrapper in gymnasium's form.
-
-    Raises:
-        ConfigError: there is no such wrapper.
-    """
-    kind = wrapper_class(wrapper.name, "environment")
+    """A wrapper in gymnasium's form; nothing is imported."""
+    name = wrapper.name.rpartition(":")[2]
+    address = wrapper.name if ":" in wrapper.name else f"gymnasium.wrappers:{name}"
     kwargs = None if wrapper.kwargs is None else dict(wrapper.kwargs)
-    return gym.envs.registration.WrapperSpec(
-        kind.__name__, f"{kind.__module__}:{kind.__name__}", kwargs
-    )
+    return gym.envs.registration.WrapperSpec(name, address, kwargs)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation
 
 from worldplan.envs.boxes import action_box, observation_box
 from worldplan.envs.environments import Environment, make_environment
@@ -22,6 +23,7 @@ from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.data.environment import EVALUATION, recorded_environment
+from worldplan.world_models.data.flattened import FLATTENED
 from worldplan.world_models.data.transitions import Transitions
 
 CONSENT = "differs_from_data"
@@ -207,7 +209,24 @@ def _checked_spaces(
             f"{data.observation.shape[1]}: they do not belong together{hint}"
         )
     observation_box(seen, f"{name}: observations")
+    _check_flattened(env, name, data)
     return action_box(space, name), None if spec is None else spec.max_episode_steps
+
+
+def _check_flattened(env: Environment, name: str, data: Transitions) -> None:
+    """Check that FlattenObservation puts the parts of a Dict in the order of the data's columns.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    keys = data.metadata.get(FLATTENED)
+    inner = env.env.observation_space if isinstance(env, FlattenObservation) else None
+    if keys is not None and isinstance(inner, spaces.Dict) and list(inner.spaces) != keys:
+        raise ConfigError(
+            f"{name} shows {', '.join(inner.spaces)}, the data were flattened as "
+            f"{', '.join(map(str, keys))}: put FilterObservation with filter_keys in that order "
+            "before FlattenObservation in environment"
+        )
 
 
 def _check_actions(

@@ -14,7 +14,7 @@ from minari.dataset.minari_dataset import MinariDataset
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.episodes import columns_of
-from worldplan.world_models.data.minari_files import require_flat
+from worldplan.world_models.data.flattened import require_flat
 from worldplan.world_models.data.transitions import plain_metadata
 
 KIND = "demonstrations"  # metadata["kind"] of what `save_demonstrations` writes

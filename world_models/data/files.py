@@ -35,13 +35,14 @@ from worldplan.world_models.storage import READ_ERRORS, describe_read_error, rep
 _HDF5_SUFFIXES = (".hdf5", ".h5")
 
 
-def load_transitions(source: str | Path) -> Transitions:
+def load_transitions(source: str | Path, *, flatten: bool = False) -> Transitions:
     """The dataset in a file, or the Minari dataset of an id.
 
     Args:
         source: a `.npz` or D4RL-style `.hdf5` / `.h5` file, or a Minari id such as
             mujoco/hopper/medium-v0 ("minari:" may stand before it). A Minari dataset that is not on
             this machine is downloaded from its hub.
+        flatten: make vectors of a Minari dataset's observations that are none, such as Dicts.
 
     Raises:
         DatasetError: names the source, and what is missing, damaged or not of a dataset.
@@ -50,7 +51,7 @@ def load_transitions(source: str | Path) -> Transitions:
     if path is None:
         from worldplan.world_models.data.minari_files import load_minari  # takes a second to import
 
-        return load_minari(str(source).removeprefix("minari:"))
+        return load_minari(str(source).removeprefix("minari:"), flatten=flatten)
     require_regular(path)
     return _read(path, _load_npz if path.suffix.lower() == ".npz" else load_hdf5)
 

@@ -21,6 +21,12 @@ from worldplan.milp.errors import DatasetError, FolderInUse
 from worldplan.milp.user_files import require_regular
 from worldplan.world_models.data.drafts import Place
 from worldplan.world_models.data.environment import minari_environments
+from worldplan.world_models.data.flattened import (
+    flat_observations,
+    flattened_metadata,
+    is_flat,
+    require_flat,
+)
 from worldplan.world_models.data.minari_places import (
     check_id,
     drafting,
@@ -45,7 +51,7 @@ _MINARI_KEYS = (
 _OWN = "worldplan/"  # of datasets that `worldplan data collect` names: none is on a hub
 
 
-def load_minari(dataset_id: str) -> Transitions:
+def load_minari(dataset_id: str, *, flatten: bool = False) -> Transitions:
     """The transitions of a Minari dataset, which is downloaded from its hub where it is not on this
     machine.
 
@@ -54,18 +60,27 @@ def load_minari(dataset_id: str) -> Transitions:
     (infos/cost), of which the first of T + 1 rows belongs to the reset. infos/state is one only in
     a dataset that worldplan wrote.
 
+    Args:
+        dataset_id: such as mujoco/hopper/medium-v0.
+        flatten: make vectors of observations that are none, as FlattenObservation does.
+
     Raises:
         DatasetError: the id is malformed, the download fails, the data are damaged, or observations
             are not flat vectors or actions not continuous.
     """
     with open_minari(dataset_id) as (dataset, raw):
-        require_flat("observations", dataset.observation_space)
+        episodes = dataset.storage.get_episodes(range(dataset.total_episodes))
+        space, metadata = dataset.observation_space, metadata_of(dataset, raw)
         require_flat("actions", dataset.action_space)
-        return _assemble(
-            dataset.storage.get_episodes(range(dataset.total_episodes)),
-            metadata_of(dataset, raw),
-            own=isinstance(raw.get(_KEY), dict),
-        )
+        if flatten and not is_flat(space):
+            metadata = flattened_metadata(metadata, space)
+            episodes = (
+                {**entry, "observations": flat_observations(space, entry["observations"])}
+                for entry in episodes
+            )
+        else:
+            require_flat("observations", space)
+        return _assemble(episodes, metadata, own=isinstance(raw.get(_KEY), dict))
 
 
 @contextmanager
@@ -120,7 +135,7 @@ def save_minari(
     Raises:
         DatasetError: the id is malformed or taken.
     """
-    spec, spaces = _environment(data)
+    env, spaces = _environment(data)
     policy = data.metadata.get("policy", "unknown")
     description = f"{policy} policy; written by worldplan; infos hold the state before each action"
     algorithm = str(data.metadata.get("algorithm", ""))
@@ -130,7 +145,7 @@ def save_minari(
         data.metadata,
         place,
         replace=replace,
-        env=spec,
+        env=env,
         algorithm_name=algorithm,
         description=description,
         **spaces,
@@ -201,28 +216,6 @@ def _download(dataset_id: str) -> None:
             "check id and network, set MINARI_DATASETS_PATH, "
             "or collect your own (worldplan data collect)"
         ) from error
-
-
-def require_flat(name: str, space: gym.Space[Any]) -> None:
-    """Check that a space holds flat vectors of real numbers.
-
-    Args:
-        name: "observations" or "actions", for messages.
-        space: of the dataset.
-
-    Raises:
-        DatasetError: the space holds discrete values, images, dicts or tuples.
-    """
-    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        raise DatasetError(
-            f"its {name} are {space}: only continuous control is supported, "
-            "choose a dataset with Box actions"
-        )
-    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
-        raise DatasetError(
-            f"its {name} are {type(space).__name__} of shape {space.shape}: "
-            "only flat vectors are supported, no images or dicts"
-        )
 
 
 def metadata_of(dataset: MinariDataset, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,9 +348,16 @@ def _buffers(data: Transitions) -> Iterator[EpisodeBuffer]:
         )
 
 
-def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
-    """The environment's spec, None where its id is not registered here, and flat spaces that hold
-    the data.
+class _Described(gym.Env[Any, Any]):
+    """An environment that has a specification only: Minari would make one of a bare EnvSpec."""
+
+    def __init__(self, spec: EnvSpec) -> None:
+        self.spec = spec
+
+
+def _environment(data: Transitions) -> tuple[gym.Env[Any, Any] | None, dict[str, Any]]:
+    """What Minari is told of the environment, None where its id is not registered here, and flat
+    spaces that hold the data.
     """
     metadata = plain_metadata(data.metadata)
     spaces = {
@@ -366,7 +366,8 @@ def _environment(data: Transitions) -> tuple[EnvSpec | None, dict[str, Any]]:
         ),
         "action_space": _action_box(metadata, data.action.shape[1]),
     }
-    return None if data.environment is None else spec_to_gymnasium(data.environment), spaces
+    spec = None if data.environment is None else spec_to_gymnasium(data.environment)
+    return None if spec is None else _Described(spec), spaces
 
 
 def _action_box(metadata: Mapping[str, Any], size: int) -> gym.spaces.Box:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import minari
 import numpy as np
 import pytest
 
 from tests.envs.test_spec import Halved  # noqa: F401
 from tests.world_models.data.builders import NAME, foreign, quiet
+from tests.world_models.data.builders import data as data_command
 from worldplan.envs.spec import parse_spec
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.offline.task import model_free_task
 from worldplan.world_models.data.files import load_transitions
+from worldplan.world_models.data.flattened import flat_observations
 
 OBSERVATIONS = gym.spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = gym.spaces.Box(-2, 2, (1,), np.float32)
@@ -103,8 +107,9 @@ def test_evaluation_environment(root: Path) -> None:
         ("{", "its env_spec is no JSON text"),
         ("[" * 100_000, "its env_spec is no JSON text"),
         ("[]", "its env_spec is no mapping"),
-        ("{}", "its env_spec: its id is None"),
-        ({"id": 3}, "its env_spec: its id is 3"),
+        ('{"additional_wrappers": []}', "its env_spec: its id is None"),
+        ({"id": 3, "additional_wrappers": []}, "its env_spec: its id is 3"),
+        ({"id": "Pendulum-v1"}, "its env_spec: additional_wrappers is no list"),
         (PENDULUM | {"kwargs": [1]}, r"its env_spec: kwargs is \[1\]"),
         (PENDULUM | {"kwargs": {"g": float("nan")}}, "g holds NaN"),
         (PENDULUM | {"max_episode_steps": "x"}, "max_episode_steps is 'x'"),
@@ -151,6 +156,49 @@ def test_environments_that_do_not_fit(root: Path, spec: Any, message: str) -> No
     data = load_transitions(NAME)  # the rows are there all the same
     with pytest.raises(ConfigError, match=message):
         model_free_task(data)
+
+
+@quiet
+def test_goal_environments_are_flattened(root: Path) -> None:
+    """The flattened rows are what FlattenObservation shows, in the same order."""
+    env = gym.make("WorldplanTestGoals-v0")
+    env.observation_space.seed(0)
+    foreign(env.observation_space, gym.spaces.Box(-1, 1, (1,), np.float32))
+    note = root / NAME / "data" / "metadata.json"
+    content = json.loads(note.read_text(encoding="utf-8"))
+    spec = {"id": "WorldplanTestGoals-v0", "max_episode_steps": 5, "additional_wrappers": []}
+    note.write_text(json.dumps(content | {"env_spec": json.dumps(spec)}), encoding="utf-8")
+    with pytest.raises(DatasetError, match="data convert --flatten makes vectors of them"):
+        load_transitions(NAME)
+    assert data_command(["convert", NAME, "flat.npz", "--flatten"]) == 0
+    data = load_transitions("flat.npz")
+    assert data.observation.shape == (4, 6)
+    stored = minari.load_dataset(NAME)[0].observations
+    for row in range(4):
+        one = {name: column[row] for name, column in stored.items()}
+        flat = gym.spaces.utils.flatten(env.observation_space, one)
+        np.testing.assert_array_equal(data.observation[row], flat)
+    task = model_free_task("flat.npz")
+    assert task.about["spec"]["wrappers"] == [{"name": "FlattenObservation", "kwargs": {}}]
+    assert task.observation_size == 6 and task.limit == 5
+    other = replace(data, metadata={**data.metadata, "flattened_keys": ["observation", "goal"]})
+    with pytest.raises(ConfigError, match="the data were flattened as observation, goal"):
+        model_free_task(other)
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "message"),
+    [
+        (gym.spaces.Dict(a=OBSERVATIONS), {"b": np.zeros((2, 3))}, "lack the part 'a'"),
+        (gym.spaces.Dict(a=OBSERVATIONS), {"a": np.zeros((2, 4))}, r"have the shape \(4,\)"),
+        (gym.spaces.Dict(a=gym.spaces.Discrete(3)), {"a": np.zeros(2)}, "cannot be flattened"),
+        (gym.spaces.Text(3), ["a"], "cannot be flattened"),
+        (gym.spaces.Tuple([OBSERVATIONS]), (), "lack the part"),
+    ],
+)
+def test_what_cannot_be_flattened(space: Any, values: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        flat_observations(space, values)
 
 
 @quiet

@@ -139,6 +139,11 @@ def convert(argv: Sequence[str]) -> int:
         action="store_true",
         help="write a .npz file that is read from disk where it does not fit into memory",
     )
+    parser.add_argument(
+        "--flatten",
+        action="store_true",
+        help="make vectors of Dict observations, as the wrapper FlattenObservation does",
+    )
     options = parse_options(parser, argv)
     if options.uncompressed and Path(options.target).suffix.lower() != ".npz":
         raise ConfigError("--uncompressed goes with a .npz file: give one, or leave it out")
@@ -147,7 +152,9 @@ def convert(argv: Sequence[str]) -> int:
         place_of(options.target) as place,
     ):
         require_free(options.target)
-        data = concatenate([load_transitions(source) for source in options.sources])
+        data = concatenate(
+            [load_transitions(source, flatten=options.flatten) for source in options.sources]
+        )
         target = save_transitions(data, options.target, place, compress=not options.uncompressed)
     plain_console().print(f"{len(data)} transitions written to {target}", soft_wrap=True)
     return 0
