@@ -63,9 +63,10 @@ def flat_observations(space: gym.Space[Any], observations: Any) -> np.ndarray:
         DatasetError: the space holds something else, or the observations lack a part of it.
     """
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
-        names = list(space.spaces) if isinstance(space, gym.spaces.Dict) else range(len(space))
+        inner: Any = space.spaces  # a mapping, or a tuple
+        names = list(inner) if isinstance(space, gym.spaces.Dict) else range(len(inner))
         try:
-            parts = [flat_observations(space[name], observations[name]) for name in names]
+            parts = [flat_observations(inner[name], observations[name]) for name in names]
         except (KeyError, IndexError, TypeError) as error:
             raise DatasetError(f"its observations lack the part {error}: write it again") from error
         return np.concatenate(parts, 1)
