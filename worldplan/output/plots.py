@@ -72,14 +72,21 @@ def _panels(metrics: pd.DataFrame) -> dict[str, list[str]]:
     return panels
 
 
-def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path) -> Path:
-    """Plot the mean reward of each policy with its 95 % interval, best on top.
+def policy_comparison(
+    table: pd.DataFrame,
+    bound: float | None,
+    path: str | Path,
+    *,
+    label: str = "mean reward per step",
+) -> Path:
+    """Plot the mean of each policy with its 95 % interval, best on top.
 
     Args:
         table: columns policy, mean, low, high, and optionally bound_share (1 = the bound) and
             reference (true: drawn in grey).
-        bound: upper bound on the mean reward of every policy, drawn as a line.
+        bound: upper bound on the mean of every policy, drawn as a line.
         path: the PNG file to write.
+        label: what the mean is of.
     """
     ordered = table.sort_values("mean", kind="stable").reset_index(drop=True)
     place = np.arange(len(ordered))
@@ -114,7 +121,7 @@ def policy_comparison(table: pd.DataFrame, bound: float | None, path: str | Path
         )
     axes.set_xlim(left if left == 0 else left - 0.03 * span, right + 0.2 * span)
     axes.set_yticks(place, [str(name) for name in ordered["policy"]])
-    label = "mean reward per step, with 95 % interval"
+    label = f"{label}, with 95 % interval"
     style_axes(
         axes, "", label + (" (share of the bound)" if bound is not None else ""), "", grid="x"
     )

@@ -81,8 +81,8 @@ def seed_curves(
         label: of the axis.
         path: of the PNG.
         lines: values to mark with a horizontal line, and their labels.
-        logarithmic: whether values above 1 are drawn on a logarithmic axis; also done where the
-            greatest is far from the median.
+        logarithmic: whether the axis is logarithmic (linear between -1 and 1 where there are values
+            of 0 or less); it also is where the greatest value is far from the median.
 
     Returns:
         The path.
@@ -114,15 +114,17 @@ def seed_curves(
 
 
 def _scale(axes: Axes, values: pd.Series, logarithmic: bool) -> None:
-    """Set a logarithmic vertical axis, linear near zero, where it is wanted or values need it."""
-    median = abs(values.median()) if len(values) else 0.0
-    blown_up = len(values) > 0 and values.max() > 20 * max(median, 1e-9)
-    if logarithmic and len(values):
-        axes.set_yscale("symlog", linthresh=1.0)
-    elif blown_up:
-        axes.set_yscale("symlog", linthresh=max(median, 1e-3))
-    if len(values) and (logarithmic or blown_up):
-        axes.set_ylim(bottom=min(0.0, float(values.min())))
+    """Set a logarithmic vertical axis where it is wanted or values need it; linear near zero, if
+    there are values of 0 or less.
+    """
+    if values.empty:
+        return
+    median, least = abs(values.median()), float(values.min())
+    if logarithmic and least > 0:
+        axes.set_yscale("log")
+    elif logarithmic or values.max() > 20 * max(median, 1e-9):
+        axes.set_yscale("symlog", linthresh=1.0 if logarithmic else max(median, 1e-3))
+        axes.set_ylim(bottom=min(0.0, least))
 
 
 def return_by_share(summary: pd.DataFrame, path: Path) -> Path:

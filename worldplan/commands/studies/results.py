@@ -65,7 +65,7 @@ def write_results(run: Run, study: Study) -> None:
     if references is not None:
         summary = pd.concat([summary, references], ignore_index=True)
     _add_scores(summary, task)
-    policy_comparison(summary, ceiling, run.plots / "policy_comparison.png")
+    policy_comparison(summary, ceiling, run.plots / "policy_comparison.png", label="return")
     _curve_plots(run, study, curves, ceiling, value_lines)
     if study.shares:
         return_by_share(summary, run.plots / "return_by_share.png")
