@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.data.precision import needs_double
+from worldplan.world_models.data.precision import check_single, needs_double
 from worldplan.world_models.data.transitions import OBSERVATIONS, Transitions
 from worldplan.world_models.storage import READ_ERRORS, replace_file
 
@@ -97,11 +97,15 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
             observation, next_observation (rows, observation), action (rows, action), reward,
             terminated, truncated, episode (rows,), and state (rows, qpos + qvel): the state of the
             simulator before the step, of width 0 without a simulator.
+
+        Raises:
+            DatasetError: the differences of the rewards vanish in float32.
         """
         by_column = zip(*self._rows, strict=True)
         columns: dict[str, NDArray[Any]] = {
             name: np.array(column) for name, column in zip(_COLUMNS, by_column, strict=True)
         }
+        check_single({"reward": columns["reward"]})
         double = needs_double(columns["observation"], columns["next_observation"])
         exact = OBSERVATIONS if double else ()
         for name, dtype in _COLUMNS.items():

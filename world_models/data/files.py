@@ -23,6 +23,7 @@ from worldplan.world_models.data.declared import (
 )
 from worldplan.world_models.data.drafts import Place, reserved
 from worldplan.world_models.data.on_disk.arrays import npz_arrays
+from worldplan.world_models.data.precision import warn_of_coarse
 from worldplan.world_models.data.transitions import (
     ARRAYS,
     MATRICES,
@@ -51,9 +52,12 @@ def load_transitions(source: str | Path, *, flatten: bool = False) -> Transition
     if path is None:
         from worldplan.world_models.data.minari_files import load_minari  # takes a second to import
 
-        return load_minari(str(source).removeprefix("minari:"), flatten=flatten)
-    require_regular(path)
-    return _read(path, _load_npz if path.suffix.lower() == ".npz" else load_hdf5)
+        data = load_minari(str(source).removeprefix("minari:"), flatten=flatten)
+    else:
+        require_regular(path)
+        data = _read(path, _load_npz if path.suffix.lower() == ".npz" else load_hdf5)
+    warn_of_coarse(data, str(source))
+    return data
 
 
 def save_transitions(

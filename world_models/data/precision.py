@@ -9,6 +9,8 @@ compute such numbers with rounding errors of that kind.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,11 @@ from worldplan.world_models.data.on_disk.rows import chunks
 if TYPE_CHECKING:
     from worldplan.world_models.data.transitions import Transitions
 
+_log = logging.getLogger(__name__)
 _LOST = 0.01  # rounding error relative to the change
 _USELESS = 0.2  # here training in float32 is no use
 _LARGE, _CONSTANT = 1e3, 1e-6
+_COARSE = 4.0  # steps between numbers in float32
 _NOISE = 1e-13  # of float64, relative to the numbers
 
 
@@ -61,12 +65,11 @@ def needs_double(observation: Any, next_observation: Any) -> bool:
     return False
 
 
-def check_single(data: Transitions, given: dict[str, Any]) -> None:
+def check_single(given: Mapping[str, Any]) -> None:
     """Check that actions and rewards, which are kept in float32, do not vanish there.
 
     Args:
-        data: the transitions.
-        given: action (n, a), reward (n,) and cost (n,) as they were before rounding.
+        given: action (n, a), reward (n,) and cost (n,) as they were before rounding, or None.
 
     Raises:
         DatasetError: names the column.
@@ -74,7 +77,7 @@ def check_single(data: Transitions, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value is None or not is_double(np.asarray(value)):
             continue
-        rows = np.asarray(value).reshape(len(data), -1)
+        rows = np.asarray(value).reshape(len(value), -1)
         lost = rounding(rows, None).lost(_LOST)
         if lost.any():
             place = int(lost.argmax())
@@ -82,6 +85,34 @@ def check_single(data: Transitions, given: dict[str, Any]) -> None:
             raise DatasetError(
                 f"column {where}: its differences vanish in float32 (numbers of about "
                 f"{abs(float(rows[0, place])):.3g}): subtract a constant from it"
+            )
+
+
+def warn_of_coarse(data: Transitions, source: str) -> None:
+    """Warn of columns of observations that a file holds in float32, with changes as small as the
+    steps between such numbers: what they were before is not in the file.
+
+    Args:
+        data: the transitions.
+        source: of the data, for the message.
+    """
+    if is_double(data.observation):
+        return
+    largest = np.maximum(data.observation.max(0), -data.observation.min(0))
+    for place in np.flatnonzero(largest >= _LARGE).tolist():
+        step, square = float(np.spacing(largest[place])), 0.0
+        for part in chunks(len(data)):
+            before = data.observation[part, place].astype(np.float64)
+            square += float(np.square(data.next_observation[part, place] - before).sum())
+        if 0 < square < len(data) * (_COARSE * step) ** 2:
+            _log.warning(
+                "%s: column observation[%d] holds numbers of about %.3g in float32, in steps of "
+                "%.3g, and its changes are about as small: write it in float64, or subtract an "
+                "offset before",
+                source,
+                place,
+                largest[place],
+                step,
             )
 
 

@@ -123,7 +123,7 @@ class Transitions:
         check_shapes(self)
         check_metadata(self.metadata, self.state)
         check_finite(self)
-        check_single(self, given)
+        check_single(given)
         check_costs(self)
         check_episodes(self)
 

@@ -137,11 +137,39 @@ def test_one_array_in_float32_is_refused() -> None:
         replace(data, observation=data.observation.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("column", "warned"),
+    [
+        (1.7e9 + np.arange(300.0), True),
+        (5e6 + np.random.default_rng(0).normal(size=300), True),
+        (np.arange(300.0) * 1000, False),
+        (1e6 + np.arange(300.0), False),
+        (np.full(300, 1.7e9), False),
+        (np.random.default_rng(0).normal(size=300), False),
+    ],
+)
+def test_files_in_float32_that_have_lost_changes_are_warned_of(
+    column: np.ndarray, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, rows = make([299]), column.astype(np.float32)
+    before, after = (
+        np.column_stack([part[:, 0], rows[place], part[:, 2]])
+        for part, place in (
+            (data.observation, slice(0, 299)),
+            (data.next_observation, slice(1, 300)),
+        )
+    )
+    save_transitions(replace(data, observation=before, next_observation=after), "a.npz")
+    load_transitions("a.npz")
+    assert ("a.npz: column observation[1] holds numbers of about" in caplog.text) == warned
+
+
 class Clock(gym.Env):
     """Shows the time in seconds since 1970."""
 
     observation_space = gym.spaces.Box(0, np.inf, (1,), np.float64)
     action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    reward = 0.0
 
     def reset(self, **_: Any) -> Any:
         self.now = 1.7e9
@@ -149,7 +177,7 @@ class Clock(gym.Env):
 
     def step(self, action: Any) -> Any:
         self.now += 1.0
-        return np.array([self.now]), 0.0, False, False, {}
+        return np.array([self.now]), self.reward * self.now, False, False, {}
 
 
 def test_a_recording_keeps_the_precision_of_its_environment() -> None:
@@ -161,3 +189,11 @@ def test_a_recording_keeps_the_precision_of_its_environment() -> None:
     columns["truncated"][-1] = True
     data = as_transitions(columns, {})
     assert (data.next_observation - data.observation == 1).all()
+    environment = Clock()
+    environment.reward = 1.0
+    recorder = Recorder(environment)
+    recorder.reset()
+    for _ in range(5):
+        recorder.step(np.zeros(1))
+    with pytest.raises(DatasetError, match="column reward: its differences vanish in float32"):
+        recorder.take()
