@@ -1,8 +1,8 @@
 from .agent import ReachAware as ReachAware
 from .edge_of_reach import EdgeOfReach as EdgeOfReach
 from .edge_of_reach import for_plane as for_plane
-from .leq import LEQModule as LEQModule
 from .leq import LEQSettings as LEQSettings
+from .leq_training import LEQModule as LEQModule
 from .model_free import BehaviourCloningSettings as BehaviourCloningSettings
 from .model_free import IQLSettings as IQLSettings
 from .model_free import ModelFreeModule as ModelFreeModule

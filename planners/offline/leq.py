@@ -23,7 +23,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,10 +49,11 @@ from worldplan.planners.offline.model_free.learner import (
     scale_to_range,
 )
 from worldplan.planners.offline.model_free.networks import Actor
-from worldplan.planners.offline.model_free.training import ModelFreeModule
 from worldplan.planners.offline.replay import RingBuffer
-from worldplan.planners.offline.task import OfflineTask, dataset_task
-from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
+from worldplan.planners.offline.task import dataset_task
+
+if TYPE_CHECKING:
+    from worldplan.planners.offline.leq_training import LEQModule
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class LEQSettings(ModelFreeSettings):
     Raises:
         ConfigError: a setting is out of its range.
     """
+
+    NEEDS_MODEL: ClassVar[bool] = True
 
     hidden: tuple[int, ...] = (256, 256, 256)
     expectile: float = 0.1
@@ -296,38 +299,6 @@ def _joined(part: Tensor) -> Tensor:
     return part.transpose(0, 1).reshape(seeds, steps * batch, size)
 
 
-class LEQModule(ModelFreeModule):
-    """Trains `seeds` policies of LEQ side by side; the arguments are those of `ModelFreeModule`,
-    with a task that has a learned model.
-
-    Raises:
-        ConfigError: the model is no learned ensemble, or settings and task do not fit each other.
-    """
-
-    KEY: ClassVar[str] = ModelFreeModule.KEY
-
-    learner: LEQ
-
-    def __init__(self, task: OfflineTask, settings: LEQSettings | None = None, **options: Any):
-        super().__init__(task, settings or LEQSettings(), **options)
-        if not isinstance(task.dynamics, LearnedDynamics):
-            raise ConfigError(
-                f"LEQ differentiates its model, and {type(task.dynamics).__name__} is no learned "
-                "ensemble: make the task with dataset_task(..., ensemble=...) and true_share 0"
-            )
-        self.learner.model = ModelInUnits(task, self.prepared)
-
-    def on_fit_start(self) -> None:
-        """Move the model to the device."""
-        cast(LearnedDynamics, self.task.dynamics).to(self.device)
-
-    def on_train_epoch_start(self) -> None:
-        """Seed the random numbers of the epoch, and visit states."""
-        super().on_train_epoch_start()
-        size = self.task.observation_size
-        self.learner.explore(self.rows[:, :size], self.random)
-
-
 def for_dataset(
     dataset: str,
     ensemble: str,
@@ -360,6 +331,8 @@ def for_dataset(
         ConfigError: dataset, environment, ensemble and settings do not fit each other.
         DatasetError: the dataset is missing or damaged.
     """
+    from worldplan.planners.offline.leq_training import LEQModule  # imports Lightning
+
     return LEQModule(
         dataset_task(dataset, environment=environment, ensemble=ensemble, termination=termination),
         settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,8 @@ class ModelFreeSettings(ABC):
     Raises:
         ConfigError: a setting is out of its range.
     """
+
+    NEEDS_MODEL: ClassVar[bool] = False  # whether its task must have a learned ensemble
 
     hidden: tuple[int, ...] = (256, 256)
     batch: int = 256

@@ -52,7 +52,8 @@ class TD3BCSettings(ModelFreeSettings):
     """All settings of TD3+BC; the defaults are those published for MuJoCo.
 
     Args:
-        alpha: weight of the values in the actor's loss.
+        alpha: weight of the values in the actor's loss. They are divided by their mean magnitude,
+            so rewards far from 0 on average, such as those of Pendulum-v1, need a greater weight.
         actor_penalty: beta_1, weight of the squared distance to the action of the dataset; None:
             1 / (size of an action), so that its mean over the coordinates counts.
         critic_penalty: beta_2, weight of the squared distance between the next actions in the

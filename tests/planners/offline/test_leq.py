@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.planners.offline.model_free.builders import pendulum_data
+from tests.planners.offline.model_free.builders import pendulum_data, save_ensemble
 from tests.planners.offline.model_free.test_update_step import batch_of
 from tests.updates import PLAIN, assert_same_state, state_of
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.imagination import imagine
-from worldplan.planners.offline.leq import LEQModule, LEQSettings
+from worldplan.planners.offline.leq import LEQSettings
+from worldplan.planners.offline.leq_training import LEQModule
 from worldplan.planners.offline.model_free.policy import ModelFreePolicy
 from worldplan.planners.offline.task import dataset_task, model_free_task
-from worldplan.world_models.ensemble.model import GaussianEnsemble
 from worldplan.world_models.training.trainer import fit
 
 SMALL = LEQSettings(
@@ -203,16 +203,7 @@ def plain_update(learner, batch, optimizers, number, generator):
 
 def task_of(tmp_path):
     data = pendulum_data()
-    generator = torch.Generator().manual_seed(0)
-    ensemble = GaussianEnsemble(3, 1, members=3, elites=2, hidden=(8,), generator=generator)
-    observation, action, following, reward = (
-        torch.from_numpy(part)
-        for part in (data.observation, data.action, data.next_observation, data.reward)
-    )
-    ensemble.set_statistics(
-        torch.cat([observation, action], 1), ensemble.targets(observation, following, reward)
-    )
-    ensemble.save(tmp_path / "ensemble.ckpt")
+    save_ensemble(data, tmp_path / "ensemble.ckpt")
     return dataset_task(data, ensemble=tmp_path / "ensemble.ckpt", termination="never")
 
 

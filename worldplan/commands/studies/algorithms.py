@@ -1,4 +1,4 @@
-"""Methods of a study that learn from the dataset alone: `iql: {algorithm: iql, expectile: 0.8}`."""
+"""Methods of a study beside reach-aware value learning: `iql: {algorithm: iql, expectile: 0.8}`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 from worldplan.arguments import instantiate, naming
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.offline.leq import LEQSettings
 from worldplan.planners.offline.model_free.behaviour_cloning import BehaviourCloningSettings
 from worldplan.planners.offline.model_free.iql import RIQL, IQLSettings
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
@@ -23,6 +24,7 @@ ALGORITHMS: dict[str, ModelFreeSettings] = {
     "rebrac": REBRAC,
     "iql": IQLSettings(),
     "riql": RIQL,
+    "leq": LEQSettings(),
 }
 _SHARED = (
     *("hidden", "batch", "updates", "discount"),

@@ -137,14 +137,16 @@ def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
         ConfigError: method and task do not fit each other, or the data do not exist.
     """
     from worldplan.planners.offline.edge_of_reach import for_plane  # imports Lightning: seconds
+    from worldplan.planners.offline.leq_training import LEQModule
     from worldplan.planners.offline.model_free.training import ModelFreeModule
     from worldplan.planners.offline.training import ReachAwareModule
 
     study = job.study
-    if (model_free := study.algorithm(job.method)) is not None:
-        return ModelFreeModule(
-            make_task(study, None),
-            model_free,
+    if (algorithm := study.algorithm(job.method)) is not None:
+        module = LEQModule if algorithm.NEEDS_MODEL else ModelFreeModule
+        return module(
+            make_task(study, job.row.share),
+            algorithm,
             seed=job.first,
             seeds=job.count,
             epochs=study.epochs,

@@ -47,7 +47,7 @@ class Study:
         methods: by name, what a method changes: settings of value learning, and "patch" (see
             `worldplan.planners.offline.oracle_patch`), "true_share" or "shares" of its task.
             `target_cap: max_reward` stands for the value ceiling of the data. With "algorithm"
-            (bc, td3_bc, rebrac, iql or riql), settings of a method without a model. On the command
+            (bc, td3_bc, rebrac, iql, riql or leq), settings of that method. On the command
             line: names, separated by commas, of the methods to run now.
         name: of the run folder.
         plane: the two-dimensional illustration as the task; give either this or `data`.
@@ -201,10 +201,16 @@ class Study:
             )
         if wrong := [key for key in TASK_KEYS if key in self.methods[method]]:
             raise ConfigError(
-                f"method '{method}': {', '.join(wrong)}: the algorithm learns from the rows of the "
-                "dataset, without rollouts: leave it out"
+                f"method '{method}': {', '.join(wrong)}: an algorithm learns from the dataset "
+                "alone, or in the learned ensemble: leave it out"
             )
-        self.algorithm(method)
+        algorithm = self.algorithm(method)
+        assert algorithm is not None and self.data is not None
+        if algorithm.NEEDS_MODEL and self.data.ensemble is None:
+            raise ConfigError(
+                f"method '{method}': the algorithm rolls out in a learned ensemble: set "
+                "data.ensemble to a checkpoint of 'worldplan fit --config configs/ensemble/...'"
+            )
 
     def _check_shares(self) -> None:
         """Check the shares that methods are crossed with.
@@ -246,8 +252,9 @@ class Study:
 
     def _rows_of(self, method: str) -> list[StudyRow]:
         changes = self.methods[method]
-        if "algorithm" in changes:
-            return [StudyRow(method, None, method)]
+        if (algorithm := self.algorithm(method)) is not None:
+            share = 0.0 if algorithm.NEEDS_MODEL else None
+            return [StudyRow(method, share, method)]
         if not self.shares:
             share = float(changes.get("true_share", self.true_share))
             return [StudyRow(method, share, method)]

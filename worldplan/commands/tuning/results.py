@@ -194,7 +194,8 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
             arguments = {**given, "true_share": share, **common}
         else:
             name = f"{type(algorithm).__module__}.for_dataset"
-            names = ("dataset", "environment")
+            of_model = ("ensemble", "termination") if algorithm.NEEDS_MODEL else ()
+            names = ("dataset", "environment", *of_model)
             arguments = {**{key: given[key] for key in names if key in given}, **common}
     training: dict[str, Any] = _plain(
         {

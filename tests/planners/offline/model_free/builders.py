@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from worldplan.planners.offline.model_free.td3_bc import TD3BCSettings
 from worldplan.planners.offline.model_free.training import ModelFreeModule
 from worldplan.planners.offline.task import model_free_task
 from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.ensemble.model import GaussianEnsemble
 
 COMMON = {"hidden": (8, 8), "batch": 16, "updates": 7}
 METHODS = [
@@ -68,3 +71,17 @@ class Standing:
         return Prediction(observation.clone(), -action[:, 0].square(), ended)
 
     def to(self, device): ...
+
+
+def save_ensemble(data: Transitions, path: Path) -> None:
+    """Write a small untrained ensemble for a dataset of Pendulum-v1."""
+    generator = torch.Generator().manual_seed(0)
+    ensemble = GaussianEnsemble(3, 1, members=3, elites=2, hidden=(8,), generator=generator)
+    observation, action, following, reward = (
+        torch.from_numpy(part)
+        for part in (data.observation, data.action, data.next_observation, data.reward)
+    )
+    ensemble.set_statistics(
+        torch.cat([observation, action], 1), ensemble.targets(observation, following, reward)
+    )
+    ensemble.save(path)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.planners.offline.model_free.builders import pendulum_data
+from tests.planners.offline.model_free.builders import pendulum_data, save_ensemble
 from worldplan.cli import main
 from worldplan.commands.studies.study import DatasetTask, Study
 from worldplan.milp.errors import ConfigError
@@ -84,6 +84,22 @@ def test_beside_rollouts_a_method_has_one_row_at_all_shares(tmp_path):
     assert {"learning_curve_return", "learning_curve_q", "policy_comparison"} <= names
 
 
+def test_leq_rolls_out_in_the_ensemble_of_the_study(tmp_path):
+    save_ensemble(pendulum_data(), tmp_path / "ensemble.ckpt")
+    data = {
+        "dataset": str(tmp_path / "data.npz"),
+        "ensemble": str(tmp_path / "ensemble.ckpt"),
+        "termination": "never",
+    }
+    methods = {"leq": {"algorithm": "leq", "starts": 5, "horizon": 2}}
+    argv = [write(tmp_path, methods=methods, data=data), "--runs", str(tmp_path / "runs")]
+    assert main(["run", *argv, "--jobs", "1", "--epochs", "1"]) == 0
+    (folder,) = (tmp_path / "runs" / "yardsticks").glob("[!.]*")
+    summary = pd.read_csv(folder / "summary.csv")
+    assert summary["policy"][0] == "leq" and summary["true_share"][0] == 0
+    assert np.isfinite(summary["mean"][0]) and np.isfinite(summary["q"][0])
+
+
 def study_of(method, settings=None, **changes):
     arguments = {"data": DatasetTask("data.npz"), "settings": settings or ReachAwareSettings()}
     return Study(methods={"method": method}, **(arguments | changes))
@@ -105,13 +121,14 @@ def test_settings_are_published_then_common_then_own():
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ({"algorithm": "sarsa"}, "choose bc, td3_bc, rebrac, iql, riql"),
+        ({"algorithm": "sarsa"}, "choose bc, td3_bc, rebrac, iql, riql, leq"),
         ({"algorithm": 3}, "algorithm 3: choose"),
         ({"algorithm": None}, "algorithm None: choose"),
         ({"algorithm": ["iql"]}, "choose bc"),
-        ({"algorithm": "iql", "true_share": 1.0}, "true_share: the algorithm learns from the rows"),
+        ({"algorithm": "iql", "true_share": 1.0}, "true_share: an algorithm learns from the data"),
+        ({"algorithm": "leq"}, "set data.ensemble"),
         ({"algorithm": "iql", "shares": [1]}, "shares"),
-        ({"algorithm": "iql", "patch": "oracle"}, "patch: the algorithm"),
+        ({"algorithm": "iql", "patch": "oracle"}, "patch: an algorithm"),
         ({"algorithm": "iql", "diversity": 1.0}, "diversity"),
         ({"algorithm": "bc", "expectile": 0.7}, "expectile"),
         ({"algorithm": "iql", "expectile": 2.0}, "expectile 2.0"),
