@@ -50,7 +50,8 @@ def differences(saved: Any, now: Mapping[str, str]) -> str:
     if not isinstance(saved, dict):
         return "saved by another version of worldplan"
     names = [name for name in sorted(saved.keys() | now.keys()) if saved.get(name) != now.get(name)]
-    texts = [f"{name} was {saved.get(name)}, is {now.get(name)}" for name in names[:_NAMED]]
+    was, now_is = ([part.get(name, "not set") for name in names] for part in (saved, now))
+    texts = [f"{name} was {was[i]}, is {now_is[i]}" for i, name in enumerate(names[:_NAMED])]
     return ", ".join(texts) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 

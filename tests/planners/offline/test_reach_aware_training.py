@@ -110,7 +110,7 @@ def test_a_checkpoint_from_before_a_setting_is_resumed(tmp_path):
     fit(module_of(epochs=2, check_every=1), folder)
     whole, old = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "old"))
     pd.testing.assert_frame_equal(whole, old, check_exact=True)
-    with pytest.raises(CheckpointError, match="layer_norm was None, is True"):
+    with pytest.raises(CheckpointError, match="layer_norm was not set, is True"):
         fit(module_of(epochs=3, check_every=1, layer_norm=True), folder)
 
 
