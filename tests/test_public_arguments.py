@@ -21,6 +21,7 @@ from worldplan.milp.errors import WorldplanError
 
 REQUIRED = {  # arguments without which these settings cannot be made
     "CostConstraint": {"budget": 1.0},
+    "Guardian": {"reward": -1.0},
     "CollectionSettings": {"env_id": "Hopper-v5", "policy": "random"},
     "DemonstrationSettings": {"task": "BinPick", "episodes": 2},
     "LinearSchedule": {"first": 1.0, "last": 0.0},

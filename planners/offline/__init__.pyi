@@ -11,6 +11,7 @@ from .model_free import TD3BCSettings as TD3BCSettings
 from .options.cost_settings import CostConstraint as CostConstraint
 from .options.finetuning import Finetuning as Finetuning
 from .options.gap_settings import DynamicsGap as DynamicsGap
+from .options.guardian import Guardian as Guardian
 from .policy import ReachAwarePolicy as ReachAwarePolicy
 from .rollouts import Pessimism as Pessimism
 from .rollouts import roll_out as roll_out

@@ -121,6 +121,11 @@ class ReachAware(nn.Module):
             assert isinstance(option, Option)
             yield option
 
+    def draw_from(self, generator: torch.Generator) -> None:
+        """Let the terms of the options draw from this generator."""
+        for option in self.options():
+            option.generator = generator
+
     def fit_observations(self, observations: Tensor) -> None:
         """Scale the observations that actor and critics see, if the settings say so.
 

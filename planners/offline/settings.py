@@ -9,6 +9,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
 from worldplan.planners.offline.options.cost_settings import CostConstraint
 from worldplan.planners.offline.options.gap_settings import DynamicsGap
+from worldplan.planners.offline.options.guardian import Guardian
 from worldplan.planners.offline.rollouts import Pessimism
 
 WEIGHTINGS = ("none", "return", "advantage")
@@ -25,6 +26,7 @@ ADDED: dict[str, Any] = {
     "pessimism.cut_measure": "max_pairwise_difference",
     "costs": None,
     "dynamics_gap": None,
+    "guardian": None,
 }
 LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
@@ -88,6 +90,7 @@ class ReachAwareSettings:
         costs: a budget of costs, for a dataset with a cost column; None: there are no costs.
         dynamics_gap: weights of simulated transitions for an imperfect simulator (H2O); None: all
             count alike.
+        guardian: ends model rollouts where the data do not support them (OGSRL); None: they go on.
         compile: let torch.compile fuse the critics; needs a C++ compiler.
 
     Raises:
@@ -125,6 +128,7 @@ class ReachAwareSettings:
     mobile: float = 0.0
     costs: CostConstraint | None = None
     dynamics_gap: DynamicsGap | None = None
+    guardian: Guardian | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:

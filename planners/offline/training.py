@@ -21,6 +21,7 @@ from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.options.chosen import options_for
 from worldplan.planners.offline.options.finetuned import CHECK_SEED, FinetunedModule
 from worldplan.planners.offline.options.finetuning import Finetuning
+from worldplan.planners.offline.options.guardian import guarded
 from worldplan.planners.offline.options.task_costs import costs_for
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
@@ -90,8 +91,7 @@ class ReachAwareModule(FinetunedModule):
         if seed < 0 or min(seeds, epochs, check_every, check_episodes) < 1:
             raise ConfigError(
                 f"seed {seed}, seeds {seeds}, epochs {epochs}, check_every {check_every}, "
-                f"check_episodes {check_episodes}: give a seed of at least 0 and at least 1 of the "
-                "others"
+                f"check_episodes {check_episodes}: give a seed of at least 0, and 1 elsewhere"
             )
         self.callbacks = list(callbacks)
         self.offline_origin = origin(
@@ -105,7 +105,8 @@ class ReachAwareModule(FinetunedModule):
         for name, as_before in ADDED.items():
             if self.offline_origin[f"settings.{name}"] == repr(as_before):
                 del self.offline_origin[f"settings.{name}"]
-        self.costs = costs_for(task, self.settings)
+        self.dynamics = guarded(task, self.settings)
+        self.costs = costs_for(task, self.settings, self.dynamics)
         self.agent = ReachAware(
             task.observation_size,
             task.low,
@@ -156,14 +157,13 @@ class ReachAwareModule(FinetunedModule):
     def on_fit_start(self) -> None:
         """Move the dynamics model to the device, and set MOBILE's penalty up."""
         self.random = torch.Generator(device=self.device)
-        self.task.dynamics.to(self.device)
+        self.dynamics.to(self.device)
         if self.costs is not None:
             self.costs.to(self.device)
         # a simulator, which has a state, has no members: its penalty would be zero
         if self.settings.mobile > 0 and self.task.dynamics.state_size == 0:
             self.agent.penalty = MobilePenalty(self.agent, self.task.dynamics, self.random)
-        for option in self.agent.options():
-            option.generator = self.random
+        self.agent.draw_from(self.random)
         self.threshold = None
         if self.data is not None:
             batch = self._unpack(self.data)
@@ -188,7 +188,7 @@ class ReachAwareModule(FinetunedModule):
         chosen = self.start_sampler.draw((self.seeds, self.settings.starts), self.random)
         state = None if self.states is None else self.states[chosen]
         rows, keep = roll_out(
-            self.task.dynamics,
+            self.dynamics,
             self.agent.actor,
             self.starts[chosen],
             state,

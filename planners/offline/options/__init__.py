@@ -1,8 +1,8 @@
 """Options of the agent of reach-aware value learning, each in files of its own.
 
-`CostConstraint` bounds the costs of a task, `DynamicsGap` weights the transitions of an imperfect
-simulator, `Finetuning` lets the last epochs act in the real environment, and `Option` is what an
-addition to the update defines.
+`CostConstraint` bounds the costs of a task, `Guardian` ends model rollouts where the data do not
+support them, `DynamicsGap` weights the transitions of an imperfect simulator, `Finetuning` lets the
+last epochs act in the real environment, and `Option` is what an addition to the update defines.
 """
 
 import lazy_loader

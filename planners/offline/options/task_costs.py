@@ -13,10 +13,12 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldplan.envs.dynamics.model import DynamicsModel
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner, evaluate
 from worldplan.planners.offline.options.cost_model import CostFunction, fit_costs
 from worldplan.planners.offline.options.costs import CostCritics
+from worldplan.planners.offline.options.guardian import GuardedDynamics
 from worldplan.planners.offline.replay import unpack, with_costs
 from worldplan.planners.offline.settings import ReachAwareSettings
 
@@ -30,14 +32,19 @@ class TaskCosts:
     Args:
         task: with costs.
         settings: with a budget.
+        dynamics: of model transitions; where its guardian ends a rollout, the cost is that of
+            staying outside for ever.
 
     Raises:
         DatasetError: the costs are to be learned from the dataset, which has none above 0.
     """
 
-    def __init__(self, task: OfflineTask, settings: ReachAwareSettings) -> None:
+    def __init__(
+        self, task: OfflineTask, settings: ReachAwareSettings, dynamics: DynamicsModel
+    ) -> None:
         assert task.rows is not None and task.last is not None and task.costs is not None
         self.task, self.settings = task, settings
+        self.support = dynamics.support if isinstance(dynamics, GuardedDynamics) else None
         self.function: CostFunction
         if task.cost_function is not None:
             self.function = task.cost_function
@@ -77,6 +84,10 @@ class TaskCosts:
         """Packed model transitions (seeds, n, width) with their costs, (seeds, n, width + 1)."""
         flat = unpack(rows.flatten(0, 1), self.task.observation_size)
         cost = self.function(flat.observation, flat.action, flat.next_observation)
+        guardian = self.settings.guardian
+        if self.support is not None and guardian is not None:
+            outside = self.support.outside(flat.observation, flat.action)
+            cost = torch.where(outside, guardian.cost / (1 - self.settings.discount), cost)
         return with_costs(rows, cost.view(rows.shape[:2]))
 
     @torch.no_grad()
@@ -86,15 +97,18 @@ class TaskCosts:
         """
         if "cost" in info:
             return with_costs(rows, torch.from_numpy(np.asarray(info["cost"], np.float32)).to(rows))
-        return self.add(rows.unsqueeze(0))[0]
+        step = unpack(rows, self.task.observation_size)
+        return with_costs(rows, self.function(step.observation, step.action, step.next_observation))
 
     def meter(self, environment: VectorEnv) -> CostMeter:
         """The environment, with a meter of its costs."""
         return CostMeter(environment, self.task.cost_function, self.settings.discount)
 
 
-def costs_for(task: OfflineTask, settings: ReachAwareSettings) -> TaskCosts | None:
-    """The costs of a task, None where there are none, or they are ignored.
+def costs_for(
+    task: OfflineTask, settings: ReachAwareSettings, dynamics: DynamicsModel
+) -> TaskCosts | None:
+    """The costs of a task, None where there are none, or they are ignored; see `TaskCosts`.
 
     Raises:
         ConfigError: the task has costs and the settings no budget, or the other way round.
@@ -114,7 +128,7 @@ def costs_for(task: OfflineTask, settings: ReachAwareSettings) -> TaskCosts | No
             f"costs.budget is {settings.costs.budget:g}, but the dataset has no cost column: give "
             "cost: module:function, take a dataset with costs, or leave settings.costs out"
         )
-    return TaskCosts(task, settings)
+    return TaskCosts(task, settings, dynamics)
 
 
 def returns_of(
