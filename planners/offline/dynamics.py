@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.registry import make_dynamics
 from worldplan.envs.dynamics.termination import Termination, termination_for
-from worldplan.envs.spec import EnvironmentSpec
+from worldplan.envs.registered import differences
+from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.envs.wrappers import WITHOUT_EFFECT
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.offline.simulator_check import check_simulator
 from worldplan.planners.offline.task_environment import TaskEnvironment
+from worldplan.world_models.data.environment import recorded_environment
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
 from worldplan.world_models.ensemble.model import load_ensemble
@@ -116,14 +118,13 @@ class DynamicsChoice:
         if simulator is not None and self.true_share == 1:
             return simulator
         terminate = self._termination(environments.data, data)
-        learned = LearnedDynamics(
-            load_ensemble(
-                str(self.ensemble),
-                observation_size=data.observation.shape[1],
-                action_size=data.action.shape[1],
-            ),
-            terminate,
+        ensemble = load_ensemble(
+            str(self.ensemble),
+            observation_size=data.observation.shape[1],
+            action_size=data.action.shape[1],
         )
+        _require_ensemble(ensemble.trained_on, str(self.ensemble), data, environments.source)
+        learned = LearnedDynamics(ensemble, terminate)
         if simulator is None:
             return learned
         return MixedDynamics(learned, simulator, self.true_share, terminate)
@@ -243,6 +244,31 @@ class DynamicsChoice:
         else:
             parts = origin(dynamics=self.dynamics, options=self.dynamics_options)
         return zlib.crc32(repr(sorted(parts.items())).encode())
+
+
+def _require_ensemble(
+    trained_on: Mapping[str, Any], ensemble: str, data: Transitions, source: str
+) -> None:
+    """Check that an ensemble was trained in the environment of the data; the step limit, which is
+    no part of the dynamics, may differ. What one of them does not record is not compared.
+
+    Raises:
+        CheckpointError: it was trained in another environment.
+    """
+    one = trained_on.get("spec") or trained_on.get("environment")
+    two = data.environment
+    if not one or two is None:
+        return
+    spec = parse_spec(one, f"{ensemble}: trained_on", error=CheckpointError)
+    if "spec" not in trained_on or recorded_environment(data.metadata) is None:
+        spec, two = EnvironmentSpec(spec.id), EnvironmentSpec(two.id)
+    same_limit = replace(two, max_episode_steps=spec.max_episode_steps)
+    changes = differences(spec, same_limit, "the ensemble's training", f"in {source}")
+    if changes:
+        raise CheckpointError(
+            f"{ensemble}: trained in another environment ({'; '.join(changes)}): train an ensemble "
+            "on these data, or on others of their environment"
+        )
 
 
 def _refuse_wrappers(environments: TaskEnvironment) -> None:

@@ -59,7 +59,8 @@ class GaussianEnsemble(nn.Module):
         elites: numbers of the elites, (elites,).
         recalibration: quantiles (observation + 1, 39) that move draws, see
             `worldplan.world_models.ensemble.calibration`; None: draws are not moved.
-        trained_on: what checkpoints record of the training: "seed" and "environment".
+        trained_on: what checkpoints record of the training: "seed", "environment" (an id) and, of
+            newer ones, "spec" (see `worldplan.envs.spec`).
 
     Raises:
         ConfigError: there are more elites than members, or none; or the offset has another size.

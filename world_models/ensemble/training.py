@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, Diverged
 from worldplan.milp.settings_check import check_fields
+from worldplan.world_models.data.environment import recorded_environment
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.held_out import hold_out
 from worldplan.world_models.data.on_disk.rows import is_on_disk
@@ -144,6 +145,8 @@ class EnsembleModule(ResumableModule):
             "seed": seed,
             "environment": str(transitions.metadata.get("env_id") or ""),
         }
+        if (spec := recorded_environment(transitions.metadata)) is not None:
+            self.ensemble.trained_on["spec"] = spec.to_json()
         held_out = hold_out(transitions.episode, held_out_generator(seed))
         self._origin = origin(
             data=_columns(transitions),

@@ -12,10 +12,12 @@ import pytest
 from worldplan.envs.environments import make_environment
 from worldplan.envs.registered import resolved
 from worldplan.envs.spec import parse_spec
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.errors import CheckpointError, ConfigError, DatasetError
 from worldplan.planners.offline.task import OfflineTask, dataset_task, model_free_task
 from worldplan.world_models.collection.recording import Recorder, as_transitions, simulator
 from worldplan.world_models.data.transitions import Transitions
+from worldplan.world_models.ensemble.training import EnsembleModule, EnsembleSettings
+from worldplan.world_models.training.trainer import fit
 
 RESCALE = {"name": "RescaleAction", "kwargs": {"min_action": -0.5, "max_action": 0.5}}
 
@@ -205,3 +207,40 @@ def test_a_file_does_not_choose_the_code(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(gym.registry, "WorldplanTestOwn-v0", spec)  # the user imports the module
     task = model_free_task(own)
     assert task.limit == 9 and task.about["environment"] == "an_own_module:WorldplanTestOwn-v0"
+
+
+# --- learned dynamics -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An ensemble trained on Hopper with another weight of the control cost."""
+    data = played({"id": "Hopper-v5", "kwargs": {"ctrl_cost_weight": 0.1}})
+    settings = EnsembleSettings(members=2, elites=1, hidden=(4,), weight_decay=(0.0, 0.0), epochs=1)
+    return str(fit(EnsembleModule(data, settings), tmp_path_factory.mktemp("ensemble")))
+
+
+def test_an_ensemble_of_another_environment_is_refused(ensemble: str) -> None:
+    same = {"id": "Hopper-v5", "kwargs": {"ctrl_cost_weight": 0.1}, "max_episode_steps": 9}
+    assert dataset_task(played(same), ensemble=ensemble).limit == 9
+    with pytest.raises(CheckpointError, match=r"ctrl_cost_weight: 0.1 in the ensemble"):
+        dataset_task(played("Hopper-v5"), ensemble=ensemble)
+    dataset_task(played("Hopper-v5", known=False), ensemble=ensemble)  # records an id only
+    with pytest.raises(CheckpointError, match="id: Hopper-v5 in the ensemble.s training"):
+        dataset_task(played("Hopper-v4", known=False), ensemble=ensemble)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"kwargs": {"terminate_when_unhealthy": False}}, "terminate_when_unhealthy"),
+        ({"kwargs": {"healthy_z_range": [0.5, 9.0]}}, "healthy_z_range"),
+        ({"wrappers": [{"name": "DelayObservation", "kwargs": {"delay": 2}}]}, "DelayObservation"),
+    ],
+)
+def test_the_usual_termination_rule_needs_the_usual_arguments(
+    change: dict[str, Any], part: str, ensemble: str
+) -> None:
+    data = played({"id": "Hopper-v5", **change})
+    with pytest.raises(ConfigError, match=f"the termination rule .* holds without {part}"):
+        dataset_task(data, ensemble=ensemble)

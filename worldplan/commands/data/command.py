@@ -236,7 +236,7 @@ def _add_policy_options(group: Any, defaults: type[CollectionSettings]) -> None:
     add(
         "--env-kwargs",
         type=dict[str, Any],
-        help="keyword arguments of the environment, '{\"g\": 2}' or --env-kwargs.g 2",
+        help="keyword arguments of the environment, such as '{\"g\": 2}'",
     )
     add(
         "--max-episode-steps",
