@@ -95,6 +95,10 @@ _STUDY = {
     "episodes": 4,
     "methods": {"base": {}, "patched": {"patch": "oracle"}},
 }
+_TUNING = {key: value for key, value in _STUDY.items() if key != "methods"} | {
+    "trials": 3,
+    "search": {"actor_rate": {"low": 0.0001, "high": 0.01, "log": True}, "horizon": [2, 4]},
+}
 _MODEM = {
     "latent": {"latent": 8, "hidden": 32, "encoder_hidden": 32, "members": 2},
     "planning": {
@@ -151,6 +155,7 @@ def _write_trajectories(folder: Path) -> None:
 
 CASES = (
     Case("bandits run", "bandits run small.yaml --jobs 2", files={"small.yaml": _BANDITS}),
+    Case("tune", "tune tune.yaml --jobs 1", files={"tune.yaml": _TUNING}),
     Case("run (study)", "run study.yaml --jobs 2", files={"study.yaml": _STUDY}),
     Case(
         "fit SEQUOIA",

@@ -60,7 +60,7 @@ def write_results(run: Run, tuning: Tuning, study: optuna.Study) -> None:
             "importance.csv", pd.DataFrame({"setting": list(shares), "share": shares.values()})
         )
     penalties = penalty_plot(run, tuning)
-    run.write_text("notes.txt", _notes(run, tuning, table, problem, penalties))
+    run.write_text("notes.txt", _notes(tuning, table, problem, penalties))
     run.write_summary(_summary(tuning, ranked))
     write_report([run.path])
 
@@ -246,12 +246,12 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _notes(run: Run, tuning: Tuning, table: pd.DataFrame, importance: str, penalties: str) -> str:
+def _notes(tuning: Tuning, table: pd.DataFrame, importance: str, penalties: str) -> str:
     counts = table["state"].value_counts().to_dict()
     lines = [
         f"Score: {score_label(tuning)}; intervals are 95 % bootstrap over {tuning.seeds} seeds of "
-        "a trial. The score of the best of many trials is too high by chance: 'worldplan run "
-        f"{run.path / BEST}' plays other episodes.",
+        "a trial. The score of the best of many trials is too high by chance: "
+        f"'worldplan run {BEST}' plays other episodes.",
         "Trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()) + ".",
         f"Sampler {tuning.sampler}, pruner {tuning.pruner}.",
     ]

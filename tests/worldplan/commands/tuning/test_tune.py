@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,9 @@ import yaml
 
 from tests.worldplan.commands.tuning.builders import TUNING, run_of, write
 from worldplan.cli import main
+from worldplan.commands.tuning import results
 from worldplan.commands.tuning import trials as trials_module
+from worldplan.commands.tuning.tuning import parse_tuning, tuning_parser
 
 SETTINGS = ["actor_rate", "horizon", "pessimism.penalty", "lower_bound", "hidden"]
 
@@ -119,6 +122,33 @@ def test_a_shared_storage_is_continued_to_a_greater_total(finished, tmp_path):
     assert len(scores_of(first)) == 2
     pd.testing.assert_frame_equal(scores_of(finished), scores_of(second), check_exact=True)
     assert [path.name for path in (second / "trials").iterdir()] == ["0002"]
+
+
+def test_runs_that_share_a_storage_make_the_total_together(tmp_path):
+    """Both begin while no trial is there; together they make no more than the total."""
+    tuning = parse_tuning(tuning_parser(), [write(tmp_path, trials=2, seeds=1)])[0]
+    made_with, storage = {"a": "b"}, str(tmp_path / "shared.journal")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    lists = [trials_module.jobs_of(f, tuning, storage, made_with, False) for f in folders]
+    assert [len(jobs) for jobs in lists] == [2, 2]
+    for job in [lists[0][0], lists[1][0], lists[0][1], lists[1][1]]:
+        trials_module.run_trial(job)
+    trials = lists[0][0].open().get_trials()
+    states = [trial.state.name for trial in trials]
+    assert states[:2] == ["COMPLETE", "COMPLETE"] and set(states[2:]) == {"FAIL"}
+    owners = [trial.user_attrs["owner"] for trial in trials[:2]]
+    assert [owner.rpartition("/")[2] for owner in owners] == ["first", "second"]
+    assert len(results.trial_table(tuning, trials[:2])) == 2
+    # an unfinished trial of the other run is not taken over
+    study = lists[0][0].open()
+    study.ask().set_user_attr("owner", "elsewhere:/runs/third")
+    more = replace(tuning, trials=4)
+    assert [
+        job.resumed for job in trials_module.jobs_of(folders[0], more, storage, made_with, False)
+    ] == [None]
+    assert [
+        job.resumed for job in trials_module.jobs_of(folders[0], more, storage, made_with, True)
+    ] == [4, None]
 
 
 def test_trials_that_diverge_or_do_not_fit_count_as_worst(tmp_path):
