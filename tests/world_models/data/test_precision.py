@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.world_models.data.builders import data as data_command
 from tests.world_models.data.builders import make, same
 from worldplan.milp.errors import DatasetError
 from worldplan.planners.offline.task import dataset_task
@@ -106,6 +107,12 @@ def test_the_ensemble_learns_changes_of_large_numbers(tmp_path: Path) -> None:
         mean = model(*columns).mean[0, :, :2]
         errors.append(float((mean - torch.as_tensor(data.next_observation)).abs().mean()))
     assert errors[0] < 0.05 and abs(errors[1] - errors[0]) < 0.01, errors
+
+
+def test_describe_names_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_transitions(moved(1.7e9, 1.0), "a.npz")
+    assert data_command(["describe", "a.npz"]) == 0
+    assert "float64, float32 would lose observation[0]" in capsys.readouterr().out
 
 
 def test_what_works_in_float32_refuses_by_name() -> None:

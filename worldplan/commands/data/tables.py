@@ -10,6 +10,7 @@ from rich.table import Table
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.data.files import file_of
+from worldplan.world_models.data.precision import offsets
 from worldplan.world_models.data.transitions import Spread, Transitions
 
 
@@ -31,6 +32,10 @@ def describe_tables(data: Transitions, source: str) -> list[Table]:
     episodes.add_row("normalised score", _normalised_score(data, statistics.returns))
     size = 0 if data.state is None else data.state.shape[1]
     episodes.add_row("simulator state", f"{size} numbers per step" if size else "none")
+    lost = [place for place, offset in enumerate(offsets(data) or ()) if offset]
+    if lost:
+        names = ", ".join(f"observation[{place}]" for place in lost)
+        episodes.add_row("precision", f"float64, float32 would lose {names}")
     columns = Table("column", "mean", "std", "lowest", "highest", title="columns")
     _add_columns(columns, "observation", statistics.observation)
     _add_columns(columns, "action", statistics.action)
