@@ -20,6 +20,7 @@ from tests.test_faces import FOLDERS
 from worldplan.milp.errors import WorldplanError
 
 REQUIRED = {  # arguments without which these settings cannot be made
+    "Corruption": {"kind": "drop"},
     "CostConstraint": {"budget": 1.0},
     "Guardian": {"reward": -1.0},
     "CollectionSettings": {"env_id": "Hopper-v5", "policy": "random"},
