@@ -26,6 +26,7 @@ HEADINGS = {
     "interval": "95 % interval",
     "score": "score",
     "bound_share": "share of bound",
+    "q": "mean Q",
     "decision_ms": "ms per decision",
     "cpu_minutes": "CPU minutes",
     "episodes": "episodes",
@@ -44,6 +45,7 @@ NUMERIC = (
     "high",
     "score",
     "bound_share",
+    "q",
     "decision_ms",
     "cpu_minutes",
     "episodes",
@@ -98,8 +100,8 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
 
     Args:
         paths: run folders. Each may hold summary.csv (policy, mean, low, high, score, bound_share,
-            decision_ms, cpu_minutes, episodes, reference, note), plots/*.png and notes.txt; missing
-            parts are left out.
+            q, decision_ms, cpu_minutes, episodes, reference, note), plots/*.png and notes.txt;
+            missing parts are left out.
         output: the HTML file to write. If None, report.html in the run folder, or, for several
             runs, comparison.html in the folder that contains them all.
 
@@ -186,6 +188,7 @@ def _policy_table(summary: pd.DataFrame) -> Table:
         ],
         "bound_share": [_percent(value) for value in summary["bound_share"]],
         "score": ["" if math.isnan(value) else f"{value:.1f}" for value in summary["score"]],
+        "q": ["" if math.isnan(value) else f"{value:.4g}" for value in summary["q"]],
         "decision_ms": [
             "" if math.isnan(value) else f"{value:.3g}" for value in summary["decision_ms"]
         ],

@@ -61,13 +61,13 @@ def reference_rows(task: OfflineTask, episodes: int, seed: int) -> list[dict[str
             "policy": RANDOM,
             **bootstrap(played["return"].to_numpy()),
             "episodes": episodes,
-            "note": "uniform actions; interval over episodes",
+            "note": "",
         },
         {
             "policy": DATA_MEAN,
             **bootstrap(returns),
             "episodes": len(returns),
-            "note": "interval over episodes",
+            "note": "",
         },
         {"policy": DATA_BEST, "mean": best, "low": best, "high": best, "episodes": 1, "note": ""},
     ]

@@ -206,14 +206,12 @@ def _last_check(curves: pd.DataFrame) -> pd.Series | None:
 
 
 def _training_note(curves: pd.DataFrame, end: pd.Series) -> str:
-    """Mean Q at the last check (`end`), beside the oracle's where known, and the shares of targets
-    at the edge of reach and of patched targets over the whole training.
+    """The oracle's mean Q at the last check (`end`), where known, and the shares of targets at the
+    edge of reach and of patched targets over the whole training.
     """
-    if pd.isna(end.get("check/q")):  # a method without critics
-        return ""
-    parts = [f"Q {end['check/q']:.4g}"]
+    parts = []
     if "check/oracle_q" in end:
-        parts[0] += f" (oracle {end['check/oracle_q']:.4g})"
+        parts.append(f"oracle Q {end['check/oracle_q']:.4g}")
         parts.append(f"{100 * curves['train/edge_targets'].mean():.2f} % of targets at the edge")
     if curves.get("train/patched_targets", pd.Series(dtype=float)).sum() > 0:
         parts.append(f"{100 * curves['train/patched_targets'].mean():.2f} % patched")
@@ -241,7 +239,8 @@ def _notes(
     lines.append(
         f"{study.seeds} seeds per method, {study.epochs} epochs of {study.settings.updates} "
         "updates; intervals are 95 % bootstrap over seeds. CPU minutes are those of all seeds of "
-        "a row, training and evaluation."
+        "a row, training and evaluation. Q is the mean at the last check. The random policy acts "
+        "uniformly; intervals of it and of the data are over episodes."
     )
     if ceiling is not None:
         lines.append(

@@ -69,18 +69,21 @@ class Selection:
                     f"{option}: {_listed(missing)} is not in this study: choose from "
                     f"{_listed(available)}"
                 )
-        chosen = [
-            row
-            for row in rows
-            if row.method in (self.methods or (row.method,))
-            and row.share in (self.shares or (row.share,))
-        ]
+        chosen = [row for row in rows if self._includes(row)]
         if not chosen:
             raise ConfigError(
                 f"--methods {_listed(self.methods)} --shares {_listed(self.shares)}: no method of "
                 "this study has such a share: leave one of the two options out"
             )
         return chosen
+
+    def _includes(self, row: StudyRow) -> bool:
+        """Whether a row is selected; without a share, by its method's name or where all are."""
+        if row.share is None:
+            return row.method in self.methods or not (self.methods or self.shares)
+        return (not self.methods or row.method in self.methods) and (
+            not self.shares or row.share in self.shares
+        )
 
 
 def take_selection(argv: Sequence[str]) -> tuple[Selection, list[str]]:

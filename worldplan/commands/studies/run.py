@@ -23,7 +23,12 @@ from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.runs import SUMMARY, UNFINISHED, Run
 
-_OPTIONAL = {"bound_share": "of oracle", "score": "score", "cpu_minutes": "CPU min"}
+_OPTIONAL = {
+    "bound_share": "of oracle",
+    "score": "score",
+    "q": "Q",
+    "cpu_minutes": "CPU min",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -123,7 +128,8 @@ def print_table(run: Run) -> None:
     assert summary is not None
     printed = Table(title="mean return with the 95 % interval over seeds")
     optional = [name for name in _OPTIONAL if summary[name].notna().any()]
-    for column in ("method", "return", "interval", *(_OPTIONAL[name] for name in optional), "note"):
+    notes = ["note"] if summary["note"].fillna("").any() else []
+    for column in ("method", "return", "interval", *(_OPTIONAL[name] for name in optional), *notes):
         printed.add_column(
             column,
             justify="left" if column in ("method", "note") else "right",
@@ -135,7 +141,7 @@ def print_table(run: Run) -> None:
             f"{row['mean']:.2f}",
             f"{row['low']:.2f}..{row['high']:.2f}",
             *(_figure(name, row[name]) for name in optional),
-            "" if pd.isna(row["note"]) else str(row["note"]),
+            *(["" if pd.isna(row["note"]) else str(row["note"])] if notes else []),
         )
     console = plain_console()
     console.print(printed)
@@ -148,4 +154,6 @@ def _figure(name: str, value: float) -> str:
     """A number of an optional column; empty where it is unknown."""
     if math.isnan(value):
         return ""
+    if name == "q":
+        return f"{value:.4g}"
     return f"{100 * value:.1f} %" if name == "bound_share" else f"{value:.1f}"

@@ -211,6 +211,13 @@ def test_what_selects_nothing_is_refused(options, message):
         take_selection(options.split())[0].of(ROWS)
 
 
+def test_a_row_without_a_share_is_selected_by_its_method():
+    rows = [*ROWS, StudyRow("iql", None, "iql")]
+    assert Selection().of(rows) == rows
+    assert Selection((), (0.0,)).of(rows) == [ROWS[0], ROWS[2]]
+    assert Selection(("a", "iql"), (1.0,)).of(rows) == [ROWS[1], rows[3]]
+
+
 def test_a_selection_keeps_the_order_of_the_rows():
     assert Selection(("b", "a")).of(ROWS) == ROWS
     assert Selection((), (0.0,)).of(ROWS) == [ROWS[0], ROWS[2]]
