@@ -39,7 +39,7 @@ QUANTILES = 39  # of R; bounds of the 50, 80 and 95 % intervals are among them
 _KNOTS = torch.special.ndtri(torch.arange(1, QUANTILES + 1, dtype=torch.float64) / (QUANTILES + 1))
 _SLOPE = 1e-4  # added to that of R^-1: its quantiles are then strictly increasing
 _LARGEST = 37.0  # normal scores beyond have a tail that is 0 in double precision
-_BISECTIONS = 50
+_ITERATIONS = 60  # a few are needed, but between elites that are far apart
 
 
 def normal_scores(members: Members, values: Tensor) -> Tensor:
@@ -148,16 +148,48 @@ def move_draws(quantiles: Tensor, members: Members, drawn: Tensor) -> Tensor:
     quantiles = quantiles.to(drawn.device)
     knots = _KNOTS.to(drawn.device).expand_as(quantiles)
     wanted = _interpolate(normal_scores(members, drawn), knots, quantiles)[0]
-    wanted = wanted.clamp(-_LARGEST, _LARGEST)
-    mean, reach = members.mean.double(), wanted.abs() * members.variance.double().sqrt()
-    below, above = (mean - reach).amin(0), (mean + reach).amax(0)
-    for _ in range(_BISECTIONS):
-        middle = (below + above) / 2
-        short = normal_scores(members, middle) < wanted
-        below, above = torch.where(short, middle, below), torch.where(short, above, middle)
-    # a prediction that is not finite is passed on
-    moved = torch.where(wanted.isfinite(), (below + above) / 2, drawn.double())
+    finite = wanted.isfinite()  # a prediction that is not finite is passed on
+    moved = drawn.double().clone()
+    chosen = Members(members.mean[:, finite], members.variance[:, finite])
+    moved[finite] = _invert(chosen, wanted[finite].clamp(-_LARGEST, _LARGEST), moved[finite])
     return moved.to(drawn.dtype)
+
+
+def _invert(members: Members, wanted: Tensor, start: Tensor) -> Tensor:
+    """The values (n,) with the normal scores `wanted` (n,), by Newton's method, with a bisection
+    wherever its step leaves the bracket.
+
+    Args:
+        members: of each value, (elites, n).
+        wanted: normal scores, (n,).
+        start: first guess, (n,).
+    """
+    mean, deviation = members.mean.double(), members.variance.double().sqrt()
+    reach = wanted.abs() * deviation
+    below, above = (mean - reach).amin(0), (mean + reach).amax(0)
+    values = torch.minimum(torch.maximum(start, below), above)
+    tolerance = 1e-7 * deviation.amin(0)
+    active = torch.arange(len(values), device=values.device)
+    for _ in range(_ITERATIONS):
+        if not len(active):
+            break
+        now = values[active]
+        part = Members(mean[:, active], deviation[:, active].square())
+        difference = wanted[active] - normal_scores(part, now)
+        below[active] = torch.where(difference > 0, now, below[active])
+        above[active] = torch.where(difference > 0, above[active], now)
+        newton = now + difference / _score_slope(part, now)
+        low, high = below[active], above[active]
+        inside = (newton >= low) & (newton <= high)
+        values[active] = torch.where(inside, newton, (low + high) / 2)
+        active = active[(values[active] - now).abs() > tolerance[active]]
+    return values
+
+
+def _score_slope(members: Members, values: Tensor) -> Tensor:
+    """dv/dy = f(y) / phi(v) at `values`, of their shape."""
+    logarithm = normal_scores(members, values).square() / 2 - log_score(members, values)
+    return (logarithm + math.log(2 * math.pi) / 2).exp()
 
 
 def _interpolate(values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

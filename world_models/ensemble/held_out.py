@@ -100,6 +100,25 @@ def find_held_out(ensemble: GaussianEnsemble, data: Transitions) -> HeldOut | No
     return None
 
 
+def rows_of_other_data(data: Transitions, seed: int) -> HeldOut:
+    """Rows of data that the ensemble was not trained on: all, or random episodes with 10,000 rows,
+    of the last of which the first rows.
+
+    Args:
+        data: n transitions.
+        seed: draws the episodes.
+    """
+    source = "other data (--other-data)"
+    if len(data) <= HELD_OUT_ROWS:
+        return HeldOut(np.arange(len(data)), True, f"all rows of {source}")
+    order = np.random.default_rng(seed).permutation(len(data.starts))
+    lengths = data.lengths()[order]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rows = np.repeat(data.starts[order], lengths) + within
+    text = f"random episodes of {source}, of its {len(data)} rows"
+    return HeldOut(np.sort(rows[:HELD_OUT_ROWS]), True, text)
+
+
 def _candidates(ensemble: GaussianEnsemble) -> Iterator[tuple[int, Split]]:
     """Seeds and splits that the training may have had, the likeliest first."""
     recorded = ensemble.trained_on.get("seed")

@@ -228,3 +228,27 @@ def test_a_damaged_recalibration_is_refused(tmp_path: Path, damage: object) -> N
     save_tensors({"ensemble": saved | {"recalibration": damage}}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match="recalibration is no rising row"):
         load_ensemble(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize("apart", [0.0, 3.0, 50.0, 1e4])
+@pytest.mark.parametrize("width", [1e-4, 1.0, 30.0])
+def test_moved_draws_are_found_for_elites_that_are_far_apart(apart: float, width: float) -> None:
+    """Newton's method meets flat stretches between the elites, and narrow peaks."""
+    rng = np.random.default_rng(6)
+    members = elites(300, 2, rng, 0.0)
+    mean = members.mean + apart * torch.arange(5.0).double()[:, None, None]
+    scale = members.variance * width ** (torch.arange(5.0).double()[:, None, None] / 2)
+    members = Members(mean, scale)
+    choice = rng.integers(5, size=300)
+    noise = torch.from_numpy(rng.normal(size=(300, 2)))
+    drawn = mean[choice, np.arange(300)] + scale[choice, np.arange(300)].sqrt() * noise
+    quantiles = fit_recalibration(torch.from_numpy(rng.normal([0.5, 0], [0.4, 2.5], (999, 2))))
+    moved = move_draws(quantiles, members, drawn)
+    levels = recalibrate(quantiles, normal_scores(members, moved))
+    wanted = normal_scores(members, drawn)
+    # scores may be steep between two values of double precision, but on either side of the target
+    step = 1e-6 * scale.amin(0).sqrt() + 1e-9 * moved.abs()
+    below = recalibrate(quantiles, normal_scores(members, moved - step))
+    above = recalibrate(quantiles, normal_scores(members, moved + step))
+    assert ((below <= wanted + 1e-6) & (wanted <= above + 1e-6)).all()
+    assert ((levels - wanted).abs() < 1e-3).double().mean() > 0.99

@@ -17,6 +17,7 @@ from worldplan.world_models.ensemble.held_out import (
     find_held_out,
     held_out_generator,
     hold_out_leading,
+    rows_of_other_data,
 )
 from worldplan.world_models.ensemble.prediction_errors import open_loop_errors
 from worldplan.world_models.ensemble.training import EnsembleModule
@@ -100,3 +101,17 @@ def test_rows_of_data_in_double_precision_are_found_again() -> None:
     assert held_out is not None and "seed 2" in held_out.source
     errors = open_loop_errors(ensemble, data, held_out.rows, 5, torch.Generator())
     assert (errors.mean[:, 0] < 1).all(), "a tenth of a second and the error of the model"
+
+
+@pytest.mark.parametrize(("episodes", "length"), [(30, 500), (2, 12_000), (3, 3000)])
+def test_rows_of_other_data(episodes: int, length: int) -> None:
+    data = transitions(episodes, length)
+    held_out = rows_of_other_data(data, seed=1)
+    rows = held_out.rows
+    assert len(rows) == min(10_000, len(data))
+    assert (np.diff(rows) > 0).all()
+    chosen, counts = np.unique(data.episode[rows], return_counts=True)
+    assert sorted(counts)[1:] == [length] * (len(chosen) - 1), "whole episodes, and a part of one"
+    for episode in chosen:
+        first = rows[data.episode[rows] == episode][0]
+        assert first == np.flatnonzero(data.episode == episode)[0]

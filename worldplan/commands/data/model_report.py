@@ -38,7 +38,11 @@ from worldplan.output.report import write_report
 from worldplan.runs import Run
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.calibration import FEWEST_ROWS
-from worldplan.world_models.ensemble.held_out import HeldOut, find_held_out
+from worldplan.world_models.ensemble.held_out import (
+    HeldOut,
+    find_held_out,
+    rows_of_other_data,
+)
 from worldplan.world_models.ensemble.model import GaussianEnsemble, load_ensemble
 from worldplan.world_models.ensemble.prediction_errors import open_loop_errors, steps_left
 from worldplan.world_models.ensemble.simulated_rows import (
@@ -121,7 +125,7 @@ def held_out_rows(
                 f"--other-data: {source} is the dataset that {name} was trained on: leave the "
                 "option out to measure on the rows that the training held out"
             )
-        held_out = HeldOut(np.arange(len(data)), True, "all rows of other data (--other-data)")
+        held_out = rows_of_other_data(data, settings.seed)
     elif held_out is None:
         raise CheckpointError(
             f"{name}: not trained on {source} (its normalisation is that of other rows), so no row "
