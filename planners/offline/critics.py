@@ -72,7 +72,8 @@ class Critics(nn.Module):
         layers = list(self.norms)
 
         def activation(raw: Tensor) -> Tensor:
-            return (layers.pop(0)(raw) if layers else raw).relu()
+            # in place: the product that made `raw` needs no output to be differentiated
+            return layers.pop(0)(raw).relu() if layers else raw.relu_()
 
         return self._evaluate(observation, action, activation)
 
@@ -96,7 +97,7 @@ class Critics(nn.Module):
             if layers:
                 raw, at = layers[len(jacobians)].with_jacobian(raw)
                 jacobians.append(at)
-            active = raw.relu()
+            active = raw.relu() if layers else raw.relu_()
             masks.append((active.detach() > 0).to(active.dtype))
             return active
 

@@ -18,7 +18,7 @@ from worldplan.milp.errors import ConfigError
 T = TypeVar("T")
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": functional.relu,
+    "relu": torch.relu_,  # in place: baddbmm needs no output to be differentiated
     "silu": functional.silu,
 }
 
