@@ -230,8 +230,8 @@ def test_a_damaged_recalibration_is_refused(tmp_path: Path, damage: object) -> N
         load_ensemble(tmp_path / "x.ckpt")
 
 
-@pytest.mark.parametrize("apart", [0.0, 3.0, 50.0, 1e4])
-@pytest.mark.parametrize("width", [1e-4, 1.0, 30.0])
+@pytest.mark.parametrize("apart", [0.0, 50.0, 1e4])
+@pytest.mark.parametrize("width", [1e-4, 30.0])
 def test_moved_draws_are_found_for_elites_that_are_far_apart(apart: float, width: float) -> None:
     """Newton's method meets flat stretches between the elites, and narrow peaks."""
     rng = np.random.default_rng(6)
