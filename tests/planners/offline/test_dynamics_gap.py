@@ -324,3 +324,25 @@ def test_another_simulator_is_another_training():
         task = dataset_task(data, simulator={"id": "Pendulum-v1", "kwargs": {"g": g}})
         origins.append(ReachAwareModule(task, SMALL).made_with())
     assert origins[0] != origins[1]
+
+
+@pytest.mark.slow
+def test_weights_tell_a_wrong_simulator_from_a_right_one(tmp_path):
+    """In wind, the next position differs by as much as an action moves it."""
+    last = {}
+    for wind in (0.0, 0.2):
+        module = ReachAwareModule(
+            dataset_task(random_data(costs=False), dynamics=SliderDynamics(wind=wind)),
+            replace(
+                SMALL, batch=128, updates=100, dynamics_gap=DynamicsGap(hidden=(32, 32), rate=1e-3)
+            ),
+            seeds=2,
+            epochs=8,
+            check_every=8,
+            check_episodes=1,
+        )
+        folder = tmp_path / str(wind)
+        last[wind] = fit(module, folder) and pd.read_csv(folder / "metrics.csv").iloc[-1]
+    for seed in (0, 1):
+        right, wrong = (last[wind][f"train/simulator_weight/{seed}"] for wind in (0.0, 0.2))
+        assert wrong < 0.5 < right
