@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.envs.test_spec import Goals  # noqa: F401  # registers WorldplanTestGoals-v0
@@ -169,3 +170,39 @@ def test_hostile_metadata(
     else:
         write_hdf5({}, json.dumps(metadata))
     assert message in refused(["data", "describe", f"x.{suffix}"], capsys, f"x.{suffix}")
+
+
+def test_policies_are_judged_in_the_environment_of_their_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    collect = [*COLLECT, "--env-kwargs.g", "2", "--max-episode-steps", "5", "--output", "a.npz"]
+    assert main(collect) == 0
+    settings = {
+        "model": {
+            "class_path": "worldplan.planners.offline.model_free.behaviour_cloning.for_dataset",
+            "init_args": {
+                "dataset": "a.npz",
+                "epochs": 1,
+                "check_every": 1,
+                "check_episodes": 1,
+                "settings": {"hidden": [4], "updates": 2},
+            },
+        },
+        "trainer": {"default_root_dir": "run"},
+    }
+    Path("fit.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    fit = ["fit", "--config", "fit.yaml"]
+    other = {"id": "Pendulum-v1", "kwargs": {"g": 3}, "max_episode_steps": 5}
+    chosen = [*fit, "--model.init_args.environment", json.dumps(other)]
+    assert "g: 2 in the data, 3 here" in refused(chosen, capsys, "a.npz")
+    assert main(fit) == 0
+    evaluate = ["evaluate", "run", "--episodes", "2"]
+    assert main(evaluate) == 0
+    table = pd.read_csv("run/evaluation.csv")
+    assert set(table["length"].dropna()) == {5}
+    judged = [*evaluate, "--environment", json.dumps(other)]
+    assert "g: 2 in the training, 3 here" in refused(judged, capsys, "run")
+    judged[-1] = json.dumps(other | {"max_episode_steps": 7, "differs_from_data": True})
+    assert main(judged) == 0
+    assert "judged in another environment" in " ".join(capsys.readouterr().out.split())
+    assert set(pd.read_csv("run/evaluation.csv")["length"]) == {7}
