@@ -116,7 +116,8 @@ def _argument_changes(
     for name in sorted((one.keys() | two.keys()).difference(_DRAWING)):
         values = [kwargs.get(name, defaults.get(name, _UNKNOWN)) for kwargs in (one, two)]
         if not _equal(*values):
-            changes.append((f"{prefix}{name}", str(values[0]), str(values[1])))
+            texts = [value if value is _UNKNOWN else repr(value) for value in values]
+            changes.append((f"{prefix}{name}", texts[0], texts[1]))
     return changes
 
 

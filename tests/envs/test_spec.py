@@ -225,6 +225,11 @@ HOPPER = {"id": "Hopper-v5"}
             {**PENDULUM, "kwargs": {"g": 2.0}},
             [],
         ),
+        (
+            {**PENDULUM, "kwargs": {"g": 2}},
+            {**PENDULUM, "kwargs": {"g": "2"}},
+            ["g: 2 in the data, '2' here"],
+        ),
         (PENDULUM, HOPPER, ["id: Pendulum-v1 in the data, Hopper-v5 here"]),
         (HOPPER, {"id": "Hopper-v4"}, ["id: Hopper-v5 in the data, Hopper-v4 here"]),
         ({"id": "lab:Hopper-v5"}, HOPPER, []),
