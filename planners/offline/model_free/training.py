@@ -4,6 +4,7 @@ into a folder. A Lightning epoch is a round of updates on rows of the dataset.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -72,6 +73,12 @@ class ModelFreeModule(ResumableModule):
             raise ConfigError(
                 f"seeds {seeds}, epochs {epochs}, check_every {check_every}, check_episodes "
                 f"{check_episodes}: give at least 1 of each"
+            )
+        if task.costs is not None:
+            warnings.warn(
+                f"the dataset's costs have no effect on {type(settings).__name__}: reach-aware "
+                "value learning keeps a budget of them (settings.costs)",
+                stacklevel=1,
             )
         self.automatic_optimization = False
         self.task, self.settings = task, settings

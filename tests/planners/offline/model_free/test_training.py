@@ -192,3 +192,11 @@ def test_divergence_names_seed_and_last_good_checkpoint(tmp_path):
     torch.save(saved, tmp_path / "last.ckpt")
     with pytest.raises(Diverged, match=r"seed 1 of 2.*last good checkpoint is .*last\.ckpt"):
         fit(module_of(settings, epochs=2, check_every=5), tmp_path)
+
+
+@pytest.mark.parametrize("settings", METHODS, ids=NAMES)
+def test_costs_without_effect_are_said(settings):
+    data = pendulum_data()
+    costly = replace(data, cost=np.ones(len(data), np.float32))
+    with pytest.warns(UserWarning, match=rf"costs have no effect on {type(settings).__name__}"):
+        ModelFreeModule(model_free_task(costly), settings)
