@@ -44,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not chosen:
         print(f"--commands: choose from {', '.join(case.name for case in CASES)}", file=sys.stderr)  # noqa: T201
         return 2
+    named = [name for name in FAULTS if options.faults in name]
+    if not named:
+        print(f"--faults: choose from {', '.join(FAULTS)}", file=sys.stderr)  # noqa: T201
+        return 2
     options.trials_file.parent.mkdir(parents=True, exist_ok=True)
     code = _code()
     rows = _old_rows(options.trials_file, code, options.seed)
@@ -53,9 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.trials_file.open("a", encoding="utf-8") as file,
         Progress(console=Console(stderr=True)) as bar,
     ):
-        faults = [name for name in FAULTS if not options.faults or options.faults in name]
-        if not can_mount(Path(scratch) / "mount"):
-            faults = [name for name in faults if "tmpfs" not in name]
+        mounts = can_mount(Path(scratch) / "mount")
+        faults = [name for name in named if mounts or "tmpfs" not in name]
         for case in chosen:
             folder = Path(scratch) / case.name.replace(" ", "-")
             waiting = [

@@ -83,7 +83,8 @@ def test_a_permission_is_no_damage(
 
     prepare(file).touch()
     if file.startswith("x."):
-        monkeypatch.setattr(dataset_files, f"_load_{Path(file).suffix[1:]}", denied)
+        reader = {"x.npz": "_load_npz", "x.hdf5": "load_hdf5"}[file]
+        monkeypatch.setattr(dataset_files, reader, denied)
     else:
         monkeypatch.setattr(user_files, "open", denied, raising=False)
     line = refused(READERS[file], capsys, "")
