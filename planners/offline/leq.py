@@ -58,7 +58,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LEQSettings(ModelFreeSettings):
-    """All settings of LEQ; the defaults are those published.
+    """All settings of LEQ; the defaults are those published. Other than in the public code,
+    observations enter the networks without a symlog, and a constant column is divided by its
+    magnitude.
 
     Args:
         expectile: tau of the lambda-returns; published: 0.1 to 0.5, chosen for the task.
@@ -72,8 +74,8 @@ class LEQSettings(ModelFreeSettings):
         critic_rate: learning rate of the critic.
         discount: gamma.
         target_rate: step of Q'.
-        actor_decay: updates over which the actor's learning rate falls to 0 along a cosine; None
-            keeps it.
+        actor_decay: updates over which the actor's learning rate falls to 0 along a cosine, for a
+            training as long as published; None keeps it.
         return_range: scale the rewards so that the returns of the best and of the worst episode
             differ by this (published for MuJoCo: 1000); None leaves them.
 
@@ -84,6 +86,7 @@ class LEQSettings(ModelFreeSettings):
     NEEDS_MODEL: ClassVar[bool] = True
 
     hidden: tuple[int, ...] = (256, 256, 256)
+    actor_rate: float = 3e-5
     expectile: float = 0.1
     trace: float = 0.95
     horizon: int = 10
@@ -92,7 +95,7 @@ class LEQSettings(ModelFreeSettings):
     steps: int = 5
     retain: int = 5
     noise: float = 1.0
-    critic_rate: float = 3e-4
+    critic_rate: float = 1e-4
     discount: float = 0.997
     target_rate: float = 0.005
     actor_decay: int | None = 1_000_000

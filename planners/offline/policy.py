@@ -18,7 +18,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
-from worldplan.planners.offline.references import reference_record
+from worldplan.planners.offline.references import recorded_discount, reference_record
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.renamed import refuse_renamed
 from worldplan.world_models.training.checkpoints import (
@@ -41,12 +41,19 @@ class ReachAwarePolicy(Planner):
         critics: of the same seed.
         about: of the task it was trained for, see `OfflineTask`.
         seeds: how many policies its checkpoint holds.
+        discount: gamma of its training; None: it is not recorded.
     """
 
     def __init__(
-        self, actor: SquashedActor, critics: Critics, about: dict[str, Any], seeds: int = 1
+        self,
+        actor: SquashedActor,
+        critics: Critics,
+        about: dict[str, Any],
+        seeds: int = 1,
+        discount: float | None = None,
     ) -> None:
-        self.actor, self.critics, self.about, self.seeds = actor, critics, about, seeds
+        self.actor, self.critics, self.about = actor, critics, about
+        self.seeds, self.discount = seeds, discount
 
     @classmethod
     def load(cls, path: str | Path, seed_index: int = 0) -> ReachAwarePolicy:
@@ -120,7 +127,8 @@ class ReachAwarePolicy(Planner):
         critic = _one_seed(record["critic"], seed_index, record["critics"])
         load_weights(critics, critic, source)
         _require_scales(actor, critics, source)
-        return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"])
+        discount = recorded_discount(record)
+        return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"], discount)
 
     def plan(self, observation: Any) -> Decision:
         """Decide for one observation (observation,).
@@ -198,6 +206,7 @@ def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
         "low": agent.actor.low.cpu().clone(),
         "high": agent.actor.high.cpu().clone(),
         "about": task.about,
+        "discount": settings.discount,
         "references": reference_record(task),
         "actor": _copy(agent.actor.state_dict()),
         "critic": _copy(agent.critics.state_dict()),

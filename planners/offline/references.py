@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
@@ -42,6 +43,17 @@ def reference_record(task: OfflineTask) -> dict[str, Any] | None:
         return None
     score = None if task.reference is None else [float(value) for value in task.reference]
     return {"returns": returns, "steps": len(task.rows), "score": score}
+
+
+def recorded_discount(record: Mapping[str, Any]) -> float | None:
+    """gamma of the training that a policy's record comes from; None where it has none, and in a
+    record of an older worldplan.
+
+    Raises:
+        ConfigError: it is no discount.
+    """
+    value = record.get("discount")
+    return None if value is None else checks.number(value, "discount", above=0, below=1)
 
 
 def saved_references(path: str | Path) -> References | None:

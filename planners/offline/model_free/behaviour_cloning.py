@@ -2,7 +2,8 @@
 
     L_pi = E_{(s, a) ~ D} mean_i (pi(s)_i - a_i)^2,
 
-optionally only those of the best episodes (BC-10 % of Chen et al., 2021).
+optionally only those of the best episodes (in the manner of BC-10 % of Chen et al., 2021; the share
+is of the episodes, not of the rows).
 """
 
 from __future__ import annotations

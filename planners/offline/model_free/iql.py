@@ -10,7 +10,8 @@ them:
 
 with loss(x) = x^2 or, in RIQL, the Huber loss x^2 / (2 delta) for |x| < delta, |x| - delta / 2
 beyond. No action that is not in the dataset is evaluated. V and Q' are those of before the update
-in all three losses.
+in all three losses. Other than in RIQL's public code, targets are not clamped, and `initial_values`
+and the observations' scale are those of IQL.
 """
 
 from __future__ import annotations
@@ -55,17 +56,19 @@ class IQLSettings(ModelFreeSettings):
         critics: number of critics; RIQL takes 5.
         quantile: of the target critics that takes the place of their minimum (RIQL: 0.1 to 0.5);
             None takes the minimum.
-        huber: delta of the Huber loss of the critics (RIQL: 0.1 to 1); None takes the square.
+        huber: delta of the Huber loss of the critics (RIQL: 0.11, 1, 4 or 100, chosen for the
+            corruption); None takes the square.
         deterministic: whether the actor is deterministic, with |pi(s) - a|^2 in the place of
             -log pi(a | s).
         value_rate: learning rate of V.
         critic_rate: learning rate of the critics.
         discount: gamma.
         target_rate: step of the target critics.
-        actor_decay: updates over which the actor's learning rate falls to 0 along a cosine; None
-            keeps it.
+        actor_decay: updates over which the actor's learning rate falls to 0 along a cosine, for a
+            training as long as published; None keeps it.
         return_range: scale the rewards so that the returns of the best and of the worst episode
-            differ by this (the paper: 1000); None leaves them.
+            differ by this (the paper: 1000, the scale that `temperature` was chosen for); None
+            leaves them, as in some public code.
 
     Raises:
         ConfigError: a setting is out of its range.

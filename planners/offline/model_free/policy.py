@@ -18,7 +18,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.offline.model_free.learner import Learner
 from worldplan.planners.offline.model_free.networks import NormalisedMLP
 from worldplan.planners.offline.model_free.rows import LoggedRows, from_unit
-from worldplan.planners.offline.references import reference_record
+from worldplan.planners.offline.references import recorded_discount, reference_record
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.training.checkpoints import (
     last_checkpoint,
@@ -40,6 +40,7 @@ class ModelFreePolicy(Planner):
         box: least and greatest actions, each (action,).
         about: of the task it was trained for, see `OfflineTask`.
         seeds: how many policies its checkpoint holds.
+        discount: gamma of its training; None: the method has none, or it is not recorded.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class ModelFreePolicy(Planner):
         box: tuple[Tensor, Tensor],
         about: dict[str, Any],
         seeds: int = 1,
+        discount: float | None = None,
     ) -> None:
         self.network, self.scale, self.box = network, scale, box
-        self.about, self.seeds = about, seeds
+        self.about, self.seeds, self.discount = about, seeds, discount
 
     @classmethod
     def load(cls, path: str | Path, seed_index: int = 0) -> ModelFreePolicy:
@@ -112,7 +114,8 @@ class ModelFreePolicy(Planner):
         for (first, second), size in ((scale, record["sizes"][0]), (box, record["sizes"][-1])):
             if first.shape != (size,) or second.shape != (size,) or not first.isfinite().all():
                 raise CheckpointError(f"{source}: its sizes do not fit each other: train again")
-        return cls(network.eval(), scale, box, dict(record["about"]), record["seeds"])
+        about, discount = dict(record["about"]), recorded_discount(record)
+        return cls(network.eval(), scale, box, about, record["seeds"], discount)
 
     def plan(self, observation: Any) -> Decision:
         """Decide for one observation (observation,).
@@ -166,7 +169,7 @@ def _require_seed(record: dict[str, Any], seed_index: int) -> None:
 
 
 def policy_record(
-    learner: Learner, task: OfflineTask, rows: LoggedRows, seeds: int
+    learner: Learner, task: OfflineTask, rows: LoggedRows, seeds: int, discount: float | None
 ) -> dict[str, Any]:
     """All that `ModelFreePolicy.from_record` needs, in tensors and plain values."""
     network = learner.actor.network
@@ -179,6 +182,7 @@ def policy_record(
         "mean": rows.mean.clone(),
         "spread": rows.spread.clone(),
         "about": task.about,
+        "discount": discount,
         "references": reference_record(task),
         "actor": {
             name: value.detach().cpu().clone() for name, value in network.state_dict().items()

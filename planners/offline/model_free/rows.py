@@ -12,6 +12,7 @@ from torch import Tensor
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.model_free.learner import LoggedBatch, ModelFreeSettings
 from worldplan.planners.offline.replay import unpack
+from worldplan.planners.offline.scalers import ObservationScaler
 from worldplan.planners.offline.task import OfflineTask
 
 _LEAST_SPREAD = 1e-3  # added to the standard deviation of a column, as published
@@ -53,9 +54,13 @@ def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
     batch = unpack(task.rows, task.observation_size)
     mean, spread = torch.zeros(task.observation_size), torch.ones(task.observation_size)
     if settings.normalise:
-        exact = batch.observation.double()
-        mean = exact.mean(0).float()
-        spread = (exact.std(0, correction=0) + _LEAST_SPREAD).float()
+        scaler = ObservationScaler(task.observation_size)
+        scaler.fit(batch.observation)
+        mean, spread = scaler.mean, scaler.scale
+        if not settings.NEEDS_MODEL:
+            # as published. A model's noise in a constant column would be divided by 0.001
+            deviation = batch.observation.double().std(0, correction=0)
+            spread = (deviation + _LEAST_SPREAD).float()
     action = to_unit(batch.action, task.low.float(), task.high.float())
     last = task.last.unsqueeze(-1)
     next_action = torch.where(last, 0.0, action.roll(-1, 0))

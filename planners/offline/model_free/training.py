@@ -199,8 +199,8 @@ class ModelFreeModule(ResumableModule):
 
     @torch.no_grad()
     def checked_values(self) -> Tensor | None:
-        """Mean Q of each seed's policy at rows spaced evenly over the dataset, (seeds,); None for a
-        method without critics.
+        """Mean Q of each seed's policy at rows spaced evenly over the dataset, (seeds,), in the
+        units of the data's rewards; None for a method without critics.
         """
         if self.learner.critics is None:
             return None
@@ -210,7 +210,7 @@ class ModelFreeModule(ResumableModule):
         observation = self.rows[index, :size].expand(self.seeds, -1, -1)
         action = self.learner.actor(observation)
         values: Tensor = self.learner.critics(observation, action).mean((1, 2))
-        return values
+        return values / self.prepared.reward_factor
 
     def policy(self, seed_index: int = 0) -> ModelFreePolicy:
         """The present policy of a seed, counted from 0 among the seeds of this module.
@@ -229,7 +229,8 @@ class ModelFreeModule(ResumableModule):
 
     def record(self) -> dict[str, Any]:
         """The present policies of all seeds, see `ModelFreePolicy.from_record`."""
-        return policy_record(self.learner, self.task, self.prepared, self.seeds)
+        discount = getattr(self.settings, "discount", None)  # cloning has none
+        return policy_record(self.learner, self.task, self.prepared, self.seeds, discount)
 
     def made_with(self) -> dict[str, str]:
         """Task, rows, settings and seeds; not the length, so that it can be prolonged."""

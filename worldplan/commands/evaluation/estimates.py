@@ -97,15 +97,18 @@ def estimate_policies(
     policies = [policy for _, _, policy, _ in listed]
     data = load_transitions(choice.data or task["dataset"])
     environment, problem = _environment(run, policies[0], episodes)
-    discount = _discount(run.config) if choice.kind == "fqe" else 1.0
     if choice.kind == "fqe":
-        settings = FittedQSettings(discount=discount, updates=choice.updates)
-        estimates = fitted_q_evaluation(data, policies, settings, seed=_SEED)
+        discounts = [policy.discount or _discount(run.config) for policy in policies]
+        estimates = _fitted(data, policies, discounts, choice.updates)
     else:
+        discounts = [1.0] * len(policies)
         estimates = _in_models(choice, task, data, policies, environment)
     rows = []
-    for (name, policy_seed, policy, _), estimate in zip(listed, estimates, strict=True):
-        row = {"policy": name, "seed": policy_seed, "estimate_by": choice.kind, **_row(estimate)}
+    for (name, policy_seed, policy, _), estimate, discount in zip(
+        listed, estimates, discounts, strict=True
+    ):
+        row = {"policy": name, "seed": policy_seed, "estimate_by": choice.kind}
+        row |= {"discount": discount, **_row(estimate)}
         if environment is not None:
             played = evaluate(policy, environment, episodes, seed)
             row |= {f"true_{key}": value for key, value in _true(played, discount).items()}
@@ -113,7 +116,7 @@ def estimate_policies(
     if environment is not None:
         environment.close()
     table = pd.DataFrame(rows)
-    _print(table, choice, discount, problem or _origin_note(choice, task))
+    _print(table, choice, problem or _origin_note(choice, task))
     file = run.write_csv("estimates.csv", table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     return file
@@ -135,8 +138,25 @@ def _task_of(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return task
 
 
+def _fitted(
+    data: Transitions, policies: Sequence[OfflinePolicy], discounts: Sequence[float], updates: int
+) -> list[Estimate]:
+    """Fitted Q evaluation of each policy, discounted as in its training."""
+    estimates: dict[int, Estimate] = {}
+    for discount in dict.fromkeys(discounts):
+        chosen = [place for place, other in enumerate(discounts) if other == discount]
+        settings = FittedQSettings(discount=discount, updates=updates)
+        alike = [policies[place] for place in chosen]
+        estimates |= zip(
+            chosen, fitted_q_evaluation(data, alike, settings, seed=_SEED), strict=True
+        )
+    return [estimates[place] for place in range(len(policies))]
+
+
 def _discount(config: Mapping[str, Any]) -> float:
-    """The discount of the run's settings."""
+    """The discount of the run's settings, for policies of an older worldplan and for methods
+    without one.
+    """
     model = config.get("model") or {}
     settings = (model.get("init_args") or {}).get("settings") if model else config.get("settings")
     value = (settings or {}).get("discount", ReachAwareSettings().discount)
@@ -221,10 +241,11 @@ def _same(first: str, second: str) -> bool:
     return a.is_file() and b.is_file() and a.read_bytes() == b.read_bytes()
 
 
-def _print(table: pd.DataFrame, choice: EstimateChoice, discount: float, note: str) -> None:
+def _print(table: pd.DataFrame, choice: EstimateChoice, note: str) -> None:
     """Print the table, what the numbers are, and what weakens them."""
+    discounts = " or ".join(f"{value:g}" for value in dict.fromkeys(table["discount"]))
     title = {
-        "fqe": f"fitted Q evaluation: value discounted by {discount:g}, without time limit",
+        "fqe": f"fitted Q evaluation: value discounted by {discounts}, without time limit",
         "model": f"return in the models of {choice.ensemble}, over the time limit",
     }[choice.kind]
     printed = Table("policy", "seed", "estimate", "95 % interval", title=title)

@@ -227,7 +227,8 @@ def _value_lines(study: Study, task: OfflineTask, curves: pd.DataFrame) -> list[
     if task.rows is None:
         return []
     discount = study.settings.discount
-    lines = [(reward_ceiling(task, discount), "ceiling: greatest reward of the data forever")]
+    label = f"ceiling: greatest reward of the data forever, discounted by {discount:g}"
+    lines = [(reward_ceiling(task, discount), label)]
     score = task.value_ceiling(discount)
     return lines if score is None else [*lines, (score, "value of score 100 forever")]
 
