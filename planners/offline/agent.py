@@ -319,8 +319,11 @@ class ReachAware(nn.Module):
         for option in self.options():
             if (weights := option.weights(batch)) is not None:
                 errors = errors * weights.unsqueeze(1)
-            if (term := option.critic_term(batch, values)) is not None:
-                terms = terms + (term / self._unit()[:, 0] if settings.normalise_rewards else term)
+            learned = values
+            if settings.normalise_rewards:
+                learned = values / self._unit().unsqueeze(1)
+            if (term := option.critic_term(batch, learned)) is not None:
+                terms = terms + term
         return errors.mean(-1).sum(1) + terms, values
 
     def _unit(self) -> Tensor:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.memory import gigabytes, memory_limit
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -69,6 +72,9 @@ class RingBuffer(nn.Module):
         seeds: number of buffers.
         capacity: rows of a buffer; when it is full, the oldest rows are overwritten.
         width: numbers in a row.
+
+    Raises:
+        ConfigError: they do not fit into memory.
     """
 
     rows: Tensor
@@ -77,6 +83,13 @@ class RingBuffer(nn.Module):
 
     def __init__(self, seeds: int, capacity: int, width: int) -> None:
         super().__init__()
+        size = 4 * seeds * (capacity + 1) * width
+        if size > memory_limit():
+            raise ConfigError(
+                f"a buffer of {capacity} rows for each of {seeds} seeds takes {gigabytes(size)}, "
+                f"and this process has {gigabytes(memory_limit())} of memory: lower starts, "
+                "horizon, retain or seeds"
+            )
         self.capacity = capacity
         # one row more than the capacity: rows that are not kept are written there
         self.register_buffer("rows", torch.zeros(seeds, capacity + 1, width))

@@ -18,6 +18,7 @@ from worldplan.world_models.ensemble.uncertainty import (
     penalty,
 )
 
+_LOOKS = 10  # steps between two looks, for which the host waits, whether all rollouts have ended
 _MEASURED, _CHUNK = 200_000, 10_000  # rows of a dataset that are measured, at most, and at once
 
 
@@ -209,6 +210,8 @@ def roll_out(
         )
         keep.append(alive)
         alive = alive & ~terminated & ~cut
+        if step % _LOOKS == _LOOKS - 1 and not bool(alive.any()):
+            break
         # ended rows stay where they are; their later steps are not kept
         observation = torch.where(alive.unsqueeze(-1), following, observation)
         if prediction.state is not None and state is not None:

@@ -21,7 +21,7 @@ from worldplan.planners.offline.mobile import MobilePenalty
 from worldplan.planners.offline.options.chosen import options_for
 from worldplan.planners.offline.options.finetuned import CHECK_SEED, FinetunedModule
 from worldplan.planners.offline.options.finetuning import Finetuning
-from worldplan.planners.offline.options.guardian import guarded
+from worldplan.planners.offline.options.guardian import guarded, outside
 from worldplan.planners.offline.options.task_costs import costs_for
 from worldplan.planners.offline.policy import ReachAwarePolicy, policy_record
 from worldplan.planners.offline.replay import Batch, RingBuffer, unpack
@@ -217,16 +217,16 @@ class ReachAwareModule(FinetunedModule):
         )
 
     def _see(self, rows: Tensor, keep: Tensor) -> Tensor:
-        """The rewards of the kept rows (seeds, n), NaN elsewhere, which the ceiling sees."""
+        """The rewards of the kept rows (seeds, n), which the ceiling sees; NaN elsewhere, and where
+        a guardian's reward stands for those of all later steps.
+        """
         made = self._unpack(rows)
-        reward = torch.where(keep, made.reward, torch.nan)
+        reward = torch.where(keep & ~outside(self.dynamics, made), made.reward, torch.nan)
         self.ceiling.see(reward, made.terminated)
         return reward
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """Make a block of updates, on batches drawn before the first; the host never waits for the
-        device.
-        """
+        """Make a block of updates, on batches drawn before the first; the host does not wait."""
         updates = int(batch)
         optimizers = cast(list[torch.optim.Optimizer], self.optimizers(use_pl_optimizer=False))
         rows = self.draw(updates)

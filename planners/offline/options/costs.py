@@ -131,7 +131,11 @@ class CostCritics(Option):
         """
         target = self.target(agent, batch, generator)
         values = self.critics(batch.observation, batch.action)
-        step(optimizer, self.critics, (values - target.unsqueeze(1)).square().mean(-1).sum())
+        errors = (values - target.unsqueeze(1)).square()
+        for option in agent.options():  # an imperfect simulator's costs are as wrong as its rewards
+            if (weights := option.weights(batch)) is not None:
+                errors = errors * weights.unsqueeze(1)
+        step(optimizer, self.critics, errors.mean(-1).sum())
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.target_critics.parameters()),

@@ -134,8 +134,10 @@ class OnlineData:
                 counts += keep
         environment.close()
         packed, keep = torch.stack(rows, 1), torch.stack(kept, 1).to(generator.device)
-        newest = slice(-self.settings.capacity, None)
-        self.buffer.to(generator.device).add(packed[:, newest], keep[:, newest])
+        self.buffer.to(generator.device)
+        most = self.settings.capacity  # that the buffer takes at once
+        for some, kept_some in zip(packed.split(most, 1), keep.split(most, 1), strict=True):
+            self.buffer.add(some, kept_some)
         return packed, keep
 
     def _episodes(

@@ -209,6 +209,19 @@ def guarded(task: OfflineTask, settings: ReachAwareSettings) -> DynamicsModel:
     return GuardedDynamics(task.dynamics, support, guardian.reward / (1 - settings.discount))
 
 
+def outside(dynamics: DynamicsModel, batch: Batch) -> Tensor:
+    """Where a guardian ends rollouts, (seeds, n) bool; nowhere without one.
+
+    Args:
+        dynamics: of `guarded`.
+        batch: model transitions, (seeds, n, ...).
+    """
+    if not isinstance(dynamics, GuardedDynamics):
+        return torch.zeros_like(batch.reward, dtype=torch.bool)
+    flat = (batch.observation.flatten(0, 1), batch.action.flatten(0, 1))
+    return dynamics.support.outside(*flat).view(batch.reward.shape)
+
+
 def _scott(centres: Tensor) -> float:
     """Scott's rule: the mean standard deviation of the columns, times n^(-1 / (columns + 4))."""
     count, columns = centres.shape

@@ -48,7 +48,8 @@ class Option(nn.Module):
 
         Args:
             batch: transitions.
-            values: (seeds, critics, batch), those of all critics, differentiable.
+            values: (seeds, critics, batch), those of all critics in the units of learning,
+                differentiable.
         """
         return None
 

@@ -153,15 +153,17 @@ def returns_of(
     for policy in policies:
         result = evaluate(policy, meter or environment, episodes, seed)
         means["return"].append(float(result.episodes["return"].mean()))
-        if meter is not None and np.isfinite(meter.cost).all():
+        if meter is not None:
             means["cost"].append(float(meter.cost.mean()))
             means["discounted_cost"].append(float(meter.discounted.mean()))
-    return {name: torch.tensor(values) for name, values in means.items() if values}
+    known = ["return", *(("cost", "discounted_cost") if meter is not None and meter.known else ())]
+    return {name: torch.tensor(means[name]) for name in known}
 
 
 class CostMeter(gym.vector.VectorWrapper):
     """Adds up the costs of one episode of each environment: those that it reports (`info["cost"]`),
-    else those of a function.
+    else those of a function. An environment that reports some reports them all: where it is silent,
+    a step costs nothing.
 
     Args:
         env: environments that do not reset themselves.
@@ -169,14 +171,15 @@ class CostMeter(gym.vector.VectorWrapper):
         discount: gamma.
 
     Attributes:
-        cost: (envs,) float64, undiscounted sums of the present or last episodes; NaN where the
-            costs are unknown.
+        cost: (envs,) float64, undiscounted sums of the present or last episodes.
         discounted: (envs,) float64, discounted sums.
+        known: whether the sums mean anything: there is a function, or a cost was reported.
     """
 
     def __init__(self, env: VectorEnv, function: CostFunction | None, discount: float) -> None:
         super().__init__(env)
         self._function, self._discount = function, discount
+        self.known = function is not None
         self._begin(None)
 
     def _begin(self, observation: Any) -> None:
@@ -207,11 +210,12 @@ class CostMeter(gym.vector.VectorWrapper):
         return result
 
     def _cost(self, actions: Any, following: Any, info: Mapping[str, Any]) -> NDArray[Any]:
-        """The costs (envs,) of a step; NaN where they are unknown."""
+        """The costs (envs,) of a step."""
         if "cost" in info:
+            self.known = True
             return np.asarray(info["cost"], float)
         if self._function is None:
-            return np.full(self.env.num_envs, np.nan)
+            return np.zeros(self.env.num_envs)
         observation, action, next_observation = (
             torch.from_numpy(np.asarray(part, np.float32))
             for part in (self._observation, actions, following)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parameters_to_vector
 
 from tests.planners.offline.plain_update import plain_update
 from tests.planners.offline.slider import LENGTH, LIMIT, SliderDynamics, beyond, random_data
@@ -23,8 +24,11 @@ from worldplan.planners.offline.options import task_costs
 from worldplan.planners.offline.options.cost_model import fit_costs
 from worldplan.planners.offline.options.cost_settings import CostConstraint
 from worldplan.planners.offline.options.costs import CostCritics
+from worldplan.planners.offline.options.guardian import Guardian
+from worldplan.planners.offline.options.option import Option
 from worldplan.planners.offline.options.task_costs import CostMeter
 from worldplan.planners.offline.replay import unpack
+from worldplan.planners.offline.rollouts import Pessimism
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import dataset_task
 from worldplan.planners.offline.training import ReachAwareModule
@@ -188,6 +192,66 @@ def test_a_meter_adds_up_what_the_environment_or_the_function_says():
         beyond_limit = np.minimum(start + 0.2 * np.arange(1, LENGTH + 1), 1) > LIMIT
         assert cost == beyond_limit.sum()
         assert discounted == pytest.approx((0.9 ** np.arange(LENGTH))[beyond_limit].sum())
+
+
+def test_an_environment_that_reports_costly_steps_alone_is_metered():
+    task = task_of()
+    sums = []
+    for silent in (False, True):
+        environment = task.environment(3)
+        for env in environment.envs if silent else ():
+            env.unwrapped.step = only_costly(env.unwrapped.step)
+        meter = CostMeter(environment, None, 0.9)
+        assert not meter.known
+        meter.reset(seed=5)
+        for _ in range(LENGTH):
+            meter.step(np.ones((3, 1), np.float32))
+        assert meter.known
+        sums.append((meter.cost, meter.discounted))
+    for ours, theirs in zip(*sums, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+        assert (ours > 0).all()
+
+
+def only_costly(step):
+    def stepped(action):
+        *result, info = step(action)
+        return (*result, info if info["cost"] else {})
+
+    return stepped
+
+
+class Tripled(Option):
+    """Weights, as an imperfect simulator's rewards have."""
+
+    def weights(self, batch):
+        return torch.full_like(batch.reward, 3.0)
+
+
+def test_costs_are_learned_with_the_weights_of_other_options():
+    batch = batch_of((2, 1), 2, 0)
+    batch = replace(batch, cost=batch.reward.abs())
+    moves = []
+    for others in ((), (Tripled(),)):
+        generator = torch.Generator().manual_seed(0)
+        critics = CostCritics(SMALL, batch.observation[0], 1, seeds=2, generator=generator)
+        options, box = [critics, *others], (-torch.ones(1), torch.ones(1))
+        agent = ReachAware(2, *box, SMALL, seeds=2, generator=generator, options=options)
+        agent.double()
+        before = parameters_to_vector(critics.critics.parameters()).detach().clone()
+        plain = torch.optim.SGD(critics.critics.parameters(), 1e-3)
+        critics.learn(agent, batch, plain, torch.Generator().manual_seed(1))
+        moves.append(parameters_to_vector(critics.critics.parameters()).detach() - before)
+    torch.testing.assert_close(moves[1], 3 * moves[0], rtol=1e-2, atol=1e-6)
+
+
+def test_halting_does_not_undo_a_budget_or_a_guardian():
+    halting = replace(SMALL, pessimism=Pessimism(halt_above=0.5))
+    with pytest.raises(ConfigError, match="halting would pay: use a guardian"):
+        ReachAwareModule(task_of(), halting)
+    guarded = replace(halting, costs=CostConstraint(float("inf")), guardian=Guardian(-5.0))
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        ReachAwareModule(task_of(), guarded)
 
 
 def without_cost(step):

@@ -15,7 +15,8 @@ from tests.planners.offline.test_costs import SMALL as WITH_COSTS
 from tests.planners.offline.test_costs import beyond
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.offline.agent import ReachAware
-from worldplan.planners.offline.options.finetuning import Finetuning
+from worldplan.planners.offline.options import finetuning
+from worldplan.planners.offline.options.finetuning import Finetuning, OnlineData
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.replay import unpack
 from worldplan.planners.offline.task import dataset_task
@@ -43,6 +44,27 @@ def module_of(epochs=2, finetune=0, finetuning=HOW, numbers=SMALL, data=DATA, **
 
 def metrics(folder):
     return pd.read_csv(folder / "metrics.csv")
+
+
+@pytest.mark.parametrize("lengths", [(100, 99, 7), (7, 100, 99), (30, 30, 30)])
+def test_episodes_of_different_lengths_lose_no_step(monkeypatch, lengths):
+    """Seeds that have enough steps wait for the others; the buffer is no larger than their need."""
+    count = len(lengths)
+    online = OnlineData(module_of().task, replace(HOW, steps=100, capacity=100), 6, count)
+    number = iter(range(1, 10**6))
+
+    def episodes(_, wanting, *__):
+        for step in range(max(np.array(lengths)[wanting])):
+            keep = wanting & (step < np.array(lengths))
+            yield torch.full((count, 6), float(next(number))), keep
+
+    monkeypatch.setattr(online, "_episodes", lambda *arguments: episodes(None, *arguments[1:]))
+    monkeypatch.setattr(finetuning, "EpisodeBatch", lambda *_, **__: None)
+    rows, keep = online.collect(None, None, 0, torch.Generator().manual_seed(0))
+    for seed in range(count):
+        newest = rows[seed][keep[seed]][-100:, 0]
+        assert int(online.buffer.filled[seed]) == 100
+        assert set(online.buffer.rows[seed, :100, 0].tolist()) == set(newest.tolist())
 
 
 @pytest.mark.parametrize("costs", [False, True])

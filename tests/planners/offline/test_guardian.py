@@ -16,7 +16,13 @@ from tests.planners.offline.test_costs import SMALL as WITH_COSTS
 from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.offline.options.guardian import GuardedDynamics, Guardian, Support, guarded
+from worldplan.planners.offline.options.guardian import (
+    GuardedDynamics,
+    Guardian,
+    Support,
+    guarded,
+    outside,
+)
 from worldplan.planners.offline.replay import Batch
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import dataset_task, plane_task
@@ -155,3 +161,16 @@ def test_a_policy_stays_with_the_data(tmp_path):
     for seed in (0, 1):
         assert last[True][f"check/return/{seed}"] > 12
         assert DATA.returns().mean() + 3 < last[False][f"check/return/{seed}"] < 7  # 6: 0.2 a step
+
+
+def test_the_ceiling_of_values_does_not_see_a_guardians_reward():
+    """It stands for all later steps, and is no reward of one."""
+    task = dataset_task(BARE, dynamics=SliderDynamics())
+    dynamics = guarded(task, SMALL)
+    batch = rows_of(50, (1, 1))
+    columns = [name for name in Batch.__slots__ if name != "cost"]
+    batch = Batch(*(getattr(batch, name).unsqueeze(0) for name in columns))
+    left = outside(dynamics, batch)
+    expected = dynamics.support.outside(batch.observation[0], batch.action[0])
+    assert torch.equal(left[0], expected) and bool(left.any()) and not bool(left.all())
+    assert not bool(outside(task.dynamics, batch).any())

@@ -14,6 +14,7 @@ from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.edge_of_reach import Plane, PlaneDynamics
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.diagnostics import critic_spread, value_statistics
+from worldplan.planners.offline.options.gap_settings import DynamicsGap
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.replay import Batch, pack, unpack
 from worldplan.planners.offline.scalers import ObservationScaler, reward_scale
@@ -65,9 +66,14 @@ def weights(module: ReachAwareModule) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("data", [True, False])
-@pytest.mark.parametrize("changes", [{}, {"layer_norm": True, "diversity": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"layer_norm": True, "diversity": 0.0}, {"dynamics_gap": DynamicsGap(hidden=(8,))}],
+)
 def test_the_unit_of_reward_changes_no_weight(tmp_path: Any, data: bool, changes: Any) -> None:
     """A power of two changes no rounding either."""
+    if "dynamics_gap" in changes and not data:
+        pytest.skip("it compares with data")
     changes = {"normalise_rewards": True, **changes}
     one = trained(task_of(data=data), tmp_path / "one", **changes)
     other = trained(task_of(64.0, data=data), tmp_path / "other", **changes)
