@@ -136,7 +136,9 @@ class OnlineData:
         packed, keep = torch.stack(rows, 1), torch.stack(kept, 1).to(generator.device)
         self.buffer.to(generator.device)
         most = self.settings.capacity  # that the buffer takes at once
-        for some, kept_some in zip(packed.split(most, 1), keep.split(most, 1), strict=True):
+        for some, kept_some in zip(
+            torch.split(packed, most, 1), torch.split(keep, most, 1), strict=True
+        ):
             self.buffer.add(some, kept_some)
         return packed, keep
 
