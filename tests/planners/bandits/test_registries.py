@@ -193,7 +193,7 @@ FAILING = {
     "nothing": ("return None", "plan returned None: return a Decision", False),
     "all": ("return Decision(np.ones(5), None, None, '', 0.0)", "InfeasibleAction: ", False),
     "shape": ("return Decision(np.ones(4), None, None, '', 0.0)", "InfeasibleAction: ", False),
-    "nan": ("return Decision(np.full(5, np.nan), None, None, '', 0.0)", "is nan", False),
+    "nan": ("return Decision(np.full(5, np.nan), None, None, '', 0.0)", "is NaN", False),
 }
 
 

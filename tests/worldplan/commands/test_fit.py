@@ -145,12 +145,12 @@ def test_a_shorter_command_finds_the_training_finished(told: Told) -> None:
         ("Descent", "--seed_everything=5", "seed was 0, is 5"),
         ("Shuffled", "--model.width=5", "model.init_args.width was 4, is 5"),
         ("Shuffled", "--seed_everything=5", "seed_everything was 0, is 5"),
-        ("Shuffled", "--trainer.gradient_clip_val=0.5", "gradient_clip_val was None, is 0.5"),
-        ("Shuffled", "--trainer.limit_train_batches=2", "limit_train_batches was None, is 2"),
+        ("Shuffled", "--trainer.gradient_clip_val=0.5", "gradient_clip_val was not set, is 0.5"),
+        ("Shuffled", "--trainer.limit_train_batches=2", "limit_train_batches was not set, is 2"),
         (
             "Descent",
             "--trainer.callbacks+={class_path: EarlyStopping, init_args: {monitor: loss}}",
-            "trainer.callbacks was None, is",
+            "trainer.callbacks was not set, is",
         ),
     ],
 )
