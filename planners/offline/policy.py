@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from worldplan.envs.dynamics.arrays import tensor
-from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp import checks
-from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.base import Decision, Planner
+from worldplan.milp.errors import CheckpointError
+from worldplan.planners.base import Decision
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.critics import Critics
+from worldplan.planners.offline.recorded import RecordedPolicy, observed, require_seed
 from worldplan.planners.offline.references import recorded_discount, reference_record
 from worldplan.planners.offline.task import OfflineTask
-from worldplan.renamed import refuse_renamed
 from worldplan.world_models.training.checkpoints import (
-    last_checkpoint,
-    load_tensors,
     load_weights,
-    reading_checkpoint,
 )
 
-_KIND = "a checkpoint of reach-aware value learning"
 _ADDED = ("layer_norm", "normalise_observations", "normalise_rewards")  # absent before: False
-_COMMAND = "'worldplan fit --config configs/ravl/...'"
 
 
-class ReachAwarePolicy(Planner):
+class ReachAwarePolicy(RecordedPolicy):
     """Decides for the mean action of one actor; the value is the least of the critics' values.
 
     Args:
@@ -44,6 +36,10 @@ class ReachAwarePolicy(Planner):
         discount: gamma of its training; None: it is not recorded.
     """
 
+    KEY: ClassVar[str] = "reach_aware"
+    KIND: ClassVar[str] = "a checkpoint of reach-aware value learning"
+    COMMAND: ClassVar[str] = "'worldplan fit --config configs/ravl/...'"
+
     def __init__(
         self,
         actor: SquashedActor,
@@ -52,44 +48,8 @@ class ReachAwarePolicy(Planner):
         seeds: int = 1,
         discount: float | None = None,
     ) -> None:
-        self.actor, self.critics, self.about = actor, critics, about
-        self.seeds, self.discount = seeds, discount
-
-    @classmethod
-    def load(cls, path: str | Path, seed_index: int = 0) -> ReachAwarePolicy:
-        """A policy from a run folder or a checkpoint.
-
-        Args:
-            path: the folder or file.
-            seed_index: which of the seeds trained side by side, from 0.
-
-        Raises:
-            CheckpointError: the checkpoint is missing, damaged, or of another method.
-            ConfigError: it holds no such seed.
-        """
-        return cls._loaded(path, _read(path), seed_index)
-
-    @classmethod
-    def load_all(cls, path: str | Path) -> list[ReachAwarePolicy]:
-        """The policies of all seeds of a run folder or a checkpoint.
-
-        Raises:
-            CheckpointError: the checkpoint is missing, damaged, or of another method.
-        """
-        record = _read(path)
-        return [cls._loaded(path, record, index) for index in range(record["seeds"])]
-
-    @classmethod
-    def _loaded(cls, path: str | Path, record: dict[str, Any], seed_index: int) -> ReachAwarePolicy:
-        """The policy of one seed out of a record read from `path`.
-
-        Raises:
-            CheckpointError: the record is damaged.
-            ConfigError: it holds no such seed.
-        """
-        _require_seed(record, seed_index)
-        with reading_checkpoint(last_checkpoint(path), _KIND, _COMMAND):
-            return cls.from_record(record, seed_index, last_checkpoint(path))
+        super().__init__(about, seeds, discount)
+        self.actor, self.critics = actor, critics
 
     @classmethod
     def from_record(
@@ -106,7 +66,7 @@ class ReachAwarePolicy(Planner):
             CheckpointError: weights do not fit, or are not finite.
             ConfigError: the record holds no such seed.
         """
-        _require_seed(record, seed_index)
+        require_seed(record, seed_index)
         size, hidden = record["observation"], record["hidden"]
         layer_norm, observations, rewards = (
             checks.truth(record.get(name, False), name) for name in _ADDED
@@ -130,13 +90,24 @@ class ReachAwarePolicy(Planner):
         discount = recorded_discount(record)
         return cls(actor.eval(), critics.eval(), dict(record["about"]), record["seeds"], discount)
 
-    def plan(self, observation: Any) -> Decision:
-        """Decide for one observation (observation,).
+    @classmethod
+    def check_record(cls, record: dict[str, Any], source: Path) -> None:
+        """Check the sizes and ranges in a record.
+
+        Args:
+            record: read from a checkpoint.
+            source: the checkpoint.
 
         Raises:
-            ConfigError: the observation has another size than in training, or is not finite.
+            CheckpointError: the actions have no range.
+            ConfigError: a size is none.
         """
-        return self.plan_batch(with_batch_axis(observation))[0]
+        for name in ("observation", "critics"):
+            checks.whole_number(record[name], name, least=1, most=10**6)
+        if not bool((record["low"] < record["high"]).all()):
+            raise CheckpointError(
+                f"{source}: its actions have no range: train again or restore a copy"
+            )
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
@@ -146,15 +117,7 @@ class ReachAwarePolicy(Planner):
             ConfigError: the observations have another size than in training, or are not finite.
         """
         began = time.perf_counter()
-        rows = tensor(observations, "observations", dtype=np.float32).unsqueeze(0)
-        size = self.actor.network.sizes[0]
-        if rows.ndim != 3 or rows.shape[-1] != size:
-            raise ConfigError(
-                f"observations have {rows.shape[-1]} numbers and the shape {tuple(rows.shape[1:])},"
-                f" this policy was trained on {size}: give (batch, {size})"
-            )
-        if not bool(rows.isfinite().all()):
-            raise ConfigError("observations are not all finite: look at the environment")
+        rows = observed(observations, self.actor.network.sizes[0]).unsqueeze(0)
         action = self.actor.mean_action(rows)
         value = self.critics(rows, action)[0]
         lowest, spread = value.amin(0).tolist(), value.std(0, correction=0).tolist()
@@ -179,19 +142,6 @@ def _require_scales(actor: SquashedActor, critics: Critics, source: str | Path) 
                 f"{source}: a scale of observations or rewards is not above 0: train again or "
                 "restore a copy"
             )
-
-
-def _require_seed(record: dict[str, Any], seed_index: int) -> None:
-    """Check that a record holds a policy.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    checks.whole_number(seed_index, "seed_index")
-    if not 0 <= seed_index < record["seeds"]:
-        raise ConfigError(
-            f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"
-        )
 
 
 def policy_record(agent: ReachAware, task: OfflineTask) -> dict[str, Any]:
@@ -227,23 +177,3 @@ def _one_seed(weights: dict[str, Tensor], seed_index: int, per_seed: int) -> dic
         elif name == "value_scale":
             chosen[name] = value[seed_index : seed_index + 1]
     return chosen
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """The policy record in a checkpoint, or in the last checkpoint of a run folder.
-
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of another method.
-    """
-    file = last_checkpoint(path)
-    with reading_checkpoint(file, _KIND, _COMMAND):
-        record = dict(load_tensors(file)["reach_aware"])
-    refuse_renamed(record.get("about"), file, "train again")
-    with reading_checkpoint(file, _KIND, _COMMAND):
-        for name in ("observation", "critics", "seeds"):
-            checks.whole_number(record[name], name, least=1, most=10**6)
-        if not bool((record["low"] < record["high"]).all()):
-            raise CheckpointError(
-                f"{file}: its actions have no range: train again or restore a copy"
-            )
-    return record

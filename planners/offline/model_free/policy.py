@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from worldplan.envs.dynamics.arrays import tensor
-from worldplan.envs.episodes import with_batch_axis
 from worldplan.milp import checks
-from worldplan.milp.errors import CheckpointError, ConfigError
-from worldplan.planners.base import Decision, Planner
+from worldplan.milp.errors import CheckpointError
+from worldplan.planners.base import Decision
 from worldplan.planners.offline.model_free.learner import Learner
 from worldplan.planners.offline.model_free.networks import NormalisedMLP
 from worldplan.planners.offline.model_free.rows import LoggedRows, from_unit
+from worldplan.planners.offline.recorded import RecordedPolicy, observed, require_seed
 from worldplan.planners.offline.references import recorded_discount, reference_record
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.training.checkpoints import (
-    last_checkpoint,
-    load_tensors,
     load_weights,
-    reading_checkpoint,
 )
 
-KIND = "a checkpoint of a model-free method"
-COMMAND = "'worldplan fit --config configs/model_free/...'"
 
-
-class ModelFreePolicy(Planner):
+class ModelFreePolicy(RecordedPolicy):
     """Decides for the mean action of one actor.
 
     Args:
@@ -43,6 +35,10 @@ class ModelFreePolicy(Planner):
         discount: gamma of its training; None: the method has none, or it is not recorded.
     """
 
+    KEY: ClassVar[str] = "model_free"
+    KIND: ClassVar[str] = "a checkpoint of a model-free method"
+    COMMAND: ClassVar[str] = "'worldplan fit --config configs/model_free/...'"
+
     def __init__(
         self,
         network: NormalisedMLP,
@@ -52,44 +48,8 @@ class ModelFreePolicy(Planner):
         seeds: int = 1,
         discount: float | None = None,
     ) -> None:
+        super().__init__(about, seeds, discount)
         self.network, self.scale, self.box = network, scale, box
-        self.about, self.seeds, self.discount = about, seeds, discount
-
-    @classmethod
-    def load(cls, path: str | Path, seed_index: int = 0) -> ModelFreePolicy:
-        """A policy from a run folder or a checkpoint.
-
-        Args:
-            path: the folder or file.
-            seed_index: which of the seeds trained side by side, from 0.
-
-        Raises:
-            CheckpointError: the checkpoint is missing, damaged, or of another method.
-            ConfigError: it holds no such seed.
-        """
-        return cls._loaded(path, _read(path), seed_index)
-
-    @classmethod
-    def load_all(cls, path: str | Path) -> list[ModelFreePolicy]:
-        """The policies of all seeds of a run folder or a checkpoint.
-
-        Raises:
-            CheckpointError: the checkpoint is missing, damaged, or of another method.
-        """
-        record = _read(path)
-        return [cls._loaded(path, record, index) for index in range(record["seeds"])]
-
-    @classmethod
-    def _loaded(cls, path: str | Path, record: dict[str, Any], seed_index: int) -> ModelFreePolicy:
-        """The policy of one seed out of a record read from `path`.
-
-        Raises:
-            CheckpointError: the record is damaged.
-            ConfigError: it holds no such seed.
-        """
-        _require_seed(record, seed_index)
-        with reading_checkpoint(last_checkpoint(path), KIND, COMMAND):
-            return cls.from_record(record, seed_index, last_checkpoint(path))
 
     @classmethod
     def from_record(
@@ -106,7 +66,7 @@ class ModelFreePolicy(Planner):
             CheckpointError: weights do not fit, or are not finite.
             ConfigError: the record holds no such seed.
         """
-        _require_seed(record, seed_index)
+        require_seed(record, seed_index)
         network = NormalisedMLP(1, record["sizes"], layer_norm=record["layer_norm"])
         weights = {name: value[seed_index, None] for name, value in record["actor"].items()}
         load_weights(network, weights, source)
@@ -117,13 +77,25 @@ class ModelFreePolicy(Planner):
         about, discount = dict(record["about"]), recorded_discount(record)
         return cls(network.eval(), scale, box, about, record["seeds"], discount)
 
-    def plan(self, observation: Any) -> Decision:
-        """Decide for one observation (observation,).
+    @classmethod
+    def check_record(cls, record: dict[str, Any], source: Path) -> None:
+        """Check the sizes and ranges in a record.
+
+        Args:
+            record: read from a checkpoint.
+            source: the checkpoint.
 
         Raises:
-            ConfigError: the observation has another size than in training, or is not finite.
+            CheckpointError: a range is empty.
+            ConfigError: a size is none.
         """
-        return self.plan_batch(with_batch_axis(observation))[0]
+        checks.whole_numbers(record["sizes"], "sizes", ("layers",), least=1)
+        ranges = (record["high"] - record["low"], record["spread"])
+        if not all(bool((width > 0).all()) for width in ranges):
+            raise CheckpointError(
+                f"{source}: its actions or observations have no range: train again or restore a "
+                "copy"
+            )
 
     @torch.no_grad()
     def plan_batch(self, observations: Any) -> list[Decision]:
@@ -133,15 +105,7 @@ class ModelFreePolicy(Planner):
             ConfigError: the observations have another size than in training, or are not finite.
         """
         began = time.perf_counter()
-        rows = tensor(observations, "observations", dtype=np.float32)
-        size = self.network.sizes[0]
-        if rows.ndim != 2 or rows.shape[-1] != size:
-            raise ConfigError(
-                f"observations have the shape {tuple(rows.shape)}, this policy was trained on "
-                f"{size} numbers: give (batch, {size})"
-            )
-        if not bool(rows.isfinite().all()):
-            raise ConfigError("observations are not all finite: look at the environment")
+        rows = observed(observations, self.network.sizes[0])
         actions = self.mean_action(rows).numpy()
         seconds = (time.perf_counter() - began) / len(rows)
         return [Decision(action, None, None, "heuristic", seconds) for action in actions]
@@ -153,19 +117,6 @@ class ModelFreePolicy(Planner):
         mean, spread = self.scale
         unit = torch.tanh(self.network(((observations - mean) / spread).unsqueeze(0)))[0]
         return from_unit(unit, *self.box)
-
-
-def _require_seed(record: dict[str, Any], seed_index: int) -> None:
-    """Check that a record holds a policy.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    checks.whole_number(seed_index, "seed_index")
-    if not 0 <= seed_index < record["seeds"]:
-        raise ConfigError(
-            f"seed {seed_index}: this checkpoint holds {record['seeds']} policies, counted from 0"
-        )
 
 
 def policy_record(
@@ -188,22 +139,3 @@ def policy_record(
             name: value.detach().cpu().clone() for name, value in network.state_dict().items()
         },
     }
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """The policy record in a checkpoint, or in the last checkpoint of a run folder.
-
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of another method.
-    """
-    file = last_checkpoint(path)
-    with reading_checkpoint(file, KIND, COMMAND):
-        record = dict(load_tensors(file)["model_free"])
-        checks.whole_number(record["seeds"], "seeds", least=1, most=10**6)
-        checks.whole_numbers(record["sizes"], "sizes", ("layers",), least=1)
-        ranges = (record["high"] - record["low"], record["spread"])
-        if not all(bool((width > 0).all()) for width in ranges):
-            raise CheckpointError(
-                f"{file}: its actions or observations have no range: train again or restore a copy"
-            )
-    return record
