@@ -315,13 +315,11 @@ class ReachAware(nn.Module):
             error = error / self._unit().unsqueeze(1)
         elif settings.relative_diversity:
             terms = terms * self._unit()[:, 0].square()
+        learned = values / self._unit().unsqueeze(1) if settings.normalise_rewards else values
         errors = error.square()
         for option in self.options():
             if (weights := option.weights(batch)) is not None:
                 errors = errors * weights.unsqueeze(1)
-            learned = values
-            if settings.normalise_rewards:
-                learned = values / self._unit().unsqueeze(1)
             if (term := option.critic_term(batch, learned)) is not None:
                 terms = terms + term
         return errors.mean(-1).sum(1) + terms, values

@@ -23,7 +23,7 @@ def load_policies(path: str | Path) -> list[OfflinePolicy]:
     """
     file = last_checkpoint(path)
     with reading_checkpoint(file, "a checkpoint of a policy", "'worldplan fit'"):
-        is_model_free = "model_free" in load_tensors(file)
+        is_model_free = ModelFreePolicy.KEY in load_tensors(file)
     if is_model_free:
         return [*ModelFreePolicy.load_all(path)]
     return [*ReachAwarePolicy.load_all(path)]

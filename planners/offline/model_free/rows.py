@@ -52,15 +52,7 @@ def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
             "with model_free_task or dataset_task"
         )
     batch = unpack(task.rows, task.observation_size)
-    mean, spread = torch.zeros(task.observation_size), torch.ones(task.observation_size)
-    if settings.normalise:
-        scaler = ObservationScaler(task.observation_size)
-        scaler.fit(batch.observation)
-        mean, spread = scaler.mean, scaler.scale
-        if not settings.NEEDS_MODEL:
-            # as published. A model's noise in a constant column would be divided by 0.001
-            deviation = batch.observation.double().std(0, correction=0)
-            spread = (deviation + _LEAST_SPREAD).float()
+    mean, spread = _scale(batch.observation, settings)
     action = to_unit(batch.action, task.low.float(), task.high.float())
     last = task.last.unsqueeze(-1)
     next_action = torch.where(last, 0.0, action.roll(-1, 0))
@@ -83,6 +75,21 @@ def logged_rows(task: OfflineTask, settings: ModelFreeSettings) -> LoggedRows:
             "every episode has one step: set it to 0"
         )
     return LoggedRows(table, mean, spread, factor)
+
+
+def _scale(observation: Tensor, settings: ModelFreeSettings) -> tuple[Tensor, Tensor]:
+    """What is subtracted from observations (n, observation), and what they are divided by, each
+    (observation,).
+    """
+    if settings.NEEDS_MODEL or not settings.normalise:
+        # as published below, a model's noise in a constant column would be divided by 0.001
+        scaler = ObservationScaler(observation.shape[-1])
+        if settings.normalise:
+            scaler.fit(observation)
+        return scaler.mean, scaler.scale
+    exact = observation.double()
+    spread = exact.std(0, correction=0) + _LEAST_SPREAD
+    return exact.mean(0).float(), spread.float()
 
 
 def unpack_rows(rows: Tensor, observation: int, action: int) -> LoggedBatch:

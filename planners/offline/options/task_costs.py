@@ -18,7 +18,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner, evaluate
 from worldplan.planners.offline.options.cost_model import CostFunction, fit_costs
 from worldplan.planners.offline.options.costs import CostCritics
-from worldplan.planners.offline.options.guardian import GuardedDynamics
+from worldplan.planners.offline.options.guardian import outside
 from worldplan.planners.offline.replay import unpack, with_costs
 from worldplan.planners.offline.settings import ReachAwareSettings
 
@@ -43,8 +43,7 @@ class TaskCosts:
         self, task: OfflineTask, settings: ReachAwareSettings, dynamics: DynamicsModel
     ) -> None:
         assert task.rows is not None and task.last is not None and task.costs is not None
-        self.task, self.settings = task, settings
-        self.support = dynamics.support if isinstance(dynamics, GuardedDynamics) else None
+        self.task, self.settings, self.dynamics = task, settings, dynamics
         self.function: CostFunction
         if task.cost_function is not None:
             self.function = task.cost_function
@@ -82,13 +81,13 @@ class TaskCosts:
     @torch.no_grad()
     def add(self, rows: Tensor) -> Tensor:
         """Packed model transitions (seeds, n, width) with their costs, (seeds, n, width + 1)."""
-        flat = unpack(rows.flatten(0, 1), self.task.observation_size)
-        cost = self.function(flat.observation, flat.action, flat.next_observation)
-        guardian = self.settings.guardian
-        if self.support is not None and guardian is not None:
-            outside = self.support.outside(flat.observation, flat.action)
-            cost = torch.where(outside, guardian.cost / (1 - self.settings.discount), cost)
-        return with_costs(rows, cost.view(rows.shape[:2]))
+        batch = unpack(rows, self.task.observation_size)
+        columns = (batch.observation, batch.action, batch.next_observation)
+        cost = self.function(*(column.flatten(0, 1) for column in columns)).view(rows.shape[:2])
+        if (guardian := self.settings.guardian) is not None:
+            for_ever = guardian.cost / (1 - self.settings.discount)
+            cost = torch.where(outside(self.dynamics, batch), for_ever, cost)
+        return with_costs(rows, cost)
 
     @torch.no_grad()
     def add_real(self, rows: Tensor, info: Mapping[str, Any]) -> Tensor:
