@@ -5,6 +5,7 @@ policy and of the clone, and a film of the planner.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import gymnasium as gym
 import pandas as pd
 from rich.table import Table
 
+from worldplan.commands.evaluation.environment import named_environment
 from worldplan.envs.environments import make_environment, make_environments
+from worldplan.envs.from_files import makeable
+from worldplan.envs.registered import differences
+from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.output.videos import record_video, require_pictures
@@ -21,7 +26,7 @@ from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner
 from worldplan.planners.modem.policy import load_policy
-from worldplan.runs import Run
+from worldplan.runs import CONFIG, Run
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 _SIDE_BY_SIDE = 25  # environments
@@ -48,7 +53,8 @@ def evaluate_modem(
             or 20 are filmed.
 
     Raises:
-        ConfigError: the run has no policy of such a name.
+        ConfigError: the run has no policy of such a name, its environment is not that of its
+            settings, or runs code that a file must not choose.
         CheckpointError: its checkpoint is missing or damaged.
         RenderingUnavailable: `video`, but nothing can be rendered; found before anything is played.
     """
@@ -61,8 +67,9 @@ def evaluate_modem(
             f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from "
             f"{', '.join(shares)}"
         )
+    environment = _environment_of(run, about)
     if video:
-        env = _rendered_environment(about)
+        env = _rendered_environment(environment)
         try:
             require_pictures(env)
         finally:
@@ -70,14 +77,14 @@ def evaluate_modem(
     rows = []
     for name, share in _distinct({name: shares[name] for name in names or shares}).items():
         planner.share = share
-        measures = _measures(_play(planner, about, episodes, seed))
+        measures = _measures(_play(planner, environment, episodes, seed))
         rows.append({"policy": name, **measures, "episodes": episodes})
     plain_console().print(_table(rows, episodes))
     file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
     plain_console().print(f"written to {file}", soft_wrap=True)
     if video:
         planner.share = 1.0
-        film = _film(planner, about, run.path / "plots" / "episode.mp4", seed)
+        film = _film(planner, environment, run.path / "plots" / "episode.mp4", seed)
         plain_console().print(film, soft_wrap=True)
     return file
 
@@ -109,16 +116,41 @@ def _distinct(shares: dict[str, float | None]) -> dict[str, float | None]:
     return {name: value for name, value in shares.items() if same is None or name != "behaviour"}
 
 
+def _environment_of(run: Run, about: Mapping[str, Any]) -> EnvironmentSpec:
+    """The environment of the training: as the user's settings name it or, where they do not, as the
+    checkpoint does if that needs no code of the file's choice.
+
+    Args:
+        run: the training.
+        about: what the checkpoint records: "environment" and "options".
+
+    Raises:
+        ConfigError: the two differ, or see `makeable`.
+    """
+    recorded = parse_spec(
+        {"id": about.get("environment"), "kwargs": about.get("options")}, str(run.path)
+    )
+    name = named_environment(run.config)
+    if name is None:
+        return makeable(recorded, str(run.path))
+    options = run.config["model"].get("init_args", {}).get("options") or {}
+    named = parse_spec({"id": name, "kwargs": options}, f"{run.path / CONFIG}: environment")
+    if changes := differences(recorded, named, "the checkpoint", f"in {CONFIG}"):
+        raise ConfigError(
+            f"{run.path}: the environment of {CONFIG} is not that of the training "
+            f"({'; '.join(changes)}): write there what the training had"
+        )
+    return named
+
+
 def _play(
-    planner: ModemPlanner, about: dict[str, Any], episodes: int, seed: int
+    planner: ModemPlanner, environment: EnvironmentSpec, episodes: int, seed: int
 ) -> list[PlayedEpisode]:
-    """Play episodes side by side; `about` names the environment and its options."""
+    """Play episodes side by side."""
     played = []
     for first in range(0, episodes, _SIDE_BY_SIDE):
         count = min(_SIDE_BY_SIDE, episodes - first)
-        environments = make_environments(
-            about["environment"], count, scale_actions=True, **about["options"]
-        )
+        environments = make_environments(environment, count, scale_actions=True)
         played += play(planner, environments, seed + first)
         environments.close()
     return played
@@ -162,15 +194,14 @@ def _table(rows: list[dict[str, Any]], episodes: int) -> Table:
     return table
 
 
-def _rendered_environment(about: dict[str, Any]) -> gym.Env[Any, Any]:
+def _rendered_environment(environment: EnvironmentSpec) -> gym.Env[Any, Any]:
     """The environment of the training, with images."""
-    options = {**about["options"], "render_mode": "rgb_array"}
-    return make_environment(about["environment"], scale_actions=True, **options)
+    return make_environment(environment, scale_actions=True, render_mode="rgb_array")
 
 
-def _film(planner: ModemPlanner, about: dict[str, Any], file: Path, seed: int) -> str:
+def _film(planner: ModemPlanner, environment: EnvironmentSpec, file: Path, seed: int) -> str:
     """Film the planner; returns a line with the file and the outcome."""
-    env = _rendered_environment(about)
+    env = _rendered_environment(environment)
     fps = float(env.metadata.get("render_fps") or _DEFAULT_FPS)
     try:
         summary = record_video(

@@ -242,11 +242,18 @@ def test_a_dataset_of_another_task_is_refused(
 # --- evaluation -----------------------------------------------------------------------------------
 
 
-def changed(run: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Path:
-    """A copy of the run with another checkpoint."""
+def changed(
+    run: Path,
+    name: str,
+    change: Callable[[dict[str, Any]], None],
+    settings: dict[str, Any] | None = None,
+) -> Path:
+    """A copy of the run with another checkpoint, and with other settings of the task."""
     copy = run.parent / name
-    copy.mkdir()
-    (copy / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    copy.mkdir(exist_ok=True)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["init_args"] |= settings or {}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
     state = torch.load(run / "last.ckpt", weights_only=True)
     change(state)
     torch.save(state, copy / "last.ckpt")
@@ -337,17 +344,26 @@ class Plain(gym.Env):
 gym.register("worldplan_tests/Plain-v0", entry_point=Plain)
 
 
-def on_plain(**options: Any) -> Callable[[dict[str, Any]], None]:
+PLAIN = "worldplan_tests/Plain-v0"
+
+
+def in_environment(name: str, options: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
     def change(state: dict[str, Any]) -> None:
-        state["modem"]["about"] |= {"environment": "worldplan_tests/Plain-v0", "options": options}
+        state["modem"]["about"] |= {"environment": name, "options": options}
 
     return change
+
+
+def on_plain(run: Path, name: str, **options: Any) -> Path:
+    """A copy of the run that was trained in `Plain`, as settings and checkpoint say."""
+    task = {"environment": PLAIN, "options": options}
+    return changed(run, name, in_environment(PLAIN, options), task)
 
 
 def test_environments_without_forces_and_frame_rate_and_with_other_limits(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = changed(run, "plain", on_plain())
+    copy = on_plain(run, "plain")
     Plain.asked.clear()
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner", "--video"]) == 0
     shown = capsys.readouterr().out
@@ -367,8 +383,83 @@ def test_environments_without_forces_and_frame_rate_and_with_other_limits(
 def test_a_film_that_fails_does_not_lose_the_evaluation(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = changed(run, "broken", on_plain(broken=True))
+    copy = on_plain(run, "broken", broken=True)
     assert main(["evaluate", str(copy), "--episodes", "1", "--video"]) == 2
     assert "episode" in capsys.readouterr().err
     assert len(pd.read_csv(copy / "evaluation.csv")) == 3
     assert not list((copy / "plots").glob("*"))
+
+
+# --- a file must not choose which code is run ---
+
+OWN = """
+import gymnasium as gym
+from pathlib import Path
+
+Path("imported").touch()
+gym.register("Own-v0", entry_point="%s:Own")
+
+
+def adapter(task, **options):
+    Path("called").touch()
+    return gym.make("Pendulum-v1")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("hostile_one:Own-v0", {}),
+        ("hostile_one:adapter/task", {}),
+        ("os:system/touch called", {}),
+        ("MetaWorld/push-v3", {"python": "./interpreter"}),
+        ("GymV26Environment-v0", {"env_id": "x", "make_kwargs": {}}),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_checkpoint_chooses_no_code(
+    named: bool,
+    name: str,
+    options: dict[str, Any],
+    run: Path,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither where the settings name no environment, nor where they name another one."""
+    (work / "hostile_one.py").write_text(OWN % "hostile_one")
+    (work / "interpreter").write_text("#!/bin/sh\ntouch called")
+    (work / "interpreter").chmod(0o755)
+    monkeypatch.syspath_prepend(str(work))
+    monkeypatch.setattr(modem_evaluation, "play", None)
+    settings = {} if named else {"environment": None}
+    copy = changed(run, "hostile", in_environment(name, options), settings)
+    assert main(["evaluate", str(copy), "--episodes", "1"]) == 2
+    refusal = "the environment of config.yaml is not" if named else "a file must not choose"
+    assert refusal in capsys.readouterr().err
+    assert not (work / "imported").exists() and not (work / "called").exists()
+
+
+def test_a_module_that_the_settings_name_is_imported(
+    run: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = OWN.replace("%s:Own", "tests.worldplan.commands.evaluation.test_modem_command:Plain")
+    (work / "own_one.py").write_text(text.replace("Own-v0", "OwnOne-v0"))
+    monkeypatch.syspath_prepend(str(work))
+    name = "own_one:OwnOne-v0"
+    copy = changed(run, "named", in_environment(name, {}), {"environment": name, "options": None})
+    assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner"]) == 0
+    assert pd.read_csv(copy / "evaluation.csv")["mean"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [({"broken": True}, "broken: True in the checkpoint, False in config.yaml"), ({}, "")],
+)
+def test_settings_of_another_task_than_the_checkpoint_are_named(
+    options: dict[str, Any], difference: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = {"environment": PLAIN, "options": {"broken": False}}
+    copy = changed(run, "other", in_environment(PLAIN, options), task)
+    code = main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner"])
+    assert code == (2 if difference else 0) and difference in capsys.readouterr().err
