@@ -246,13 +246,25 @@ def spec_to_gymnasium(spec: EnvironmentSpec) -> EnvSpec | None:
         return None
     complete, form = resolved(spec), copy.deepcopy(registered)
     limit = complete.max_episode_steps
-    form.kwargs = {**registered.kwargs, **complete.kwargs}
+    form.kwargs = {**plain_arguments(registered.kwargs), **complete.kwargs}
+    form.entry_point = _address(registered.entry_point)
+    form.vector_entry_point = _address(registered.vector_entry_point)
     form.max_episode_steps = None if limit == NO_LIMIT else limit
     form.additional_wrappers = (
         *registered.additional_wrappers,
         *(_to_gymnasium(wrapper) for wrapper in _effective(complete)),
     )
     return form
+
+
+def _address(creator: Any) -> str | None:
+    """The entry point as a text "module:Name": a dataset cannot hold the class that was
+    registered.
+    """
+    if creator is None or isinstance(creator, str):
+        return creator
+    name = getattr(creator, "__qualname__", type(creator).__qualname__)
+    return f"{getattr(creator, '__module__', '')}:{name}"
 
 
 def _to_gymnasium(wrapper: WrapperSpec) -> gym.envs.registration.WrapperSpec:
