@@ -15,6 +15,7 @@ from worldplan.envs import bandits, crafting, dynamics
 from worldplan.milp import networks, sets
 from worldplan.planners import bandits as bandit_planners
 from worldplan.planners import modem, numeric, offline, shooting
+from worldplan.planners.bandits import reasons
 from worldplan.planners.numeric import task as numeric_task
 from worldplan.world_models import arms, data, ensemble, latent
 from worldplan.world_models import numeric as numeric_models
@@ -115,6 +116,15 @@ CONSTRUCTIONS: dict[str, Construction] = {
     "SamplingPolicy": (
         bandit_planners.SamplingPolicy,
         lambda: {"instance": instance(), "samples": 3, "seed": 0},
+    ),
+    "Explainer": (
+        reasons.Explainer,
+        lambda: {
+            "planner": bandit_planners.MyopicPolicy(instance()),
+            "instance": instance(),
+            "observation": {"state": [0, 1, 2, 3]},
+            "unit": "visits",
+        },
     ),
     "MyopicPolicy": (bandit_planners.MyopicPolicy, lambda: {"instance": instance()}),
     "IterativeMyopicPolicy": (

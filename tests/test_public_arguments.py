@@ -41,7 +41,8 @@ ELSEWHERE = {
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
         "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
         "Spread", "Statistics", "Validation", "View", "WhittleIndices", "Reach", "ModemTask",
-        "OfflineTask", "PlanStep", "StateVariables",
+        "OfflineTask", "PlanStep", "StateVariables", "ClientReason", "LimitPrice", "Reasons",
+        "Valuation",
     },
     "is a base class, made by subclasses": {
         "ActionSet", "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",

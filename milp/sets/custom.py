@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Self
 
@@ -17,6 +19,28 @@ from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.source import SetContext, naming_files
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One side of a row of the rules.
+
+    Args:
+        name: of the constraint in Pyomo: "day", "district[2]".
+        row: its number.
+        way: 1 for an upper side (at most), -1 for a lower side (at least).
+        amount: the side's value, after all constants have been moved to it.
+    """
+
+    name: str
+    row: int
+    way: int
+    amount: float
+
+    @property
+    def step(self) -> str:
+        """What loosening the rule by one unit is, in words."""
+        return "at most one more" if self.way > 0 else "at least one fewer"
 
 
 class PyomoSet(ActionSet):
@@ -143,6 +167,7 @@ class PyomoSet(ActionSet):
         self._extra_matrix = (
             sparse.csr_array(matrix[:, extra]) if rows else sparse.csr_array((0, len(extra)))
         )
+        self.row_names = [str(row.constraint.name) for row in form.rows]
         variables = [form.columns[k] for k in extra]
         self.variable_names = [variable.name for variable in variables]
         self._lower = np.array([-np.inf if v.lb is None else v.lb for v in variables], dtype=float)
@@ -177,6 +202,29 @@ class PyomoSet(ActionSet):
                 lower=self._action_lower[bounded],
                 upper=self._action_upper[bounded],
             )
+
+    def rules(self) -> list[Rule]:
+        """The rows of the rules by name; an equation and a range have two rules each."""
+        rules = []
+        for row, name in enumerate(self.row_names):
+            for way, side in ((1, self._row_upper[row]), (-1, self._row_lower[row])):
+                if np.isfinite(side):
+                    rules.append(Rule(name, row, way, float(side)))
+        return rules
+
+    def loosened(self, row: int, by: int) -> Self:
+        """The set whose upper side of a row is raised by `by`, or lower side lowered by -`by`."""
+        other = copy.copy(self)
+        other._row_lower, other._row_upper = self._row_lower.copy(), self._row_upper.copy()
+        if by > 0:
+            other._row_upper[row] += by
+        else:
+            other._row_lower[row] += by
+        for remembered in ("_loaded", "_memory"):
+            other.__dict__.pop(remembered, None)
+        other.least, other.most = 0, self.size
+        other.selectable = np.ones(self.size, bool)
+        return other
 
     def _problem(self) -> LinearProblem:
         """The loaded MILP; kept between calls, not pickled."""

@@ -218,6 +218,8 @@ class MyopicPolicy(Planner):
         ConfigError: the dynamics do not fit the instance.
     """
 
+    value_words = "expected the next day"
+
     def __init__(
         self,
         instance: BanditInstance,
@@ -231,8 +233,11 @@ class MyopicPolicy(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        state = state_of(self._model.instance, observation)
-        return self._maximiser.maximise(self._model.values(state))
+        return self._maximiser.maximise(self.action_values(observation))
+
+    def action_values(self, observation: Any) -> Floats:
+        """Expected reward of the next step by arm and level, (arms, levels)."""
+        return self._model.values(state_of(self._model.instance, observation))
 
 
 class IterativeMyopicPolicy(Planner):

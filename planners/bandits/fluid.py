@@ -73,6 +73,7 @@ class FluidProgram:
         steps: length of the window.
         settings: the solver.
         integral_first: make the first action integral (a decision) instead of relaxed (a bound).
+        first: the set of the first action, if it is another one than that of the later steps.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class FluidProgram:
         settings: SolverSettings,
         *,
         integral_first: bool = False,
+        first: ActionSet | None = None,
     ) -> None:
         self.dynamics, self.actions, self.steps = list(dynamics), actions, steps
+        self.first = actions if first is None else first
         program = Program()
         self.first_action = program.add_columns(actions.size, 0.0, 1.0, integer=integral_first)
-        actions.add_constraints(program, self.first_action, relaxed=not integral_first)
+        self.first.add_constraints(program, self.first_action, relaxed=not integral_first)
         self._flow: list[Rows] = []
         self._x: list[Indices] = []  # of each member, (steps, arms * states * levels)
         for model in self.dynamics:
@@ -110,11 +113,12 @@ class FluidProgram:
             if previous is not None:
                 blocks.append((previous, -forward))
             flows.append(program.add_rows(*blocks, lower=0.0, upper=0.0))
-            action = self.first_action
+            action, actions = self.first_action, self.first
             if step > 0:
+                actions = self.actions
                 action = program.add_columns(self.actions.size, 0.0, 1.0)
                 self.actions.add_constraints(program, action, relaxed=True)
-            _couple(program, model, self.actions, x, action, integral=integral_first and step == 0)
+            _couple(program, model, actions, x, action, integral=integral_first and step == 0)
             columns.append(x)
             previous = x
         self._flow.append(Rows(np.stack([rows.index for rows in flows]), np.zeros(0, np.int64)))
@@ -133,9 +137,13 @@ class FluidProgram:
         left = self.steps if steps_left is None else steps_left
         with self.session.lock:
             basis = None if self.session.is_mip else self._basis(min(self.steps, left))
-            self._set_cost(left, tail)
-            self._set_start(start)
+            self.load(start, left, tail)
             return self.session.solve(basis=basis)
+
+    def load(self, start: Floats, left: int, tail: ValueTables | None = None) -> None:
+        """Set the session's numbers; arguments as in `solve`, which does this too."""
+        self._set_cost(left, tail)
+        self._set_start(start)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_bases": {}}  # they are of the session's own solver
@@ -379,6 +387,11 @@ class FluidPlanner(Planner):
 
     Raises:
         ConfigError: an argument out of range, or dynamics that do not fit the instance.
+
+    Attributes:
+        program: of the window.
+        relaxation: the linear program to the end of the episode; None if the window covers it.
+        constant: reward per step that no action changes, left out of both programs.
     """
 
     def __init__(
@@ -388,12 +401,12 @@ class FluidPlanner(Planner):
         dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
     ) -> None:
-        models, self._constant = without_constants(models_of(instance, dynamics))
+        models, self.constant = without_constants(models_of(instance, dynamics))
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
         self.program = FluidProgram(models, instance.actions, steps, settings, integral_first=True)
-        self._whole = (
+        self.relaxation = (
             FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings)
             if steps < instance.horizon
             else None
@@ -415,14 +428,14 @@ class FluidPlanner(Planner):
         left = steps_left_of(self.instance, observation)
         tail, tail_missing = None, False
         weights = self._one_step_gain(state)
-        if self._whole is not None and left > self.program.steps:
-            relaxed = self._whole.solve(start, left)
+        if self.relaxation is not None and left > self.program.steps:
+            relaxed = self.relaxation.solve(start, left)
             tail_missing = relaxed.x is None
             if relaxed.x is not None:
-                tail = self._whole.value_tables(relaxed, left)
-                weights = relaxed.x[self._whole.first_action]
+                tail = self.relaxation.value_tables(relaxed, left)
+                weights = relaxed.x[self.relaxation.first_action]
         solution = self.program.solve(start, left, tail)
-        bound = solution.bound + self._constant * left
+        bound = solution.bound + self.constant * left
         proven = None if tail_missing or not np.isfinite(bound) else bound
         if solution.x is None:
             action = self.instance.actions.fill(
@@ -430,7 +443,7 @@ class FluidPlanner(Planner):
             )
             return Decision(action, None, proven, "time_limit", time.perf_counter() - started)
         action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
-        value = None if tail_missing else solution.value + self._constant * left
+        value = None if tail_missing else solution.value + self.constant * left
         status = "time_limit" if tail_missing else solution.status
         return Decision(action, value, proven, status, time.perf_counter() - started)
 

@@ -374,6 +374,8 @@ class LagrangianPlanner(Planner):
         ConfigError: another action set than `Budget`, or several interventions per arm.
     """
 
+    value_words = "gained over no visit today, by the prices of the days that remain"
+
     def __init__(
         self,
         instance: BanditInstance,
@@ -398,13 +400,23 @@ class LagrangianPlanner(Planner):
             WorldplanError: the observation is not one of the instance.
         """
         started = time.perf_counter()
+        prices, gain = self._gain(observation)
+        action = best_of_budget(gain, self._bound.budget)
+        detail = {"prices": prices.prices.tolist(), "gap": relative_gap(prices.lower, prices.bound)}
+        seconds = time.perf_counter() - started
+        status = "time_limit" if prices.limited else "heuristic"
+        return Decision(action, None, prices.bound, status, seconds, detail)
+
+    def action_values(self, observation: Any) -> Floats:
+        """Zero for no pull, and what a pull is worth before today's price, (arms, 2)."""
+        gain = self._gain(observation)[1]
+        return np.stack([np.zeros_like(gain), gain], axis=1)
+
+    def _gain(self, observation: Any) -> tuple[Prices, Floats]:
+        """The optimal prices, and the gain of each arm's pull before today's price, (arms,)."""
         state = state_of(self.instance, observation)
         left = steps_left_of(self.instance, observation)
         prices = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
         index = prices.gain[np.arange(len(state)), state]
         # the price is the same for all arms, so the order is that of the index
-        action = best_of_budget(index + prices.prices[0], self._bound.budget)
-        detail = {"prices": prices.prices.tolist(), "gap": relative_gap(prices.lower, prices.bound)}
-        seconds = time.perf_counter() - started
-        status = "time_limit" if prices.limited else "heuristic"
-        return Decision(action, None, prices.bound, status, seconds, detail)
+        return prices, index + prices.prices[0]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from scipy import sparse
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.program import Indices, Program
@@ -52,36 +52,10 @@ class LevelMaximiser:
         program = Program()
         self._action = program.add_columns(self._set.size, 0.0, self._set.selectable, integer=True)
         self._set.add_constraints(program, self._action)
-        self._columns = self._action if self._linear else self._add_levels(program)
+        self._columns = self._action
+        if not self._linear:
+            self._columns, self._kept = add_levels(program, self._action, instance.dynamics)
         self._session = open_session(program, settings)
-
-    def _add_levels(self, program: Program) -> Indices:
-        """Add a binary column for each distinct strength of each arm, in the order of `_kept`.
-
-        Raises:
-            ConfigError: there are no strengths.
-        """
-        effect, strengths = self.instance.dynamics.effect, self.instance.dynamics.strengths
-        if effect is None or strengths is None:
-            raise ConfigError(
-                "the dynamics have an effect matrix but no strengths: "
-                "give the strengths that can occur"
-            )
-        # padding repeats the last strength
-        distinct = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9
-        self._kept = np.nonzero(distinct)
-        arm, count = self._kept[0], int(distinct.sum())
-        level = program.add_columns(count, 0.0, 1.0, integer=True)
-        place = (arm, np.arange(count))
-        shape = (len(strengths), count)
-        program.add_rows(
-            (level, sparse.csr_array((np.ones(count), place), shape)), lower=1.0, upper=1.0
-        )
-        carried = sparse.csr_array((strengths[self._kept], place), shape)
-        program.add_rows(
-            (level, carried), (self._action, sparse.csr_array(-effect)), lower=0.0, upper=0.0
-        )
-        return level
 
     def maximise(self, values: Floats) -> Decision:
         """The best action for `values` (arms, levels), its value and proven bound.
@@ -125,3 +99,39 @@ def best_of_budget(gain: Floats, budget: Budget) -> Action:
     order = np.argsort(-gain, kind="stable")[: budget.most]
     action[order[(gain[order] > 0) | (np.arange(len(order)) < budget.least)]] = 1
     return action
+
+
+def add_levels(
+    program: Program, action: Indices, dynamics: ArmDynamics
+) -> tuple[Indices, tuple[Indices, Indices]]:
+    """Add a binary column for each distinct strength of each arm, and the rows of `LevelMaximiser`.
+
+    Args:
+        program: gets the columns and rows.
+        action: (components,) columns of the action.
+        dynamics: with an effect matrix.
+
+    Returns:
+        The columns (n,), and the arm and the level of each, two arrays (n,).
+
+    Raises:
+        ConfigError: there are no strengths.
+    """
+    effect, strengths = dynamics.effect, dynamics.strengths
+    if effect is None or strengths is None:
+        raise ConfigError(
+            "the dynamics have an effect matrix but no strengths: give the strengths that can occur"
+        )
+    # padding repeats the last strength
+    distinct = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9
+    arm, strength = (part.astype(np.int64) for part in np.nonzero(distinct))
+    count = len(arm)
+    level = program.add_columns(count, 0.0, 1.0, integer=True)
+    place = (arm, np.arange(count))
+    shape = (len(strengths), count)
+    program.add_rows(
+        (level, sparse.csr_array((np.ones(count), place), shape)), lower=1.0, upper=1.0
+    )
+    carried = sparse.csr_array((strengths[arm, strength], place), shape)
+    program.add_rows((level, carried), (action, sparse.csr_array(-effect)), lower=0.0, upper=0.0)
+    return level, (arm, strength)

@@ -170,6 +170,8 @@ class WhittlePolicy(Planner):
         ConfigError: several interventions per arm, or a discount outside (0, 1).
     """
 
+    value_words = "in Whittle indices, the subsidies per day at which a visit stops being worth it"
+
     def __init__(
         self,
         instance: BanditInstance,
@@ -203,6 +205,11 @@ class WhittlePolicy(Planner):
             warnings.warn(self.notes[0], stacklevel=2)
 
     def plan(self, observation: Any) -> Decision:
+        values = self.action_values(observation)
+        return dataclasses.replace(self._maximiser.maximise(values), value=None, bound=None)
+
+    def action_values(self, observation: Any) -> Floats:
+        """Zero for leaving an arm alone and the Whittle index for pulling it, (arms, 2)."""
         values = np.zeros((len(self._arms), 2))
         values[:, 1] = self.indices.index[self._arms, state_of(self.instance, observation)]
-        return dataclasses.replace(self._maximiser.maximise(values), value=None, bound=None)
+        return values

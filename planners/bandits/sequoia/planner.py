@@ -110,9 +110,17 @@ class SequoiaPlanner(Planner):
             WorldplanError: the observation is not one of the instance.
             SolverFailed: the solver stopped without a solution, or contradicts the networks.
         """
+        return self._decide(self.action_networks(observation))
+
+    def action_networks(self, observation: Any) -> list[ReluNetwork]:
+        """A network of the action for each member of the ensemble, for {"state", "steps_left"}.
+
+        Raises:
+            WorldplanError: the observation is not one of the instance.
+        """
         state = state_of(self.instance, observation)[None].copy()
         left = np.array([steps_left_of(self.instance, observation)])
-        return self._decide([network.action_networks(state, left)[0] for network in self.networks])
+        return [network.action_networks(state, left)[0] for network in self.networks]
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()

@@ -269,14 +269,14 @@ def test_after_a_decision_that_met_its_time_limit() -> None:
     generator = np.random.default_rng(6)
     for _ in range(8):
         seen = observations(instance, generator, 1)
-        for program in (used.program, used._whole, bound.program):
+        for program in (used.program, used.relaxation, bound.program):
             assert program is not None
             settings = program.session.settings
             program.session.settings = dataclasses.replace(settings, time_limit=1e-9)
         used.plan_batch(seen)
         with pytest.raises(SolverFailed, match="raise solver.time_limit"):
             bound.from_state(seen["state"][0])
-        for program in (used.program, used._whole, bound.program):
+        for program in (used.program, used.relaxation, bound.program):
             assert program is not None
             program.session.settings = settings
         assert decisions(used, seen, 1) == decisions(FluidPlanner(instance, 2), seen, 1)

@@ -1,0 +1,386 @@
+"""Reasons and what-ifs of one day's decision, from one loaded program."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldplan.envs.bandits.environment import BanditInstance
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.milp.program import Indices
+from worldplan.milp.sets.base import Action
+from worldplan.milp.sets.limits import Limit, limits_of
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.reasons.clock import Clock
+from worldplan.planners.bandits.reasons.names import Names, bounds_of, component_names, nearest
+from worldplan.planners.bandits.reasons.problem import DecisionProblem
+from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
+from worldplan.planners.bandits.reasons.valuation import valuation
+from worldplan.planners.base import Decision
+
+PROVEN = 1e-6  # relative difference of value and bound up to which a solve counts as proven
+
+
+class Explainer:
+    """Reasons and what-ifs of one day's decision.
+
+    The planner's own objective is loaded once, with the feasible set of `instance`, and solved to
+    optimality again for each question: with an arm forced in or out, or a limit raised. Values are
+    those that the planner maximises (`Valuation.words` says what they are), in the reward's unit.
+
+    ```python
+    from worldplan.envs.bandits import generate
+    from worldplan.planners.bandits import FluidPlanner
+    from worldplan.planners.bandits.reasons import Explainer
+
+    instance = generate("capacity", 6, 2, seed=0, horizon=5)
+    observation = {"state": [0, 1, 2, 3, 0, 1], "steps_left": 5}
+    explainer = Explainer(FluidPlanner(instance), instance, observation, unit="visits attended")
+    reasons = explainer.reasons(next_best=3)
+    print(reasons.sentence())
+    forced = explainer.decide(force=[reasons.not_chosen[0].name])
+    ```
+
+    Args:
+        planner: one that maximises a value over the feasible set (see `Valuation`): fluid, myopic,
+            whittle, sequoia, or a policy of your own that has `action_values`.
+        instance: the programme; its `actions` are today's feasible set.
+        observation: {"state": (arms,), "steps_left": int}.
+        settings: the solver; the gap is 0 here. `time_limit` is that of one solve.
+        unit: of the reward, for sentences: "visits attended".
+
+    Raises:
+        ConfigError: the planner maximises nothing, or an argument is of another type.
+        DatasetError: the state is not one of the instance.
+    """
+
+    def __init__(
+        self,
+        planner: Any,
+        instance: BanditInstance,
+        observation: Mapping[str, Any],
+        *,
+        settings: SolverSettings | None = None,
+        unit: str = "reward",
+    ) -> None:
+        checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
+        checks.of_type(unit, "unit", str, remedy="a text")
+        if settings is not None:
+            checks.of_type(settings, "settings", SolverSettings)
+        self.instance, self.unit = instance, unit
+        self.settings = dataclasses.replace(settings or SolverSettings(), gap=0.0, quick=False)
+        self._state = state_of(instance, observation)
+        self._valuation = valuation(planner, instance, observation)
+        self.words = self._valuation.words
+        self.names = component_names(instance)
+        self._problem = self._valuation.problem(instance.actions, self.settings)
+        self.limits: tuple[Limit, ...] = tuple(limits_of(instance.actions))
+
+    # ---- what-ifs
+
+    def decide(
+        self,
+        force: Names = (),
+        forbid: Names = (),
+        *,
+        limit: str = "",
+        by: int = 1,
+        time_limit: float | None = None,
+    ) -> Decision:
+        """The best list with arms forced in or out, and a limit raised.
+
+        `action` and `value` of the decision are None if the time limit came before any list.
+
+        Args:
+            force: names of arms that must be on the list (or numbers of components).
+            forbid: names of arms that must not.
+            limit: name of one of `limits` that is raised; "": none.
+            by: units by which it is raised.
+            time_limit: seconds; that of the settings unless given.
+
+        Raises:
+            ConfigError: a name is unknown or both forced and forbidden, or the limit is unknown.
+            InfeasibleActionSet: no list does all of this; names what conflicts.
+        """
+        lower, upper = bounds_of(self.names, force, forbid)
+        problem = self._problem
+        if limit:
+            known = {each.name: each for each in self.limits}
+            if limit not in known:
+                raise ConfigError(f"limit '{limit}' is unknown{nearest(limit, known)}")
+            units = checks.whole_number(by, "by", least=1)
+            problem = self._valuation.problem(known[limit].raised(units), self.settings)
+        return self._solve(problem, lower, upper, time_limit)
+
+    def _solve(
+        self,
+        problem: DecisionProblem,
+        lower: Action,
+        upper: Action,
+        time_limit: float | None = None,
+    ) -> Decision:
+        seconds = self.settings.time_limit if time_limit is None else time_limit
+        return problem.solve(lower, upper, max(seconds, 0.01))
+
+    # ---- reasons
+
+    def reasons(
+        self,
+        force: Names = (),
+        forbid: Names = (),
+        *,
+        decision: Decision | None = None,
+        next_best: int = 5,
+        limits: bool = True,
+        time_limit: float | None = None,
+    ) -> Reasons:
+        """Why the list is as it is.
+
+        Args:
+            force: names of arms that must be on the list.
+            forbid: names of arms that must not.
+            decision: of the planner; its list is kept if none is better. Without it, or if a better
+                list is found, the list is the best one by the planner's values.
+            next_best: for how many arms that are not chosen the cost of forcing them in is found:
+                those with the largest benefits.
+            limits: whether prices of limits are found.
+            time_limit: seconds for everything; each solve also has that of the settings. What is
+                not decided in time is None, and named in `left_out`.
+
+        Raises:
+            ConfigError: a name is unknown, or both forced and forbidden.
+            InfeasibleActionSet: no list does what is forced and forbidden; names what conflicts.
+        """
+        checks.whole_number(next_best, "next_best", least=0)
+        clock = Clock(time_limit, self.settings.time_limit)
+        lower, upper = bounds_of(self.names, force, forbid)
+        best = self._solve(self._problem, lower, upper, clock.left())
+        best = self._kept(best, decision, lower, upper, clock)
+        if best.action is None:
+            raise InfeasibleActionSet(
+                f"no list was found within {clock.seconds:.3g} s: raise the time limit"
+            )
+        chosen = np.flatnonzero(best.action)
+        open_ = np.flatnonzero((best.action == 0) & self.instance.actions.selectable)
+        benefit = self._benefits(best.action, np.concatenate([chosen, open_]))
+        left_out: list[str] = []
+        ranked = sorted(open_.tolist(), key=lambda j: -benefit[j])
+        on_list = sorted(chosen.tolist(), key=lambda j: -benefit[j])
+        whys = [self._why(j, best, benefit[j], lower, upper, clock) for j in on_list]
+        next_ = [self._why(j, best, benefit[j], lower, upper, clock) for j in ranked[:next_best]]
+        late = [why.name for why in (*whys, *next_) if why.possible is None and not why.asked]
+        if late:
+            left_out.append(f"costs of {', '.join(late)}: not decided within the time limit")
+        prices = self._prices(best, lower, upper, clock, left_out) if limits else []
+        next_.sort(key=lambda why: (math.inf if why.cost is None else why.cost, -why.benefit))
+        return Reasons(
+            self.unit,
+            self.words,
+            best.action,
+            best.value,
+            best.bound,
+            best.status,
+            tuple(whys),
+            tuple(next_),
+            tuple(prices),
+            tuple(left_out),
+            clock.seconds,
+        )
+
+    def _kept(
+        self,
+        best: Decision,
+        decision: Decision | None,
+        lower: Action,
+        upper: Action,
+        clock: Clock,
+    ) -> Decision:
+        """The planner's own list, with its value here, unless `best` is better."""
+        if decision is None or decision.action is None:
+            return best
+        action = np.asarray(decision.action, np.int8)
+        if (action < lower).any() or (action > upper).any():
+            return best
+        own = self._solve(self._problem, action, action, clock.left())
+        if own.value is None:
+            return best
+        if best.value is None or own.value >= best.value - self._tolerance(best.value):
+            value = own.value if best.value is None else max(own.value, best.value)
+            return dataclasses.replace(best, action=action, value=value)
+        return best
+
+    def _benefits(self, action: Action, components: Indices) -> dict[int, float]:
+        """By component: the score of `action` with it minus that without it."""
+        rows = np.repeat(action[None], len(components), axis=0)
+        place = np.arange(len(components))
+        scores = []
+        for present in (1, 0):
+            rows[place, components] = present
+            scores.append(self._valuation.score(rows) if len(rows) else np.zeros(0))
+        gain = scores[0] - scores[1]
+        return dict(zip(components.tolist(), gain.tolist(), strict=True))
+
+    def _why(
+        self,
+        component: int,
+        best: Decision,
+        benefit: float,
+        lower: Action,
+        upper: Action,
+        clock: Clock,
+    ) -> ClientReason:
+        """The reason of one arm; the cost of the opposite is one solve."""
+        chosen = bool(best.action[component])
+        asked = "forced" if lower[component] else "" if upper[component] else "forbidden"
+        reason = ClientReason(
+            self.names[component], chosen, asked, *self._tomorrow(component, benefit)
+        )
+        if asked or clock.over():
+            return reason
+        low, high = lower.copy(), upper.copy()
+        (high if chosen else low)[component] = 0 if chosen else 1
+        try:
+            answer = self._solve(self._problem, low, high, clock.left())
+        except InfeasibleActionSet as error:
+            return dataclasses.replace(reason, possible=False, why_not=str(error))
+        if answer.action is None:
+            return reason
+        cost, cost_low, cost_high = self._difference(best, answer)
+        enters, leaves = self._changes(best.action, answer.action)
+        return dataclasses.replace(
+            reason,
+            possible=True,
+            cost=cost,
+            cost_low=cost_low,
+            cost_high=cost_high,
+            enters=enters,
+            leaves=leaves,
+        )
+
+    def _tomorrow(
+        self, component: int, benefit: float
+    ) -> tuple[
+        int | None,
+        float,
+        float | None,
+        float | None,
+        tuple[float, ...],
+        tuple[float, ...],
+    ]:
+        """State, benefit, and tomorrow's state with and without a visit: means, distributions."""
+        dynamics = self.instance.dynamics
+        if dynamics.effect is not None:
+            return None, benefit, None, None, (), ()
+        state = int(self._state[component])
+        left, pulled = (dynamics.transition[component, level, state] for level in (0, 1))
+        numbers = np.arange(dynamics.states)
+        return (
+            state,
+            benefit,
+            float(pulled @ numbers),
+            float(left @ numbers),
+            tuple(pulled.tolist()),
+            tuple(left.tolist()),
+        )
+
+    def _prices(
+        self,
+        best: Decision,
+        lower: Action,
+        upper: Action,
+        clock: Clock,
+        left_out: list[str],
+    ) -> list[LimitPrice]:
+        """The price of one unit more of each limit, one solve each."""
+        if not self.limits:
+            left_out.append(f"prices of limits: {type(self.instance.actions).__name__} names none")
+        known: dict[object, LimitPrice] = {}
+        prices = []
+        for limit in self.limits:
+            same = None if limit.key is None else known.get(limit.key)
+            if same is None:
+                price = self._price(limit, best, lower, upper, clock)
+            else:
+                price = dataclasses.replace(
+                    same, name=limit.name, step=limit.step, amount=limit.amount
+                )
+            known[limit.key] = price
+            prices.append(price)
+        late = [price.name for price in prices if price.price is None]
+        if late:
+            left_out.append(f"prices of {', '.join(late)}: not decided within the time limit")
+        return prices
+
+    def _price(
+        self, limit: Limit, best: Decision, lower: Action, upper: Action, clock: Clock
+    ) -> LimitPrice:
+        unknown = LimitPrice(limit.name, limit.step, limit.amount, None)
+        if clock.over() or best.value is None:
+            return unknown
+        problem = self._valuation.problem(limit.raised(1), self.settings)
+        answer = self._solve(problem, lower, upper, clock.left())
+        if answer.action is None:
+            return unknown
+        loss, low, high = self._difference(best, answer)
+        if loss is None:
+            return unknown
+        price, price_low, price_high = 0.0 - loss, _negative(high), _negative(low)
+        enters, leaves = self._changes(best.action, answer.action) if price else ((), ())
+        return dataclasses.replace(
+            unknown,
+            price=price,
+            price_low=price_low,
+            price_high=price_high,
+            enters=enters,
+            leaves=leaves,
+        )
+
+    def _difference(
+        self, best: Decision, answer: Decision
+    ) -> tuple[float | None, float | None, float | None]:
+        """Value of the best list minus that of the answer, and its proven range."""
+        if best.value is None or answer.value is None:
+            return None, None, None
+        difference = _clean(best.value - answer.value, self._tolerance(best.value))
+        low = difference if _proven(answer) else _minus(best.value, answer.bound)
+        high = difference if _proven(best) else _minus(best.bound, answer.value)
+        return difference, low, high
+
+    def _tolerance(self, value: float) -> float:
+        """Differences of values up to this are rounding of the solver."""
+        return 1e-7 * (1 + abs(value))
+
+    def _changes(self, before: Action, after: Action) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the arms that are only on the second list, and only on the first."""
+        return self._named(after > before), self._named(before > after)
+
+    def _named(self, marked: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(self.names[j] for j in np.flatnonzero(marked))
+
+
+def _proven(decision: Decision) -> bool:
+    return (
+        decision.value is not None
+        and decision.bound is not None
+        and decision.bound - decision.value <= PROVEN * (1 + abs(decision.value))
+    )
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else 0.0 - value
+
+
+def _clean(value: float, tolerance: float) -> float:
+    """Zero where the value is rounding."""
+    return 0.0 if abs(value) <= tolerance else value

@@ -1,0 +1,155 @@
+"""Today's decision as one loaded program, which is solved again with arms forced in or out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.networks.bounds import neuron_bounds
+from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
+from worldplan.milp.program import Indices, Program
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.solvers import Session, SolverSettings, open_session
+from worldplan.planners.bandits.level_maximiser import add_levels
+from worldplan.planners.base import Decision
+
+
+class DecisionProblem:
+    """Maximises a fixed objective over the feasible actions, between bounds on each component.
+
+    The program is loaded once. A question changes the bounds of the action's columns only.
+
+    Args:
+        session: holds the objective, the feasible set and everything else.
+        action: (components,) columns of the action.
+        offset: constant that is added to values and bounds.
+    """
+
+    def __init__(self, session: Session, action: Indices, offset: float = 0.0) -> None:
+        self._session, self._action, self._offset = session, action, offset
+        self._upper = session.matrices.upper[action].copy()
+
+    def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
+        """The best action between `lower` and `upper`, each (components,) of zeros and ones.
+
+        `Decision.action` and `value` are None if no action was found within the time limit.
+
+        Args:
+            lower: 1 where a component is forced in.
+            upper: 0 where a component is left out.
+            time_limit: seconds.
+
+        Raises:
+            InfeasibleActionSet: no action of the set is between them.
+            SolverFailed: the solver stopped for another reason than optimum or time limit.
+        """
+        session, columns = self._session, self._action
+        with session.lock:
+            session.settings = dataclasses.replace(session.settings, time_limit=time_limit)
+            session.set_column_bounds(columns, lower, np.maximum(lower, upper * self._upper))
+            solution = session.solve()
+        found = solution.x is not None
+        return Decision(
+            np.rint(solution.x[columns]).astype(np.int8) if solution.x is not None else None,
+            solution.value + self._offset if found else None,
+            solution.bound + self._offset if np.isfinite(solution.bound) else None,
+            solution.status,
+            solution.seconds,
+        )
+
+
+def additive_problem(
+    instance: BanditInstance, actions: ActionSet, values: Floats, settings: SolverSettings
+) -> DecisionProblem:
+    """Maximise sum_j values[j, level_j(a)] over `actions`; `values` is (arms, levels).
+
+    The objective is the gain over level 0, so that a constant of an arm changes no number of it.
+    """
+    program = Program()
+    action = program.add_columns(actions.size, 0.0, actions.selectable, integer=True)
+    actions.add_constraints(program, action)
+    gains = values - values[:, :1]
+    if instance.dynamics.effect is None:
+        columns, cost = action, gains[:, 1]
+    else:
+        columns, kept = add_levels(program, action, instance.dynamics)
+        cost = gains[kept]
+    session = open_session(program, settings)
+    session.set_cost(columns, cost)
+    return DecisionProblem(session, action, float(values[:, 0].sum()))
+
+
+def network_problem(
+    networks: Sequence[ReluNetwork], actions: ActionSet, settings: SolverSettings
+) -> DecisionProblem:
+    """Maximise min_m q_m(a) over `actions` for ReLU networks q_m of the action.
+
+    The rows of a network are those of `worldplan.milp.networks.relu`. With several networks,
+    floor <= q_m(a) for each m, and the floor is maximised.
+    """
+    program = Program()
+    action = program.add_columns(actions.size, 0.0, actions.selectable, integer=True)
+    actions.add_constraints(program, action)
+    blocks = [embed(program, network, action) for network in networks]
+    floor = program.add_columns(1, -np.inf, np.inf, cost=1.0) if len(networks) > 1 else None
+    for network, block in zip(networks, blocks, strict=True):
+        if floor is not None:
+            _put_below(program, network, block, action, floor)
+    session = open_session(program, settings)
+    for network, block in zip(networks, blocks, strict=True):
+        for layer, (low, high) in zip(
+            block.layers, neuron_bounds(network, actions, "linear"), strict=True
+        ):
+            tighten(session, layer, low, high)
+    if floor is not None:
+        return DecisionProblem(session, action)
+    columns, weights = blocks[0].output
+    session.set_cost(columns, weights)
+    session.set_cost(action, _skip(networks[0], actions.size))
+    return DecisionProblem(session, action, float(networks[0].biases[-1][0]))
+
+
+def _put_below(
+    program: Program, network: ReluNetwork, block: Embedding, action: Indices, floor: Indices
+) -> None:
+    """The row floor - w y - skip a <= b."""
+    columns, weights = block.output
+    skip = sparse.csr_array(-_skip(network, len(action))[None])
+    program.add_rows(
+        (action, skip),
+        (columns, -weights[None]),
+        (floor, np.ones((1, 1))),
+        upper=float(network.biases[-1][0]),
+    )
+
+
+def _skip(network: ReluNetwork, size: int) -> Floats:
+    return np.zeros(size) if network.skip is None else network.skip
+
+
+def level_score(dynamics: ArmDynamics, values: Floats, actions: Action) -> Floats:
+    """Values (M,) of actions (M, components) for `values` (arms, levels) of each arm."""
+    levels = dynamics.level(np.asarray(actions))
+    score: Floats = values[np.arange(dynamics.arms), levels].sum(-1)
+    return score
+
+
+def check_values(values: object, instance: BanditInstance, policy: str) -> Floats:
+    """Action values (arms, levels) of a policy, as an array.
+
+    Raises:
+        ConfigError: they are no finite numbers, or of another shape.
+    """
+    shape = (instance.dynamics.arms, instance.dynamics.levels)
+    array = np.asarray(values, dtype=float)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ConfigError(
+            f"{policy}.action_values returned an array {array.shape}: return finite numbers "
+            f"(arms, levels) = {shape}"
+        )
+    return array

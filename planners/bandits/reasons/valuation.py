@@ -1,0 +1,146 @@
+"""What a planner maximises today: the value of any joint action, and the program of the best one.
+
+A planner explains itself if it has one of
+
+* `action_values(observation)` -> (arms, levels): the objective is their sum over the arms (myopic,
+  Whittle, prices; a policy of your own may have it too);
+* `action_networks(observation)` -> ReLU networks of the action, whose minimum is the objective
+  (SEQUOIA);
+* the programs of `FluidPlanner`, whose objective is the optimum of its window.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.milp.errors import ConfigError, SolverFailed
+from worldplan.milp.networks.local_search import value as network_value
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram, ValueTables, one_hot
+from worldplan.planners.bandits.models import mean_dynamics
+from worldplan.planners.bandits.observations import state_of, steps_left_of
+from worldplan.planners.bandits.reasons.problem import (
+    DecisionProblem,
+    additive_problem,
+    check_values,
+    level_score,
+    network_problem,
+)
+
+MakeProblem = Callable[[ActionSet, SolverSettings], DecisionProblem]
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """What a planner maximises for one observation.
+
+    Args:
+        words: what a value is, after its unit: "expected over the 20 days that remain".
+        score: values (M,) of actions (M, components), whether they are feasible or not. For the
+            fluid planner they are those of its dual prices, a separable function.
+        problem: the program of the best action of a set; the set may be another than the
+            instance's (a limit raised by one unit).
+    """
+
+    words: str
+    score: Callable[[Action], Floats]
+    problem: MakeProblem
+
+
+def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, Any]) -> Valuation:
+    """What `planner` maximises for {"state": (arms,), "steps_left": int}.
+
+    Raises:
+        ConfigError: the planner maximises nothing over the feasible set.
+        SolverFailed: the fluid planner's prices were not found within the time limit.
+    """
+    left = steps_left_of(instance, observation)
+    remaining = f"expected over the {left} {'day' if left == 1 else 'days'} that remain"
+    if isinstance(planner, FluidPlanner):
+        return _fluid(planner, instance, observation, remaining)
+    if hasattr(planner, "action_networks"):
+        networks = planner.action_networks(observation)
+        return Valuation(
+            remaining,
+            lambda actions: network_value(networks, actions),
+            lambda actions, settings: network_problem(networks, actions, settings),
+        )
+    if hasattr(planner, "action_values"):
+        name = type(planner).__name__
+        values = check_values(planner.action_values(observation), instance, name)
+        return Valuation(
+            getattr(planner, "value_words", "by the policy's own values"),
+            lambda actions: level_score(instance.dynamics, values, actions),
+            lambda actions, settings: additive_problem(instance, actions, values, settings),
+        )
+    raise ConfigError(
+        f"{type(planner).__name__} has no reasons: it maximises no value over the feasible set. "
+        "Choose fluid, myopic, whittle or sequoia, or give your policy action_values(observation)"
+    )
+
+
+def _fluid(
+    planner: FluidPlanner, instance: BanditInstance, observation: Mapping[str, Any], words: str
+) -> Valuation:
+    state, left = state_of(instance, observation), steps_left_of(instance, observation)
+    start = one_hot(state, instance.dynamics.states)
+    models, steps = planner.program.dynamics, planner.program.steps
+    tables = _tables(planner, start, left)
+    tail = tables if left > steps else None
+    # the value of each arm's levels today, by the prices of the days that follow
+    later = tables.table[left - 1]
+    values: Floats = np.mean([model.one_step() for model in models], axis=0)
+    values = values + np.mean(
+        [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
+    )
+    today = values[np.arange(len(state)), :, state]
+    constant = planner.constant * left
+
+    def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
+        program = FluidProgram(
+            models, planner.program.actions, steps, settings, integral_first=True, first=actions
+        )
+        program.load(start, left, tail)
+        offset = program.session.matrices.offset
+        # a solver's relative gap is of the value with this constant: it is added here instead
+        program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
+        return DecisionProblem(program.session, program.first_action, offset + constant)
+
+    return Valuation(
+        words,
+        lambda actions: (
+            level_score(instance.dynamics, today, actions)
+            + float(tables.constant[left - 1])
+            + constant
+        ),
+        problem,
+    )
+
+
+def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
+    """The value tables of the days that follow today.
+
+    Raises:
+        SolverFailed: not found within the time limit.
+    """
+    relaxation = planner.relaxation
+    if relaxation is None:  # the window reaches to the end, and has no dual prices
+        program = planner.program
+        settings = dataclasses.replace(program.session.settings)
+        relaxation = FluidProgram(
+            [mean_dynamics(program.dynamics)], program.actions, program.steps, settings
+        )
+    solution = relaxation.solve(start, left)
+    if solution.x is None:
+        raise SolverFailed(
+            f"no prices for the reasons within {relaxation.session.settings.time_limit:g} s: "
+            "raise solver.time_limit"
+        )
+    return relaxation.value_tables(solution, left)
