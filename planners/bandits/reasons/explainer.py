@@ -40,7 +40,7 @@ class Explainer:
     from worldplan.planners.bandits import FluidPlanner
     from worldplan.planners.bandits.reasons import Explainer
 
-    instance = generate("capacity", 6, 2, seed=0, horizon=5)
+    instance = generate("budget", 6, 2, seed=0, horizon=5)
     observation = {"state": [0, 1, 2, 3, 0, 1], "steps_left": 5}
     explainer = Explainer(FluidPlanner(instance), instance, observation, unit="visits attended")
     reasons = explainer.reasons(next_best=3)
