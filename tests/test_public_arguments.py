@@ -36,6 +36,7 @@ ELSEWHERE = {
     },
     "is a result, made by worldplan": {
         "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
+        "Day",
         "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
         "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
@@ -49,11 +50,12 @@ ELSEWHERE = {
     },
     "is a part inside a planner or learner that checks its own arguments": {
         "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",
-        "EdgeOfReach", "Encoder", "EpisodeBatch", "Experience", "FluidTargets", "GroundTask",
+        "Database", "EdgeOfReach", "Encoder", "EpisodeBatch", "Experience", "FluidTargets",
+        "GroundTask",
         "Hand", "InclinePushDemonstrator", "Journal", "LEQModule", "LearnedDynamics",
         "LiftedViews", "Masks",
         "ModelFreeModule", "ModelFreePolicy", "Modem", "ModemModule", "ModemPlanner",
-        "NamedPolicy", "NumericPlanner", "ObjectBody",
+        "NamedPolicy", "NumericPlanner", "ObjectBody", "Outcome", "Request", "Setup",
         "PlainQNetwork", "PlanarPushDemonstrator", "PolicyContext", "Polyhedron", "Program",
         "Ramp", "RampPlanner", "ReachAwareModule", "ReachAwarePolicy", "Recorder", "Recording",
         "RelaxedPlanHeuristic", "SequoiaModule", "SequoiaPlanner", "SetContext", "StateGraph",

@@ -52,6 +52,11 @@ COMMANDS = {
         "SCENARIO.yaml",
         "today's decision for a real programme",
     ),
+    "bandits day": Command(
+        "worldplan.commands.bandits.day:main",
+        "SCENARIO.yaml",
+        "a programme's daily routine: outcomes in, lists for the workers out",
+    ),
     "bandits bound": Command(
         "worldplan.commands.bandits.decide:bound",
         "SCENARIO.yaml",

@@ -169,7 +169,7 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
     Raises:
         DatasetError: a gap, a duplicate or a bad number; names file, line and remedy.
     """
-    reward, names = _read_rewards(rewards_csv)
+    reward, names = read_rewards(rewards_csv)
     states = reward.shape[1]
     table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
     arm, state, action, target = _moves(table, names, states)
@@ -238,7 +238,7 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
     Raises:
         DatasetError: a bad cell; names file, line and remedy.
     """
-    reward, names = _read_rewards(rewards_csv)
+    reward, names = read_rewards(rewards_csv)
     table = CsvTable(csv, ("arm", "state", "action", "next_state"))
     arm, state, action, target = _moves(table, names, reward.shape[1], levels)
     counts = np.zeros(
@@ -249,7 +249,7 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
     return ArmLog(counts, reward, names)
 
 
-def _read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
+def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     """Reward (arms, states), and the arms' ids in the order of their first rows.
 
     Raises:

@@ -20,6 +20,7 @@ from worldplan.milp.sets.kinds import make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.arms.dynamics import (
+    ArmLog,
     ArmPosterior,
     read_log,
     read_states,
@@ -98,7 +99,12 @@ class _Model:
     posterior: ArmPosterior | None = None
 
 
-def build(programme: Programme, base: str | FilePath = ".", seed: int | None = None) -> Built:
+def build(
+    programme: Programme,
+    base: str | FilePath = ".",
+    seed: int | None = None,
+    log: ArmLog | None = None,
+) -> Built:
     """The instance that a programme describes.
 
     Args:
@@ -106,20 +112,23 @@ def build(programme: Programme, base: str | FilePath = ".", seed: int | None = N
         base: the settings' file or its folder; relative file names are looked up there first, then
             in the working folder.
         seed: replaces the programme's own.
+        log: observed moves that replace those in the file `programme.log`; its arms are those of
+            the rewards file, in this order.
 
     Raises:
         ConfigError: a setting is missing, unknown or out of range.
         DatasetError: a file is missing or malformed.
         InfeasibleActionSet: no action satisfies the constraints.
     """
+    own = programme.seed if seed is None else seed
     try:
-        return _build(programme, _finder(FilePath(base)), programme.seed if seed is None else seed)
+        return _build(programme, finder(FilePath(base)), own, log)
     except (ConfigError, InfeasibleActionSet) as error:
         named = not FilePath(base).is_file() or str(base) in str(error)
         raise type(error)(str(error) if named else f"{base}: {error}") from error
 
 
-def _build(programme: Programme, find: Find, seed: int) -> Built:
+def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Built:
     _check(programme)
     if programme.domain:
         _check_size(programme, programme.arms, programme.states)
@@ -128,7 +137,7 @@ def _build(programme: Programme, find: Find, seed: int) -> Built:
         raise ConfigError(
             "programme.rewards is missing: give a CSV with the columns arm, state, reward"
         )
-    model = _read_model(programme, find, find(programme.rewards), seed)
+    model = _read_model(programme, find, seed, log)
     _check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = _in_order_of(actions, model)
@@ -161,14 +170,16 @@ def _generated(programme: Programme, find: Find, seed: int) -> BanditInstance:
         )
 
 
-def _read_model(programme: Programme, find: Find, rewards: str, seed: int) -> _Model:
-    """The dynamics from `transitions`, or their posterior from `log`.
+def _read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> _Model:
+    """The dynamics from `transitions`, or their posterior from `log` or its file.
 
     Raises:
         DatasetError: a file is missing or malformed.
     """
+    assert programme.rewards is not None
+    rewards = find(programme.rewards)
     if programme.log is not None:
-        log = read_log(find(programme.log), rewards, levels=2)
+        log = log or read_log(find(programme.log), rewards, levels=2)
         posterior = log.posterior(programme.prior_strength)
         generator = np.random.default_rng([seed, 7])
         samples = (
@@ -232,7 +243,7 @@ def _check_size(programme: Programme, arms: int, states: int) -> None:
         )
 
 
-def _finder(base: FilePath) -> Find:
+def finder(base: FilePath) -> Find:
     """Looks a file name up beside `base` first."""
     folder = base if base.is_dir() else base.parent
 

@@ -16,6 +16,7 @@ from worldplan.milp.program import Program
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.fixed import Fixed
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
@@ -104,7 +105,7 @@ def check(actions, truth, generator):
         assert (x >= numbers.lower - 1e-6).all() and (x <= numbers.upper + 1e-6).all()
         assert np.allclose(x[numbers.integer], np.rint(x[numbers.integer]))
     assert all(actions.selectable == np.any(feasible, axis=0)) or isinstance(
-        actions, (Path, Schedule, Capacity)
+        actions, (Path, Schedule, Capacity, Fixed)
     )
     for weights in generator.standard_normal((3, actions.size)) + generator.integers(0, 2):
         best = max(float(weights @ a) for a in feasible)

@@ -43,6 +43,8 @@ class Scenario:
         fluid_window: steps of the fluid planner's integral window.
         samples: actions that "sampling" draws per decision.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
+        database: file of the days of `bandits day`, looked up beside the scenario; its name with
+            the suffix .db unless given.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
@@ -60,6 +62,7 @@ class Scenario:
     fluid_window: int = 4
     samples: int = 100
     checkpoint: str | None = None
+    database: str | None = None
 
     def __post_init__(self) -> None:
         # an unquoted null in YAML is None: the null policy is meant
@@ -108,8 +111,9 @@ class Scenario:
         return seeds
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain mapping, for the run folder."""
+        """Plain mapping, for the run folder; the database, which no run depends on, is left out."""
         settings: dict[str, Any] = plain(asdict(self))
+        del settings["database"]
         return settings
 
 

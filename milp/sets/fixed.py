@@ -1,0 +1,104 @@
+"""A feasible set with some components fixed: absent arms, and arms that must or must not be
+selected today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.linear_problem import LinearProblem
+
+Truths = NDArray[np.bool_]
+
+
+class Fixed(ActionSet):
+    """The actions of a set in which some components are fixed, today or for good.
+
+    The relaxation (`relaxed=True`), by which planners describe later days, only leaves out the
+    components in `never`: who is absent or forced today need not be so tomorrow.
+
+    Args:
+        inner: the set.
+        never: (size,) components that are not selected on any day.
+        absent: (size,) components that are not selected today.
+        forced: (size,) components that are selected today.
+
+    Raises:
+        InfeasibleActionSet: no action of the set fits.
+    """
+
+    def __init__(self, inner: ActionSet, never: Truths, absent: Truths, forced: Truths) -> None:
+        self.inner, self.size, self.arm_names = inner, inner.size, inner.arm_names
+        self._never, self._absent, self._forced = never, never | absent, forced
+        self.selectable = inner.selectable & ~self._absent
+        self.least = max(inner.least, int(forced.sum()))
+        self.most = min(inner.most, int(self.selectable.sum()))
+        try:
+            self._problem().best(0.0)
+        except InfeasibleActionSet as error:
+            raise InfeasibleActionSet(
+                "no action of the feasible set selects all forced arms and no absent one: force or "
+                "leave out fewer"
+            ) from error
+
+    def _problem(self) -> LinearProblem:
+        """The loaded MILP; kept between calls, not pickled."""
+        if "_loaded" not in self.__dict__:
+            self._loaded = LinearProblem(self)
+        return self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
+
+    def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
+        self.inner.add_constraints(program, action, relaxed=relaxed)
+        out = self._never if relaxed else self._absent
+        fixed = np.flatnonzero(out if relaxed else out | self._forced)
+        if len(fixed):
+            value = 0.0 if relaxed else self._forced[fixed].astype(float)
+            unit = sparse.eye_array(len(fixed), format="csr")
+            program.add_rows((action[fixed], unit), lower=value, upper=value)
+
+    def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
+        selected = action.astype(bool)
+        if (selected & self._absent).any() or (self._forced & ~selected).any():
+            return None
+        return self.inner.witness(action, exact=exact)
+
+    def default(self) -> Action:
+        """The set's own default action where it fits, else one with the fewest components."""
+        own = self.inner.default()
+        return own if self.contains(own) else self._problem().best(-1.0)
+
+    def sample(self, generator: np.random.Generator) -> Action:
+        """The best action (size,) for random positive weights."""
+        return self._problem().best(1.0 + generator.random(self.size))
+
+    def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
+        """The best action (size,) for weights that decrease along `order` (n,).
+
+        The components that `start` (size,) selects have the largest weights.
+        """
+        weights = np.zeros(self.size)
+        weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
+        if start is not None:
+            weights[start.astype(bool)] += weights.sum()
+        return self._problem().best(weights)
+
+    def explain(self, action: Action) -> list[dict[str, Any]]:
+        return self.inner.explain(action)
+
+
+def fixed(actions: ActionSet, never: Truths, absent: Truths, forced: Truths) -> ActionSet:
+    """`Fixed`, or the set itself where nothing is fixed; arguments and errors as in `Fixed`."""
+    if not (never | absent | forced).any():
+        return actions
+    return Fixed(actions, never, absent, forced)

@@ -1,0 +1,215 @@
+"""What the daily routine refuses: one line, nothing written, and a remedy that works."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.places import ROOT
+from tests.worldplan.routine.builders import (
+    NAMES,
+    content,
+    day,
+    days,
+    rows,
+    write_outcomes,
+    write_programme,
+    write_rows,
+)
+
+LINES = [f"{name},1" for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A programme of which two days are decided; tests work in copies."""
+    folder = tmp_path_factory.mktemp("two")
+    write_programme(folder)
+    days(folder, 2)
+    return folder
+
+
+@pytest.fixture
+def clinic(two_days: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_days, tmp_path / "clinic"))
+
+
+def refuses(folder: Path, capsys: pytest.CaptureFixture[str], number: int, *more: str) -> str:
+    """The line that a day is refused with; the database stays as it is."""
+    database = folder / "c.db"
+    before = content(folder) if database.exists() else None
+    capsys.readouterr()
+    assert day(folder, number, *more) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1, printed
+    assert (content(folder) if database.exists() else None) == before
+    return printed.err
+
+
+CASES = {
+    "before the last day": (0, LINES, [], "before 2026-11-03", ["--date", "2026-11-04"]),
+    "far away": (40_000, LINES, [], "more than a year", ["--date", "2026-11-04"]),
+    "nobody joins unasked": (2, [*LINES, "Fay,0"], [], "--join", ["--join"]),
+    "no outcomes": (2, LINES[:-1], [], "--absent NAME", ["--absent", "Eve"]),
+    "none at all": (2, LINES[:1], [], "of 3 more clients", ["--assume"]),
+    "forced and absent": (2, LINES, ["--force_in", "Ann", "--absent", "Ann"], "keep one", None),
+    "unknown absent": (2, LINES, ["--absent", "Zoe"], "--absent Zoe", None),
+    "unknown leaving": (2, LINES, ["--leave", "Zoe"], "--leave Zoe", None),
+    "unknown forced": (2, LINES, ["--force_in", "Zoe"], "--force_in Zoe", None),
+    "too many forced": (2, LINES, ["--force_in", *NAMES], "force or leave out fewer", None),
+    "redo of nothing": (2, LINES, ["--redo"], "leave --redo out", None),
+    "steps": (2, LINES, ["--steps_left", "9"], "1 to 4", None),
+    "unknown policy": (2, LINES, ["--policy", "luck"], "choose from", None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_request_that_is_refused(
+    clinic: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    number, lines, more, words, remedy = CASES[case]
+    if "Fay" in str(lines):
+        for file, row in (("rewards.csv", "Fay,0,0\nFay,1,1\nFay,2,2\n"), ("costs.csv", "Fay,2\n")):
+            with (clinic / file).open("a") as text:
+                text.write(row)
+    outcomes = ["--outcomes", write_rows(clinic / "o.csv", "arm,state", lines)]
+    assert words in refuses(clinic, capsys, number, *outcomes, *more)
+    if remedy is not None:
+        assert day(clinic, number, *outcomes, *remedy) == 0
+    else:
+        assert day(clinic, 2, "--outcomes", write_outcomes(clinic / "o.csv", 2)) == 0
+
+
+OUTCOMES = {
+    "contradicting rows": ("arm,state", [*LINES, "Ann,2"], "line 7", "contradicts line 2"),
+    "a repeated row": ("arm,state", [*LINES, "Ann,1"], "line 7", "repeats line 2"),
+    "a state too large": ("arm,state", ["Ann,3"], "line 2", "0 to 2"),
+    "visited twice": ("arm,state,visited", ["Ann,1,2"], "line 2", "0 to 1"),
+    "no date": ("arm,state,date", ["Ann,1,yesterday"], "line 2", "is no date"),
+    "a date without a decision": (
+        "arm,state,date",
+        ["Ann,1,2026-10-30"],
+        "nothing was decided",
+        "",
+    ),
+    "today's outcome": ("arm,state,date", ["Ann,1,2026-11-04"], "not from before", "later --date"),
+    "somebody unknown": ("arm,state", [*LINES, "Zoe,1"], "'Zoe' has no rewards", "line 7"),
+    "a stranger's past": ("arm,state,date", ["Zoe,1,2026-11-02"], "not in the programme on", ""),
+    "an earlier outcome": ("arm,state,date", ["Ann,2,2026-11-02"], "--correct", "contradicts"),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_outcomes_that_are_refused(
+    clinic: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    header, lines, *words = OUTCOMES[case]
+    (first,) = rows(clinic, "select next_state from visits where client = 'Ann' limit 1")[0]
+    lines = [
+        line.replace("Ann,2,2026-11-02", f"Ann,{(first + 1) % 3},2026-11-02") for line in lines
+    ]
+    file = write_rows(clinic / "o.csv", header, lines)
+    said = refuses(clinic, capsys, 2, "--outcomes", file)
+    assert all(word in said for word in words), said
+
+
+def test_a_first_day_needs_states(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    said = refuses(tmp_path, capsys, 0)
+    assert "'Ann' and of 4 more" in said and "--outcomes" in said
+    assert not (tmp_path / "c.db").exists()
+    dated = write_rows(tmp_path / "o.csv", "arm,state,date", ["Ann,1,2026-11-01"])
+    assert "leave the column date out" in refuses(tmp_path, capsys, 0, "--outcomes", dated)
+    days(tmp_path, 1)
+
+
+def test_a_log_that_contradicts_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    log = tmp_path / "log.csv"
+    text = log.read_text()
+    log.write_text(text + "3,Ann,1,1,2\n")
+    outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 0)]
+    said = refuses(tmp_path, capsys, 0, *outcomes)
+    assert "line 32: arm 'Ann', week 3: contradicts line 17" in said
+    log.write_text(text)
+    days(tmp_path, 1)
+    log.write_text(text + "9,Ann,1,1,2\n")
+    outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 1)]
+    assert "was changed after it was imported" in refuses(tmp_path, capsys, 1, *outcomes)
+    log.unlink()  # it was imported: the file is not needed any more
+    assert day(tmp_path, 1, *outcomes) == 0
+
+
+def test_somebody_lost_from_the_rewards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    days(tmp_path, 1)
+    for file in ("rewards.csv", "costs.csv"):
+        kept = [row for row in (tmp_path / file).read_text().splitlines() if "Eve" not in row]
+        (tmp_path / file).write_text("\n".join(kept) + "\n")
+    outcomes = ["--outcomes", write_rows(tmp_path / "o.csv", "arm,state", LINES[:-1])]
+    assert "--leave Eve" in refuses(tmp_path, capsys, 1, *outcomes)
+    assert day(tmp_path, 1, *outcomes, "--leave", "Eve") == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("update programme set schema_version = 99", "newer worldplan"),
+        ("update programme set name = 'school'", "holds the programme 'school'"),
+        ("drop table programme", "database of another program"),
+        ("delete from programme", "no database of worldplan"),
+    ],
+)
+def test_a_database_that_is_refused(
+    clinic: Path, capsys: pytest.CaptureFixture[str], damage: str, words: str
+) -> None:
+    with sqlite3.connect(clinic / "c.db") as connection:
+        connection.execute(damage)
+    before = (clinic / "c.db").read_bytes()
+    assert day(clinic, 1) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert (clinic / "c.db").read_bytes() == before
+    more = ["--outcomes", write_outcomes(clinic / "o.csv", 0), "--database", "new.db"]
+    assert day(clinic, 0, *more) == 0
+
+
+def test_a_file_that_is_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    (tmp_path / "c.db").write_text("arm,state\n")
+    outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 0)]
+    assert day(tmp_path, 0, *outcomes) == 2
+    assert "no SQLite database" in capsys.readouterr().err
+    (tmp_path / "c.db").write_bytes(b"SQLite format 3\0" + bytes(4000))
+    assert day(tmp_path, 0, *outcomes) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "c.db").write_bytes(b"")  # a process was killed before its first write
+    assert day(tmp_path, 0, *outcomes) == 0
+
+
+def test_a_second_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    days(tmp_path, 1)
+    hold = (
+        "import sys; from filelock import FileLock\n"
+        f"with FileLock({str(tmp_path / '.c.db.lock')!r}):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, **pipes) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 1)]
+        assert "another process decides" in refuses(tmp_path, capsys, 1, *outcomes)
+        other.stdin.close()
+    assert day(tmp_path, 1, *outcomes) == 0
+
+
+def test_a_generated_programme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clinic.yaml").write_text("name: x\nprogramme: {domain: capacity}\n")
+    assert "programme of your own" in refuses(tmp_path, capsys, 0)

@@ -1,0 +1,220 @@
+"""`worldplan bandits day`: the day's routine of a programme.
+
+Yesterday's outcomes in, today's lists out; what was decided is kept in a database.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
+
+from worldplan.commands.bandits.jobs import make_planner
+from worldplan.commands.bandits.scenario import (
+    Scenario,
+    make_scenario,
+    parse_scenario,
+    scenario_parser,
+)
+from worldplan.files import input_files
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.solvers import relative_gap
+from worldplan.output.console import plain_console
+from worldplan.planners.bandits.policies import POLICIES, check_policies
+from worldplan.routine.day import Day, run_day
+from worldplan.routine.history import checksum
+from worldplan.routine.lists import cell_text, worker_lists, write_lists
+from worldplan.routine.outcomes import read_outcomes
+from worldplan.routine.request import DEFAULT_POLICY, Names, Outcome, Request, Setup
+from worldplan.world_models.arms.dynamics import read_rewards
+from worldplan.world_models.arms.programme import finder
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of the command; returns its exit code.
+
+    Raises:
+        ConfigError: a setting is missing, unknown or out of range.
+        DatasetError: a file is missing or malformed, or contradicts what was entered before.
+        FolderInUse: another process decides for this programme.
+    """
+    parser = scenario_parser(
+        "bandits day", "Enter yesterday's outcomes, decide for today, write a list per worker."
+    )
+    _add_options(parser)
+    settings, base = parse_scenario(parser, argv)
+    scenario = make_scenario(parser, settings, base)
+    setup = make_setup(scenario, base)
+    outcomes, source = _outcomes(setup, settings.outcomes)
+    day = run_day(setup, _request(settings, outcomes, source))
+    folder = Path(settings.output) if settings.output else lists_folder(setup, day.date)
+    write_lists(day, folder, scenario.name)
+    _print(day, folder)
+    return 0
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    """Add the options of one day."""
+    parser.add_argument("--date", help="of the day, such as 2026-11-28; today unless given")
+    parser.add_argument(
+        "--outcomes",
+        help="CSV arm, state, and if wanted date, visited: the state of every client after the "
+        "visits of the last decided day; on the first day, the state today",
+    )
+    parser.add_argument(
+        "--policy",
+        help=f"{', '.join(POLICIES)}, or your own as module:Class; {DEFAULT_POLICY} unless given",
+    )
+    lists = {
+        "absent": "clients who are away today: no visit, and no outcome needed",
+        "leave": "clients who leave the programme today",
+        "force_in": "clients who must be visited today",
+        "force_out": "clients who must not be visited today",
+    }
+    for name, text in lists.items():
+        parser.add_argument(f"--{name}", nargs="+", default=[], metavar="NAME", help=text)
+    flags = {
+        "join": "let clients in the outcomes join who are not in the programme",
+        "assume": "take the most probable state of clients without an outcome",
+        "correct": "replace outcomes that were entered before",
+        "redo": "decide the last day again; the earlier list stays in the audit trail",
+    }
+    for name, text in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    parser.add_argument(
+        "--steps_left", type=int, help="days to plan for; the programme's horizon unless given"
+    )
+    parser.add_argument("--by", help="who decides, for the audit trail; your login unless given")
+    parser.add_argument("--output", help="folder of the lists; DATABASE-lists/DATE unless given")
+
+
+def make_setup(scenario: Scenario, base: Path) -> Setup:
+    """The programme of a scenario file and its database.
+
+    Raises:
+        ConfigError: there is no scenario file, or it generates its programme.
+    """
+    if not base.name:
+        raise ConfigError("give the scenario file of a programme first, such as clinic.yaml")
+    if scenario.programme.domain:
+        raise ConfigError(
+            f"{base}: programme.domain generates arms: a day's routine needs a programme of your "
+            "own, with rewards and a log or transitions"
+        )
+    seed = scenario.seed_list()[0]
+    database = Path(scenario.database or f"{base.stem}.db")
+    return Setup(
+        scenario.name,
+        scenario.programme,
+        base,
+        base.parent / database,
+        lambda policy, built: make_planner(policy, built, scenario, seed, None),
+        scenario.programme.seed + seed,
+        lambda: input_files(scenario.to_dict(), base.parent, Path()),
+    )
+
+
+def lists_folder(setup: Setup, date: dt.date) -> Path:
+    """Where the lists of a day are written unless a folder is given."""
+    return setup.database.with_name(f"{setup.database.stem}-lists") / date.isoformat()
+
+
+def _outcomes(setup: Setup, file: str | None) -> tuple[tuple[Outcome, ...], dict[str, str]]:
+    """The outcomes in a file, and its SHA-256.
+
+    Raises:
+        ConfigError: the programme has no rewards.
+    """
+    if file is None:
+        return (), {}
+    rewards = setup.programme.rewards
+    if rewards is None:
+        raise ConfigError(
+            f"{setup.base}: programme.rewards is missing: give a CSV with the columns arm, state, "
+            "reward"
+        )
+    reward, _ = read_rewards(finder(setup.base)(rewards))
+    return read_outcomes(file, reward.shape[1]), {file: checksum(file)}
+
+
+def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[str, str]) -> Request:
+    """What the options ask for.
+
+    Raises:
+        ConfigError: the date is none, or the policy is unknown.
+    """
+    if settings.policy is not None:
+        check_policies([settings.policy], "--policy")
+    try:
+        date = dt.date.fromisoformat(settings.date) if settings.date else dt.date.today()
+    except ValueError:
+        raise ConfigError(
+            f"--date {settings.date}: is no date: write year-month-day, such as 2026-11-28"
+        ) from None
+    return Request(
+        date,
+        outcomes,
+        settings.policy,
+        (lambda names: True) if settings.join else _ask,
+        tuple(settings.leave),
+        tuple(settings.absent),
+        tuple(settings.force_in),
+        tuple(settings.force_out),
+        assume=settings.assume,
+        correct=settings.correct,
+        redo=settings.redo,
+        steps_left=settings.steps_left,
+        by=settings.by or _login(),
+        source=source,
+    )
+
+
+def _ask(names: Names) -> bool:
+    """Ask on a terminal whether newcomers join; without a terminal they do not."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    try:
+        return input(f"not in the programme: {shown}. Let them join? [y/N] ").strip() in ("y", "Y")
+    except EOFError:
+        return False
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user's name
+        return "unknown"
+
+
+def _print(day: Day, folder: Path) -> None:
+    console = plain_console()
+    for entry in worker_lists(day.plan):
+        table = Table(title=f"{day.date}  {entry.worker}".strip())
+        for column in entry.columns:
+            table.add_column("client" if column == "arm" else column)
+        for row in entry.rows:
+            table.add_row(*row)
+        console.print(table)
+    if not any("arm" in row for row in day.plan):
+        console.print(f"{day.date}: no visits")
+    console.print(", ".join(_words(day)), soft_wrap=True)
+    console.print(f"lists: {folder}", soft_wrap=True)
+
+
+def _words(day: Day) -> list[str]:
+    """State of the decision, and what it was made with."""
+    words = [] if day.new else ["decided before"]
+    words += [f"policy {day.settings['policy']}", f"status {day.status}"]
+    if day.value is not None:
+        words.append(f"value {day.value:.4f}")
+    if day.value is not None and day.bound is not None:
+        words.append(f"gap {100 * relative_gap(day.value, day.bound):.3f} %")
+    model: dict[str, Any] = day.made_with["model"]
+    return words + [f"{name} {cell_text(value)}" for name, value in model.items() if value]

@@ -1,0 +1,8 @@
+"""The daily routine of a programme: a database of its days, decisions, lists and audit trail.
+
+`run_day` enters outcomes, updates the model and decides; `write_lists` writes what the workers get.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .database import Database as Database
+from .day import Day as Day
+from .day import read_day as read_day
+from .day import run_day as run_day
+from .lists import write_lists as write_lists
+from .outcomes import read_outcomes as read_outcomes
+from .request import Outcome as Outcome
+from .request import Request as Request
+from .request import Setup as Setup

@@ -1,0 +1,311 @@
+"""A day's routine: outcomes in, the model updated, a decision out, all in one transaction.
+
+Two processes cannot decide for one programme at the same time. A process that is killed leaves the
+database as it was before the day, or with the whole day. A day that is decided already is read from
+the database, so that the command may be repeated.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.routine import schema
+from worldplan.routine.database import Database, record
+from worldplan.routine.history import checksum, import_log
+from worldplan.routine.model import Model, build_model, decide
+from worldplan.routine.outcomes import check_first_states, enter_outcomes, last_day
+from worldplan.routine.people import Known, change_members, states_today
+from worldplan.routine.request import Request, Setup
+from worldplan.versions import versions
+from worldplan.world_models.arms.dynamics import read_rewards, read_states
+from worldplan.world_models.arms.programme import finder
+
+_FURTHEST = 366  # days between two decided days; more is taken for a typing error
+
+
+@dataclass(frozen=True)
+class Day:
+    """A decided day, as it is stored.
+
+    Args:
+        date: of the day.
+        revision: 1, and one more each time the day was decided again.
+        settings: policy, forced and absent clients, days to plan for.
+        status, value, bound: of the decision, as in `Decision`.
+        plan: rows of the list: arm, state, and worker, slot, stop or cost by the feasible set.
+        made_with: the model, SHA-256 of the inputs, versions.
+        new: whether the day was decided now.
+    """
+
+    date: dt.date
+    revision: int
+    settings: Mapping[str, Any]
+    status: str
+    value: float | None
+    bound: float | None
+    plan: tuple[Mapping[str, Any], ...]
+    made_with: Mapping[str, Any]
+    new: bool = False
+
+
+def run_day(setup: Setup, request: Request) -> Day:
+    """Decide a day, or read it where it is decided already.
+
+    Args:
+        setup: the programme.
+        request: what is asked.
+
+    Raises:
+        ConfigError: the programme or the database cannot be used, or the date is not the last one.
+        DatasetError: a file or an outcome is wrong.
+        FolderInUse: another process decides for this programme.
+        InfeasibleActionSet: nothing satisfies the constraints with the forced and absent clients.
+    """
+    database = Database(setup.database, setup.name)
+    with database.deciding():
+        return decide_day(database, setup, request)
+
+
+def decide_day(database: Database, setup: Setup, request: Request) -> Day:
+    """As `run_day`, for a caller that holds `Database.deciding`."""
+    stored = _stored(database, request)
+    if stored is not None and not request.redo:
+        _compare(stored, request)
+        if not request.outcomes:
+            return stored
+    with database.write() as connection:
+        if stored is not None and not request.redo:
+            enter_outcomes(connection, request)  # the same ones, or corrections
+            check_first_states(connection, request)
+            return stored
+        return _decide(connection, setup, request, stored)
+
+
+def read_day(database: Database, date: dt.date | None = None) -> Day | None:
+    """A decided day, the last one unless a date is given; None where there is none."""
+    if not database.exists:
+        return None
+    with database.read() as connection:
+        date = date or last_day(connection)
+        query = select(schema.days).where(schema.days.c.date == date)
+        row = connection.execute(query).one_or_none()
+    return None if row is None else _day(row)
+
+
+def _day(row: Row[Any], new: bool = False) -> Day:
+    return Day(
+        row.date,
+        row.revision,
+        row.settings,
+        row.status,
+        row.value,
+        row.bound,
+        tuple(row.plan),
+        row.made_with,
+        new,
+    )
+
+
+def _stored(database: Database, request: Request) -> Day | None:
+    """The day as it is decided already, or None for a day after the last one.
+
+    Raises:
+        ConfigError: the date is before the last decided day or far after it, or nothing is there to
+            be decided again.
+    """
+    last = read_day(database)
+    if last is not None and request.date < last.date:
+        raise ConfigError(
+            f"--date {request.date}: is before {last.date}, the last decided day: give a later "
+            f"date, or --date {last.date} to print its list again"
+        )
+    if last is not None and (request.date - last.date).days > _FURTHEST:
+        raise ConfigError(
+            f"--date {request.date}: is more than a year after {last.date}, the last decided day: "
+            "correct the date"
+        )
+    stored = last if last is not None and last.date == request.date else None
+    if request.redo and stored is None:
+        raise ConfigError(
+            f"--redo: {request.date} is not decided yet: leave --redo out"
+            if last is None
+            else f"--redo: only {last.date}, the last decided day, can be decided again: give this "
+            "--date, or leave --redo out"
+        )
+    return stored
+
+
+def _compare(stored: Day, request: Request) -> None:
+    """Refuse settings that differ from those that the day was decided with.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    left = set(stored.settings.get("left", ()))
+    if not set(request.leave) <= left:
+        raise ConfigError(_already(stored, "leave", sorted(left), sorted(request.leave)))
+    for name, value in request.settings().items():
+        given = request.policy is not None if name == "policy" else bool(value)
+        if given and stored.settings[name] != value:
+            raise ConfigError(_already(stored, name, stored.settings[name], value))
+
+
+def _already(stored: Day, name: str, then: Any, now: Any) -> str:
+    words = [", ".join(v) or "none" if isinstance(v, list) else str(v) for v in (then, now)]
+    return (
+        f"{stored.date} is decided already with {name} {words[0]}, not {words[1]}: leave the "
+        "option out to print its list, or decide the day again with --redo"
+    )
+
+
+def _decide(connection: Connection, setup: Setup, request: Request, stored: Day | None) -> Day:
+    """Enter what is new, decide, and write the day.
+
+    Raises:
+        ConfigError: the programme has no rewards.
+    """
+    if stored is not None:
+        _refuse_outcomes_of(connection, stored.date)
+    find = finder(setup.base)
+    if setup.programme.rewards is None:
+        raise ConfigError(
+            f"{setup.base}: programme.rewards is missing: a day's routine needs a programme of "
+            "your own, with rewards and a log or transitions"
+        )
+    rewards = Path(find(setup.programme.rewards))
+    reward, names = read_rewards(rewards)
+    if setup.programme.log is not None:
+        moves = import_log(connection, Path(find(setup.programme.log)), rewards)
+        if moves:
+            record(connection, request.by, "log imported", request.date, moves=moves)
+    enter_outcomes(connection, request)
+    starts = _first_states(connection, setup, request, names, reward.shape[1])
+    change_members(connection, request, names, starts)
+    model = build_model(connection, setup, names, reward)
+    known = states_today(connection, request, model.dynamics, model.names)
+    decision, plan = decide(setup, request, model, known)
+    left = {*request.leave, *(() if stored is None else stored.settings["left"])}
+    values = {
+        "date": request.date,
+        "revision": 1 if stored is None else stored.revision + 1,
+        "settings": request.settings() | {"left": sorted(left)},
+        "status": decision.status,
+        "value": decision.value,
+        "bound": decision.bound,
+        "plan": plan,
+        "made_with": _made_with(setup, model, known),
+    }
+    _write(connection, request, values, known, stored)
+    record(
+        connection,
+        request.by,
+        "decided" if stored is None else "decided again",
+        request.date,
+        **{key: values[key] for key in ("revision", "settings", "status", "value", "bound")},
+        made_with=values["made_with"],
+        before=None if stored is None else list(stored.plan),
+    )
+    row = connection.execute(select(schema.days).where(schema.days.c.date == request.date)).one()
+    return _day(row, new=True)
+
+
+def _refuse_outcomes_of(connection: Connection, date: dt.date) -> None:
+    """Refuse to decide a day again whose outcomes are known.
+
+    Raises:
+        ConfigError: one is entered.
+    """
+    visits = schema.visits
+    query = select(visits.c.client).where(visits.c.date == date, visits.c.next_state.is_not(None))
+    client = connection.execute(query.limit(1)).scalar_one_or_none()
+    if client is not None:
+        raise ConfigError(
+            f"--redo: the outcome of client '{client}' on {date} is entered, so the day is over: "
+            "decide the next day"
+        )
+
+
+def _first_states(
+    connection: Connection, setup: Setup, request: Request, names: tuple[str, ...], states: int
+) -> dict[str, int]:
+    """The states in `programme.start`, where that is a file and today is the first day."""
+    start = setup.programme.start
+    if start is None or last_day(connection, before=request.date) is not None:
+        return {}
+    state = read_states(finder(setup.base)(start), names, states)
+    return dict(zip(names, state.tolist(), strict=True))
+
+
+def _made_with(setup: Setup, model: Model, known: Mapping[str, Known]) -> dict[str, Any]:
+    """What the decision was made with, for the audit trail."""
+    assumed = sum(not entry.observed for entry in known.values())
+    scenario = {str(setup.base): checksum(setup.base)} if setup.base.is_file() else {}
+    return {
+        "model": dict(model.description) | {"clients": len(known), "states assumed": assumed},
+        "inputs": scenario | dict(setup.inputs()),
+        "versions": versions(),
+        "seed": setup.seed,
+    }
+
+
+def _write(
+    connection: Connection,
+    request: Request,
+    values: dict[str, Any],
+    known: Mapping[str, Known],
+    stored: Day | None,
+) -> None:
+    """Write the rows of a day; those of a day that is decided again are replaced.
+
+    Raises:
+        DatasetError: nobody is in the programme.
+    """
+    days, visits = schema.days, schema.visits
+    if stored is None:
+        connection.execute(days.insert().values(**values))
+    else:
+        connection.execute(delete(visits).where(visits.c.date == request.date))
+        connection.execute(update(days).where(days.c.date == request.date).values(**values))
+    chosen = {row["arm"] for row in values["plan"] if "arm" in row}
+    forced = dict.fromkeys(request.force_in, "in") | dict.fromkeys(request.force_out, "out")
+    rows = [
+        {
+            "date": request.date,
+            "client": name,
+            "state": entry.state,
+            "observed": entry.observed,
+            "present": name not in request.absent,
+            "forced": forced.get(name),
+            "chosen": name in chosen,
+        }
+        for name, entry in known.items()
+    ]
+    if not rows:
+        raise DatasetError(
+            "nobody is in the programme: let clients join with --outcomes and --join"
+        )
+    connection.execute(visits.insert(), rows)
+
+
+def redone(day: Day, **changes: Any) -> Request:
+    """The request that decides `day` again with some changes."""
+    settings = day.settings
+    request = Request(
+        day.date,
+        policy=settings["policy"],
+        absent=tuple(settings["absent"]),
+        force_in=tuple(settings["force_in"]),
+        force_out=tuple(settings["force_out"]),
+        steps_left=settings["steps_left"],
+        leave=(),
+        assume=True,
+        redo=True,
+    )
+    return replace(request, **changes)

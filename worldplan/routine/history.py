@@ -1,0 +1,164 @@
+"""The moves that the model is learned from: a log imported once, then the days' outcomes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, func, select, update
+
+from worldplan.envs.bandits.environment import Floats, Ints
+from worldplan.milp.errors import DatasetError
+from worldplan.milp.tables import CsvTable
+from worldplan.milp.user_files import read_user_text
+from worldplan.routine import schema
+from worldplan.world_models.arms.dynamics import ArmLog, read_log
+
+TIMES = ("date", "day", "week", "step", "time")
+"""Columns of a log of which the first one there says when a row was observed."""
+
+
+def header(path: str | Path) -> list[str]:
+    """The column names of a CSV file.
+
+    Raises:
+        DatasetError: the file is missing or no text.
+    """
+    first = read_user_text(path, megabytes=1024).partition("\n")[0]
+    return [name.strip() for name in next(csv.reader(io.StringIO(first)), [])]
+
+
+def checksum(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def import_log(connection: Connection, log: Path, rewards: Path) -> int:
+    """Import the moves of a log, on the first call; returns how many were imported.
+
+    Args:
+        connection: of the change.
+        log: CSV arm, state, action, next_state; rows are compared if it has a column of `TIMES`.
+        rewards: CSV arm, state, reward.
+
+    Raises:
+        DatasetError: a bad cell, two rows of one client and time, or a file that was changed since
+            it was imported.
+    """
+    stored = connection.execute(
+        select(schema.programme.c.log, schema.programme.c.log_checksum)
+    ).one()
+    if stored.log is not None:
+        if log.is_file() and checksum(log) != stored.log_checksum:
+            raise DatasetError(
+                f"{log}: was changed after it was imported, and is not read again: restore it and "
+                "enter new moves with --outcomes, or begin another database with --database"
+            )
+        return 0
+    moves = read_log(log, rewards, levels=2)
+    _refuse_contradictions(log)
+    places = np.argwhere(moves.counts)
+    rows = [
+        {
+            "client": moves.arm_names[arm],
+            "action": action,
+            "state": state,
+            "next_state": after,
+            "count": int(moves.counts[arm, action, state, after]),
+        }
+        for arm, action, state, after in places.tolist()
+    ]
+    connection.execute(schema.log_moves.insert(), rows)
+    connection.execute(update(schema.programme).values(log=str(log), log_checksum=checksum(log)))
+    return int(moves.counts.sum())
+
+
+def _refuse_contradictions(log: Path) -> None:
+    """Refuse two rows of one client at one time, where the log has times.
+
+    Raises:
+        DatasetError: names both lines.
+    """
+    when = next((name for name in TIMES if name in header(log)), None)
+    if when is None:
+        return
+    table = CsvTable(log, ("arm", when, "state", "action", "next_state"))
+    seen: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
+    for line, arm, time, *move in table.cells(("arm", when, "state", "action", "next_state")):
+        first, other = seen.setdefault((arm, time), (line, tuple(move)))
+        if first == line:
+            continue
+        how = "repeats" if other == tuple(move) else "contradicts"
+        raise DatasetError(
+            f"{log}, line {line}: arm '{arm}', {when} {time}: {how} line {first}: keep one of the "
+            "rows"
+        )
+
+
+def observed_moves(
+    connection: Connection, names: tuple[str, ...], reward: Floats
+) -> tuple[ArmLog, int, int]:
+    """All moves so far of the arms `names`, and how many are from the log and from outcomes.
+
+    A day's move counts if the state before was observed and the outcome is entered.
+
+    Args:
+        connection: of the read.
+        names: (arms,) in the order of the arrays.
+        reward: (arms, states).
+    """
+    states = reward.shape[1]
+    counts = np.zeros((len(names), 2, states, states), np.int64)
+    imported = _add(counts, names, _rows(connection, schema.log_moves.c.count))
+    observed = _add(counts, names, _rows(connection, None))
+    return ArmLog(counts, reward, names), imported, observed
+
+
+def _rows(connection: Connection, count: object) -> pd.DataFrame:
+    """Columns client, action, state, next_state, count: of the log, or of outcomes if `count` is
+    None.
+    """
+    if count is not None:
+        moves = schema.log_moves
+        query = select(
+            moves.c.client, moves.c.action, moves.c.state, moves.c.next_state, moves.c.count
+        )
+    else:
+        visit = schema.visits.c
+        key = (visit.client, visit.visited, visit.state, visit.next_state)
+        query = (
+            select(*key, func.count())
+            .where(visit.next_state.is_not(None), visit.observed)
+            .group_by(*key)
+        )
+    rows = connection.execute(query).all()
+    columns = ["client", "action", "state", "next_state", "count"]
+    return pd.DataFrame([tuple(row) for row in rows], columns=columns)
+
+
+def _add(counts: Ints, names: tuple[str, ...], rows: pd.DataFrame) -> int:
+    """Add rows to counts (arms, 2, states, states); those of clients that are no arms are left out.
+    Returns the sum of what was added.
+
+    Raises:
+        DatasetError: a row has a state that the arms do not have.
+    """
+    if rows.empty:
+        return 0
+    arm = pd.Index(names).get_indexer(pd.Index(rows["client"]))
+    state, after = rows["state"].to_numpy(int), rows["next_state"].to_numpy(int)
+    largest, states = int(np.maximum(state, after).max()), counts.shape[-1]
+    if largest >= states:
+        raise DatasetError(
+            f"the database holds moves of state {largest}, and the rewards file has states 0 to "
+            f"{states - 1}: add rewards of the missing states"
+        )
+    keep = arm >= 0
+    action, count = rows["action"].to_numpy(int), rows["count"].to_numpy(int)
+    np.add.at(counts, (arm[keep], action[keep], state[keep], after[keep]), count[keep])
+    return int(count[keep].sum())

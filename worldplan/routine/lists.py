@@ -1,0 +1,137 @@
+"""The lists of a decided day as files: a CSV for each worker, one for all, and a page to print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from worldplan.files import write_csv, write_text
+from worldplan.routine.day import Day
+
+EVERYBODY = "list"  # the list of a feasible set without workers
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+_COLUMNS = ("arm", "state", "worker", "slot", "stop", "cost")
+
+
+@dataclass(frozen=True)
+class WorkerList:
+    """What one worker does on a day.
+
+    Args:
+        worker: its name; "" for a feasible set without workers.
+        columns: of the rows.
+        rows: a text for each column.
+    """
+
+    worker: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def worker_lists(plan: Sequence[Mapping[str, Any]]) -> list[WorkerList]:
+    """The rows of a day's plan by worker, in the order of the workers' names."""
+    visits = [row for row in plan if "arm" in row]
+    named = {name for row in visits for name in row}
+    columns = tuple(name for name in _COLUMNS if name in named) + tuple(
+        sorted(named - set(_COLUMNS))
+    )
+    workers = sorted({str(row.get("worker", "")) for row in visits})
+    shown = tuple(name for name in columns if name != "worker")
+    return [
+        WorkerList(
+            worker,
+            shown,
+            tuple(
+                tuple(cell_text(row.get(name)) for name in shown)
+                for row in visits
+                if str(row.get("worker", "")) == worker
+            ),
+        )
+        for worker in workers
+    ]
+
+
+def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Values of the variables that a user's rules add, by name."""
+    return {str(row["variable"]): cell_text(row["value"]) for row in plan if "variable" in row}
+
+
+def write_lists(day: Day, folder: Path, title: str) -> list[Path]:
+    """Write the files of a day into `folder`, which holds no other day's.
+
+    Lists of workers that an earlier revision of the day had, and this one has not, are deleted.
+
+    Args:
+        day: decided.
+        folder: made if it is missing.
+        title: of the page.
+
+    Returns:
+        The files.
+    """
+    lists = worker_lists(day.plan)
+    files = [write_csv(folder / "all.csv", _table(day.plan))]
+    names = _file_names([entry.worker for entry in lists])
+    for entry, name in zip(lists, names, strict=True):
+        if entry.worker:
+            table = pd.DataFrame(entry.rows, columns=list(entry.columns))
+            files.append(write_csv(folder / name, table.map(safe_cell)))
+    page = _TEMPLATE.render(
+        day=day, title=title, lists=lists, further=further_variables(day.plan), date=day.date
+    )
+    files.append(write_text(folder / "list.html", page))
+    for path in folder.glob("worker-*.csv"):
+        if path not in files:
+            path.unlink()
+    return files
+
+
+def _table(plan: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """All rows of a plan."""
+    if not plan:
+        return pd.DataFrame(columns=["arm", "state"])
+    named = {name for row in plan for name in row}
+    order = [name for name in _COLUMNS if name in named]
+    table = pd.DataFrame(list(plan))[[*order, *sorted(named - set(order))]]
+    return table.map(lambda cell: safe_cell(cell_text(cell)))
+
+
+def cell_text(value: Any) -> str:
+    """A cell as text: whole numbers without a point, nothing for a missing value."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)
+
+
+def safe_cell(text: str) -> str:
+    """A text that a spreadsheet takes for no formula: an apostrophe is put before one."""
+    if not text.startswith(_FORMULA) or re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", text):
+        return text
+    return f"'{text}"
+
+
+def _file_names(workers: Sequence[str]) -> list[str]:
+    """Names of files that every system takes, no two of them equal."""
+    taken, names = set[str](), []
+    for worker in workers:
+        stem = re.sub(r"[^\w-]+", "_", worker).strip("_")[:60] or "worker"
+        name, number = f"worker-{stem}.csv", 2
+        while name.casefold() in taken:
+            name, number = f"worker-{stem}-{number}.csv", number + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+_TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+    resources.files("worldplan.routine").joinpath("list.html").read_text(encoding="utf-8")
+)

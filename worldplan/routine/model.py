@@ -1,0 +1,169 @@
+"""The model of the arms from all moves so far, and the decision that a policy takes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from worldplan.envs.bandits.environment import ArmDynamics, Floats
+from worldplan.files import plain
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.sets.fixed import fixed
+from worldplan.planners.bandits.policies import naming_policy
+from worldplan.planners.base import Decision
+from worldplan.routine.history import observed_moves
+from worldplan.routine.people import Known, members
+from worldplan.routine.request import DEFAULT_POLICY, Request, Setup
+from worldplan.world_models.arms.programme import Built, build
+
+
+@dataclass(frozen=True)
+class Model:
+    """The programme as it is today.
+
+    Args:
+        built: the instance; arms that are not in the programme earn nothing.
+        inside: (arms,) whether an arm is in the programme.
+        description: kind and moves of the model, for the audit trail.
+    """
+
+    built: Built
+    inside: NDArray[np.bool_]
+    description: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the arms."""
+        return self.built.instance.arm_names
+
+    @property
+    def dynamics(self) -> ArmDynamics:
+        """Of the arms."""
+        return self.built.instance.dynamics
+
+
+def build_model(
+    connection: Connection, setup: Setup, names: tuple[str, ...], reward: Floats
+) -> Model:
+    """The programme with the moves so far and the clients who are in it.
+
+    Args:
+        connection: of the read.
+        setup: the programme.
+        names: (arms,) of the rewards file.
+        reward: (arms, states).
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DatasetError: a file is wrong, or lacks a client who is in the programme.
+    """
+    now = members(connection)
+    lost = sorted(set(now) - set(names))
+    if lost:
+        raise DatasetError(
+            f"{setup.programme.rewards}: client '{lost[0]}' is in the programme and has no rewards "
+            f"here: add a row for each state, or give --leave {lost[0]}"
+        )
+    programme = replace(setup.programme, start=None)  # first states are read on the first day
+    log, description = None, dict[str, Any](kind="tables")
+    if programme.log is not None:
+        log, imported, observed = observed_moves(connection, names, reward)
+        kind = "posterior samples" if programme.members else "posterior mean"
+        description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
+    built = build(programme, setup.base, setup.seed, log)
+    instance = built.instance
+    inside = np.isin(np.array(instance.arm_names), np.array(now or [""]))
+    out = ~inside
+    instance = replace(instance, dynamics=_without(instance.dynamics, out))
+    models = built.models and tuple(_without(model, out) for model in built.models)
+    return Model(Built(instance, models, built.posterior), inside, description)
+
+
+def _without(dynamics: ArmDynamics, out: NDArray[np.bool_]) -> ArmDynamics:
+    """The dynamics in which the arms `out` (arms,) earn nothing."""
+    if not out.any():
+        return dynamics
+    return replace(dynamics, reward=np.where(out[:, None], 0.0, dynamics.reward))
+
+
+def decide(
+    setup: Setup, request: Request, model: Model, known: Mapping[str, Known]
+) -> tuple[Decision, list[dict[str, Any]]]:
+    """The policy's decision of today, and the rows of the list.
+
+    Args:
+        setup: the programme.
+        request: policy, forced and absent clients, days to plan for.
+        model: of today.
+        known: states of the clients who are in the programme.
+
+    Raises:
+        ConfigError: a client is not in the programme, or the policy does not fit.
+        InfeasibleActionSet: nothing satisfies the constraints with the forced and absent clients.
+    """
+    instance, names = model.built.instance, model.names
+    state = np.array([known[name].state if name in known else 0 for name in names])
+    steps = request.steps_left or instance.horizon
+    if not 1 <= steps <= instance.horizon:
+        raise ConfigError(
+            f"--steps_left {steps}: give 1 to {instance.horizon} (the programme's horizon)"
+        )
+    absent = _mark(model, request.absent, "--absent")
+    absent |= _mark(model, request.force_out, "--force_out")
+    forced = _mark(model, request.force_in, "--force_in")
+    actions = fixed(instance.actions, ~model.inside, absent, forced)
+    built = replace(model.built, instance=replace(instance, actions=actions))
+    policy = request.policy or DEFAULT_POLICY
+    seed = int(np.random.default_rng([setup.seed, request.date.toordinal()]).integers(2**31))
+    with naming_policy(policy, setup.seed):
+        planner = setup.make_planner(policy, built)
+        planner.reset(seed=seed)
+        decision = planner.plan({"state": state, "steps_left": steps})
+    if not actions.contains(decision.action):
+        raise ConfigError(
+            f"policy '{policy}': its action is not feasible with the forced and absent clients: "
+            f"choose another policy, such as {DEFAULT_POLICY}"
+        )
+    return decision, rows_of(actions.explain(decision.action), names, state)
+
+
+def _mark(model: Model, chosen: Sequence[str], option: str) -> NDArray[np.bool_]:
+    """(arms,) true for the clients `chosen`.
+
+    Raises:
+        ConfigError: one of them is not in the programme.
+    """
+    place = {name: number for number, name in enumerate(model.names)}
+    marks = np.zeros(len(place), bool)
+    for name in chosen:
+        if name not in place or not model.inside[place[name]]:
+            raise ConfigError(f"{option} {name}: is not in the programme: correct the name")
+        marks[place[name]] = True
+    return marks
+
+
+def rows_of(
+    explained: Sequence[Mapping[str, Any]], names: Sequence[str], state: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Rows of a list: each arm by name with its state, then what the feasible set explains.
+
+    Args:
+        explained: from `ActionSet.explain`.
+        names: (arms,).
+        state: (arms,).
+    """
+    place = {name: number for number, name in enumerate(names)}
+    rows = []
+    for entry in explained:
+        row = dict(entry)
+        if "arm" in row:
+            arm = row.pop("arm")
+            number = place[arm] if isinstance(arm, str) else int(arm)
+            row = {"arm": names[number], "state": int(state[number])} | row
+        rows.append(plain(row))
+    return rows

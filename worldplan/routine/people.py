@@ -1,0 +1,202 @@
+"""Who is in the programme, who joins and leaves, and in which state everybody is today."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, select, update
+
+from worldplan.envs.bandits.environment import ArmDynamics
+from worldplan.milp.errors import DatasetError
+from worldplan.routine import schema
+from worldplan.routine.database import record
+from worldplan.routine.outcomes import first_states, last_day
+from worldplan.routine.request import Outcome, Request
+
+
+@dataclass(frozen=True)
+class Known:
+    """A client's state today.
+
+    Args:
+        state: observed, or the most probable one.
+        observed: which of the two.
+    """
+
+    state: int
+    observed: bool
+
+
+def members(connection: Connection) -> list[str]:
+    """The clients who are in the programme."""
+    clients = schema.clients
+    query = select(clients.c.name).where(clients.c.left.is_(None)).order_by(clients.c.name)
+    return list(connection.execute(query).scalars())
+
+
+def change_members(
+    connection: Connection, request: Request, names: Sequence[str], starts: dict[str, int]
+) -> None:
+    """Let clients join and leave.
+
+    On the first day every arm of the rewards file joins.
+
+    Args:
+        connection: of the change.
+        request: who leaves, whether newcomers may join, and their states.
+        names: the arms of the rewards file.
+        starts: first states by name, where the programme has a file of them.
+
+    Raises:
+        DatasetError: a newcomer may not join or has no rewards, or who leaves is not there.
+    """
+    previous = last_day(connection, before=request.date)
+    first = first_states(request, previous)
+    _leave(connection, request, names if previous is None else members(connection), previous)
+    inside = set(members(connection))
+    leaving = set(request.leave)
+    if previous is None and not inside:
+        states = starts | {name: outcome.state for name, outcome in first.items()}
+        _refuse_unknown(first.values(), names)
+        for name in names:
+            if name not in leaving:
+                _join(connection, request, name, states.get(name))
+        record(connection, request.by, "programme begun", request.date, clients=len(names))
+        return
+    newcomers = [o for name, o in first.items() if name not in inside and name not in leaving]
+    if not newcomers:
+        return
+    _refuse_unknown(newcomers, names)
+    called = tuple(outcome.client for outcome in newcomers)
+    if not request.join(called):
+        more = f" and {len(called) - 1} more" if len(called) > 1 else ""
+        raise DatasetError(
+            f"{newcomers[0].place}: client '{called[0]}'{more} is not in the programme: let them "
+            "join with --join, or remove the row"
+        )
+    for outcome in newcomers:
+        _join(connection, request, outcome.client, outcome.state)
+    record(connection, request.by, "joined", request.date, clients=list(called))
+
+
+def _refuse_unknown(outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
+    """Refuse clients without rewards.
+
+    Raises:
+        DatasetError: names the first one.
+    """
+    known = set(names)
+    for outcome in outcomes:
+        if outcome.client not in known:
+            raise DatasetError(
+                f"{outcome.place}: client '{outcome.client}' has no rewards: correct the name, or "
+                "add a row for each state to the rewards file (and to the files of the constraint)"
+            )
+
+
+def _leave(
+    connection: Connection, request: Request, names: Sequence[str], previous: dt.date | None
+) -> None:
+    """Let clients leave.
+
+    Raises:
+        DatasetError: one of them is not in the programme.
+    """
+    clients = schema.clients
+    for name in request.leave:
+        if name not in names:
+            raise DatasetError(f"--leave {name}: is not in the programme: correct the name")
+        if previous is not None:
+            query = update(clients).where(clients.c.name == name).values(left=request.date)
+            connection.execute(query)
+            record(connection, request.by, "left", request.date, client=name)
+
+
+def _join(connection: Connection, request: Request, name: str, state: int | None) -> None:
+    """Add a client, or take one who had left back."""
+    clients = schema.clients
+    values = {"joined": request.date, "left": None, "state": state}
+    query = update(clients).where(clients.c.name == name).values(**values)
+    if connection.execute(query).rowcount == 0:
+        connection.execute(clients.insert().values(name=name, **values))
+
+
+def states_today(
+    connection: Connection, request: Request, model: ArmDynamics, names: Sequence[str]
+) -> dict[str, Known]:
+    """The state of every client in the programme.
+
+    It is the outcome of the last decided day or, on the day of joining, the first state. A client
+    with neither has the state that is most probable by the model, given the last known one and what
+    was done since; that must be allowed, or the client be absent.
+
+    Args:
+        connection: of the read.
+        request: who is absent, and whether states may be assumed.
+        model: of the arms.
+        names: (arms,) of the model.
+
+    Raises:
+        DatasetError: the state of a client who is not absent is not known.
+    """
+    place = {name: number for number, name in enumerate(names)}
+    known, missing = dict[str, Known](), list[str]()
+    outcomes = _last_outcomes(connection, request.date)
+    for name in members(connection):
+        if name in outcomes:
+            known[name] = Known(outcomes[name], True)
+            continue
+        state, actions = _last_known(connection, name, request.date)
+        if state is not None and not actions:
+            known[name] = Known(state, True)
+        elif request.assume or name in request.absent:
+            belief = np.full(model.states, 1.0) if state is None else np.eye(model.states)[state]
+            for action in actions:
+                belief = belief @ model.transition[place[name], action]
+            known[name] = Known(int(belief.argmax()), False)
+        else:
+            missing.append(name)
+    if missing:
+        more = f" and of {len(missing) - 1} more clients" if len(missing) > 1 else ""
+        raise DatasetError(
+            f"{request.date}: the state of client '{missing[0]}'{more} is not known: add rows to "
+            "--outcomes, or give --absent NAME, or --assume to take the most probable states"
+        )
+    return known
+
+
+def _last_outcomes(connection: Connection, today: dt.date) -> dict[str, int]:
+    """The outcomes of the last decided day before today, by client."""
+    visits = schema.visits
+    query = (
+        select(visits.c.client, visits.c.next_state)
+        .join(schema.clients, schema.clients.c.name == visits.c.client)
+        .where(
+            visits.c.date == last_day(connection, before=today),
+            visits.c.next_state.is_not(None),
+            schema.clients.c.joined < today,
+        )
+    )
+    return {row.client: row.next_state for row in connection.execute(query)}
+
+
+def _last_known(connection: Connection, name: str, today: dt.date) -> tuple[int | None, list[int]]:
+    """The last known state of a client, and its actions on the decided days since."""
+    client = connection.execute(select(schema.clients).where(schema.clients.c.name == name)).one()
+    visits = schema.visits
+    rows = connection.execute(
+        select(visits)
+        .where(visits.c.client == name, visits.c.date >= client.joined, visits.c.date < today)
+        .order_by(visits.c.date)
+    )
+    state, actions = client.state, list[int]()
+    for row in rows:
+        if row.observed:
+            state, actions = row.state, []
+        actions.append(int(row.chosen if row.visited is None else row.visited))
+        if row.next_state is not None:
+            state, actions = row.next_state, []
+    return state, actions

@@ -1,0 +1,113 @@
+"""What is asked of a day: date, earlier outcomes, who joins, leaves, is absent or forced."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.base import Planner
+from worldplan.world_models.arms.programme import Built, Programme
+
+DEFAULT_POLICY = "fluid"
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A programme and where its days are kept.
+
+    Args:
+        name: of the programme.
+        programme: the settings of arms, rewards and constraints.
+        base: the scenario's file; file names in it are looked up there.
+        database: the file of the days.
+        make_planner: a planner of a policy's name for a built programme.
+        seed: of random policies and of posterior samples.
+        inputs: SHA-256 of the files that the scenario names, by name; called for each decision.
+    """
+
+    name: str
+    programme: Programme
+    base: Path
+    database: Path
+    make_planner: Callable[[str, Built], Planner]
+    seed: int = 0
+    inputs: Callable[[], Mapping[str, str]] = dict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One client's state after a day's visits.
+
+    Args:
+        client: its name.
+        state: after the visits.
+        date: the day of the visits; None: the last decided day.
+        visited: whether the client was visited; None: as the list said.
+        place: file and line, for messages.
+    """
+
+    client: str
+    state: int
+    date: dt.date | None = None
+    visited: bool | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of one day.
+
+    Args:
+        date: of the day.
+        outcomes: of the days before, newcomers' first states among them.
+        policy: by name or address; None: "fluid", or that of the day if it is decided already.
+        join: whether newcomers in `outcomes` may join, given their names.
+        leave: clients who leave the programme on this day.
+        absent: clients who are not visited today, and need no outcome.
+        force_in: clients who are visited today.
+        force_out: clients who are not visited today.
+        assume: take the most probable state of clients without an outcome.
+        correct: replace outcomes that were entered before.
+        redo: decide the last day again.
+        steps_left: days to plan for; None: the horizon.
+        by: who asks, for the audit trail.
+        source: files of `outcomes` with their SHA-256, for the audit trail.
+    """
+
+    date: dt.date
+    outcomes: tuple[Outcome, ...] = ()
+    policy: str | None = None
+    join: Callable[[Names], bool] = lambda names: False
+    leave: Names = ()
+    absent: Names = ()
+    force_in: Names = ()
+    force_out: Names = ()
+    assume: bool = False
+    correct: bool = False
+    redo: bool = False
+    steps_left: int | None = None
+    by: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        forced = set(self.force_in)
+        for name in (*self.force_out, *self.absent, *self.leave):
+            if name in forced:
+                raise ConfigError(
+                    f"client '{name}' is forced in, and also out, absent or leaving: keep one"
+                )
+
+    def settings(self) -> dict[str, Any]:
+        """What the decision depends on, for the database."""
+        return {
+            "policy": self.policy or DEFAULT_POLICY,
+            "absent": sorted(self.absent),
+            "force_in": sorted(self.force_in),
+            "force_out": sorted(self.force_out),
+            "steps_left": self.steps_left,
+        }
