@@ -45,5 +45,6 @@ def test_data_files_are_in(names: set[str]) -> None:
     assert "worldplan/configs/bandits/clinic/workers.csv" in names
     assert "worldplan/configs/actions/delivery/domain.pddl" in names
     assert "worldplan/output/report_template.html" in names
+    assert "worldplan/routine/list.html" in names
     assert "worldplan/py.typed" in names
     assert any(name.endswith(".xml") for name in names)

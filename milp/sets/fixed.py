@@ -4,7 +4,9 @@ selected today.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from scipy import sparse
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.linear_problem import LinearProblem
 
 Truths = NDArray[np.bool_]
@@ -37,6 +40,7 @@ class Fixed(ActionSet):
 
     def __init__(self, inner: ActionSet, never: Truths, absent: Truths, forced: Truths) -> None:
         self.inner, self.size, self.arm_names = inner, inner.size, inner.arm_names
+        self._parts = never, absent, forced
         self._never, self._absent, self._forced = never, never | absent, forced
         self.selectable = inner.selectable & ~self._absent
         self.least = max(inner.least, int(forced.sum()))
@@ -95,6 +99,16 @@ class Fixed(ActionSet):
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         return self.inner.explain(action)
+
+    def limits(self) -> list[Limit]:
+        """The limits of the inner set; a raised one keeps what is fixed."""
+        return [
+            dataclasses.replace(limit, raised=partial(self._raised, limit))
+            for limit in limits_of(self.inner)
+        ]
+
+    def _raised(self, limit: Limit, by: int) -> ActionSet:
+        return Fixed(limit.raised(by), *self._parts)
 
 
 def fixed(actions: ActionSet, never: Truths, absent: Truths, forced: Truths) -> ActionSet:

@@ -63,15 +63,15 @@ def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {str(row["variable"]): cell_text(row["value"]) for row in plan if "variable" in row}
 
 
-def write_lists(day: Day, folder: Path, title: str) -> list[Path]:
-    """Write the files of a day into `folder`, which holds no other day's.
-
-    Lists of workers that an earlier revision of the day had, and this one has not, are deleted.
+def write_lists(day: Day, folder: Path, title: str, *, sweep: bool = False) -> list[Path]:
+    """Write the files of a day.
 
     Args:
         day: decided.
         folder: made if it is missing.
         title: of the page.
+        sweep: delete lists of workers that an earlier revision of the day had and this one has not;
+            only for a folder that holds nothing else.
 
     Returns:
         The files.
@@ -87,7 +87,7 @@ def write_lists(day: Day, folder: Path, title: str) -> list[Path]:
         day=day, title=title, lists=lists, further=further_variables(day.plan), date=day.date
     )
     files.append(write_text(folder / "list.html", page))
-    for path in folder.glob("worker-*.csv"):
+    for path in folder.glob("worker-*.csv") if sweep else ():
         if path not in files:
             path.unlink()
     return files

@@ -15,6 +15,7 @@ from worldplan.milp.sets.base import Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.fixed import Fixed, fixed
+from worldplan.milp.sets.limits import limits_of
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
@@ -66,6 +67,9 @@ def test_later_days_are_free() -> None:
     actions = Fixed(Budget(4, 2), never, absent, forced)
     relaxed = LinearProblem(actions, relaxed=True)
     assert relaxed.solve([9.0, 4.0, 1.0, 2.0]).value == pytest.approx(6.0)
+    (limit,) = limits_of(actions)
+    raised = LinearProblem(limit.raised(1))
+    assert raised.solve([9.0, 4.0, 1.0, 2.0]).value == pytest.approx(3.0)  # the forced one, another
     assert fixed(actions, *np.zeros((3, 4), bool)) is actions
 
 

@@ -214,3 +214,20 @@ def test_files_for_the_workers(tmp_path: Path) -> None:
     assert not table["worker"].str.startswith("=").any()
     page = (folder / "list.html").read_text()
     assert "<b>Bob" not in page and "&lt;b&gt;Bob" in page
+
+
+def test_no_file_of_the_programme_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_programme(tmp_path)
+    own = tmp_path / "worker-hours.csv"
+    own.write_text("mine")
+    file = write_outcomes(tmp_path / "all.csv", 0)
+    assert day(tmp_path, 0, "--outcomes", file, "--output", str(tmp_path)) == 2
+    assert "all.csv: the command reads this file" in capsys.readouterr().err
+    file = write_outcomes(tmp_path / "o.csv", 0)
+    assert day(tmp_path, 0, "--outcomes", file, "--output", str(tmp_path)) == 0
+    assert own.read_text() == "mine" and (tmp_path / "worker-Xenia.csv").exists()
+    scenario, output = str(tmp_path / "clinic.yaml"), str(tmp_path / "c.db")
+    assert main(["bandits", "decide", scenario, "--state", file, "--output", output]) == 2
+    assert "the command reads this file" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from tests.worldplan.routine.builders import (
     write_programme,
     write_rows,
 )
+from worldplan.routine import schema
 
 LINES = [f"{name},1" for name in NAMES]
 
@@ -213,3 +214,16 @@ def test_a_second_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_generated_programme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clinic.yaml").write_text("name: x\nprogramme: {domain: capacity}\n")
     assert "programme of your own" in refuses(tmp_path, capsys, 0)
+
+
+def test_a_database_of_an_older_version_is_migrated(
+    clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = "alter table clients add column district text"
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setitem(schema.MIGRATIONS, 1, lambda c: c.exec_driver_sql(added))
+    monkeypatch.setitem(schema.MIGRATIONS, 2, lambda c: c.exec_driver_sql("select 1 / 0"))
+    outcomes = ["--outcomes", write_outcomes(clinic / "o.csv", 2)]
+    assert day(clinic, 2, *outcomes) == 0
+    assert rows(clinic, "select schema_version from programme") == [(3,)]
+    assert rows(clinic, "select distinct district from clients") == [(None,)]

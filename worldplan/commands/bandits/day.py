@@ -18,11 +18,12 @@ from rich.table import Table
 from worldplan.commands.bandits.jobs import make_planner
 from worldplan.commands.bandits.scenario import (
     Scenario,
+    database_file,
     make_scenario,
     parse_scenario,
     scenario_parser,
 )
-from worldplan.files import input_files
+from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
 from worldplan.output.console import plain_console
@@ -52,9 +53,14 @@ def main(argv: Sequence[str]) -> int:
     scenario = make_scenario(parser, settings, base)
     setup = make_setup(scenario, base)
     outcomes, source = _outcomes(setup, settings.outcomes)
-    day = run_day(setup, _request(settings, outcomes, source))
-    folder = Path(settings.output) if settings.output else lists_folder(setup, day.date)
-    write_lists(day, folder, scenario.name)
+    request = _request(settings, outcomes, source)
+    own = lists_folder(setup, request.date)
+    folder = Path(settings.output) if settings.output else own
+    inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
+    for name in ("all.csv", "list.html"):
+        refuse_input_as_output(folder / name, settings.outcomes, *inputs)
+    day = run_day(setup, request)
+    write_lists(day, folder, scenario.name, sweep=folder == own)
     _print(day, folder)
     return 0
 
@@ -108,12 +114,11 @@ def make_setup(scenario: Scenario, base: Path) -> Setup:
             "own, with rewards and a log or transitions"
         )
     seed = scenario.seed_list()[0]
-    database = Path(scenario.database or f"{base.stem}.db")
     return Setup(
         scenario.name,
         scenario.programme,
         base,
-        base.parent / database,
+        database_file(scenario, base),
         lambda policy, built: make_planner(policy, built, scenario, seed, None),
         scenario.programme.seed + seed,
         lambda: input_files(scenario.to_dict(), base.parent, Path()),

@@ -15,7 +15,12 @@ import pandas as pd
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
-from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
+from worldplan.commands.bandits.scenario import (
+    database_file,
+    make_scenario,
+    parse_scenario,
+    scenario_parser,
+)
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.files import input_files, refuse_input_as_output, write_csv
 from worldplan.milp.errors import ConfigError
@@ -61,6 +66,7 @@ def decide(argv: Sequence[str]) -> int:
         )
     tables = input_files(scenario.to_dict(), base.parent, Path())
     inputs = [folder / name for name in tables for folder in (base.parent, Path())]
+    inputs.append(database_file(scenario, base))
     refuse_input_as_output(settings.output, settings.state, base, *inputs)
     built = build(scenario.programme, base)
     instance = built.instance

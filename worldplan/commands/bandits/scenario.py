@@ -20,6 +20,7 @@ from worldplan.milp.limits import LARGEST_SEED
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.shipped import PACKAGE
 from worldplan.world_models.arms.programme import Programme
 
 MOST_SEEDS = 10_000
@@ -115,6 +116,18 @@ class Scenario:
         settings: dict[str, Any] = plain(asdict(self))
         del settings["database"]
         return settings
+
+
+def database_file(scenario: Scenario, base: Path) -> Path:
+    """The database of a scenario's days.
+
+    Args:
+        scenario: of the programme.
+        base: the scenario's file; the database lies beside it, or in the current folder if the file
+            comes with worldplan.
+    """
+    folder = Path() if base.resolve().is_relative_to(PACKAGE) else base.parent
+    return folder / (scenario.database or f"{base.stem}.db")
 
 
 def scenario_parser(command: str, description: str) -> ArgumentParser:
