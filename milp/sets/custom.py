@@ -75,9 +75,7 @@ class PyomoSet(ActionSet):
         try:
             self.least = int(np.ceil(-exact.solve(-1.0).bound - 1e-6))
         except InfeasibleActionSet as error:
-            raise InfeasibleActionSet(
-                "the rules admit no action: relax one of the constraints that build() adds"
-            ) from error
+            raise InfeasibleActionSet(f"the rules admit no action: {self._conflict()}") from error
         self.most = int(np.floor(exact.solve(1.0).bound + 1e-6))
         self.selectable = self._used()
 
@@ -203,6 +201,14 @@ class PyomoSet(ActionSet):
                 upper=self._action_upper[bounded],
             )
 
+    def _conflict(self) -> str:
+        """The rules that conflict, in words."""
+        from worldplan.milp.sets.conflicts import conflict_of  # which knows of all sets
+
+        conflict = conflict_of(self)
+        default = "relax one of the constraints that build() adds"
+        return conflict.sentence() if conflict else default
+
     def rules(self) -> list[Rule]:
         """The rows of the rules by name; an equation and a range have two rules each."""
         rules = []
@@ -211,6 +217,14 @@ class PyomoSet(ActionSet):
                 if np.isfinite(side):
                     rules.append(Rule(name, row, way, float(side)))
         return rules
+
+    def fixed(self) -> list[tuple[int, float]]:
+        """(component, value) for the action variables whose bounds `build` has changed.
+
+        Their rows come after those of the rules.
+        """
+        bounded = np.flatnonzero((self._action_lower > 0) | (self._action_upper < 1))
+        return [(int(j), float(self._action_lower[j] or self._action_upper[j])) for j in bounded]
 
     def loosened(self, row: int, by: int) -> Self:
         """The set whose upper side of a row is raised by `by`, or lower side lowered by -`by`."""

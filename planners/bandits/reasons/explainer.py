@@ -14,7 +14,8 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Indices
-from worldplan.milp.sets.base import Action
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import state_of
@@ -110,14 +111,25 @@ class Explainer:
             InfeasibleActionSet: no list does all of this; names what conflicts.
         """
         lower, upper = bounds_of(self.names, force, forbid)
-        problem = self._problem
+        problem, actions = self._problem, self.instance.actions
         if limit:
             known = {each.name: each for each in self.limits}
             if limit not in known:
                 raise ConfigError(f"limit '{limit}' is unknown{nearest(limit, known)}")
             units = checks.whole_number(by, "by", least=1)
-            problem = self._valuation.problem(known[limit].raised(units), self.settings)
-        return self._solve(problem, lower, upper, time_limit)
+            actions = known[limit].raised(units)
+            problem = self._valuation.problem(actions, self.settings)
+        try:
+            return self._solve(problem, lower, upper, time_limit)
+        except InfeasibleActionSet as error:
+            raise InfeasibleActionSet(self._conflict(actions, lower, upper)) from error
+
+    def _conflict(self, actions: ActionSet, lower: Action, upper: Action) -> str:
+        """The rules that conflict, in words."""
+        conflict = conflict_of(actions, lower, upper, self.names)
+        if conflict is None:
+            return "no list was found: relax a rule, or force fewer arms"
+        return conflict.sentence()
 
     def _solve(
         self,
@@ -161,7 +173,7 @@ class Explainer:
         checks.whole_number(next_best, "next_best", least=0)
         clock = Clock(time_limit, self.settings.time_limit)
         lower, upper = bounds_of(self.names, force, forbid)
-        best = self._solve(self._problem, lower, upper, clock.left())
+        best = self.decide(force, forbid, time_limit=clock.left())
         best = self._kept(best, decision, lower, upper, clock)
         if best.action is None:
             raise InfeasibleActionSet(
@@ -248,8 +260,9 @@ class Explainer:
         (high if chosen else low)[component] = 0 if chosen else 1
         try:
             answer = self._solve(self._problem, low, high, clock.left())
-        except InfeasibleActionSet as error:
-            return dataclasses.replace(reason, possible=False, why_not=str(error))
+        except InfeasibleActionSet:
+            why = self._conflict(self.instance.actions, low, high)
+            return dataclasses.replace(reason, possible=False, why_not=why)
         if answer.action is None:
             return reason
         cost, cost_low, cost_high = self._difference(best, answer)

@@ -1,0 +1,256 @@
+"""Why no action is feasible: named rules that cannot all be met, and what to relax.
+
+A deletion filter (Chinneck and Dravnieks 1991, "Locating minimal infeasible constraint sets in
+linear programs"): each named rule is left out in turn, and stays out if the others still
+conflict. What remains is irreducible: without any one of its rules, the others can be met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+from scipy import sparse
+
+from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.sets.base import Action, ActionSet, Budget
+from worldplan.milp.sets.capacity import Capacity
+from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.schedule import Schedule
+from worldplan.milp.solvers import SolverSettings, open_session
+
+FEASIBILITY = SolverSettings(gap=0.0, time_limit=10.0)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Rules that cannot all be met.
+
+    Args:
+        rules: their names; without any one of them, the others can be met.
+        remedies: changes each of which alone makes all rules of the day feasible; none if the day
+            has another conflict besides.
+    """
+
+    rules: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """The conflict and its remedies in words."""
+        rules = _listed(self.rules, "and")
+        verb = "cannot be met" if len(self.rules) == 1 else "cannot all be met"
+        if not self.remedies:
+            return f"{rules} {verb}: relax one of them (there is another conflict besides)"
+        return f"{rules} {verb}: {_listed(self.remedies, 'or')}"
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows of a set's program that form one named rule.
+
+    Args:
+        name: in messages: "the rule 'day'".
+        rows: their numbers, counted from the first row that the set adds.
+        loosen: words for the remedy, with {0} for the new amount of a single row; "": none.
+    """
+
+    name: str
+    rows: Indices
+    loosen: str = ""
+
+
+@singledispatch
+def row_groups(actions: ActionSet) -> list[RowGroup]:
+    """The rows that `actions.add_constraints` adds, by rule; a set of your own has one rule."""
+    return _with_budget(actions, f"the rules of {type(actions).__name__}")
+
+
+@row_groups.register
+def _budget(actions: Budget) -> list[RowGroup]:
+    exactly = "exactly" if actions.exactly else "at most"
+    rows = np.arange(1)
+    return [RowGroup(f"{exactly} {actions.most} visits a day", rows, "allow {0:g} visits a day")]
+
+
+@row_groups.register
+def _capacity(actions: Capacity) -> list[RowGroup]:
+    return _with_budget(actions, "the workers' capacities")
+
+
+@row_groups.register
+def _schedule(actions: Schedule) -> list[RowGroup]:
+    return _with_budget(actions, "the slots of workers and clients")
+
+
+@row_groups.register
+def _path(actions: Path) -> list[RowGroup]:
+    return _with_budget(actions, f"one route of at most {actions.moves} moves")
+
+
+@row_groups.register
+def _rules(actions: PyomoSet) -> list[RowGroup]:
+    groups = []
+    for row, name in enumerate(actions.row_names):
+        number = np.array([row])
+        groups.append(RowGroup(f"the rule '{name}'", number, f"loosen '{name}' to {{0:g}}"))
+    first = len(actions.row_names)
+    for place, (component, amount) in enumerate(actions.fixed()):
+        text = f"a[{component}] set to {amount:g}"
+        groups.append(RowGroup(f"the rule that has {text}", np.array([first + place])))
+    return groups
+
+
+def _with_budget(actions: ActionSet, rest: str) -> list[RowGroup]:
+    """The row that counts all components, if there is one, and all other rows."""
+    program = Program()
+    columns = program.add_columns(actions.size, 0.0, 1.0, integer=True)
+    actions.add_constraints(program, columns)
+    m = program.matrices()
+    matrix = sparse.csr_array((m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost)))
+    counting = np.zeros(len(m.row_lower), bool)
+    for row in np.flatnonzero(np.diff(m.starts) == actions.size):
+        entries = matrix[[int(row)]].tocoo()
+        counting[row] = set(entries.col) == set(columns) and bool((entries.data == 1).all())
+    groups = [RowGroup(rest, np.flatnonzero(~counting))]
+    for row in np.flatnonzero(counting):
+        name = f"at most {m.row_upper[row]:g} visits a day"
+        groups.append(RowGroup(name, np.array([row]), "allow {0:g} visits a day"))
+    return [group for group in groups if len(group.rows)]
+
+
+class _Filter:
+    """A set's program in which named rules and forced components can be left out.
+
+    Args:
+        actions: the set.
+        lower: (components,) 1 where a component is forced in.
+        upper: (components,) 0 where it is left out.
+        names: of the components.
+    """
+
+    def __init__(
+        self, actions: ActionSet, lower: Action, upper: Action, names: Sequence[str]
+    ) -> None:
+        program = Program()
+        self._action = program.add_columns(actions.size, 0.0, 1.0, integer=True)
+        actions.add_constraints(program, self._action)
+        self._session = open_session(program, FEASIBILITY)
+        m = self._session.matrices
+        self._row_lower, self._row_upper = m.row_lower.copy(), m.row_upper.copy()
+        self._lower, self._upper = lower, upper
+        self.groups = row_groups(actions)
+        self.asked = [
+            (f"'{names[j]}' {'forced in' if lower[j] else 'left out'}", int(j))
+            for j in np.flatnonzero((lower == 1) | (upper == 0))
+        ]
+
+    def names(self, members: list[int]) -> tuple[str, ...]:
+        """Names of rules: the groups come first, then the components that are asked for."""
+        every = [*(group.name for group in self.groups), *(name for name, _ in self.asked)]
+        return tuple(dict.fromkeys(every[member] for member in members))
+
+    def feasible(self, members: set[int]) -> bool:
+        """Whether these rules can all be met; a check that runs out of time counts as feasible."""
+        self._set(members)
+        self._session.set_cost(np.arange(len(self._session.matrices.cost)), self._zeros())
+        try:
+            self._session.solve()
+        except InfeasibleActionSet:
+            return False
+        return True
+
+    def _zeros(self) -> Floats:
+        return np.zeros(len(self._session.matrices.cost))
+
+    def _set(self, members: set[int]) -> None:
+        """Leave out all rules but `members`."""
+        out: list[Indices] = [
+            group.rows for number, group in enumerate(self.groups) if number not in members
+        ]
+        freed = np.concatenate([np.zeros(0, np.int64), *out])
+        low, high = self._row_lower.copy(), self._row_upper.copy()
+        low[freed], high[freed] = -np.inf, np.inf
+        self._session.set_row_bounds(np.arange(len(low)), low, high)
+        lower, upper = np.zeros(len(self._action)), np.ones(len(self._action))
+        for number, (_, component) in enumerate(self.asked, start=len(self.groups)):
+            if number in members:
+                lower[component] = self._lower[component]
+                upper[component] = self._upper[component]
+        self._session.set_column_bounds(self._action, lower, upper)
+
+    def remedy(self, member: int, every: set[int]) -> str:
+        """What to do about a rule, if that alone makes the day feasible; else ""."""
+        if not self.feasible(every - {member}):
+            return ""
+        if member >= len(self.groups):
+            name, component = self.asked[member - len(self.groups)]
+            forced = bool(self._lower[component])
+            return f"{'do not force' if forced else 'do not leave out'} {name.split(chr(39))[1]}"
+        group = self.groups[member]
+        amount = self._amount(group) if group.loosen and len(group.rows) == 1 else None
+        return f"relax {group.name}" if amount is None else group.loosen.format(amount)
+
+    def _amount(self, group: RowGroup) -> float | None:
+        """The nearest side of a single row with which all other rules can be met."""
+        m, row = self._session.matrices, int(group.rows[0])
+        entries = slice(int(m.starts[row]), int(m.starts[row + 1]))
+        columns, values = m.column[entries].astype(np.int64), m.value[entries].copy()
+        for side, way in ((self._row_upper[row], -1.0), (self._row_lower[row], 1.0)):
+            if not np.isfinite(side):
+                continue
+            cost = self._zeros()
+            cost[columns] = way * values
+            self._session.set_cost(np.arange(len(cost)), cost)
+            solution = self._session.solve()
+            if solution.x is None or solution.status != "optimal":
+                return None
+            nearest = float(values @ solution.x[columns])
+            if way * (nearest - side) < -1e-6:
+                return round(nearest, 6)
+        return None
+
+
+def conflict_of(
+    actions: ActionSet,
+    lower: Action | None = None,
+    upper: Action | None = None,
+    names: Sequence[str] | None = None,
+) -> Conflict | None:
+    """Rules of a set, and components forced in or out, that cannot all be met.
+
+    Args:
+        actions: the set.
+        lower: (components,) 1 where a component is forced in; none unless given.
+        upper: (components,) 0 where a component is left out; none unless given.
+        names: of the components; their numbers unless given.
+
+    Returns:
+        An irreducible conflict, or None if there is none.
+    """
+    size = actions.size
+    filter_ = _Filter(
+        actions,
+        np.zeros(size, np.int8) if lower is None else lower,
+        np.ones(size, np.int8) if upper is None else upper,
+        [str(j) for j in range(size)] if names is None else names,
+    )
+    every = set(range(len(filter_.groups) + len(filter_.asked)))
+    if filter_.feasible(every):
+        return None
+    kept = set(every)
+    for member in sorted(every):
+        if not filter_.feasible(kept - {member}):
+            kept.discard(member)
+    members = sorted(kept)
+    remedies = [filter_.remedy(member, every) for member in members]
+    return Conflict(filter_.names(members), tuple(dict.fromkeys(r for r in remedies if r)))
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
