@@ -38,8 +38,15 @@ def write_csv(path: Path, table: pd.DataFrame) -> Path:
     return replace_file(path, lambda draft: table.to_csv(draft, index=False))
 
 
-def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> None:
+def refuse_input_as_output(
+    output: str | Path, *inputs: str | Path | None, option: str = "--output"
+) -> None:
     """Check that writing `output` replaces none of the files that a command reads, and no device.
+
+    Args:
+        output: the file that is written.
+        inputs: the files that are read.
+        option: that names the output, for messages.
 
     Raises:
         ConfigError: it would.
@@ -48,7 +55,7 @@ def refuse_input_as_output(output: str | Path, *inputs: str | Path | None) -> No
     require_replaceable(Path(output))
     files = [path for path in inputs if path is not None and _is_file(Path(path))]
     if _is_file(Path(output)) and any(Path(output).samefile(path) for path in files):
-        raise ConfigError(f"--output {output}: the command reads this file: choose another name")
+        raise ConfigError(f"{option} {output}: the command reads this file: choose another name")
 
 
 def read_table(path: Path) -> pd.DataFrame:

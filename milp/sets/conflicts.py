@@ -144,8 +144,8 @@ class _Filter:
         self._lower, self._upper = lower, upper
         self.groups = row_groups(actions)
         self.asked = [
-            (f"'{names[j]}' {'forced in' if lower[j] else 'left out'}", int(j))
-            for j in np.flatnonzero((lower == 1) | (upper == 0))
+            (f"'{names[j]}' {'forced in' if lower[j] else 'left out'}", j)
+            for j in np.flatnonzero((lower == 1) | (upper == 0)).tolist()
         ]
 
     def names(self, members: list[int]) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class Programme:
         members: planners see this many posterior samples instead of the mean (with `log`).
         prior_strength: observations that the prior counts for (with `log`).
         start: CSV arm, state of the first states of an episode; uniformly drawn without.
+        unit: of the reward, for sentences: "visits attended".
         constraint: the feasible actions, with `transitions` or `log`.
     """
 
@@ -68,6 +69,7 @@ class Programme:
     members: int = 0
     prior_strength: float = 2.0
     start: str | None = None
+    unit: str = "reward"
     constraint: Constraint = field(default_factory=Constraint)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed
 from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.conflicts import conflict_of
@@ -169,6 +169,7 @@ class Explainer:
         Raises:
             ConfigError: a name is unknown, or both forced and forbidden.
             InfeasibleActionSet: no list does what is forced and forbidden; names what conflicts.
+            SolverFailed: no list was found in time.
         """
         checks.whole_number(next_best, "next_best", least=0)
         clock = Clock(time_limit, self.settings.time_limit)
@@ -176,7 +177,7 @@ class Explainer:
         best = self.decide(force, forbid, time_limit=clock.left())
         best = self._kept(best, decision, lower, upper, clock)
         if best.action is None:
-            raise InfeasibleActionSet(
+            raise SolverFailed(
                 f"no list was found within {clock.seconds:.3g} s: raise the time limit"
             )
         chosen = np.flatnonzero(best.action)

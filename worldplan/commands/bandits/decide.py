@@ -21,8 +21,17 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.commands.bandits.why import (
+    COLUMNS,
+    as_json,
+    names_in,
+    print_reasons,
+    reasons_of,
+    with_reasons,
+)
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
-from worldplan.files import input_files, refuse_input_as_output, write_csv
+from worldplan.files import input_files, refuse_input_as_output, write_csv, write_json
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import relative_gap
 from worldplan.output.console import plain_console
@@ -32,6 +41,7 @@ from worldplan.planners.bandits.policies import (
     make_bound,
     naming_policy,
 )
+from worldplan.planners.bandits.reasons.results import Reasons
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, build
@@ -57,9 +67,20 @@ def decide(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--steps_left", type=int, default=0, help="days that remain; 0: the programme's horizon"
     )
+    parser.add_argument("--force", default="", help="NAME,...: arms that must be on the list")
+    parser.add_argument("--forbid", default="", help="NAME,...: arms that must not")
+    parser.add_argument(
+        "--reasons",
+        type=float,
+        default=5.0,
+        help="seconds for reasons: benefits, costs of forcing, prices of limits; 0: none",
+    )
+    parser.add_argument("--json", default="", help="also write decision and reasons to this file")
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
     check_policies([settings.policy], "--policy")
+    seconds = checks.number(settings.reasons, "--reasons", least=0)
+    force, forbid = (names_in(getattr(settings, key), f"--{key}") for key in ("force", "forbid"))
     if not settings.state:
         raise ConfigError(
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
@@ -68,6 +89,10 @@ def decide(argv: Sequence[str]) -> int:
     inputs = [folder / name for name in tables for folder in (base.parent, Path())]
     inputs.append(database_file(scenario, base))
     refuse_input_as_output(settings.output, settings.state, base, *inputs)
+    if settings.json:
+        refuse_input_as_output(settings.json, settings.state, base, *inputs, option="--json")
+        if Path(settings.json).resolve() == Path(settings.output).resolve():
+            raise ConfigError(f"--json {settings.json}: is --output too: choose another name")
     built = build(scenario.programme, base)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
@@ -81,10 +106,32 @@ def decide(argv: Sequence[str]) -> int:
     with naming_policy(settings.policy, seed):
         planner = make_planner(settings.policy, built, scenario, seed, None)
         planner.reset(seed=seed)
-        decision = planner.plan({"state": state, "steps_left": steps_left})
+        observation = {"state": state, "steps_left": steps_left}
+        decision, reasons, note = reasons_of(
+            planner,
+            instance,
+            observation,
+            None if force or forbid else planner.plan(observation),
+            solver=scenario.solver,
+            unit=scenario.programme.unit,
+            force=force,
+            forbid=forbid,
+            seconds=seconds,
+        )
     table = explain(built, decision, state, names)
+    if reasons is not None:
+        table = with_reasons(table, reasons)
     write_csv(Path(settings.output), table)
-    _print(table, decision, Path(settings.output))
+    if settings.json:
+        facts = {
+            "policy": settings.policy,
+            "unit": scenario.programme.unit,
+            "steps_left": steps_left,
+            "forced": force,
+            "forbidden": forbid,
+        }
+        write_json(Path(settings.json), as_json(table, decision, reasons, facts, note))
+    _print(table, decision, Path(settings.output), reasons, note)
     return 0
 
 
@@ -123,14 +170,20 @@ def _position(arm: Any, names: tuple[str, ...]) -> int:
     return int(arm)
 
 
-def _print(rows: pd.DataFrame, decision: Decision, output: Path) -> None:
+def _print(
+    rows: pd.DataFrame, decision: Decision, output: Path, reasons: Reasons | None, note: str
+) -> None:
     table = Table(title="today's decision")
     for column in rows.columns:
-        table.add_column(str(column))
+        table.add_column(str(column).replace("_", " ") if column in COLUMNS else str(column))
     for row in rows.itertuples(index=False):
-        table.add_row(*("" if pd.isna(cell) else str(cell) for cell in row))
+        table.add_row(*map(_cell, row))
     console = plain_console()
     console.print(table)
+    if reasons is not None:
+        print_reasons(console, reasons)
+    if note:
+        console.print(note)
     words = [f"status {decision.status}"]
     if decision.value is not None:
         words.append(f"value {decision.value:.4f}")
@@ -140,6 +193,12 @@ def _print(rows: pd.DataFrame, decision: Decision, output: Path) -> None:
             words.append(f"gap {100 * relative_gap(decision.value, decision.bound):.3f} %")
     console.print(", ".join(words) + f", {decision.seconds:.2f} s")
     console.print(f"written to {output}")
+
+
+def _cell(cell: Any) -> str:
+    if pd.isna(cell):
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def bound(argv: Sequence[str]) -> int:
