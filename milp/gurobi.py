@@ -10,7 +10,7 @@ from scipy import sparse
 
 from worldplan.milp.errors import InfeasibleActionSet, SolverFailed, SolverUnavailable
 from worldplan.milp.program import Floats
-from worldplan.milp.session import Session, Solution, objective_unit, status_of
+from worldplan.milp.session import LEAST_GAP, Session, Solution, objective_unit, status_of
 
 TOO_LARGE_FOR_LICENCE = 10010  # error code of Gurobi
 
@@ -42,14 +42,20 @@ class GurobiSession(Session):
                 f"Gurobi has no valid licence ({error}): renew it, or set solver.name=highs"
             ) from error
 
-    def _load(self) -> tuple[Any, Any, Any]:
-        """The model of the present numbers, its variables and its constraints."""
+    def _load(self, limit: float, absolute_gap: float) -> tuple[Any, Any, Any]:
+        """The model of the present numbers, its variables and its constraints.
+
+        Args:
+            limit: seconds.
+            absolute_gap: in the objective's unit.
+        """
         m, grb, settings = self.matrices, self._grb.GRB, self.settings
+        self._unit = objective_unit(m.cost)
         model = self._grb.Model(env=self._environment)
         for name, value in {
             "MIPGap": settings.gap,
-            "MIPGapAbs": 1e-9,
-            "TimeLimit": settings.time_limit,
+            "MIPGapAbs": max(LEAST_GAP, absolute_gap / self._unit),
+            "TimeLimit": limit,
             "Threads": settings.threads,
             "Seed": settings.seed,
             "IntFeasTol": 1e-7,
@@ -74,17 +80,24 @@ class GurobiSession(Session):
         constraints = model.addMConstr(
             sparse.hstack([matrix, minus_slack]).tocsr(), variables, sense, side
         )
-        self._unit = objective_unit(m.cost)
         model.setObjective((m.cost / self._unit) @ x + m.offset / self._unit, grb.MAXIMIZE)
         return model, variables, constraints
 
     def basis(self) -> Any:
         return self._basis
 
-    def solve(self, start: Floats | None = None, *, basis: Any = None) -> Solution:
+    def solve(
+        self,
+        start: Floats | None = None,
+        *,
+        basis: Any = None,
+        time_limit: float | None = None,
+        absolute_gap: float = 0.0,
+    ) -> Solution:
         began = time.perf_counter()
         grb, columns = self._grb.GRB, len(self.matrices.cost)
-        model, variables, constraints = self._load()
+        limit = self.settings.time_limit if time_limit is None else time_limit
+        model, variables, constraints = self._load(max(limit, 0.0), absolute_gap)
         if start is not None and self.is_mip:
             variables[:columns].Start = start
         if basis is not None:
@@ -113,7 +126,7 @@ class GurobiSession(Session):
             self._basis = variables.VBasis, constraints.CBasis
         value = model.ObjVal * self._unit
         return Solution(
-            status_of(limited, value, bound),
+            status_of(limited, value, bound, self._unit),
             value,
             bound,
             np.asarray(variables[:columns].X),

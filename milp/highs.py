@@ -9,7 +9,7 @@ import numpy as np
 
 from worldplan.milp.errors import InfeasibleActionSet, SolverFailed
 from worldplan.milp.program import Floats, Indices
-from worldplan.milp.session import Session, Solution, objective_unit, status_of
+from worldplan.milp.session import LEAST_GAP, Session, Solution, objective_unit, status_of
 
 
 class HighsSession(Session):
@@ -33,7 +33,6 @@ class HighsSession(Session):
             "parallel": "off" if settings.threads == 1 else "choose",
             "random_seed": settings.seed,
             "mip_rel_gap": settings.gap,
-            "mip_abs_gap": 1e-9,
             "mip_feasibility_tolerance": 1e-7,
         }
         if settings.quick:
@@ -98,8 +97,16 @@ class HighsSession(Session):
     def basis(self) -> Any:
         return self._highs.getBasis()
 
-    def solve(self, start: Floats | None = None, *, basis: Any = None) -> Solution:
+    def solve(
+        self,
+        start: Floats | None = None,
+        *,
+        basis: Any = None,
+        time_limit: float | None = None,
+        absolute_gap: float = 0.0,
+    ) -> Solution:
         began = time.perf_counter()
+        limit = self.settings.time_limit if time_limit is None else time_limit
         if not self._loaded:
             self._load()
         elif not self._cost_passed:
@@ -113,9 +120,9 @@ class HighsSession(Session):
             point.value_valid = True
             self._highs.setSolution(point)
         # HiGHS counts its time limit over the life of the object
-        self._highs.setOptionValue(
-            "time_limit", self._highs.getRunTime() + self.settings.time_limit
-        )
+        limit = max(limit - (time.perf_counter() - began), 0.0)
+        self._highs.setOptionValue("time_limit", self._highs.getRunTime() + limit)
+        self._highs.setOptionValue("mip_abs_gap", max(LEAST_GAP, absolute_gap / self._unit))
         self._highs.run()
         if not self.settings.quick and self._highs.getModelStatus() in self._infeasible:
             # the presolve of HiGHS 1.15 has declared feasible mixed-integer programs infeasible:
@@ -153,7 +160,7 @@ class HighsSession(Session):
         value = info.objective_function_value * self._unit
         duals = None if self.is_mip else np.asarray(point.row_dual) * self._unit
         return Solution(
-            status_of(limited, value, bound),
+            status_of(limited, value, bound, self._unit),
             value,
             bound,
             np.asarray(point.col_value),

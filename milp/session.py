@@ -22,8 +22,9 @@ class SolverSettings:
         name: "highs" (default, free) or "gurobi" (needs `worldplan[gurobi]`; its bundled licence is
             size-limited).
         gap: relative gap at which a solve may stop, |bound - value| <= gap * |value|; 0 for a
-            proven optimum.
-        time_limit: seconds for one solve.
+            proven optimum. Planners of bandits measure value and bound from the value of the
+            set's default action, so that no constant in the rewards counts (see `missing_share`).
+        time_limit: seconds for one decision, or for one solve outside of a decision.
         threads: threads of one solve; 1 makes a solve repeatable and leaves the other cores to
             parallel jobs; 0 takes all cores.
         seed: the solver's own random seed.
@@ -63,7 +64,8 @@ class Solution:
     """The result of a solve: a point, its value, and a proven upper bound.
 
     Args:
-        status: "optimal" (relative gap at most 1e-6), "within_gap" or "time_limit".
+        status: "optimal" (relative gap at most 1e-6, or nothing left but rounding), "within_gap" or
+            "time_limit".
         value: objective of `x`; -inf where there is no point.
         bound: proven upper bound of the objective; it holds after the time limit, too.
         x: (columns,) the point, or None where the time limit came before a feasible one.
@@ -91,11 +93,38 @@ def relative_gap(value: float, bound: float) -> float:
     return float("inf") if value == 0 or not np.isfinite(bound) else (bound - value) / abs(value)
 
 
-def status_of(limited: bool, value: float, bound: float) -> str:
-    """The status of a solve that has a point; `limited`: it ended at the time limit."""
+def missing_share(value: float, bound: float, zero: float) -> float:
+    """(bound - value) / (bound - zero): the proven share of what is possible that may be missing.
+
+    Args:
+        value: of the solution.
+        bound: proven upper bound.
+        zero: value of a solution that needs no decision. No unit of the objective, and no constant
+            in it, changes the share.
+    """
+    if bound <= value:
+        return 0.0
+    if not np.isfinite(bound) or zero >= bound:
+        return 1.0
+    return min(1.0, (bound - value) / (bound - zero))
+
+
+LEAST_GAP = 1e-9  # absolute, in the unit of the objective: what a solver leaves of a proof
+
+
+def status_of(limited: bool, value: float, bound: float, unit: float = 1.0) -> str:
+    """The status of a solve that has a point.
+
+    Args:
+        limited: it ended at the time limit.
+        value: of the point.
+        bound: proven upper bound.
+        unit: of the objective in the solver.
+    """
     if limited:
         return "time_limit"
-    return "optimal" if relative_gap(value, bound) <= 1e-6 else "within_gap"
+    closed = relative_gap(value, bound) <= 1e-6 or bound - value <= 2 * LEAST_GAP * unit
+    return "optimal" if closed else "within_gap"
 
 
 def objective_unit(cost: Floats) -> float:
@@ -185,13 +214,23 @@ class Session(ABC):
         """The basis at which the last solve of a linear program ended, an argument of `solve`."""
 
     @abstractmethod
-    def solve(self, start: Floats | None = None, *, basis: Any = None) -> Solution:
+    def solve(
+        self,
+        start: Floats | None = None,
+        *,
+        basis: Any = None,
+        time_limit: float | None = None,
+        absolute_gap: float = 0.0,
+    ) -> Solution:
         """Maximise, from what is given.
 
         Args:
             start: a feasible point (columns,) of a program with integer variables.
             basis: of this session; the simplex method starts there. Without it, the session is
                 solved from the beginning.
+            time_limit: seconds, such as those left of a decision; the settings' own unless given.
+            absolute_gap: bound - value at which the solve may stop as well, in the objective's
+                unit.
 
         Raises:
             InfeasibleActionSet: no point satisfies the constraints.

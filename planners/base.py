@@ -49,6 +49,8 @@ class Decision:
         status: "optimal", "within_gap", "time_limit" or "heuristic".
         seconds: time the decision took.
         detail: assignment, route, elite trajectory, symbolic plan, ...
+        gap: proven share of what the decision can gain that it may miss, from 0 to 1: (bound -
+            value) / (bound - value of an action that needs no decision); None where there is none.
     """
 
     action: Any
@@ -57,6 +59,7 @@ class Decision:
     status: str
     seconds: float
     detail: Mapping[str, Any] = field(default_factory=dict)
+    gap: float | None = None
 
 
 class Planner(ABC):

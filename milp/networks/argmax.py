@@ -11,7 +11,8 @@ the gap of the best action so far:
 2. That function is maximised over the linear relaxation of the set.
 3. The mixed-integer program is solved.
 
-The value of the result is always computed by the network itself, in double precision.
+All three work on networks in ordinary numbers, whose value is measured from the set's default
+action (`scaling`). The value of the result is computed by the given networks, in double precision.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from worldplan.milp.networks.bounds import (
 )
 from worldplan.milp.networks.local_search import greedy_start, local_search, value
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
+from worldplan.milp.networks.scaling import Scaling
 from worldplan.milp.program import Floats, Indices, Program, Rows
-from worldplan.milp.session import Lock
+from worldplan.milp.session import LEAST_GAP, Lock, missing_share
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
@@ -50,8 +52,11 @@ class Argmax:
         action: (size,) the best action found.
         value: its value by the networks.
         bound: proven upper bound of the value of every feasible action.
-        status: "optimal" (relative gap at most 1e-6), "within_gap" or "time_limit".
+        status: "optimal" (gap at most 1e-6, or nothing left but rounding), "within_gap" or
+            "time_limit".
         seconds: wall-clock time.
+        zero: value of the set's default action.
+        effect: median effect of one component on the value of the default action.
     """
 
     action: Action
@@ -59,15 +64,26 @@ class Argmax:
     bound: float
     status: str
     seconds: float
+    zero: float
+    effect: float
 
     @property
     def gap(self) -> float:
-        """Proven relative gap."""
-        return relative_gap(self.value, self.bound)
+        """Proven share that may be missing of the possible gain over the default action.
+
+        A possible gain below the median effect of one component counts as that effect.
+        """
+        if self.status == "optimal":
+            return 0.0
+        return missing_share(self.value, self.bound, min(self.zero, self.bound - self.effect))
 
 
 class NetworkArgmax:
     """Maximises `min_m q_m(a)` over a feasible set, repeatedly for networks of one shape.
+
+    The gap of the settings is relative to the gain over the set's default action. The search also
+    ends at that share of the median effect of one component, so that an end can be proven where the
+    default action is the best. Neither the unit of the networks nor a constant in them counts.
 
     Args:
         networks: one network, or an ensemble whose minimum is maximised. A later call may change
@@ -94,11 +110,24 @@ class NetworkArgmax:
         self.actions, self.settings = actions, settings or SolverSettings()
         self._relaxation: LinearProblem | None = None
         self._lock = Lock()  # of a maximisation
-        self._build(_as_list(networks))
+        self._default = actions.default()
+        self._take(_as_list(networks))
+
+    def _take(self, networks: list[ReluNetwork]) -> None:
+        """Take networks; keep the program if only numbers differ that `_solve` rewrites."""
+        check_same_shape(networks, self.actions.size)
+        zero = float(value(networks, self._default[None])[0])
+        scaling = self.__dict__.get("_scaling")
+        if scaling is None or not scaling.fits(networks):
+            scaling = Scaling.of(networks)
+        scaled = scaling.scaled(networks, zero)
+        known: list[ReluNetwork] = self.__dict__.get("_scaled", [])
+        if len(known) != len(scaled) or not all(map(_same_model, scaled, known)):
+            self._scaled = []  # until the program is complete
+            self._build(scaled)
+        self.networks, self._scaling, self._scaled, self._zero = networks, scaling, scaled, zero
 
     def _build(self, networks: list[ReluNetwork]) -> None:
-        check_same_shape(networks, self.actions.size)
-        self.networks: list[ReluNetwork] = []  # until the program is complete
         self._session: Session | None = None
         program = Program()
         self._a = program.add_columns(self.actions.size, 0.0, 1.0, integer=True)
@@ -111,7 +140,7 @@ class NetworkArgmax:
         if len(networks) > 1:
             self._floor = program.add_columns(1, -np.inf, np.inf, cost=1.0)
             self._floor_rows = [self._below(program, block, self._floor) for block in self._blocks]
-        self._program, self.networks = program, networks
+        self._program = program
 
     def _below(self, program: Program, block: Embedding, floor: Indices) -> Rows:
         """The row floor <= w y + skip a + b; `_set_objective` sets skip and b for each solve."""
@@ -127,12 +156,19 @@ class NetworkArgmax:
         self,
         networks: ReluNetwork | Sequence[ReluNetwork] | None = None,
         start: Action | None = None,
+        *,
+        time_limit: float | None = None,
+        absolute_gap: float | None = None,
     ) -> Argmax:
         """The best feasible action; after the time limit the best one found, with its gap.
 
         Args:
             networks: those to maximise from now on; None for those of the last call.
             start: an action (size,) to search from; ignored if it is not feasible.
+            time_limit: seconds in all, building of the program included; that of the settings
+                unless given.
+            absolute_gap: bound - value at which the search ends, in the networks' unit; from the
+                gap of the settings unless given.
 
         Raises:
             SolverFailed: the solver stopped without a solution, or its value or bound contradicts
@@ -140,54 +176,73 @@ class NetworkArgmax:
             SolverUnavailable: the solver is not installed or not licensed for this size.
         """
         with self._lock:
-            return self._maximise(networks, start)
+            return self._maximise(networks, start, time_limit, absolute_gap)
 
     def _maximise(
-        self, networks: ReluNetwork | Sequence[ReluNetwork] | None, start: Action | None
+        self,
+        networks: ReluNetwork | Sequence[ReluNetwork] | None,
+        start: Action | None,
+        time_limit: float | None,
+        absolute_gap: float | None,
     ) -> Argmax:
         began = time.perf_counter()
+        limit = self.settings.time_limit if time_limit is None else time_limit
+        deadline = began + limit
         if networks is not None:
-            self._replace(_as_list(networks))
-        bounds = [neuron_bounds(network, self.actions, self.method) for network in self.networks]
+            self._take(_as_list(networks))
+        self._set_gaps(absolute_gap)
+        bounds = [
+            neuron_bounds(network, self.actions, self.method, deadline=deadline)
+            for network in self._scaled
+        ]
         planes = [
             output_plane(network, layers)
-            for network, layers in zip(self.networks, bounds, strict=True)
+            for network, layers in zip(self._scaled, bounds, strict=True)
         ]
         bound = min(output_bound(plane, self.actions) for plane in planes)
-        starts = [greedy_start(self.networks, self.actions), self.actions.default()]
+        starts = [greedy_start(self._scaled, self.actions), self._default]
         if start is not None and self.actions.contains(start):
             starts.append(start)
-        action, best = local_search(self.networks, self.actions, starts, enough=self._enough(bound))
-        if relative_gap(best, bound) <= self.settings.gap:
+        action, best = self._search(starts, bound, deadline)
+        if self._closed(best, bound):
             return self._result(action, best, bound, "within_gap", began)
         # the relaxation of a plain budget has the same maximum as its cardinality bound
         if not isinstance(self.actions, Budget):
-            relaxed, starts = self._relax(planes)
+            relaxed, starts = self._relax(planes, deadline)
             bound = min(bound, relaxed)
-            candidate, candidate_value = local_search(
-                self.networks, self.actions, [action, *starts], enough=self._enough(bound)
-            )
+            candidate, candidate_value = self._search([action, *starts], bound, deadline)
             if candidate_value > best:
                 action, best = candidate, candidate_value
-            if relative_gap(best, bound) <= self.settings.gap:
+            if self._closed(best, bound):
                 return self._result(action, best, bound, "within_gap", began)
-        solution = self._solve(bounds, action)
+        solution = self._solve(bounds, action, deadline)
         return self._read(solution, action, best, bound, began)
 
-    def _replace(self, networks: list[ReluNetwork]) -> None:
-        """Take other networks; keep the program if only numbers differ that `_solve` rewrites."""
-        if len(networks) == len(self.networks) and all(
-            _same_model(new, old) for new, old in zip(networks, self.networks, strict=True)
-        ):
-            self.networks = networks
-        else:
-            self._build(networks)
+    def _set_gaps(self, absolute_gap: float | None) -> None:
+        """Set the relative gap, and the absolute one in the unit of the scaled networks."""
+        flipped = self._default ^ np.eye(self.actions.size, dtype=np.int8)
+        effects = np.abs(value(self._scaled, flipped[self.actions.selectable]))
+        self._effect = float(np.median(effects)) if len(effects) else 0.0
+        self._relative = self.settings.gap if absolute_gap is None else 0.0
+        absolute = self.settings.gap * self._effect
+        if absolute_gap is not None:
+            absolute = absolute_gap / self._scaling.output
+        self._absolute = max(absolute, LEAST_GAP)
 
-    def _enough(self, bound: float) -> float:
-        """The least value whose relative gap to `bound` is within the gap of the settings."""
-        return bound - self.settings.gap / (1 + self.settings.gap) * abs(bound)
+    def _closed(self, best: float, bound: float) -> bool:
+        """Whether a value `best` of the scaled networks is near enough to `bound`."""
+        return bound - best <= self._absolute or relative_gap(best, bound) <= self._relative
 
-    def _relax(self, planes: list[tuple[Floats, float]]) -> tuple[float, list[Action]]:
+    def _search(self, starts: list[Action], bound: float, deadline: float) -> tuple[Action, float]:
+        """The local search from `starts`, until the gap to `bound` is closed."""
+        enough = min(
+            bound - self._absolute, bound - self._relative / (1 + self._relative) * abs(bound)
+        )
+        return local_search(self._scaled, self.actions, starts, enough=enough, deadline=deadline)
+
+    def _relax(
+        self, planes: list[tuple[Floats, float]], deadline: float
+    ) -> tuple[float, list[Action]]:
         """Maximise the linear functions above the networks over the set's linear relaxation.
 
         Returns:
@@ -200,7 +255,8 @@ class NetworkArgmax:
             )
         bound, starts = np.inf, []
         for weights, constant in planes:
-            solution = self._relaxation.solve(weights)
+            remaining = deadline - time.perf_counter()
+            solution = self._relaxation.solve(weights, time_limit=remaining)
             maximum = constant + solution.bound
             # widened by more than the solver's tolerance
             bound = min(bound, maximum + 1e-7 * (1 + abs(maximum)))
@@ -211,12 +267,14 @@ class NetworkArgmax:
                 starts.append(self.actions.fill(by_share[:useful]))
         return bound, starts
 
-    def _solve(self, bounds: list[Bounds], action: Action) -> Solution:
+    def _solve(self, bounds: list[Bounds], action: Action, deadline: float) -> Solution:
         """Solve the mixed-integer program with the present numbers, from `action` (size,)."""
         if self._session is None:
-            self._session = open_session(self._program, replace(self.settings, quick=True))
+            settings = replace(self.settings, quick=True, gap=self._relative)
+            self._session = open_session(self._program, settings)
         session = self._session
-        for network, block, layer_bounds in zip(self.networks, self._blocks, bounds, strict=True):
+        session.settings = replace(session.settings, gap=self._relative)
+        for network, block, layer_bounds in zip(self._scaled, self._blocks, bounds, strict=True):
             first = block.layers[0]
             session.set_values(
                 first.dense.slots[: network.weights[0].size], -network.weights[0].ravel()
@@ -227,15 +285,19 @@ class NetworkArgmax:
                 session.set_row_bounds(layer.dense.index, bias, bias)
                 tighten(session, layer, lower, upper)
         self._set_objective(session)
-        return session.solve(self._point(action))
+        return session.solve(
+            self._point(action),
+            time_limit=deadline - time.perf_counter(),
+            absolute_gap=self._absolute,
+        )
 
     def _set_objective(self, session: Session) -> None:
         if self._floor is None:
             columns, weights = self._blocks[0].output
-            session.set_cost(columns, weights, float(self.networks[0].biases[-1][0]))
-            session.set_cost(self._a, self._skip(self.networks[0]))
+            session.set_cost(columns, weights, float(self._scaled[0].biases[-1][0]))
+            session.set_cost(self._a, self._skip(self._scaled[0]))
             return
-        for network, rows in zip(self.networks, self._floor_rows, strict=True):
+        for network, rows in zip(self._scaled, self._floor_rows, strict=True):
             session.set_row_bounds(rows.index, -np.inf, network.biases[-1])
             session.set_values(rows.slots[: self.actions.size], -self._skip(network))
 
@@ -249,10 +311,10 @@ class NetworkArgmax:
             return None
         x = np.zeros(self._program.columns)
         x[self._a], x[self._aux] = action, auxiliary
-        for network, block in zip(self.networks, self._blocks, strict=True):
+        for network, block in zip(self._scaled, self._blocks, strict=True):
             block.point(network, action, x)
         if self._floor is not None:
-            x[self._floor] = value(self.networks, action[None])
+            x[self._floor] = value(self._scaled, action[None])
         return x
 
     def _read(
@@ -265,7 +327,7 @@ class NetworkArgmax:
         """
         if solution.x is not None:
             solved = np.rint(solution.x[self._a]).astype(np.int8)
-            solved_value = float(value(self.networks, solved[None])[0])
+            solved_value = float(value(self._scaled, solved[None])[0])
             if _exceeds(solution.value, solved_value):
                 raise SolverFailed(
                     f"the solver values its action at {solution.value:.8g}, the network at "
@@ -278,17 +340,26 @@ class NetworkArgmax:
     def _result(
         self, action: Action, best: float, bound: float, status: str, began: float
     ) -> Argmax:
+        """The result, out of a value and a bound of the scaled networks.
+
+        Raises:
+            SolverFailed: the value exceeds the bound.
+        """
+        unit, zero = self._scaling.output, self._zero
         if _exceeds(best, bound):
             raise SolverFailed(
-                f"an action of value {best:.8g} exceeds the proven bound {bound:.8g}: report this "
-                "case, or try another solver"
+                f"an action of value {zero + unit * best:.8g} exceeds the proven bound "
+                f"{zero + unit * bound:.8g}: report this case, or try another solver"
             )
         bound = max(bound, best)
-        if relative_gap(best, bound) <= 1e-6:
+        if relative_gap(best, bound) <= 1e-6 or bound - best <= 2 * LEAST_GAP:
             status = "optimal"
         elif status != "time_limit":
             status = "within_gap"
-        return Argmax(action, best, bound, status, time.perf_counter() - began)
+        own = float(value(self.networks, action[None])[0])
+        bound = max(own, zero + unit * bound)
+        seconds = time.perf_counter() - began
+        return Argmax(action, own, bound, status, seconds, zero, unit * self._effect)
 
 
 def _exceeds(first: float, second: float) -> bool:

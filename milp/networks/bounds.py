@@ -7,6 +7,8 @@ and the optimisation-based bounds use the set's own linear relaxation.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
@@ -20,13 +22,20 @@ Bounds = list[tuple[Floats, Floats]]
 _SLACK = 1e-9  # relative; bounds are widened by it, so that rounding never cuts off a true value
 
 
-def neuron_bounds(network: ReluNetwork, actions: ActionSet, method: str = "linear") -> Bounds:
+def neuron_bounds(
+    network: ReluNetwork,
+    actions: ActionSet,
+    method: str = "linear",
+    *,
+    deadline: float = np.inf,
+) -> Bounds:
     """Bounds of the pre-activations of `network` over `actions`.
 
     Args:
         network: whose neurons are bounded.
         actions: the feasible set.
         method: "interval" (fastest), "linear" or "optimised" (tightest).
+        deadline: on `time.perf_counter`; "optimised" bounds that are not found by then stay linear.
 
     Raises:
         ValueError: the method is unknown.
@@ -36,7 +45,7 @@ def neuron_bounds(network: ReluNetwork, actions: ActionSet, method: str = "linea
     if method == "linear":
         return linear_bounds(network, actions)
     if method == "optimised":
-        return optimised_bounds(network, actions)
+        return optimised_bounds(network, actions, deadline=deadline)
     raise ValueError(f"unknown bound method '{method}': choose from {METHODS}")
 
 
@@ -141,7 +150,9 @@ def _relaxation(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
     return slope, shift, below
 
 
-def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
+def optimised_bounds(
+    network: ReluNetwork, actions: ActionSet, *, deadline: float = np.inf
+) -> Bounds:
     """Bounds by optimisation: each unstable neuron over the relaxation of set and earlier layers.
 
     Two linear programs per unstable neuron (HiGHS, each from the basis of the one before), so it
@@ -157,12 +168,14 @@ def optimised_bounds(network: ReluNetwork, actions: ActionSet) -> Bounds:
         columns = program.add_columns(actions.size, 0.0, 1.0)
         actions.add_constraints(program, columns, relaxed=True)
         block = embed(program, head, columns, relaxed=True)
-        bounds[depth] = _optimise_layer(program, block, bounds, depth)
+        if time.perf_counter() > deadline:
+            break
+        bounds[depth] = _optimise_layer(program, block, bounds, depth, deadline)
     return bounds
 
 
 def _optimise_layer(
-    program: Program, block: Embedding, bounds: Bounds, depth: int
+    program: Program, block: Embedding, bounds: Bounds, depth: int, deadline: float
 ) -> tuple[Floats, Floats]:
     """Tighter (lower, upper) bounds of the neurons of layer `depth`, each (width,)."""
     session = open_session(program, SolverSettings())
@@ -175,8 +188,11 @@ def _optimise_layer(
         pair = np.array([layer.y[neuron], layer.t[neuron]])
         for sign, store in ((1.0, upper), (-1.0, lower)):
             session.set_cost(pair, np.array([sign, -sign]), 0.0)
-            bound = sign * session.solve(basis=basis).bound
-            basis = session.basis()
+            remaining = deadline - time.perf_counter()
+            solution = session.solve(basis=basis, time_limit=remaining)
+            if solution.x is None:  # the bounds so far hold
+                return lower, upper
+            bound, basis = sign * solution.bound, session.basis()
             slack = 1e-7 * (1 + abs(bound))  # above the solver's tolerance
             store[neuron] = (
                 min(upper[neuron], bound + slack) if sign > 0 else max(lower[neuron], bound - slack)

@@ -5,6 +5,7 @@ The exact solve starts from its result, and training uses it in place of the exa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ def local_search(
     rounds: int = 50,
     *,
     enough: float = np.inf,
+    deadline: float = np.inf,
 ) -> tuple[Action, float]:
     """Repeat the best feasible add, drop or swap, from the best of `starts`.
 
@@ -40,6 +42,7 @@ def local_search(
         starts: feasible actions (size,).
         rounds: moves at most.
         enough: value at which the search stops.
+        deadline: on `time.perf_counter`; the search stops there.
 
     Returns:
         The action (size,) and its value.
@@ -49,7 +52,9 @@ def local_search(
     best = int(values.argmax())
     action, current = pool[best].astype(np.int8), float(values[best])
     for _ in range(rounds):
-        better = None if current >= enough else _best_move(networks, actions, action, current)
+        if current >= enough or time.perf_counter() > deadline:
+            break
+        better = _best_move(networks, actions, action, current, deadline)
         if better is None:
             break
         action, current = better
@@ -63,7 +68,11 @@ def greedy_start(networks: Sequence[ReluNetwork], actions: ActionSet) -> Action:
 
 
 def _best_move(
-    networks: Sequence[ReluNetwork], actions: ActionSet, action: Action, current: float
+    networks: Sequence[ReluNetwork],
+    actions: ActionSet,
+    action: Action,
+    current: float,
+    deadline: float,
 ) -> tuple[Action, float] | None:
     """The feasible neighbour of `action` (size,) with the greatest value above `current`."""
     on, off = np.flatnonzero(action), np.flatnonzero((action == 0) & actions.selectable)
@@ -85,6 +94,8 @@ def _best_move(
             candidate[drops[drop]] = 0
         if adds[add] >= 0:
             candidate[adds[add]] = 1
+        if time.perf_counter() > deadline:
+            return None
         if actions.probably_contains(candidate):
             return candidate, float(values[drop, add])
     return None

@@ -9,7 +9,7 @@ so that t = max(0, -p) and z = 1 where p > 0 (`embed`, `tighten`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class ReluNetwork:
         weights: one (out, in) matrix per layer; the last has one row.
         biases: one (out,) vector per layer.
         skip: (in,) weights of a direct linear path from the action to the output, or None.
+
+    A network of one layer is linear: it becomes the direct path beside a neuron that is always 0.
 
     Raises:
         ConfigError: a weight or bias is not finite, or shapes do not follow each other.
@@ -83,6 +85,15 @@ class ReluNetwork:
             object.__setattr__(
                 self, "skip", checks.array(self.skip, "skip", size, error=ConfigError)
             )
+        if len(weights) == 1:
+            self._make_linear()
+
+    def _make_linear(self) -> None:
+        (weight,), (bias,) = self.weights, self.biases
+        direct = weight[0] if self.skip is None else weight[0] + self.skip
+        object.__setattr__(self, "weights", (np.zeros_like(weight), np.zeros((1, 1))))
+        object.__setattr__(self, "biases", (np.zeros(1), bias))
+        object.__setattr__(self, "skip", direct)
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -127,23 +138,35 @@ class ReluNetwork:
         """The network of a torch `Sequential` of Linear and ReLU layers in turn, in float64.
 
         Args:
-            module: begins and ends with a Linear layer; the last has one output.
+            module: begins and ends with a Linear layer, with or without bias; the last has one
+                output. One Linear layer alone is a linear function.
 
         Raises:
             ConfigError: another layer, order or number of outputs, or a weight that is not finite.
         """
+        layers = list(module) if isinstance(module, Iterable) else [module]
         weights, biases = [], []
-        for index, layer in enumerate(module):
-            kind = type(layer).__name__
-            if kind != ("ReLU" if index % 2 else "Linear"):
+        for index, layer in enumerate(layers):
+            kind, due = type(layer).__name__, "ReLU" if index % 2 else "Linear"
+            if kind != due:
                 raise ConfigError(
-                    f"layer {index} is {kind}: only Linear and ReLU in turn can be embedded exactly"
+                    f"layer {index} is {kind}, not {due}: only Linear and ReLU in turn can be "
+                    "embedded exactly"
                 )
             if kind == "Linear":
-                weights.append(layer.weight.detach().cpu().numpy().astype(float))
-                biases.append(layer.bias.detach().cpu().numpy().astype(float))
-        if len(module) != 2 * len(weights) - 1 or len(biases[-1]) != 1:
-            raise ConfigError("the last layer must be Linear with one output")
+                weights.append(layer.weight.detach().cpu().double().numpy().copy())
+                bias = np.zeros(len(weights[-1]))
+                if layer.bias is not None:
+                    bias = layer.bias.detach().cpu().double().numpy().copy()
+                biases.append(bias)
+        if len(layers) % 2 == 0:
+            last = f"ends with {type(layers[-1]).__name__}" if layers else "has no layers"
+            raise ConfigError(f"the network {last}: the last layer must be Linear with one output")
+        if len(biases[-1]) != 1:
+            raise ConfigError(
+                f"the last layer has {len(biases[-1])} outputs: give one output; of a network with "
+                "several, one network for each row of the last layer"
+            )
         return ReluNetwork(tuple(weights), tuple(biases))
 
 

@@ -41,9 +41,16 @@ class LinearProblem:
         self.integer = self._session.matrices.integer
 
     def solve(
-        self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0
+        self,
+        weights: ArrayLike,
+        *,
+        lower: ArrayLike = 0.0,
+        upper: ArrayLike = 1.0,
+        time_limit: float | None = None,
     ) -> Solution:
         """The optimum for `weights` (size,) with the action between `lower` and `upper` (size,).
+
+        `time_limit`: seconds; that of the settings unless given.
 
         Raises:
             ConfigError: the weights are no finite numbers, or of another shape.
@@ -55,7 +62,7 @@ class LinearProblem:
         with self._session.lock:
             self._session.set_cost(self.columns, np.broadcast_to(cost, (self.size,)))
             self._session.set_column_bounds(self.columns, lower, upper)
-            return self._session.solve()
+            return self._session.solve(time_limit=time_limit)
 
     def best(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Action:
         """The best action, (size,); arguments and further errors as in `solve`.

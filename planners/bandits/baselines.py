@@ -21,6 +21,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.units import in_units
 from worldplan.planners.base import Decision, Planner
 
 Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
@@ -39,24 +40,35 @@ class OneStep:
     """
 
     def __init__(self, instance: BanditInstance, dynamics: Dynamics = None) -> None:
-        members = models_of(instance, dynamics)
+        members, self.units = in_units(models_of(instance, dynamics))
         self.instance = instance
         self.dynamics = first = members[0]
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
 
     def values(self, state: Ints) -> Floats:
-        """Expected next reward by arm and level, (arms, levels), in the joint state (arms,)."""
+        """Expected next reward by arm and level, (arms, levels), in the joint state (arms,).
+
+        These are planned rewards, see `worldplan.planners.bandits.units`.
+        """
         table: Floats = self._table[self._arms, :, state]
         return table
 
     def score(self, state: Ints) -> Score:
-        """The function from actions (M, components) to expected joint rewards (M,) in `state`."""
+        """The function from actions (M, components) to joint planned rewards (M,) in `state`."""
         values = self.values(state)
         if self.dynamics.effect is None:
             base, gain = values[:, 0].sum(), values[:, 1] - values[:, 0]
             return lambda actions: base + actions @ gain
         return lambda actions: values[self._arms, self.dynamics.level(actions)].sum(-1)
+
+    def decision(self, planned: Decision) -> Decision:
+        """A decision whose value and bound are planned rewards, in the unit of the rewards."""
+        value, bound = (
+            None if number is None else self.units.total(number, 1)
+            for number in (planned.value, planned.bound)
+        )
+        return dataclasses.replace(planned, value=value, bound=bound)
 
 
 def greedy_action(score: Score, actions: ActionSet) -> tuple[Action, float]:
@@ -77,13 +89,14 @@ def greedy_action(score: Score, actions: ActionSet) -> tuple[Action, float]:
         The action (components,) and its score.
     """
     action = np.zeros(actions.size, np.int8)
-    best = _scored(score, action[None])[0]
+    best, largest = _scored(score, action[None])[0], 0.0
     for taken in range(actions.most):
         free = np.flatnonzero(actions.selectable & (action == 0))
         gain = _extensions(score, action, free) - best
-        worth = (
-            np.ones(len(free), bool) if taken < actions.least else gain > 1e-12 * (1 + abs(best))
-        )
+        largest = max(largest, float(np.abs(gain).max(initial=0.0)))
+        # above the rounding of the scores and of the largest gain, whatever their unit
+        rounding = 8 * np.finfo(float).eps * abs(best) + 1e-12 * largest
+        worth = np.ones(len(free), bool) if taken < actions.least else gain > rounding
         order = np.argsort(-gain, kind="stable")
         chosen = next(
             (i for i in order[worth[order]] if _feasible(actions, action, free[i], taken + 1)), None
@@ -203,7 +216,7 @@ class SamplingPolicy(RandomPolicy):
         actions = np.stack([self._set.sample(self._generator) for _ in range(self._samples)])
         scores = self._model.score(state)(actions)
         best = int(scores.argmax())
-        return _heuristic(actions[best], float(scores[best]), started)
+        return self._model.decision(_heuristic(actions[best], float(scores[best]), started))
 
 
 class MyopicPolicy(Planner):
@@ -233,11 +246,14 @@ class MyopicPolicy(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        return self._maximiser.maximise(self.action_values(observation))
+        state = state_of(self._model.instance, observation)
+        return self._model.decision(self._maximiser.maximise(self._model.values(state)))
 
     def action_values(self, observation: Any) -> Floats:
         """Expected reward of the next step by arm and level, (arms, levels)."""
-        return self._model.values(state_of(self._model.instance, observation))
+        units = self._model.units
+        planned = self._model.values(state_of(self._model.instance, observation))
+        return units.unit * planned + units.low[:, None]
 
 
 class IterativeMyopicPolicy(Planner):
@@ -264,8 +280,9 @@ class IterativeMyopicPolicy(Planner):
         started = time.perf_counter()
         state = state_of(self._model.instance, observation)
         if self._sorted is not None:
-            return self._sorted.maximise(self._model.values(state))
-        return _heuristic(*greedy_action(self._model.score(state), self._set), started)
+            return self._model.decision(self._sorted.maximise(self._model.values(state)))
+        found = greedy_action(self._model.score(state), self._set)
+        return self._model.decision(_heuristic(*found, started))
 
 
 class IterativeQPolicy(Planner):

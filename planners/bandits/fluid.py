@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,6 @@ from worldplan.planners.bandits.models import (
     Dynamics,
     mean_dynamics,
     models_of,
-    without_constants,
 )
 from worldplan.planners.bandits.observations import (
     checked_distribution,
@@ -43,7 +42,10 @@ from worldplan.planners.bandits.observations import (
     state_of,
     steps_left_of,
 )
+from worldplan.planners.bandits.units import Outlook, in_units
 from worldplan.planners.base import Decision, Planner
+
+WHOLE_SHARE = 0.7  # of the time limit: the linear program to the end of the episode
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,13 @@ class FluidProgram:
         self._x.append(np.stack(columns))
 
     def solve(
-        self, start: Floats, steps_left: int | None = None, tail: ValueTables | None = None
+        self,
+        start: Floats,
+        steps_left: int | None = None,
+        tail: ValueTables | None = None,
+        *,
+        zero: float = 0.0,
+        time_limit: float | None = None,
     ) -> Solution:
         """The optimum over min(steps, steps_left) steps.
 
@@ -133,22 +141,29 @@ class FluidProgram:
             start: (arms, states) distribution of each arm's first state, one-hot if known.
             steps_left: steps to the end of the episode; those of the window unless given.
             tail: values of the states at the end of the window, if the episode is longer.
+            zero: the solver measures value and bound from it while it compares them with its gap.
+            time_limit: seconds in all; that of the settings unless given.
         """
         left = self.steps if steps_left is None else steps_left
+        limit = self.session.settings.time_limit if time_limit is None else time_limit
+        deadline = time.perf_counter() + limit
         with self.session.lock:
-            basis = None if self.session.is_mip else self._basis(min(self.steps, left))
-            self.load(start, left, tail)
-            return self.session.solve(basis=basis)
+            basis = None if self.session.is_mip else self._basis(min(self.steps, left), deadline)
+            self.load(start, left, tail, zero)
+            solution = self.session.solve(basis=basis, time_limit=deadline - time.perf_counter())
+        return replace(solution, value=solution.value + zero, bound=solution.bound + zero)
 
-    def load(self, start: Floats, left: int, tail: ValueTables | None = None) -> None:
+    def load(
+        self, start: Floats, left: int, tail: ValueTables | None = None, zero: float = 0.0
+    ) -> None:
         """Set the session's numbers; arguments as in `solve`, which does this too."""
-        self._set_cost(left, tail)
+        self._set_cost(left, tail, zero)
         self._set_start(start)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_bases": {}}  # they are of the session's own solver
 
-    def _basis(self, left: int) -> Any:
+    def _basis(self, left: int, deadline: float) -> Any:
         """Where the simplex method starts with `left` steps to go.
 
         It is the optimal basis for arms whose first states are all equally likely. It depends on
@@ -159,13 +174,14 @@ class FluidProgram:
         """
         if left not in self._bases:
             longer = min(self.steps, left + (left & -left))
-            near = self._basis(longer) if left < self.steps else None
+            near = self._basis(longer, deadline) if left < self.steps else None
             if left < self.steps and near is None:
                 return None
             model = self.dynamics[0]
             self._set_cost(left, None)
             self._set_start(np.full((model.arms, model.states), 1.0 / model.states))
-            if self.session.solve(basis=near).x is None:
+            remaining = deadline - time.perf_counter()
+            if self.session.solve(basis=near, time_limit=remaining).x is None:
                 return None
             self._bases[left] = self.session.basis()
         return self._bases[left]
@@ -175,12 +191,13 @@ class FluidProgram:
         for rows in self._flow:
             self.session.set_row_bounds(rows.index[0], start.ravel(), start.ravel())
 
-    def _set_cost(self, left: int, tail: ValueTables | None) -> None:
+    def _set_cost(self, left: int, tail: ValueTables | None, zero: float = 0.0) -> None:
         """Set the costs of the first `left` steps, and the final values.
 
         Args:
             left: steps to the end of the episode.
             tail: values at the end of the window, not used if the episode is not longer.
+            zero: is subtracted from the objective.
         """
         later = np.arange(self.steps)[:, None] >= left
         for x, model in zip(self._x, self.dynamics, strict=True):
@@ -190,7 +207,7 @@ class FluidProgram:
                 after = np.einsum("jkst,jt->jsk", model.transition, tail.table[to_go])
                 cost[-1] += after.ravel() / len(self.dynamics)
                 offset = float(tail.constant[to_go])
-            self.session.set_cost(x.ravel(), cost.ravel(), offset)
+            self.session.set_cost(x.ravel(), cost.ravel(), offset - zero)
 
     def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
         """Value tables from the duals of a solve to the end of the episode.
@@ -335,7 +352,7 @@ class FluidBound:
         steps: int | None = None,
     ) -> None:
         self.instance = instance
-        models, self._constant = without_constants(models_of(instance, None))
+        models, self._units = in_units(models_of(instance, None))
         self.program = FluidProgram(
             models,
             instance.actions,
@@ -369,7 +386,7 @@ class FluidBound:
                 f"no fluid bound within {self.program.session.settings.time_limit:g} s: "
                 "raise solver.time_limit"
             )
-        return solution.bound + self._constant * min(left, self.program.steps)
+        return self._units.total(solution.bound, min(left, self.program.steps))
 
 
 class FluidPlanner(Planner):
@@ -401,7 +418,7 @@ class FluidPlanner(Planner):
         dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
     ) -> None:
-        models, self.constant = without_constants(models_of(instance, dynamics))
+        models, self.units = in_units(models_of(instance, dynamics))
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
@@ -411,45 +428,53 @@ class FluidPlanner(Planner):
             if steps < instance.horizon
             else None
         )
+        self._outlook = Outlook(models, instance.actions, instance.horizon)
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}.
 
-        If the solver runs out of time, the status is "time_limit". The action is then the solver's
-        best one or, without any, one rounded from the relaxed action (or from one-step gains). The
-        bound is what was proven, or None.
+        Value and bound are those of the relaxation; the gap is measured from the return of the
+        default action at every step. If the solver runs out of time, the status is "time_limit".
+        The action is then the solver's best one or, without any, one rounded from the relaxed
+        action (or from one-step gains). Its value is that of the action now and the default action
+        later, and the bound the better one of what was proven and a bound without joint limits.
 
         Raises:
             WorldplanError: the observation is not one of the instance.
         """
         started = time.perf_counter()
         state = state_of(self.instance, observation)
-        start = one_hot(state, self.instance.dynamics.states)
         left = steps_left_of(self.instance, observation)
+        limit = self.program.session.settings.time_limit
+        start = one_hot(state, self.instance.dynamics.states)
+        zero = self._outlook.default(state, left)
         tail, tail_missing = None, False
         weights = self._one_step_gain(state)
         if self.relaxation is not None and left > self.program.steps:
-            relaxed = self.relaxation.solve(start, left)
+            relaxed = self.relaxation.solve(start, left, time_limit=WHOLE_SHARE * limit)
             tail_missing = relaxed.x is None
             if relaxed.x is not None:
                 tail = self.relaxation.value_tables(relaxed, left)
                 weights = relaxed.x[self.relaxation.first_action]
-        solution = self.program.solve(start, left, tail)
-        bound = solution.bound + self.constant * left
-        proven = None if tail_missing or not np.isfinite(bound) else bound
+        remaining = limit - (time.perf_counter() - started)
+        solution = self.program.solve(start, left, tail, zero=zero, time_limit=remaining)
         if solution.x is None:
-            action = self.instance.actions.fill(
-                np.argsort(-weights, kind="stable")[: np.count_nonzero(weights > 1e-6)]
-            )
-            return Decision(action, None, proven, "time_limit", time.perf_counter() - started)
-        action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
-        value = None if tail_missing else solution.value + self.constant * left
-        status = "time_limit" if tail_missing else solution.status
-        return Decision(action, value, proven, status, time.perf_counter() - started)
+            useful = np.count_nonzero(weights > 1e-6)
+            action = self.instance.actions.fill(np.argsort(-weights, kind="stable")[:useful])
+        else:
+            action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
+        status, value = solution.status, solution.value
+        bound = min(self._outlook.free(state, left), np.inf if tail_missing else solution.bound)
+        if tail_missing or solution.x is None:
+            status, value = "time_limit", self._outlook.first(action, state, left)
+        bound = max(bound, value)
+        gap = 0.0 if status == "optimal" else self._outlook.missing(value, bound, state, left)
+        value, bound = (self.units.total(number, left) for number in (value, bound))
+        return Decision(action, value, bound, status, time.perf_counter() - started, gap=gap)
 
     def _one_step_gain(self, state: Ints) -> Floats:
         """Gain in the next reward of the strongest level over none, (components,)."""
-        model = self.instance.dynamics
+        model = self.program.dynamics[0]
         table = model.one_step()[np.arange(model.arms), :, state]
         gain = table[:, -1] - table[:, 0]
         return gain if model.effect is None else gain @ model.effect

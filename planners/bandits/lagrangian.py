@@ -28,16 +28,15 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
-from worldplan.milp.session import Lock
+from worldplan.milp.session import Lock, missing_share
 from worldplan.milp.sets.base import Budget
-from worldplan.milp.solvers import SolverSettings, open_session, relative_gap
+from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.bandits.fluid import one_hot
 from worldplan.planners.bandits.level_maximiser import best_of_budget
 from worldplan.planners.bandits.models import (
     Dynamics,
     mean_dynamics,
     models_of,
-    without_constants,
 )
 from worldplan.planners.bandits.observations import (
     checked_distribution,
@@ -46,6 +45,7 @@ from worldplan.planners.bandits.observations import (
     state_of,
     steps_left_of,
 )
+from worldplan.planners.bandits.units import in_units
 from worldplan.planners.base import Decision, Planner
 
 GROUPS = 20  # groups of arms in the master program: more groups, fewer but costlier iterations
@@ -66,6 +66,7 @@ class Prices:
         lower: lower bound on the fluid optimum.
         gain: (arms, states) what a pull at the first step is worth beyond its price.
         limited: the time limit ended the search for prices.
+        zero: return of the default action at every step.
     """
 
     prices: Floats
@@ -73,6 +74,7 @@ class Prices:
     lower: float
     gain: Floats
     limited: bool
+    zero: float
 
 
 @dataclass
@@ -244,8 +246,9 @@ class LagrangianBound:
         instance: a programme whose action set is a `Budget`, without several interventions per arm.
         settings: solver of the master program, and the time limit of a solve.
         steps: longest window; the horizon unless given.
-        gap: the search for prices stops at this gap, relative to the bound or, if that is larger,
-            to the largest spread of an arm's rewards.
+        gap: the search for prices stops at this gap, relative to what the bound is above the
+            return of the default action or, if that is larger, to the largest spread of an arm's
+            rewards.
         dynamics: another model than the instance's.
 
     Raises:
@@ -262,7 +265,7 @@ class LagrangianBound:
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        (model,), self._constant = without_constants(models_of(instance, dynamics)[:1])
+        (model,), self._units = in_units(models_of(instance, dynamics)[:1])
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
@@ -319,6 +322,8 @@ class LagrangianBound:
         high = np.arange(left, 0, -1.0) + 1e-6
         low = -high if self.budget.least else np.zeros(left)
         cuts, prices = _Cuts([], []), high / 4
+        always = np.broadcast_to(self.budget.default() > 0, (left, *mass.shape))
+        zero = float(self._arms.follow(always, mass)[0].sum())
         if known is not None:
             prices = known.prices[len(known.prices) - left :]
             for policies in known.policies:
@@ -340,7 +345,7 @@ class LagrangianBound:
             master = _Master(cuts, self.budget.most, low, high, self._settings)
             minimum, lowest = master.minimum()
             lower = max(lower, minimum)
-            closed = best - lower <= self.gap * max(abs(best), 1.0)
+            closed = best - lower <= self.gap * max(best - zero, 1.0)
             limited = not closed and (not len(lowest) or time.perf_counter() - started > limit)
             if closed or limited:
                 break
@@ -350,9 +355,12 @@ class LagrangianBound:
             if nearest is None:
                 break
             prices = np.clip(nearest, low, high)
-        scale, constant = self._arms.scale, self._constant * left
-        bound, lower = best * scale + constant, lower * scale + constant
-        result = Prices(centre * scale, bound, lower, best_gain.T * scale, limited)
+        scale = self._arms.scale
+        bound, lower, zero = (
+            self._units.total(total * scale, left) for total in (best, lower, zero)
+        )
+        scale *= self._units.unit
+        result = Prices(centre * scale, bound, lower, best_gain.T * scale, limited, zero)
         return result, _Known(centre, tuple(kept))
 
 
@@ -362,7 +370,8 @@ class LagrangianPlanner(Planner):
     The index of arm j is Q_j(s_j, 1) - Q_j(s_j, 0) at the prices of the remaining steps. Of the
     `budget` arms with the largest indices, those are pulled whose index plus today's price is
     positive. (At the optimal prices the last few arms within the budget have an index of about
-    zero.) `Decision.bound` bounds the return of every policy.
+    zero.) `Decision.bound` bounds the return of every policy, and `Decision.value` the return of
+    every policy that begins with the action.
 
     Args:
         instance: as in `LagrangianBound`.
@@ -402,10 +411,15 @@ class LagrangianPlanner(Planner):
         started = time.perf_counter()
         prices, gain = self._gain(observation)
         action = best_of_budget(gain, self._bound.budget)
-        detail = {"prices": prices.prices.tolist(), "gap": relative_gap(prices.lower, prices.bound)}
-        seconds = time.perf_counter() - started
+        index = gain - prices.prices[0]
+        # the bound, less what the action leaves out or takes at a loss at these prices
+        value = prices.bound - float((np.maximum(index, 0.0) - index * action).sum())
+        search = missing_share(prices.lower, prices.bound, prices.zero)
+        detail = {"prices": prices.prices.tolist(), "gap": search}
+        gap = missing_share(value, prices.bound, prices.zero)
         status = "time_limit" if prices.limited else "heuristic"
-        return Decision(action, None, prices.bound, status, seconds, detail)
+        seconds = time.perf_counter() - started
+        return Decision(action, value, prices.bound, status, seconds, detail, gap=gap)
 
     def action_values(self, observation: Any) -> Floats:
         """Zero for no pull, and what a pull is worth before today's price, (arms, 2)."""

@@ -9,11 +9,11 @@ from scipy import sparse
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError, SolverFailed
+from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Indices, Program
+from worldplan.milp.session import missing_share
 from worldplan.milp.sets.base import Action, Budget
 from worldplan.milp.solvers import SolverSettings, open_session
-from worldplan.planners.bandits.models import large_constants
 from worldplan.planners.base import Decision
 
 EXACT = SolverSettings(gap=0.0)
@@ -46,6 +46,8 @@ class LevelMaximiser:
         checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
         self.instance, self._set = instance, instance.actions
         self._linear = instance.dynamics.effect is None
+        self._arms = np.arange(instance.dynamics.arms)
+        self._default_level = instance.dynamics.level(self._set.default())
         self._budget = self._set if self._linear and type(self._set) is Budget else None
         if self._budget is not None:
             return
@@ -57,47 +59,78 @@ class LevelMaximiser:
             self._columns, self._kept = add_levels(program, self._action, instance.dynamics)
         self._session = open_session(program, settings)
 
-    def maximise(self, values: Floats) -> Decision:
+    def maximise(self, values: Floats, time_limit: float | None = None) -> Decision:
         """The best action for `values` (arms, levels), its value and proven bound.
 
-        Raises:
-            SolverFailed: the time limit passed before any action was found.
+        Value and bound are measured from the value of the set's default action while the solver
+        compares them with its gap. If the time limit passes before the solver has an action, the
+        decision is the better one of the default action and a greedy one.
+
+        Args:
+            values: (arms, levels).
+            time_limit: seconds; that of the settings unless given.
         """
         started = time.perf_counter()
+        zero = float(values[self._arms, self._default_level].sum())
+        gains = values - values[self._arms, self._default_level][:, None]
         if self._budget is not None:
-            gain = values[:, 1] - values[:, 0]
-            action = best_of_budget(gain, self._budget)
-            value = float(values[:, 0].sum() + gain @ action)
-            return Decision(action, value, value, "optimal", time.perf_counter() - started)
-        low = large_constants(values.min(1), float(np.ptp(values, axis=1).max()))
-        values, constant = values - low[:, None], float(low.sum())
+            action = best_of_budget(gains[:, 1] - gains[:, 0], self._budget)
+            value = zero + self._gain(gains, action)
+            return Decision(action, value, value, "optimal", _since(started), gap=0.0)
         with self._session.lock:
             if self._linear:
-                self._session.set_cost(
-                    self._columns, values[:, 1] - values[:, 0], float(values[:, 0].sum())
-                )
+                cost, offset = gains[:, 1] - gains[:, 0], float(gains[:, 0].sum())
             else:
-                self._session.set_cost(self._columns, values[self._kept])
-            solution = self._session.solve()
+                cost, offset = gains[self._kept], 0.0
+            self._session.set_cost(self._columns, cost, offset)
+            solution = self._session.solve(time_limit=time_limit)
         if solution.x is None:
-            raise SolverFailed(
-                f"no action found within {self._session.settings.time_limit:g} s: "
-                "raise solver.time_limit or solver.gap"
-            )
-        action = np.rint(solution.x[self._action]).astype(np.int8)
-        seconds = time.perf_counter() - started
-        value, bound = solution.value + constant, solution.bound + constant
-        return Decision(action, value, bound, solution.status, seconds)
+            action, status = self._greedy(gains), "time_limit"
+        else:
+            action, status = np.rint(solution.x[self._action]).astype(np.int8), solution.status
+        gain = self._gain(gains, action)
+        bound = max(gain, min(solution.bound, self._loose_bound(gains)))
+        gap = 0.0 if status == "optimal" else missing_share(gain, bound, 0.0)
+        return Decision(action, zero + gain, zero + bound, status, _since(started), gap=gap)
+
+    def _gain(self, gains: Floats, action: Action) -> float:
+        """Value of `action` (components,) with the values `gains` (arms, levels)."""
+        return float(gains[self._arms, self.instance.dynamics.level(action)].sum())
+
+    def _loose_bound(self, gains: Floats) -> float:
+        """Upper bound of the value of every action, from the number of selected components."""
+        if self._linear:
+            gain = gains[:, 1] - gains[:, 0]
+            return float(gains[:, 0].sum() + self._set.support(gain[None])[0])
+        best = np.full(len(gains), -np.inf)
+        np.maximum.at(best, self._kept[0], gains[self._kept])
+        return float(best.sum())
+
+    def _greedy(self, gains: Floats) -> Action:
+        """The better one of the default action and the components filled in by their own gain."""
+        default = self._set.default()
+        gain = gains[:, -1] - gains[:, 0]
+        effect = self.instance.dynamics.effect
+        own = gain if effect is None else gain @ effect
+        filled = self._set.fill(np.argsort(-own, kind="stable")[: np.count_nonzero(own > 0)])
+        usable = [a for a in (filled, default) if self._set.contains(a)] or [default]
+        return max(usable, key=lambda action: self._gain(gains, action))
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
 
 
 def best_of_budget(gain: Floats, budget: Budget) -> Action:
     """The best action (arms,) of a plain `Budget` for the gains (arms,) of its arms.
 
-    The largest gains are selected; beyond `least` arms, positive gains only.
+    The largest gains are selected; beyond `least` arms, positive gains only. What is not above the
+    rounding of the largest gain counts as zero.
     """
     action = np.zeros(budget.size, np.int8)
     order = np.argsort(-gain, kind="stable")[: budget.most]
-    action[order[(gain[order] > 0) | (np.arange(len(order)) < budget.least)]] = 1
+    positive = gain[order] > 1e-13 * np.abs(gain).max(initial=0.0)
+    action[order[positive | (np.arange(len(order)) < budget.least)]] = 1
     return action
 
 

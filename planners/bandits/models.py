@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
@@ -49,27 +48,6 @@ def models_of(instance: BanditInstance, dynamics: Dynamics) -> list[ArmDynamics]
                 "give members that fit the instance"
             )
     return members
-
-
-def large_constants(low: Floats, spread: float) -> Floats:
-    """What to subtract from each arm's rewards (arms,): `low` if it dwarfs `spread`, else zeros.
-
-    A constant changes no decision. But beside a large one, differences between actions are smaller
-    than a solver's relative gap, or than the rounding of its numbers.
-    """
-    large = np.abs(low).max() > 1000 * spread
-    return low if large else np.zeros(len(low))
-
-
-def without_constants(models: Sequence[ArmDynamics]) -> tuple[list[ArmDynamics], float]:
-    """The models without large constants in their rewards, and the constant per step."""
-    rewards = np.stack([model.reward for model in models])
-    spread = float(np.ptp(rewards, axis=(0, 2)).max())
-    low = large_constants(rewards.min((0, 2)), spread)
-    if not low.any():
-        return list(models), 0.0
-    moved = [replace(model, reward=model.reward - low[:, None]) for model in models]
-    return moved, float(low.sum())
 
 
 def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:

@@ -17,6 +17,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.units import Units
 from worldplan.planners.base import Decision, Planner
 
 
@@ -84,11 +85,11 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
             f"whittle discount is {discount:g}: give a number between 0 and 1, such as 0.99"
         )
     arms, states = dynamics.arms, dynamics.states
-    one_step = dynamics.one_step()
-    slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + 1e-13 * np.abs(one_step).max((1, 2))) / (
-        1 - discount
-    )
-    # a constant changes nothing but the rounding
+    units = Units.of([dynamics])
+    one_step = units.plan(dynamics).one_step()
+    # the rounding of the rewards themselves counts, too
+    rounding = 1e-13 * np.abs(dynamics.reward).max(1) / units.unit
+    slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + rounding) / (1 - discount)
     one_step = one_step - one_step.mean((1, 2), keepdims=True)
     paths = _Paths(
         np.ones((arms, states), bool),
@@ -109,7 +110,7 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
         unfinished = _advance(paths, unfinished, base, slope, slack[unfinished])
     paths.indexable[unfinished] = False  # break points without end
     index = np.where(np.isfinite(paths.index), paths.index, paths.subsidy[:, None])
-    return WhittleIndices(index, paths.indexable)
+    return WhittleIndices(units.unit * index, paths.indexable)
 
 
 def _advantage(

@@ -28,10 +28,13 @@ class DecisionProblem:
         session: holds the objective, the feasible set and everything else.
         action: (components,) columns of the action.
         offset: constant that is added to values and bounds.
+        unit: of the objective in the session.
     """
 
-    def __init__(self, session: Session, action: Indices, offset: float = 0.0) -> None:
-        self._session, self._action, self._offset = session, action, offset
+    def __init__(
+        self, session: Session, action: Indices, offset: float = 0.0, unit: float = 1.0
+    ) -> None:
+        self._session, self._action, self._offset, self._unit = session, action, offset, unit
         self._upper = session.matrices.upper[action].copy()
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
@@ -56,8 +59,8 @@ class DecisionProblem:
         found = solution.x is not None
         return Decision(
             np.rint(solution.x[columns]).astype(np.int8) if solution.x is not None else None,
-            solution.value + self._offset if found else None,
-            solution.bound + self._offset if np.isfinite(solution.bound) else None,
+            self._unit * solution.value + self._offset if found else None,
+            self._unit * solution.bound + self._offset if np.isfinite(solution.bound) else None,
             solution.status,
             solution.seconds,
         )

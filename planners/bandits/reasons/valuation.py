@@ -101,7 +101,7 @@ def _fluid(
         [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
     )
     today = values[np.arange(len(state)), :, state]
-    constant = planner.constant * left
+    units = planner.units
 
     def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
         program = FluidProgram(
@@ -111,14 +111,15 @@ def _fluid(
         offset = program.session.matrices.offset
         # a solver's relative gap is of the value with this constant: it is added here instead
         program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
-        return DecisionProblem(program.session, program.first_action, offset + constant)
+        return DecisionProblem(
+            program.session, program.first_action, units.total(offset, left), units.unit
+        )
 
     return Valuation(
         words,
         lambda actions: (
-            level_score(instance.dynamics, today, actions)
-            + float(tables.constant[left - 1])
-            + constant
+            units.unit * level_score(instance.dynamics, today, actions)
+            + units.total(float(tables.constant[left - 1]), left)
         ),
         problem,
     )

@@ -21,6 +21,7 @@ def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPol
         left = torch.as_tensor([steps_left_of(instance, observation)])
         candidates = torch.as_tensor(np.asarray(actions, dtype=np.float32))[None]
         with torch.no_grad():
-            return np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
+            planned = np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
+        return network.unit * planned + network.constant * float(left)
 
     return IterativeQPolicy(instance, value)

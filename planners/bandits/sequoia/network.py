@@ -21,9 +21,15 @@ class QNetwork(nn.Module):
 
     Q(s, n, a) = tail(W a + b) + w @ a + c, where `given` computes W, b, w and c from the state s
     and the steps to go n. The later layers, `tail`, are the same for all states.
+
+    Attributes:
+        unit, constant: the return of n steps is unit * Q + n * constant; networks are trained on
+            planned rewards, see `worldplan.planners.bandits.units`.
     """
 
     tail: nn.Sequential
+    unit: float = 1.0
+    constant: float = 0.0
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The first layer and the direct path, for states (b, arms) and steps to go (b,).
@@ -51,16 +57,21 @@ class QNetwork(nn.Module):
 
     @torch.no_grad()
     def action_networks(self, state: Ints, left: Ints) -> list[ReluNetwork]:
-        """A double-precision network of the action for each state (b, arms) with `left` (b,)."""
+        """A double-precision network of the action for each state (b, arms) with `left` (b,).
+
+        Its values are returns, in the unit of the rewards.
+        """
         given = self.given(torch.as_tensor(state), torch.as_tensor(left))
         weight, bias, skip, constant = (x.double().cpu().numpy() for x in given)
         linear = [layer for layer in self.tail if isinstance(layer, nn.Linear)]
         # copies: a later training step must not change them
         weights = tuple(layer.weight.double().cpu().numpy().copy() for layer in linear)
         biases = [layer.bias.double().cpu().numpy().copy() for layer in linear]
+        weights, last = (*weights[:-1], self.unit * weights[-1]), biases[-1]
+        total = self.unit * (last + constant[:, None]) + self.constant * np.asarray(left)[:, None]
         return [
             ReluNetwork(
-                (weight[i], *weights), (bias[i], *biases[:-1], biases[-1] + constant[i]), skip[i]
+                (weight[i], *weights), (bias[i], *biases[:-1], total[i]), self.unit * skip[i]
             )
             for i in range(len(weight))
         ]

@@ -129,17 +129,23 @@ class SequoiaPlanner(Planner):
                 self._argmax = NetworkArgmax(
                     networks, self.instance.actions, self.settings, bounds=self._bounds
                 )
-        best = self._argmax.maximise(networks)
+        remaining = self.settings.time_limit - (time.perf_counter() - started)
+        best = self._argmax.maximise(networks, time_limit=remaining)
         seconds = time.perf_counter() - started
-        return Decision(best.action, best.value, best.bound, best.status, seconds)
+        return Decision(best.action, best.value, best.bound, best.status, seconds, gap=best.gap)
 
 
 def save_network(
     network: QNetwork, instance: BanditInstance, settings: SequoiaSettings
 ) -> dict[str, Any]:
-    """The entry "sequoia" of a checkpoint: sizes, settings and weights, in plain types."""
+    """The entry "sequoia" of a checkpoint: sizes, settings, units and weights, in plain types."""
     numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-    return {"shape": shape_of(instance), "settings": numbers, "weights": network.state_dict()}
+    return {
+        "shape": shape_of(instance),
+        "settings": numbers,
+        "units": [float(network.unit), float(network.constant)],
+        "weights": network.state_dict(),
+    }
 
 
 def load_network(path: Path, instance: BanditInstance) -> QNetwork:
@@ -156,6 +162,8 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
         }
         settings = SequoiaSettings(**numbers)
         shape = {name: int(size) for name, size in saved["shape"].items()}
+        # without units: trained on the rewards themselves
+        unit, constant = map(float, saved.get("units", (1.0, 0.0)))
     if shape != shape_of(instance):
         raise CheckpointError(
             f"{path}: trained for {_words(shape)}, "
@@ -164,6 +172,7 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
     with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
         network = build_network(instance, settings)
         load_weights(network, saved["weights"], path)
+    network.unit, network.constant = unit, constant
     return network.eval()
 
 

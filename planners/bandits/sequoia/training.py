@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, draw
-from worldplan.milp.errors import ConfigError, SolverFailed
+from worldplan.milp.errors import CheckpointError, ConfigError, SolverFailed
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
@@ -29,6 +29,7 @@ from worldplan.planners.bandits.sequoia.planner import (
 )
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, expected_reward
+from worldplan.planners.bandits.units import Units
 from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
@@ -69,12 +70,17 @@ class SequoiaModule(ResumableModule):
     ) -> None:
         super().__init__()
         check_seed(seed)
-        self.instance, self.settings, self.seed = instance, settings or SequoiaSettings(), seed
+        # the learning's rates and losses are made for rewards of ordinary size
+        self._units = Units.of([instance.dynamics])
+        self.instance = self._units.instance(instance)
+        self.settings, self.seed = settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
         self._origin = origin(
             instance=instance, settings=self.settings, solver=self.solver, seed=seed
         )
-        self.network: QNetwork = build_network(instance, self.settings, seed)
+        self.network: QNetwork = build_network(self.instance, self.settings, seed)
+        self.network.unit = self._units.unit
+        self.network.constant = float(self._units.low.sum())
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
         self.best_reward = -math.inf
         self.best: dict[str, Tensor] = {}  # the weights that had it
@@ -338,7 +344,8 @@ class SequoiaModule(ResumableModule):
         """
         env = BanditVectorEnv(self.instance, self.settings.check_episodes)
         result = evaluate(self.planner(), env, self.settings.check_episodes, _CHECK_SEED)
-        reward = float(result.episodes["return"].mean()) / self.instance.horizon
+        planned, horizon = float(result.episodes["return"].mean()), self.instance.horizon
+        reward = self._units.total(planned, horizon) / horizon
         self.log("val/reward", reward, prog_bar=True, batch_size=1)
         if self.trainer.state.fn != "fit":  # a check alone does not know the step
             return
@@ -382,10 +389,20 @@ class SequoiaModule(ResumableModule):
             "memo": memo,
             "best_reward": self.best_reward,
             "best": self.best,
+            "unit": self._units.unit,
         }
 
     def restore(self, progress: dict[str, Any]) -> None:
-        """Take over replay, remembered argmaxes and the best check."""
+        """Take over replay, remembered argmaxes and the best check.
+
+        Raises:
+            CheckpointError: the training was begun by a version that learned in another unit.
+        """
+        if "unit" not in progress:
+            raise CheckpointError(
+                "the training was begun by an earlier version, whose network has another unit of "
+                "reward: start it again (--fresh, or another folder)"
+            )
         self._replay, self._written = dict(progress["stores"]), progress["written"]
         self._memo = {key.numpy().tobytes(): action.numpy() for key, action in progress["memo"]}
         self.best_reward, self.best = progress["best_reward"], dict(progress["best"])

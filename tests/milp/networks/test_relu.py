@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.bounds import METHODS, neuron_bounds
 from worldplan.milp.networks.relu import ReluNetwork, embed, tighten
 from worldplan.milp.program import Program
 from worldplan.milp.sets.base import Budget
+from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.solvers import SolverSettings, open_session
 
 
@@ -56,12 +58,37 @@ def test_other_layers_are_refused(layers):
 
 
 @pytest.mark.parametrize(
-    "layers",
-    [[], [torch.nn.Linear(2, 2), torch.nn.ReLU()], [torch.nn.Linear(2, 2)]],
+    ("layers", "says"),
+    [
+        ([], "has no layers: the last layer must be Linear"),
+        ([torch.nn.Linear(2, 2), torch.nn.ReLU()], "ends with ReLU: the last layer must be Linear"),
+        ([torch.nn.Linear(2, 2)], "has 2 outputs: give one output"),
+        ([torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3)], "has 3 outputs"),
+        ([torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(3, 1)], r"weights\[1\]"),
+    ],
 )
-def test_another_end_is_refused(layers):
-    with pytest.raises(ConfigError, match="last layer must be Linear with one output"):
+def test_another_end_is_refused(layers, says):
+    with pytest.raises(ConfigError, match=says):
         ReluNetwork.from_sequential(torch.nn.Sequential(*layers))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("widths", [(6, 1), (6, 4, 1), (6, 4, 3, 1)])
+def test_any_depth_with_and_without_bias_has_its_optimum(widths, bias):
+    torch.manual_seed(1)
+    layers = []
+    for into, out in zip(widths, widths[1:], strict=False):
+        layers += [torch.nn.Linear(into, out, bias=bias), torch.nn.ReLU()]
+    module = torch.nn.Sequential(*layers[:-1])
+    everything = np.array(list(product((0, 1), repeat=6)), np.int8)
+    expected = module(torch.as_tensor(everything, dtype=torch.float32))[:, 0].detach().numpy()
+    network = ReluNetwork.from_sequential(module)
+    np.testing.assert_allclose(network(everything), expected, atol=1e-6)
+    for actions in (Budget(6, 3), Capacity([1.0, 2, 1, 3, 2, 1], [3.0, 2.0])):
+        feasible = everything[actions.contains_batch(everything)]
+        best = NetworkArgmax([network, network], actions, SolverSettings(gap=0.0)).maximise()
+        assert best.value == pytest.approx(network(feasible).max(), abs=1e-9)
+        assert NetworkArgmax(network, actions).maximise().bound >= best.value - 1e-9
 
 
 def test_a_diverged_network_is_refused():

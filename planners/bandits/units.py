@@ -1,0 +1,114 @@
+"""Rewards in the unit and with the zero in which policies plan, and two values without a solver.
+
+With rewards r_js of arm j in state s, policies plan with (r_js - low_j) / unit, where low_j is the
+least reward of the arm, and the largest spread of an arm's rewards becomes `SPREAD`. Neither the
+unit of the rewards nor a constant in them then changes a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp.session import missing_share
+from worldplan.milp.sets.base import Action, ActionSet
+
+SPREAD = 6.0  # as in the published domains, for which the settings of learning were chosen
+
+
+@dataclass(frozen=True)
+class Units:
+    """reward of arm j = unit * planned reward + low[j].
+
+    Args:
+        unit: of the planned rewards, positive.
+        low: (arms,) the arms' least rewards.
+    """
+
+    unit: float
+    low: Floats
+
+    @classmethod
+    def of(cls, models: Sequence[ArmDynamics]) -> Units:
+        """The units of one model, or the common ones of an ensemble."""
+        rewards = np.stack([model.reward for model in models])
+        low = rewards.min((0, 2))
+        spread = float((rewards.max((0, 2)) - low).max())
+        return cls(spread / SPREAD if spread > 0 else 1.0, low)
+
+    def plan(self, model: ArmDynamics) -> ArmDynamics:
+        """The model with planned rewards."""
+        return replace(model, reward=(model.reward - self.low[:, None]) / self.unit)
+
+    def instance(self, instance: BanditInstance) -> BanditInstance:
+        """The instance with planned rewards."""
+        return replace(instance, dynamics=self.plan(instance.dynamics))
+
+    def total(self, planned: float, steps: int) -> float:
+        """The return over `steps` steps in the unit of the rewards, of a planned return."""
+        return self.unit * planned + steps * float(self.low.sum())
+
+
+def in_units(models: Sequence[ArmDynamics]) -> tuple[list[ArmDynamics], Units]:
+    """The models with planned rewards, and the units."""
+    units = Units.of(models)
+    return [units.plan(model) for model in models], units
+
+
+class Outlook:
+    """Returns that need no solver: of the default action, and of arms without any limit.
+
+    Args:
+        models: one model, or an ensemble, whose mean return counts.
+        actions: the feasible set.
+        steps: the longest time to go.
+    """
+
+    def __init__(self, models: Sequence[ArmDynamics], actions: ActionSet, steps: int) -> None:
+        self._models = models
+        level = models[0].level(actions.default())
+        shape = (steps + 1, models[0].arms, models[0].states)
+        self._default = [np.zeros(shape) for _ in models]
+        self._free = np.zeros(shape)
+        arms = np.arange(models[0].arms)
+        for model, table in zip(models, self._default, strict=True):
+            one_step, free, usable = model.one_step(), np.zeros(shape[1:]), _used_levels(model)
+            for left in range(1, steps + 1):
+                later = np.einsum("jst,jt->js", model.transition[arms, level], table[left - 1])
+                table[left] = one_step[arms, level] + later
+                worth = one_step + np.einsum("jkst,jt->jks", model.transition, free)
+                free = np.where(usable[:, :, None], worth, -np.inf).max(1)
+                self._free[left] += free / len(models)
+
+    def default(self, state: Ints, left: int) -> float:
+        """The return of the default action at every step, from the joint state (arms,)."""
+        arms = np.arange(len(state))
+        return float(np.mean([table[left, arms, state].sum() for table in self._default]))
+
+    def free(self, state: Ints, left: int) -> float:
+        """Upper bound on the return of every policy: the limits on joint actions do not count."""
+        return float(self._free[left, np.arange(len(state)), state].sum())
+
+    def first(self, action: Action, state: Ints, left: int) -> float:
+        """The return of `action` (components,) now and the default action afterwards."""
+        arms, returns = np.arange(len(state)), []
+        for model, table in zip(self._models, self._default, strict=True):
+            after = model.transition[arms, model.level(action), state]
+            now = (after * model.reward).sum()
+            returns.append(now + (after * table[left - 1]).sum())
+        return float(np.mean(returns))
+
+    def missing(self, value: float, bound: float, state: Ints, left: int) -> float:
+        """The share of the possible gain over the default action that `value` may miss."""
+        return missing_share(value, bound, self.default(state, left))
+
+
+def _used_levels(model: ArmDynamics) -> NDArray[np.bool_]:
+    """(arms, levels), false for the padding, which repeats the last strength."""
+    if model.strengths is None:
+        return np.ones((model.arms, model.levels), bool)
+    return np.diff(model.strengths, axis=1, prepend=-np.inf) > 1e-9
