@@ -93,9 +93,8 @@ def test_ordinary_networks_keep_their_numbers() -> None:
     network = drawn(np.random.default_rng(0))
     scaling = Scaling.of([network])
     assert scaling.output == 1.0 and all((unit == 1).all() for unit in scaling.neurons[0])
-    for scaled, given in zip(
-        scaling.scaled([network], 0.0)[0].weights, network.weights, strict=True
-    ):
+    same = scaling.scaled([network], 0.0)[0]
+    for scaled, own in zip(same.weights, network.weights, strict=True):
         np.testing.assert_array_equal(scaled, own)
 
 

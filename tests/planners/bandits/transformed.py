@@ -1,0 +1,172 @@
+"""Instances of every kind of set, and the same instances in other words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pyomo.environ as pyo
+
+from tests.planners.bandits.builders import random_dynamics
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp.program import Indices, Program
+from worldplan.milp.sets.base import Action, ActionSet, Budget
+from worldplan.milp.sets.capacity import Capacity
+from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.schedule import Schedule
+
+KINDS = ("budget", "exactly", "capacity", "schedule", "path", "interventions", "custom", "own")
+
+
+class Apart(ActionSet):
+    """A set of one's own: no two arms of a pair, and at most `most`."""
+
+    def __init__(self, size: int, pairs: Sequence[tuple[int, int]], most: int) -> None:
+        self.size, self.most, self.selectable = size, most, np.ones(size, bool)
+        self.pairs = list(pairs)
+
+    def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
+        rows = [np.isin(range(self.size), pair) for pair in self.pairs]
+        program.add_rows(
+            (action, np.array([*rows, np.ones(self.size)], float)),
+            upper=[1.0] * len(rows) + [float(self.most)],
+        )
+
+    def witness(self, action: Action, *, exact: bool = True) -> np.ndarray | None:
+        apart = all(not (action[i] and action[j]) for i, j in self.pairs)
+        return np.zeros(0) if apart and action.sum() <= self.most else None
+
+    def explain(self, action: Action) -> list[dict[str, Any]]:
+        return [{"arm": int(arm)} for arm in np.flatnonzero(action)]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Pyomo rules: arms in pairs, and no more than `most` of them, but at least two."""
+
+    pairs: list[tuple[int, int]]
+    most: int
+
+    def __call__(self, block: Any) -> None:
+        block.rows = pyo.ConstraintList()
+        for i, j in self.pairs:
+            block.rows.add(block.a[i] == block.a[j])
+        total = sum(block.a[arm] for arm in block.arms)
+        block.rows.add(total <= self.most)
+        block.rows.add(total >= 2)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An instance whose arms can be put in another order, or be joined by another arm.
+
+    Args:
+        kind: of the set.
+        dynamics: of the arms.
+        horizon: steps.
+        budget: of the set.
+        costs: (arms,) of the capacity set.
+        free: (arms, slots) of the schedule.
+        edges: of the path's graph, between arm numbers; the source is arm `source`.
+        pairs: of the custom and own sets.
+        source: of the path.
+    """
+
+    kind: str
+    dynamics: ArmDynamics
+    horizon: int
+    budget: int
+    costs: np.ndarray
+    free: np.ndarray
+    edges: list[tuple[int, int]]
+    pairs: list[tuple[int, int]]
+    source: int = 0
+
+    def instance(self) -> BanditInstance:
+        arms, budget = self.dynamics.arms, self.budget
+        if self.kind == "capacity":
+            actions: ActionSet = Capacity(self.costs, [3.0, 2.0])
+        elif self.kind == "schedule":
+            actions = Schedule(self.free, np.ones((2, 3), bool), 2, budget)
+        elif self.kind == "path":
+            graph = nx.Graph()
+            graph.add_nodes_from(range(arms))
+            graph.add_edges_from(self.edges)
+            actions = Path(graph, self.source, 4, budget)
+        elif self.kind == "custom":
+            actions = PyomoSet(Rules(self.pairs, budget + budget % 2 + 1), arms)
+        elif self.kind == "own":
+            actions = Apart(arms, self.pairs, budget)
+        else:
+            forced = self.kind in ("exactly", "interventions")
+            actions = Budget(self.dynamics.components, budget, exactly=forced)
+        start = np.full((arms, self.dynamics.states), 1 / self.dynamics.states)
+        return BanditInstance(self.dynamics, actions, self.horizon, start)
+
+    def in_unit(self, factor: float, constant: np.ndarray) -> Parts:
+        """Rewards times `factor`, plus `constant` (arms,)."""
+        reward = factor * self.dynamics.reward + constant[:, None]
+        return dataclasses.replace(self, dynamics=dataclasses.replace(self.dynamics, reward=reward))
+
+    def in_order(self, order: np.ndarray) -> Parts:
+        """Arm k is the former arm order[k]; components too, where they are the arms."""
+        d, place = self.dynamics, {int(old): new for new, old in enumerate(order)}
+        moved = ArmDynamics(
+            d.transition[order],
+            d.reward[order],
+            None if d.effect is None else d.effect[order],
+            None if d.strengths is None else d.strengths[order],
+        )
+        return dataclasses.replace(
+            self,
+            dynamics=moved,
+            costs=self.costs[order],
+            free=self.free[order],
+            edges=[(place[i], place[j]) for i, j in self.edges],
+            pairs=[(place[i], place[j]) for i, j in self.pairs],
+            source=place[self.source],
+        )
+
+    def with_idle_arm(self, like: int, reward: np.ndarray) -> Parts:
+        """One more arm: moves like arm `like` left alone, whatever is done; its own rewards."""
+        d = self.dynamics
+        idle = np.repeat(d.transition[like : like + 1, :1], d.levels, axis=1)
+        effect, strengths = d.effect, d.strengths
+        if effect is not None and strengths is not None:
+            effect = np.vstack([effect, np.zeros(effect.shape[1])])
+            strengths = np.vstack([strengths, np.zeros(d.levels)])
+        joined = ArmDynamics(
+            np.concatenate([d.transition, idle]), np.vstack([d.reward, reward]), effect, strengths
+        )
+        return dataclasses.replace(
+            self,
+            dynamics=joined,
+            # too much for every worker: another cost that fits has another linear relaxation
+            costs=np.append(self.costs, 9.0),
+            free=np.vstack([self.free, np.ones(3, bool)]),
+            edges=[*self.edges, (self.source, d.arms)],
+        )
+
+
+def parts_of_kind(kind: str, generator: np.random.Generator) -> Parts:
+    """A random instance of four arms, of a kind of set."""
+    arms = 4
+    states, effects = int(generator.integers(2, 4)), 3 if kind == "interventions" else 0
+    components = effects or arms
+    free = generator.random((arms, 3)) < 0.6
+    free[:, 0] = True
+    return Parts(
+        kind,
+        random_dynamics(generator, arms, states, effects),
+        int(generator.integers(1, 5)),
+        int(generator.integers(1, components)),
+        generator.integers(1, 4, arms).astype(float),
+        free,
+        [(0, 1), (1, 2), (0, 3), *([(2, 3)] if generator.random() < 0.5 else [])],
+        [(0, 1), (2, 3)],
+    )
