@@ -123,7 +123,7 @@ class NetworkArgmax:
         scaled = scaling.scaled(networks, zero)
         known: list[ReluNetwork] = self.__dict__.get("_scaled", [])
         if len(known) != len(scaled) or not all(map(_same_model, scaled, known)):
-            self._scaled = []  # until the program is complete
+            self._scaled: list[ReluNetwork] = []  # until the program is complete
             self._build(scaled)
         self.networks, self._scaling, self._scaled, self._zero = networks, scaling, scaled, zero
 

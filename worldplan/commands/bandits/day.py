@@ -25,7 +25,6 @@ from worldplan.commands.bandits.scenario import (
 )
 from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.solvers import relative_gap
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
 from worldplan.routine.day import Day, run_day
@@ -218,8 +217,8 @@ def _words(day: Day) -> list[str]:
     words = [] if day.new else ["decided before"]
     words += [f"policy {day.settings['policy']}", f"status {day.status}"]
     if day.value is not None:
-        words.append(f"value {day.value:.4f}")
+        words.append(f"value {day.value:.8g}")
     if day.value is not None and day.bound is not None:
-        words.append(f"gap {100 * relative_gap(day.value, day.bound):.3f} %")
+        words.append(f"at most {max(0.0, day.bound - day.value):.3g} more is possible")
     model: dict[str, Any] = day.made_with["model"]
     return words + [f"{name} {cell_text(value)}" for name, value in model.items() if value]

@@ -33,7 +33,6 @@ from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.files import input_files, refuse_input_as_output, write_csv, write_json
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.solvers import relative_gap
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import (
     POLICIES,
@@ -186,11 +185,13 @@ def _print(
         console.print(note)
     words = [f"status {decision.status}"]
     if decision.value is not None:
-        words.append(f"value {decision.value:.4f}")
+        words.append(f"value {decision.value:.8g}")
     if decision.bound is not None:
-        words.append(f"proven bound {decision.bound:.4f}")
-        if decision.value is not None:
-            words.append(f"gap {100 * relative_gap(decision.value, decision.bound):.3f} %")
+        words.append(f"proven bound {decision.bound:.8g}")
+    if decision.gap is not None:
+        words.append(f"gap {100 * decision.gap:.3f} % of the possible gain")
+    elif decision.value is not None and decision.bound is not None:
+        words.append(f"at most {max(0.0, decision.bound - decision.value):.3g} more is possible")
     console.print(", ".join(words) + f", {decision.seconds:.2f} s")
     console.print(f"written to {output}")
 
@@ -218,6 +219,6 @@ def bound(argv: Sequence[str]) -> int:
         relaxation = make_bound(built.instance, scenario.solver)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
         mean = float(np.mean(values)) / built.instance.horizon
-        table.add_row(str(seed), f"{mean:.4f}", str(len(values)))
+        table.add_row(str(seed), f"{mean:.6g}", str(len(values)))
     plain_console().print(table)
     return 0
