@@ -24,6 +24,10 @@ HEADINGS = {
     "policy": "policy",
     "mean": "mean",
     "interval": "95 % interval",
+    "cost": "cost (interval)",
+    "discounted_cost": "discounted cost (interval)",
+    "before": "return before the change-over",
+    "drop": "lowest soon after it, less that",
     "score": "score",
     "bound_share": "share of bound",
     "q": "mean Q",
@@ -39,7 +43,9 @@ PLOT_ORDER = (
     "critic_spread",
     "step_rewards",
 )
+MEASURES = ("cost", "discounted_cost", "before", "drop")  # with intervals, in some studies
 NUMERIC = (
+    *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
     "mean",
     "low",
     "high",
@@ -176,6 +182,13 @@ def _summary(run: Run) -> pd.DataFrame | None:
     return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
 
 
+def _measure(row: dict[Any, Any], name: str) -> str:
+    """A measure with its interval; empty where it is unknown."""
+    if math.isnan(row[name]):
+        return ""
+    return f"{_number(row[name])} {_interval(row[f'{name}_low'], row[f'{name}_high'])}".strip()
+
+
 def _policy_table(summary: pd.DataFrame) -> Table:
     """The policies of one run, without the columns that are empty. A policy is emphasised if its
     interval contains the best mean; rows for reference are not compared.
@@ -186,6 +199,7 @@ def _policy_table(summary: pd.DataFrame) -> Table:
         "interval": [
             _interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)
         ],
+        **{name: [_measure(row, name) for row in summary.to_dict("records")] for name in MEASURES},
         "bound_share": [_percent(value) for value in summary["bound_share"]],
         "score": ["" if math.isnan(value) else f"{value:.1f}" for value in summary["score"]],
         "q": ["" if math.isnan(value) else f"{value:.4g}" for value in summary["q"]],

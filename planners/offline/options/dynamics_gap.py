@@ -9,7 +9,7 @@ logits of the second are its own, A, plus those of the first, so the ratio of th
 The squared errors of real rows count by their mean, and those of simulated rows by their mean
 weighted by w in [1e-5, 1]. The gap of a simulated pair is the divergence
 
-    u(s, a) = mean over 10 s'' of (A_simulated - A_real)(s, a, s''),   s'' ~ N(s', the data's std),
+    u(s, a) = mean over 10 s'' of (A_simulated - A_real)(s, a, s''),   s'' = s' + noise,
 
 cut to [0, 10], and with omega = u / sum of u over the simulated rows of the batch, the loss of each
 critic has the term (value regularisation)
@@ -21,6 +21,13 @@ the difference cut to +-1000. So Q is lowered where the simulator errs, and rais
 As in the public code; differences: rollouts are short and begin in states of the data, instead of
 the simulator's own episodes; the inputs of the discriminators are standardised; they learn from the
 rows of the same batch, after the critics; the target holds the entropy, as for all other settings.
+
+The noise on states is in units of the data's one-step changes, while the discriminators learn and
+around s'. In the public code it is 0.1 on all numbers, and the standard deviation of its buffer,
+which is half empty at first, around s'. Where steps are short, such noise hides the dynamics:
+Pendulum with a gravity of 4 for 10, after 3000 steps with noise of 0.1 standard deviations of the
+states, has a mean w of 0.86 at simulated next states and of 0.96 at true ones; with this noise 0.26
+and 0.95. The rank correlation of u with the simulator's true error is then 0.2, and 0.9.
 """
 
 from __future__ import annotations
@@ -62,6 +69,7 @@ class Discriminators(Option):
 
     centre: Tensor
     scale: Tensor
+    spread: Tensor
 
     def __init__(
         self,
@@ -81,9 +89,11 @@ class Discriminators(Option):
         )
         self.register_buffer("centre", torch.zeros(pair + observation))
         self.register_buffer("scale", torch.ones(pair + observation))
+        # of the noise, in standardised units; not in checkpoints, as `fit_inputs` finds it again
+        self.register_buffer("spread", torch.ones(pair + observation), persistent=False)
 
     def fit_inputs(self, batch: Batch) -> None:
-        """Standardise the inputs by the rows of a dataset.
+        """Standardise the inputs by the rows of a dataset, and take the unit of the noise.
 
         Args:
             batch: all rows, (n, ...).
@@ -92,6 +102,9 @@ class Discriminators(Option):
         std, mean = torch.std_mean(rows, 0, correction=0)
         self.centre.copy_(mean)
         self.scale.copy_(torch.where(std > 1e-6 * mean.abs() + 1e-12, std, 1.0))
+        change = (batch.next_observation.double() - batch.observation).std(0, correction=0)
+        of_action = self.scale[len(change) : -len(change)]
+        self.spread.copy_(torch.cat([change, of_action, change]) / self.scale)
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam for both."""
@@ -139,7 +152,7 @@ class Discriminators(Option):
             device=inputs.device,
             dtype=inputs.dtype,
         )
-        near = inputs[..., -size:] + noise
+        near = inputs[..., -size:] + self.settings.noise * self.spread[-size:] * noise
         pairs = inputs[..., :-size].expand(NEIGHBOURS, *inputs.shape[:-1], -1)
         rows = torch.cat([pairs, near], -1).movedim(0, 1).flatten(1, 2)
         ratio = self.log_ratio(rows).view(len(inputs), NEIGHBOURS, -1)
@@ -186,7 +199,7 @@ class Discriminators(Option):
         noise = torch.randn(
             inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype
         )
-        noisy = inputs + self.settings.noise * noise
+        noisy = inputs + self.settings.noise * self.spread * noise
         of_pair = self._pair_logits(noisy)
         of_step = self._step_logits(noisy) + of_pair
         kinds = simulated.long()

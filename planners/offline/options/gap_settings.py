@@ -11,14 +11,15 @@ from worldplan.milp.settings_check import check_fields
 @dataclass(frozen=True)
 class DynamicsGap:
     """Weights of simulated transitions by how real their dynamics look (H2O, Niu et al., 2022). The
-    defaults are those of the published code.
+    defaults are those of the published code, but for the unit of the noise.
 
     Args:
         weight: of the term that lowers Q at simulated state-action pairs with a large gap.
         hidden: widths of the hidden layers of the discriminators.
         rate: learning rate of the discriminators.
-        noise: standard deviation of the noise on their inputs while they learn, in units of the
-            data's standard deviation.
+        noise: standard deviation of the noise on their inputs while they learn, and of that on the
+            next states at which the gap is averaged: for states in units of the standard deviation
+            of the data's one-step changes, for actions in units of their own.
 
     Raises:
         ConfigError: a number is out of its range.

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.planners.offline.plain_update import plain_update
-from tests.planners.offline.slider import SliderDynamics, random_data
+from tests.planners.offline.slider import NAME, SliderDynamics, random_data
 from tests.planners.offline.test_update_step import batch_of, plain_optimizers
 from tests.updates import PLAIN, assert_same_state, state_of
 from worldplan.envs.dynamics.model_check import check_model
@@ -88,7 +88,8 @@ class PlainGap:
                 logs = []
                 for sample in range(10):
                     near = inputs.clone()
-                    near[..., -size:] += noise[sample]
+                    spread = self.option.settings.noise * self.option.spread[-size:]
+                    near[..., -size:] += spread * noise[sample]
                     logs.append(-self.ratio(near)[seed].log())
                 gap = torch.stack(logs).mean(0).clamp(1e-30, 10)[simulated]
                 omega = gap / gap.sum()
@@ -105,7 +106,7 @@ class PlainGap:
     def update(self, batch, generator):
         inputs = self.inputs(batch)
         noise = torch.randn(inputs.shape, generator=generator, dtype=torch.float64)
-        noisy = inputs + self.option.settings.noise * noise
+        noisy = inputs + self.option.settings.noise * self.option.spread * noise
         loss = 0.0
         for chances in self.probabilities(noisy):
             for seed in range(len(inputs)):
@@ -286,7 +287,7 @@ def test_simulators_that_do_not_fit_are_refused(simulator, message):
 def test_other_actions_and_other_environments_are_refused():
     with pytest.raises(ConfigError, match=r"takes actions Box.*the environment takes Box"):
         make_simulator({"id": "Pendulum-v1"}, pendulum_data(1), Box(-1.0, 1.0, (1,), np.float32))
-    slider, box = {"id": "WorldplanTestSlider-v0"}, Box(-1.0, 1.0, (1,), np.float32)
+    slider, box = {"id": NAME}, Box(-1.0, 1.0, (1,), np.float32)
     data = random_data(1, costs=False)
     with pytest.raises(ConfigError, match="only MuJoCo tasks and gymnasium's Pendulum"):
         make_simulator(slider, data, box)
@@ -316,6 +317,34 @@ def test_a_mujoco_simulator_needs_the_states_of_the_data():
         make_simulator(simulator, data, forces)
     made = make_simulator(simulator, replace(data, state=state), forces, threads=1)
     assert made.state_size == 4
+
+
+def test_short_steps_do_not_hide_the_dynamics():
+    """States spread over 1, steps of 0.02, a simulator that drifts by 0.02 in one half of them."""
+    generator = torch.Generator().manual_seed(0)
+
+    def transitions(drift, rows=64):
+        observation = torch.rand((1, rows, 1), generator=generator)
+        action = torch.rand((1, rows, 1), generator=generator) * 2 - 1
+        following = observation + 0.02 * action + drift * (observation > 0.5)
+        zeros = torch.zeros(1, rows)
+        step = zeros if drift else zeros - 1
+        return Batch(observation, action, zeros, following, zeros, step)
+
+    real = transitions(0.0, rows=1000)
+    option = Discriminators(DynamicsGap(hidden=(32, 32), rate=3e-3), 1, 1, generator=generator)
+    option.fit_inputs(Batch(*(getattr(real, name)[0] for name in COLUMNS)))
+    option.generator = generator
+    optimizer = option.optimizer()
+    for _ in range(1500):
+        halves = transitions(0.0), transitions(0.02)
+        batch = Batch(*(torch.cat([getattr(h, name) for h in halves], 1) for name in COLUMNS))
+        option.learn(None, batch, optimizer, generator)
+    simulated = transitions(0.02, rows=1000)
+    wrong = simulated.observation[..., 0] > 0.5
+    weights, gap = option.log_ratio(option._inputs(simulated)).exp(), option.gap(simulated)
+    assert weights[wrong].mean() < 0.6 < 0.8 < weights[~wrong].mean()
+    assert gap[wrong].mean() > 3 * gap[~wrong].mean()
 
 
 def test_another_simulator_is_another_training():

@@ -5,6 +5,7 @@ evaluates the policies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from worldplan.arguments import naming
+from worldplan.commands.studies.option_measures import add_change_over, measured_costs, metered
 from worldplan.commands.studies.references import halting_threshold, reward_ceiling
 from worldplan.commands.studies.rows import StudyRow
 from worldplan.commands.studies.study import Study
@@ -103,9 +106,14 @@ def finished_rows(folder: Path, study: Study) -> list[StudyRow]:
     ]
 
 
-def make_task(study: Study, share: float | None) -> OfflineTask:
+def make_task(study: Study, share: float | None, method: str | None = None) -> OfflineTask:
     """The task of a study: the plane, or the dataset with a share of the true dynamics, or without
     a model where that is None.
+
+    Args:
+        study: with the task.
+        share: of the true dynamics, or None.
+        method: whose simulator is taken; None takes that of the study.
 
     Raises:
         CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
@@ -115,7 +123,7 @@ def make_task(study: Study, share: float | None) -> OfflineTask:
     if study.plane is not None:
         return plane_task(study.plane, seed=study.seed)
     assert study.data is not None
-    data = study.data
+    data = study.data if method is None else study.task_of(method)
     if share is None:
         return model_free_task(data.dataset, environment=data.environment)
     return dataset_task(
@@ -127,7 +135,28 @@ def make_task(study: Study, share: float | None) -> OfflineTask:
         threads=data.threads,
         dynamics=data.dynamics,
         dynamics_options=data.dynamics_options,
+        cost=data.cost,
+        simulator=data.simulator,
     )
+
+
+def check_tasks(study: Study, rows: Sequence[StudyRow]) -> None:
+    """Make the task of every row once, to find faults of the input before anything is written.
+
+    Raises:
+        CheckpointError: the ensemble's checkpoint is missing, damaged, or of another task.
+        ConfigError: dataset, environment, dynamics and costs do not fit each other.
+        DatasetError: the dataset is missing or damaged.
+    """
+    made: list[tuple[float | None, object]] = []
+    for row in rows:
+        choice = (row.share, None if study.data is None else study.task_of(row.method).simulator)
+        if choice in made:
+            continue
+        own = "simulator" in study.methods[row.method]
+        with naming(f"method '{row.method}'") if own else nullcontext():
+            make_task(study, row.share, row.method)
+        made.append(choice)
 
 
 def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
@@ -165,7 +194,8 @@ def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
             patch=study.patch(job.method),
             start_seed=study.seed,
         )
-    task = make_task(study, job.row.share)
+    task = make_task(study, job.row.share, job.method)
+    finetune, finetuning = study.finetuning(job.method)
     return ReachAwareModule(
         task,
         settings_by_data(study, job.row, task),
@@ -174,6 +204,8 @@ def make_training(job: Job) -> ReachAwareModule | ModelFreeModule:
         epochs=study.epochs,
         check_every=study.check_every,
         check_episodes=study.check_episodes,
+        finetune=finetune,
+        finetuning=finetuning,
     )
 
 
@@ -193,7 +225,7 @@ def settings_by_data(study: Study, row: StudyRow, task: OfflineTask) -> ReachAwa
         settings = replace(settings, target_cap=reward_ceiling(task, settings.discount))
     quantile = study.halt_quantile(row.method)
     if quantile is not None and row.share != 1:  # exact dynamics have no members
-        learned = task if row.share == 0 else make_task(study, 0.0)
+        learned = task if row.share == 0 else make_task(study, 0.0, row.method)
         threshold = halting_threshold(learned, quantile)
         settings = replace(settings, pessimism=replace(settings.pessimism, halt_above=threshold))
     return settings
@@ -227,7 +259,8 @@ def run_job(job: Job) -> Job:
         seconds, began = training_seconds(last_checkpoint(job.training)), cpu_seconds()
         _write_spreads(job, training)
         policies = load_policies(checkpoint)
-        rows = _evaluated(policies, training.task, study.episodes)
+        rows = _evaluated(policies, training.task, study)
+        add_change_over(rows, job.training)
         seconds += cpu_seconds() - began
     table = pd.DataFrame(rows)
     table["cpu_seconds"] = seconds / job.count
@@ -258,14 +291,15 @@ def _write_spreads(job: Job, training: ReachAwareModule | ModelFreeModule) -> No
 
 
 def _evaluated(
-    policies: list[OfflinePolicy], task: OfflineTask, episodes: int
+    policies: list[OfflinePolicy], task: OfflineTask, study: Study
 ) -> list[dict[str, Any]]:
-    """Means over the same `episodes` episodes of each policy."""
-    environment = task.environment(episodes)
+    """Means over the same episodes of each policy, with their costs in a task that has costs."""
+    environment, meter = metered(task, task.environment(study.episodes), study.settings.discount)
     rows = []
     for policy in policies:
-        table = evaluate(policy, environment, episodes, EPISODE_SEED).episodes
-        rows.append({**{name: table[name].mean() for name in _MEANS}, "note": ""})
+        table = evaluate(policy, environment, study.episodes, EPISODE_SEED).episodes
+        means = {name: table[name].mean() for name in _MEANS}
+        rows.append({**means, **measured_costs(meter), "note": ""})
     environment.close()
     return rows
 

@@ -11,6 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.commands.studies.option_measures import (
+    cost_intervals,
+    metered,
+    recorded_cost_interval,
+)
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Decision, Planner, bootstrap, evaluate
 from worldplan.planners.offline.replay import unpack
@@ -37,19 +42,22 @@ class UniformPolicy(Planner):
         return Decision(action, None, None, "heuristic", 0.0)
 
 
-def reference_rows(task: OfflineTask, episodes: int, seed: int) -> list[dict[str, Any]]:
+def reference_rows(
+    task: OfflineTask, episodes: int, seed: int, discount: float
+) -> list[dict[str, Any]]:
     """Rows policy, mean, low, high, episodes and note: the uniform policy in the environment, and
-    the mean and the best episode of the dataset.
+    the mean and the best episode of the dataset. With costs in a task that has costs.
 
     Args:
         task: dataset and environment.
         episodes: of the uniform policy.
         seed: of these episodes.
+        discount: of the costs.
 
     Raises:
         ConfigError: the task has no dataset.
     """
-    environment = task.environment(episodes)
+    environment, meter = metered(task, task.environment(episodes), discount)
     played = evaluate(UniformPolicy(task.low, task.high), environment, episodes, seed).episodes
     environment.close()
     recorded = task.episode_returns()
@@ -60,12 +68,14 @@ def reference_rows(task: OfflineTask, episodes: int, seed: int) -> list[dict[str
         {
             "policy": RANDOM,
             **bootstrap(played["return"].to_numpy()),
+            **cost_intervals(meter),
             "episodes": episodes,
             "note": "",
         },
         {
             "policy": DATA_MEAN,
             **bootstrap(returns),
+            **recorded_cost_interval(task),
             "episodes": len(returns),
             "note": "",
         },

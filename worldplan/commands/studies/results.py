@@ -16,6 +16,7 @@ from worldplan.commands.studies.jobs import (
     make_task,
     oracle_return,
 )
+from worldplan.commands.studies.option_measures import measure_notes, summarised_measures
 from worldplan.commands.studies.plots import (
     RolloutPanel,
     return_by_share,
@@ -57,7 +58,7 @@ def write_results(run: Run, study: Study) -> None:
     curves = pd.concat([seed_table(job) for job in jobs], ignore_index=True)
     run.write_csv("seeds.csv", seeds)
     run.write_csv("curves.csv", curves)
-    task = make_task(study, rows[0].share)
+    task = make_task(study, rows[0].share, rows[0].method)
     ceiling = None if study.plane is None else oracle_return(study.plane, study.episodes)
     value_lines = _value_lines(study, task, curves)
     references = _references(study, task)
@@ -72,7 +73,7 @@ def write_results(run: Run, study: Study) -> None:
     spread_boxes(_spreads(jobs), run.plots / "critic_spread.png")
     if study.plane is not None:
         _plane_plots(run, study, jobs)
-    run.write_text("notes.txt", _notes(study, left, ceiling, value_lines))
+    run.write_text("notes.txt", _notes(study, left, ceiling, value_lines, summary))
     run.write_summary(summary)
     write_report([run.path])
     if not left:
@@ -126,7 +127,7 @@ def _references(study: Study, task: OfflineTask) -> pd.DataFrame | None:
     """The rows of a random policy and of the data; None in the plane."""
     if study.data is None:
         return None
-    rows = reference_rows(task, study.episodes, EPISODE_SEED)
+    rows = reference_rows(task, study.episodes, EPISODE_SEED, study.settings.discount)
     return pd.DataFrame(rows).assign(reference=True)
 
 
@@ -185,6 +186,7 @@ def summarise(
                 "true_share": row.column,
                 **interval,
                 "bound_share": np.nan if ceiling is None else interval["mean"] / ceiling,
+                **summarised_measures(of_seeds),
                 "q": np.nan if end is None else end.get("check/q", np.nan),
                 "decision_ms": 1000 * of_seeds["decision_seconds"].mean(),
                 "cpu_minutes": of_seeds["cpu_seconds"].sum() / 60,
@@ -234,7 +236,11 @@ def _value_lines(study: Study, task: OfflineTask, curves: pd.DataFrame) -> list[
 
 
 def _notes(
-    study: Study, left: Sequence[str], ceiling: float | None, value_lines: list[Line]
+    study: Study,
+    left: Sequence[str],
+    ceiling: float | None,
+    value_lines: list[Line],
+    summary: pd.DataFrame,
 ) -> str:
     lines = [_left_text(left).rstrip()] if left else []
     lines.append(
@@ -243,6 +249,7 @@ def _notes(
         "a row, training and evaluation. Q is the mean at the last check. The random policy acts "
         "uniformly; intervals of it and of the data are over episodes."
     )
+    lines += measure_notes(summary)
     if ceiling is not None:
         lines.append(
             f"Return of the oracle in the same episodes: {ceiling:.3f}; 'share of bound' is the "

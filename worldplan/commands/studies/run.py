@@ -7,12 +7,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
-from worldplan.commands.studies.jobs import jobs_of, make_task, run_job
+from worldplan.commands.studies.jobs import check_tasks, jobs_of, run_job
 from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.rows import Selection
 from worldplan.commands.studies.study import Study, parse_study, study_parser
@@ -28,6 +29,12 @@ _OPTIONAL = {
     "score": "score",
     "q": "Q",
     "cpu_minutes": "CPU min",
+}
+_WITH_INTERVAL = {
+    "cost": "cost",
+    "discounted_cost": "discounted cost",
+    "before": "before change-over",
+    "drop": "lowest soon after, less that",
 }
 
 
@@ -86,8 +93,7 @@ def run_study(
     if engine == "ray":
         require_ray()
     chosen = (selection or Selection()).of(study.rows())
-    for share in {row.share for row in chosen}:  # faults of the input: before anything is written
-        make_task(study, share)
+    check_tasks(study, chosen)
     _check_accelerator(study.accelerator)
     config = study.to_dict()
     config["inputs"] = input_files(config)
@@ -128,8 +134,10 @@ def print_table(run: Run) -> None:
     assert summary is not None
     printed = Table(title="mean return with the 95 % interval over seeds")
     optional = [name for name in _OPTIONAL if summary[name].notna().any()]
+    measured = [name for name in _WITH_INTERVAL if name in summary and summary[name].notna().any()]
     notes = ["note"] if summary["note"].fillna("").any() else []
-    for column in ("method", "return", "interval", *(_OPTIONAL[name] for name in optional), *notes):
+    headings = [_WITH_INTERVAL[name] for name in measured] + [_OPTIONAL[name] for name in optional]
+    for column in ("method", "return", "interval", *headings, *notes):
         printed.add_column(
             column,
             justify="left" if column in ("method", "note") else "right",
@@ -140,6 +148,7 @@ def print_table(run: Run) -> None:
             str(row["policy"]),
             f"{row['mean']:.2f}",
             f"{row['low']:.2f}..{row['high']:.2f}",
+            *(_with_interval(row, name) for name in measured),
             *(_figure(name, row[name]) for name in optional),
             *(["" if pd.isna(row["note"]) else str(row["note"])] if notes else []),
         )
@@ -148,6 +157,13 @@ def print_table(run: Run) -> None:
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}")
     if (run.path / UNFINISHED).exists():
         console.print((run.path / UNFINISHED).read_text(encoding="utf-8").rstrip())
+
+
+def _with_interval(row: dict[Any, Any], name: str) -> str:
+    """A measure and its interval over seeds; empty where it is unknown."""
+    if math.isnan(row[name]):
+        return ""
+    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f}..{row[f'{name}_high']:.2f})"
 
 
 def _figure(name: str, value: float) -> str:

@@ -6,37 +6,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.commands.studies.algorithms import algorithm_settings
+from worldplan.commands.studies.method_task import (
+    METHOD_TASK_KEYS,
+    check_method_task,
+    finetune_epochs,
+    finetuning_of,
+)
+from worldplan.commands.studies.method_task import DatasetTask as DatasetTask
 from worldplan.commands.studies.rows import Selection, StudyRow, crossed_row, take_selection
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
+from worldplan.planners.offline.options.finetuning import Finetuning
 from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.planners.offline.settings import ReachAwareSettings
 
-TASK_KEYS = ("patch", "true_share", "shares", "halt_quantile")
+TASK_KEYS = ("patch", "true_share", "shares", "halt_quantile", *METHOD_TASK_KEYS)
 MAX_REWARD = "max_reward"  # as a method's target_cap: the value ceiling of the data
-
-
-@dataclass(frozen=True)
-class DatasetTask:
-    """A dataset as the task of a study; the arguments are those of
-    `worldplan.planners.offline.task.dataset_task`.
-    """
-
-    dataset: str
-    environment: str | dict[str, Any] | None = None
-    ensemble: str | None = None
-    termination: str | None = None
-    threads: int | None = None
-    dynamics: str | None = None
-    dynamics_options: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,8 @@ class Study:
 
     Args:
         methods: by name, what a method changes: settings of value learning, and "patch" (see
-            `worldplan.planners.offline.oracle_patch`), "true_share" or "shares" of its task.
+            `worldplan.planners.offline.oracle_patch`), "true_share", "shares" or "simulator" of its
+            task, "finetune" and "finetuning" for further epochs that act in the environment.
             `target_cap: max_reward` stands for the value ceiling of the data. With "algorithm"
             (bc, td3_bc, rebrac, iql, riql or leq), settings of that method. On the command
             line: names, separated by commas, of the methods to run now.
@@ -147,6 +141,9 @@ class Study:
             self._check_algorithm(method)
             return
         settings = self.method_settings(method)
+        check_method_task(
+            method, self.methods[method], self.data is not None, self.epochs, self.check_every
+        )
         if self.patch(method) != "none" and self.plane is None:
             raise ConfigError(f"method '{method}': patch needs an oracle, which only the plane has")
         if self.plane is not None and self.caps_by_data(method):
@@ -299,6 +296,26 @@ class Study:
         """The share of the data that halts no rollout of a method; None where it gives none."""
         quantile: float | None = self.methods[method].get("halt_quantile")
         return quantile
+
+    def task_of(self, method: str) -> DatasetTask:
+        """The dataset as the task of one method.
+
+        Raises:
+            ConfigError: the study has none.
+        """
+        if self.data is None:
+            raise ConfigError("the plane is no dataset: give data in the place of plane")
+        changes = self.methods[method]
+        return replace(self.data, simulator=changes.get("simulator", self.data.simulator))
+
+    def finetuning(self, method: str) -> tuple[int, Finetuning | None]:
+        """The epochs of a method that act in the environment, and how.
+
+        Raises:
+            ConfigError: a number is wrong.
+        """
+        changes = self.methods[method]
+        return finetune_epochs(method, changes), finetuning_of(method, changes)
 
     def caps_by_data(self, method: str) -> bool:
         """Whether the targets of a method are capped at the value ceiling of the data."""
