@@ -27,7 +27,7 @@ OPTIONS = {
     r"data collect \S+-v5 ": (
         "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"
     ),
-    r"data collect Pendulum-v1 --policy medium-replay": (
+    r"data collect (Pendulum-v1|\S+:PointMass-v0) --policy medium": (
         "--hidden 8 --train-steps 220 --evaluate-every 110 --steps 200 --stop-return -9999"
     ),
     r"Double\S+ --policy medium-replay$": "--output worldplan/readme-v0 --folder readme",
@@ -36,7 +36,7 @@ OPTIONS = {
         "--jobs 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
         " --episodes 1 --settings.updates 1 --settings.hidden [4] --settings.batch 20"
     ),
-    r"^worldplan run configs/ravl/": (
+    r"^worldplan run configs/(ravl|online)/": (
         "--jobs 1 --seeds 1 --epochs 1 --check_every 1 --save_every 1 --check_episodes 1"
         " --episodes 1 --settings.starts 10 --settings.updates 1 --settings.hidden [4]"
         " --settings.batch 20"

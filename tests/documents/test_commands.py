@@ -23,7 +23,7 @@ JOURNEYS = {
     "bandits": r"configs/sequoia|runs/(capacity|path)/|example_log|worldplan (bandits|doctor)",
     "actions": r"worldplan actions",
     "offline": (
-        r"configs/(ensemble|ravl|leq|model_free)|-v\d |runs/(ravl|leq|model_free)|DATASET"
+        r"configs/(ensemble|ravl|leq|model_free|online)|-v\d |runs/(ravl|leq|model_free)|DATASET"
         r"|worldplan data convert"
     ),
     "modem": r"bin_pick|(incline|planar)_push|upright_pivot|runs/modem/",
