@@ -10,6 +10,7 @@ import numpy as np
 from worldplan.envs.slider import LENGTH as LENGTH
 from worldplan.envs.slider import LIMIT as LIMIT
 from worldplan.envs.slider import NAME as NAME
+from worldplan.envs.slider import STEP as STEP
 from worldplan.envs.slider import SliderDynamics as SliderDynamics
 from worldplan.envs.slider import beyond as beyond
 from worldplan.world_models.data.transitions import Transitions
