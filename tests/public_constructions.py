@@ -99,6 +99,7 @@ CONSTRUCTIONS: dict[str, Construction] = {
     ),
     "FluidBound": (bandit_planners.FluidBound, lambda: {"instance": instance(), "steps": 2}),
     "FluidPlanner": (bandit_planners.FluidPlanner, lambda: {"instance": instance(), "window": 2}),
+    "HullBound": (bandit_planners.HullBound, lambda: {"instance": instance(), "gap": 1e-3}),
     "LagrangianBound": (
         bandit_planners.LagrangianBound,
         lambda: {"instance": instance(), "steps": 2, "gap": 1e-4},

@@ -4,8 +4,10 @@ from .baselines import MyopicPolicy as MyopicPolicy
 from .baselines import NullPolicy as NullPolicy
 from .baselines import RandomPolicy as RandomPolicy
 from .baselines import SamplingPolicy as SamplingPolicy
+from .bounds import make_bound as make_bound
 from .fluid import FluidBound as FluidBound
 from .fluid import FluidPlanner as FluidPlanner
+from .hull import HullBound as HullBound
 from .lagrangian import LagrangianBound as LagrangianBound
 from .lagrangian import LagrangianPlanner as LagrangianPlanner
 from .level_maximiser import LevelMaximiser as LevelMaximiser
@@ -13,7 +15,6 @@ from .policies import DEFAULT_POLICIES as DEFAULT_POLICIES
 from .policies import POLICIES as POLICIES
 from .policies import NamedPolicy as NamedPolicy
 from .policies import PolicyContext as PolicyContext
-from .policies import make_bound as make_bound
 from .policies import make_policy as make_policy
 from .sequoia.planner import SequoiaPlanner as SequoiaPlanner
 from .sequoia.settings import SequoiaSettings as SequoiaSettings

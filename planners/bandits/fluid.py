@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,9 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp import checks
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
-from worldplan.milp.sets.base import ActionSet, Budget
+from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
+from worldplan.planners.bandits.coupling import ValueTables, couple, transition_matrix
 from worldplan.planners.bandits.models import (
     Dynamics,
     mean_dynamics,
@@ -46,22 +47,6 @@ from worldplan.planners.bandits.units import Outlook, in_units
 from worldplan.planners.base import Decision, Planner
 
 WHOLE_SHARE = 0.7  # of the time limit: the linear program to the end of the episode
-
-
-@dataclass(frozen=True)
-class ValueTables:
-    """Separable upper bound of the fluid value V_n with n steps to go.
-
-    V_n(s) <= constant[n] + sum_j table[n, j, s_j]. The tables are the dual prices of the flow rows
-    of one solve (weak duality); the bound is tight along the trajectory of that solve.
-
-    Args:
-        table: (horizon + 1, arms, states), zero for n = 0.
-        constant: (horizon + 1,), zero for n = 0.
-    """
-
-    table: Floats
-    constant: Floats
 
 
 class FluidProgram:
@@ -95,6 +80,7 @@ class FluidProgram:
         self.first.add_constraints(program, self.first_action, relaxed=not integral_first)
         self._flow: list[Rows] = []
         self._x: list[Indices] = []  # of each member, (steps, arms * states * levels)
+        self._coupling: list[list[Indices]] = []  # of each member and step, rows
         for model in self.dynamics:
             self._add_member(program, model, integral_first)
         self.session = open_session(program, settings)
@@ -106,9 +92,9 @@ class FluidProgram:
         arms, levels, states = model.arms, model.levels, model.states
         cost = model.one_step().transpose(0, 2, 1).ravel() / len(self.dynamics)
         balance = sparse.kron(sparse.identity(arms * states), np.ones((1, levels)))
-        forward = _transition_matrix(model)
+        forward = transition_matrix(model)
         previous: Indices | None = None
-        flows, columns = [], []
+        flows, columns, couplings = [], [], []
         for step in range(self.steps):
             x = program.add_columns(arms * states * levels, cost=cost)
             blocks: list[tuple[Indices, Any]] = [(x, balance)]
@@ -120,11 +106,13 @@ class FluidProgram:
                 actions = self.actions
                 action = program.add_columns(self.actions.size, 0.0, 1.0)
                 self.actions.add_constraints(program, action, relaxed=True)
-            _couple(program, model, actions, x, action, integral=integral_first and step == 0)
+            integral = integral_first and step == 0
+            couplings.append(couple(program, model, actions, x, action, integral=integral))
             columns.append(x)
             previous = x
         self._flow.append(Rows(np.stack([rows.index for rows in flows]), np.zeros(0, np.int64)))
         self._x.append(np.stack(columns))
+        self._coupling.append(couplings)
 
     def solve(
         self,
@@ -134,6 +122,7 @@ class FluidProgram:
         *,
         zero: float = 0.0,
         time_limit: float | None = None,
+        basis: Any = None,
     ) -> Solution:
         """The optimum over min(steps, steps_left) steps.
 
@@ -143,12 +132,14 @@ class FluidProgram:
             tail: values of the states at the end of the window, if the episode is longer.
             zero: the solver measures value and bound from it while it compares them with its gap.
             time_limit: seconds in all; that of the settings unless given.
+            basis: of a linear program, where the simplex method starts; found anew unless given.
         """
         left = self.steps if steps_left is None else steps_left
         limit = self.session.settings.time_limit if time_limit is None else time_limit
         deadline = time.perf_counter() + limit
         with self.session.lock:
-            basis = None if self.session.is_mip else self._basis(min(self.steps, left), deadline)
+            if basis is None and not self.session.is_mip:
+                basis = self._basis(min(self.steps, left), deadline)
             self.load(start, left, tail, zero)
             solution = self.session.solve(basis=basis, time_limit=deadline - time.perf_counter())
         return replace(solution, value=solution.value + zero, bound=solution.bound + zero)
@@ -209,6 +200,23 @@ class FluidProgram:
                 offset = float(tail.constant[to_go])
             self.session.set_cost(x.ravel(), cost.ravel(), offset - zero)
 
+    def pull_prices(self, solution: Solution) -> Floats:
+        """Price of a pull at each step and arm, (steps, arms): duals of the coupling rows.
+
+        Args:
+            solution: of a relaxed program with one model of two levels.
+
+        Raises:
+            SolverFailed: the solver ran out of time before it had a solution.
+        """
+        if solution.row_dual is None:
+            raise SolverFailed(self._no_values())
+        return solution.row_dual[np.stack(self._coupling[0])]
+
+    def _no_values(self) -> str:
+        limit = self.session.settings.time_limit
+        return f"no fluid values within {limit:g} s: raise solver.time_limit"
+
     def value_tables(self, solution: Solution, steps_left: int | None = None) -> ValueTables:
         """Value tables from the duals of a solve to the end of the episode.
 
@@ -220,10 +228,7 @@ class FluidProgram:
             SolverFailed: the solver ran out of time before it had a solution.
         """
         if solution.row_dual is None or solution.x is None:
-            raise SolverFailed(
-                f"no fluid values within {self.session.settings.time_limit:g} s: "
-                "raise solver.time_limit"
-            )
+            raise SolverFailed(self._no_values())
         model, left = self.dynamics[0], steps_left or self.steps
         shape = (self.steps, model.arms, model.states)
         prices = solution.row_dual[self._flow[0].index].reshape(shape)[:left]
@@ -235,95 +240,6 @@ class FluidProgram:
         table[1:], full = prices[::-1], np.zeros(left + 1)
         full[1:] = constant[::-1]
         return ValueTables(table, full)
-
-
-def _transition_matrix(model: ArmDynamics) -> sparse.csr_array:
-    """Maps probabilities of (arm, state, level) to those of (arm, next state)."""
-    arms, levels, states = model.arms, model.levels, model.states
-    arm, state, level, after = np.meshgrid(
-        np.arange(arms), np.arange(states), np.arange(levels), np.arange(states), indexing="ij"
-    )
-    value = model.transition[arm, level, state, after]
-    keep = value != 0
-    row = (arm * states + after)[keep]
-    column = ((arm * states + state) * levels + level)[keep]
-    return sparse.csr_array(
-        (value[keep], (row, column)), shape=(arms * states, arms * states * levels)
-    )
-
-
-def _couple(
-    program: Program,
-    model: ArmDynamics,
-    actions: ActionSet,
-    x: Indices,
-    action: Indices,
-    *,
-    integral: bool,
-) -> None:
-    """Couple the probabilities of each arm's levels to the (expected) action.
-
-    With two levels the action determines them. With more, y_gk is the probability of level k of the
-    arms in group g, those that the same interventions reach; if the action is integral, y is too.
-    """
-    arms, levels, states = model.arms, model.levels, model.states
-    x = x.reshape(arms, states, levels)
-    if model.effect is None or model.strengths is None:
-        pulled = sparse.kron(sparse.identity(arms), np.ones((1, states)))
-        program.add_rows(
-            (x[:, :, 1].ravel(), pulled), (action, -sparse.identity(arms)), lower=0.0, upper=0.0
-        )
-        return
-    _, first, group = np.unique(
-        np.hstack([model.effect, model.strengths]), axis=0, return_index=True, return_inverse=True
-    )
-    group, rows, strengths = group.ravel(), model.effect[first], model.strengths[first]
-    used = np.diff(strengths, axis=1, prepend=-np.inf) > 1e-9  # padding repeats the last strength
-    y = program.add_columns(len(rows) * levels, 0.0, used.ravel(), integer=integral).reshape(
-        len(rows), levels
-    )
-    # sums the states of each (arm, level)
-    spread = sparse.kron(
-        sparse.identity(arms), sparse.kron(np.ones((1, states)), sparse.identity(levels))
-    )
-    share = sparse.csr_array(
-        (
-            np.ones(arms * levels),
-            (np.arange(arms * levels), (group[:, None] * levels + np.arange(levels)).ravel()),
-        )
-    )
-    share.resize(arms * levels, len(rows) * levels)
-    program.add_rows((x.ravel(), spread), (y.ravel(), -share), lower=0.0, upper=0.0)
-    strength = np.zeros((len(rows), len(rows) * levels))
-    place = np.arange(len(rows) * levels).reshape(len(rows), levels)
-    for number in range(len(rows)):
-        strength[number, place[number]] = strengths[number]
-    program.add_rows((y.ravel(), sparse.csr_array(strength)), (action, -rows), lower=0.0, upper=0.0)
-    program.add_rows(
-        (y.ravel(), sparse.kron(sparse.identity(len(rows)), np.ones((1, levels)))),
-        lower=1.0,
-        upper=1.0,
-    )
-    _count_cuts(program, model, actions, rows, y)
-
-
-def _count_cuts(
-    program: Program, model: ArmDynamics, actions: ActionSet, rows: Floats, y: Indices
-) -> None:
-    """Rounding cuts: with c_g interventions in each of several disjoint groups g,
-
-    sum_g floor(c_g / d) <= floor(budget / d) for every divisor d.
-    """
-    counts = (rows > 0).sum(1)
-    uniform = all(len(set(row[row > 0])) <= 1 for row in rows)
-    if not isinstance(actions, Budget) or not uniform or ((rows > 0).sum(0) > 1).any():
-        return
-    levels = y.shape[1]
-    for divisor in range(2, int(counts.max()) + 1):
-        per_level = np.minimum(np.arange(levels)[None], counts[:, None]) // divisor
-        program.add_rows(
-            (y.ravel(), per_level.ravel()[None].astype(float)), upper=actions.budget // divisor
-        )
 
 
 def one_hot(state: Ints, states: int) -> Floats:

@@ -42,7 +42,6 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
-from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import (
     IterativeMyopicPolicy,
@@ -51,13 +50,12 @@ from worldplan.planners.bandits.baselines import (
     RandomPolicy,
     SamplingPolicy,
 )
-from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
-from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.bounds import is_priced
+from worldplan.planners.bandits.fluid import FluidPlanner
+from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
-
-LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
 
 
 @dataclass(frozen=True)
@@ -189,26 +187,6 @@ def best_informed(names: Iterable[str]) -> str:
     return max(names, key=lambda name: _named(name).rank)
 
 
-def make_bound(instance: BanditInstance, solver: SolverSettings) -> FluidBound | LagrangianBound:
-    """The fluid bound: by one linear program or, for very many arms, by prices.
-
-    The search for prices has the solver's time limit, and a gap of 1e-6 unless the solver's is
-    smaller.
-    """
-    if _priced(instance):
-        return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))
-    return FluidBound(instance, solver)
-
-
-def _priced(instance: BanditInstance) -> bool:
-    """Whether one linear program would be too large and prices can replace it."""
-    return (
-        isinstance(instance.actions, Budget)
-        and instance.dynamics.effect is None
-        and instance.dynamics.arms > LARGE
-    )
-
-
 # ---- from an entry of the registry to a planner
 
 
@@ -282,7 +260,7 @@ def _whittle(context: PolicyContext) -> Planner:
 
 
 def _fluid(context: PolicyContext) -> Planner:
-    if _priced(context.instance):
+    if is_priced(context.instance):
         gap = min(context.solver.gap, 1e-4)
         return LagrangianPlanner(context.instance, context.models, context.solver, gap=gap)
     return FluidPlanner(context.instance, context.fluid_window, context.models, context.solver)

@@ -23,7 +23,8 @@ from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.networks.local_search import value as network_value
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram, ValueTables, one_hot
+from worldplan.planners.bandits.coupling import ValueTables
+from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram, one_hot
 from worldplan.planners.bandits.models import mean_dynamics
 from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.reasons.problem import (

@@ -34,10 +34,10 @@ from worldplan.files import input_files, refuse_input_as_output, write_csv, writ
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
+from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.policies import (
     POLICIES,
     check_policies,
-    make_bound,
     naming_policy,
 )
 from worldplan.planners.bandits.reasons.results import Reasons
@@ -206,7 +206,7 @@ def bound(argv: Sequence[str]) -> int:
     """Entry of `worldplan bandits bound`; returns its exit code."""
     parser = scenario_parser(
         "bandits bound",
-        "An upper bound on the reward per step of every policy, from the fluid relaxation.",
+        "An upper bound on the reward per step of every policy, from a relaxation (--bound).",
     )
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
@@ -216,7 +216,7 @@ def bound(argv: Sequence[str]) -> int:
     for seed in scenario.seed_list():
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         starts = BanditVectorEnv(built.instance, scenario.episodes).reset(seed=seed)[0]["state"]
-        relaxation = make_bound(built.instance, scenario.solver)
+        relaxation = make_bound(built.instance, scenario.solver, scenario.bound)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
         mean = float(np.mean(values)) / built.instance.horizon
         table.add_row(str(seed), f"{mean:.6g}", str(len(values)))

@@ -15,10 +15,10 @@ import pandas as pd
 
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.policies import (
     PolicyContext,
     job_length,
-    make_bound,
     make_policy,
     naming_policy,
 )
@@ -113,7 +113,7 @@ def _bound(job: Job, built: Built) -> None:
     env = BanditVectorEnv(built.instance, job.scenario.episodes)
     observation, _ = env.reset(seed=job.seed)
     started = time.process_time()
-    bound = make_bound(built.instance, job.scenario.solver)
+    bound = make_bound(built.instance, job.scenario.solver, job.scenario.bound)
     bounds: dict[bytes, float] = {}  # by start state: equal ones are solved once
     values = []
     for state in observation["state"]:

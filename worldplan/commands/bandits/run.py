@@ -23,7 +23,8 @@ from worldplan.files import input_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
-from worldplan.planners.bandits.policies import check_policy, make_bound
+from worldplan.planners.bandits.bounds import make_bound
+from worldplan.planners.bandits.policies import check_policy
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import build
 
@@ -108,7 +109,7 @@ def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
         for policy in scenario.policy_list():
             check_policy(policy, policy_context(built, scenario, seed, None))
         if scenario.solver.name != "highs":  # installed, and licensed for a model of this size?
-            bound = make_bound(built.instance, scenario.solver)
+            bound = make_bound(built.instance, scenario.solver, scenario.bound)
             bound.from_distribution(built.instance.initial)
 
 

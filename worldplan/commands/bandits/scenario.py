@@ -15,9 +15,11 @@ from jsonargparse import ArgumentParser, Namespace
 
 from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
 from worldplan.files import plain
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.limits import LARGEST_SEED
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.bounds import BOUNDS
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.shipped import PACKAGE
@@ -44,6 +46,8 @@ class Scenario:
         fluid_window: steps of the fluid planner's integral window.
         samples: actions that "sampling" draws per decision.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
+        bound: on every policy: "auto" (the tightest for the feasible set), "fluid" or "hull"; see
+            `worldplan.planners.bandits.bounds`.
         database: file of the days of `bandits day`, looked up beside the scenario; its name with
             the suffix .db unless given.
 
@@ -63,6 +67,7 @@ class Scenario:
     fluid_window: int = 4
     samples: int = 100
     checkpoint: str | None = None
+    bound: str = "auto"
     database: str | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +78,7 @@ class Scenario:
         check_policies(self.policy_list())
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
+        checks.choice(self.bound, "bound", BOUNDS)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise ConfigError(
                 f"name '{self.name}': use letters, digits, '-', '_' and '.' only, not first a '.': "

@@ -1,0 +1,66 @@
+"""The upper bound that suits an instance."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.base import Budget
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.lagrangian import LagrangianBound
+
+LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
+BOUNDS = ("auto", "fluid", "hull")
+
+
+class Bound(Protocol):
+    """Upper bound on the expected return of every policy."""
+
+    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
+        """Bound on the return from the joint state (arms,)."""
+
+    def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
+        """Bound on the expected return from first states with the distribution (arms, states)."""
+
+
+def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "auto") -> Bound:
+    """The bound of a kind, or the tightest that suits the instance.
+
+    "fluid" relaxes the action set to its linear relaxation: one linear program or, for a plain
+    budget over very many arms, a search for prices. "hull" keeps the convex hull of the set, by
+    column generation; on a plain budget both are equal. "auto" takes "hull" where arms are pulled
+    or not and the set is no plain budget, else "fluid". Searches have the solver's time limit.
+
+    Args:
+        instance: the programme.
+        solver: the solver.
+        kind: one of `BOUNDS`.
+
+    Raises:
+        ConfigError: the kind is unknown or does not suit the instance.
+    """
+    checks.choice(kind, "bound", BOUNDS)
+    if kind == "hull" and instance.dynamics.effect is not None:
+        raise ConfigError(
+            "bound hull needs arms that are pulled or not: choose auto or fluid for several "
+            "interventions per arm"
+        )
+    plain = isinstance(instance.actions, Budget) or instance.dynamics.effect is not None
+    if kind == "hull" or (kind == "auto" and not plain):
+        return HullBound(instance, solver)
+    if is_priced(instance):
+        return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))
+    return FluidBound(instance, solver)
+
+
+def is_priced(instance: BanditInstance) -> bool:
+    """Whether one linear program would be too large and one price per step can replace it."""
+    return (
+        isinstance(instance.actions, Budget)
+        and instance.dynamics.effect is None
+        and instance.dynamics.arms > LARGE
+    )
