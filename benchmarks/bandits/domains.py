@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from worldplan.commands.bandits.run import run_scenario
+from worldplan.commands.bandits.run import run_scenario, share_text
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
 from worldplan.commands.bandits.summary import mean_bound
 
@@ -84,7 +84,7 @@ def write(table: pd.DataFrame, stem: Path) -> None:
         interval = f"{row['mean']:.2f} ({row['low']:.2f}..{row['high']:.2f})"
         lines.append(
             f"| {row['domain']} | {row['policy']} | {interval} "
-            f"| {100 * row['bound_share']:.1f} % | {row['decision_ms']:.1f} |"
+            f"| {share_text(row)} | {row['decision_ms']:.1f} |"
         )
     margins = []
     lines += ["", "| domain | best baseline | SEQUOIA over it |", "|---|---|---|"]

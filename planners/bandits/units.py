@@ -59,6 +59,19 @@ def in_units(models: Sequence[ArmDynamics]) -> tuple[list[ArmDynamics], Units]:
     return [units.plan(model) for model in models], units
 
 
+def default_returns(instance: BanditInstance, states: Ints) -> Floats:
+    """Expected return of the set's default action at every step, (n,), from states (n, arms)."""
+    model = instance.dynamics
+    arms = np.arange(model.arms)
+    level = model.level(instance.actions.default())
+    reward, move = model.one_step()[arms, level], model.transition[arms, level]
+    value = np.zeros_like(reward)
+    for _ in range(instance.horizon):
+        value = reward + np.einsum("jst,jt->js", move, value)
+    returns: Floats = value[arms, states].sum(-1)
+    return returns
+
+
 class Outlook:
     """Returns that need no solver: of the default action, and of arms without any limit.
 

@@ -164,9 +164,9 @@ def test_a_run_leaves_everything_and_can_be_used_again(
     )
     assert set(summary.index) == {"random", "fluid", "null"}
     assert (summary["low"] <= summary["mean"]).all() and (summary["mean"] <= summary["high"]).all()
-    assert (
-        summary["bound_share"].between(0, 1.5, inclusive="neither").all()
-    )  # the bound is on the mean, luck may exceed it
+    # the bound is on the mean, chance may exceed it
+    assert summary["bound_share"].between(-0.5, 1.5).all()
+    assert (summary["share_low"] <= summary["bound_share"]).all()
     assert summary.loc["fluid", "mean"] >= summary.loc["null", "mean"]
 
     monkeypatch.chdir("/")  # a run knows where its scenario lies
@@ -331,7 +331,7 @@ def test_a_decision_that_hit_the_limit_says_so(
 ) -> None:
     class Slow(Planner):
         def plan(self, observation: Any) -> Decision:
-            return Decision(np.array([1, 0, 0, 0, 0, 0]), 2.0, 2.5, "time_limit", 1.0)
+            return Decision(np.array([1, 0, 0, 0, 0, 0]), 2.0, 2.5, "time_limit", 1.0, gap=0.25)
 
     monkeypatch.setattr("worldplan.commands.bandits.decide.make_planner", lambda *_: Slow())
     (tmp_path / "today.csv").write_text("arm,state\n" + "".join(f"{arm},0\n" for arm in range(6)))

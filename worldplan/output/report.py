@@ -6,7 +6,7 @@ import base64
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -51,6 +51,8 @@ NUMERIC = (
     "high",
     "score",
     "bound_share",
+    "share_low",
+    "share_high",
     "q",
     "decision_ms",
     "cpu_minutes",
@@ -200,7 +202,7 @@ def _policy_table(summary: pd.DataFrame) -> Table:
             _interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)
         ],
         **{name: [_measure(row, name) for row in summary.to_dict("records")] for name in MEASURES},
-        "bound_share": [_percent(value) for value in summary["bound_share"]],
+        "bound_share": [_share(row) for row in summary.to_dict("records")],
         "score": ["" if math.isnan(value) else f"{value:.1f}" for value in summary["score"]],
         "q": ["" if math.isnan(value) else f"{value:.4g}" for value in summary["q"]],
         "decision_ms": [
@@ -256,7 +258,7 @@ def _cell(row: dict[Any, Any]) -> str:
     figure = " ".join(
         part for part in (_number(row["mean"]), _interval(row["low"], row["high"])) if part
     )
-    return ", ".join(part for part in (figure, _percent(row["bound_share"])) if part)
+    return ", ".join(part for part in (figure, _share(row)) if part)
 
 
 def _number(value: float) -> str:
@@ -267,6 +269,14 @@ def _number(value: float) -> str:
 
 def _interval(low: float, high: float) -> str:
     return "" if math.isnan(low) or math.isnan(high) else f"[{_number(low)}, {_number(high)}]"
+
+
+def _share(row: Mapping[Any, Any]) -> str:
+    """The share of the bound, with its interval where that is known."""
+    share, low, high = (row[name] for name in ("bound_share", "share_low", "share_high"))
+    if math.isnan(low) or math.isnan(high):
+        return _percent(share)
+    return f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _percent(share: float) -> str:

@@ -22,11 +22,13 @@ from worldplan.planners.bandits.policies import (
     make_policy,
     naming_policy,
 )
+from worldplan.planners.bandits.units import default_returns
 from worldplan.planners.base import Planner, evaluate
 from worldplan.runs import write_result
 from worldplan.world_models.arms.programme import Built, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
+ZERO = "zero"  # its column: the return of the set's default action at every step
 _BOUND_LENGTH = 1  # its relative length, as `NamedPolicy.job_length`
 
 
@@ -60,8 +62,10 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the job's tables exist."""
-        return self.result.exists() and (self.policy == BOUND or self.steps.exists())
+        """Whether the job's tables exist, in the form of this version."""
+        if self.policy == BOUND:
+            return self.result.exists() and ZERO in self.result.read_text(encoding="utf-8")
+        return self.result.exists() and self.steps.exists()
 
 
 def file_stem(policy: str) -> str:
@@ -109,7 +113,7 @@ def run_job(job: Job) -> Job:
 
 
 def _bound(job: Job, built: Built) -> None:
-    """Bound the return from the start state of every episode."""
+    """Bound the return from the start state of every episode, and that of the default action."""
     env = BanditVectorEnv(built.instance, job.scenario.episodes)
     observation, _ = env.reset(seed=job.seed)
     started = time.process_time()
@@ -125,7 +129,12 @@ def _bound(job: Job, built: Built) -> None:
     write_result(
         job.result,
         pd.DataFrame(
-            {"episode": np.arange(len(values)), "return": values, "decision_seconds": seconds}
+            {
+                "episode": np.arange(len(values)),
+                "return": values,
+                ZERO: default_returns(built.instance, observation["state"]),
+                "decision_seconds": seconds,
+            }
         ),
     )
 

@@ -5,8 +5,10 @@ A run that was interrupted resumes where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -113,6 +115,12 @@ def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
             bound.from_distribution(built.instance.initial)
 
 
+def share_text(row: Mapping[Any, Any]) -> str:
+    """A policy's share of the bound with its interval; empty where no policy can gain."""
+    share, low, high = (100 * row[name] for name in ("bound_share", "share_low", "share_high"))
+    return "" if math.isnan(share) else f"{share:.1f} % ({low:.1f}..{high:.1f})"
+
+
 def print_table(run: Run) -> None:
     """Print the summary of a finished run."""
     summary = run.read_csv("summary.csv")
@@ -121,16 +129,16 @@ def print_table(run: Run) -> None:
     noted = any(isinstance(row["note"], str) and row["note"] for row in rows)
     table = Table(title="mean reward per step, with the 95 % interval over episodes")
     table.add_column("policy", no_wrap=True)
-    for column in ("mean", "interval", "of bound", "ms each"):
+    for column in ("mean", "interval", "share of bound", "ms each"):
         table.add_column(column, justify="right", no_wrap=True)
     if noted:
         table.add_column("note")
     for row in rows:
         cells = [
             str(row["policy"]),
-            f"{row['mean']:.3f}",
-            f"{row['low']:.2f}..{row['high']:.2f}",
-            f"{100 * row['bound_share']:.1f} %",
+            f"{row['mean']:.5g}",
+            f"{row['low']:.4g}..{row['high']:.4g}",
+            share_text(row),
             f"{row['decision_ms']:.2f}",
         ]
         if noted:
@@ -139,5 +147,6 @@ def print_table(run: Run) -> None:
     console = plain_console()
     console.print(table)
     bound = float((run.path / "bound.txt").read_text())
-    console.print(f"upper bound on every policy: {bound:.3f} per step")
+    console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
+    console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)

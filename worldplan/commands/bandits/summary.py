@@ -1,23 +1,34 @@
-"""Figures of a bandit run by policy: mean reward, interval, share of the bound, decision time."""
+"""Figures of a bandit run by policy: mean reward, interval, share of the bound, decision time.
+
+The share of the bound is measured from the default action of the feasible set at every step (no
+visits, where that is allowed), whose return is computed exactly:
+
+    share = (mean - default) / (bound - default)
+
+So 0 % is what needs no decisions, also where rewards are negative, and a constant in the rewards
+changes no share. The bound holds in expectation: a mean over episodes may exceed it by chance.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from worldplan.commands.bandits.jobs import BOUND, result_file
+from worldplan.commands.bandits.jobs import BOUND, ZERO, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.files import read_table
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
-    """One row per policy: mean reward per step, 95 % interval, share of the bound, decision time.
+    """One row per policy: mean reward per step, share of the bound, intervals, decision time.
 
-    The interval is a bootstrap over episodes within each seed: it covers the random numbers of the
-    episodes, given the instances and trainings.
+    `bound_share` has the interval `share_low` to `share_high`; they are NaN where no policy can
+    earn more than the default action. The interval is a bootstrap over episodes within each seed:
+    it covers the random numbers of the episodes, given the instances and trainings.
 
     Raises:
         DatasetError: a job's table is missing or damaged.
@@ -27,11 +38,15 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
         policy: [_read(folder, policy, seed) for seed in seeds]
         for policy in [*scenario.policy_list(), BOUND]
     }
-    bound = np.stack([table["return"].to_numpy() for table in results[BOUND]]) / horizon
+    bound, zero = (
+        float(np.mean([table[name].mean() for table in results[BOUND]])) / horizon
+        for name in ("return", ZERO)
+    )
     rows = []
     for policy in scenario.policy_list():
         reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / horizon
         low, high = _interval(reward)
+        shares = [_share(value, bound, zero) for value in (reward.mean(), low, high)]
         seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
         rows.append(
             {
@@ -39,13 +54,33 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
                 "mean": reward.mean(),
                 "low": low,
                 "high": high,
-                "bound_share": reward.mean() / bound.mean(),
+                "bound_share": shares[0],
+                "share_low": shares[1],
+                "share_high": shares[2],
                 "decision_ms": 1000 * seconds,
                 "episodes": reward.size,
-                "note": _note(results[policy]),
+                "note": "; ".join(filter(None, [_note(results[policy]), _luck(shares)])),
             }
         )
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def _share(value: float, bound: float, zero: float) -> float:
+    """The share of the possible gain over the default action; NaN where none is possible."""
+    possible = bound - zero
+    rounding = 1e-9 * max(abs(bound), abs(zero))
+    return (value - zero) / possible if possible > rounding else math.nan
+
+
+def _luck(shares: list[float]) -> str:
+    """What is to be said where a mean is above the bound, by share, its low and its high end."""
+    share, low, high = shares
+    if not share > 1.0 + 1e-9:
+        return ""
+    return (
+        f"above the bound by chance ({100 * low:.1f}..{100 * high:.1f} %): "
+        "the bound holds in expectation"
+    )
 
 
 def _note(tables: list[pd.DataFrame]) -> str:
