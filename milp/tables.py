@@ -45,6 +45,7 @@ class CsvTable:
                 f"{self.path}, line 1: column '{missing[0]}' is missing "
                 f"(found: {', '.join(frame.columns)}): the header must name {', '.join(columns)}"
             )
+        self.columns = tuple(frame.columns)
         frame = frame[list(columns)].fillna("").apply(lambda column: column.str.strip())
         frame = frame[(frame != "").any(axis=1)]  # blank lines
         if frame.empty:
@@ -62,6 +63,9 @@ class CsvTable:
         self.refuse(
             empty, lambda _: f"column '{column}' is empty or NaN", "fill it in or delete the row"
         )
+
+    def __len__(self) -> int:
+        return len(self._frame)
 
     def refuse(self, bad: NDArray[np.bool_], what: Callable[[int], str], remedy: str) -> None:
         """Raise an error for the first row that `bad` (rows,) marks.

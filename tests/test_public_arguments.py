@@ -43,7 +43,7 @@ ELSEWHERE = {
         "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
         "Spread", "Statistics", "Validation", "View", "WhittleIndices", "Reach", "ModemTask",
         "OfflineTask", "PlanStep", "StateVariables", "ClientReason", "LimitPrice", "Reasons",
-        "Valuation",
+        "Valuation", "Conflict", "Limit", "Today",
     },
     "is a base class, made by subclasses": {
         "ActionSet", "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",

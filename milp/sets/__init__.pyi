@@ -2,9 +2,13 @@ from .base import Action as Action
 from .base import ActionSet as ActionSet
 from .base import Budget as Budget
 from .capacity import Capacity as Capacity
+from .conflicts import Conflict as Conflict
+from .conflicts import conflict_of as conflict_of
 from .custom import PyomoSet as PyomoSet
 from .kinds import SETS as SETS
 from .kinds import make_set as make_set
+from .limits import Limit as Limit
+from .limits import limits_of as limits_of
 from .linear_problem import LinearProblem as LinearProblem
 from .path import Path as Path
 from .path_graph import read_graph as read_graph
@@ -14,3 +18,5 @@ from .source import SetContext as SetContext
 from .source import naming_files as naming_files
 from .source import read_amounts as read_amounts
 from .source import read_pairs as read_pairs
+from .today import Today as Today
+from .with_rules import WithRules as WithRules

@@ -19,6 +19,7 @@ from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_name
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.packing import Pattern, fit_decreasing, maximal_patterns, search_packing
 from worldplan.milp.sets.source import SetContext, naming_files, read_amounts
+from worldplan.milp.sets.today import hours_on
 
 PATTERN_LIMIT = 500  # in all; beyond it one binary per (worker, arm) is the smaller model
 SEARCH_LIMIT = 50_000  # nodes of the packing search before the solver decides
@@ -101,7 +102,12 @@ class Capacity(ActionSet):
         costs_file, workers_file = context.file("costs"), context.file("workers")
         with naming_files(costs_file, workers_file):
             costs = read_amounts(costs_file, "arm", "cost", context.arms)
-            capacities = read_amounts(workers_file, "worker", "capacity")
+            capacities = hours_on(context, read_amounts(workers_file, "worker", "capacity"))
+            if not any(capacities.values()):
+                raise InfeasibleActionSet(
+                    f"every worker is away{f' on {context.date}' if context.date else ''}: "
+                    "nobody can be visited"
+                )
             return cls(
                 [costs[name] for name in context.arms],
                 list(capacities.values()),

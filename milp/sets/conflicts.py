@@ -99,7 +99,8 @@ def _rules(actions: PyomoSet) -> list[RowGroup]:
         groups.append(RowGroup(f"the rule '{name}'", number, f"loosen '{name}' to {{0:g}}"))
     first = len(actions.row_names)
     for place, (component, amount) in enumerate(actions.fixed()):
-        text = f"a[{component}] set to {amount:g}"
+        arm = "" if actions.arm_names is None else f" ({actions.arm_names[component]})"
+        text = f"a[{component}]{arm} set to {amount:g}"
         groups.append(RowGroup(f"the rule that has {text}", np.array([first + place])))
     return groups
 

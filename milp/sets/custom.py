@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -16,9 +17,11 @@ from scipy import sparse
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_size
+from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.rules import ASSIGNMENT
 from worldplan.milp.sets.source import SetContext, naming_files
+from worldplan.milp.sets.today import today_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class PyomoSet(ActionSet):
         build: gets a ConcreteModel with binary variables `block.a[0] .. block.a[size-1]` over
             `block.arms`, and adds linear constraints and further variables.
         size: number of components.
+        arm_names: of the components, for tables and messages.
 
     Raises:
         ConfigError: `build` adds an objective or a nonlinear constraint, or fails.
@@ -62,13 +66,19 @@ class PyomoSet(ActionSet):
         MissingExtra: Pyomo is not installed.
     """
 
-    def __init__(self, build: Callable[[Any], None], size: int) -> None:
+    def __init__(
+        self,
+        build: Callable[[Any], None],
+        size: int,
+        arm_names: Sequence[Any] | None = None,
+    ) -> None:
         check_size(size, "the list of arms")
         if not callable(build):
             raise ConfigError(
                 f"build is {checks.shown(build)}: give a function that adds constraints to a block"
             )
-        self.size = size
+        check_names(arm_names, size, "arm")
+        self.size, self.arm_names = size, arm_names
         self._compile(build)
         exact = self._problem()
         self.least, self.most = 0, size
@@ -96,7 +106,29 @@ class PyomoSet(ActionSet):
         name, _, function = rules.rpartition(":")
         file = context.find(name)
         with naming_files(file, errors=(ConfigError, InfeasibleActionSet)):
-            return cls.from_file(f"{file}:{function}", len(context.arms))
+            build = load_build(f"{file}:{function}")
+            if sees_today(build):
+                return cls._of_day(build, context)
+            return cls(build, len(context.arms), context.arms)
+
+    @classmethod
+    def _of_day(cls, build: Callable[..., None], context: SetContext) -> Self:
+        """The rules of a function that sees the day of a context.
+
+        Raises:
+            ConfigError: the function fails.
+            InfeasibleActionSet: no action satisfies the rules.
+        """
+        today = today_of(context)
+        try:
+            return cls(lambda block: build(block, today), len(context.arms), context.arms)
+        except ConfigError as error:
+            if context.date is not None or "failed (" not in str(error):
+                raise
+            raise ConfigError(
+                f"{error}: on any day (a later one, or without --date) today.date is None and "
+                "today.last_visits empty: leave the rule out then"
+            ) from error
 
     @classmethod
     def from_file(cls, reference: str, size: int) -> Self:
@@ -106,10 +138,7 @@ class PyomoSet(ActionSet):
             ConfigError: the file or the function is missing, or one of them fails.
             InfeasibleActionSet: no action satisfies the rules.
         """
-        path, _, name = reference.rpartition(":")
-        if not path or not FilePath(path).is_file():
-            raise ConfigError(f"'{reference}' names no file: write path/to/rules.py:build")
-        return cls(_load_function(path, name), size)
+        return cls(load_build(reference), size)
 
     def _compile(self, build: Callable[[Any], None]) -> None:
         """Turn the rules into matrices and bounds.
@@ -128,6 +157,8 @@ class PyomoSet(ActionSet):
         block.a = pyo.Var(block.arms, domain=pyo.Binary)
         try:
             build(block)
+        except ConfigError as error:
+            raise ConfigError(f"build(): {error}") from error
         except (Exception, SystemExit) as error:
             raise ConfigError(f"build() failed ({type(error).__name__}: {error})") from error
         if any(True for _ in block.component_data_objects(pyo.Objective, active=True)):
@@ -168,6 +199,11 @@ class PyomoSet(ActionSet):
         self.row_names = [str(row.constraint.name) for row in form.rows]
         variables = [form.columns[k] for k in extra]
         self.variable_names = [variable.name for variable in variables]
+        assigned = [v.parent_component().doc == ASSIGNMENT for v in variables]
+        self._assigned = [
+            tuple(map(str, v.index())) if own else None
+            for v, own in zip(variables, assigned, strict=True)
+        ]
         self._lower = np.array([-np.inf if v.lb is None else v.lb for v in variables], dtype=float)
         self._upper = np.array([np.inf if v.ub is None else v.ub for v in variables], dtype=float)
         self._integer = np.array([not v.is_continuous() for v in variables], dtype=bool)
@@ -294,16 +330,52 @@ class PyomoSet(ActionSet):
     def explain(self, action: Action) -> list[dict[str, Any]]:
         """A row per component of `action` (size,), then one per further variable that is not zero.
 
-        No rows for an infeasible action.
+        Where `rules.assign_workers` was used, a row has the worker instead of the variable. No rows
+        for an infeasible action.
         """
         values = self.witness(action)
         if values is None:
             return []
         rows: list[dict[str, Any]] = [{"arm": int(arm)} for arm in np.flatnonzero(action)]
-        named = zip(self.variable_names, values.tolist(), strict=True)
-        return rows + [
-            {"variable": name, "value": value} for name, value in named if abs(value) > 1e-9
-        ]
+        workers: dict[str, str] = {}
+        others: list[dict[str, Any]] = []
+        named = zip(self.variable_names, self._assigned, values.tolist(), strict=True)
+        for name, pair, value in named:
+            if abs(value) > 1e-9 and pair is not None:
+                workers[pair[1]] = pair[0]
+            elif abs(value) > 1e-9:
+                others.append({"variable": name, "value": value})
+        if workers and self.arm_names is not None:
+            for row in rows:
+                row["worker"] = workers.get(str(self.arm_names[row["arm"]]), "")
+        return rows + others
+
+
+def load_build(reference: str) -> Callable[..., None]:
+    """The function that "rules.py:build" names.
+
+    Raises:
+        ConfigError: the file or the function is missing, or the file fails.
+    """
+    path, _, name = reference.rpartition(":")
+    if not path or not FilePath(path).is_file():
+        raise ConfigError(f"'{reference}' names no file: write path/to/rules.py:build")
+    return _load_function(path, name)
+
+
+def sees_today(build: Callable[..., None]) -> bool:
+    """Whether a function of rules takes a block and a day, or only a block.
+
+    Raises:
+        ConfigError: it takes neither.
+    """
+    for arguments in ((None, None), (None,)):
+        try:
+            inspect.signature(build).bind(*arguments)
+        except (TypeError, ValueError):
+            continue
+        return len(arguments) == 2
+    raise ConfigError("the function of the rules takes other arguments: write build(block, today)")
 
 
 def _load_function(path: str, name: str) -> Callable[[Any], None]:

@@ -41,6 +41,7 @@ comes with `@SETS.register("neighbours")` in Python, or from the entry-point gro
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from worldplan.milp.addresses import own_errors
@@ -48,10 +49,11 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
-from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.custom import PyomoSet, load_build, sees_today
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
-from worldplan.milp.sets.source import SetContext
+from worldplan.milp.sets.source import SetContext, naming_files
+from worldplan.milp.sets.with_rules import WithRules
 
 SetFactory = Callable[[SetContext], ActionSet]
 
@@ -97,12 +99,35 @@ def make_set(context: SetContext) -> ActionSet:
     member = SETS.get(kind)
     with own_errors(f"constraint.kind '{kind}'", "mend it, or choose another set"):
         actions = _made(member, context)
+    if isinstance(actions, ActionSet) and kind != "custom" and context.settings.rules is not None:
+        arms = tuple(map(str, actions.arm_names or context.arms))
+        rules = PyomoSet.from_files(dataclasses.replace(context, arms=arms))
+        with naming_files(context.settings.rules):
+            actions = WithRules(actions, rules)
     if not isinstance(actions, ActionSet):
         raise ConfigError(
             f"constraint.kind '{kind}': give a subclass of ActionSet, "
             "or a function that makes one from a SetContext"
         )
     return actions
+
+
+def depends_on_day(context: SetContext) -> bool:
+    """Whether the set may be another one on each day: a staff calendar, or rules that see the day.
+
+    Raises:
+        ConfigError: the rules cannot be loaded; or a file needs the date, and there is none.
+    """
+    settings = context.settings
+    for name in ("calendar", "last_visits"):
+        if getattr(settings, name) is not None and context.date is None:
+            raise ConfigError(f"--date is missing: constraint.{name} needs the date of today")
+    if settings.calendar is not None:
+        return True
+    if settings.rules is None:
+        return False
+    file, _, function = settings.rules.rpartition(":")
+    return sees_today(load_build(f"{context.find(file)}:{function}"))
 
 
 def _made(member: object, context: SetContext) -> object:

@@ -18,6 +18,7 @@ from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.source import SetContext, naming_files, read_pairs
+from worldplan.milp.sets.today import hours_on
 
 ROUNDING_ROWS = 64
 
@@ -117,6 +118,12 @@ class Schedule(ActionSet):
         with naming_files(arm_slots, workers):
             arm_pairs = read_pairs(arm_slots, ("arm", "slot"), names=context.arms)
             worker_pairs = read_pairs(workers, ("worker", "slot"))
+            present = hours_on(context, {worker: 1.0 for _, worker, _ in worker_pairs})
+            worker_pairs = [pair for pair in worker_pairs if present[pair[1]] > 0]
+            if not worker_pairs:
+                raise InfeasibleActionSet(
+                    f"every worker is away on {context.date}: nobody can be visited"
+                )
             slots = list(dict.fromkeys(slot for _, _, slot in worker_pairs + arm_pairs))
             staff = list(dict.fromkeys(worker for _, worker, _ in worker_pairs))
             return cls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,8 +30,12 @@ class Constraint:
         stations: CSV id, name, latitude, longitude (path, optional).
         source: where the route starts and ends (path).
         moves: most moves of a route (path); twice the budget when 0.
-        rules: "rules.py:build", a function that adds Pyomo constraints to a block with binary
-            `a[0..arms-1]` (custom).
+        rules: "rules.py:build", a function of a block, or of a block and a
+            `worldplan.milp.sets.Today`, that adds Pyomo constraints to a block with binary
+            `a[0..arms-1]` (custom alone; with any other kind, on top of it).
+        attributes: CSV arm and any further columns, such as district, which rules see.
+        last_visits: CSV arm, date, or a log with arm, action, date, which rules see on a day.
+        calendar: CSV worker, date, hours: the capacity of a worker on a date, or "away".
         options: settings of a set of your own, by name.
     """
 
@@ -45,6 +50,9 @@ class Constraint:
     source: str | None = None
     moves: int = 0
     rules: str | None = None
+    attributes: str | None = None
+    last_visits: str | None = None
+    calendar: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,11 +69,17 @@ class SetContext:
         settings: the scenario's `constraint`.
         find: the path of a file named in the settings (relative names are looked up beside the
             scenario file first).
+        date: the day that is decided; None: the set holds for any day.
+        states: of the arms on that day.
+        steps_left: days that remain then.
     """
 
     arms: tuple[str, ...]
     settings: Constraint
     find: Callable[[str], str] = str
+    date: datetime.date | None = None
+    states: tuple[int, ...] | None = None
+    steps_left: int | None = None
 
     def file(self, setting: str) -> str:
         """Path of the file that `constraint.<setting>` names.

@@ -317,6 +317,7 @@ class FluidPlanner(Planner):
         window: steps of the second program.
         dynamics: another model, or an ensemble of models whose mean value is planned for.
         settings: the solver; relative gap 1e-4 unless given.
+        later: the feasible actions of the days after today; those of the instance unless given.
 
     Raises:
         ConfigError: an argument out of range, or dynamics that do not fit the instance.
@@ -333,14 +334,19 @@ class FluidPlanner(Planner):
         window: int = 4,
         dynamics: Dynamics = None,
         settings: SolverSettings | None = None,
+        *,
+        later: ActionSet | None = None,
     ) -> None:
         models, self.units = in_units(models_of(instance, dynamics))
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
-        self.program = FluidProgram(models, instance.actions, steps, settings, integral_first=True)
+        today, later = instance.actions, instance.actions if later is None else later
+        self.program = FluidProgram(
+            models, later, steps, settings, integral_first=True, first=today
+        )
         self.relaxation = (
-            FluidProgram([mean_dynamics(models)], instance.actions, instance.horizon, settings)
+            FluidProgram([mean_dynamics(models)], later, instance.horizon, settings, first=today)
             if steps < instance.horizon
             else None
         )

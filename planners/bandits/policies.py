@@ -42,6 +42,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
+from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import (
     IterativeMyopicPolicy,
@@ -74,6 +75,8 @@ class PolicyContext:
         folder: of the training of a learned policy, which is resumed or reused; None: there is no
             training.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
+        later: the feasible actions of the days after today, where the instance has those of today;
+            None: those of the instance.
     """
 
     instance: BanditInstance
@@ -87,6 +90,7 @@ class PolicyContext:
     sequoia: SequoiaSettings = field(default_factory=SequoiaSettings)
     folder: Path | None = None
     checkpoint: str | None = None
+    later: ActionSet | None = None
 
 
 PolicyFactory = Callable[[PolicyContext], Planner]
@@ -263,7 +267,13 @@ def _fluid(context: PolicyContext) -> Planner:
     if is_priced(context.instance):
         gap = min(context.solver.gap, 1e-4)
         return LagrangianPlanner(context.instance, context.models, context.solver, gap=gap)
-    return FluidPlanner(context.instance, context.fluid_window, context.models, context.solver)
+    return FluidPlanner(
+        context.instance,
+        context.fluid_window,
+        context.models,
+        context.solver,
+        later=context.later,
+    )
 
 
 def _load_sequoia(context: PolicyContext) -> Planner | None:

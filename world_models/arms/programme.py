@@ -5,6 +5,7 @@ The arms' dynamics are generated (a domain of the paper), read from tables, or l
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -12,11 +13,11 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from worldplan.envs.bandits.domains import generate
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.sets.base import ActionSet
-from worldplan.milp.sets.kinds import make_set
+from worldplan.milp.sets.kinds import depends_on_day, make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.milp.settings_check import check_fields
 from worldplan.world_models.arms.dynamics import (
@@ -84,11 +85,14 @@ class Built:
         instance: what policies are evaluated on.
         models: posterior samples of the dynamics that planners see; None: the instance's own.
         posterior: of the log, if there is one; its arms are in the order of the instance.
+        later: the feasible actions of the days after today, where `instance` has those of today
+            (`on_day`); None: those of the instance.
     """
 
     instance: BanditInstance
     models: tuple[ArmDynamics, ...] | None = None
     posterior: ArmPosterior | None = None
+    later: ActionSet | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,49 @@ def build(
     except (ConfigError, InfeasibleActionSet) as error:
         named = not FilePath(base).is_file() or str(base) in str(error)
         raise type(error)(str(error) if named else f"{base}: {error}") from error
+
+
+def on_day(
+    built: Built,
+    programme: Programme,
+    base: str | FilePath,
+    state: Ints,
+    *,
+    date: datetime.date | None = None,
+    steps_left: int | None = None,
+) -> Built:
+    """The programme with today's feasible actions: staff calendar, and rules that see the day.
+
+    The same object where nothing depends on the day.
+
+    Args:
+        built: the programme.
+        programme: its settings.
+        base: as in `build`.
+        state: (arms,) of today.
+        date: of today; None where the settings need none.
+        steps_left: days that remain.
+
+    Raises:
+        ConfigError: the settings need the date, or the rules fail.
+        DatasetError: a file is malformed.
+        InfeasibleActionSet: no action satisfies today's rules; names what conflicts.
+    """
+    constraint = programme.constraint
+    if programme.domain:
+        return built
+    names = built.instance.arm_names
+    states = tuple(int(s) for s in state)
+    context = SetContext(names, constraint, finder(FilePath(base)), date, states, steps_left)
+    try:
+        if not depends_on_day(context):
+            return built
+        actions = make_set(context)
+    except (ConfigError, InfeasibleActionSet) as error:
+        named = not FilePath(base).is_file() or str(base) in str(error)
+        raise type(error)(str(error) if named else f"{base}: {error}") from error
+    instance = replace(built.instance, actions=actions)
+    return replace(built, instance=instance, later=built.instance.actions)
 
 
 def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Built:

@@ -11,7 +11,6 @@ A planner explains itself if it has one of
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,9 +134,13 @@ def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
     relaxation = planner.relaxation
     if relaxation is None:  # the window reaches to the end, and has no dual prices
         program = planner.program
-        settings = dataclasses.replace(program.session.settings)
+        settings = program.session.settings
         relaxation = FluidProgram(
-            [mean_dynamics(program.dynamics)], program.actions, program.steps, settings
+            [mean_dynamics(program.dynamics)],
+            program.actions,
+            program.steps,
+            settings,
+            first=program.first,
         )
     solution = relaxation.solve(start, left)
     if solution.x is None:

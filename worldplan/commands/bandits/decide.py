@@ -33,6 +33,7 @@ from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.files import input_files, refuse_input_as_output, write_csv, write_json
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.today import parse_date
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.policies import (
@@ -43,7 +44,7 @@ from worldplan.planners.bandits.policies import (
 from worldplan.planners.bandits.reasons.results import Reasons
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.dynamics import read_states
-from worldplan.world_models.arms.programme import Built, build
+from worldplan.world_models.arms.programme import Built, build, on_day
 
 
 def decide(argv: Sequence[str]) -> int:
@@ -66,6 +67,7 @@ def decide(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--steps_left", type=int, default=0, help="days that remain; 0: the programme's horizon"
     )
+    parser.add_argument("--date", default="", help="YYYY-MM-DD: today, for rules and calendars")
     parser.add_argument("--force", default="", help="NAME,...: arms that must be on the list")
     parser.add_argument("--forbid", default="", help="NAME,...: arms that must not")
     parser.add_argument(
@@ -78,6 +80,7 @@ def decide(argv: Sequence[str]) -> int:
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
     check_policies([settings.policy], "--policy")
+    date = parse_date(settings.date, "--date") if settings.date else None
     seconds = checks.number(settings.reasons, "--reasons", least=0)
     force, forbid = (names_in(getattr(settings, key), f"--{key}") for key in ("force", "forbid"))
     if not settings.state:
@@ -101,6 +104,8 @@ def decide(argv: Sequence[str]) -> int:
         raise ConfigError(
             f"--steps_left {steps_left}: give 1 to {instance.horizon} (the programme's horizon)"
         )
+    built = on_day(built, scenario.programme, base, state, date=date, steps_left=steps_left)
+    instance = built.instance
     seed = scenario.seed_list()[0]
     with naming_policy(settings.policy, seed):
         planner = make_planner(settings.policy, built, scenario, seed, None)
@@ -124,6 +129,7 @@ def decide(argv: Sequence[str]) -> int:
     if settings.json:
         facts = {
             "policy": settings.policy,
+            "date": settings.date or None,
             "unit": scenario.programme.unit,
             "steps_left": steps_left,
             "forced": force,

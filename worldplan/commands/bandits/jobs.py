@@ -172,6 +172,7 @@ def policy_context(
         sequoia=scenario.sequoia,
         folder=folder,
         checkpoint=scenario.checkpoint,
+        later=built.later,
     )
 
 

@@ -1,0 +1,129 @@
+"""A feasible set of any kind with rules of one's own on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
+from worldplan.milp.sets.custom import PyomoSet
+from worldplan.milp.sets.limits import Limit, limits_of
+from worldplan.milp.sets.linear_problem import LinearProblem
+
+
+class WithRules(ActionSet):
+    """The actions of a set that also satisfy rules.
+
+    Args:
+        inner: a set of any kind.
+        rules: of as many components.
+        check: whether to refuse an empty set.
+
+    Raises:
+        ConfigError: the rules have another number of components.
+        InfeasibleActionSet: no action satisfies both; names what conflicts.
+    """
+
+    def __init__(self, inner: ActionSet, rules: PyomoSet, *, check: bool = True) -> None:
+        if inner.size != rules.size:
+            raise ConfigError(
+                f"the rules have {rules.size} components and the set {inner.size}: give the same"
+            )
+        self.inner, self.rules, self.size = inner, rules, inner.size
+        self.arm_names = inner.arm_names
+        self.selectable = inner.selectable & rules.selectable
+        self.least = max(inner.least, rules.least)
+        self.most = min(inner.most, rules.most, int(self.selectable.sum()))
+        try:
+            if check:
+                self._problem().best(0.0)
+        except InfeasibleActionSet as error:
+            conflict = conflict_of(self, names=None if inner.arm_names is None else self._names())
+            text = conflict.sentence() if conflict else "relax one of them"
+            raise InfeasibleActionSet(f"no action satisfies all rules: {text}") from error
+
+    def _names(self) -> list[str]:
+        return [str(name) for name in self.arm_names or range(self.size)]
+
+    def _problem(self) -> LinearProblem:
+        """The loaded MILP; kept between calls, not pickled."""
+        if "_loaded" not in self.__dict__:
+            self._loaded = LinearProblem(self)
+        return self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
+
+    def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
+        self.inner.add_constraints(program, action, relaxed=relaxed)
+        self.rules.add_constraints(program, action, relaxed=relaxed)
+
+    def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
+        inner = self.inner.witness(action, exact=exact)
+        rules = None if inner is None else self.rules.witness(action, exact=exact)
+        return None if inner is None or rules is None else np.concatenate([inner, rules])
+
+    def default(self) -> Action:
+        """A feasible action (size,) with the fewest components."""
+        return self._problem().best(-1.0)
+
+    def sample(self, generator: np.random.Generator) -> Action:
+        """The best action (size,) for random positive weights."""
+        return self._problem().best(generator.random(self.size) + 0.01)
+
+    def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
+        """The best action (size,) for weights that decrease along `order` (n,).
+
+        The components that `start` (size,) selects have the largest weights.
+        """
+        weights = np.zeros(self.size)
+        weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
+        if start is not None:
+            weights[start.astype(bool)] += weights.sum()
+        return self._problem().best(weights)
+
+    def explain(self, action: Action) -> list[dict[str, Any]]:
+        """The rows of the inner set, then the rules' own variables that are not zero."""
+        rows = self.inner.explain(action)
+        if not self.contains(action):
+            return []
+        return rows + [row for row in self.rules.explain(action) if "variable" in row]
+
+    def limits(self) -> list[Limit]:
+        """The limits of the inner set, then those of the rules."""
+
+        def of_inner(limit: Limit) -> Limit:
+            return Limit(
+                limit.name,
+                limit.step,
+                limit.amount,
+                lambda by: WithRules(limit.raised(by), self.rules, check=False),
+                limit.key,
+            )
+
+        def of_rules(limit: Limit) -> Limit:
+            def raised(by: int) -> ActionSet:
+                rules = limit.raised(by)
+                assert isinstance(rules, PyomoSet)
+                return WithRules(self.inner, rules, check=False)
+
+            return Limit(limit.name, limit.step, limit.amount, raised)
+
+        return [*map(of_inner, limits_of(self.inner)), *map(of_rules, limits_of(self.rules))]
+
+
+@row_groups.register
+def _both(actions: WithRules) -> list[RowGroup]:
+    program = Program()
+    actions.inner.add_constraints(program, program.add_columns(actions.size, 0.0, 1.0))
+    first = program.rows
+    moved = [
+        RowGroup(group.name, group.rows + first, group.loosen)
+        for group in row_groups(actions.rules)
+    ]
+    return [*row_groups(actions.inner), *moved]
