@@ -84,6 +84,14 @@ CONSTRUCTIONS: dict[str, Construction] = {
         lambda: {"graph": nx.path_graph(3), "source": 0, "moves": 2, "budget": 2},
     ),
     "PyomoSet": (sets.PyomoSet, lambda: {"build": lambda block: None, "size": 2}),
+    "WithRules": (
+        sets.WithRules,
+        lambda: {
+            "inner": sets.Budget(2, 1),
+            "rules": sets.PyomoSet(lambda block: None, 2),
+            "check": True,
+        },
+    ),
     "LinearProblem": (sets.LinearProblem, lambda: {"actions": sets.Budget(3, 1)}),
     "ReluNetwork": (
         networks.ReluNetwork,

@@ -50,7 +50,7 @@ def must_not_visit(block: Any, today: Today, names: Names) -> None:
 def at_least_once_in(block: Any, today: Today, days: int, names: Names | None = None) -> None:
     """a_j = 1 for the arms whose last visit was `days` or more days ago, or that have had none.
 
-    On any day (`today.date` is None) nobody is due.
+    On any day (`today.date` is None) nobody is due, and who is absent never is.
 
     Args:
         block: Pyomo's.
@@ -67,7 +67,7 @@ def at_least_once_in(block: Any, today: Today, days: int, names: Names | None = 
     due = {}
     for name in today.names if names is None else _names(names):
         since = today.days_since_visit(name)
-        if since is None or since >= days:
+        if name not in today.absent and (since is None or since >= days):
             due[name] = block.a[today.arm(name)] >= 1
     _add(block, f"once_in_{days}_days", due)
 
@@ -105,16 +105,21 @@ def at_most_per_group(block: Any, today: Today, column: str, most: int | Mapping
 def fair_shares(block: Any, today: Today, column: str, within: float = 1.0) -> None:
     """|sum of a_j in g - (n_g / n) sum of all a_j| <= within, for each group g.
 
-    A group with n_g of the n arms gets its share of today's visits, to within so many visits.
+    A group with n_g of the n arms that are present gets its share of today's visits, to within so
+    many visits.
 
     Raises:
         ConfigError: the column is unknown, or `within` is negative.
     """
     checks.number(within, "within", least=0)
-    total = sum(block.a[arm] for arm in range(len(today.names)))
+    present = {arm for arm, name in enumerate(today.names) if name not in today.absent}
+    total = sum(block.a[arm] for arm in sorted(present))
     upper, lower = {}, {}
-    for group, arms in today.groups(column).items():
-        extra = sum(block.a[arm] for arm in arms) - len(arms) / len(today.names) * total
+    for group, members in today.groups(column).items():
+        arms = [arm for arm in members if arm in present]
+        if not arms:
+            continue
+        extra = sum(block.a[arm] for arm in arms) - len(arms) / len(present) * total
         upper[group], lower[group] = extra <= within, extra >= -within
     _add(block, f"fair_share_of_{column}_at_most", upper)
     _add(block, f"fair_share_of_{column}_at_least", lower)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +72,8 @@ class SetContext:
         date: the day that is decided; None: the set holds for any day.
         states: of the arms on that day.
         steps_left: days that remain then.
+        absent: arms that no rule may ask for on that day.
+        last_visits: dates by arm; None: those of the file `constraint.last_visits`.
     """
 
     arms: tuple[str, ...]
@@ -80,6 +82,8 @@ class SetContext:
     date: datetime.date | None = None
     states: tuple[int, ...] | None = None
     steps_left: int | None = None
+    absent: frozenset[str] = frozenset()
+    last_visits: Mapping[str, datetime.date] | None = None
 
     def file(self, setting: str) -> str:
         """Path of the file that `constraint.<setting>` names.

@@ -33,6 +33,7 @@ class Today:
         hours: of the workers today, by name: their capacity, 0 if they are away.
         steps_left: days that remain, today included; None on any day.
         attributes: by column and arm, the texts of `constraint.attributes`.
+        absent: arms that cannot be visited today: who has left or is away.
     """
 
     names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Today:
     hours: Mapping[str, float] = field(default_factory=dict)
     steps_left: int | None = None
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
     @property
     def workers(self) -> tuple[str, ...]:
@@ -121,10 +123,19 @@ def today_of(context: SetContext) -> Today:
     if settings.workers is not None and settings.kind != "schedule":
         file = context.find(settings.workers)
         hours = hours_on(context, read_amounts(file, "worker", "capacity"))
-    visits: dict[str, datetime.date] = {}
-    if context.date is not None and settings.last_visits is not None:
+    visits = context.last_visits or {}
+    if context.last_visits is None and context.date is not None and settings.last_visits:
         visits = read_last_visits(context.find(settings.last_visits), names, context.date)
-    return Today(names, context.states, context.date, visits, hours, context.steps_left, attributes)
+    return Today(
+        names,
+        context.states,
+        context.date,
+        visits,
+        hours,
+        context.steps_left,
+        attributes,
+        context.absent,
+    )
 
 
 def hours_on(context: SetContext, usual: dict[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
@@ -30,6 +31,9 @@ class WithRules(ActionSet):
     """
 
     def __init__(self, inner: ActionSet, rules: PyomoSet, *, check: bool = True) -> None:
+        checks.of_type(inner, "inner", ActionSet, remedy="an ActionSet")
+        checks.of_type(rules, "rules", PyomoSet, remedy="a PyomoSet")
+        checks.truth(check, "check")
         if inner.size != rules.size:
             raise ConfigError(
                 f"the rules have {rules.size} components and the set {inner.size}: give the same"

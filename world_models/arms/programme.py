@@ -6,7 +6,7 @@ The arms' dynamics are generated (a domain of the paper), read from tables, or l
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
@@ -142,6 +142,8 @@ def on_day(
     *,
     date: datetime.date | None = None,
     steps_left: int | None = None,
+    absent: Iterable[str] = (),
+    last_visits: Mapping[str, datetime.date] | None = None,
 ) -> Built:
     """The programme with today's feasible actions: staff calendar, and rules that see the day.
 
@@ -154,6 +156,8 @@ def on_day(
         state: (arms,) of today.
         date: of today; None where the settings need none.
         steps_left: days that remain.
+        absent: arms that no rule may ask for today.
+        last_visits: dates by arm; None: those of the file `constraint.last_visits`.
 
     Raises:
         ConfigError: the settings need the date, or the rules fail.
@@ -165,7 +169,16 @@ def on_day(
         return built
     names = built.instance.arm_names
     states = tuple(int(s) for s in state)
-    context = SetContext(names, constraint, finder(FilePath(base)), date, states, steps_left)
+    context = SetContext(
+        names,
+        constraint,
+        finder(FilePath(base)),
+        date,
+        states,
+        steps_left,
+        frozenset(absent),
+        last_visits,
+    )
     try:
         if not depends_on_day(context):
             return built

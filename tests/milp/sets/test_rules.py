@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 from collections.abc import Callable
@@ -125,6 +126,12 @@ def test_the_worker_of_each_arm_is_in_the_table() -> None:
 def test_on_any_day_nobody_is_due() -> None:
     build = lambda block: rules.at_least_once_in(block, Today(NAMES), 1)  # noqa: E731
     assert PyomoSet(build, len(NAMES)).contains(np.zeros(len(NAMES)))
+
+
+def test_who_is_absent_is_not_due() -> None:
+    away = dataclasses.replace(TODAY, absent=frozenset({"Dora", "Emil"}))
+    build = lambda block: rules.at_least_once_in(block, away, 14)  # noqa: E731
+    assert PyomoSet(build, 5).default().tolist() == [1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["budget", "capacity"])
