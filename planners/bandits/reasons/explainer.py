@@ -23,10 +23,11 @@ from worldplan.planners.bandits.reasons.clock import Clock
 from worldplan.planners.bandits.reasons.names import Names, bounds_of, component_names, nearest
 from worldplan.planners.bandits.reasons.problem import DecisionProblem
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
+from worldplan.planners.bandits.reasons.tomorrow import tomorrow
 from worldplan.planners.bandits.reasons.valuation import valuation
 from worldplan.planners.base import Decision
 
-PROVEN = 1e-6  # relative difference of value and bound up to which a solve counts as proven
+ROUNDING = 1e-6  # of the largest benefit: differences up to this are the solver's tolerance
 
 
 class Explainer:
@@ -82,6 +83,7 @@ class Explainer:
         self.words = self._valuation.words
         self.names = component_names(instance)
         self._problem = self._valuation.problem(instance.actions, self.settings)
+        self._scale = self._largest_benefit()
         self.limits: tuple[Limit, ...] = tuple(limits_of(instance.actions))
 
     # ---- what-ifs
@@ -120,7 +122,7 @@ class Explainer:
             actions = known[limit].raised(units)
             problem = self._valuation.problem(actions, self.settings)
         try:
-            return self._solve(problem, lower, upper, time_limit)
+            return self._with_offset(self._solve(problem, lower, upper, time_limit))
         except InfeasibleActionSet as error:
             raise InfeasibleActionSet(self._conflict(actions, lower, upper)) from error
 
@@ -174,7 +176,11 @@ class Explainer:
         checks.whole_number(next_best, "next_best", least=0)
         clock = Clock(time_limit, self.settings.time_limit)
         lower, upper = bounds_of(self.names, force, forbid)
-        best = self.decide(force, forbid, time_limit=clock.left())
+        try:
+            best = self._solve(self._problem, lower, upper, clock.left())
+        except InfeasibleActionSet as error:
+            text = self._conflict(self.instance.actions, lower, upper)
+            raise InfeasibleActionSet(text) from error
         best = self._kept(best, decision, lower, upper, clock)
         if best.action is None:
             raise SolverFailed(
@@ -192,13 +198,14 @@ class Explainer:
         if late:
             left_out.append(f"costs of {', '.join(late)}: not decided within the time limit")
         prices = self._prices(best, lower, upper, clock, left_out) if limits else []
+        shown = self._with_offset(best)
         next_.sort(key=lambda why: (math.inf if why.cost is None else why.cost, -why.benefit))
         return Reasons(
             self.unit,
             self.words,
             best.action,
-            best.value,
-            best.bound,
+            shown.value,
+            shown.bound,
             best.status,
             tuple(whys),
             tuple(next_),
@@ -253,7 +260,11 @@ class Explainer:
         chosen = bool(best.action[component])
         asked = "forced" if lower[component] else "" if upper[component] else "forbidden"
         reason = ClientReason(
-            self.names[component], chosen, asked, *self._tomorrow(component, benefit)
+            self.names[component],
+            chosen,
+            asked,
+            benefit=benefit,
+            **tomorrow(self.instance.dynamics, self._state, component),
         )
         if asked or clock.over():
             return reason
@@ -276,32 +287,6 @@ class Explainer:
             cost_high=cost_high,
             enters=enters,
             leaves=leaves,
-        )
-
-    def _tomorrow(
-        self, component: int, benefit: float
-    ) -> tuple[
-        int | None,
-        float,
-        float | None,
-        float | None,
-        tuple[float, ...],
-        tuple[float, ...],
-    ]:
-        """State, benefit, and tomorrow's state with and without a visit: means, distributions."""
-        dynamics = self.instance.dynamics
-        if dynamics.effect is not None:
-            return None, benefit, None, None, (), ()
-        state = int(self._state[component])
-        left, pulled = (dynamics.transition[component, level, state] for level in (0, 1))
-        numbers = np.arange(dynamics.states)
-        return (
-            state,
-            benefit,
-            float(pulled @ numbers),
-            float(left @ numbers),
-            tuple(pulled.tolist()),
-            tuple(left.tolist()),
         )
 
     def _prices(
@@ -362,14 +347,36 @@ class Explainer:
         """Value of the best list minus that of the answer, and its proven range."""
         if best.value is None or answer.value is None:
             return None, None, None
-        difference = _clean(best.value - answer.value, self._tolerance(best.value))
+        difference = best.value - answer.value
+        if abs(difference) <= self._tolerance(best.value):
+            difference = 0.0  # nothing but rounding
         low = difference if _proven(answer) else _minus(best.value, answer.bound)
         high = difference if _proven(best) else _minus(best.bound, answer.value)
         return difference, low, high
 
     def _tolerance(self, value: float) -> float:
-        """Differences of values up to this are rounding of the solver."""
-        return 1e-7 * (1 + abs(value))
+        """Differences of values up to this are rounding, in any unit of the reward."""
+        return ROUNDING * self._scale + 1e-12 * abs(value)
+
+    def _largest_benefit(self) -> float:
+        """The largest effect of one component on the score of the default action."""
+        default = self.instance.actions.default()
+        flipped = default ^ np.eye(len(default), dtype=np.int8)
+        usable = flipped[self.instance.actions.selectable]
+        effects = [
+            np.abs(self._valuation.score(rows) - self._valuation.score(default[None])).max()
+            for rows in np.array_split(usable, max(1, usable.size // 2**24))
+            if len(rows)
+        ]
+        return float(max(effects, default=0.0))
+
+    def _with_offset(self, decision: Decision) -> Decision:
+        """The decision with the constant that the problem leaves out."""
+        value, bound = (
+            None if number is None else number + self._problem.offset
+            for number in (decision.value, decision.bound)
+        )
+        return dataclasses.replace(decision, value=value, bound=bound)
 
     def _changes(self, before: Action, after: Action) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the arms that are only on the second list, and only on the first."""
@@ -380,11 +387,8 @@ class Explainer:
 
 
 def _proven(decision: Decision) -> bool:
-    return (
-        decision.value is not None
-        and decision.bound is not None
-        and decision.bound - decision.value <= PROVEN * (1 + abs(decision.value))
-    )
+    """Whether the solve was not cut off: its gap is 0."""
+    return decision.value is not None and decision.status != "time_limit"
 
 
 def _minus(first: float | None, second: float | None) -> float | None:
@@ -393,8 +397,3 @@ def _minus(first: float | None, second: float | None) -> float | None:
 
 def _negative(value: float | None) -> float | None:
     return None if value is None else 0.0 - value
-
-
-def _clean(value: float, tolerance: float) -> float:
-    """Zero where the value is rounding."""
-    return 0.0 if abs(value) <= tolerance else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.networks.bounds import neuron_bounds
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
+from worldplan.milp.networks.scaling import Scaling
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import Session, SolverSettings, open_session
@@ -27,14 +27,14 @@ class DecisionProblem:
     Args:
         session: holds the objective, the feasible set and everything else.
         action: (components,) columns of the action.
-        offset: constant that is added to values and bounds.
+        offset: constant that values and bounds leave out, so that their differences are exact.
         unit: of the objective in the session.
     """
 
     def __init__(
         self, session: Session, action: Indices, offset: float = 0.0, unit: float = 1.0
     ) -> None:
-        self._session, self._action, self._offset, self._unit = session, action, offset, unit
+        self._session, self._action, self.offset, self._unit = session, action, offset, unit
         self._upper = session.matrices.upper[action].copy()
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
@@ -53,14 +53,13 @@ class DecisionProblem:
         """
         session, columns = self._session, self._action
         with session.lock:
-            session.settings = dataclasses.replace(session.settings, time_limit=time_limit)
             session.set_column_bounds(columns, lower, np.maximum(lower, upper * self._upper))
-            solution = session.solve()
+            solution = session.solve(time_limit=time_limit)
         found = solution.x is not None
         return Decision(
             np.rint(solution.x[columns]).astype(np.int8) if solution.x is not None else None,
-            self._unit * solution.value + self._offset if found else None,
-            self._unit * solution.bound + self._offset if np.isfinite(solution.bound) else None,
+            self._unit * solution.value if found else None,
+            self._unit * solution.bound if np.isfinite(solution.bound) else None,
             solution.status,
             solution.seconds,
         )
@@ -88,13 +87,21 @@ def additive_problem(
 
 
 def network_problem(
-    networks: Sequence[ReluNetwork], actions: ActionSet, settings: SolverSettings
+    given: Sequence[ReluNetwork], zero: float, actions: ActionSet, settings: SolverSettings
 ) -> DecisionProblem:
     """Maximise min_m q_m(a) over `actions` for ReLU networks q_m of the action.
 
-    The rows of a network are those of `worldplan.milp.networks.relu`. With several networks,
-    floor <= q_m(a) for each m, and the floor is maximised.
+    The rows of a network are those of `worldplan.milp.networks.relu`, in ordinary numbers
+    (`scaling`). With several networks, floor <= q_m(a) for each m, and the floor is maximised.
+
+    Args:
+        given: the networks.
+        zero: value from which they are measured.
+        actions: the feasible set.
+        settings: the solver.
     """
+    scaling = Scaling.of(given)
+    networks, unit = scaling.scaled(given, zero), scaling.output
     program = Program()
     action = program.add_columns(actions.size, 0.0, actions.selectable, integer=True)
     actions.add_constraints(program, action)
@@ -110,11 +117,12 @@ def network_problem(
         ):
             tighten(session, layer, low, high)
     if floor is not None:
-        return DecisionProblem(session, action)
+        return DecisionProblem(session, action, zero, unit)
     columns, weights = blocks[0].output
     session.set_cost(columns, weights)
     session.set_cost(action, _skip(networks[0], actions.size))
-    return DecisionProblem(session, action, float(networks[0].biases[-1][0]))
+    session.set_cost(action[:0], np.zeros(0), float(networks[0].biases[-1][0]))
+    return DecisionProblem(session, action, zero, unit)
 
 
 def _put_below(

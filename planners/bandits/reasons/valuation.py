@@ -43,8 +43,8 @@ class Valuation:
 
     Args:
         words: what a value is, after its unit: "expected over the 20 days that remain".
-        score: values (M,) of actions (M, components), whether they are feasible or not. For the
-            fluid planner they are those of its dual prices, a separable function.
+        score: values (M,) of actions (M, components), whether they are feasible or not, up to a
+            constant. For the fluid planner they are those of its dual prices, a separable function.
         problem: the program of the best action of a set; the set may be another than the
             instance's (a limit raised by one unit).
     """
@@ -67,17 +67,18 @@ def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, 
         return _fluid(planner, instance, observation, remaining)
     if hasattr(planner, "action_networks"):
         networks = planner.action_networks(observation)
+        zero = float(network_value(networks, instance.actions.default()[None])[0])
         return Valuation(
             remaining,
             lambda actions: network_value(networks, actions),
-            lambda actions, settings: network_problem(networks, actions, settings),
+            lambda actions, settings: network_problem(networks, zero, actions, settings),
         )
     if hasattr(planner, "action_values"):
         name = type(planner).__name__
         values = check_values(planner.action_values(observation), instance, name)
         return Valuation(
             getattr(planner, "value_words", "by the policy's own values"),
-            lambda actions: level_score(instance.dynamics, values, actions),
+            lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),
             lambda actions, settings: additive_problem(instance, actions, values, settings),
         )
     raise ConfigError(
@@ -109,7 +110,6 @@ def _fluid(
         )
         program.load(start, left, tail)
         offset = program.session.matrices.offset
-        # a solver's relative gap is of the value with this constant: it is added here instead
         program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
         return DecisionProblem(
             program.session, program.first_action, units.total(offset, left), units.unit
@@ -117,10 +117,7 @@ def _fluid(
 
     return Valuation(
         words,
-        lambda actions: (
-            units.unit * level_score(instance.dynamics, today, actions)
-            + units.total(float(tables.constant[left - 1]), left)
-        ),
+        lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
     )
 

@@ -200,3 +200,27 @@ def test_own_list_is_kept_unless_another_is_better() -> None:
         kept = explainer.reasons(decision=given, limits=False)
         assert kept.action.tolist() == decision.action.tolist()
         assert kept.value == pytest.approx(decision.value)
+
+
+@pytest.mark.parametrize("policy", ["fluid", "myopic", "whittle"])
+@pytest.mark.parametrize(("unit", "constant"), [(1e-8, 0), (1e9, 0), (1, 1e6), (1e-3, -50)])
+def test_the_unit_of_the_reward_changes_only_the_unit(
+    policy: str, unit: float, constant: float
+) -> None:
+    answers = []
+    for factor, added in ((1.0, 0.0), (unit, constant)):
+        dynamics = random_dynamics(np.random.default_rng(8), ARMS, 3)
+        moved = ArmDynamics(dynamics.transition, factor * dynamics.reward + added)
+        instance = BanditInstance(moved, Budget(ARMS, 2), 4, np.full((ARMS, 3), 1 / 3))
+        observation = {"state": np.arange(ARMS) % 3, "steps_left": 4}
+        planner, _ = planner_and_value(policy, instance, observation)
+        reasons = Explainer(planner, instance, observation).reasons(next_best=9)
+        rows = {why.name: why for why in (*reasons.chosen, *reasons.not_chosen)}
+        answers.append((rows, reasons.limits[0].price, reasons.action.tolist()))
+    (rows, price, action), (others, other_price, other_action) = answers
+    assert action == other_action
+    assert other_price / unit == pytest.approx(price, rel=1e-4, abs=1e-5)
+    for name, why in rows.items():
+        other = others[name]
+        assert other.benefit / unit == pytest.approx(why.benefit, rel=1e-4, abs=1e-5)
+        assert other.cost / unit == pytest.approx(why.cost, rel=1e-4, abs=1e-5)

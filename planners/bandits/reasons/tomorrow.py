@@ -1,0 +1,37 @@
+"""Tomorrow's state of an arm with and without a visit today."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldplan.envs.bandits.environment import ArmDynamics, Ints
+
+
+def tomorrow(dynamics: ArmDynamics, state: Ints, component: int) -> dict[str, Any]:
+    """The fields of a `ClientReason` on states: today's, means and distributions of tomorrow's.
+
+    Args:
+        dynamics: of the arms.
+        state: (arms,) today.
+        component: of the action; an intervention, which reaches several arms, has no state.
+    """
+    if dynamics.effect is not None:
+        return {
+            "state": None,
+            "expected_state_with": None,
+            "expected_state_without": None,
+            "next_with": (),
+            "next_without": (),
+        }
+    now = int(state[component])
+    without, after = (dynamics.transition[component, level, now] for level in (0, 1))
+    numbers = np.arange(dynamics.states)
+    return {
+        "state": now,
+        "expected_state_with": float(after @ numbers),
+        "expected_state_without": float(without @ numbers),
+        "next_with": tuple(after.tolist()),
+        "next_without": tuple(without.tolist()),
+    }
