@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
+from worldplan.free_options import with_whole_mappings
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.limits import refuse_absurd
 
@@ -48,14 +49,21 @@ def command_parser(command: str, description: str) -> ArgumentParser:
     )
 
 
-def parse_options(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+def parse_options(
+    parser: ArgumentParser, argv: Sequence[str], mappings: Mapping[str, Any] | None = None
+) -> Namespace:
     """The options in `argv`, of a parser from `command_parser`.
+
+    Args:
+        parser: of the command.
+        argv: the words after it.
+        mappings: type hint of each option that may lead into a mapping (`--env-kwargs.g 2`).
 
     Raises:
         ConfigError: an option is unknown, missing or of the wrong type; names the command's --help.
     """
     try:
-        return parser.parse_args(list(argv))
+        return parser.parse_args(with_whole_mappings(parser, argv, mappings or {}))
     except ArgumentError as error:
         raise ConfigError(f"{shorten(str(error))}: see {parser.prog} --help") from error
 
@@ -93,6 +101,21 @@ def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
         "--config", action="config", help=f"{kind} file (the first argument is taken as this)"
     )
     parser.add_class_arguments(settings)
+
+
+def parse_settings(parser: ArgumentParser, argv: Sequence[str], settings: type) -> Namespace:
+    """The values in `argv`, of a parser with `add_settings`.
+
+    Args:
+        parser: of the command.
+        argv: the words after it, from `file_first`.
+        settings: the dataclass of `add_settings`.
+
+    Raises:
+        ArgumentError: an option is unknown, missing or of the wrong type.
+        ConfigError: see `with_whole_mappings`.
+    """
+    return parser.parse_args(with_whole_mappings(parser, argv, get_type_hints(settings)))
 
 
 def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settings]) -> Settings:

@@ -39,6 +39,7 @@ from worldplan.envs.dynamics.model import Prediction
 from worldplan.envs.dynamics.mujoco_readings import Array, initial_state, reading_of
 from worldplan.envs.dynamics.mujoco_rows import EnvironmentRows, SimulatorStep, Threads
 from worldplan.envs.dynamics.mujoco_tasks import Task, task_of
+from worldplan.envs.spec import WrapperSpec
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
@@ -54,17 +55,26 @@ class MujocoDynamics:
         threads: threads that step the batch; None takes all cores that this process may use.
             Results do not depend on it.
         seed: of `reset` without a generator, and of the environments.
+        wrappers: around the task, the innermost first; `ClipAction` and `RescaleAction`, whose
+            function of the action comes before the step.
         env_kwargs: passed to gymnasium.make; rewards, health and observations follow them.
 
     The task must be deterministic, and its state no more than [qpos, qvel]: a class that counts
     steps or draws random numbers in `step` is not reproduced. There is no time limit.
 
     Raises:
-        ConfigError: the task cannot be made, or its state holds more than positions and velocities.
+        ConfigError: the task cannot be made, its state holds more than positions and velocities, or
+            a wrapper, also one that it is registered with, changes more than the action.
     """
 
     def __init__(
-        self, env_id: str, *, threads: int | None = None, seed: int = 0, **env_kwargs: Any
+        self,
+        env_id: str,
+        *,
+        threads: int | None = None,
+        seed: int = 0,
+        wrappers: Sequence[WrapperSpec] = (),
+        **env_kwargs: Any,
     ) -> None:
         checks.whole_number(seed, "seed", least=0)
         if threads is not None and checks.whole_number(threads, "threads") < 1:
@@ -74,7 +84,7 @@ class MujocoDynamics:
         self.env_id, self.physics = env_id, str(mujoco.__version__)
         self.threads = threads or _cores()
         self._threads = Threads(self.threads)
-        self._rows = EnvironmentRows(env_id, self._threads, seed, env_kwargs)
+        self._rows = EnvironmentRows(env_id, self._threads, seed, env_kwargs, wrappers)
         self._random = np.random.default_rng(seed)
         env, model = self._rows.env, self._rows.env.model
         size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
@@ -231,6 +241,7 @@ class MujocoDynamics:
         if invalid.any():
             state = np.where(invalid[:, None], self._initial_state, state)
             action = np.where(invalid[:, None], 0, action)
+        action = self._rows.inner_action(action)
         step, diverged = (
             self._rows.step(state, action)
             if self._task is None

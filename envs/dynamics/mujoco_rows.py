@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,10 @@ import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
+from worldplan.envs.dynamics.action_wrappers import inner_action
 from worldplan.envs.dynamics.mujoco_readings import Array
+from worldplan.envs.spec import WrapperSpec
+from worldplan.envs.wrappers import wrapped
 from worldplan.milp.errors import ConfigError
 
 
@@ -72,17 +75,32 @@ class EnvironmentRows:
         threads: that share the rows of `step`.
         seed: of the environments.
         env_kwargs: passed to gymnasium.make.
+        wrappers: around the environment, the innermost first.
+
+    Attributes:
+        inner_action: from actions (batch, action) of the wrapped environment to those of the bare
+            one, which `step` takes.
 
     Raises:
-        ConfigError: the task cannot be made, or is no gymnasium MuJoCo task.
+        ConfigError: the task cannot be made, is no gymnasium MuJoCo task, or has a wrapper that
+            changes more than the action.
     """
 
     def __init__(
-        self, env_id: str, threads: Threads, seed: int, env_kwargs: Mapping[str, Any]
+        self,
+        env_id: str,
+        threads: Threads,
+        seed: int,
+        env_kwargs: Mapping[str, Any],
+        wrappers: Sequence[WrapperSpec] = (),
     ) -> None:
         self.env_id = env_id
         self._threads, self._seed, self._env_kwargs = threads, seed, env_kwargs
-        self._envs = [self._make_env()]
+        env = self._made()
+        self._envs = [self._bare(env)]
+        for wrapper in wrappers:
+            env = wrapped(env, wrapper, env_id)
+        self.inner_action = inner_action(env, env_id)
         model = self.env.model
         self._nq, self._state_size = int(model.nq), int(model.nq + model.nv)
         self._observation_size = int(np.prod(self.env.observation_space.shape or ()))
@@ -124,7 +142,9 @@ class EnvironmentRows:
                 step.state[row] = np.concatenate((env.data.qpos, env.data.qvel))
                 diverged[row] = env.data.time < self.clock
 
-        self._envs.extend(self._make_env() for _ in range(self._threads.count - len(self._envs)))
+        self._envs.extend(
+            self._bare(self._made()) for _ in range(self._threads.count - len(self._envs))
+        )
         self._threads.share(work, count)
         return step, diverged
 
@@ -165,15 +185,13 @@ class EnvironmentRows:
         env.data.time = self.clock
         env.set_state(state[: self._nq], state[self._nq :])
 
-    def _make_env(self) -> MujocoEnv:
-        try:
-            env = gym.make(self.env_id, disable_env_checker=True, **self._env_kwargs).unwrapped
-        except (gym.error.Error, ImportError, TypeError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(
-                f"{self.env_id}: gymnasium cannot make this task ({reason}): check its id and its "
-                "settings"
-            ) from error
+    def _bare(self, made: gym.Env[Any, Any]) -> MujocoEnv:
+        """The simulator in an environment.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        env = made.unwrapped
         if not isinstance(env, MujocoEnv):
             raise ConfigError(
                 f"{self.env_id}: a {type(env).__name__} is no gymnasium MuJoCo task: its class "
@@ -181,3 +199,18 @@ class EnvironmentRows:
             )
         env.reset(seed=self._seed)
         return env
+
+    def _made(self) -> gym.Env[Any, Any]:
+        """The environment in the wrappers that it is registered with.
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
+        try:
+            return gym.make(self.env_id, disable_env_checker=True, **self._env_kwargs)
+        except (gym.error.Error, ImportError, TypeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"{self.env_id}: gymnasium cannot make this task ({reason}): check its id and its "
+                "settings"
+            ) from error

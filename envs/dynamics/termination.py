@@ -13,8 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldplan.envs.spec import EnvironmentSpec
+from worldplan.envs.wrappers import WITHOUT_EFFECT
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
+
+_SAME_OBSERVATIONS = (*WITHOUT_EFFECT, "ClipAction", "RescaleAction", "ClipReward")
 
 Termination = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(observation, action, next_observation), each (batch, size) -> (batch,) bool; no time limits."""
@@ -116,6 +120,38 @@ def termination_for(name: str) -> Termination:
             "own 'module:function'"
         )
     return rule
+
+
+def termination_of(
+    *specs: EnvironmentSpec,
+    remedy: str = "set termination to 'learned', 'never' or your own 'module:function'",
+) -> Termination:
+    """The termination function that goes with the name of an environment.
+
+    Args:
+        specs: of the environment, as different files record it; the first has the name.
+        remedy: what to do where the function does not hold, for messages.
+
+    Raises:
+        ConfigError: the name is unknown, or an argument or a wrapper changes when episodes
+            terminate, or the observations.
+    """
+    for spec in specs:
+        changes = [
+            name
+            for name in spec.kwargs
+            if name.startswith(("healthy_", "terminate_", "exclude_", "xml_file"))
+            and name != "healthy_reward"
+        ]
+        changes += [
+            wrapper.name for wrapper in spec.wrappers if wrapper.name not in _SAME_OBSERVATIONS
+        ]
+        if changes:
+            raise ConfigError(
+                f"environment {spec}: the termination rule that goes with its name holds without "
+                f"{', '.join(changes)}: {remedy}"
+            )
+    return termination_for(specs[0].bare_id)
 
 
 def _imported(name: str) -> Termination:

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldplan.envs.dynamics.action_wrappers import ACTION_WRAPPERS
 from worldplan.envs.dynamics.mixed import MixedDynamics
 from worldplan.envs.dynamics.model import DynamicsModel, Prediction
 from worldplan.envs.dynamics.model_check import check_model
 from worldplan.envs.dynamics.mujoco import MujocoDynamics
 from worldplan.envs.dynamics.registry import make_dynamics
-from worldplan.envs.dynamics.termination import Termination, termination_for
+from worldplan.envs.dynamics.termination import Termination, termination_for, termination_of
 from worldplan.envs.registered import differences
 from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.envs.wrappers import WITHOUT_EFFECT
@@ -123,7 +124,7 @@ class DynamicsChoice:
             observation_size=data.observation.shape[1],
             action_size=data.action.shape[1],
         )
-        _require_ensemble(ensemble.trained_on, str(self.ensemble), data, environments.source)
+        require_ensemble(ensemble.trained_on, str(self.ensemble), data, environments.source)
         learned = LearnedDynamics(ensemble, terminate)
         if simulator is None:
             return learned
@@ -138,7 +139,9 @@ class DynamicsChoice:
         """
         options = dict(self.dynamics_options)
         if self.dynamics == "true":
-            options = dict(environments.simulated().kwargs) | options
+            spec = environments.simulated()
+            _refuse_wrappers(environments)
+            options = {**spec.kwargs, "wrappers": spec.wrappers, **options}
         rows: dict[str, Any] = {"observation": data.observation, "action": data.action}
         if isinstance(self.dynamics, str):
             model = make_dynamics(
@@ -189,7 +192,7 @@ class DynamicsChoice:
                 "data collect', or set true_share to 0"
             )
         _refuse_wrappers(environments)
-        model = MujocoDynamics(spec.id, threads=self.threads, **spec.kwargs)
+        model = MujocoDynamics(spec.id, threads=self.threads, wrappers=spec.wrappers, **spec.kwargs)
         check_simulator(model, data, environments.source)
         return model
 
@@ -206,8 +209,8 @@ class DynamicsChoice:
         if self.termination == "learned":
             return fit_termination(data, generator=torch.Generator().manual_seed(0))
         if self.termination is None:
-            _require_usual_termination(spec)
-        return termination_for(self.termination or spec.bare_id)
+            return termination_of(spec)
+        return termination_for(self.termination)
 
     def _name(self) -> str:
         """Of the user's own model."""
@@ -246,11 +249,17 @@ class DynamicsChoice:
         return zlib.crc32(repr(sorted(parts.items())).encode())
 
 
-def _require_ensemble(
+def require_ensemble(
     trained_on: Mapping[str, Any], ensemble: str, data: Transitions, source: str
 ) -> None:
     """Check that an ensemble was trained in the environment of the data; the step limit, which is
     no part of the dynamics, may differ. What one of them does not record is not compared.
+
+    Args:
+        trained_on: what the ensemble records of its data.
+        ensemble: its file, for messages.
+        data: the dataset.
+        source: of the data, for messages.
 
     Raises:
         CheckpointError: it was trained in another environment.
@@ -272,40 +281,17 @@ def _require_ensemble(
 
 
 def _refuse_wrappers(environments: TaskEnvironment) -> None:
-    """Check that an environment is a simulator and nothing around it; a step limit may be.
+    """Check that an environment is a simulator and nothing around it but a step limit and wrappers
+    of the action alone.
 
     Raises:
-        ConfigError: it has a wrapper.
+        ConfigError: it has another wrapper.
     """
     names = [wrapper.name for wrapper in environments.data.wrappers]
-    if set(names) - set(WITHOUT_EFFECT):
+    others = [name for name in names if name not in (*WITHOUT_EFFECT, *ACTION_WRAPPERS)]
+    if others:
         raise ConfigError(
             f"{environments.source}: the true dynamics step the simulator of "
-            f"{environments.data.id} without its wrappers ({', '.join(names)}): set true_share to "
-            "0, or collect data without wrappers"
-        )
-
-
-def _require_usual_termination(spec: EnvironmentSpec) -> None:
-    """Check that the rule which goes with an environment's name holds for its arguments.
-
-    Raises:
-        ConfigError: an argument or a wrapper changes when episodes terminate, or the observations.
-    """
-    changes = [
-        name
-        for name in spec.kwargs
-        if name.startswith(("healthy_", "terminate_", "exclude_", "xml_file"))
-        and name != "healthy_reward"
-    ]
-    wrappers = [
-        wrapper.name
-        for wrapper in spec.wrappers
-        if wrapper.name not in (*WITHOUT_EFFECT, "ClipAction", "RescaleAction", "ClipReward")
-    ]
-    if changes or wrappers:
-        raise ConfigError(
-            f"environment {spec}: the termination rule that goes with its name holds without "
-            f"{', '.join(changes + wrappers)}: set termination to 'learned', 'never' or your own "
-            "'module:function'"
+            f"{environments.data.id} without its wrappers ({', '.join(others)}): set true_share to "
+            f"0, or collect data without them; {' and '.join(ACTION_WRAPPERS)} may stay"
         )

@@ -141,6 +141,19 @@ def task_environment(data: Transitions, given: Any, source: str) -> TaskEnvironm
     )
 
 
+def recorded_task(about: Mapping[str, Any], source: str = "policy") -> EnvironmentSpec:
+    """The environment that a task or a policy records in `about`; of an older one, its id alone.
+
+    Args:
+        about: see `worldplan.planners.offline.task.OfflineTask`.
+        source: of the record, the beginning of the messages.
+
+    Raises:
+        ConfigError: it records none.
+    """
+    return parse_spec(about.get("spec") or about.get("environment"), f"{source}: environment")
+
+
 def require_same(
     recorded: EnvironmentSpec, given: EnvironmentSpec, source: str, where: str = "the data"
 ) -> None:

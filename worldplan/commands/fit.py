@@ -35,6 +35,7 @@ from worldplan.commands.fit_settings import (
     refused_settings,
     require_loop,
 )
+from worldplan.commands.fit_words import module_words
 from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
@@ -114,10 +115,14 @@ class _PlainCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Without the warning that arguments were given while the process has some of its own."""
+        """Without the warning that arguments were given while the process has some of its own.
+
+        Raises:
+            ConfigError: see `module_words`.
+        """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-            super().parse_arguments(parser, args)
+            super().parse_arguments(parser, module_words(parser, args))
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """`--journal.every`: epochs between two checkpoints."""

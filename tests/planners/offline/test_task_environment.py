@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from worldplan.envs.environments import make_environment
 from worldplan.envs.registered import resolved
@@ -169,12 +170,40 @@ def test_changed_columns_are_found() -> None:
         true_task(replace(data, state=np.roll(data.state, 1, 0)))
 
 
-def test_wrappers_are_not_simulated() -> None:
-    data = played({"id": "Hopper-v5", "wrappers": [RESCALE]})
-    with pytest.raises(ConfigError, match=r"without its wrappers \(RescaleAction\)"):
+@pytest.mark.parametrize("wrapper", ["DelayObservation", "RepeatAction", "ClipReward"])
+def test_other_wrappers_are_not_simulated(wrapper: str) -> None:
+    kwargs = {
+        "DelayObservation": {"delay": 1},
+        "RepeatAction": {"num_repeats": 2},
+        "ClipReward": {"min_reward": 0.0},
+    }
+    other = {"name": wrapper, "kwargs": kwargs[wrapper]}
+    data = played({"id": "Hopper-v5", "wrappers": [RESCALE, other]})
+    with pytest.raises(ConfigError, match=rf"without its wrappers \({wrapper}\).*may stay"):
         true_task(data)
     with pytest.raises(ConfigError, match="without its wrappers"):
         dataset_task(data, dynamics="true")
+
+
+BOUNDS = {"min_action": [-1, 0, -3], "max_action": [0.5, 2, 3]}
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "Hopper-v4", "InvertedDoublePendulum-v5"])
+def test_true_dynamics_act_in_the_box_of_the_data(env_id: str) -> None:
+    wrappers = [RESCALE] + (
+        [{"name": "RescaleAction", "kwargs": BOUNDS}] if "Hopper" in env_id else []
+    )
+    data = played({"id": env_id, "wrappers": wrappers})
+    rows = slice(0, 40)
+    for task in (true_task(data), dataset_task(data, dynamics="true")):
+        assert task.states is not None
+        action = torch.from_numpy(data.action[rows])
+        step = task.dynamics.step(task.starts[rows], action, state=task.states[rows])
+        for found, stored in (
+            (step.next_observation, data.next_observation[rows]),
+            (step.reward, data.reward[rows]),
+        ):
+            np.testing.assert_allclose(found, stored, rtol=1e-4, atol=1e-4)
 
 
 def test_true_dynamics_by_name_take_the_arguments_of_the_data() -> None:

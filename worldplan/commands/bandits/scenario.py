@@ -13,7 +13,14 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
+from worldplan.arguments import (
+    add_settings,
+    command_parser,
+    file_first,
+    instantiate,
+    naming,
+    parse_settings,
+)
 from worldplan.files import plain
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
@@ -159,7 +166,7 @@ def parse_scenario(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Namespa
     """
     arguments, base = file_first(_shorthands(list(argv)))
     with naming(base.name and str(base)):
-        return parser.parse_args(arguments), base
+        return parse_settings(parser, arguments, Scenario), base
 
 
 def make_scenario(

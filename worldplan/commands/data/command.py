@@ -68,7 +68,7 @@ def collect(argv: Sequence[str]) -> int:
         "Make a dataset with uniform actions, an agent trained here or a scripted demonstrator.",
     )
     _add_collect_options(parser)
-    given = vars(parse_options(parser, argv))
+    given = vars(parse_options(parser, argv, {"env_kwargs": dict[str, Any]}))
     chosen, other, foreign = (
         ("demonstrator", "policy", _POLICY_OPTIONS)
         if given["demonstrator"]

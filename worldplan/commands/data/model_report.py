@@ -233,14 +233,9 @@ def _simulated(data: Transitions, rows: np.ndarray, draws: torch.Generator) -> S
         missing = "environment id" if recorded is None else "simulator states"
         raise DatasetError(f"the dataset holds no {missing}")
     spec = makeable(recorded, "the dataset")
-    if spec.wrappers:
-        raise DatasetError(
-            f"the simulator of {spec.id} has none of the dataset's wrappers "
-            f"({', '.join(wrapper.name for wrapper in spec.wrappers)})"
-        )
     env_id = spec.id
     data.require_physics(env_id)
-    simulator = MujocoDynamics(env_id, **spec.kwargs)
+    simulator = MujocoDynamics(env_id, wrappers=spec.wrappers, **spec.kwargs)
     if simulator.state_size != data.state.shape[1]:
         raise DatasetError(
             f"the dataset's simulator states have size {data.state.shape[1]}, those of {env_id} "

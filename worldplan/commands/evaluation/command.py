@@ -13,6 +13,7 @@ from worldplan.runs import Run
 from worldplan.world_models.folders import exclusive
 
 FIRST_SEED = 100_000  # of the new episodes; trainings and their checks use smaller seeds
+_ENVIRONMENT = str | dict[str, Any] | None  # type of the option
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--environment",
-        type=str | dict[str, Any] | None,
+        type=_ENVIRONMENT,
         default=None,
         help="of a run of 'worldplan fit' or 'worldplan run' on a dataset: an id or {id: ..., "
         "kwargs: ...}; another one than in the training with differs_from_data: true",
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--updates", type=int, default=10_000, help="of --estimate fqe: gradient steps"
     )
-    options = parse_options(parser, argv)
+    options = parse_options(parser, argv, {"environment": _ENVIRONMENT})
     if options.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
     if options.updates < 1:

@@ -11,9 +11,12 @@ from worldplan.envs.edge_of_reach import Plane, PlaneVectorEnv
 from worldplan.envs.environments import make_environments
 from worldplan.envs.from_files import makeable
 from worldplan.envs.registered import differences
-from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.planners.offline.saved_policies import OfflinePolicy
-from worldplan.planners.offline.task_environment import GivenEnvironment, require_same
+from worldplan.planners.offline.task_environment import (
+    GivenEnvironment,
+    recorded_task,
+    require_same,
+)
 
 
 def environment_of(
@@ -33,7 +36,7 @@ def environment_of(
     """
     if "plane" in policy.about:
         return PlaneVectorEnv(count, Plane(**policy.about["plane"]))
-    spec = _trained_in(policy, source)
+    spec = recorded_task(policy.about, f"{source}: policy")
     if given is None:
         return make_environments(makeable(spec, source), count)
     environments = make_environments(given.spec, count)  # imports the module of the id
@@ -52,7 +55,7 @@ def is_elsewhere(policy: OfflinePolicy, given: GivenEnvironment | None, source: 
     """
     if given is None or not given.may_differ:
         return False
-    return bool(differences(_trained_in(policy, source), given.spec))
+    return bool(differences(recorded_task(policy.about, f"{source}: policy"), given.spec))
 
 
 def named_environment(config: Mapping[str, Any]) -> Any:
@@ -65,8 +68,3 @@ def named_environment(config: Mapping[str, Any]) -> Any:
     section = config.get("data") if "methods" in config else config.get("model")
     arguments = section.get("init_args", section) if isinstance(section, Mapping) else {}
     return arguments.get("environment") if isinstance(arguments, Mapping) else None
-
-
-def _trained_in(policy: OfflinePolicy, source: str) -> EnvironmentSpec:
-    recorded = policy.about.get("spec") or policy.about["environment"]
-    return parse_spec(recorded, f"{source}: policy: environment")

@@ -16,16 +16,17 @@ from rich.table import Table
 
 from worldplan.commands.evaluation.environment import environment_of, named_environment
 from worldplan.commands.evaluation.run_policies import run_policies
-from worldplan.envs.dynamics.termination import termination_for
+from worldplan.envs.dynamics.termination import termination_for, termination_of
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.planners.base import Evaluation, bootstrap, evaluate
+from worldplan.planners.offline.dynamics import require_ensemble
 from worldplan.planners.offline.estimation.estimate import Estimate
 from worldplan.planners.offline.estimation.fitted_q import FittedQSettings, fitted_q_evaluation
 from worldplan.planners.offline.estimation.held_out_models import value_in_models
 from worldplan.planners.offline.saved_policies import OfflinePolicy
 from worldplan.planners.offline.settings import ReachAwareSettings
-from worldplan.planners.offline.task_environment import given_environment
+from worldplan.planners.offline.task_environment import given_environment, recorded_task
 from worldplan.runs import Run
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
@@ -182,22 +183,28 @@ def _in_models(
     """The return in the models of an ensemble, over the time limit of the task.
 
     Raises:
-        ConfigError: no termination rule is known by its name.
+        CheckpointError: the ensemble is of another environment than the data.
+        ConfigError: no termination rule is known by the environment's name, or its arguments and
+            wrappers change it.
     """
     ensemble = load_ensemble(
         choice.ensemble,
         observation_size=data.observation.shape[1],
         action_size=data.action.shape[1],
     )
-    name = task.get("termination") or str(policies[0].about["environment"]).rpartition(":")[2]
+    require_ensemble(
+        ensemble.trained_on, choice.ensemble, data, choice.data or str(task["dataset"])
+    )
+    name = task.get("termination")
     if name == "learned":
         raise ConfigError(
             "--estimate model needs a termination function, and the run has a learned one: use "
             "--estimate fqe"
         )
+    specs = [spec for spec in (data.environment, recorded_task(policies[0].about)) if spec]
     return value_in_models(
         ensemble,
-        termination_for(name),
+        termination_for(name) if name else termination_of(*specs, remedy="use --estimate fqe"),
         data.observation[data.starts],
         policies,
         steps=time_limit(environment) or int(data.lengths().max()),

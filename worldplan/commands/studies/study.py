@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
+from worldplan.arguments import (
+    add_settings,
+    command_parser,
+    file_first,
+    instantiate,
+    naming,
+    parse_settings,
+)
 from worldplan.commands.studies.algorithms import algorithm_settings
 from worldplan.commands.studies.method_task import (
     METHOD_TASK_KEYS,
@@ -362,7 +369,7 @@ def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Selection, Any
     selection, rest = take_selection(argv)
     arguments, file = file_first(rest)
     with naming(file.name and str(file)):
-        options = parser.parse_args(arguments)
+        options = parse_settings(parser, arguments, Study)
         return instantiate(parser, options, Study), selection, options
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 from worldplan.commands.studies.jobs import make_task
 from worldplan.commands.tuning.tuning import Tuning
-from worldplan.envs.dynamics.termination import termination_for
+from worldplan.envs.dynamics.termination import termination_for, termination_of
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.base import Planner, evaluate
+from worldplan.planners.offline.dynamics import require_ensemble
 from worldplan.planners.offline.estimation.fitted_q import fitted_q_evaluation
 from worldplan.planners.offline.estimation.held_out_models import value_in_models
 from worldplan.planners.offline.task import OfflineTask
+from worldplan.planners.offline.task_environment import recorded_task
 from worldplan.world_models.data.files import load_transitions
 from worldplan.world_models.data.transitions import Transitions
 from worldplan.world_models.ensemble.model import load_ensemble
@@ -19,6 +21,10 @@ from worldplan.world_models.ensemble.model import load_ensemble
 # of the episodes that score trials; `worldplan run` plays others, so that a method which was chosen
 # for its score is not judged by it
 EPISODE_SEED = 400_001
+_REMEDY = (
+    "set data.termination to 'never' or your own 'module:function', or take another score than "
+    "'model'"
+)
 
 Score = Callable[[Sequence[Planner]], list[float]]
 
@@ -64,13 +70,18 @@ def _model_score(tuning: Tuning, task: OfflineTask, data: Transitions) -> Score:
         observation_size=data.observation.shape[1],
         action_size=data.action.shape[1],
     )
-    name = tuning.data.termination or str(task.about["environment"]).rpartition(":")[2]
-    if name == "learned":
+    source = tuning.score_data or tuning.data.dataset
+    require_ensemble(ensemble.trained_on, str(tuning.score_ensemble), data, source)
+    if tuning.data.termination == "learned":
         raise ConfigError(
             "score 'model' with termination 'learned': give a termination function by its name, "
             "my_module:my_rule"
         )
-    terminate = termination_for(name)
+    if tuning.data.termination is None:
+        specs = [spec for spec in (data.environment, recorded_task(task.about)) if spec is not None]
+        terminate = termination_of(*specs, remedy=_REMEDY)
+    else:
+        terminate = termination_for(tuning.data.termination)
     starts = data.observation[data.starts]
     steps = task.limit or int(data.lengths().max())
     return lambda policies: [

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from worldplan.arguments import add_settings, command_parser, file_first, instantiate, naming
+from worldplan.arguments import (
+    add_settings,
+    command_parser,
+    file_first,
+    instantiate,
+    naming,
+    parse_settings,
+)
 from worldplan.commands.studies.study import Study
 from worldplan.commands.tuning.space import Choice, Parameter, nested, read_space
 from worldplan.files import plain
@@ -210,7 +217,7 @@ def parse_tuning(parser: Any, argv: Sequence[str]) -> tuple[Tuning, Any]:
     """
     arguments, file = file_first(argv)
     with naming(file.name and str(file)):
-        options = parser.parse_args(arguments)
+        options = parse_settings(parser, arguments, Tuning)
         return instantiate(parser, options, Tuning), options
 
 

@@ -1,0 +1,73 @@
+"""The words of `worldplan fit`, in which one option with the whole mapping stands for all that lead
+into a mapping of the module's arguments, such as `--model.init_args.environment.kwargs.g 2`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from worldplan.files import read_config
+from worldplan.free_options import with_whole_mappings
+
+_ARGUMENTS = "--model.init_args."
+
+
+def module_words(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The words of a command line, for the parser of LightningCLI.
+
+    Args:
+        parser: of the command.
+        argv: the subcommand and its options.
+
+    Raises:
+        ConfigError: see `with_whole_mappings`.
+    """
+    hints = _arguments(_class_path(argv))
+    words = [_with_init_args(word, hints) for word in argv]
+    return with_whole_mappings(parser, words, {"model": {"init_args": hints}}, argv[:1])
+
+
+def _class_path(argv: Sequence[str]) -> str:
+    """The class path of the module that files and options name; the last one counts."""
+    path = ""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, text = word.partition("=")
+        value = text if equals else following
+        if name in ("-c", "--config"):
+            model = read_config(value).get("model")
+            named = model.get("class_path") if isinstance(model, Mapping) else model
+            path = named if isinstance(named, str) else path
+        elif name in ("--model", "--model.class_path"):
+            path = value
+    return path
+
+
+def _arguments(class_path: str) -> dict[str, Any]:
+    """Type hints of the arguments of a class or function that can be read; none where it cannot be
+    imported, which jsonargparse reports.
+    """
+    try:
+        named = pkgutil.resolve_name(class_path)
+        make = named.__init__ if inspect.isclass(named) else named
+        written, names = make.__annotations__, make.__globals__
+    except Exception:  # of any module
+        return {}
+    hints: dict[str, Any] = {}
+    for name, hint in written.items():
+        with suppress(Exception):  # a name that is there for type checkers only
+            hints |= get_type_hints(SimpleNamespace(__annotations__={name: hint}), names)
+    return hints
+
+
+def _with_init_args(word: str, hints: Mapping[str, Any]) -> str:
+    """The option `--model.init_args.NAME` for its short form `--model.NAME`."""
+    rest = word.removeprefix("--model.")
+    is_short = rest != word and rest.partition("=")[0].partition(".")[0] in hints
+    return f"{_ARGUMENTS}{rest}" if is_short else word
