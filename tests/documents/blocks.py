@@ -96,12 +96,13 @@ def blocks(*languages: str) -> tuple[Block, ...]:
     return tuple(
         block
         for document in documents()
-        for block in _blocks(document)
+        for block in blocks_of(document)
         if block.language in languages
     )
 
 
-def _blocks(document: Document) -> Iterator[Block]:
+def blocks_of(document: Document) -> Iterator[Block]:
+    """The blocks and inline code of a document, in their order."""
     for token in _MARKDOWN.parse(document.text):
         line = document.line + (token.map[0] if token.map else 0)
         if token.type == "fence":

@@ -1,0 +1,75 @@
+"""Every how-to works from top to bottom: its files are written, its code and commands run.
+
+A fence names a file after its language and becomes that file; Python without a file is executed;
+an indented block is commands; a text fence holds lines that the command before it printed.
+"""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from tests.documents.blocks import Block, Document, blocks_of
+from tests.places import ROOT
+from worldplan.cli import main
+
+PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+
+
+class Reader:
+    """A user who follows a page in a folder of their own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+        self.names: dict[str, Any] = {}
+        self.code, self.printed = 0, ""
+
+    def follow(self, block: Block) -> None:
+        language, _, file = block.language.partition(" ")
+        if language == "text":
+            for line in block.text.splitlines():
+                assert line.strip() in self.printed, f"{block.place}: {self.printed}"
+            self.code = 0
+            return
+        assert self.code == 0, f"{block.place}: the command before it failed: {self.printed}"
+        if file:
+            Path(file).write_text(block.text)
+        elif language == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, block.path, "exec"), self.names)
+        else:
+            assert language == "indented", block.place
+            for line in block.text.strip().splitlines():
+                self.run(line.strip())
+
+    def run(self, line: str) -> None:
+        self.capsys.readouterr()
+        program, *words = shlex.split(line)
+        if program == "worldplan":
+            self.code = main(words)
+        else:
+            assert (program, words[0]) == ("python", "-m"), line
+            with mock.patch.object(sys, "argv", words[1:]):
+                runpy.run_module(words[1], run_name="__main__")
+        self.printed = "".join(self.capsys.readouterr())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_how_to_works(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(capsys)
+    text = page.read_text(encoding="utf-8")
+    for block in blocks_of(Document(str(page.relative_to(ROOT)), 1, text)):
+        if block.language != "inline":
+            reader.follow(block)
+    assert reader.code == 0, reader.printed
