@@ -7,6 +7,7 @@ conflict. What remains is irreducible: without any one of its rules, the others 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -20,9 +21,11 @@ from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.rules import STRUCTURE
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.solvers import SolverSettings, open_session
 
+_INDEXED = re.compile(r"'(\w+)\[(.*)\]'")
 FEASIBILITY = SolverSettings(gap=0.0, time_limit=10.0)
 
 
@@ -41,11 +44,12 @@ class Conflict:
 
     def sentence(self) -> str:
         """The conflict and its remedies in words."""
-        rules = _listed(self.rules, "and")
+        rules = _listed(_grouped(self.rules, "the rules '{0}' of {1}"), "and")
         verb = "cannot be met" if len(self.rules) == 1 else "cannot all be met"
         if not self.remedies:
             return f"{rules} {verb}: relax one of them (there is another conflict besides)"
-        return f"{rules} {verb}: {_listed(self.remedies, 'or')}"
+        remedies = _grouped(self.remedies, "loosen '{0}' of one of {1}")
+        return f"{rules} {verb}: {_listed(remedies, 'or')}"
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,11 @@ def _path(actions: Path) -> list[RowGroup]:
 @row_groups.register
 def _rules(actions: PyomoSet) -> list[RowGroup]:
     groups = []
-    for row, name in enumerate(actions.row_names):
-        number = np.array([row])
+    structure = np.flatnonzero(actions.structural)
+    if len(structure):
+        groups.append(RowGroup(f"the {STRUCTURE}", structure))
+    for row in np.flatnonzero(~actions.structural).tolist():
+        number, name = np.array([row]), actions.row_names[row]
         groups.append(RowGroup(f"the rule '{name}'", number, f"loosen '{name}' to {{0:g}}"))
     first = len(actions.row_names)
     for place, (component, amount) in enumerate(actions.fixed()):
@@ -249,6 +256,27 @@ def conflict_of(
     members = sorted(kept)
     remedies = [filter_.remedy(member, every) for member in members]
     return Conflict(filter_.names(members), tuple(dict.fromkeys(r for r in remedies if r)))
+
+
+def _grouped(words: Sequence[str], several: str) -> list[str]:
+    """The words, those on three or more entries of one indexed constraint as `several`.
+
+    Args:
+        words: such as "the rule 'must_visit[Amina]'".
+        several: with {0} for the constraint and {1} for the entries.
+    """
+    entries: dict[str, list[str]] = {}
+    for word in words:
+        match = _INDEXED.search(word)
+        if match:
+            entries.setdefault(match[1], []).append(match[2])
+    grouped: dict[str, None] = {}
+    for word in words:
+        match = _INDEXED.search(word)
+        many = match is not None and len(entries[match[1]]) > 2
+        text = several.format(match[1], ", ".join(entries[match[1]])) if match and many else word
+        grouped[text] = None
+    return list(grouped)
 
 
 def _listed(words: Sequence[str], last: str) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +16,8 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
-from worldplan.milp.sets.rules import ASSIGNMENT
+from worldplan.milp.sets.rule_files import load_build, sees_today
+from worldplan.milp.sets.rules import ASSIGNMENT, STRUCTURE
 from worldplan.milp.sets.source import SetContext, naming_files
 from worldplan.milp.sets.today import today_of
 
@@ -197,6 +195,8 @@ class PyomoSet(ActionSet):
             sparse.csr_array(matrix[:, extra]) if rows else sparse.csr_array((0, len(extra)))
         )
         self.row_names = [str(row.constraint.name) for row in form.rows]
+        docs = [row.constraint.parent_component().doc for row in form.rows]
+        self.structural = np.array([doc == STRUCTURE for doc in docs], dtype=bool)
         variables = [form.columns[k] for k in extra]
         self.variable_names = [variable.name for variable in variables]
         assigned = [v.parent_component().doc == ASSIGNMENT for v in variables]
@@ -245,10 +245,19 @@ class PyomoSet(ActionSet):
         default = "relax one of the constraints that build() adds"
         return conflict.sentence() if conflict else default
 
+    @property
+    def assigns_workers(self) -> bool:
+        """Whether the rules say which worker serves each arm."""
+        return any(pair is not None for pair in self._assigned)
+
     def rules(self) -> list[Rule]:
-        """The rows of the rules by name; an equation and a range have two rules each."""
+        """The rows of the rules by name; an equation and a range have two rules each.
+
+        Rows that only define variables of `rules.assign_workers` are none.
+        """
         rules = []
-        for row, name in enumerate(self.row_names):
+        for row in np.flatnonzero(~self.structural).tolist():
+            name = self.row_names[row]
             for way, side in ((1, self._row_upper[row]), (-1, self._row_lower[row])):
                 if np.isfinite(side):
                     rules.append(Rule(name, row, way, float(side)))
@@ -349,50 +358,3 @@ class PyomoSet(ActionSet):
             for row in rows:
                 row["worker"] = workers.get(str(self.arm_names[row["arm"]]), "")
         return rows + others
-
-
-def load_build(reference: str) -> Callable[..., None]:
-    """The function that "rules.py:build" names.
-
-    Raises:
-        ConfigError: the file or the function is missing, or the file fails.
-    """
-    path, _, name = reference.rpartition(":")
-    if not path or not FilePath(path).is_file():
-        raise ConfigError(f"'{reference}' names no file: write path/to/rules.py:build")
-    return _load_function(path, name)
-
-
-def sees_today(build: Callable[..., None]) -> bool:
-    """Whether a function of rules takes a block and a day, or only a block.
-
-    Raises:
-        ConfigError: it takes neither.
-    """
-    for arguments in ((None, None), (None,)):
-        try:
-            inspect.signature(build).bind(*arguments)
-        except (TypeError, ValueError):
-            continue
-        return len(arguments) == 2
-    raise ConfigError("the function of the rules takes other arguments: write build(block, today)")
-
-
-def _load_function(path: str, name: str) -> Callable[[Any], None]:
-    """The function `name` of the Python file `path`.
-
-    Raises:
-        ConfigError: the file cannot be executed or has no such function.
-    """
-    spec = importlib.util.spec_from_file_location(FilePath(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"'{path}' is not a Python file: write path/to/rules.py:build")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{path} cannot be loaded ({type(error).__name__}: {error})") from error
-    function: Callable[[Any], None] | None = getattr(module, name, None)
-    if not callable(function):
-        raise ConfigError(f"{path} has no function '{name}': define {name}(block)")
-    return function

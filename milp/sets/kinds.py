@@ -49,8 +49,9 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
-from worldplan.milp.sets.custom import PyomoSet, load_build, sees_today
+from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.source import SetContext, naming_files
 from worldplan.milp.sets.with_rules import WithRules

@@ -177,7 +177,7 @@ def assign_workers(
         name: sum(block.serves[i, name] for i in workers) - block.a[today.arm(name)] == 0
         for name, workers in by_arm.items()
     }
-    _add(block, "one_worker", served)
+    _add(block, "one_worker", served, doc=STRUCTURE)
     load = {
         i: sum(length[name] * block.serves[i, name] for name in names)
         for i, names in by_worker.items()
@@ -189,6 +189,7 @@ def assign_workers(
 
 
 ASSIGNMENT = "worker and arm"  # doc of a variable whose indices are (worker, arm)
+STRUCTURE = "assignment of workers"  # doc of constraints that define, and are no limit to raise
 
 
 def _add_travel(
@@ -208,7 +209,7 @@ def _add_travel(
     trips = list(dict.fromkeys((worker, where[name]) for worker, name in pairs))
     block.goes = pyo.Var(trips, domain=pyo.Binary)
     rules = {pair: block.serves[pair] <= block.goes[pair[0], where[pair[1]]] for pair in pairs}
-    _add(block, "goes_there", rules)
+    _add(block, "goes_there", rules, doc=STRUCTURE)
     for worker, group in trips:
         load[worker] = load[worker] + away[group] * block.goes[worker, group]
 
@@ -284,7 +285,7 @@ def _names(names: Names) -> list[str]:
     return list(names)
 
 
-def _add(block: Any, name: str, rules: Mapping[Any, Any]) -> None:
+def _add(block: Any, name: str, rules: Mapping[Any, Any], *, doc: str | None = None) -> None:
     """Add constraints by index as a component whose name is not taken yet."""
     import pyomo.environ as pyo
 
@@ -295,7 +296,7 @@ def _add(block: Any, name: str, rules: Mapping[Any, Any]) -> None:
         number += 1
         free = f"{name}_{number}"
     block.add_component(
-        free, pyo.Constraint(list(rules), rule=lambda _, *index: rules[_key(index)])
+        free, pyo.Constraint(list(rules), rule=lambda _, *index: rules[_key(index)], doc=doc)
     )
 
 

@@ -15,6 +15,7 @@ from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.schedule import Schedule
 
 
 class WithRules(ActionSet):
@@ -26,7 +27,8 @@ class WithRules(ActionSet):
         check: whether to refuse an empty set.
 
     Raises:
-        ConfigError: the rules have another number of components.
+        ConfigError: the rules have another number of components, or assign workers whom the set
+            assigns itself.
         InfeasibleActionSet: no action satisfies both; names what conflicts.
     """
 
@@ -37,6 +39,11 @@ class WithRules(ActionSet):
         if inner.size != rules.size:
             raise ConfigError(
                 f"the rules have {rules.size} components and the set {inner.size}: give the same"
+            )
+        if rules.assigns_workers and isinstance(inner, Schedule):
+            raise ConfigError(
+                "assign_workers on top of kind 'schedule', which assigns workers itself: use kind "
+                "'custom' or 'capacity'"
             )
         self.inner, self.rules, self.size = inner, rules, inner.size
         self.arm_names = inner.arm_names
@@ -92,11 +99,20 @@ class WithRules(ActionSet):
         return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
-        """The rows of the inner set, then the rules' own variables that are not zero."""
+        """The rows of the inner set, then the rules' own variables that are not zero.
+
+        Workers are those of `rules.assign_workers` where it was used.
+        """
         rows = self.inner.explain(action)
         if not self.contains(action):
             return []
-        return rows + [row for row in self.rules.explain(action) if "variable" in row]
+        own = self.rules.explain(action)
+        workers = {row["arm"]: row["worker"] for row in own if "worker" in row}
+        names = [str(name) for name in self.arm_names or range(self.size)]
+        for row in rows if workers else []:
+            arm = row["arm"]
+            row["worker"] = workers[arm if isinstance(arm, int) else names.index(str(arm))]
+        return rows + [row for row in own if "variable" in row]
 
     def limits(self) -> list[Limit]:
         """The limits of the inner set, then those of the rules."""

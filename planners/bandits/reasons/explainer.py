@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
@@ -20,7 +19,13 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import state_of
 from worldplan.planners.bandits.reasons.clock import Clock
-from worldplan.planners.bandits.reasons.names import Names, bounds_of, component_names, nearest
+from worldplan.planners.bandits.reasons.names import (
+    Names,
+    bounds_of,
+    component_names,
+    nearest,
+    some,
+)
 from worldplan.planners.bandits.reasons.problem import DecisionProblem
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
 from worldplan.planners.bandits.reasons.tomorrow import tomorrow
@@ -196,7 +201,7 @@ class Explainer:
         next_ = [self._why(j, best, benefit[j], lower, upper, clock) for j in ranked[:next_best]]
         late = [why.name for why in (*whys, *next_) if why.possible is None and not why.asked]
         if late:
-            left_out.append(f"costs of {', '.join(late)}: not decided within the time limit")
+            left_out.append(f"costs of {some(late)}: not decided within the time limit")
         prices = self._prices(best, lower, upper, clock, left_out) if limits else []
         shown = self._with_offset(best)
         next_.sort(key=lambda why: (math.inf if why.cost is None else why.cost, -why.benefit))
@@ -314,7 +319,7 @@ class Explainer:
             prices.append(price)
         late = [price.name for price in prices if price.price is None]
         if late:
-            left_out.append(f"prices of {', '.join(late)}: not decided within the time limit")
+            left_out.append(f"prices of {some(late)}: not decided within the time limit")
         return prices
 
     def _price(
@@ -330,7 +335,8 @@ class Explainer:
         loss, low, high = self._difference(best, answer)
         if loss is None:
             return unknown
-        price, price_low, price_high = 0.0 - loss, _negative(high), _negative(low)
+        price = 0.0 - loss
+        price_low, price_high = (None if end is None else 0.0 - end for end in (high, low))
         enters, leaves = self._changes(best.action, answer.action) if price else ((), ())
         return dataclasses.replace(
             unknown,
@@ -372,28 +378,22 @@ class Explainer:
 
     def _with_offset(self, decision: Decision) -> Decision:
         """The decision with the constant that the problem leaves out."""
-        value, bound = (
-            None if number is None else number + self._problem.offset
-            for number in (decision.value, decision.bound)
-        )
+        numbers = (decision.value, decision.bound)
+        value, bound = (None if n is None else n + self._problem.offset for n in numbers)
         return dataclasses.replace(decision, value=value, bound=bound)
 
     def _changes(self, before: Action, after: Action) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the arms that are only on the second list, and only on the first."""
-        return self._named(after > before), self._named(before > after)
+        enters, leaves = (
+            tuple(self.names[j] for j in np.flatnonzero(marked))
+            for marked in (after > before, before > after)
+        )
+        return enters, leaves
 
-    def _named(self, marked: NDArray[np.bool_]) -> tuple[str, ...]:
-        return tuple(self.names[j] for j in np.flatnonzero(marked))
 
-
-def _proven(decision: Decision) -> bool:
-    """Whether the solve was not cut off: its gap is 0."""
+def _proven(decision: Decision) -> bool:  # the gap is 0 unless the solve was cut off
     return decision.value is not None and decision.status != "time_limit"
 
 
 def _minus(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
-
-
-def _negative(value: float | None) -> float | None:
-    return None if value is None else 0.0 - value

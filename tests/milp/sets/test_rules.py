@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
-from worldplan.milp.sets import Budget, Capacity, PyomoSet, Today, WithRules, conflict_of, rules
+from worldplan.milp.sets import (
+    Budget,
+    Capacity,
+    PyomoSet,
+    Schedule,
+    Today,
+    WithRules,
+    conflict_of,
+    rules,
+)
 
 NAMES = ("Ana", "Bela", "Chen", "Dora", "Emil")
 DAY = datetime.date(2026, 11, 29)
@@ -123,6 +132,32 @@ def test_the_worker_of_each_arm_is_in_the_table() -> None:
     ]
 
 
+def test_the_workers_of_rules_count_on_top_of_another_set() -> None:
+    """Amara may serve nurses' clients only: the capacity set alone would put anybody there."""
+    own = PyomoSet(CASES["skills"][0], 5, NAMES)
+    inner = Capacity([1, 1, 1, 1, 1], [4, 3], arm_names=NAMES, worker_names=("Uma", "Vito"))
+    both = WithRules(inner, own)
+    rows = both.explain(np.array([1, 1, 0, 0, 1], np.int8))
+    assert {row["arm"]: row["worker"] for row in rows} == {
+        "Ana": "Uma", "Bela": "Vito", "Emil": "Vito",
+    }  # fmt: skip
+    assert all(
+        limit.name.startswith(("workers", "capacity", "hours_of")) for limit in both.limits()
+    )
+    slots = Schedule(np.ones((5, 2), bool), np.ones((2, 2), bool), visits=1, budget=3)
+    with pytest.raises(ConfigError, match="assign_workers on top of kind 'schedule'"):
+        WithRules(slots, own)
+
+
+def test_many_rules_of_one_kind_are_named_together() -> None:
+    build = lambda block: rules.at_least_once_in(block, TODAY, 1, NAMES[:2] + NAMES[3:])  # noqa: E731
+    with pytest.raises(InfeasibleActionSet) as caught:
+        WithRules(Budget(5, 3), PyomoSet(build, 5, NAMES))
+    text = str(caught.value)
+    assert "the rules 'once_in_1_days' of Ana, Bela, Dora, Emil" in text
+    assert "loosen 'once_in_1_days' of one of Ana, Bela, Dora, Emil" in text
+
+
 def test_on_any_day_nobody_is_due() -> None:
     build = lambda block: rules.at_least_once_in(block, Today(NAMES), 1)  # noqa: E731
     assert PyomoSet(build, len(NAMES)).contains(np.zeros(len(NAMES)))
@@ -164,7 +199,8 @@ def test_rules_in_conflict_with_the_set_are_named() -> None:
         WithRules(Budget(5, 2), must)
     text = str(caught.value)
     for name in NAMES[:3]:
-        assert f"must_visit[{name}]" in text
+        assert name in text
+    assert "the rules 'must_visit' of Ana, Bela, Chen" in text
     assert "at most 2 visits a day" in text and "allow 3 visits a day" in text
     none = PyomoSet(lambda b: rules.must_not_visit(b, TODAY, ["Ana"]), 5, NAMES)
     conflict = conflict_of(none, np.array([1, 0, 0, 0, 0], np.int8), names=NAMES)
