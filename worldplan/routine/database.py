@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, s
 from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.pool import NullPool
 
-from worldplan.milp.errors import ConfigError, DatasetError, FolderInUse, one_line
+from worldplan.milp.errors import ConfigError, DatasetError, FolderInUse, WorldplanError, one_line
 from worldplan.routine import schema
 
 _BUSY = 60.0  # seconds to wait for the transaction of another process
@@ -205,6 +205,14 @@ class Database:
             yield
         finally:
             lock.release()
+
+
+class Conflict(WorldplanError):
+    """What was to be changed was changed by somebody else meanwhile."""
+
+
+class Missing(WorldplanError):
+    """A day or a client is not in the database."""
 
 
 def generation_of(connection: Connection) -> int:

@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.routine import schema
-from worldplan.routine.database import Database, record
+from worldplan.routine.database import Conflict, Database, record
 from worldplan.routine.history import checksum, import_log
 from worldplan.routine.model import Model, build_model, decide
 from worldplan.routine.outcomes import check_first_states, enter_outcomes, last_day
-from worldplan.routine.people import Known, change_members, states_today
+from worldplan.routine.people import Known, change_members, members, states_today
 from worldplan.routine.request import Request, Setup
 from worldplan.versions import versions
 from worldplan.world_models.arms.dynamics import read_rewards, read_states
@@ -119,8 +119,11 @@ def _stored(database: Database, request: Request) -> Day | None:
     Raises:
         ConfigError: the date is before the last decided day or far after it, or nothing is there to
             be decided again.
+        Conflict: the last day has another revision than that in the request.
     """
     last = read_day(database)
+    if request.revision is not None and (last is None or last.revision != request.revision):
+        raise Conflict(f"{request.date} was decided again meanwhile: look at the new list first")
     if last is not None and request.date < last.date:
         raise ConfigError(
             f"--date {request.date}: is before {last.date}, the last decided day: give a later "
@@ -188,7 +191,8 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     enter_outcomes(connection, request)
     starts = _first_states(connection, setup, request, names, reward.shape[1])
     change_members(connection, request, names, starts)
-    model = build_model(connection, setup, names, reward)
+    now = members(connection)
+    model = build_model(connection, setup, request.date, now, names, reward)
     known = states_today(connection, request, model.dynamics, model.names)
     decision, plan = decide(setup, request, model, known)
     left = {*request.leave, *(() if stored is None else stored.settings["left"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import hashlib
 import io
 from pathlib import Path
@@ -101,44 +102,45 @@ def _refuse_contradictions(log: Path) -> None:
 
 
 def observed_moves(
-    connection: Connection, names: tuple[str, ...], reward: Floats
+    connection: Connection, before: dt.date, names: tuple[str, ...], reward: Floats
 ) -> tuple[ArmLog, int, int]:
-    """All moves so far of the arms `names`, and how many are from the log and from outcomes.
+    """All moves before a day of the arms `names`, and how many are from the log and from outcomes.
 
     A day's move counts if the state before was observed and the outcome is entered.
 
     Args:
         connection: of the read.
+        before: the day.
         names: (arms,) in the order of the arrays.
         reward: (arms, states).
     """
     states = reward.shape[1]
     counts = np.zeros((len(names), 2, states, states), np.int64)
-    imported = _add(counts, names, _rows(connection, schema.log_moves.c.count))
-    observed = _add(counts, names, _rows(connection, None))
+    imported = _add(counts, names, _log_rows(connection))
+    observed = _add(counts, names, _outcome_rows(connection, before))
     return ArmLog(counts, reward, names), imported, observed
 
 
-def _rows(connection: Connection, count: object) -> pd.DataFrame:
-    """Columns client, action, state, next_state, count: of the log, or of outcomes if `count` is
-    None.
-    """
-    if count is not None:
-        moves = schema.log_moves
-        query = select(
-            moves.c.client, moves.c.action, moves.c.state, moves.c.next_state, moves.c.count
-        )
-    else:
-        visit = schema.visits.c
-        key = (visit.client, visit.visited, visit.state, visit.next_state)
-        query = (
-            select(*key, func.count())
-            .where(visit.next_state.is_not(None), visit.observed)
-            .group_by(*key)
-        )
-    rows = connection.execute(query).all()
-    columns = ["client", "action", "state", "next_state", "count"]
-    return pd.DataFrame([tuple(row) for row in rows], columns=columns)
+_COLUMNS = ["client", "action", "state", "next_state", "count"]
+
+
+def _log_rows(connection: Connection) -> pd.DataFrame:
+    """Rows of `_COLUMNS`: moves of the log."""
+    moves = schema.log_moves
+    query = select(*(moves.c[name] for name in _COLUMNS))
+    return pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=_COLUMNS)
+
+
+def _outcome_rows(connection: Connection, before: dt.date) -> pd.DataFrame:
+    """Rows of `_COLUMNS`: moves from outcomes of the days before a day."""
+    visit = schema.visits.c
+    key = (visit.client, visit.visited, visit.state, visit.next_state)
+    query = (
+        select(*key, func.count())
+        .where(visit.next_state.is_not(None), visit.observed, visit.date < before)
+        .group_by(*key)
+    )
+    return pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=_COLUMNS)
 
 
 def _add(counts: Ints, names: tuple[str, ...], rows: pd.DataFrame) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,12 @@ from sqlalchemy import Connection
 from worldplan.envs.bandits.environment import ArmDynamics, Floats
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import fixed
 from worldplan.planners.bandits.policies import naming_policy
-from worldplan.planners.base import Decision
+from worldplan.planners.base import Decision, Planner
 from worldplan.routine.history import observed_moves
-from worldplan.routine.people import Known, members
+from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Request, Setup
 from worldplan.world_models.arms.programme import Built, build
 
@@ -48,13 +50,20 @@ class Model:
 
 
 def build_model(
-    connection: Connection, setup: Setup, names: tuple[str, ...], reward: Floats
+    connection: Connection,
+    setup: Setup,
+    date: dt.date,
+    now: Collection[str],
+    names: tuple[str, ...],
+    reward: Floats,
 ) -> Model:
-    """The programme with the moves so far and the clients who are in it.
+    """The programme with the moves before a day and the clients who are in it.
 
     Args:
         connection: of the read.
         setup: the programme.
+        date: the day.
+        now: the clients.
         names: (arms,) of the rewards file.
         reward: (arms, states).
 
@@ -62,7 +71,6 @@ def build_model(
         ConfigError: a setting is wrong.
         DatasetError: a file is wrong, or lacks a client who is in the programme.
     """
-    now = members(connection)
     lost = sorted(set(now) - set(names))
     if lost:
         raise DatasetError(
@@ -72,12 +80,12 @@ def build_model(
     programme = replace(setup.programme, start=None)  # first states are read on the first day
     log, description = None, dict[str, Any](kind="tables")
     if programme.log is not None:
-        log, imported, observed = observed_moves(connection, names, reward)
+        log, imported, observed = observed_moves(connection, date, names, reward)
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
     built = build(programme, setup.base, setup.seed, log)
     instance = built.instance
-    inside = np.isin(np.array(instance.arm_names), np.array(now or [""]))
+    inside = np.isin(np.array(instance.arm_names), np.array([*now, ""]))
     out = ~inside
     instance = replace(instance, dynamics=_without(instance.dynamics, out))
     models = built.models and tuple(_without(model, out) for model in built.models)
@@ -106,30 +114,54 @@ def decide(
         ConfigError: a client is not in the programme, or the policy does not fit.
         InfeasibleActionSet: nothing satisfies the constraints with the forced and absent clients.
     """
-    instance, names = model.built.instance, model.names
-    state = np.array([known[name].state if name in known else 0 for name in names])
-    steps = request.steps_left or instance.horizon
-    if not 1 <= steps <= instance.horizon:
-        raise ConfigError(
-            f"--steps_left {steps}: give 1 to {instance.horizon} (the programme's horizon)"
-        )
+    observation = observation_of(model, request.steps_left, known)
     absent = _mark(model, request.absent, "--absent")
     absent |= _mark(model, request.force_out, "--force_out")
     forced = _mark(model, request.force_in, "--force_in")
-    actions = fixed(instance.actions, ~model.inside, absent, forced)
-    built = replace(model.built, instance=replace(instance, actions=actions))
+    actions = fixed(model.built.instance.actions, ~model.inside, absent, forced)
     policy = request.policy or DEFAULT_POLICY
-    seed = int(np.random.default_rng([setup.seed, request.date.toordinal()]).integers(2**31))
     with naming_policy(policy, setup.seed):
-        planner = setup.make_planner(policy, built)
-        planner.reset(seed=seed)
-        decision = planner.plan({"state": state, "steps_left": steps})
+        decision = planner_of(setup, model, request.date, policy, actions).plan(observation)
     if not actions.contains(decision.action):
         raise ConfigError(
             f"policy '{policy}': its action is not feasible with the forced and absent clients: "
             f"choose another policy, such as {DEFAULT_POLICY}"
         )
-    return decision, rows_of(actions.explain(decision.action), names, state)
+    explained = actions.explain(decision.action)
+    return decision, rows_of(explained, model.names, observation["state"])
+
+
+def observation_of(
+    model: Model, steps_left: int | None, known: Mapping[str, Known]
+) -> dict[str, Any]:
+    """What a policy sees: "state" (arms,), 0 for arms that are not in the programme, and
+    "steps_left".
+
+    Args:
+        model: of the day.
+        steps_left: days to plan for; None: the horizon.
+        known: states of the clients.
+
+    Raises:
+        ConfigError: more days than the horizon, or none.
+    """
+    state = np.array([known[name].state if name in known else 0 for name in model.names])
+    horizon = model.built.instance.horizon
+    steps = horizon if steps_left is None else steps_left
+    if not 1 <= steps <= horizon:
+        raise ConfigError(f"--steps_left {steps}: give 1 to {horizon} (the programme's horizon)")
+    return {"state": state, "steps_left": steps}
+
+
+def planner_of(
+    setup: Setup, model: Model, date: dt.date, policy: str, actions: ActionSet
+) -> Planner:
+    """The policy's planner for a feasible set, with the random numbers of the day."""
+    built = replace(model.built, instance=replace(model.built.instance, actions=actions))
+    planner = setup.make_planner(policy, built)
+    numbers = np.random.default_rng([setup.seed, date.toordinal()])
+    planner.reset(seed=int(numbers.integers(2**31)))
+    return planner
 
 
 def _mark(model: Model, chosen: Sequence[str], option: str) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select, update
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.tables import CsvTable
 from worldplan.routine import schema
-from worldplan.routine.database import record
+from worldplan.routine.database import Conflict, Missing, record
 from worldplan.routine.history import header
 from worldplan.routine.request import Outcome, Request
 
@@ -183,26 +183,68 @@ def write_outcome(
         .where(visits.c.date == visit.date, visits.c.client == visit.client)
         .values(next_state=state, visited=done, note=note, version=visit.version + 1)
     )
-    if visit.next_state is None:
-        return
-    record(
-        connection,
-        by,
-        "outcome corrected",
-        visit.date,
-        client=visit.client,
-        before={"state": visit.next_state, "visited": visit.visited, "note": visit.note},
-        now={"state": state, "visited": done, "note": note},
-    )
     following = connection.execute(
         select(func.min(schema.days.c.date)).where(schema.days.c.date > visit.date)
     ).scalar_one()
-    if following is not None and state is not None:  # moves are counted from where they began
-        connection.execute(
-            update(visits)
-            .where(visits.c.date == following, visits.c.client == visit.client, visits.c.observed)
-            .values(state=state)
+    start = {"observed": False} if state is None else {"observed": True, "state": state}
+    connection.execute(  # the next move begins there; no row where that day is not decided yet
+        update(visits)
+        .where(visits.c.date == following, visits.c.client == visit.client)
+        .values(**start)
+    )
+    if visit.next_state is not None:
+        record(
+            connection,
+            by,
+            "outcome corrected",
+            visit.date,
+            client=visit.client,
+            before={"state": visit.next_state, "visited": visit.visited, "note": visit.note},
+            now={"state": state, "visited": done, "note": note},
         )
+
+
+def change_outcome(
+    connection: Connection,
+    date: dt.date,
+    client: str,
+    version: int,
+    state: int | None,
+    done: bool | None,
+    note: str,
+    by: str,
+) -> int:
+    """Replace the outcome of a client on a decided day; returns its new version.
+
+    Args:
+        connection: of the change.
+        date: the day.
+        client: its name.
+        version: that the caller has seen.
+        state: after the visits; None: not known.
+        done: whether the client was visited; None: as the list said, if the state is known.
+        note: a text.
+        by: who enters it.
+
+    Raises:
+        Conflict: the outcome has another version.
+        Missing: there is no such client or day.
+    """
+    visit = _visit(connection, date, client)
+    if visit is None:
+        raise Missing(f"client '{client}' was not in the programme on {date}")
+    if visit.version != version:
+        raise Conflict(
+            f"client '{client}', {date}: was changed meanwhile (version {visit.version}, not "
+            f"{version}): read it again"
+        )
+    if done is None and state is not None:
+        done = visit.chosen
+    if visit.next_state is None:
+        now = {"state": state, "visited": done, "note": note}
+        record(connection, by, "outcome entered", date, client=client, **now)
+    write_outcome(connection, visit, state, done, note, by)
+    return int(visit.version) + 1
 
 
 def _words(state: int, done: bool) -> str:

@@ -74,6 +74,7 @@ class Request:
         assume: take the most probable state of clients without an outcome.
         correct: replace outcomes that were entered before.
         redo: decide the last day again.
+        revision: that of the list which is decided again; None: whichever it is.
         steps_left: days to plan for; None: the horizon.
         by: who asks, for the audit trail.
         source: files of `outcomes` with their SHA-256, for the audit trail.
@@ -90,6 +91,7 @@ class Request:
     assume: bool = False
     correct: bool = False
     redo: bool = False
+    revision: int | None = None
     steps_left: int | None = None
     by: str = ""
     source: Mapping[str, str] = field(default_factory=dict)

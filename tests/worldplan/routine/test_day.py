@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_moves_are_counted_from_observed_states_and_what_was_done(tmp_path: Path
     reward, names = read_rewards(tmp_path / "rewards.csv")
     setup = setup_of(tmp_path)
     with Database(setup.database, "clinic").read() as connection:
-        log, imported, observed = observed_moves(connection, names, reward)
+        log, imported, observed = observed_moves(connection, dt.date(2027, 1, 1), names, reward)
     assert imported == 30
     expected = np.zeros((len(NAMES), 2, STATES, STATES), int)
     for _, arm, state, action, after in pd.read_csv(tmp_path / "log.csv").itertuples(index=False):

@@ -1,0 +1,195 @@
+"""Why a decided day's list is as it is, and what another one would be worth."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.fixed import fixed
+from worldplan.milp.sets.limits import Limit, limits_of
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.reasons.explainer import Explainer
+from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.base import Decision, Planner
+from worldplan.routine import schema
+from worldplan.routine.database import Database
+from worldplan.routine.day import Day
+from worldplan.routine.model import build_model, observation_of, planner_of, rows_of
+from worldplan.routine.people import Known
+from worldplan.routine.request import Names, Setup
+from worldplan.world_models.arms.dynamics import read_rewards
+from worldplan.world_models.arms.programme import finder
+
+_SECONDS = 20.0  # for the reasons of a day, and for one answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Another list for the same day.
+
+    Args:
+        status: of the decision, as in `Decision`.
+        value: of the list; None if none was found in time.
+        difference: to the value of the day's own list; None if one of the two is not known.
+        plan: rows of the list.
+        enters: clients who are on it, and not on the day's own list.
+        leaves: clients who are on the day's own list only.
+    """
+
+    status: str
+    value: float | None
+    difference: float | None
+    plan: tuple[Mapping[str, Any], ...]
+    enters: Names
+    leaves: Names
+
+
+class ExplainedDay:
+    """One revision of a decided day, with its model and its planner.
+
+    The model is that of the day: outcomes that were entered later do not count.
+
+    Args:
+        database: of the programme.
+        setup: the programme.
+        day: decided.
+
+    Raises:
+        ConfigError: the policy has no reasons, or a setting does not fit any more.
+        DatasetError: a file is wrong, or lacks a client of the day.
+    """
+
+    def __init__(self, database: Database, setup: Setup, day: Day) -> None:
+        self.day, self._setup = day, setup
+        rewards = setup.programme.rewards
+        if rewards is None:
+            raise ConfigError(f"{setup.base}: programme.rewards is missing: add the file's name")
+        reward, names = read_rewards(Path(finder(setup.base)(rewards)))
+        with database.read() as connection:
+            known, absent = _states(connection, day)
+            self._model = build_model(connection, setup, day.date, known, names, reward)
+        self._observation = observation_of(self._model, day.settings["steps_left"], known)
+        instance = self._model.built.instance
+        away = np.isin(np.array(self._model.names), np.array([*absent, ""]))
+        none = np.zeros_like(away)
+        self._instance = replace(
+            instance, actions=fixed(instance.actions, ~self._model.inside, away, none)
+        )
+        self._planner = self._make_planner()
+        self._explainer = self._explain(())
+        self._lock = threading.Lock()
+        self._reasons: Reasons | None = None
+        self._own: Decision | None = None
+
+    def _make_planner(self) -> Planner:
+        policy = self.day.settings["policy"]
+        return planner_of(self._setup, self._model, self.day.date, policy, self._instance.actions)
+
+    def _explain(self, raised: tuple[tuple[str, int], ...]) -> Explainer:
+        """An explainer of the day with some limits raised.
+
+        Raises:
+            ConfigError: a limit is unknown.
+        """
+        actions = self._instance.actions
+        for name, units in raised:
+            limits = {limit.name: limit for limit in limits_of(actions)}
+            if name not in limits:
+                raise ConfigError(f"limit '{name}' is unknown: choose {', '.join(limits)}")
+            actions = limits[name].raised(units)
+        return Explainer(
+            self._planner,
+            replace(self._instance, actions=actions),
+            self._observation,
+            settings=SolverSettings(time_limit=_SECONDS),
+        )
+
+    @property
+    def clients(self) -> list[str]:
+        """Who may be forced in or out: the clients who are there and can be visited."""
+        selectable = self._instance.actions.selectable
+        return [name for name, can in zip(self._model.names, selectable, strict=True) if can]
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What may be raised."""
+        return self._explainer.limits
+
+    def reasons(self) -> Reasons:
+        """Why the day's list is as it is; found once.
+
+        Raises:
+            InfeasibleActionSet: no list does what was forced, any more.
+        """
+        settings = self.day.settings
+        with self._lock:
+            if self._reasons is None:
+                self._reasons = self._explainer.reasons(
+                    settings["force_in"],
+                    settings["force_out"],
+                    decision=self._decision(),
+                    time_limit=_SECONDS,
+                )
+            return self._reasons
+
+    def _own_list(self) -> tuple[list[str], list[str]]:
+        """Who is on the day's own list, and who is not."""
+        chosen = {row["arm"] for row in self.day.plan if "arm" in row}
+        return sorted(chosen), [name for name in self._model.names if name not in chosen]
+
+    def _decision(self) -> Decision:
+        """The day's own list as an action."""
+        chosen = {row["arm"] for row in self.day.plan if "arm" in row}
+        action = np.array([name in chosen for name in self._model.names], np.int8)
+        return Decision(action, self.day.value, self.day.bound, self.day.status, 0.0)
+
+    def what_if(
+        self, force_in: Names = (), force_out: Names = (), raised: Mapping[str, int] | None = None
+    ) -> Answer:
+        """The best list with clients forced in or out and limits raised.
+
+        Args:
+            force_in: clients who are on the list.
+            force_out: clients who are not.
+            raised: units by which limits are raised, by name; 0 for none.
+
+        Raises:
+            ConfigError: a client or a limit is unknown, or a client is both forced in and out.
+            InfeasibleActionSet: no list does all of this.
+        """
+        more = tuple((name, units) for name, units in (raised or {}).items() if units)
+        with self._lock:
+            if self._own is None:
+                self._own = self._explainer.decide(*self._own_list())
+            explainer = self._explain(more) if more else self._explainer
+            decision = explainer.decide(force_in, force_out)
+        own, value = self._own.value, decision.value
+        plan: list[dict[str, Any]] = []
+        if decision.action is not None:
+            explained = explainer.instance.actions.explain(decision.action)
+            plan = rows_of(explained, self._model.names, self._observation["state"])
+        new, old = ({row["arm"] for row in rows if "arm" in row} for rows in (plan, self.day.plan))
+        return Answer(
+            decision.status,
+            value,
+            None if own is None or value is None else value - own,
+            tuple(plan),
+            tuple(sorted(new - old)),
+            tuple(sorted(old - new)),
+        )
+
+
+def _states(connection: Connection, day: Day) -> tuple[dict[str, Known], list[str]]:
+    """States of the clients of a day, and those who were absent."""
+    visits = schema.visits
+    rows = connection.execute(select(visits).where(visits.c.date == day.date)).all()
+    decided = {row["arm"]: row["state"] for row in day.plan if "arm" in row}
+    known = {row.client: Known(decided.get(row.client, row.state), row.observed) for row in rows}
+    return known, [row.client for row in rows if not row.present]

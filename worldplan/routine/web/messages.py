@@ -1,0 +1,141 @@
+"""Bodies of requests and answers of the HTTP interface; the schema is made from them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Body(BaseModel):
+    """A body whose unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class VisitOut(BaseModel):
+    """A client on a decided day, with the outcome."""
+
+    client: str
+    state: int = Field(description="on the morning of the day")
+    observed: bool = Field(description="false: the model's most probable state")
+    present: bool
+    forced: str | None = Field(description="'in', 'out' or null")
+    chosen: bool
+    next_state: int | None = Field(description="after the visits; null: not entered")
+    visited: bool | None = Field(description="what was done; null: not entered")
+    note: str
+    version: int = Field(description="of the outcome, to be sent with a change")
+
+
+class DayOut(BaseModel):
+    """A decided day."""
+
+    date: dt.date
+    revision: int = Field(description="to be sent when the day is decided again")
+    settings: dict[str, Any]
+    status: str
+    value: float | None
+    bound: float | None
+    plan: list[dict[str, Any]] = Field(description="rows of the list: arm, state, worker, ...")
+    made_with: dict[str, Any] = Field(description="model, SHA-256 of inputs, versions")
+
+
+class DayWithVisits(DayOut):
+    """A decided day and everybody in the programme."""
+
+    visits: list[VisitOut]
+
+
+class OutcomeIn(Body):
+    """An outcome; the version is the one that was read."""
+
+    version: int
+    state: int | None = Field(default=None, description="after the visits; null: not known")
+    visited: bool | None = Field(default=None, description="null: as the list said")
+    note: str = Field(default="", max_length=2000)
+    by: str = Field(default="", max_length=200)
+
+
+class Version(BaseModel):
+    """The version of an outcome after a change."""
+
+    version: int
+
+
+class DecideIn(Body):
+    """A day to be decided, as the options of `worldplan bandits day`."""
+
+    date: dt.date
+    states: dict[str, int] = Field(
+        default_factory=dict, description="of newcomers, and of everybody on the first day"
+    )
+    policy: str | None = None
+    join: bool = False
+    leave: list[str] = []
+    absent: list[str] = []
+    force_in: list[str] = []
+    force_out: list[str] = []
+    assume: bool = False
+    steps_left: int | None = None
+    by: str = Field(default="", max_length=200)
+
+
+class RedoIn(Body):
+    """The last day, decided again with other clients forced in or out."""
+
+    revision: int
+    force_in: list[str] = []
+    force_out: list[str] = []
+    absent: list[str] | None = Field(default=None, description="null: as before")
+    by: str = Field(default="", max_length=200)
+
+
+class WhatIfIn(Body):
+    """Another list for the same day; nothing is changed."""
+
+    force_in: list[str] = []
+    force_out: list[str] = []
+    raised: dict[str, int] = Field(
+        default_factory=dict, description="units more of limits, by name"
+    )
+
+
+class WhatIfOut(BaseModel):
+    """The best such list, and its value against that of the day's own list."""
+
+    status: str
+    value: float | None
+    difference: float | None
+    plan: list[dict[str, Any]]
+    enters: list[str]
+    leaves: list[str]
+
+
+class LimitOut(BaseModel):
+    """A limit that may be raised."""
+
+    name: str
+    step: str
+    amount: float | None
+
+
+class Event(BaseModel):
+    """A line of the audit trail."""
+
+    at: dt.datetime
+    by: str
+    what: str
+    date: dt.date | None
+    detail: dict[str, Any]
+
+
+class Programme(BaseModel):
+    """The programme and its last decided day."""
+
+    name: str
+    database: str
+    last: dt.date | None
+    states: int
+    worldplan: str
