@@ -57,6 +57,11 @@ COMMANDS = {
         "SCENARIO.yaml",
         "a programme's daily routine: outcomes in, lists for the workers out",
     ),
+    "bandits serve": Command(
+        "worldplan.commands.bandits.serve:main",
+        "SCENARIO.yaml",
+        "a programme's lists, reasons and outcomes in a browser",
+    ),
     "bandits bound": Command(
         "worldplan.commands.bandits.decide:bound",
         "SCENARIO.yaml",

@@ -16,6 +16,7 @@ from scipy import sparse
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.linear_problem import LinearProblem
 
@@ -33,12 +34,20 @@ class Fixed(ActionSet):
         never: (size,) components that are not selected on any day.
         absent: (size,) components that are not selected today.
         forced: (size,) components that are selected today.
+        names: of the components, for messages; their numbers unless given.
 
     Raises:
-        InfeasibleActionSet: no action of the set fits.
+        InfeasibleActionSet: no action of the set fits; says which rules conflict.
     """
 
-    def __init__(self, inner: ActionSet, never: Truths, absent: Truths, forced: Truths) -> None:
+    def __init__(
+        self,
+        inner: ActionSet,
+        never: Truths,
+        absent: Truths,
+        forced: Truths,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.inner, self.size, self.arm_names = inner, inner.size, inner.arm_names
         self._parts = never, absent, forced
         self._never, self._absent, self._forced = never, never | absent, forced
@@ -48,10 +57,15 @@ class Fixed(ActionSet):
         try:
             self._problem().best(0.0)
         except InfeasibleActionSet as error:
-            raise InfeasibleActionSet(
-                "no action of the feasible set selects all forced arms and no absent one: force or "
-                "leave out fewer"
-            ) from error
+            lower, upper = forced.astype(np.int8), (~self._absent).astype(np.int8)
+            conflict = conflict_of(inner, lower, upper, names)
+            reason = "" if conflict is None else f"{conflict.sentence()}: "
+            raise InfeasibleActionSet(f"{reason}force or leave out fewer") from error
+
+    @property
+    def fixed_today(self) -> int:
+        """How many components are fixed today."""
+        return int((self._absent | self._forced).sum())
 
     def _problem(self) -> LinearProblem:
         """The loaded MILP; kept between calls, not pickled."""
@@ -111,8 +125,26 @@ class Fixed(ActionSet):
         return Fixed(limit.raised(by), *self._parts)
 
 
-def fixed(actions: ActionSet, never: Truths, absent: Truths, forced: Truths) -> ActionSet:
+@row_groups.register
+def _fixed_rules(actions: Fixed) -> list[RowGroup]:
+    """The rules of the inner set, then that of the fixed components."""
+    program = Program()
+    actions.inner.add_constraints(program, program.add_columns(actions.size, 0.0, 1.0))
+    first = len(program.matrices().row_lower)
+    count = actions.fixed_today
+    rows = np.arange(first, first + count)
+    own = [RowGroup("who is there today", rows)] if count else []
+    return [*row_groups(actions.inner), *own]
+
+
+def fixed(
+    actions: ActionSet,
+    never: Truths,
+    absent: Truths,
+    forced: Truths,
+    names: Sequence[str] | None = None,
+) -> ActionSet:
     """`Fixed`, or the set itself where nothing is fixed; arguments and errors as in `Fixed`."""
     if not (never | absent | forced).any():
         return actions
-    return Fixed(actions, never, absent, forced)
+    return Fixed(actions, never, absent, forced, names)

@@ -157,7 +157,8 @@ def _compare(stored: Day, request: Request) -> None:
     for name, value in request.settings().items():
         given = request.policy is not None if name == "policy" else bool(value)
         if given and stored.settings[name] != value:
-            raise ConfigError(_already(stored, name, stored.settings[name], value))
+            option = {"force_in": "force", "force_out": "forbid"}.get(name, name)
+            raise ConfigError(_already(stored, option, stored.settings[name], value))
 
 
 def _already(stored: Day, name: str, then: Any, now: Any) -> str:

@@ -116,9 +116,10 @@ def decide(
     """
     observation = observation_of(model, request.steps_left, known)
     absent = _mark(model, request.absent, "--absent")
-    absent |= _mark(model, request.force_out, "--force_out")
-    forced = _mark(model, request.force_in, "--force_in")
-    actions = fixed(model.built.instance.actions, ~model.inside, absent, forced)
+    absent |= _mark(model, request.force_out, "--forbid")
+    forced = _mark(model, request.force_in, "--force")
+    inner = model.built.instance.actions
+    actions = fixed(inner, ~model.inside, absent, forced, model.names)
     policy = request.policy or DEFAULT_POLICY
     with naming_policy(policy, setup.seed):
         decision = planner_of(setup, model, request.date, policy, actions).plan(observation)

@@ -114,9 +114,9 @@ def test_who_joins_leaves_is_absent_or_forced(tmp_path: Path) -> None:
         "Eve",
         "--absent",
         "Ann",
-        "--force_in",
+        "--force",
         "Fay",
-        "--force_out",
+        "--forbid",
         "Bob",
     ]
     assert day(tmp_path, 1, "--outcomes", file, *more) == 0
@@ -153,9 +153,9 @@ def test_a_day_is_decided_again_only_on_request(
     days(tmp_path, 2)
     (plan,) = rows(tmp_path, "select plan from days order by date desc limit 1")[0]
     out = json.loads(plan)[0]["arm"]
-    assert day(tmp_path, 1, "--force_out", out) == 2
+    assert day(tmp_path, 1, "--forbid", out) == 2
     assert "--redo" in capsys.readouterr().err
-    assert day(tmp_path, 1, "--force_out", out, "--redo", "--by", "Kim") == 0
+    assert day(tmp_path, 1, "--forbid", out, "--redo", "--by", "Kim") == 0
     ((revision, again),) = rows(
         tmp_path, "select revision, plan from days order by date desc limit 1"
     )
@@ -205,7 +205,7 @@ def test_files_for_the_workers(tmp_path: Path) -> None:
     workers = ["/etc/x,9", "=A1,9"]
     write_rows(tmp_path / "workers.csv", "worker,capacity", workers)
     file = write_rows(tmp_path / "o.csv", "arm,state", [f"{quote},0" for quote in quoted])
-    assert day(tmp_path, 0, "--outcomes", file, "--force_in", *names[:3]) == 0
+    assert day(tmp_path, 0, "--outcomes", file, "--force", '=1+1,<b>Bob,"Cid, the ""third"""') == 0
     folder = tmp_path / "c-lists" / "2026-11-02"
     files = {path.name for path in folder.iterdir()}
     assert {"all.csv", "list.html"} < files

@@ -23,6 +23,7 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.commands.bandits.why import names_in
 from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
@@ -79,11 +80,11 @@ def _add_options(parser: ArgumentParser) -> None:
     lists = {
         "absent": "clients who are away today: no visit, and no outcome needed",
         "leave": "clients who leave the programme today",
-        "force_in": "clients who must be visited today",
-        "force_out": "clients who must not be visited today",
+        "force": "clients who must be visited today",
+        "forbid": "clients who must not be visited today",
     }
     for name, text in lists.items():
-        parser.add_argument(f"--{name}", nargs="+", default=[], metavar="NAME", help=text)
+        parser.add_argument(f"--{name}", default="", help=f"NAME,...: {text}")
     flags = {
         "join": "let clients in the outcomes join who are not in the programme",
         "assume": "take the most probable state of clients without an outcome",
@@ -161,15 +162,19 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
         raise ConfigError(
             f"--date {settings.date}: is no date: write year-month-day, such as 2026-11-28"
         ) from None
+    named = {
+        name: tuple(names_in(settings[name], f"--{name}"))
+        for name in ("leave", "absent", "force", "forbid")
+    }
     return Request(
         date,
         outcomes,
         settings.policy,
         (lambda names: True) if settings.join else _ask,
-        tuple(settings.leave),
-        tuple(settings.absent),
-        tuple(settings.force_in),
-        tuple(settings.force_out),
+        named["leave"],
+        named["absent"],
+        named["force"],
+        named["forbid"],
         assume=settings.assume,
         correct=settings.correct,
         redo=settings.redo,

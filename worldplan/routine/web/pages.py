@@ -1,0 +1,343 @@
+"""The coordinator's pages: today's list, why, what-if, outcomes, the week, the next day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import FormData
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from worldplan.milp.errors import ConfigError, DatasetError, WorldplanError
+from worldplan.planners.bandits.policies import POLICIES
+from worldplan.routine import request as requests
+from worldplan.routine.database import Conflict
+from worldplan.routine.day import redone
+from worldplan.routine.explain import Answer, ExplainedDay
+from worldplan.routine.web.api import SOMEBODY, check_raised
+from worldplan.routine.web.rendering import Pages, shown_fields
+from worldplan.routine.web.service import Service
+
+_MOST_FIELDS = 200_000  # of a form: five for each client
+_BY = "by"  # the cookie with the user's name
+_OFFERED = 12  # clients whom the page of what-ifs offers at once
+
+
+async def form_of(request: Request) -> FormData:
+    """The fields of a form.
+
+    Raises:
+        ConfigError: the body is no form of a page.
+    """
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("application/x-www-form-urlencoded"):
+        raise ConfigError("this change is no form of a page: use /api, or the pages")
+    return await request.form(max_fields=_MOST_FIELDS)
+
+
+Form = Annotated[FormData, Depends(form_of)]
+
+
+def pages_router(service: Service) -> APIRouter:
+    """The routes of the pages for one programme."""
+    router, pages = APIRouter(include_in_schema=False), Pages(service)
+    _add_lists(router, service, pages)
+    _add_what_if(router, service, pages)
+    _add_outcomes(router, service, pages)
+    _add_next_day(router, service, pages)
+    return router
+
+
+def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
+    """Add the pages that only show."""
+
+    @router.get("/")
+    def today() -> Response:
+        last = service.last()
+        return RedirectResponse("/new" if last is None else f"/days/{last.date}", 303)
+
+    @router.get("/days/{date}")
+    def day(date: dt.date) -> HTMLResponse:
+        stored = service.day(date)
+        model = dict(stored.made_with["model"])
+        assumed = model.pop("states assumed", 0)
+        text = ", ".join(f"{name} {value}" for name, value in model.items() if value)
+        return pages.render("day.html", "Today", day=stored, model=text, assumed=assumed)
+
+    @router.get("/days/{date}/why")
+    def why(date: dt.date) -> HTMLResponse:
+        explained = service.explained(date)
+        return pages.render("why.html", "Why", day=explained.day, reasons=explained.reasons())
+
+    @router.get("/week")
+    def week(until: dt.date | None = None) -> HTMLResponse:
+        days = service.dates()
+        until = until or (days[0] if days else dt.date.today())
+        dates, table = service.week(until)
+        earlier = max((d for d in days if dates and d < dates[0]), default=None)
+        later = sorted(d for d in days if d > until)[:7]
+        return pages.render(
+            "week.html",
+            "Week",
+            until=until,
+            dates=dates,
+            table=table,
+            earlier=earlier,
+            later=later[-1] if later else None,
+        )
+
+    @router.get("/audit")
+    def audit() -> HTMLResponse:
+        return pages.render("audit.html", "Audit", events=service.events())
+
+
+def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
+    """Add the page of what-ifs, and the change that makes one the day's list."""
+
+    @router.get("/days/{date}/what-if")
+    def what_if(request: Request, date: dt.date, part: str = "") -> HTMLResponse:
+        explained = service.explained(date)
+        query = request.query_params
+        given = bool([key for key in query if key != "part"])
+        settings = explained.day.settings
+        force_in = _named(query.getlist("in")) if given else tuple(settings["force_in"])
+        force_out = _named(query.getlist("out")) if given else tuple(settings["force_out"])
+        raised = [_units(query.get(f"raise-{k}")) for k, _ in enumerate(explained.limits)]
+        context = _answer(service, explained, force_in, force_out, raised)
+        context |= {
+            "day": explained.day,
+            "force_in": force_in,
+            "force_out": force_out,
+            "raised": raised,
+            _BY: _user(request),
+        }
+        if part:
+            return pages.render("answer.html", "What if", **context)
+        chosen = [row["arm"] for row in explained.day.plan if "arm" in row]
+        offered = _offered(explained, force_in)
+        return pages.render(
+            "what_if.html",
+            "What if",
+            limits=explained.limits,
+            chosen=list(dict.fromkeys(chosen)),
+            offered=offered,
+            clients=explained.clients,
+            **context,
+        )
+
+    @router.post("/days/{date}/redo")
+    def redo(request: Request, date: dt.date, form: Form) -> Response:
+        day = service.day(date)
+        by = _text(form, _BY)
+        try:
+            revision = int(_text(form, "revision"))
+        except ValueError:
+            raise ConfigError("the form has no revision: open the page again") from None
+        service.decide(
+            redone(
+                day,
+                force_in=_named(_texts(form, "in")),
+                force_out=_named(_texts(form, "out")),
+                revision=revision,
+                by=by or SOMEBODY,
+            )
+        )
+        return _see(f"/days/{date}", by)
+
+
+def _answer(
+    service: Service,
+    explained: ExplainedDay,
+    force_in: tuple[str, ...],
+    force_out: tuple[str, ...],
+    raised: list[int],
+) -> dict[str, Any]:
+    """What the page says about a what-if."""
+    units = {limit.name: n for limit, n in zip(explained.limits, raised, strict=True)}
+    answer, problem = None, ""
+    try:
+        check_raised(units)
+        answer = explained.what_if(force_in, force_out, units)
+    except WorldplanError as error:
+        problem = str(error)
+    settings = explained.day.settings
+    last = service.last()
+    changed = [sorted(force_in), sorted(force_out)] != [
+        settings["force_in"],
+        settings["force_out"],
+    ]
+    why_not = ""
+    if any(raised):
+        why_not = "More of a limit is a change of the programme's files."
+    elif last is None or last.date != explained.day.date:
+        why_not = "Only the last decided day can be decided again."
+    return {
+        "answer": answer,
+        "problem": problem,
+        "same": answer is not None and _same(answer),
+        "can_apply": changed and not why_not and answer is not None,
+        "why_not_apply": why_not,
+    }
+
+
+def _same(answer: Answer) -> bool:
+    return not answer.enters and not answer.leaves
+
+
+def _offered(explained: ExplainedDay, force_in: tuple[str, ...]) -> list[str]:
+    """Clients who are offered to be forced in: the next best, and those who are forced already."""
+    next_best = [why.name for why in explained.reasons().not_chosen if not why.asked]
+    return list(dict.fromkeys([*force_in, *next_best]))[: _OFFERED + len(force_in)]
+
+
+def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
+    """Add the page on which outcomes are entered."""
+
+    def page(date: dt.date, by: str, conflicts: list[str], message: str = "") -> HTMLResponse:
+        visits = service.visits(date)
+        return pages.render(
+            "outcomes.html",
+            "Outcomes",
+            409 if conflicts else 200,
+            day=service.day(date),
+            visits=visits,
+            entered=sum(visit.next_state is not None for visit in visits),
+            states=service.arms()[1],
+            conflicts=conflicts,
+            message=message,
+            by=by,
+        )
+
+    @router.get("/days/{date}/outcomes")
+    def outcomes(request: Request, date: dt.date) -> HTMLResponse:
+        return page(date, _user(request), [])
+
+    @router.post("/days/{date}/outcomes")
+    def save(date: dt.date, form: Form) -> HTMLResponse:
+        by, conflicts, changed = _text(form, _BY), list[str](), 0
+        columns = [_texts(form, name) for name in ("client", "version", "was", "state", "visited")]
+        columns.append(_texts(form, "note"))
+        if len({len(column) for column in columns}) != 1:
+            raise ConfigError("the form is not complete: open the page again")
+        for client, version, was, state, visited, note in zip(*columns, strict=True):
+            if was == shown_fields(state, visited, note):
+                continue
+            try:
+                service.change_outcome(
+                    date,
+                    client,
+                    int(version),
+                    int(state) if state else None,
+                    {"1": True, "0": False}.get(visited),
+                    note,
+                    by or SOMEBODY,
+                )
+                changed += 1
+            except (Conflict, DatasetError) as error:
+                conflicts.append(f"{error}. Your entry was: {_entry(state, visited, note)}")
+            except ValueError:
+                raise ConfigError("the form holds a state that is no number") from None
+        answer = page(date, by, conflicts, f"{changed} saved.")
+        _remember(answer, by)
+        return answer
+
+
+def _entry(state: str, visited: str, note: str) -> str:
+    words = [f"state {state}" if state else "no state"]
+    words += [{"1": "visited", "0": "not visited"}[visited]] if visited in ("0", "1") else []
+    return ", ".join([*words, note] if note else words)
+
+
+def _add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
+    """Add the page on which the next day is decided."""
+
+    @router.get("/new")
+    def new(request: Request) -> HTMLResponse:
+        last = service.last()
+        names, states = service.arms()
+        visits = [] if last is None else service.visits(last.date)
+        inside = [visit.client for visit in visits] if last else list(names)
+        newcomers = service.newcomers() if last else ()
+        return pages.render(
+            "new.html",
+            "Next day",
+            last=last,
+            date=service.next_date(),
+            after=None if last is None else last.date + dt.timedelta(1),
+            clients=sorted(set(inside) - set(newcomers)) if last else inside,
+            known={v.client: v.next_state for v in visits if v.next_state is not None},
+            starts={} if last else service.first_states(),
+            newcomers=newcomers,
+            states=states,
+            policies=list(POLICIES),
+            policy=last.settings["policy"] if last else requests.DEFAULT_POLICY,
+            by=_user(request),
+        )
+
+    @router.post("/new")
+    def decide(form: Form) -> Response:
+        by = _text(form, _BY)
+        roles: dict[str, list[str]] = {"absent": [], "leave": []}
+        for role in filter(None, _texts(form, "role")):
+            kind, _, client = role.partition(":")
+            roles.setdefault(kind, []).append(client)
+        pairs = zip(_texts(form, "client"), _texts(form, "state"), strict=True)
+        try:
+            date = dt.date.fromisoformat(_text(form, "date"))
+            outcomes = tuple(
+                requests.Outcome(client, int(state), place="the form")
+                for client, state in pairs
+                if state
+            )
+        except ValueError:
+            raise ConfigError("the form holds no date, or a state that is no number") from None
+        day = service.decide(
+            requests.Request(
+                date,
+                outcomes,
+                _text(form, "policy") or None,
+                lambda names: True,
+                tuple(roles["leave"]),
+                tuple(roles["absent"]),
+                assume=bool(_text(form, "assume")),
+                by=by or SOMEBODY,
+            )
+        )
+        return _see(f"/days/{day.date}", by)
+
+
+def _see(address: str, by: str) -> Response:
+    """Redirect to a page after a change."""
+    answer = RedirectResponse(address, 303)
+    _remember(answer, by)
+    return answer
+
+
+def _remember(answer: Response, by: str) -> None:
+    """Keep the user's name in a cookie."""
+    if by:
+        answer.set_cookie(_BY, quote(by, safe=""), 30_000_000, samesite="strict", httponly=True)
+
+
+def _user(request: Request) -> str:
+    """The name that the user gave before, or ""."""
+    return unquote(request.cookies.get(_BY, ""))
+
+
+def _texts(form: FormData, name: str) -> list[str]:
+    return [value for value in form.getlist(name) if isinstance(value, str)]
+
+
+def _text(form: FormData, name: str) -> str:
+    return next(iter(_texts(form, name)), "").strip()
+
+
+def _named(values: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value.strip()))
+
+
+def _units(text: str | None) -> int:
+    """Units of a slider; what is no number counts as 0."""
+    return int(text) if text and text.isdecimal() else 0

@@ -1,0 +1,131 @@
+"""The pages' templates, and how values are written in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from worldplan.routine.lists import further_variables, worker_lists
+from worldplan.routine.web.service import Service, Visit
+
+FOLDER = resources.files("worldplan.routine.web")
+_STATUS = {
+    "optimal": "proven best",
+    "within_gap": "best within the solver's gap",
+    "time_limit": "best found in the time limit",
+    "heuristic": "by a rule of thumb",
+}
+_MARKS = {  # texts of ours: no name of a user is in them
+    "visited": Markup('<span role="img" aria-label="visited">●</span>'),
+    "planned": Markup('<span role="img" aria-label="on the list">○</span>'),
+    "missed": Markup('<span role="img" aria-label="on the list, not visited">✕</span>'),
+}
+
+
+class Pages:
+    """Renders the templates for one programme.
+
+    Args:
+        service: of the programme.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._environment = Environment(
+            loader=FileSystemLoader(str(FOLDER.joinpath("templates"))),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        self._environment.globals.update(
+            lists=worker_lists,
+            variables=further_variables,
+            number=number,
+            words=lambda status: _STATUS.get(status, status),
+            mark=mark,
+            done=done,
+            shown=shown,
+            brief=brief,
+        )
+
+    def render(self, template: str, here: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """A page.
+
+        Args:
+            template: its file.
+            here: label of the page in the navigation.
+            status: of the answer.
+            context: of the template; "day" is the day that the navigation points to.
+        """
+        day = context.get("day") or self._service.last()
+        text = self._environment.get_template(template).render(
+            {"message": "", "by": ""}
+            | context
+            | {"name": self._service.setup.name, "here": here, "nav": _navigation(day)}
+        )
+        return HTMLResponse(text, status)
+
+
+def _navigation(day: Any) -> list[tuple[str, str]]:
+    """Addresses and labels of the pages; those of a day only where there is one."""
+    own = []
+    if day is not None:
+        address = f"/days/{day.date}"
+        own = [
+            (address, "Today"),
+            (f"{address}/why", "Why"),
+            (f"{address}/what-if", "What if"),
+            (f"{address}/outcomes", "Outcomes"),
+            ("/week", "Week"),
+        ]
+    return [*own, ("/new", "Next day"), ("/audit", "Audit")]
+
+
+def number(value: float | None) -> str:
+    """A number with four significant digits, or a dash."""
+    if value is None:
+        return "–"
+    text = f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+    return text.replace("-", "−") if value else "0"
+
+
+def done(visit: Visit) -> str:
+    """Whether a client was visited, as the form writes it: "1", "0" or "" for not entered."""
+    return "" if visit.visited is None else str(int(visit.visited))
+
+
+def shown(visit: Visit) -> str:
+    """The outcome as the form shows it."""
+    state = "" if visit.next_state is None else str(visit.next_state)
+    return shown_fields(state, done(visit), visit.note)
+
+
+def shown_fields(state: str, visited: str, note: str) -> str:
+    """The fields of an outcome as one text: equal texts are unchanged outcomes."""
+    return "|".join((state, visited, note))
+
+
+def mark(visit: Visit) -> Markup:
+    """What was done with a client on a day, as a sign."""
+    if visit.visited:
+        return _MARKS["visited"]
+    if not visit.chosen:
+        return Markup("")
+    return _MARKS["planned" if visit.visited is None else "missed"]
+
+
+def brief(detail: Mapping[str, Any]) -> str:
+    """The beginning of an event's detail, without versions and checksums."""
+    shown = {name: value for name, value in detail.items() if name not in ("made_with", "before")}
+    text = ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
