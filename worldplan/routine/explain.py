@@ -118,6 +118,11 @@ class ExplainedDay:
         return [name for name, can in zip(self._model.names, selectable, strict=True) if can]
 
     @property
+    def words(self) -> str:
+        """What a value is: its unit, and over which days."""
+        return f"{self._explainer.unit} {self._explainer.words}"
+
+    @property
     def limits(self) -> tuple[Limit, ...]:
         """What may be raised."""
         return self._explainer.limits

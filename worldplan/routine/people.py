@@ -162,8 +162,9 @@ def states_today(
     if missing:
         more = f" and of {len(missing) - 1} more clients" if len(missing) > 1 else ""
         raise DatasetError(
-            f"{request.date}: the state of client '{missing[0]}'{more} is not known: add rows to "
-            "--outcomes, or give --absent NAME, or --assume to take the most probable states"
+            f"{request.date}: the state of client '{missing[0]}'{more} is not known: enter "
+            "outcomes (--outcomes), mark who is absent (--absent NAME,...), or take the most "
+            "probable states (--assume)"
         )
     return known
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     token = "" if is_local(settings.host) else secrets.token_urlsafe(24)
     names = tuple(name.strip() for name in settings.names.split(",") if name.strip())
     app = create_app(setup, access_for(settings.host, token, names))
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         _announce(settings.host, listener.getsockname()[1], token, setup.database)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
         try:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on an address.
 
     Raises:

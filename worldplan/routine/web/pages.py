@@ -17,7 +17,7 @@ from worldplan.routine.database import Conflict
 from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
 from worldplan.routine.web.api import SOMEBODY, check_raised
-from worldplan.routine.web.rendering import Pages, shown_fields
+from worldplan.routine.web.rendering import Pages, model_words, shown_fields
 from worldplan.routine.web.service import Service
 
 _MOST_FIELDS = 200_000  # of a form: five for each client
@@ -61,9 +61,8 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
     @router.get("/days/{date}")
     def day(date: dt.date) -> HTMLResponse:
         stored = service.day(date)
-        model = dict(stored.made_with["model"])
-        assumed = model.pop("states assumed", 0)
-        text = ", ".join(f"{name} {value}" for name, value in model.items() if value)
+        model = stored.made_with["model"]
+        assumed, text = model["states assumed"], model_words(model)
         return pages.render("day.html", "Today", day=stored, model=text, assumed=assumed)
 
     @router.get("/days/{date}/why")
@@ -176,6 +175,7 @@ def _answer(
     return {
         "answer": answer,
         "problem": problem,
+        "unit": explained.words,
         "same": answer is not None and _same(answer),
         "can_apply": changed and not why_not and answer is not None,
         "why_not_apply": why_not,

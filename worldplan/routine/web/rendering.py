@@ -87,11 +87,21 @@ def _navigation(day: Any) -> list[tuple[str, str]]:
     return [*own, ("/new", "Next day"), ("/audit", "Audit")]
 
 
+def model_words(model: Mapping[str, Any]) -> str:
+    """What a day's model was made from."""
+    if model["kind"] == "tables":
+        return f"the given tables, {model['clients']} clients"
+    return (
+        f"{model['kind']} of {model['moves in the log']} moves in the log and "
+        f"{model['moves observed']} observed since, {model['clients']} clients"
+    )
+
+
 def number(value: float | None) -> str:
-    """A number with four significant digits, or a dash."""
+    """A number with three significant digits, or a dash."""
     if value is None:
         return "–"
-    text = f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return text.replace("-", "−") if value else "0"
 
 
@@ -121,11 +131,23 @@ def mark(visit: Visit) -> Markup:
 
 
 def brief(detail: Mapping[str, Any]) -> str:
-    """The beginning of an event's detail, without versions and checksums."""
-    shown = {name: value for name, value in detail.items() if name not in ("made_with", "before")}
-    text = ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+    """The beginning of an event's detail: what is not empty, without versions and checksums."""
+    parts = dict(detail)
+    settings = parts.pop("settings", {})
+    if "files" in parts:
+        parts["files"] = list(parts["files"])
+    shown = {
+        name: _plain(value)
+        for name, value in {**settings, **parts}.items()
+        if name not in ("made_with", "before", "bound") and value not in (None, [], "")
+    }
+    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, float):
+        return number(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
