@@ -46,5 +46,7 @@ def test_data_files_are_in(names: set[str]) -> None:
     assert "worldplan/configs/actions/delivery/domain.pddl" in names
     assert "worldplan/output/report_template.html" in names
     assert "worldplan/routine/list.html" in names
+    assert "worldplan/routine/web/templates/base.html" in names
+    assert "worldplan/routine/web/static/style.css" in names
     assert "worldplan/py.typed" in names
     assert any(name.endswith(".xml") for name in names)

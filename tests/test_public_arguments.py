@@ -49,7 +49,7 @@ ELSEWHERE = {
         "ActionSet", "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
     },
     "is a part inside a planner or learner that checks its own arguments": {
-        "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",
+        "Access", "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",
         "Database", "EdgeOfReach", "Encoder", "EpisodeBatch", "Experience", "FluidTargets",
         "GroundTask",
         "Hand", "InclinePushDemonstrator", "Journal", "LEQModule", "LearnedDynamics",

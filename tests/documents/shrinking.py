@@ -134,6 +134,7 @@ NOT_RUN = {
     r"^python3? -m venv |/bin/pip install ": "installs packages, which needs a network",
     r"^make ": "installs and runs everything; `make -n` shows that the target exists",
     r"^export ": "an environment variable of a shell",
+    r"^worldplan bandits serve ": "a server, which runs until it is stopped",
     r"^python -m benchmarks\.": "minutes to hours; the benchmark's parser accepts the options",
     r"^peer/bin/python ": "an interpreter with packages that ours excludes",
     r"MetaWorld/|modem/metaworld_push": "needs Meta-World, in an interpreter of its own",
