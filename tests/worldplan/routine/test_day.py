@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.places import ROOT
 from tests.worldplan.routine.builders import (
     NAMES,
     STATES,
@@ -232,3 +233,13 @@ def test_no_file_of_the_programme_is_overwritten(
     scenario, output = str(tmp_path / "clinic.yaml"), str(tmp_path / "c.db")
     assert main(["bandits", "decide", scenario, "--state", file, "--output", output]) == 2
     assert "the command reads this file" in capsys.readouterr().err
+
+
+def test_a_shipped_programme_is_kept_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["bandits", "day", "configs/bandits/from_logs.yaml", "--date", "2026-11-30"]
+    assert main(words) == 0 == main(words)
+    assert {path.name for path in tmp_path.iterdir()} >= {"from_logs.db", "from_logs-lists"}
+    assert not list((ROOT / "configs").rglob("*.db"))

@@ -139,7 +139,7 @@ def database_file(scenario: Scenario, base: Path) -> Path:
         base: the scenario's file; the database lies beside it, or in the current folder if the file
             comes with worldplan.
     """
-    folder = Path() if base.resolve().is_relative_to(PACKAGE) else base.parent
+    folder = Path() if base.is_relative_to(PACKAGE) else base.parent
     return folder / (scenario.database or f"{base.stem}.db")
 
 
