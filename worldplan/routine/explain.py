@@ -12,16 +12,15 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.reasons.explainer import Explainer
 from worldplan.planners.bandits.reasons.results import Reasons
-from worldplan.planners.base import Decision, Planner
+from worldplan.planners.base import Decision
 from worldplan.routine import schema
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day
-from worldplan.routine.model import build_model, observation_of, planner_of, rows_of
+from worldplan.routine.model import build_model, observation_of, planner_of, rows_of, today
 from worldplan.routine.people import Known
 from worldplan.routine.request import Names, Setup
 from worldplan.world_models.arms.dynamics import read_rewards
@@ -76,21 +75,14 @@ class ExplainedDay:
             known, absent = _states(connection, day)
             self._model = build_model(connection, setup, day.date, known, names, reward)
         self._observation = observation_of(self._model, day.settings["steps_left"], known)
-        instance = self._model.built.instance
         away = np.isin(np.array(self._model.names), np.array([*absent, ""]))
-        none = np.zeros_like(away)
-        self._instance = replace(
-            instance, actions=fixed(instance.actions, ~self._model.inside, away, none)
-        )
-        self._planner = self._make_planner()
+        built = today(setup, self._model, self._observation, away, np.zeros_like(away))
+        self._instance = built.instance
+        self._planner = planner_of(setup, built, day.date, day.settings["policy"])
         self._explainer = self._explain(())
         self._lock = threading.Lock()
         self._reasons: Reasons | None = None
         self._own: Decision | None = None
-
-    def _make_planner(self) -> Planner:
-        policy = self.day.settings["policy"]
-        return planner_of(self._setup, self._model, self.day.date, policy, self._instance.actions)
 
     def _explain(self, raised: tuple[tuple[str, int], ...]) -> Explainer:
         """An explainer of the day with some limits raised.
@@ -109,6 +101,7 @@ class ExplainedDay:
             replace(self._instance, actions=actions),
             self._observation,
             settings=SolverSettings(time_limit=_SECONDS),
+            unit=self._setup.programme.unit,
         )
 
     @property

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import fixed
+from worldplan.milp.sets.today import read_last_visits
 from worldplan.planners.bandits.policies import naming_policy
 from worldplan.planners.base import Decision, Planner
+from worldplan.routine import schema
 from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Request, Setup
-from worldplan.world_models.arms.programme import Built, build
+from worldplan.world_models.arms.programme import Built, build, finder, on_day
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Model:
         built: the instance; arms that are not in the programme earn nothing.
         inside: (arms,) whether an arm is in the programme.
         description: kind and moves of the model, for the audit trail.
+        date: of the day.
+        last_visits: dates by client, for those who were visited before the day.
     """
 
     built: Built
     inside: NDArray[np.bool_]
     description: Mapping[str, Any]
+    date: dt.date
+    last_visits: Mapping[str, dt.date]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,7 +94,29 @@ def build_model(
     out = ~inside
     instance = replace(instance, dynamics=_without(instance.dynamics, out))
     models = built.models and tuple(_without(model, out) for model in built.models)
-    return Model(Built(instance, models, built.posterior), inside, description)
+    visits = _last_visits(connection, setup, date, names)
+    return Model(Built(instance, models, built.posterior), inside, description, date, visits)
+
+
+def _last_visits(
+    connection: Connection, setup: Setup, date: dt.date, names: tuple[str, ...]
+) -> dict[str, dt.date]:
+    """The last visit of each client before a day: those of `constraint.last_visits`, then those of
+    decided days, as they were entered or, without an outcome, as the list said.
+    """
+    file = setup.programme.constraint.last_visits
+    last = {}
+    if file is not None:
+        last = read_last_visits(finder(setup.base)(file), names, date)
+    visits = schema.visits.c
+    query = (
+        select(visits.client, func.max(visits.date).label("last"))
+        .where(func.coalesce(visits.visited, visits.chosen), visits.date < date)
+        .group_by(visits.client)
+    )
+    for row in connection.execute(query):
+        last[row.client] = max(row.last, last.get(row.client, row.last))
+    return last
 
 
 def _without(dynamics: ArmDynamics, out: NDArray[np.bool_]) -> ArmDynamics:
@@ -118,11 +145,11 @@ def decide(
     absent = _mark(model, request.absent, "--absent")
     absent |= _mark(model, request.force_out, "--forbid")
     forced = _mark(model, request.force_in, "--force")
-    inner = model.built.instance.actions
-    actions = fixed(inner, ~model.inside, absent, forced, model.names)
+    built = today(setup, model, observation, absent, forced)
+    actions = built.instance.actions
     policy = request.policy or DEFAULT_POLICY
     with naming_policy(policy, setup.seed):
-        decision = planner_of(setup, model, request.date, policy, actions).plan(observation)
+        decision = planner_of(setup, built, request.date, policy).plan(observation)
     if not actions.contains(decision.action):
         raise ConfigError(
             f"policy '{policy}': its action is not feasible with the forced and absent clients: "
@@ -154,11 +181,48 @@ def observation_of(
     return {"state": state, "steps_left": steps}
 
 
-def planner_of(
-    setup: Setup, model: Model, date: dt.date, policy: str, actions: ActionSet
-) -> Planner:
-    """The policy's planner for a feasible set, with the random numbers of the day."""
-    built = replace(model.built, instance=replace(model.built.instance, actions=actions))
+def today(
+    setup: Setup,
+    model: Model,
+    observation: Mapping[str, Any],
+    absent: NDArray[np.bool_],
+    forced: NDArray[np.bool_],
+) -> Built:
+    """The programme with the feasible set of the day: staff calendar, rules that see the day, who
+    is in the programme, absent and forced.
+
+    Args:
+        setup: the programme.
+        model: of the day.
+        observation: of the day.
+        absent: (arms,) who is not visited.
+        forced: (arms,) who is visited.
+
+    Raises:
+        ConfigError: the rules fail.
+        InfeasibleActionSet: nothing satisfies the rules of the day; says which conflict.
+    """
+    out = ~model.inside
+    away = [name for name, gone in zip(model.names, absent | out, strict=True) if gone]
+    built = on_day(
+        model.built,
+        setup.programme,
+        setup.base,
+        observation["state"],
+        date=model.date,
+        steps_left=observation["steps_left"],
+        absent=away,
+        last_visits=model.last_visits,
+    )
+    actions = fixed(built.instance.actions, out, absent, forced, model.names)
+    later = built.later
+    if later is not None:
+        later = fixed(later, out, np.zeros_like(out), np.zeros_like(out), model.names)
+    return replace(built, instance=replace(built.instance, actions=actions), later=later)
+
+
+def planner_of(setup: Setup, built: Built, date: dt.date, policy: str) -> Planner:
+    """The policy's planner for the programme of a day, with the random numbers of the day."""
     planner = setup.make_planner(policy, built)
     numbers = np.random.default_rng([setup.seed, date.toordinal()])
     planner.reset(seed=int(numbers.integers(2**31)))
