@@ -59,7 +59,7 @@ class Fixed(ActionSet):
         except InfeasibleActionSet as error:
             lower, upper = forced.astype(np.int8), (~self._absent).astype(np.int8)
             conflict = conflict_of(inner, lower, upper, names)
-            reason = "" if conflict is None else f"{conflict.sentence()}: "
+            reason = "" if conflict is None else f"{conflict.sentence()}, or "
             raise InfeasibleActionSet(f"{reason}force or leave out fewer") from error
 
     @property

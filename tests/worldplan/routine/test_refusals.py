@@ -62,7 +62,7 @@ CASES = {
     "unknown absent": (2, LINES, ["--absent", "Zoe"], "--absent Zoe", None),
     "unknown leaving": (2, LINES, ["--leave", "Zoe"], "--leave Zoe", None),
     "unknown forced": (2, LINES, ["--force", "Zoe"], "--force Zoe", None),
-    "too many forced": (2, LINES, ["--force", ",".join(NAMES)], "do not force Ann", None),
+    "too many forced": (2, LINES, ["--force", ",".join(NAMES)], "'Bob' forced in", None),
     "redo of nothing": (2, LINES, ["--redo"], "leave --redo out", None),
     "steps": (2, LINES, ["--steps_left", "9"], "1 to 4", None),
     "unknown policy": (2, LINES, ["--policy", "luck"], "choose from", None),
