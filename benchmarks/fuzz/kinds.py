@@ -40,7 +40,12 @@ TABLES = {
 CONSTRAINTS: dict[str, dict[str, Any]] = {
     "budget": {"kind": "budget", "budget": 1},
     "capacity": {"kind": "capacity", "costs": "costs.csv", "workers": "workers.csv"},
-    "schedule": {"kind": "schedule", "arm_slots": "slots.csv", "workers": "shifts.csv"},
+    "schedule": {
+        "kind": "schedule",
+        "arm_slots": "slots.csv",
+        "workers": "shifts.csv",
+        "visits": 1,
+    },
     "path": {
         "kind": "path",
         "connections": "links.csv",

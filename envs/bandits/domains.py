@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
-from worldplan.envs.bandits.graphs import connected_piece, random_geometric
+from worldplan.envs.bandits.graphs import best_connected, connected_piece, random_geometric
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import ActionSet, Budget
@@ -46,7 +46,7 @@ def generate(
         connections: for the path domain, the CSV file of a graph (see
             `worldplan.milp.sets.path_graph`); a random graph without.
         stations: CSV file with names and positions of its nodes.
-        centre: node that paths start from; the best-connected node without.
+        centre: id of the node that paths start from; the best-connected node without.
 
     Raises:
         ConfigError: the domain is unknown, or not 1 <= budget <= arms.
@@ -171,13 +171,12 @@ def _action_set(
         return Schedule(
             _availability(arms, 2, np.arange(1, SLOTS + 1), rng),
             _availability(budget, 3, np.arange(SLOTS, 0, -1), rng),
+            visits=2,
+            budget=budget,
+            same_slot=True,
         )
     if graph is not None:
-        source = (
-            centre
-            if centre is not None
-            else max(graph, key=lambda node: (graph.degree[node], str(node)))
-        )
+        source = centre if centre is not None else best_connected(graph)
         return Path(_shuffled(graph, rng), source, moves=2 * budget, budget=budget)
     return Budget(arms, budget)
 

@@ -189,6 +189,7 @@ class BanditInstance:
             as a copy that cannot be written to.
         arm_names: labels for tables and reports, one for each arm, or none.
         domain: a name for reports.
+        discount: of the reward of each further step, above 0 and at most 1.
 
     Raises:
         ConfigError: `dynamics` or `actions` is of another type.
@@ -203,6 +204,7 @@ class BanditInstance:
     initial: Floats
     arm_names: tuple[str, ...] = ()
     domain: str = "custom"
+    discount: float = 1.0
 
     def __post_init__(self) -> None:
         checks.of_type(self.dynamics, "dynamics", ArmDynamics, remedy="an ArmDynamics")
@@ -223,6 +225,8 @@ class BanditInstance:
                 "each arm, or none"
             )
         checks.of_type(self.domain, "domain", str, remedy="a text", error=DatasetError)
+        discount = checks.number(self.discount, "discount", above=0.0, most=1.0, error=DatasetError)
+        object.__setattr__(self, "discount", discount)
         object.__setattr__(self, "horizon", horizon)
         object.__setattr__(self, "initial", checks.distributions(self.initial, "initial", shape))
         object.__setattr__(self, "arm_names", names)

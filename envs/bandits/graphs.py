@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import networkx as nx
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
+from worldplan.milp.sets.path_graph import label_of, named_hint
 
 
 def random_geometric(nodes: int, seed: int) -> nx.Graph:
@@ -34,20 +36,21 @@ def connected_piece(graph: nx.Graph, nodes: int, centre: str | None = None) -> n
     Args:
         graph: the whole graph.
         nodes: number of nodes of the result.
-        centre: the first node; None for the best-connected one.
+        centre: the first node, by its id; None for the best-connected one.
 
     Raises:
         DatasetError: the centre is not in the graph, or too few nodes can be reached from it.
     """
     if centre is None:
-        centre = max(graph, key=lambda node: (graph.degree[node], str(node)))
+        centre = best_connected(graph)
     if centre not in graph:
         raise DatasetError(
-            f"station '{centre}' is not in the graph: choose one of its {len(graph)} nodes"
+            f"station '{centre}' is not in the graph{named_hint(graph, centre)}: "
+            f"choose one of its {len(graph)} nodes"
         )
     reached, queue = {centre: None}, deque([centre])  # a dictionary keeps the order
     while queue and len(reached) < nodes:
-        for neighbour in sorted(graph.neighbors(queue.popleft())):
+        for neighbour in sorted(graph.neighbors(queue.popleft()), key=partial(_order, graph)):
             if neighbour not in reached and len(reached) < nodes:
                 reached[neighbour] = None
                 queue.append(neighbour)
@@ -60,3 +63,13 @@ def connected_piece(graph: nx.Graph, nodes: int, centre: str | None = None) -> n
     piece.add_nodes_from((node, graph.nodes[node]) for node in reached)
     piece.add_edges_from(graph.subgraph(reached).edges)
     return piece
+
+
+def best_connected(graph: nx.Graph) -> str:
+    """The node with the most neighbours; of equals the last one by name, then by id."""
+    best: str = max(graph, key=lambda node: (graph.degree[node], *_order(graph, node)))
+    return best
+
+
+def _order(graph: nx.Graph, node: str) -> tuple[str, str]:
+    return label_of(graph, node), str(node)

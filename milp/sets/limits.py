@@ -119,7 +119,14 @@ def _schedule(actions: Schedule) -> list[Limit]:
             table = np.vstack([workers, *[rows[None]] * by])
             staff = [*names, *(f"additional {i + 1}" for i in range(by))]
         return Schedule(
-            arms, table, actions.visits, budget, actions.arm_names, staff, actions.slot_names
+            arms,
+            table,
+            actions.visits,
+            budget,
+            actions.arm_names,
+            staff,
+            actions.slot_names,
+            actions.same_slot,
         )
 
     limits, budget = [], actions.budget

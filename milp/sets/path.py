@@ -18,7 +18,7 @@ from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.path_chains import Block, Row, add_rows, cut_into_chains
-from worldplan.milp.sets.path_graph import check_stations, read_graph
+from worldplan.milp.sets.path_graph import check_stations, label_of, named_hint, read_graph
 from worldplan.milp.sets.path_routes import closed_tour, shortest_paths
 from worldplan.milp.sets.source import SetContext, naming_files
 
@@ -107,7 +107,7 @@ class Path(ActionSet):
         Raises:
             ConfigError: a setting is missing, or the budget is below 1.
             DatasetError: a file is malformed, or its stations are not the arms.
-            InfeasibleActionSet: the graph is disconnected, or the source is not in it.
+            InfeasibleActionSet: the graph is disconnected, or the source is no id of a station.
         """
         connections, settings = context.file("connections"), context.settings
         stations = context.find(settings.stations) if settings.stations is not None else None
@@ -116,7 +116,13 @@ class Path(ActionSet):
             check_stations(graph, context.arms, connections)
             if settings.source is None:
                 raise ConfigError(
-                    "constraint.source is missing: name the station where the route starts and ends"
+                    "constraint.source is missing: give the id of the station where the route "
+                    "starts and ends"
+                )
+            if settings.source not in graph:
+                raise InfeasibleActionSet(
+                    f"source '{settings.source}' is not a node of the graph"
+                    f"{named_hint(graph, settings.source)}: give the id of a station"
                 )
             budget = context.budget()
             return cls(graph, settings.source, moves=settings.moves or 2 * budget, budget=budget)
@@ -372,7 +378,7 @@ class Path(ActionSet):
     def explain(self, action: Action) -> list[dict[str, Any]]:
         """A row per arm in `action` (size,) in the order of the walk: its first place in `route`.
 
-        No rows for an infeasible action.
+        Stations that have a name show it. No rows for an infeasible action.
         """
         first: dict[Hashable, int] = {}
         for stop, node in enumerate(self.route(action)):
@@ -380,7 +386,11 @@ class Path(ActionSet):
         if not first:
             return []
         arms = [self.arm_names[arm] for arm in np.flatnonzero(action).tolist()]
-        return [{"arm": arm, "stop": first[arm]} for arm in sorted(arms, key=first.__getitem__)]
+        return [self._row(arm, first[arm]) for arm in sorted(arms, key=first.__getitem__)]
+
+    def _row(self, arm: Hashable, stop: int) -> dict[str, Any]:
+        name = {"station": label_of(self.graph, arm)} if "name" in self.graph.nodes[arm] else {}
+        return {"arm": arm, **name, "stop": stop}
 
 
 class _WithCutsSoFar(ActionSet):

@@ -16,46 +16,48 @@ from worldplan.milp.user_files import read_user_text
 
 
 def read_graph(connections: str | Path, stations: str | Path | None = None) -> nx.Graph:
-    """An undirected graph whose nodes are named stations.
+    """An undirected graph whose nodes are the ids of stations, as text.
 
     Args:
         connections: CSV whose first two columns, whatever their names, are node ids; further
             columns and repeated connections are ignored.
-        stations: CSV id, name, latitude, longitude: names the nodes and gives their `position`.
-            Without it the ids are the names.
+        stations: CSV id, name, latitude, longitude: gives the nodes a `name`, for people only, and
+            a `position`. Two stations may have the same name.
 
     Raises:
-        DatasetError: a file is missing or malformed, or an id is empty or not in `stations`; the
-            message names file and line.
+        DatasetError: a file is missing or malformed, or an id is empty, repeated or not in
+            `stations`; the message names file and line.
     """
     edges = _read(connections)
     if edges.shape[1] < 2:
         raise DatasetError(f"{connections}: needs two columns of node ids, one row per connection")
-    empty = np.flatnonzero(edges.iloc[:, :2].isna().any(axis=1))
+    empty = np.flatnonzero((edges.iloc[:, :2] == "").any(axis=1))
     if len(empty):
         raise DatasetError(
             f"{connections}, line {empty[0] + 2}: a node id is empty: fill it or remove the row"
         )
     graph = nx.Graph()
-    names = {} if stations is None else _add_stations(graph, stations)
+    if stations is not None:
+        _add_stations(graph, stations)
     ends = zip(edges.iloc[:, 0], edges.iloc[:, 1], strict=True)
     for line, (first, second) in enumerate(ends, start=2):
         for node in (first, second):
-            if names and node not in names:
+            if stations is not None and node not in graph:
                 raise DatasetError(
-                    f"{connections}, line {line}: station '{node}' is not in {stations}: "
-                    "add it there or remove the row"
+                    f"{connections}, line {line}: station '{node}' is not in {stations}"
+                    f"{named_hint(graph, node)}: add it there or remove the row"
                 )
-        graph.add_edge(str(names.get(first, first)), str(names.get(second, second)))
+        graph.add_edge(first, second)
     graph.remove_nodes_from([node for node in list(graph) if graph.degree[node] == 0])
     return graph
 
 
-def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
-    """Add every station with its position (longitude, latitude); returns the names by id.
+def _add_stations(graph: nx.Graph, stations: str | Path) -> None:
+    """Add every station by its id, with its name and its position (longitude, latitude).
 
     Raises:
-        DatasetError: the file has no such columns, or a position is no number.
+        DatasetError: the file has no such columns, an id is empty or repeated, or a position is no
+            number.
     """
     table = _read(stations)
     for column in ("id", "name", "latitude", "longitude"):
@@ -64,7 +66,15 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
                 f"{stations}: column '{column}' is missing: "
                 "needed are id, name, latitude, longitude"
             )
+    lines: dict[str, int] = {}
     for line, row in enumerate(table.itertuples(), start=2):
+        node = str(row.id)
+        if node == "" or node in lines:
+            what = f"already appeared on line {lines[node]}" if node else "is empty"
+            raise DatasetError(
+                f"{stations}, line {line}: id '{node}' {what}: give every station an id of its own"
+            )
+        lines[node] = line
         try:
             position = (float(str(row.longitude)), float(str(row.latitude)))
         except ValueError:
@@ -73,8 +83,20 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> dict[str, str]:
             raise DatasetError(
                 f"{stations}, line {line}: latitude and longitude must be numbers: correct them"
             )
-        graph.add_node(str(row.name), position=position)
-    return dict(zip(table["id"], table["name"], strict=True))
+        graph.add_node(node, name=str(row.name) or node, position=position)
+
+
+def label_of(graph: nx.Graph, node: object) -> str:
+    """The name of a station, for people; its id where it has none."""
+    return str(graph.nodes[node].get("name", node))
+
+
+def named_hint(graph: nx.Graph, text: object) -> str:
+    """What to add to a message that `text` is no station: the ids of stations of that name."""
+    ids = [str(node) for node, name in graph.nodes(data="name") if name == text]
+    if not ids:
+        return ""
+    return f" (it is the name of the station with the id {' and '.join(map(repr, ids))})"
 
 
 def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> None:
@@ -87,7 +109,7 @@ def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> No
     for name in arms:
         if name not in nodes:
             raise DatasetError(
-                f"{connections}: arm '{name}' has no connection: "
+                f"{connections}: arm '{name}' has no connection{named_hint(graph, name)}: "
                 "add one, or remove the arm from the rewards file"
             )
     unknown = next((node for node in nodes if node not in arms), None)
@@ -101,6 +123,8 @@ def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> No
 def _read(path: str | Path) -> pd.DataFrame:
     text = read_user_text(path)
     try:
-        return pd.read_csv(io.StringIO(text), dtype=str)
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: not a readable CSV file ({error})") from None
+    table.columns = table.columns.str.strip()
+    return table.apply(lambda column: column.str.strip())

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from worldplan.milp import checks
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
@@ -34,6 +34,10 @@ class Schedule(ActionSet):
         sum_s x_js = visits * a_j             for each arm j
         sum_j x_js <= W_s                     for each slot s
         x_js = 0                              if arm j is not free in slot s
+        x_js <= 1                             unless two visits may fall into one slot
+
+    The paper's own sets have two visits, which may fall into one slot, and serve at most as many
+    arms as there are workers; `worldplan.envs.bandits.domains.generate` says so in its arguments.
 
     A worker's slots do not constrain each other and, within a slot, any worker on duty can serve
     any free arm, so the visits of a slot can be distributed over its workers. With an integer
@@ -46,11 +50,13 @@ class Schedule(ActionSet):
     Args:
         arm_slots: (arms, slots), true where the arm can be visited.
         worker_slots: (workers, slots), true where the worker is on duty.
-        visits: worker-slots that a selected arm needs; two workers may visit in the same slot.
-        budget: most arms; the number of workers unless given.
+        visits: worker-slots that a selected arm needs.
+        budget: most arms; no limit but the slots unless given.
         arm_names: shown by `explain` instead of arm numbers.
         worker_names: shown by `explain` instead of worker numbers.
         slot_names: shown by `explain` instead of slot numbers.
+        same_slot: whether several workers may visit an arm in one slot; else its visits are in
+            different slots.
 
     Raises:
         InfeasibleActionSet: shapes that do not match, empty input, or no arm that can get its
@@ -59,11 +65,12 @@ class Schedule(ActionSet):
 
     arm_slots: ArrayLike
     worker_slots: ArrayLike
-    visits: int = 2
+    visits: int = 1
     budget: int | None = None
     arm_names: Sequence[Any] | None = None
     worker_names: Sequence[Any] | None = None
     slot_names: Sequence[Any] | None = None
+    same_slot: bool = False
     size: int = field(init=False)
     least: int = field(init=False, default=0)
     most: int = field(init=False)
@@ -82,15 +89,18 @@ class Schedule(ActionSet):
         if checks.whole_number(self.visits, "visits", error=InfeasibleActionSet) < 1:
             raise InfeasibleActionSet(f"visits is {self.visits}: give 1 or more")
         check_budget(self.budget)
-        self._budget = len(self._worker_free) if self.budget is None else self.budget
+        checks.truth(self.same_slot, "same_slot", error=InfeasibleActionSet)
+        self._budget = self.size if self.budget is None else self.budget
         check_names(self.arm_names, self.size, "arm")
         check_names(self.worker_names, len(self._worker_free), "worker")
         check_names(self.slot_names, slots, "slot")
         self._workers = self._worker_free.sum(0)
-        self.selectable = self._arm_free @ self._workers >= self.visits
+        most_in_slot = np.minimum(self._workers, self._per_slot)
+        self.selectable = self._arm_free @ most_in_slot >= self.visits
         if not self.selectable.any():
             raise InfeasibleActionSet(
-                f"no arm shares {self.visits} slots with the workers: "
+                f"no arm shares {self.visits} {'visits' if self.same_slot else 'slots'} with the "
+                "workers: "
                 "lower visits, or add arm or worker availability"
             )
         # unit u of slot s is the u-th worker on duty in s; units are numbered slot by slot
@@ -107,14 +117,21 @@ class Schedule(ActionSet):
     def from_files(cls, context: SetContext) -> Self:
         """From `constraint.arm_slots` (CSV arm, slot) and `workers` (CSV worker, slot).
 
-        Each file has one row per free slot. Also read: `constraint.visits`, and `budget` unless 0.
+        Each file has one row per free slot. Also read: `constraint.visits`, `same_slot`, and
+        `budget` unless 0.
 
         Raises:
-            ConfigError: a file name is missing.
+            ConfigError: a file name or the number of visits is missing.
             DatasetError: a file is missing or malformed.
             InfeasibleActionSet: no arm can get its visits; the message names both files.
         """
         arm_slots, workers = context.file("arm_slots"), context.file("workers")
+        settings = context.settings
+        if settings.visits == 0:
+            raise ConfigError(
+                "constraint.visits is missing: give the number of visits that a selected arm needs "
+                "in one step (1; or 2 in different slots; with same_slot: true also in one slot)"
+            )
         with naming_files(arm_slots, workers):
             arm_pairs = read_pairs(arm_slots, ("arm", "slot"), names=context.arms)
             worker_pairs = read_pairs(workers, ("worker", "slot"))
@@ -129,12 +146,18 @@ class Schedule(ActionSet):
             return cls(
                 _availability_table(arm_pairs, context.arms, slots),
                 _availability_table(worker_pairs, staff, slots),
-                context.settings.visits,
-                context.settings.budget or None,
+                settings.visits,
+                settings.budget or None,
                 arm_names=context.arms,
                 worker_names=tuple(staff),
                 slot_names=tuple(slots),
+                same_slot=settings.same_slot,
             )
+
+    @property
+    def _per_slot(self) -> int:
+        """Most visits of an arm in one slot."""
+        return self.visits if self.same_slot else 1
 
     def _cells(self) -> tuple[Indices, Indices]:
         """The (arm, slot) cells where a visit is possible, arm by arm."""
@@ -144,7 +167,7 @@ class Schedule(ActionSet):
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         arm, slot = self._cells()
         count, cells = len(arm), np.arange(len(arm))
-        limit = np.minimum(self.visits, self._workers[slot])
+        limit = np.minimum(self._per_slot, self._workers[slot])
         visits = program.add_columns(count, 0.0, limit)
         in_slot = sparse.csr_array(
             (np.ones(count), (slot, cells)), shape=(len(self._workers), count)
@@ -191,13 +214,16 @@ class Schedule(ActionSet):
     def _match(self, action: Action) -> NDArray[np.int64] | None:
         """The worker-slot unit of each visit, (selected arms, visits), or None if there is none.
 
-        A maximum matching of visits and units (Hopcroft-Karp).
+        A maximum matching of visits and units (Hopcroft-Karp), or, if the visits of an arm are in
+        different slots, a maximum flow from arms to slots.
         """
         arms = np.flatnonzero(action)
         if len(arms) > self._budget or not self.selectable[arms].all():
             return None
         if not len(arms):
             return np.zeros((0, self.visits), np.int64)
+        if self.visits > 1 and not self.same_slot:
+            return self._flow(arms)
         lengths = np.repeat([len(self._units[j]) for j in arms], self.visits)
         indices = np.concatenate([np.tile(self._units[j], self.visits) for j in arms])
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -207,6 +233,28 @@ class Schedule(ActionSet):
         )
         units = csgraph.maximum_bipartite_matching(graph, perm_type="column")
         return None if (units < 0).any() else units.astype(np.int64).reshape(len(arms), self.visits)
+
+    def _flow(self, arms: Indices) -> NDArray[np.int64] | None:
+        """As `_match`, for selected arms (n,) whose visits are in different slots.
+
+        The flow: source -> arm (`visits`) -> slot (1) -> sink (workers in the slot).
+        """
+        count, slots = len(arms), len(self._workers)
+        arm, slot = np.nonzero(self._arm_free[arms])
+        source, sink = count + slots, count + slots + 1
+        tail = np.concatenate([np.full(count, source), arm, count + np.arange(slots)])
+        head = np.concatenate([np.arange(count), count + slot, np.full(slots, sink)])
+        room = np.concatenate([np.full(count, self.visits), np.ones(len(arm)), self._workers])
+        graph = sparse.csr_array(
+            (room.astype(np.int32), (tail, head)), shape=(count + slots + 2, count + slots + 2)
+        )
+        result = csgraph.maximum_flow(sparse.csr_matrix(graph), source, sink)
+        if result.flow_value < count * self.visits:
+            return None
+        table = result.flow[:count, count : count + slots].toarray() > 0
+        # the k-th arm of a slot gets the slot's k-th unit
+        unit = self._first_unit[:-1] + np.cumsum(table, axis=0) - 1
+        return unit[table].astype(np.int64).reshape(count, self.visits)
 
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
         units = self._match(action)

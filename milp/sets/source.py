@@ -25,10 +25,11 @@ class Constraint:
         workers: CSV worker, capacity (capacity), or worker, slot with one row per free slot
             (schedule).
         arm_slots: CSV arm, slot, one row per slot at which the arm can be visited (schedule).
-        visits: visits a pulled arm needs (schedule).
+        visits: visits a pulled arm needs in one step (schedule); must be given.
+        same_slot: whether several workers may visit an arm in one slot (schedule).
         connections: CSV of two columns of node ids; nodes are arms (path).
-        stations: CSV id, name, latitude, longitude (path, optional).
-        source: where the route starts and ends (path).
+        stations: CSV id, name, latitude, longitude (path, optional); arms and source are ids.
+        source: id of the node where the route starts and ends (path).
         moves: most moves of a route (path); twice the budget when 0.
         rules: "rules.py:build", a function of a block, or of a block and a
             `worldplan.milp.sets.Today`, that adds Pyomo constraints to a block with binary
@@ -44,7 +45,8 @@ class Constraint:
     costs: str | None = None
     workers: str | None = None
     arm_slots: str | None = None
-    visits: int = 2
+    visits: int = 0
+    same_slot: bool = False
     connections: str | None = None
     stations: str | None = None
     source: str | None = None

@@ -45,6 +45,7 @@ class LevelMaximiser:
     def __init__(self, instance: BanditInstance, settings: SolverSettings = EXACT) -> None:
         checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
         self.instance, self._set = instance, instance.actions
+        self.time_limit = settings.time_limit
         self._linear = instance.dynamics.effect is None
         self._arms = np.arange(instance.dynamics.arms)
         self._default_level = instance.dynamics.level(self._set.default())

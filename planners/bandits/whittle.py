@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,9 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
-from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.units import Units
+from worldplan.planners.bandits.whittle_horizon import finite_indexable, finite_whittle_indices
 from worldplan.planners.base import Decision, Planner
 
 
@@ -158,41 +160,46 @@ def _advance(paths: _Paths, arms: Ints, base: Floats, slope: Floats, slack: Floa
 class WhittlePolicy(Planner):
     """Maximises the sum of the pulled arms' Whittle indices over the action set.
 
-    Arms with a negative index are left alone where the set allows it. `notes` names arms that are
-    not indexable; the constructor also warns of them.
+    Arms with a negative index are left alone where the set allows it. The indices are those of the
+    steps that are left (`whittle_horizon`), with the discount of the programme; with `discount`,
+    those of an endless programme. `notes` names arms that are not indexable; the constructor also
+    warns of them.
 
     Args:
         instance: the programme.
         dynamics: another model than the instance's, or an ensemble, whose indices are averaged.
-        discount: of the indices, per step.
+        discount: of the indices of an endless programme, per step; None: the steps left count.
         settings: the solver.
 
     Raises:
         ConfigError: several interventions per arm, or a discount outside (0, 1).
     """
 
-    value_words = "in Whittle indices, the subsidies per day at which a visit stops being worth it"
-
     def __init__(
         self,
         instance: BanditInstance,
         *,
         dynamics: Dynamics = None,
-        discount: float = 0.99,
+        discount: float | None = None,
         settings: SolverSettings = EXACT,
     ) -> None:
-        models = models_of(instance, dynamics)
+        self._models = models_of(instance, dynamics)
         if instance.dynamics.effect is not None:
             raise ConfigError(
                 "the Whittle index is not defined for several interventions per arm: "
                 "use the myopic or iterative policy"
             )
-        members = [whittle_indices(model, discount) for model in models]
+        self.instance, self._endless = instance, discount is not None
+        self._by_steps: dict[int, Floats] = {}
+        if discount is not None:
+            members = [whittle_indices(model, discount) for model in self._models]
+        else:
+            members = [self._with_steps(model) for model in self._models]
         self.indices = WhittleIndices(
             np.mean([m.index for m in members], axis=0),
             np.all([m.indexable for m in members], axis=0),
         )
-        self.instance, self._maximiser = instance, LevelMaximiser(instance, settings)
+        self._maximiser = LevelMaximiser(instance, settings)
         self._arms = np.arange(instance.dynamics.arms)
         self.notes: list[str] = []
         without = np.flatnonzero(~self.indices.indexable)
@@ -205,12 +212,32 @@ class WhittlePolicy(Planner):
             )
             warnings.warn(self.notes[0], stacklevel=2)
 
+    def _with_steps(self, model: ArmDynamics) -> WhittleIndices:
+        """The indices of a whole episode."""
+        steps, discount = self.instance.horizon, self.instance.discount
+        index = finite_whittle_indices(model, steps, discount)
+        return WhittleIndices(index, finite_indexable(model, steps, discount, index))
+
     def plan(self, observation: Any) -> Decision:
+        started = time.perf_counter()
         values = self.action_values(observation)
-        return dataclasses.replace(self._maximiser.maximise(values), value=None, bound=None)
+        limit = self._maximiser.time_limit - (time.perf_counter() - started)
+        decision = self._maximiser.maximise(values, time_limit=limit)
+        seconds = time.perf_counter() - started
+        return dataclasses.replace(decision, value=None, bound=None, seconds=seconds)
 
     def action_values(self, observation: Any) -> Floats:
         """Zero for leaving an arm alone and the Whittle index for pulling it, (arms, 2)."""
-        values = np.zeros((len(self._arms), 2))
-        values[:, 1] = self.indices.index[self._arms, state_of(self.instance, observation)]
+        values, state = np.zeros((len(self._arms), 2)), state_of(self.instance, observation)
+        values[:, 1] = self._index(steps_left_of(self.instance, observation))[self._arms, state]
         return values
+
+    def _index(self, left: int) -> Floats:
+        """The indices (arms, states) with `left` steps to go."""
+        if self._endless or left == self.instance.horizon:
+            return self.indices.index
+        if left not in self._by_steps:
+            discount = self.instance.discount
+            members = [finite_whittle_indices(model, left, discount) for model in self._models]
+            self._by_steps[left] = np.mean(members, axis=0)
+        return self._by_steps[left]

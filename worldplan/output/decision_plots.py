@@ -171,9 +171,9 @@ def route_map(
     served = [node for node in graph if node in set(pulled)]
     passed = [node for node in dict.fromkeys(route) if node not in set(pulled)]
     _draw_visits(axes, graph, place, served, passed, route[:1], size)
-    _label_nodes(
-        axes, place, set(served) | set(route), everything=not small_nodes, lift=0.5 * size**0.5 + 3
-    )
+    names = {node: str(graph.nodes[node].get("name", node)) for node in graph}
+    shown = set(served) | set(route)
+    _label_nodes(axes, place, shown, names, everything=not small_nodes, lift=0.5 * size**0.5 + 3)
     axes.set_axis_off()
     axes.margins(0.08)
     if served or passed:
@@ -268,17 +268,18 @@ def _label_nodes(
     axes: Axes,
     place: Mapping[Any, tuple[float, float]],
     shown: set[Any],
+    names: Mapping[Any, str],
     *,
     everything: bool,
     lift: float,
 ) -> None:
     """Write the names of the nodes in `shown` above them, and with `everything` those of all other
-    nodes in grey; `lift` is the distance in points.
+    nodes in grey; `lift` is the distance in points. A node without a name shows its id.
     """
     for node, (x, y) in place.items():
         if node in shown or everything:
             text = axes.annotate(
-                str(node),
+                names[node],
                 (x, y),
                 xytext=(0, lift),
                 textcoords="offset points",

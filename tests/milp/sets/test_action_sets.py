@@ -41,17 +41,22 @@ def packable(costs, capacities):
     return any(packable(costs[1:], left) for left in tried)
 
 
-def schedulable(arms, workers, visits):
+def schedulable(arms, workers, visits, same_slot):
     """Give each visit in turn any (worker, slot) cell that is free."""
     cells = [(b, s) for b in range(len(workers)) for s in range(len(workers[0])) if workers[b][s]]
-    visit_rows = [row for row in arms for _ in range(visits)]
+    visit_rows = [(arm, row) for arm, row in enumerate(arms) for _ in range(visits)]
 
-    def place(rows, left):
+    def place(rows, left, used):
         if not rows:
             return True
-        return any(place(rows[1:], left - {cell}) for cell in left if rows[0][cell[1]])
+        arm, free = rows[0]
+        return any(
+            place(rows[1:], left - {cell}, used | {(arm, cell[1])})
+            for cell in left
+            if free[cell[1]] and (same_slot or (arm, cell[1]) not in used)
+        )
 
-    return place(visit_rows, frozenset(cells))
+    return place(visit_rows, frozenset(cells), frozenset())
 
 
 def walkable(graph, source, moves):
@@ -168,18 +173,21 @@ def test_schedule(seed):
     g = np.random.default_rng(seed)
     size, workers, slots = int(g.integers(1, 6)), int(g.integers(1, 4)), int(g.integers(1, 4))
     arms, duty = g.random((size, slots)) < 0.6, g.random((workers, slots)) < 0.6
-    visits = int(g.integers(1, 4))
+    visits, same_slot = int(g.integers(1, 4)), bool(g.random() < 0.5)
+    budget = None if g.random() < 0.5 else int(g.integers(1, size + 1))
     try:
-        actions = Schedule(arms, duty, visits)
+        actions = Schedule(arms, duty, visits, budget, same_slot=same_slot)
     except InfeasibleActionSet:
-        assert not any(schedulable([row], duty.tolist(), visits) for row in arms.tolist())
+        rows = arms.tolist()
+        assert not any(schedulable([row], duty.tolist(), visits, same_slot) for row in rows)
         return
 
     def truth(a):
-        return sum(a) <= workers and schedulable(
+        return sum(a) <= (budget or size) and schedulable(
             [row for row, taken in zip(arms.tolist(), a, strict=True) if taken],
             duty.tolist(),
             visits,
+            same_slot,
         )
 
     for a in check(actions, truth, g):
@@ -189,6 +197,8 @@ def test_schedule(seed):
         assert all(duty[b, s] for b, s in cells) and all(
             arms[row["arm"], row["slot"]] for row in rows
         )
+        places = {(row["arm"], row["slot"]) for row in rows}
+        assert same_slot or len(places) == len(rows)
 
 
 @few
