@@ -127,4 +127,5 @@ def _read(path: str | Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: not a readable CSV file ({error})") from None
     table.columns = table.columns.str.strip()
-    return table.apply(lambda column: column.str.strip())
+    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    return stripped

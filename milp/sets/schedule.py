@@ -127,7 +127,7 @@ class Schedule(ActionSet):
         """
         arm_slots, workers = context.file("arm_slots"), context.file("workers")
         settings = context.settings
-        if settings.visits == 0:
+        if settings.visits is None:
             raise ConfigError(
                 "constraint.visits is missing: give the number of visits that a selected arm needs "
                 "in one step (1; or 2 in different slots; with same_slot: true also in one slot)"
@@ -254,7 +254,8 @@ class Schedule(ActionSet):
         table = result.flow[:count, count : count + slots].toarray() > 0
         # the k-th arm of a slot gets the slot's k-th unit
         unit = self._first_unit[:-1] + np.cumsum(table, axis=0) - 1
-        return unit[table].astype(np.int64).reshape(count, self.visits)
+        units: NDArray[np.int64] = unit[table].astype(np.int64).reshape(count, self.visits)
+        return units
 
     def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
         units = self._match(action)

@@ -45,7 +45,7 @@ class Constraint:
     costs: str | None = None
     workers: str | None = None
     arm_slots: str | None = None
-    visits: int = 0
+    visits: int | None = None
     same_slot: bool = False
     connections: str | None = None
     stations: str | None = None

@@ -21,3 +21,4 @@ from .sequoia.settings import SequoiaSettings as SequoiaSettings
 from .whittle import WhittleIndices as WhittleIndices
 from .whittle import WhittlePolicy as WhittlePolicy
 from .whittle import whittle_indices as whittle_indices
+from .whittle_horizon import finite_whittle_indices as finite_whittle_indices

@@ -55,7 +55,8 @@ def finite_whittle_indices(dynamics: ArmDynamics, steps: int, discount: float = 
               discount)
         for first in range(0, dynamics.arms, size)
     ]  # fmt: skip
-    return units.unit * np.concatenate(blocks)
+    indices: Floats = units.unit * np.concatenate(blocks)
+    return indices
 
 
 def finite_indexable(
@@ -73,8 +74,7 @@ def finite_indexable(
     subsidies = (low - margin) + share * (high - low + 2 * margin)
     gain, _ = _advantage(dynamics.transition, one_step, subsidies, steps, discount)
     left = np.maximum.accumulate(gain < -1e-7, axis=1)
-    result: NDArray[np.bool_] = ~(left & (gain > 1e-7)).any(axis=(1, 2))
-    return result
+    return np.asarray(~(left & (gain > 1e-7)).any(axis=(1, 2)))
 
 
 def _advantage(
@@ -112,7 +112,8 @@ def _zero(transition: Floats, one_step: Floats, steps: int, discount: float) -> 
     # no more can be lost by a pull than by all rewards that follow
     reach = (steps * spread + 1.0) * np.ones(len(states))
     low, high = -reach, reach
-    subsidy, found = np.zeros_like(reach), np.zeros(reach.shape, bool)
+    subsidy: Floats = np.zeros_like(reach)
+    found = np.zeros(reach.shape, bool)
     for _ in range(ITERATIONS):
         gain, slope = _advantage(transition, one_step, subsidy, steps, discount)
         gain, slope = gain[:, states, states], slope[:, states, states]

@@ -271,7 +271,7 @@ def _check(programme: Programme) -> None:
             raise ConfigError(
                 f"programme.{name} is {getattr(programme, name)}: give at least {value}"
             )
-    for name in ("budget", "moves", "visits"):
+    for name in ("budget", "moves"):
         if getattr(programme.constraint, name) < 0:
             raise ConfigError(
                 f"constraint.{name} is {getattr(programme.constraint, name)}: give 0 or more"

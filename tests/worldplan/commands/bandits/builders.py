@@ -36,7 +36,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "budget": {"kind": "budget", "budget": 1},
     "exactly": {"kind": "exactly", "budget": 1},
     "capacity": {"kind": "capacity", "costs": "costs.csv", "workers": "workers.csv"},
-    "schedule": {"kind": "schedule", "arm_slots": "slots.csv", "workers": "shifts.csv"},
+    "schedule": {
+        "kind": "schedule",
+        "arm_slots": "slots.csv",
+        "workers": "shifts.csv",
+        "visits": 2,
+        "same_slot": True,
+    },
     "path": {"kind": "path", "connections": "links.csv", "source": "a", "budget": 2},
     "custom": {"kind": "custom", "rules": "rules.py:build"},
 }
