@@ -19,7 +19,9 @@ class SequoiaSettings:
         network: "state" (action weights from tables by arm, state and steps to go) or "plain" (the
             paper's MLP).
         hidden: widths of the ReLU layers.
-        pretrain: targets of the first phase: "fluid", "myopic" (one-step reward) or "none".
+        pretrain: start and targets of the first phase: "best" (of the fluid relaxation, the convex
+            hull's prices, Whittle indices and one-step rewards, whichever earns most in simulated
+            episodes; a later network must beat it in checks), "fluid", "myopic" or "none".
         pretrain_steps: gradient steps of the first phase.
         solves: fluid programs behind the "fluid" targets.
         updates: gradient steps of Q-learning.
@@ -48,7 +50,7 @@ class SequoiaSettings:
 
     network: str = "state"
     hidden: tuple[int, ...] = (16, 32)
-    pretrain: str = "fluid"
+    pretrain: str = "best"
     pretrain_steps: int = 1000
     solves: int = 32
     updates: int = 1000
@@ -72,7 +74,7 @@ class SequoiaSettings:
         check_fields(self, "sequoia.")
         choices = {
             "network": ("state", "plain"),
-            "pretrain": ("fluid", "myopic", "none"),
+            "pretrain": ("best", "fluid", "myopic", "none"),
             "argmax": ("pool", "milp", "greedy"),
             "coverage": ("all", "start"),
         }

@@ -86,6 +86,25 @@ class FluidTargets:
         return (total + constant[..., None]).amin(0)
 
 
+class SeparableTargets:
+    """Action values that are sums over the arms, for arms with two levels.
+
+    Args:
+        base: (horizon + 1, arms, states) value without a pull.
+        gain: (horizon + 1, arms, states) gain of a pull.
+    """
+
+    def __init__(self, base: Floats, gain: Floats) -> None:
+        self._base = torch.as_tensor(base, dtype=torch.float32)
+        self._gain = torch.as_tensor(gain, dtype=torch.float32)
+
+    def __call__(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
+        """Targets (b, m) for states (b, arms), steps to go (b,) and actions (b, m, components)."""
+        arms = torch.arange(state.shape[1])
+        base, gain = (table[left[:, None], arms, state] for table in (self._base, self._gain))
+        return base.sum(1, keepdim=True) + torch.einsum("bj,bmj->bm", gain, actions)
+
+
 def expected_reward(model: ArmDynamics, state: Tensor, action: Tensor) -> Tensor:
     """Expected reward of one joint step, (b,), as float32."""
     return torch.as_tensor(

@@ -28,7 +28,12 @@ from worldplan.planners.bandits.sequoia.planner import (
     save_network,
 )
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
-from worldplan.planners.bandits.sequoia.targets import FluidTargets, expected_reward
+from worldplan.planners.bandits.sequoia.starts import Start, best_start, starts
+from worldplan.planners.bandits.sequoia.targets import (
+    FluidTargets,
+    SeparableTargets,
+    expected_reward,
+)
 from worldplan.planners.bandits.units import Units
 from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build
@@ -84,7 +89,10 @@ class SequoiaModule(ResumableModule):
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
         self.best_reward = -math.inf
         self.best: dict[str, Tensor] = {}  # the weights that had it
-        self._targets: FluidTargets | None = None
+        self._best_returns: Tensor | None = None  # of the episodes of its check
+        self._start: Start | None = None
+        self._fluid: FluidTargets | None = None
+        self._targets: FluidTargets | SeparableTargets | None = None
         self._memo: dict[bytes, np.ndarray] = {}
         self._replay: dict[str, Tensor] = {}
         self._written = 0
@@ -107,23 +115,45 @@ class SequoiaModule(ResumableModule):
     # --- set-up -----------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Solve the fluid programs and draw the action pool; both repeat when a run resumes."""
+        """Solve the fluid programs, find the start, and draw the action pool.
+
+        A run that resumes repeats all of it but the start, which its checkpoint has.
+        """
         super().setup(stage)
         rng = np.random.default_rng([self.seed, 1])
-        if self.settings.pretrain == "fluid" and self._targets is None:
-            self._targets = FluidTargets(self.instance, self.settings.solves, rng)
+        if self.settings.pretrain in ("fluid", "best") and self._fluid is None:
+            self._targets = self._fluid = FluidTargets(self.instance, self.settings.solves, rng)
             if self.trainer.ckpt_path is None and isinstance(self.network, StateQNetwork):
-                self.network.start_from(*self._targets.separable())
-                self.target.load_state_dict(self.network.state_dict())
+                self._begin(self.network, Start("fluid", *self._fluid.separable()))
         self.pool = ActionPool(
             self.instance.actions, self.settings.pool, rng, self._fill_weights(rng)
         )
 
+    def _begin(self, network: StateQNetwork, fluid: Start) -> None:
+        """Load the start into the networks; with "best", the first one to beat in checks."""
+        if self.settings.pretrain == "best":
+            candidates = list(starts(self.instance, fluid, self.solver))
+            episodes = self.settings.check_episodes
+            fluid = best_start(self.instance, candidates, network, episodes, self.solver)
+        network.start_from(fluid.base, fluid.gain)
+        self.target.load_state_dict(network.state_dict())
+        self._aim_at(fluid)
+        if self.settings.pretrain == "best":
+            self._keep(self._check())
+
+    def _aim_at(self, start: Start) -> None:
+        """Choose the targets of the first phase, which must not lead away from the start."""
+        self._start = start
+        if start.name == "myopic":
+            self._targets = None  # the one-step reward
+        elif start.name != "fluid":
+            self._targets = SeparableTargets(start.base, start.gain)
+
     def _fill_weights(self, rng: np.random.Generator) -> Any:
-        if self._targets is None:
+        if self._fluid is None:
             return None
         model = self.instance.dynamics
-        _, gain = self._targets.separable()
+        _, gain = self._fluid.separable()
         effect = np.eye(model.arms) if model.effect is None else model.effect
 
         def weights() -> np.ndarray:
@@ -342,18 +372,43 @@ class SequoiaModule(ResumableModule):
         """Play whole episodes with the decisions a user would get; "val/reward" is the mean reward
         per step.
         """
-        env = BanditVectorEnv(self.instance, self.settings.check_episodes)
-        result = evaluate(self.planner(), env, self.settings.check_episodes, _CHECK_SEED)
-        planned, horizon = float(result.episodes["return"].mean()), self.instance.horizon
-        reward = self._units.total(planned, horizon) / horizon
+        returns = self._check()
+        reward = self._per_step(returns)
         self.log("val/reward", reward, prog_bar=True, batch_size=1)
         if self.trainer.state.fn != "fit":  # a check alone does not know the step
             return
         # Lightning counts the steps that the last epoch leaves out
         self.log("step", float(min(self.global_step, self.total)), batch_size=1)
-        if reward > self.best_reward:
-            self.best_reward = reward
-            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
+        if self._is_better(returns):
+            self._keep(returns)
+
+    def _check(self) -> Tensor:
+        """Returns (episodes,) in planned rewards; the episodes are the same in every check."""
+        episodes = self.settings.check_episodes
+        env = BanditVectorEnv(self.instance, episodes)
+        result = evaluate(self.planner(), env, episodes, _CHECK_SEED)
+        return torch.tensor(result.episodes["return"].to_list(), dtype=torch.float64)
+
+    def _per_step(self, returns: Tensor) -> float:
+        horizon = self.instance.horizon
+        return self._units.total(float(returns.mean()), horizon) / horizon
+
+    def _is_better(self, returns: Tensor) -> bool:
+        """Whether the network beats the best one so far.
+
+        With the start "best", the mean difference over the episodes must exceed its standard error:
+        what cannot be told from the start is not kept.
+        """
+        if self.settings.pretrain != "best" or self._best_returns is None:
+            return self._per_step(returns) > self.best_reward
+        gain = returns - self._best_returns
+        error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else 0.0
+        return float(gain.mean()) > error
+
+    def _keep(self, returns: Tensor) -> None:
+        """Take the network as it stands for the best one."""
+        self._best_returns, self.best_reward = returns, self._per_step(returns)
+        self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def planner(self) -> SequoiaPlanner | IterativeQPolicy:
         """The planner of the network as it stands: exact, or greedy for the greedy baseline."""
@@ -389,6 +444,8 @@ class SequoiaModule(ResumableModule):
             "memo": memo,
             "best_reward": self.best_reward,
             "best": self.best,
+            "best_returns": self._best_returns,
+            "start": None if self._start is None else _as_tensors(self._start),
             "unit": self._units.unit,
         }
 
@@ -406,6 +463,9 @@ class SequoiaModule(ResumableModule):
         self._replay, self._written = dict(progress["stores"]), progress["written"]
         self._memo = {key.numpy().tobytes(): action.numpy() for key, action in progress["memo"]}
         self.best_reward, self.best = progress["best_reward"], dict(progress["best"])
+        self._best_returns, start = progress.get("best_returns"), progress.get("start")
+        if start is not None:
+            self._aim_at(Start(start["name"], start["base"].numpy(), start["gain"].numpy()))
 
 
 def for_programme(
@@ -419,6 +479,11 @@ def for_programme(
     `base`.
     """
     return SequoiaModule(build(programme, base).instance, settings, seed, solver)
+
+
+def _as_tensors(start: Start) -> dict[str, Any]:
+    tables = {"base": start.base, "gain": start.gain}
+    return {"name": start.name} | {name: torch.as_tensor(table) for name, table in tables.items()}
 
 
 def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:

@@ -1,0 +1,136 @@
+"""Where SEQUOIA's learning starts: the separable action values whose decisions earn most.
+
+A start is a value Q(s, n, a) = sum_j base[n, j, s_j] + gain[n, j, s_j] a_j. As the network begins
+with exactly these values, its MILP then decides like the policy that they stand for:
+
+* "fluid": dual values of the fluid relaxation, the mean over several start states;
+* "hull": values at the prices of the hull bound (`worldplan.planners.bandits.hull`);
+* "whittle": the arms' Whittle indices;
+* "hull-whittle": the mean of the gains of both;
+* "whittle-end": Whittle indices, and the hull's gains in the last fifth of the horizon, where the
+  index looks too far ahead;
+* "myopic": one-step gains;
+* "null": nothing is worth doing.
+
+Which of them is best depends on the instance. So each plays episodes, the same ones for all, that
+neither the training, nor its checks, nor an evaluation plays again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, BanditVectorEnv, Floats
+from worldplan.milp.errors import SolverFailed
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.sequoia.network import StateQNetwork
+from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner
+from worldplan.planners.bandits.whittle import whittle_indices
+from worldplan.planners.base import evaluate
+
+SEED = 800_001  # of the episodes; apart from those of checks and evaluations
+FIRST_EPISODES = 4  # of all starts; the better half plays on
+HULL_GAP = 2e-3  # of the search for prices
+
+
+@dataclass(frozen=True)
+class Start:
+    """Separable action values.
+
+    Args:
+        name: what they stand for.
+        base: (horizon + 1, arms, states) value without a pull.
+        gain: (horizon + 1, arms, states) gain of a pull, or of the strongest level.
+    """
+
+    name: str
+    base: Floats
+    gain: Floats
+
+
+def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> Iterator[Start]:
+    """All starts that suit the instance, "fluid" first.
+
+    Args:
+        instance: the programme.
+        fluid: the start from the fluid relaxation.
+        solver: of the search for the hull's prices, and its time limit.
+    """
+    yield fluid
+    model, shape = instance.dynamics, fluid.gain.shape
+    one_step = model.one_step()
+    passive, best_gain = one_step[:, 0], one_step[:, -1] - one_step[:, 0]
+    yield Start("myopic", np.tile(passive, (shape[0], 1, 1)), np.tile(best_gain, (shape[0], 1, 1)))
+    if model.effect is not None:
+        return
+    yield Start("null", fluid.base, np.full(shape, -1.0))
+    index = np.tile(whittle_indices(model).index, (shape[0], 1, 1))
+    yield Start("whittle", fluid.base, index)
+    try:
+        tables = HullBound(instance, solver, gap=HULL_GAP).value_tables()
+    except SolverFailed:  # no prices within the time limit
+        return
+    base, gain = action_values(model, tables.table)
+    base[1:] += tables.constant[:-1, None, None] / model.arms
+    yield Start("hull", base, gain)
+    yield Start("hull-whittle", base, (gain + index) / 2)
+    late = np.arange(shape[0])[:, None, None] <= instance.horizon // 5
+    yield Start("whittle-end", base, np.where(late, gain, index))
+
+
+def action_values(model: ArmDynamics, table: Floats) -> tuple[Floats, Floats]:
+    """Value without a pull and gain of a pull, each (horizon + 1, arms, states), zero at the end.
+
+    Args:
+        model: arms with two levels.
+        table: (horizon + 1, arms, states) value of each arm by steps to go.
+    """
+    base, gain = np.zeros_like(table), np.zeros_like(table)
+    later = np.einsum("jkst,njt->nkjs", model.transition, table[:-1])
+    now = model.one_step().transpose(1, 0, 2)  # (levels, arms, states)
+    base[1:] = now[0] + later[:, 0]
+    gain[1:] = now[1] - now[0] + later[:, 1] - later[:, 0]
+    return base, gain
+
+
+def best_start(
+    instance: BanditInstance,
+    candidates: list[Start],
+    network: StateQNetwork,
+    episodes: int,
+    solver: SolverSettings,
+) -> Start:
+    """The start whose decisions earn most; the first of equals.
+
+    Args:
+        instance: the programme.
+        candidates: two starts or more.
+        network: is copied and begins at each start.
+        episodes: that the better half of the starts plays.
+        solver: of the decisions.
+    """
+    few = min(FIRST_EPISODES, episodes)
+    for count, kept in ((few, (len(candidates) + 1) // 2), (episodes, 1)):
+        earned = [_mean_return(instance, each, network, count, solver) for each in candidates]
+        order = np.argsort(-np.array(earned), kind="stable")[:kept]
+        candidates = [candidates[place] for place in sorted(order)]
+    return candidates[0]
+
+
+def _mean_return(
+    instance: BanditInstance,
+    start: Start,
+    network: StateQNetwork,
+    episodes: int,
+    solver: SolverSettings,
+) -> float:
+    trial = copy.deepcopy(network)
+    trial.start_from(start.base, start.gain)
+    planner = SequoiaPlanner(instance, trial.eval(), solver)
+    played = evaluate(planner, BanditVectorEnv(instance, episodes), episodes, SEED)
+    return float(played.episodes["return"].mean())

@@ -1,0 +1,123 @@
+"""SEQUOIA's starts: they act like the policies that they stand for, the best one is found, and
+training does not lose it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.planners.bandits.builders import instance_of, random_dynamics
+from tests.planners.bandits.test_sequoia import SMALL
+from worldplan.envs.bandits.domains import generate
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp.sets.base import Budget
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.baselines import MyopicPolicy
+from worldplan.planners.bandits.sequoia.network import StateQNetwork
+from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, load_network
+from worldplan.planners.bandits.sequoia.starts import Start, action_values, best_start, starts
+from worldplan.planners.bandits.sequoia.targets import FluidTargets, SeparableTargets
+from worldplan.planners.bandits.sequoia.training import SequoiaModule
+from worldplan.planners.bandits.whittle import whittle_indices
+from worldplan.world_models.training.trainer import fit
+
+EXACT = SolverSettings(gap=0.0)
+
+
+def starts_of(instance: BanditInstance) -> dict[str, Start]:
+    fluid = FluidTargets(instance, 4, np.random.default_rng(0))
+    return {each.name: each for each in starts(instance, Start("fluid", *fluid.separable()), EXACT)}
+
+
+@pytest.mark.parametrize("domain", ["path", "capacity"])
+def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
+    instance = generate(domain, 8, 3, seed=1, horizon=5)
+    found, rng, arms = starts_of(instance), np.random.default_rng(0), np.arange(8)
+    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle", "whittle-end"]
+    assert list(found) == names
+    network = StateQNetwork(instance.dynamics, instance.horizon)
+    index = whittle_indices(instance.dynamics).index
+    for name, start in found.items():
+        network.start_from(start.base, start.gain)
+        planner = SequoiaPlanner(instance, network, EXACT)
+        target = SeparableTargets(start.base, start.gain)
+        for state in rng.integers(0, 4, (3, 8)):
+            left = int(rng.integers(1, 6))
+            gain = start.gain[left, arms, state]
+            decision = planner.plan({"state": state, "steps_left": left})
+            base = start.base[left, arms, state].sum()
+            assert decision.value == pytest.approx(base + gain @ decision.action, abs=1e-3)
+            seen = torch.as_tensor(state)[None], torch.tensor([left])
+            action = torch.as_tensor(decision.action, dtype=torch.float32)[None, None]
+            assert float(target(*seen, action)) == pytest.approx(decision.value, abs=1e-3)
+            if name == "myopic":
+                exact = MyopicPolicy(instance).plan({"state": state}).value
+                assert decision.value == pytest.approx(exact, abs=1e-3)
+            if name == "whittle" or (name == "whittle-end" and left > 1):
+                assert gain @ decision.action == pytest.approx(
+                    index[arms, state] @ decision.action, abs=1e-6
+                )
+            if name == "null":
+                assert not decision.action.any()
+
+
+def test_action_values_are_one_step_ahead_of_the_table() -> None:
+    model = random_dynamics(np.random.default_rng(0), 2, 3)
+    table = np.random.default_rng(1).normal(size=(4, 2, 3))
+    base, gain = action_values(model, table)
+    for left, arm, state in np.ndindex(3, 2, 3):
+        now = [
+            model.transition[arm, k, state] @ (model.reward[arm] + table[left, arm]) for k in (0, 1)
+        ]
+        assert base[left + 1, arm, state] == pytest.approx(now[0])
+        assert gain[left + 1, arm, state] == pytest.approx(now[1] - now[0])
+
+
+def harmful() -> BanditInstance:
+    """A pull leads to the worse state, for sure."""
+    transition = np.zeros((5, 2, 2, 2))
+    transition[:, 0, :, 1] = transition[:, 1, :, 0] = 1.0
+    return instance_of(ArmDynamics(transition, np.tile([0.0, 1.0], (5, 1))), Budget(5, 3), 4)
+
+
+def test_the_start_that_earns_most_is_found() -> None:
+    instance = harmful()
+    network, shape = StateQNetwork(instance.dynamics, instance.horizon), (5, 5, 2)
+    candidates = [
+        Start("pull", np.zeros(shape), np.ones(shape)),
+        Start("rest", np.zeros(shape), -np.ones(shape)),
+        Start("also", np.zeros(shape), -np.ones(shape)),
+    ]
+    assert best_start(instance, candidates, network, 2, EXACT).name == "rest"
+    assert best_start(instance, candidates[::-1], network, 8, EXACT).name == "also"
+    assert not network.direct.any()  # a copy played
+
+
+def test_a_training_that_does_harm_leaves_the_start(tmp_path: Path) -> None:
+    instance = generate("capacity", 6, 2, seed=0, horizon=8)
+    settings = replace(SMALL, learning_rate=5.0, pretrain_steps=20, updates=0, check_every=10)
+    module = SequoiaModule(instance, settings, 0)
+    network = load_network(fit(module, tmp_path), instance)
+    assert isinstance(network, StateQNetwork) and isinstance(module.network, StateQNetwork)
+    assert module._start is not None
+    expected = StateQNetwork(instance.dynamics, instance.horizon)
+    expected.start_from(module._start.base, module._start.gain)
+    assert torch.equal(network.direct, expected.direct) and torch.equal(network.base, expected.base)
+    assert not torch.equal(module.network.direct, network.direct)
+
+
+@pytest.mark.parametrize(("gain", "noise", "kept"), [(1.0, 0.5, True), (0.1, 4.0, False)])
+def test_a_network_is_kept_where_it_is_better_beyond_its_error(
+    gain: float, noise: float, kept: bool
+) -> None:
+    module = SequoiaModule(generate("capacity", 6, 2, seed=0, horizon=8), SMALL, 0)
+    first = torch.arange(8.0)
+    module._keep(first)
+    offsets = gain + noise * torch.tensor([1.0, -1.0] * 4)
+    assert module._is_better(first + offsets) == kept
+    assert not module._is_better(first)
