@@ -20,6 +20,11 @@ class Clock:
         """Time since the start."""
         return time.perf_counter() - self._began
 
+    def part(self, share: float) -> Clock:
+        """A clock for a share of the time that is left."""
+        rest = self._total - self.seconds
+        return Clock(max(share * rest, 1e-9) if math.isfinite(rest) else None, self._one)
+
     def left(self) -> float:
         """Seconds for the next solve."""
         return min(self._one, self._total - self.seconds)

@@ -12,7 +12,6 @@ import numpy as np
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed
-from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
@@ -26,10 +25,10 @@ from worldplan.planners.bandits.reasons.names import (
     nearest,
     some,
 )
-from worldplan.planners.bandits.reasons.problem import DecisionProblem
+from worldplan.planners.bandits.reasons.problem import Problem
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
 from worldplan.planners.bandits.reasons.tomorrow import tomorrow
-from worldplan.planners.bandits.reasons.valuation import valuation
+from worldplan.planners.bandits.reasons.valuation import benefits, valuation
 from worldplan.planners.base import Decision
 
 ROUNDING = 1e-6  # of the largest benefit: differences up to this are the solver's tolerance
@@ -88,7 +87,9 @@ class Explainer:
         self.words = self._valuation.words
         self.names = component_names(instance)
         self._problem = self._valuation.problem(instance.actions, self.settings)
-        self._scale = self._largest_benefit()
+        usable = np.flatnonzero(instance.actions.selectable)
+        effects = benefits(self._valuation, instance.actions.default(), usable)
+        self._scale = float(np.abs(list(effects.values())).max(initial=0.0))
         self.limits: tuple[Limit, ...] = tuple(limits_of(instance.actions))
 
     # ---- what-ifs
@@ -140,7 +141,7 @@ class Explainer:
 
     def _solve(
         self,
-        problem: DecisionProblem,
+        problem: Problem,
         lower: Action,
         upper: Action,
         time_limit: float | None = None,
@@ -193,12 +194,14 @@ class Explainer:
             )
         chosen = np.flatnonzero(best.action)
         open_ = np.flatnonzero((best.action == 0) & self.instance.actions.selectable)
-        benefit = self._benefits(best.action, np.concatenate([chosen, open_]))
+        benefit = benefits(self._valuation, best.action, np.concatenate([chosen, open_]))
         left_out: list[str] = []
         ranked = sorted(open_.tolist(), key=lambda j: -benefit[j])
         on_list = sorted(chosen.tolist(), key=lambda j: -benefit[j])
-        whys = [self._why(j, best, benefit[j], lower, upper, clock) for j in on_list]
+        # the few next best come first; half of what is left is kept for the limits
         next_ = [self._why(j, best, benefit[j], lower, upper, clock) for j in ranked[:next_best]]
+        part = clock.part(0.5 if limits and self.limits else 1.0)
+        whys = [self._why(j, best, benefit[j], lower, upper, part) for j in on_list]
         late = [why.name for why in (*whys, *next_) if why.possible is None and not why.asked]
         if late:
             left_out.append(f"costs of {some(late)}: not decided within the time limit")
@@ -240,17 +243,6 @@ class Explainer:
             value = own.value if best.value is None else max(own.value, best.value)
             return dataclasses.replace(best, action=action, value=value)
         return best
-
-    def _benefits(self, action: Action, components: Indices) -> dict[int, float]:
-        """By component: the score of `action` with it minus that without it."""
-        rows = np.repeat(action[None], len(components), axis=0)
-        place = np.arange(len(components))
-        scores = []
-        for present in (1, 0):
-            rows[place, components] = present
-            scores.append(self._valuation.score(rows) if len(rows) else np.zeros(0))
-        gain = scores[0] - scores[1]
-        return dict(zip(components.tolist(), gain.tolist(), strict=True))
 
     def _why(
         self,
@@ -363,18 +355,6 @@ class Explainer:
     def _tolerance(self, value: float) -> float:
         """Differences of values up to this are rounding, in any unit of the reward."""
         return ROUNDING * self._scale + 1e-12 * abs(value)
-
-    def _largest_benefit(self) -> float:
-        """The largest effect of one component on the score of the default action."""
-        default = self.instance.actions.default()
-        flipped = default ^ np.eye(len(default), dtype=np.int8)
-        usable = flipped[self.instance.actions.selectable]
-        effects = [
-            np.abs(self._valuation.score(rows) - self._valuation.score(default[None])).max()
-            for rows in np.array_split(usable, max(1, usable.size // 2**24))
-            if len(rows)
-        ]
-        return float(max(effects, default=0.0))
 
     def _with_offset(self, decision: Decision) -> Decision:
         """The decision with the constant that the problem leaves out."""

@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.networks.bounds import neuron_bounds
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
 from worldplan.milp.networks.scaling import Scaling
 from worldplan.milp.program import Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import Session, SolverSettings, open_session
 from worldplan.planners.bandits.level_maximiser import add_levels
 from worldplan.planners.base import Decision
 
 
-class DecisionProblem:
+class Problem(Protocol):
     """Maximises a fixed objective over the feasible actions, between bounds on each component.
+
+    Attributes:
+        offset: constant that values and bounds leave out, so that their differences are exact.
+    """
+
+    offset: float
+
+    def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
+        """As `DecisionProblem.solve`."""
+
+
+class SortedProblem:
+    """A plain `Budget` with a linear objective: the largest gains are chosen, without a solver.
+
+    Args:
+        budget: the set.
+        gains: (arms,) what each arm adds.
+        offset: constant that values and bounds leave out.
+    """
+
+    def __init__(self, budget: Budget, gains: Floats, offset: float) -> None:
+        self._budget, self._gains, self.offset = budget, gains, offset
+        self._order = np.argsort(-gains, kind="stable")
+
+    def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
+        """As `DecisionProblem.solve`; the time limit does not matter.
+
+        Raises:
+            InfeasibleActionSet: more arms are forced than the budget allows, or too few are left.
+        """
+        forced = int(lower.sum())
+        free = self._order[(upper[self._order] == 1) & (lower[self._order] == 0)]
+        least = max(0, self._budget.least - forced)
+        if forced > self._budget.most or least > len(free):
+            raise InfeasibleActionSet("the budget allows no such action: force fewer arms")
+        useful = int(np.count_nonzero(self._gains[free] > 0))
+        taken = min(max(useful, least), self._budget.most - forced)
+        action = lower.astype(np.int8)
+        action[free[:taken]] = 1
+        value = float(self._gains @ action)
+        return Decision(action, value, value, "optimal", 0.0)
+
+
+class DecisionProblem:
+    """A `Problem` for any set, by a mixed-integer program.
 
     The program is loaded once. A question changes the bounds of the action's columns only.
 
@@ -67,15 +113,17 @@ class DecisionProblem:
 
 def additive_problem(
     instance: BanditInstance, actions: ActionSet, values: Floats, settings: SolverSettings
-) -> DecisionProblem:
+) -> Problem:
     """Maximise sum_j values[j, level_j(a)] over `actions`; `values` is (arms, levels).
 
     The objective is the gain over level 0, so that a constant of an arm changes no number of it.
     """
+    gains, offset = values - values[:, :1], float(values[:, 0].sum())
+    if instance.dynamics.effect is None and type(actions) is Budget:
+        return SortedProblem(actions, gains[:, 1], offset)
     program = Program()
     action = program.add_columns(actions.size, 0.0, actions.selectable, integer=True)
     actions.add_constraints(program, action)
-    gains = values - values[:, :1]
     if instance.dynamics.effect is None:
         columns, cost = action, gains[:, 1]
     else:
@@ -83,7 +131,7 @@ def additive_problem(
         cost = gains[kept]
     session = open_session(program, settings)
     session.set_cost(columns, cost)
-    return DecisionProblem(session, action, float(values[:, 0].sum()))
+    return DecisionProblem(session, action, offset)
 
 
 def network_problem(

@@ -11,7 +11,7 @@ A planner explains itself if it has one of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from worldplan.envs.bandits.environment import BanditInstance, Floats
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.networks.local_search import value as network_value
+from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.coupling import ValueTables
@@ -28,13 +29,15 @@ from worldplan.planners.bandits.models import mean_dynamics
 from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.reasons.problem import (
     DecisionProblem,
+    Problem,
     additive_problem,
     check_values,
     level_score,
     network_problem,
 )
 
-MakeProblem = Callable[[ActionSet, SolverSettings], DecisionProblem]
+MEMORY = 2**22  # numbers of actions that are scored at once
+MakeProblem = Callable[[ActionSet, SolverSettings], Problem]
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ class Valuation:
             constant. For the fluid planner they are those of its dual prices, a separable function.
         problem: the program of the best action of a set; the set may be another than the
             instance's (a limit raised by one unit).
+        gains: (components,) if the score is linear in the action: what each component adds.
     """
 
     words: str
     score: Callable[[Action], Floats]
     problem: MakeProblem
+    gains: Floats | None = None
 
 
 def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, Any]) -> Valuation:
@@ -80,6 +85,7 @@ def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, 
             getattr(planner, "value_words", "by the policy's own values"),
             lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),
             lambda actions, settings: additive_problem(instance, actions, values, settings),
+            _gains(instance, values),
         )
     raise ConfigError(
         f"{type(planner).__name__} has no reasons: it maximises no value over the feasible set. "
@@ -119,7 +125,13 @@ def _fluid(
         words,
         lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
+        _gains(instance, units.unit * today),
     )
+
+
+def _gains(instance: BanditInstance, values: Floats) -> Floats | None:
+    """What a visit of each arm adds to the sum of `values` (arms, levels); None with `effect`."""
+    return values[:, 1] - values[:, 0] if instance.dynamics.effect is None else None
 
 
 def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
@@ -146,3 +158,23 @@ def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
             "raise solver.time_limit"
         )
     return relaxation.value_tables(solution, left)
+
+
+def benefits(valuation: Valuation, action: Action, components: Indices) -> dict[int, float]:
+    """By component (n,): the score of `action` (components,) with it minus that without it."""
+    if valuation.gains is not None:
+        found = valuation.gains[components]
+    else:
+        found = np.concatenate([np.zeros(0), *_differences(valuation, action, components)])
+    return dict(zip(components.tolist(), found.tolist(), strict=True))
+
+
+def _differences(valuation: Valuation, action: Action, components: Indices) -> Iterator[Floats]:
+    """The benefits in blocks that fit in memory."""
+    for block in np.array_split(components, 1 + len(components) * len(action) // MEMORY):
+        rows = np.repeat(action[None], len(block), axis=0)
+        scores = []
+        for present in (1, 0):
+            rows[np.arange(len(block)), block] = present
+            scores.append(valuation.score(rows) if len(block) else np.zeros(0))
+        yield scores[0] - scores[1]

@@ -189,6 +189,35 @@ def test_a_forced_list_is_the_best_that_contains_the_arm() -> None:
         explainer.decide(force=range(ARMS))
 
 
+def test_time_is_shared_and_what_is_missing_is_named() -> None:
+    instance = instance_of("capacity", 3)
+    observation = {"state": np.arange(ARMS) % 3, "steps_left": 3}
+    planner, _ = planner_and_value("myopic", instance, observation)
+    explainer = Explainer(planner, instance, observation)
+    reasons = explainer.reasons(time_limit=1e-6)
+    assert reasons.value is not None  # HiGHS finds a list at once
+    assert all(why.cost is None and why.possible is None for why in reasons.chosen)
+    assert all(price.price is None and price.binds is None for price in reasons.limits)
+    assert len(reasons.left_out) == 2 and "not decided within" in reasons.left_out[0]
+    assert reasons.to_dict()["chosen"][0]["cost"] is None
+
+
+def test_a_large_budget_needs_no_solver() -> None:
+    generator = np.random.default_rng(0)
+    size = 3000
+    dynamics = random_dynamics(generator, size, 2)
+    instance = BanditInstance(dynamics, Budget(size, 500), 3, np.full((size, 2), 0.5))
+    observation = {"state": np.zeros(size, int), "steps_left": 3}
+    planner = MyopicPolicy(instance)
+    reasons = Explainer(planner, instance, observation).reasons()
+    gain = planner.action_values(observation) @ [-1.0, 1.0]
+    ranked = np.sort(gain)[::-1]
+    assert reasons.limits[0].price == pytest.approx(max(ranked[500], 0.0))
+    assert len(reasons.chosen) == 500 and reasons.left_out == ()
+    for why in reasons.chosen:
+        assert why.cost == pytest.approx(why.benefit - ranked[500], abs=1e-5)
+
+
 def test_own_list_is_kept_unless_another_is_better() -> None:
     instance = instance_of("budget", 3)
     observation = {"state": np.zeros(ARMS, int), "steps_left": 3}
