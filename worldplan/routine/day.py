@@ -248,13 +248,24 @@ def _first_states(
     return dict(zip(names, state.tolist(), strict=True))
 
 
+def _inputs(setup: Setup) -> dict[str, str]:
+    """SHA-256 of the scenario and of the files that it names."""
+    scenario = {str(setup.base): checksum(setup.base)} if setup.base.is_file() else {}
+    return scenario | dict(setup.inputs())
+
+
+def changed_inputs(day: Day, setup: Setup) -> list[str]:
+    """The files that are others than those which a day was decided with."""
+    before, now = day.made_with["inputs"], _inputs(setup)
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+
+
 def _made_with(setup: Setup, model: Model, known: Mapping[str, Known]) -> dict[str, Any]:
     """What the decision was made with, for the audit trail."""
     assumed = sum(not entry.observed for entry in known.values())
-    scenario = {str(setup.base): checksum(setup.base)} if setup.base.is_file() else {}
     return {
         "model": dict(model.description) | {"clients": len(known), "states assumed": assumed},
-        "inputs": scenario | dict(setup.inputs()),
+        "inputs": _inputs(setup),
         "versions": versions(),
         "seed": setup.seed,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,18 +55,21 @@ def change_members(
     """
     previous = last_day(connection, before=request.date)
     first = first_states(request, previous)
-    _leave(connection, request, names if previous is None else members(connection), previous)
     inside = set(members(connection))
-    leaving = set(request.leave)
-    if previous is None and not inside:
+    begins = previous is None and not inside
+    _leave(connection, request, names if begins else inside)
+    inside -= set(request.leave)
+    if begins:
         states = starts | {name: outcome.state for name, outcome in first.items()}
         _refuse_unknown(first.values(), names)
-        for name in names:
-            if name not in leaving:
-                _join(connection, request, name, states.get(name))
-        record(connection, request.by, "programme begun", request.date, clients=len(names))
+        joining = [name for name in names if name not in request.leave]
+        for name in joining:
+            _join(connection, request, name, states.get(name))
+        record(connection, request.by, "programme begun", request.date, clients=len(joining))
         return
-    newcomers = [o for name, o in first.items() if name not in inside and name not in leaving]
+    _correct_first_states(connection, request, first)
+    newcomers = [outcome for name, outcome in first.items() if name not in inside]
+    newcomers = [outcome for outcome in newcomers if outcome.client not in request.leave]
     if not newcomers:
         return
     _refuse_unknown(newcomers, names)
@@ -80,6 +83,22 @@ def change_members(
     for outcome in newcomers:
         _join(connection, request, outcome.client, outcome.state)
     record(connection, request.by, "joined", request.date, clients=list(called))
+
+
+def _correct_first_states(
+    connection: Connection, request: Request, first: Mapping[str, Outcome]
+) -> None:
+    """Replace the first states of clients who joined on the day that is decided again."""
+    clients = schema.clients
+    query = select(clients.c.name, clients.c.state).where(
+        clients.c.joined == request.date, clients.c.left.is_(None)
+    )
+    for name, state in connection.execute(query).all():
+        if name in first and first[name].state != state:
+            changed = {"state": first[name].state}
+            connection.execute(update(clients).where(clients.c.name == name).values(**changed))
+            detail = {"client": name, "before": state, "now": first[name].state}
+            record(connection, request.by, "first state corrected", request.date, **detail)
 
 
 def _refuse_unknown(outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
@@ -97,9 +116,7 @@ def _refuse_unknown(outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
             )
 
 
-def _leave(
-    connection: Connection, request: Request, names: Sequence[str], previous: dt.date | None
-) -> None:
+def _leave(connection: Connection, request: Request, inside: Collection[str]) -> None:
     """Let clients leave.
 
     Raises:
@@ -107,12 +124,11 @@ def _leave(
     """
     clients = schema.clients
     for name in request.leave:
-        if name not in names:
+        if name not in inside:
             raise DatasetError(f"--leave {name}: is not in the programme: correct the name")
-        if previous is not None:
-            query = update(clients).where(clients.c.name == name).values(left=request.date)
-            connection.execute(query)
-            record(connection, request.by, "left", request.date, client=name)
+        query = update(clients).where(clients.c.name == name).values(left=request.date)
+        connection.execute(query)
+        record(connection, request.by, "left", request.date, client=name)
 
 
 def _join(connection: Connection, request: Request, name: str, state: int | None) -> None:

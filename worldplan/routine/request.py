@@ -38,6 +38,10 @@ class Setup:
     seed: int = 0
     inputs: Callable[[], Mapping[str, str]] = dict
 
+    def lists_folder(self, date: dt.date) -> Path:
+        """Where the lists of a day are written unless another folder is given."""
+        return self.database.with_name(f"{self.database.stem}-lists") / date.isoformat()
+
 
 @dataclass(frozen=True)
 class Outcome:

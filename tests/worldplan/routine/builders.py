@@ -82,10 +82,12 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def content(folder: Path) -> list[str]:
-    """The whole database as text, without the times of events and the seconds of solvers."""
-    rows(folder, "select 1")
+    """The whole database as text, without the times of events and worldplan's own state in git."""
     with sqlite3.connect(folder / "c.db") as connection:
         connection.execute("update events set at = ''")
+        connection.execute("update days set made_with = json_remove(made_with, '$.versions')")
+        removed = "json_remove(detail, '$.made_with.versions')"
+        connection.execute(f"update events set detail = {removed}")
         connection.execute("update programme set generation = 0")
         text = list(connection.iterdump())
         connection.rollback()

@@ -34,15 +34,18 @@ def attempt(folder: Path, number: int, patience: float) -> bool:
     return False
 
 
-def main(folder: Path, kills: int, seed: int) -> int:
-    """Run days until so many processes were killed; returns the number of days."""
+def main(folder: Path, kills: int, seed: int) -> tuple[int, int]:
+    """Run days until so many processes were killed; returns the number of days, and how many of
+    the processes were killed inside their transaction.
+    """
     generator = random.Random(seed)
     started = time.monotonic()
     assert attempt(folder, 0, 600.0)
     usual = time.monotonic() - started
-    number = 1
+    number, inside = 1, 0
     while kills:
         killed = not attempt(folder, number, generator.uniform(0, 1.2 * usual))
+        inside += killed and (folder / "c.db-journal").exists()
         kills -= killed
         if killed and generator.random() < 0.5:
             continue  # the next process may be killed, too
@@ -50,8 +53,8 @@ def main(folder: Path, kills: int, seed: int) -> int:
             assert attempt(folder, number, 600.0)
         number += 1
     assert attempt(folder, number, 600.0)
-    return number + 1
+    return number + 1, inside
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))  # noqa: T201
+    print(*main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))  # noqa: T201

@@ -281,3 +281,31 @@ def test_the_staff_calendar_holds_on_its_day(tmp_path: Path) -> None:
     assert {row["worker"] for row in plans[0]} == {"Xenia", "Yann"}
     assert [row["worker"] for row in plans[1]] == ["Yann"] and plans[1][0]["cost"] == 2
     assert {row["worker"] for row in plans[2]} == {"Xenia", "Yann"}
+
+
+def test_the_first_day_decided_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_programme(tmp_path)
+    days(tmp_path, 1)
+    other = write_rows(tmp_path / "o.csv", "arm,state", [f"{name},2" for name in NAMES])
+    assert day(tmp_path, 0, "--outcomes", other) == 2
+    assert "--redo" in capsys.readouterr().err
+    assert day(tmp_path, 0, "--outcomes", other, "--redo", "--leave", "Eve") == 0
+    there = rows(tmp_path, "select client, state from visits")
+    assert there == [(name, 2) for name in NAMES[:-1]]
+    assert rows(tmp_path, "select name from clients where left is not null") == [("Eve",)]
+    assert len(rows(tmp_path, "select * from events where what = 'first state corrected'")) >= 1
+
+
+def test_a_repeated_day_names_the_files_that_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_programme(tmp_path)
+    days(tmp_path, 1)
+    before = content(tmp_path)
+    write_rows(tmp_path / "workers.csv", "worker,capacity", ["Xenia,9", "Yann,9"])
+    capsys.readouterr()
+    assert day(tmp_path, 0) == 0
+    assert "changed since the day was decided: workers.csv (--redo" in capsys.readouterr().out
+    assert content(tmp_path) == before
+    assert day(tmp_path, 0, "--redo") == 0
+    assert "changed since" not in capsys.readouterr().out

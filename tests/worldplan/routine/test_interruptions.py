@@ -22,7 +22,8 @@ def test_killed_days_are_decided_once(tmp_path: Path, kills: int) -> None:
     command = [sys.executable, "-m", "tests.worldplan.routine.killed", str(killed), str(kills), "3"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    count = int(answer.stdout.split()[-1])
+    count, inside = map(int, answer.stdout.split()[-2:])
+    assert inside or kills < 20  # a transaction takes most of a day's time
     days(whole, count)
     assert rows(killed, "pragma integrity_check") == [("ok",)]
     decided = rows(killed, "select date from events where what = 'decided' order by id")

@@ -28,7 +28,7 @@ from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
-from worldplan.routine.day import Day, run_day
+from worldplan.routine.day import Day, changed_inputs, run_day
 from worldplan.routine.history import checksum
 from worldplan.routine.lists import cell_text, worker_lists, write_lists
 from worldplan.routine.outcomes import read_outcomes
@@ -54,14 +54,14 @@ def main(argv: Sequence[str]) -> int:
     setup = make_setup(scenario, base)
     outcomes, source = _outcomes(setup, settings.outcomes)
     request = _request(settings, outcomes, source)
-    own = lists_folder(setup, request.date)
+    own = setup.lists_folder(request.date)
     folder = Path(settings.output) if settings.output else own
     inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
     for name in ("all.csv", "list.html"):
         refuse_input_as_output(folder / name, settings.outcomes, *inputs)
     day = run_day(setup, request)
     write_lists(day, folder, scenario.name, sweep=folder == own)
-    _print(day, folder)
+    _print(day, folder, setup)
     return 0
 
 
@@ -123,11 +123,6 @@ def make_setup(scenario: Scenario, base: Path) -> Setup:
         scenario.programme.seed + seed,
         lambda: input_files(scenario.to_dict(), base.parent, Path()),
     )
-
-
-def lists_folder(setup: Setup, date: dt.date) -> Path:
-    """Where the lists of a day are written unless a folder is given."""
-    return setup.database.with_name(f"{setup.database.stem}-lists") / date.isoformat()
 
 
 def _outcomes(setup: Setup, file: str | None) -> tuple[tuple[Outcome, ...], dict[str, str]]:
@@ -202,7 +197,7 @@ def _login() -> str:
         return "unknown"
 
 
-def _print(day: Day, folder: Path) -> None:
+def _print(day: Day, folder: Path, setup: Setup) -> None:
     console = plain_console()
     for entry in worker_lists(day.plan):
         table = Table(title=f"{day.date}  {entry.worker}".strip())
@@ -215,6 +210,9 @@ def _print(day: Day, folder: Path) -> None:
         console.print(f"{day.date}: no visits")
     console.print(", ".join(_words(day)), soft_wrap=True)
     console.print(f"lists: {folder}", soft_wrap=True)
+    if changed := changed_inputs(day, setup):
+        text = f"changed since the day was decided: {', '.join(changed)} (--redo decides it again)"
+        console.print(text, soft_wrap=True)
 
 
 def _words(day: Day) -> list[str]:

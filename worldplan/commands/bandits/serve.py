@@ -53,7 +53,9 @@ def main(argv: Sequence[str]) -> int:
     app = create_app(setup, access_for(settings.host, token, names))
     with listen(settings.host, settings.port) as listener:
         _announce(settings.host, listener.getsockname()[1], token, setup.database)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
+        )
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:

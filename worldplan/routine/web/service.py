@@ -16,6 +16,7 @@ from worldplan.routine import schema
 from worldplan.routine.database import Database, Missing
 from worldplan.routine.day import Day, decide_day, read_day
 from worldplan.routine.explain import ExplainedDay
+from worldplan.routine.lists import write_lists
 from worldplan.routine.outcomes import change_outcome
 from worldplan.routine.request import Names, Request, Setup
 from worldplan.world_models.arms.dynamics import read_rewards, read_states
@@ -132,9 +133,11 @@ class Service:
     # ---- changes
 
     def decide(self, request: Request) -> Day:
-        """Decide a day, as `run_day`; waits for another process that decides."""
+        """Decide a day, as `run_day`, and write its lists; waits for others who decide."""
         with self.database.deciding(_WAIT):
-            return decide_day(self.database, self.setup, request)
+            day = decide_day(self.database, self.setup, request)
+            write_lists(day, self.setup.lists_folder(day.date), self.setup.name, sweep=True)
+        return day
 
     def change_outcome(
         self,

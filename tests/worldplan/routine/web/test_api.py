@@ -71,6 +71,11 @@ def test_a_day_is_decided_and_decided_again(client: TestClient, clinic: Path) ->
     body = {"revision": 1, "force_out": [out], "by": "Kim"}
     redone = client.post("/api/days/2026-11-05/redo", json=body).json()
     assert redone["revision"] == 2 and out not in {row["arm"] for row in redone["plan"]}
+    listed = (clinic / "c-lists" / "2026-11-05" / "all.csv").read_text()
+    assert (
+        f"\n{out}," not in listed
+        and "revision 2" in (clinic / "c-lists" / "2026-11-05" / "list.html").read_text()
+    )
     late = client.post("/api/days/2026-11-05/redo", json=body)
     assert late.status_code == 409 and "decided again meanwhile" in late.json()["detail"]
     assert rows(clinic, "select count(*) from days") == [(4,)]
