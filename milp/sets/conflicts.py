@@ -249,13 +249,21 @@ def conflict_of(
     every = set(range(len(filter_.groups) + len(filter_.asked)))
     if filter_.feasible(every):
         return None
-    kept = set(every)
-    for member in sorted(every):
-        if not filter_.feasible(kept - {member}):
-            kept.discard(member)
-    members = sorted(kept)
+    # which rules remain depends on the order: the smaller set of two orders
+    orders = (sorted(every), sorted(every, reverse=True))
+    first, second = (sorted(_reduced(filter_, order)) for order in orders)
+    members = first if len(first) <= len(second) else second
     remedies = [filter_.remedy(member, every) for member in members]
     return Conflict(filter_.names(members), tuple(dict.fromkeys(r for r in remedies if r)))
+
+
+def _reduced(filter_: _Filter, order: Sequence[int]) -> set[int]:
+    """The deletion filter: rules that still conflict, none of which can be left out."""
+    kept = set(order)
+    for member in order:
+        if not filter_.feasible(kept - {member}):
+            kept.discard(member)
+    return kept
 
 
 def _grouped(words: Sequence[str], several: str) -> list[str]:

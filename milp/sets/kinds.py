@@ -97,6 +97,8 @@ def make_set(context: SetContext) -> ActionSet:
             f"constraint.options {', '.join(map(str, options))}: '{kind}' takes none: "
             "they are for a set of your own"
         )
+    if kind in _BUILT_IN:
+        _refuse_idle_calendar(context)
     member = SETS.get(kind)
     with own_errors(f"constraint.kind '{kind}'", "mend it, or choose another set"):
         actions = _made(member, context)
@@ -111,6 +113,22 @@ def make_set(context: SetContext) -> ActionSet:
             "or a function that makes one from a SetContext"
         )
     return actions
+
+
+def _refuse_idle_calendar(context: SetContext) -> None:
+    """Refuse a calendar that nothing reads.
+
+    Raises:
+        ConfigError: there are no workers, or the kind has none and there are no rules.
+    """
+    settings = context.settings
+    if settings.calendar is None or settings.kind in ("capacity", "schedule"):
+        return
+    if settings.workers is None or settings.rules is None:
+        raise ConfigError(
+            f"constraint.calendar has no effect on kind '{settings.kind}': give constraint.workers "
+            "and constraint.rules that see the workers' hours, or kind capacity or schedule"
+        )
 
 
 def depends_on_day(context: SetContext) -> bool:

@@ -89,8 +89,8 @@ def known(name: Any, names: Iterable[str], what: str) -> str:
         ConfigError: it is none of them; shows the nearest.
     """
     every = list(names)
-    if isinstance(name, str) and name in every:
-        return name
+    if str(name) in every:
+        return str(name)
     close = difflib.get_close_matches(str(name), every, n=3, cutoff=0.5) or every[:3]
     hint = f"did you mean {', '.join(close)}?" if close else f"there is no {what}"
     raise ConfigError(f"{what} {checks.shown(name)} is unknown: {hint}")

@@ -294,7 +294,8 @@ def _check_size(programme: Programme, arms: int, states: int) -> None:
     variables = 2 * arms * states * programme.horizon * max(1, programme.members)
     entries = 2 * arms * states**2 * max(1, programme.members)
     kind = programme.domain or programme.constraint.kind
-    priced = kind in ("budget", "exactly") and arms > 1000
+    plain = kind in ("budget", "exactly") and programme.constraint.rules is None
+    priced = plain and arms > 1000
     most = MOST_PRICED if priced else MOST_VARIABLES
     if variables > most or entries > 10 * MOST_VARIABLES:
         raise ConfigError(

@@ -196,6 +196,8 @@ class Explainer:
         open_ = np.flatnonzero((best.action == 0) & self.instance.actions.selectable)
         benefit = benefits(self._valuation, best.action, np.concatenate([chosen, open_]))
         left_out: list[str] = []
+        if self.instance.dynamics.effect is not None:
+            left_out.append("expected states: an intervention reaches several arms")
         ranked = sorted(open_.tolist(), key=lambda j: -benefit[j])
         on_list = sorted(chosen.tolist(), key=lambda j: -benefit[j])
         # the few next best come first; half of what is left is kept for the limits
@@ -220,6 +222,8 @@ class Explainer:
             tuple(prices),
             tuple(left_out),
             clock.seconds,
+            tuple(self.names[j] for j in np.flatnonzero(lower)),
+            tuple(self.names[j] for j in np.flatnonzero(upper == 0)),
         )
 
     def _kept(

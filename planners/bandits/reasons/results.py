@@ -110,6 +110,8 @@ class Reasons:
         limits: their prices.
         left_out: what could not be said, and why.
         seconds: wall-clock time.
+        force: the arms that had to be on the list.
+        forbid: the arms that had not to be.
     """
 
     unit: str
@@ -123,6 +125,8 @@ class Reasons:
     limits: tuple[LimitPrice, ...]
     left_out: tuple[str, ...]
     seconds: float
+    force: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float | None:
@@ -138,10 +142,11 @@ class Reasons:
         value = f"This list is worth {self.value:.6g} {self.unit} {self.words}"
         if self.gap is None:
             return f"{value}; no bound was proven."
+        asked = " that does what was asked" if self.force or self.forbid else ""
         if self.status == "optimal":
-            return f"{value}; no feasible list is worth more."
+            return f"{value}; no feasible list{asked} is worth more."
         return (
-            f"{value}; no feasible list is worth more than {self.bound:.6g}, "
+            f"{value}; no feasible list{asked} is worth more than {self.bound:.6g}, "
             f"which is {self.gap:.3g} more."
         )
 

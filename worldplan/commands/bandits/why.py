@@ -97,7 +97,15 @@ def reasons_of(
 
 
 def _decision(reasons: Reasons) -> Decision:
-    return Decision(reasons.action, reasons.value, reasons.bound, reasons.status, reasons.seconds)
+    proven = 0.0 if reasons.status == "optimal" else None
+    return Decision(
+        reasons.action,
+        reasons.value,
+        reasons.bound,
+        reasons.status,
+        reasons.seconds,
+        gap=proven,
+    )
 
 
 def with_reasons(table: pd.DataFrame, reasons: Reasons) -> pd.DataFrame:
@@ -161,7 +169,8 @@ def print_reasons(console: Console, reasons: Reasons) -> None:
 
 def _next_best(whys: tuple[ClientReason, ...]) -> Table:
     table = Table(title="not on the list: what forcing each one in costs")
-    for column in ("arm", "state", "benefit", "cost", "leaves the list"):
+    name = "intervention" if whys[0].state is None else "arm"
+    for column in (name, "state", "benefit", "cost", "leaves the list"):
         table.add_column(column)
     for why in whys:
         cost = _number(why.cost)

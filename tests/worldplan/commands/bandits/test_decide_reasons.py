@@ -49,6 +49,8 @@ def test_forced_and_forbidden_arms(desk: Desk) -> None:
         forced, day, _ = decide(desk, "--force", name)
         assert forced["arm"].tolist() == [name]
         assert day["reasons"]["chosen"][0]["asked"] == "forced"
+        assert day["reasons"]["force"] == [name]
+        assert "no feasible list that does what was asked" in day["reasons"]["sentence"]
     table, _, _ = decide(desk, "--forbid", first["arm"][0], "--reasons", "0")
     assert table["arm"].tolist() != first["arm"].tolist()
     assert not NEW & set(table)

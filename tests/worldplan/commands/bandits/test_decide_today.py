@@ -140,6 +140,7 @@ BAD = {"rules": "day_rules.py:due", "last_visits": "visits.csv", "budget": 1}
         ({"rules": "day_rules.py:three", "budget": 1}, [], ["build(block, today)"]),
         ({"rules": "day_rules.py:district", "budget": 2}, [], ["'district' is unknown"]),
         ({"rules": "nowhere.py:build", "budget": 1}, [], ["nowhere.py", "names no file"]),
+        ({"calendar": "calendar.csv"}, [], ["constraint.calendar has no effect on kind 'budget'"]),
     ],
 )
 def test_what_is_refused(
