@@ -170,7 +170,7 @@ def noisy_rollouts(
 
     Args:
         model: of the steps.
-        actor: with the network mu.
+        actor: with mu.
         starts: first states, (seeds, batch, observation).
         steps: of a rollout.
         noise: standard deviation.
@@ -185,7 +185,7 @@ def noisy_rollouts(
     for _ in range(steps):
         states.append(state)
         kept.append(alive)
-        mean = actor.network(state)
+        mean = actor.mean(state)
         draws = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         following, reward, terminated = model.step(
             state, torch.tanh(mean + noise * draws), generator

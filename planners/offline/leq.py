@@ -50,6 +50,7 @@ from worldplan.planners.offline.model_free.learner import (
 )
 from worldplan.planners.offline.model_free.networks import Actor
 from worldplan.planners.offline.replay import RingBuffer
+from worldplan.planners.offline.symlog import SymlogCritics
 from worldplan.planners.offline.task import dataset_task
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LEQSettings(ModelFreeSettings):
-    """All settings of LEQ; the defaults are those published. Other than in the public code,
-    observations enter the networks without a symlog, and a constant column is divided by its
-    magnitude.
+    """All settings of LEQ; the defaults are those published, but for `symlog`. Other than in the
+    public code, a constant column of observations is divided by its magnitude, and observations
+    have the statistics of the dataset, not those of the ensemble's training.
 
     Args:
         expectile: tau of the lambda-returns; published: 0.1 to 0.5, chosen for the task.
@@ -78,6 +79,8 @@ class LEQSettings(ModelFreeSettings):
             training as long as published; None keeps it.
         return_range: scale the rewards so that the returns of the best and of the worst episode
             differ by this (published for MuJoCo: 1000); None leaves them.
+        symlog: as the public code, let the networks see sign(x) log(1 + |x|) of their inputs, after
+            scaling: observations, and for the critic actions, which are then scaled as well.
 
     Raises:
         ConfigError: a setting is out of its range.
@@ -100,6 +103,7 @@ class LEQSettings(ModelFreeSettings):
     target_rate: float = 0.005
     actor_decay: int | None = 1_000_000
     return_range: float | None = None
+    symlog: bool = False
 
     def check(self) -> None:
         """Check the settings of LEQ.
@@ -169,9 +173,11 @@ class LEQ(Learner):
             settings.hidden,
             seeds=seeds,
             initial_values=settings.initial_values,
+            sees_symlog=settings.symlog,
             generator=generator,
         )
-        self.critics = Critics(
+        kind = SymlogCritics if settings.symlog else Critics
+        self.critics = kind(
             observation,
             action,
             1,

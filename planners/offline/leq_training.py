@@ -9,7 +9,9 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.imagination import ModelInUnits
 from worldplan.planners.offline.leq import LEQ, LEQSettings
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
+from worldplan.planners.offline.model_free.rows import unpack_rows
 from worldplan.planners.offline.model_free.training import ModelFreeModule
+from worldplan.planners.offline.symlog import SymlogCritics
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.ensemble.learned_dynamics import LearnedDynamics
 
@@ -37,6 +39,13 @@ class LEQModule(ModelFreeModule):
                 "ensemble: make the task with dataset_task(..., ensemble=...) and true_share 0"
             )
         self.learner.model = ModelInUnits(task, self.prepared)
+        if not self.learner.settings.symlog:
+            self._origin.pop("settings.symlog")  # an older training has none
+        if isinstance(self.learner.critics, SymlogCritics):
+            sizes = task.observation_size, len(task.low)
+            action = unpack_rows(self.prepared.table, *sizes).action
+            for critics in (self.learner.critics, self.learner.target_critics):
+                critics.fit_actions(action)
 
     def on_fit_start(self) -> None:
         """Move the model to the device."""

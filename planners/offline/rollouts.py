@@ -182,12 +182,13 @@ def roll_out(
 
     Returns:
         Packed rows (seeds, horizon * starts, width) with their step index, which is horizon - 1
-        where a rollout is cut, and which of them belong to a rollout, (seeds, horizon * starts)
-        bool.
+        where a rollout is cut, or ends since its next prediction is not finite: the value of the
+        state that it ends in is never learned. And which of them belong to a rollout, (seeds,
+        horizon * starts) bool.
     """
     seeds, starts = observation.shape[:2]
     alive = torch.ones((seeds, starts), dtype=torch.bool, device=observation.device)
-    rows, keep = [], []
+    rows, keep, indices = [], [], list[Tensor]()
     for step in range(horizon):
         action = actor.sample(observation, generator)[0]
         prediction = step_unfinished(
@@ -203,11 +204,12 @@ def roll_out(
         following = prediction.next_observation.view(seeds, starts, -1)
         finite = following.isfinite().all(-1) & reward.isfinite()
         cut = pessimism.cuts(prediction, threshold).view(seeds, starts)
-        index = torch.full_like(reward, step).masked_fill(cut, horizon - 1)
+        if indices:
+            indices[-1].masked_fill_(alive & ~finite, horizon - 1)
+        indices.append(torch.full_like(reward, step).masked_fill(cut, horizon - 1))
         alive = alive & finite
-        rows.append(
-            pack(Batch(observation, action, reward, following, terminated.to(reward.dtype), index))
-        )
+        ended = terminated.to(reward.dtype)
+        rows.append((observation, action, reward, following, ended))
         keep.append(alive)
         alive = alive & ~terminated & ~cut
         if step % _LOOKS == _LOOKS - 1 and not bool(alive.any()):
@@ -218,4 +220,5 @@ def roll_out(
             state = torch.where(
                 alive.unsqueeze(-1), prediction.state.view(seeds, starts, -1), state
             )
-    return torch.cat(rows, 1), torch.cat(keep, 1)
+    packed = [pack(Batch(*row, index)) for row, index in zip(rows, indices, strict=True)]
+    return torch.cat(packed, 1), torch.cat(keep, 1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldplan.planners.offline.symlog import symlog
 from worldplan.world_models.ensemble.batched_mlp import BatchedMLP
 
 INITIAL_VALUES = ("linear", "small")
@@ -122,6 +123,7 @@ class Actor(nn.Module):
         gaussian: whether there is a standard deviation.
         layer_norm: see `NormalisedMLP`.
         initial_values: see `NormalisedMLP`.
+        sees_symlog: let the network see the `symlog` of the observation.
         generator: of the initial weights.
     """
 
@@ -135,9 +137,11 @@ class Actor(nn.Module):
         gaussian: bool = False,
         layer_norm: bool = False,
         initial_values: str = "linear",
+        sees_symlog: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.sees_symlog = sees_symlog
         self.network = NormalisedMLP(
             seeds,
             (observation, *hidden, action),
@@ -150,7 +154,12 @@ class Actor(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Mean actions (seeds, batch, action) for observations (seeds, batch, observation)."""
-        mean: Tensor = torch.tanh(self.network(observation))
+        return torch.tanh(self.mean(observation))
+
+    def mean(self, observation: Tensor) -> Tensor:
+        """mu (seeds, batch, action) for observations (seeds, batch, observation)."""
+        seen = symlog(observation) if self.sees_symlog else observation
+        mean: Tensor = self.network(seen)
         return mean
 
     def log_density(self, observation: Tensor, action: Tensor) -> Tensor:

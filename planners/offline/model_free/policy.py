@@ -17,6 +17,7 @@ from worldplan.planners.offline.model_free.networks import NormalisedMLP
 from worldplan.planners.offline.model_free.rows import LoggedRows, from_unit
 from worldplan.planners.offline.recorded import RecordedPolicy, observed, require_seed
 from worldplan.planners.offline.references import recorded_discount, reference_record
+from worldplan.planners.offline.symlog import symlog
 from worldplan.planners.offline.task import OfflineTask
 from worldplan.world_models.training.checkpoints import (
     load_weights,
@@ -33,6 +34,7 @@ class ModelFreePolicy(RecordedPolicy):
         about: of the task it was trained for, see `OfflineTask`.
         seeds: how many policies its checkpoint holds.
         discount: gamma of its training; None: the method has none, or it is not recorded.
+        sees_symlog: whether the network sees the `symlog` of the scaled observations.
     """
 
     KEY: ClassVar[str] = "model_free"
@@ -47,9 +49,12 @@ class ModelFreePolicy(RecordedPolicy):
         about: dict[str, Any],
         seeds: int = 1,
         discount: float | None = None,
+        *,
+        sees_symlog: bool = False,
     ) -> None:
         super().__init__(about, seeds, discount)
         self.network, self.scale, self.box = network, scale, box
+        self.sees_symlog = sees_symlog
 
     @classmethod
     def from_record(
@@ -75,7 +80,8 @@ class ModelFreePolicy(RecordedPolicy):
             if first.shape != (size,) or second.shape != (size,) or not first.isfinite().all():
                 raise CheckpointError(f"{source}: its sizes do not fit each other: train again")
         about, discount = dict(record["about"]), recorded_discount(record)
-        return cls(network.eval(), scale, box, about, record["seeds"], discount)
+        seen = checks.truth(record.get("symlog", False), "symlog")
+        return cls(network.eval(), scale, box, about, record["seeds"], discount, sees_symlog=seen)
 
     @classmethod
     def check_record(cls, record: dict[str, Any], source: Path) -> None:
@@ -115,7 +121,9 @@ class ModelFreePolicy(RecordedPolicy):
         units.
         """
         mean, spread = self.scale
-        unit = torch.tanh(self.network(((observations - mean) / spread).unsqueeze(0)))[0]
+        seen = (observations - mean) / spread
+        seen = symlog(seen) if self.sees_symlog else seen
+        unit = torch.tanh(self.network(seen.unsqueeze(0)))[0]
         return from_unit(unit, *self.box)
 
 
@@ -127,6 +135,7 @@ def policy_record(
     return {
         "sizes": list(network.sizes),
         "layer_norm": len(network.scales) > 0,
+        "symlog": learner.actor.sees_symlog,
         "seeds": seeds,
         "low": task.low.float().clone(),
         "high": task.high.float().clone(),

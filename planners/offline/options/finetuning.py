@@ -86,6 +86,8 @@ class OnlineData:
     Attributes:
         before: (seeds,), mean returns at the change-over; None before it.
         after: (seeds,) for each check since.
+        reports_costs: whether the environment has reported a cost, so that steps on which it is
+            silent are free; None: not recorded.
 
     Raises:
         ConfigError: the steps do not fit into memory.
@@ -103,6 +105,8 @@ class OnlineData:
         self.buffer = RingBuffer(seeds, settings.capacity, width)
         self.before: Tensor | None = None
         self.after: list[Tensor] = []
+        self.reports_costs: bool | None = False
+        self._silent: list[bool] = []  # steps of the present epoch
 
     def collect(
         self, actor: SquashedActor, costs: TaskCosts | None, seed: int, generator: torch.Generator
@@ -122,7 +126,7 @@ class OnlineData:
         kept: list[Tensor] = []
         counts = np.zeros(self.seeds, int)
         environment = self.task.environment(self.seeds)
-        number = 0
+        number, self._silent = 0, []
         while (wanting := counts < self.settings.steps).any():
             first = derived_seed(seed, number) % 2**31
             number += 1
@@ -134,6 +138,8 @@ class OnlineData:
                 counts += keep
         environment.close()
         packed, keep = torch.stack(rows, 1), torch.stack(kept, 1).to(generator.device)
+        if costs is not None:
+            self._free_silent(packed)
         self.buffer.to(generator.device)
         most = self.settings.capacity  # that the buffer takes at once
         for some, kept_some in zip(
@@ -141,6 +147,18 @@ class OnlineData:
         ):
             self.buffer.add(some, kept_some)
         return packed, keep
+
+    def _free_silent(self, packed: Tensor) -> None:
+        """Set the costs of steps (seeds, steps, width) on which the environment is silent to 0, if
+        it ever reports any: it then reports its costly steps alone.
+        """
+        silent = torch.tensor(self._silent, device=packed.device)
+        if not bool(silent.all()):
+            if self.reports_costs is False:  # all earlier steps were silent
+                self.buffer.rows[..., -1] = 0
+            self.reports_costs = True
+        if self.reports_costs:
+            packed[:, silent, -1] = 0
 
     def _episodes(
         self,
@@ -175,6 +193,7 @@ class OnlineData:
                 )
                 if costs is not None:
                     rows = costs.add_real(rows, step.info)
+                    self._silent.append("cost" not in step.info)
                 yield rows, step.running & wanting
                 before, length = following, length + 1
                 late = self.task.limit is None and length >= self.settings.steps
@@ -203,6 +222,7 @@ class OnlineData:
             "filled": self.buffer.filled.cpu().clone(),
             "before": self.before,
             "after": list(self.after),
+            "reports_costs": self.reports_costs,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -212,6 +232,7 @@ class OnlineData:
         self.buffer.next.copy_(state["next"])
         self.buffer.filled.copy_(state["filled"])
         self.before, self.after = state["before"], list(state["after"])
+        self.reports_costs = state.get("reports_costs")
 
 
 def table_of(before: Tensor, after: Sequence[Tensor]) -> list[dict[str, float]]:

@@ -93,9 +93,12 @@ class TaskCosts:
     def add_real(self, rows: Tensor, info: Mapping[str, Any]) -> Tensor:
         """Packed steps of the environment (envs, width) with their costs, (envs, width + 1): those
         that it reports (`info["cost"]`), else those of the function.
+
+        Raises:
+            ConfigError: see `reported_costs`.
         """
-        if "cost" in info:
-            return with_costs(rows, torch.from_numpy(np.asarray(info["cost"], np.float32)).to(rows))
+        if (cost := reported_costs(info, len(rows))) is not None:
+            return with_costs(rows, torch.from_numpy(cost.astype(np.float32)).to(rows))
         step = unpack(rows, self.task.observation_size)
         return with_costs(rows, self.function(step.observation, step.action, step.next_observation))
 
@@ -159,6 +162,31 @@ def returns_of(
     return {name: torch.tensor(means[name]) for name in known}
 
 
+def reported_costs(info: Mapping[str, Any], count: int) -> NDArray[np.float64] | None:
+    """The costs (count,) of a step of several environments, 0 for those that report none; None
+    where all are silent.
+
+    Args:
+        info: of the vector environment.
+        count: of environments.
+
+    Raises:
+        ConfigError: one reports no number of at least 0.
+    """
+    if "cost" not in info:
+        return None
+    try:
+        cost = np.asarray(info["cost"], np.float64)
+    except (TypeError, ValueError):
+        cost = np.full(1, np.nan)
+    if cost.shape != (count,) or not bool(((cost >= 0) & np.isfinite(cost)).all()):
+        raise ConfigError(
+            f"the environment reports info['cost'] {info['cost']!r:.60}: let it report one finite "
+            "number of at least 0 in a step"
+        )
+    return cost
+
+
 class CostMeter(gym.vector.VectorWrapper):
     """Adds up the costs of one episode of each environment: those that it reports (`info["cost"]`),
     else those of a function. An environment that reports some reports them all: where it is silent,
@@ -170,21 +198,30 @@ class CostMeter(gym.vector.VectorWrapper):
         discount: gamma.
 
     Attributes:
-        cost: (envs,) float64, undiscounted sums of the present or last episodes.
-        discounted: (envs,) float64, discounted sums.
         known: whether the sums mean anything: there is a function, or a cost was reported.
     """
 
     def __init__(self, env: VectorEnv, function: CostFunction | None, discount: float) -> None:
         super().__init__(env)
         self._function, self._discount = function, discount
-        self.known = function is not None
+        self.known, self._reports = function is not None, False
         self._begin(None)
+
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """(envs,), undiscounted sums of the present or last episodes."""
+        return self._sums[int(self._reports), 0]
+
+    @property
+    def discounted(self) -> NDArray[np.float64]:
+        """(envs,), discounted sums."""
+        return self._sums[int(self._reports), 1]
 
     def _begin(self, observation: Any) -> None:
         self._observation, self._factor = observation, 1.0
         self._running = np.ones(self.env.num_envs, bool)
-        self.cost, self.discounted = np.zeros(self.env.num_envs), np.zeros(self.env.num_envs)
+        # by the function, and by the reports, which count as soon as there is one
+        self._sums = np.zeros((2, 2, self.env.num_envs))
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -198,25 +235,30 @@ class CostMeter(gym.vector.VectorWrapper):
         return observation, info
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Take a step and add its costs."""
+        """Take a step and add its costs.
+
+        Raises:
+            ConfigError: see `reported_costs`.
+        """
         result = self.env.step(actions)
-        cost = np.where(self._running, self._cost(actions, result[0], result[4]), 0.0)
-        self.cost = self.cost + cost
-        self.discounted = self.discounted + self._factor * cost
+        costs = np.where(self._running, self._costs(actions, result[0], result[4]), 0.0)
+        self._sums[:, 0] += costs
+        self._sums[:, 1] += self._factor * costs
         self._factor *= self._discount
         self._running = self._running & ~(np.asarray(result[2]) | np.asarray(result[3]))
         self._observation = np.array(result[0])
         return result
 
-    def _cost(self, actions: Any, following: Any, info: Mapping[str, Any]) -> NDArray[Any]:
-        """The costs (envs,) of a step."""
-        if "cost" in info:
-            self.known = True
-            return np.asarray(info["cost"], float)
-        if self._function is None:
-            return np.zeros(self.env.num_envs)
-        observation, action, next_observation = (
-            torch.from_numpy(np.asarray(part, np.float32))
-            for part in (self._observation, actions, following)
-        )
-        return self._function(observation, action, next_observation).double().numpy()
+    def _costs(self, actions: Any, following: Any, info: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The costs of a step by the function and by the environment, (2, envs)."""
+        costs = np.zeros((2, self.env.num_envs))
+        if (reported := reported_costs(info, self.env.num_envs)) is not None:
+            self.known = self._reports = True
+            costs[:] = reported
+        elif self._function is not None and not self._reports:
+            observation, action, next_observation = (
+                torch.from_numpy(np.asarray(part, np.float32))
+                for part in (self._observation, actions, following)
+            )
+            costs[0] = self._function(observation, action, next_observation).double().numpy()
+        return costs

@@ -213,6 +213,49 @@ def test_an_environment_that_reports_costly_steps_alone_is_metered():
         assert (ours > 0).all()
 
 
+@pytest.mark.parametrize("quiet", [0, 7])
+def test_reports_count_as_soon_as_there_is_one(quiet):
+    """A cost function that says otherwise has no effect on steps before the first report either."""
+    task = task_of()
+    environment = task.environment(3)
+    for env in environment.envs:
+        env.unwrapped.step = only_costly(env.unwrapped.step)
+    meters = [CostMeter(environment, function, 0.9) for function in (None, always)]
+    sums = []
+    for meter in meters:
+        meter.reset(seed=5)
+        for step in range(LENGTH):
+            meter.step(np.full((3, 1), 0.0 if step < quiet else 1.0, np.float32))
+        assert meter.known
+        sums.append((meter.cost, meter.discounted))
+    for ours, theirs in zip(*sums, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+
+
+def always(observation, action, next_observation):
+    return torch.ones_like(observation[:, 0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1.0, [1.0, 2.0], "much", None])
+def test_a_reported_cost_that_is_none_is_named(value):
+    environment = task_of().environment(2)
+    environment.reset(seed=0)
+    for env in environment.envs:
+        env.unwrapped.step = with_cost(env.unwrapped.step, value)
+    meter = CostMeter(environment, None, 0.9)
+    meter.reset(seed=0)
+    with pytest.raises(ConfigError, match=r"info\['cost'\].*one finite number of at least 0"):
+        meter.step(np.zeros((2, 1), np.float32))
+
+
+def with_cost(step, value):
+    def stepped(action):
+        *result, _ = step(action)
+        return (*result, {"cost": value})
+
+    return stepped
+
+
 def only_costly(step):
     def stepped(action):
         *result, info = step(action)

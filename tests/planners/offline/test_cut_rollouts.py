@@ -79,6 +79,51 @@ def test_a_cut_rollout_ends_with_the_uncertain_step_and_is_not_terminated() -> N
     assert 0 < int(alive.sum()) < 200
 
 
+class Broken(PlaneDynamics):
+    """Predicts something that is not finite from some states, and terminates in others."""
+
+    def __init__(self, part: str, value: float) -> None:
+        super().__init__(Plane())
+        self.part, self.value = part, value
+
+    def step(self, observation: Any, action: Any, **kwargs: Any) -> Prediction:
+        plain = super().step(observation, action, **kwargs)
+        column = getattr(plain, self.part).clone()
+        column[broken(observation)] = self.value
+        ends = observation[:, 1] < -0.8
+        return replace(plain, terminated=plain.terminated | ends, **{self.part: column})
+
+
+def broken(observation: torch.Tensor) -> torch.Tensor:
+    return observation.sum(-1) > 0.3
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 7])
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("reward", torch.nan), ("reward", -torch.inf), ("next_observation", torch.inf)],
+)
+def test_the_row_before_a_prediction_that_is_not_finite_is_the_last(
+    part: str, value: float, horizon: int
+) -> None:
+    """The value of the state that it leads to is never learned, as at the end of a rollout."""
+    start = Plane().starts(200, torch.Generator().manual_seed(1)).view(2, 100, 2)
+    generator = torch.Generator().manual_seed(2)
+    model, actor = Broken(part, value), agent_of().actor
+    rows, keep = roll_out(model, actor, start, None, horizon, Pessimism(), generator)
+    batch = unpack(rows, 2)
+    alive, ends = ~broken(start), 0
+    for step in range(horizon):
+        now = slice(100 * step, 100 * (step + 1))
+        assert torch.equal(keep[:, now], alive)
+        lost = broken(batch.next_observation[:, now]) & ~(batch.terminated[:, now] > 0)
+        expected = torch.where(lost, horizon - 1, step).float()
+        assert torch.equal(batch.step[:, now][alive], expected[alive])
+        ends += int((lost & alive).sum())
+        alive = alive & ~lost & ~(batch.terminated[:, now] > 0)
+    assert batch.next_observation[keep].isfinite().all() and (ends > 0 or horizon == 1)
+
+
 def test_the_value_after_a_cut_is_bootstrapped() -> None:
     """The target of a cut step has the next value; that of a halted one has not."""
     batch_of_step = {}

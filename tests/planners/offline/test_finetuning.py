@@ -13,10 +13,13 @@ import torch
 from tests.planners.offline.slider import LENGTH, STEP, SliderDynamics, random_data
 from tests.planners.offline.test_costs import SMALL as WITH_COSTS
 from tests.planners.offline.test_costs import beyond
+from worldplan.envs.slider import Slider
 from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.options import finetuning
 from worldplan.planners.offline.options.finetuning import Finetuning, OnlineData
+from worldplan.planners.offline.options.task_costs import costs_for
 from worldplan.planners.offline.policy import ReachAwarePolicy
 from worldplan.planners.offline.replay import unpack
 from worldplan.planners.offline.task import dataset_task
@@ -113,6 +116,49 @@ def test_batches_hold_real_steps_in_their_share(tmp_path, monkeypatch, rollouts,
 
 def beyond_data():
     return (DATA.next_observation[:, 0] > 0.5).astype(np.float32)
+
+
+def seven(observation, action, next_observation):
+    return torch.full_like(observation[:, 0], 7.0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.3, 0.1])
+@pytest.mark.parametrize("kind", ["always", "costly", "late", "resumed", "never"])
+def test_silent_steps_are_free_where_the_environment_reports_costs(monkeypatch, kind, threshold):
+    """The function of the costs takes no part then, not even in the steps before the first report:
+    those of the first epoch where it is late.
+    """
+    whole, epoch = Slider.step, [0]
+
+    def step(env, action):
+        following, *rest, _ = whole(env, action)
+        cost = 2.5 * float(following[0] > threshold)
+        silent = kind == "never" or (kind in ("late", "resumed") and not epoch[0])
+        silent = silent or (kind != "always" and not cost)
+        return (following, *rest, {} if silent else {"cost": cost})
+
+    monkeypatch.setattr(Slider, "step", step)
+    task = dataset_task(DATA, dynamics=SliderDynamics(), cost=seven)
+    costs = costs_for(task, WITH_COSTS, task.dynamics)
+    actor = SquashedActor(1, task.low, task.high, (4,), seeds=2)
+    how, width = replace(HOW, capacity=1000), task.rows.shape[1] + 1
+    online = OnlineData(task, how, width, 2)
+    for epoch[0] in range(3):
+        rows, keep = online.collect(actor, costs, epoch[0], torch.Generator().manual_seed(epoch[0]))
+        last = unpack(rows[keep], 1, costs=True)
+        if kind == "resumed":
+            state, online = online.state(), OnlineData(task, how, width, 2)
+            online.restore(state)
+    seen = unpack(online.buffer.rows[:, : 3 * 2 * LENGTH], 1, costs=True)
+    expected = 2.5 * (seen.next_observation[..., 0] > threshold).float()
+    if kind == "never":
+        expected[:] = 7.0
+    elif kind in ("late", "resumed"):
+        expected[:, : 2 * LENGTH] = 0.0
+    assert online.buffer.filled.tolist() == [[3 * 2 * LENGTH]] * 2
+    assert torch.equal(seen.cost, expected) and (expected > 0).any()
+    part = expected[:, 2 * 2 * LENGTH :]
+    assert last.cost.sort().values.tolist() == part.flatten().sort().values.tolist()
 
 
 def test_whole_episodes_are_played_and_the_oldest_steps_replaced(tmp_path):

@@ -138,7 +138,15 @@ def test_lambda_returns_and_gradients_equal_those_of_the_whole_graph(
 @given(
     st.tuples(st.integers(1, 3), st.integers(1, 2)),
     st.integers(1, 2),
-    st.sampled_from([{}, {"model_share": 0.9, "trace": 0.5}, {"expectile": 0.5, "horizon": 1}]),
+    st.sampled_from(
+        [
+            {},
+            {"model_share": 0.9, "trace": 0.5},
+            {"expectile": 0.5, "horizon": 1},
+            {"symlog": True},
+            {"symlog": True, "trace": 0.3, "horizon": 2},
+        ]
+    ),
     st.integers(1, 3),
     st.integers(0, 10**6),
 )
@@ -201,6 +209,30 @@ def plain_update(learner, batch, optimizers, number, generator):
         old.data = (1 - numbers.target_rate) * old.data + numbers.target_rate * new.data
 
 
+def plain_symlog(values):
+    return torch.where(values < 0, -torch.log(1 - values), torch.log(1 + values))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(st.integers(1, 3), st.integers(1, 2)), st.integers(1, 3), st.integers(0, 10**6))
+def test_networks_see_the_symlog_of_scaled_inputs(sizes, seeds, seed):
+    learner = learner_of(sizes, seeds, seed, symlog=True)
+    plain = learner_of(sizes, seeds, seed)  # the same weights
+    generator = torch.Generator().manual_seed(seed)
+    draw = [torch.randn(seeds, 6, size, generator=generator).double() * 9 for size in sizes]
+    observation, action = draw
+    actions = 5 + 3 * torch.randn(50, sizes[1], generator=generator)
+    learner.critics.fit_actions(actions)
+    scaled = (action - actions.mean(0)) / actions.std(0, correction=0)
+    torch.testing.assert_close(
+        learner.critics(observation, action),
+        plain.critics(plain_symlog(observation), plain_symlog(scaled)),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    torch.testing.assert_close(learner.actor(observation), plain.actor(plain_symlog(observation)))
+
+
 def task_of(tmp_path):
     data = pendulum_data()
     save_ensemble(data, tmp_path / "ensemble.ckpt")
@@ -212,18 +244,30 @@ def module_of(task, epochs, **changes):
     return LEQModule(task, replace(SMALL, **changes), **options)
 
 
-def test_interrupted_training_continues_bit_for_bit_and_its_policy_loads(tmp_path):
+@pytest.mark.parametrize("symlog", [False, True])
+def test_interrupted_training_continues_bit_for_bit_and_its_policy_loads(tmp_path, symlog):
     task = task_of(tmp_path)
-    fit(module_of(task, 3), tmp_path / "whole", save_every=1)
-    fit(module_of(task, 1), tmp_path / "parts", save_every=1)
+    fit(module_of(task, 3, symlog=symlog), tmp_path / "whole", save_every=1)
+    fit(module_of(task, 1, symlog=symlog), tmp_path / "parts", save_every=1)
     (tmp_path / "parts" / "done").unlink()
-    module = module_of(task, 3)
+    module = module_of(task, 3, symlog=symlog)
+    assert ("settings.symlog" in module.made_with()) == symlog  # an older training has none
     fit(module, tmp_path / "parts", save_every=1)
     whole, parts = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
     policy = ModelFreePolicy.load(tmp_path / "whole", 1)
     observation = task.starts[0].numpy()
     assert policy.act(observation) == module.policy(1).act(observation)
+    unit = (task.starts[:1] - module.prepared.mean) / module.prepared.spread
+    network = module.learner.actor.network
+    seen = plain_symlog(unit) if symlog else unit
+    mean = torch.tanh(network(seen.expand(2, 1, -1)))[1, 0]
+    assert policy.act(observation) == pytest.approx(2 * mean.item(), abs=1e-5)
+    if symlog:
+        critics, action = module.learner.target_critics, module.prepared.table[:, 6]
+        assert critics.action_mean.item() == pytest.approx(action.mean().item(), abs=1e-5)
+        spread = action.std(correction=0).item()
+        assert critics.action_spread.item() == pytest.approx(spread, rel=1e-4)
 
 
 def test_other_models_are_refused_by_name(tmp_path):
