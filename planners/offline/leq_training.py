@@ -41,11 +41,10 @@ class LEQModule(ModelFreeModule):
         self.learner.model = ModelInUnits(task, self.prepared)
         if not self.learner.settings.symlog:
             self._origin.pop("settings.symlog")  # an older training has none
-        if isinstance(self.learner.critics, SymlogCritics):
-            sizes = task.observation_size, len(task.low)
-            action = unpack_rows(self.prepared.table, *sizes).action
-            for critics in (self.learner.critics, self.learner.target_critics):
-                critics.fit_actions(action)
+        sizes = task.observation_size, len(task.low)
+        for critics in (self.learner.critics, self.learner.target_critics):
+            if isinstance(critics, SymlogCritics):
+                critics.fit_actions(unpack_rows(self.prepared.table, *sizes).action)
 
     def on_fit_start(self) -> None:
         """Move the model to the device."""

@@ -86,13 +86,17 @@ class RecordedPolicy(Planner):
         return cls._loaded(path, cls._read(path), seed_index)
 
     @classmethod
-    def load_all(cls, path: str | Path) -> list[Self]:
+    def load_all(cls, path: str | Path, content: Any = None) -> list[Self]:
         """The policies of all seeds of a run folder or a checkpoint.
+
+        Args:
+            path: the folder or file.
+            content: of the checkpoint, where it is read already.
 
         Raises:
             CheckpointError: the checkpoint is missing, damaged, or of another method.
         """
-        record = cls._read(path)
+        record = cls._read(path, content)
         return [cls._loaded(path, record, index) for index in range(record["seeds"])]
 
     @classmethod
@@ -109,7 +113,7 @@ class RecordedPolicy(Planner):
             return cls.from_record(record, seed_index, file)
 
     @classmethod
-    def _read(cls, path: str | Path) -> dict[str, Any]:
+    def _read(cls, path: str | Path, content: Any = None) -> dict[str, Any]:
         """The record in a checkpoint, or in the last checkpoint of a run folder.
 
         Raises:
@@ -117,7 +121,7 @@ class RecordedPolicy(Planner):
         """
         file = last_checkpoint(path)
         with reading_checkpoint(file, cls.KIND, cls.COMMAND):
-            record = dict(load_tensors(file)[cls.KEY])
+            record = dict((load_tensors(file) if content is None else content)[cls.KEY])
         refuse_renamed(record.get("about"), file, "train again")
         with reading_checkpoint(file, cls.KIND, cls.COMMAND):
             checks.whole_number(record["seeds"], "seeds", least=1, most=10**6)

@@ -23,7 +23,8 @@ def load_policies(path: str | Path) -> list[OfflinePolicy]:
     """
     file = last_checkpoint(path)
     with reading_checkpoint(file, "a checkpoint of a policy", "'worldplan fit'"):
-        is_model_free = ModelFreePolicy.KEY in load_tensors(file)
+        content = load_tensors(file)  # once: the replay buffer of a training may be in it
+        is_model_free = ModelFreePolicy.KEY in content
     if is_model_free:
-        return [*ModelFreePolicy.load_all(path)]
-    return [*ReachAwarePolicy.load_all(path)]
+        return [*ModelFreePolicy.load_all(path, content)]
+    return [*ReachAwarePolicy.load_all(path, content)]

@@ -210,12 +210,14 @@ class CostMeter(gym.vector.VectorWrapper):
     @property
     def cost(self) -> NDArray[np.float64]:
         """(envs,), undiscounted sums of the present or last episodes."""
-        return self._sums[int(self._reports), 0]
+        sums: NDArray[np.float64] = self._sums[int(self._reports), 0]
+        return sums
 
     @property
     def discounted(self) -> NDArray[np.float64]:
         """(envs,), discounted sums."""
-        return self._sums[int(self._reports), 1]
+        sums: NDArray[np.float64] = self._sums[int(self._reports), 1]
+        return sums
 
     def _begin(self, observation: Any) -> None:
         self._observation, self._factor = observation, 1.0

@@ -10,6 +10,7 @@ import torch
 from tests.planners.offline.model_free.builders import METHODS, module_of, pendulum_data
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
+from worldplan.planners.offline import recorded, saved_policies
 from worldplan.planners.offline.agent import ReachAware
 from worldplan.planners.offline.model_free.behaviour_cloning import BehaviourCloningSettings
 from worldplan.planners.offline.model_free.iql import IQLSettings
@@ -22,6 +23,7 @@ from worldplan.planners.offline.saved_policies import load_policies
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import model_free_task, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
+from worldplan.world_models.training.checkpoints import load_tensors
 from worldplan.world_models.training.trainer import fit
 
 NAMES = [type(settings).__name__ for settings in METHODS]
@@ -41,6 +43,19 @@ def test_interrupted_training_continues_bit_for_bit(settings, tmp_path):
     )
     for name, weights in first["state_dict"].items():
         assert torch.equal(weights, second["state_dict"][name]), name
+
+
+def test_a_checkpoint_is_read_once(tmp_path, monkeypatch):
+    path, reads = fit(module_of(METHODS[0], epochs=1), tmp_path), []
+
+    def counted(file):
+        reads.append(file)
+        return load_tensors(file)
+
+    for module in (saved_policies, recorded):
+        monkeypatch.setattr(module, "load_tensors", counted)
+    assert len(load_policies(path)) == 2 and len(reads) == 1
+    assert ModelFreePolicy.load(path, 1).seeds == 2 and len(reads) == 2
 
 
 @pytest.mark.parametrize("settings", METHODS, ids=NAMES)
