@@ -33,7 +33,8 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     "fluid" relaxes the action set to its linear relaxation: one linear program or, for a plain
     budget over very many arms, a search for prices. "hull" keeps the convex hull of the set, by
     column generation; on a plain budget both are equal. "auto" takes "hull" where arms are pulled
-    or not and the set is no plain budget, else "fluid". Searches have the solver's time limit.
+    or not, nothing is discounted and the set is no plain budget, else "fluid". Searches have the
+    solver's time limit.
 
     Args:
         instance: the programme.
@@ -49,8 +50,13 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
             "bound hull needs arms that are pulled or not: choose auto or fluid for several "
             "interventions per arm"
         )
+    if kind == "hull" and instance.discount < 1:
+        raise ConfigError(
+            f"bound hull does not discount (programme.discount is {instance.discount:g}): "
+            "choose auto or fluid"
+        )
     plain = isinstance(instance.actions, Budget) or instance.dynamics.effect is not None
-    if kind == "hull" or (kind == "auto" and not plain):
+    if kind == "hull" or (kind == "auto" and not plain and instance.discount == 1):
         return HullBound(instance, solver)
     if is_priced(instance):
         return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))

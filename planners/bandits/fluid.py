@@ -61,6 +61,7 @@ class FluidProgram:
         settings: the solver.
         integral_first: make the first action integral (a decision) instead of relaxed (a bound).
         first: the set of the first action, if it is another one than that of the later steps.
+        discount: per step; x_tjsk then earns discount^t r_jks.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class FluidProgram:
         *,
         integral_first: bool = False,
         first: ActionSet | None = None,
+        discount: float = 1.0,
     ) -> None:
         self.dynamics, self.actions, self.steps = list(dynamics), actions, steps
+        self.discount = discount
         self.first = actions if first is None else first
         program = Program()
         self.first_action = program.add_columns(actions.size, 0.0, 1.0, integer=integral_first)
@@ -191,13 +194,14 @@ class FluidProgram:
             zero: is subtracted from the objective.
         """
         later = np.arange(self.steps)[:, None] >= left
+        factor = self.discount ** np.arange(self.steps)[:, None]
         for x, model in zip(self._x, self.dynamics, strict=True):
-            cost, offset = np.where(later, 0.0, self._cost[x]), 0.0
+            cost, offset = np.where(later, 0.0, factor * self._cost[x]), 0.0
             if tail is not None and left > self.steps:
-                to_go = left - self.steps
-                after = np.einsum("jkst,jt->jsk", model.transition, tail.table[to_go])
+                to_go, end = left - self.steps, self.discount**self.steps
+                after = end * np.einsum("jkst,jt->jsk", model.transition, tail.table[to_go])
                 cost[-1] += after.ravel() / len(self.dynamics)
-                offset = float(tail.constant[to_go])
+                offset = end * float(tail.constant[to_go])
             self.session.set_cost(x.ravel(), cost.ravel(), offset - zero)
 
     def pull_prices(self, solution: Solution) -> Floats:
@@ -233,8 +237,10 @@ class FluidProgram:
         shape = (self.steps, model.arms, model.states)
         prices = solution.row_dual[self._flow[0].index].reshape(shape)[:left]
         mass = solution.x[self._x[0]].reshape(*shape, model.levels)[:left]
-        reward = np.einsum("tjsk,jks->t", mass, model.one_step())
-        to_go = np.cumsum(reward[::-1])[::-1]
+        factor = self.discount ** np.arange(left)
+        prices = prices / factor[:, None, None]
+        reward = factor * np.einsum("tjsk,jks->t", mass, model.one_step())
+        to_go = np.cumsum(reward[::-1])[::-1] / factor
         constant = to_go - np.einsum("tjs,tjsk->t", prices, mass)
         table = np.zeros((left + 1, model.arms, model.states))
         table[1:], full = prices[::-1], np.zeros(left + 1)
@@ -268,12 +274,13 @@ class FluidBound:
         steps: int | None = None,
     ) -> None:
         self.instance = instance
-        models, self._units = in_units(models_of(instance, None))
+        models, self._units = in_units(models_of(instance, None), instance.discount)
         self.program = FluidProgram(
             models,
             instance.actions,
             checked_steps(steps, "steps") or instance.horizon,
             settings or SolverSettings(),
+            discount=instance.discount,
         )
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
@@ -337,20 +344,21 @@ class FluidPlanner(Planner):
         *,
         later: ActionSet | None = None,
     ) -> None:
-        models, self.units = in_units(models_of(instance, dynamics))
+        models, self.units = in_units(models_of(instance, dynamics), instance.discount)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)
         today, later = instance.actions, instance.actions if later is None else later
+        discount, mean = instance.discount, [mean_dynamics(models)]
         self.program = FluidProgram(
-            models, later, steps, settings, integral_first=True, first=today
+            models, later, steps, settings, integral_first=True, first=today, discount=discount
         )
         self.relaxation = (
-            FluidProgram([mean_dynamics(models)], later, instance.horizon, settings, first=today)
+            FluidProgram(mean, later, instance.horizon, settings, first=today, discount=discount)
             if steps < instance.horizon
             else None
         )
-        self._outlook = Outlook(models, instance.actions, instance.horizon)
+        self._outlook = Outlook(models, instance.actions, instance.horizon, instance.discount)
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}.

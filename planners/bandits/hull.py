@@ -114,6 +114,11 @@ class HullBound:
                 "the hull bound is not defined for several interventions per arm: "
                 "use the fluid bound or the joint bound"
             )
+        if instance.discount < 1:
+            raise ConfigError(
+                f"the hull bound does not discount (the discount is {instance.discount:g}): "
+                "use the fluid bound"
+            )
         if not 0 < checks.number(gap, "gap") < 1:
             raise ConfigError(f"gap is {gap:g}: give a number between 0 and 1, such as 0.001")
         self.instance, self.gap, self.model = instance, gap, models[0]

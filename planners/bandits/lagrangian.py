@@ -61,7 +61,7 @@ class Prices:
     """Prices of a pull, and the interval that they prove: lower <= fluid optimum <= bound.
 
     Args:
-        prices: (steps,) price of a pull at each remaining step.
+        prices: (steps,) price of a pull at each remaining step, discounted to the first one.
         bound: upper bound on the return of every policy.
         lower: lower bound on the fluid optimum.
         gain: (arms, states) what a pull at the first step is worth beyond its price.
@@ -120,11 +120,12 @@ class _Arms:
     """Recursions over all arms at once.
 
     The arm is the last axis, so that each step is a few passes over contiguous memory. Rewards are
-    in units of `scale`, the largest spread of an arm's expected rewards.
+    in units of `scale`, the largest spread of an arm's expected rewards. Values and prices of later
+    steps are discounted to the first one.
     """
 
-    def __init__(self, model: ArmDynamics) -> None:
-        self.arms = model.arms
+    def __init__(self, model: ArmDynamics, discount: float = 1.0) -> None:
+        self.arms, self.discount = model.arms, discount
         # (2, states, next states, arms)
         self.transition = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))
         reward = model.one_step().transpose(1, 2, 0)
@@ -146,7 +147,8 @@ class _Arms:
         gain = value
         policies = np.zeros((len(prices), *value.shape), bool)
         for step in range(len(prices) - 1, -1, -1):
-            worth = self.reward + np.einsum("kstj,tj->ksj", self.transition, value)
+            now = self.discount**step * self.reward
+            worth = now + np.einsum("kstj,tj->ksj", self.transition, value)
             gain = worth[1] - worth[0] - prices[step]
             policies[step] = gain > 0
             value = worth[0] + np.maximum(gain, 0.0)
@@ -164,7 +166,8 @@ class _Arms:
         for step, pulled in enumerate(policies):
             active = mass * pulled
             rest = mass - active
-            earned += (self.reward[0] * rest + self.reward[1] * active).sum(0)
+            now = (self.reward[0] * rest + self.reward[1] * active).sum(0)
+            earned += self.discount**step * now
             pulls[step] = np.add.reduceat(active.sum(0), self.groups)
             mass = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
                 "stj,sj->tj", self.transition[1], active
@@ -265,7 +268,7 @@ class LagrangianBound:
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        (model,), self._units = in_units(models_of(instance, dynamics)[:1])
+        (model,), self._units = in_units(models_of(instance, dynamics)[:1], instance.discount)
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
@@ -275,7 +278,7 @@ class LagrangianBound:
         self.budget: Budget = instance.actions
         self.steps = checked_steps(steps, "steps") or instance.horizon
         self._settings = settings or SolverSettings()
-        self._arms = _Arms(model)
+        self._arms = _Arms(model, instance.discount)
         self._states = model.states
         self._known: _Known | None = None
         self._lock = Lock()

@@ -54,7 +54,7 @@ from worldplan.planners.bandits.baselines import (
 from worldplan.planners.bandits.bounds import is_priced
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
-from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
 
@@ -276,7 +276,12 @@ def _fluid(context: PolicyContext) -> Planner:
     )
 
 
+def _check_learned(context: PolicyContext) -> None:
+    refuse_discount(context.instance)
+
+
 def _load_sequoia(context: PolicyContext) -> Planner | None:
+    _check_learned(context)
     if context.checkpoint is None:
         return None
     from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner  # torch takes a second
@@ -294,6 +299,7 @@ def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Pl
     Raises:
         ConfigError: there is no folder to train in.
     """
+    _check_learned(context)
     if context.folder is None:
         raise ConfigError(
             f"policy '{name}' must be trained: run the scenario first and give its checkpoint "
@@ -339,6 +345,7 @@ _BUILT_IN = {
     ),
     "iterative_dqn": NamedPolicy(
         lambda context: _trained("iterative_dqn", SequoiaSettings.greedy(), context),
+        check=_check_learned,
         job_length=3,
         rank=6,
     ),
@@ -346,12 +353,14 @@ _BUILT_IN = {
     "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia),
     "sequoia_paper": NamedPolicy(
         lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),
+        check=_check_learned,
         job_length=6,
         rank=9,
         on_request=True,
     ),
     "repaired_dqn": NamedPolicy(
         lambda context: _trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
+        check=_check_learned,
         job_length=5,
         rank=7,
         on_request=True,

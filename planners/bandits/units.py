@@ -27,18 +27,20 @@ class Units:
     Args:
         unit: of the planned rewards, positive.
         low: (arms,) the arms' least rewards.
+        discount: per step.
     """
 
     unit: float
     low: Floats
+    discount: float = 1.0
 
     @classmethod
-    def of(cls, models: Sequence[ArmDynamics]) -> Units:
+    def of(cls, models: Sequence[ArmDynamics], discount: float = 1.0) -> Units:
         """The units of one model, or the common ones of an ensemble."""
         rewards = np.stack([model.reward for model in models])
         low = rewards.min((0, 2))
         spread = float((rewards.max((0, 2)) - low).max())
-        return cls(spread / SPREAD if spread > 0 else 1.0, low)
+        return cls(spread / SPREAD if spread > 0 else 1.0, low, discount)
 
     def plan(self, model: ArmDynamics) -> ArmDynamics:
         """The model with planned rewards."""
@@ -50,12 +52,19 @@ class Units:
 
     def total(self, planned: float, steps: int) -> float:
         """The return over `steps` steps in the unit of the rewards, of a planned return."""
-        return self.unit * planned + steps * float(self.low.sum())
+        return self.unit * planned + annuity(steps, self.discount) * float(self.low.sum())
 
 
-def in_units(models: Sequence[ArmDynamics]) -> tuple[list[ArmDynamics], Units]:
+def annuity(steps: int, discount: float) -> float:
+    """The return of a reward of 1 in each of `steps` steps."""
+    return float(steps) if discount == 1 else (1 - discount**steps) / (1 - discount)
+
+
+def in_units(
+    models: Sequence[ArmDynamics], discount: float = 1.0
+) -> tuple[list[ArmDynamics], Units]:
     """The models with planned rewards, and the units."""
-    units = Units.of(models)
+    units = Units.of(models, discount)
     return [units.plan(model) for model in models], units
 
 
@@ -67,7 +76,7 @@ def default_returns(instance: BanditInstance, states: Ints) -> Floats:
     reward, move = model.one_step()[arms, level], model.transition[arms, level]
     value = np.zeros_like(reward)
     for _ in range(instance.horizon):
-        value = reward + np.einsum("jst,jt->js", move, value)
+        value = reward + instance.discount * np.einsum("jst,jt->js", move, value)
     returns: Floats = value[arms, states].sum(-1)
     return returns
 
@@ -79,10 +88,17 @@ class Outlook:
         models: one model, or an ensemble, whose mean return counts.
         actions: the feasible set.
         steps: the longest time to go.
+        discount: per step.
     """
 
-    def __init__(self, models: Sequence[ArmDynamics], actions: ActionSet, steps: int) -> None:
-        self._models = models
+    def __init__(
+        self,
+        models: Sequence[ArmDynamics],
+        actions: ActionSet,
+        steps: int,
+        discount: float = 1.0,
+    ) -> None:
+        self._models, self._discount = models, discount
         level = models[0].level(actions.default())
         shape = (steps + 1, models[0].arms, models[0].states)
         self._default = [np.zeros(shape) for _ in models]
@@ -92,8 +108,8 @@ class Outlook:
             one_step, free, usable = model.one_step(), np.zeros(shape[1:]), _used_levels(model)
             for left in range(1, steps + 1):
                 later = np.einsum("jst,jt->js", model.transition[arms, level], table[left - 1])
-                table[left] = one_step[arms, level] + later
-                worth = one_step + np.einsum("jkst,jt->jks", model.transition, free)
+                table[left] = one_step[arms, level] + discount * later
+                worth = one_step + discount * np.einsum("jkst,jt->jks", model.transition, free)
                 free = np.where(usable[:, :, None], worth, -np.inf).max(1)
                 self._free[left] += free / len(models)
 
@@ -112,7 +128,7 @@ class Outlook:
         for model, table in zip(self._models, self._default, strict=True):
             after = model.transition[arms, model.level(action), state]
             now = (after * model.reward).sum()
-            returns.append(now + (after * table[left - 1]).sum())
+            returns.append(now + self._discount * (after * table[left - 1]).sum())
         return float(np.mean(returns))
 
     def missing(self, value: float, bound: float, state: Ints, left: int) -> float:

@@ -43,6 +43,7 @@ class Programme:
         arms, budget, states, seed: of the generated instance (see
             `worldplan.envs.bandits.domains.generate`).
         horizon: steps of an episode.
+        discount: of the reward of each further step, above 0 and at most 1.
         connections, stations, centre: a real graph for the generated path domain.
         transitions: CSV arm, state, action, next_state, probability.
         log: CSV arm, state, action, next_state of observed moves; the dynamics are its posterior
@@ -61,6 +62,7 @@ class Programme:
     states: int = 4
     seed: int = 0
     horizon: int = 20
+    discount: float = 1.0
     connections: str | None = None
     stations: str | None = None
     centre: str | None = None
@@ -194,7 +196,8 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
     _check(programme)
     if programme.domain:
         _check_size(programme, programme.arms, programme.states)
-        return Built(_generated(programme, find, seed))
+        generated = _generated(programme, find, seed)
+        return Built(replace(generated, discount=programme.discount))
     if programme.rewards is None:
         raise ConfigError(
             "programme.rewards is missing: give a CSV with the columns arm, state, reward"
@@ -209,7 +212,9 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         states = read_states(find(programme.start), names, dynamics.states)
         initial = np.eye(dynamics.states)[states]
     kind = programme.constraint.kind
-    instance = BanditInstance(dynamics, actions, programme.horizon, initial, names, kind)
+    instance = BanditInstance(
+        dynamics, actions, programme.horizon, initial, names, kind, programme.discount
+    )
     return Built(instance, model.models, model.posterior)
 
 
@@ -271,6 +276,10 @@ def _check(programme: Programme) -> None:
             raise ConfigError(
                 f"programme.{name} is {getattr(programme, name)}: give at least {value}"
             )
+    if not 0 < programme.discount <= 1:
+        raise ConfigError(
+            f"programme.discount is {programme.discount:g}: give a number above 0, at most 1"
+        )
     for name in ("budget", "moves"):
         if getattr(programme.constraint, name) < 0:
             raise ConfigError(

@@ -104,7 +104,7 @@ def _fluid(
     # the value of each arm's levels today, by the prices of the days that follow
     later = tables.table[left - 1]
     values: Floats = np.mean([model.one_step() for model in models], axis=0)
-    values = values + np.mean(
+    values = values + instance.discount * np.mean(
         [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
     )
     today = values[np.arange(len(state)), :, state]
@@ -112,7 +112,13 @@ def _fluid(
 
     def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
         program = FluidProgram(
-            models, planner.program.actions, steps, settings, integral_first=True, first=actions
+            models,
+            planner.program.actions,
+            steps,
+            settings,
+            integral_first=True,
+            first=actions,
+            discount=instance.discount,
         )
         program.load(start, left, tail)
         offset = program.session.matrices.offset
@@ -150,6 +156,7 @@ def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
             program.steps,
             settings,
             first=program.first,
+            discount=program.discount,
         )
     solution = relaxation.solve(start, left)
     if solution.x is None:

@@ -7,8 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+
+
+def refuse_discount(instance: BanditInstance) -> None:
+    """Refuse a programme whose rewards are discounted.
+
+    Raises:
+        ConfigError: its discount is below 1.
+    """
+    if instance.discount < 1:
+        raise ConfigError(
+            f"programme.discount is {instance.discount:g}: SEQUOIA and the DQN policies learn "
+            "returns without discount: choose others in `policies`, such as fluid and whittle"
+        )
 
 
 @dataclass(frozen=True)

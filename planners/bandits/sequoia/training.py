@@ -27,7 +27,7 @@ from worldplan.planners.bandits.sequoia.planner import (
     build_network,
     save_network,
 )
-from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
 from worldplan.planners.bandits.sequoia.starts import Start, best_start, starts
 from worldplan.planners.bandits.sequoia.targets import (
     FluidTargets,
@@ -59,7 +59,7 @@ class SequoiaModule(ResumableModule):
         solver: of the exact decisions in checks and in targets.
 
     Raises:
-        ConfigError: the seed is no whole number of at least 0.
+        ConfigError: the seed is no whole number of at least 0, or the programme discounts.
     """
 
     KEY: ClassVar[str] = "sequoia"
@@ -75,6 +75,7 @@ class SequoiaModule(ResumableModule):
     ) -> None:
         super().__init__()
         check_seed(seed)
+        refuse_discount(instance)
         # the learning's rates and losses are made for rewards of ordinary size
         self._units = Units.of([instance.dynamics])
         self.instance = self._units.instance(instance)

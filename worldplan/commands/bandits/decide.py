@@ -42,6 +42,7 @@ from worldplan.planners.bandits.policies import (
     naming_policy,
 )
 from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.bandits.units import annuity
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, build, on_day
@@ -224,7 +225,7 @@ def bound(argv: Sequence[str]) -> int:
         starts = BanditVectorEnv(built.instance, scenario.episodes).reset(seed=seed)[0]["state"]
         relaxation = make_bound(built.instance, scenario.solver, scenario.bound)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
-        mean = float(np.mean(values)) / built.instance.horizon
+        mean = float(np.mean(values)) / annuity(built.instance.horizon, built.instance.discount)
         table.add_row(str(seed), f"{mean:.6g}", str(len(values)))
     plain_console().print(table)
     return 0

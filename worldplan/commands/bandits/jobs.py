@@ -153,6 +153,7 @@ def _evaluate(job: Job, built: Built) -> None:
     )
     table["note"] = "; ".join(getattr(planner, "notes", []))
     rewards = result.step_reward
+    table["return"] = rewards @ built.instance.discount ** np.arange(rewards.shape[1])
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
     write_result(job.steps, steps)
     write_result(job.result, table)  # last: its presence says that the job is done

@@ -149,4 +149,6 @@ def print_table(run: Run) -> None:
     bound = float((run.path / "bound.txt").read_text())
     console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
+    if (summary["bound_share"] > 1).any():
+        console.print("a mean over episodes is above the bound by chance only: see its interval")
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from worldplan.commands.bandits.jobs import BOUND, ZERO, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.files import read_table
+from worldplan.planners.bandits.units import annuity
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
@@ -33,18 +34,18 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
     Raises:
         DatasetError: a job's table is missing or damaged.
     """
-    seeds, horizon = scenario.seed_list(), scenario.programme.horizon
+    seeds, steps = scenario.seed_list(), weighted_steps(scenario)
     results = {
         policy: [_read(folder, policy, seed) for seed in seeds]
         for policy in [*scenario.policy_list(), BOUND]
     }
     bound, zero = (
-        float(np.mean([table[name].mean() for table in results[BOUND]])) / horizon
+        float(np.mean([table[name].mean() for table in results[BOUND]])) / steps
         for name in ("return", ZERO)
     )
     rows = []
     for policy in scenario.policy_list():
-        reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / horizon
+        reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / steps
         low, high = _interval(reward)
         shares = [_share(value, bound, zero) for value in (reward.mean(), low, high)]
         seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
@@ -59,7 +60,7 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
                 "share_high": shares[2],
                 "decision_ms": 1000 * seconds,
                 "episodes": reward.size,
-                "note": "; ".join(filter(None, [_note(results[policy]), _luck(shares)])),
+                "note": "; ".join(filter(None, [_note(results[policy]), _luck(shares[0])])),
             }
         )
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
@@ -72,15 +73,9 @@ def _share(value: float, bound: float, zero: float) -> float:
     return (value - zero) / possible if possible > rounding else math.nan
 
 
-def _luck(shares: list[float]) -> str:
-    """What is to be said where a mean is above the bound, by share, its low and its high end."""
-    share, low, high = shares
-    if not share > 1.0 + 1e-9:
-        return ""
-    return (
-        f"above the bound by chance ({100 * low:.1f}..{100 * high:.1f} %): "
-        "the bound holds in expectation"
-    )
+def _luck(share: float) -> str:
+    """What is to be said where a mean is above the bound."""
+    return "above the bound by chance" if share > 1.0 + 1e-9 else ""
 
 
 def _note(tables: list[pd.DataFrame]) -> str:
@@ -91,6 +86,11 @@ def _note(tables: list[pd.DataFrame]) -> str:
     return "; ".join([*sorted(notes), *cut])
 
 
+def weighted_steps(scenario: Scenario) -> float:
+    """What returns are divided by: the steps of an episode, each with its discount."""
+    return annuity(scenario.programme.horizon, scenario.programme.discount)
+
+
 def mean_bound(folder: Path, scenario: Scenario) -> float:
     """Mean upper bound per step over the evaluated start states.
 
@@ -98,7 +98,7 @@ def mean_bound(folder: Path, scenario: Scenario) -> float:
         DatasetError: a job's table is missing or damaged.
     """
     tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
-    return float(np.mean([table["return"].mean() for table in tables])) / scenario.programme.horizon
+    return float(np.mean([table["return"].mean() for table in tables])) / weighted_steps(scenario)
 
 
 def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
@@ -44,8 +45,9 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
             env = BanditVectorEnv(built.instance, episodes)
             with naming_policy(policy, seed):
                 planner = make_planner(policy, built, scenario, seed, folder)
-                returns = evaluate(planner, env, episodes, seed + first_seed).episodes["return"]
-            result = bootstrap(returns.to_numpy() / built.instance.horizon)
+                rewards = evaluate(planner, env, episodes, seed + first_seed).step_reward
+            weights = built.instance.discount ** np.arange(rewards.shape[1])
+            result = bootstrap(rewards @ weights / weights.sum())
             interval = f"{result['low']:.3f} .. {result['high']:.3f}"
             table.add_row(policy, str(seed), f"{result['mean']:.3f}", interval)
             rows.append({"policy": policy, "seed": seed, **result, "episodes": episodes})

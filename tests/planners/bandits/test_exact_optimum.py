@@ -1,0 +1,164 @@
+"""Every bound and policy against exact dynamic programming: every set, with and without discount,
+rewards of either sign, in any unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.planners.bandits.builders import feasible
+from tests.planners.bandits.transformed import KINDS, parts_of_kind
+from worldplan.envs.bandits.environment import BanditInstance
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.bounds import make_bound
+from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.policies import PolicyContext, make_policy
+from worldplan.planners.bandits.units import Outlook
+from worldplan.planners.base import Planner
+
+EXACT = SolverSettings(gap=0.0)
+SHIFTS = st.sampled_from([0.0, -100.0, 50.0])
+UNITS = st.sampled_from([1e-8, 1.0, 1e9])
+
+
+class Joint:
+    """The joint chain: states (n, arms), kernels (actions, n, n), rewards (actions, n)."""
+
+    def __init__(self, instance: BanditInstance) -> None:
+        self.instance, model = instance, instance.dynamics
+        self.states = np.array(list(itertools.product(range(model.states), repeat=model.arms)))
+        self.actions = feasible(instance)
+        self.kernels, self.rewards = [], []
+        for action in self.actions:
+            kernel = np.ones((1, 1))
+            for arm, level in enumerate(model.level(action)):
+                kernel = np.kron(kernel, model.transition[arm, level])
+            self.kernels.append(kernel)
+            repeated = np.repeat(action[None], len(self.states), axis=0)
+            self.rewards.append(model.expected_reward(self.states, repeated))
+
+    def values(self, later: np.ndarray) -> np.ndarray:
+        """Values (actions, n) of each action now and `later` (n,) afterwards."""
+        discount = self.instance.discount
+        pairs = zip(self.rewards, self.kernels, strict=True)
+        return np.stack([reward + discount * kernel @ later for reward, kernel in pairs])
+
+    def optimum(self, left: int) -> tuple[np.ndarray, np.ndarray]:
+        """The optimal values (n,), and those of each first action (actions, n)."""
+        best, values = np.zeros(len(self.states)), np.zeros((1, len(self.states)))
+        for _ in range(left):
+            values = self.values(best)
+            best = values.max(0)
+        return best, values
+
+    def of_policy(self, planner: Planner, left: int) -> np.ndarray:
+        """The exact return (n,) of a policy with `left` steps to go."""
+        value = np.zeros(len(self.states))
+        place = {action.tobytes(): k for k, action in enumerate(self.actions)}
+        for step in range(1, left + 1):
+            values = self.values(value)
+            chosen = [
+                place[planner.act({"state": state, "steps_left": step}).astype(np.int8).tobytes()]
+                for state in self.states
+            ]
+            value = values[chosen, np.arange(len(self.states))]
+        return value
+
+
+def case(
+    seed: int, kind: str, unit: float, shift: float, discount: float
+) -> tuple[BanditInstance, np.random.Generator]:
+    generator = np.random.default_rng(seed)
+    parts = parts_of_kind(kind, generator)
+    shifts = np.full(parts.dynamics.arms, unit * shift)
+    instance = dataclasses.replace(parts.in_unit(unit, shifts).instance(), discount=discount)
+    return dataclasses.replace(instance, horizon=min(instance.horizon, 3)), generator
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.6])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(
+    max_examples=3, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(st.integers(0, 10**6), UNITS, SHIFTS)
+def test_bounds_and_decisions(
+    kind: str, discount: float, seed: int, unit: float, shift: float
+) -> None:
+    instance, generator = case(seed, kind, unit, shift, discount)
+    joint, left = Joint(instance), int(generator.integers(1, instance.horizon + 1))
+    best, first = joint.optimum(left)
+    slack = unit * (1e-6 + 1e-10 * abs(shift)) * left
+    number = int(generator.integers(len(joint.states)))
+    state = joint.states[number]
+    bounds = [FluidBound(instance), make_bound(instance, SolverSettings())]
+    if kind in ("budget", "exactly"):
+        bounds.append(LagrangianBound(instance))  # type: ignore[arg-type]
+    for bound in bounds:
+        assert bound.from_state(state, left) >= best[number] - slack
+    seen = {"state": state, "steps_left": left}
+    for planner in planners(instance):
+        decision = planner.plan(seen)
+        place = (joint.actions == decision.action).all(1)
+        assert place.any()  # feasible
+        if decision.bound is not None and type(planner).__name__ != "MyopicPolicy":
+            assert decision.bound >= best[number] - slack
+        if left == 1:  # nothing follows: every planner that optimises is optimal
+            assert first[place.argmax(), number] == pytest.approx(best[number], abs=slack)
+
+
+def planners(instance: BanditInstance) -> list[Planner]:
+    """Those that optimise."""
+    names = ["myopic", "fluid"] + ["whittle"] * (instance.dynamics.effect is None)
+    context = PolicyContext(instance, solver=EXACT, fluid_window=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # random arms need not be indexable
+        found = [make_policy(name, context) for name in names]
+    if type(instance.actions).__name__ == "Budget" and instance.dynamics.effect is None:
+        found.append(LagrangianPlanner(instance, gap=1e-9))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("discount", [1.0, 0.6])
+@pytest.mark.parametrize("kind", ["budget", "capacity", "own", "custom"])
+def test_returns_of_policies_are_below_the_optimum_and_near_it(kind: str, discount: float) -> None:
+    shares: dict[str, list[float]] = {"whittle": [], "fluid": []}
+    for seed in range(3):
+        instance, _ = case(seed, kind, 1.0, -3.0, discount)
+        joint, left = Joint(instance), instance.horizon
+        best, _ = joint.optimum(left)
+        null = joint.of_policy(make_policy("null", PolicyContext(instance)), left)
+        outlook = Outlook([instance.dynamics], instance.actions, left, discount)
+        for number, state in enumerate(joint.states):
+            assert outlook.default(state, left) == pytest.approx(null[number], abs=1e-9)
+            assert outlook.free(state, left) >= best[number] - 1e-9
+        for name, found in shares.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                policy = make_policy(name, PolicyContext(instance, solver=EXACT))
+            reached = joint.of_policy(policy, left)
+            assert (reached <= best + 1e-9).all()
+            found.append(float((reached - null).sum() / max((best - null).sum(), 1e-9)))
+    assert all(np.mean(found) > 0.97 for found in shares.values()), shares
+
+
+def test_what_does_not_discount_says_so() -> None:
+    instance, _ = case(0, "capacity", 1.0, 0.0, 0.9)
+    with pytest.raises(ConfigError, match="the discount is 0.9"):
+        HullBound(instance)
+    with pytest.raises(ConfigError, match=r"programme\.discount is 0\.9.*auto or fluid"):
+        make_bound(instance, EXACT, "hull")
+    for name in ("sequoia", "sequoia_paper", "iterative_dqn", "repaired_dqn"):
+        with pytest.raises(ConfigError, match=r"programme\.discount is 0\.9"):
+            make_policy(name, PolicyContext(instance))
