@@ -188,10 +188,14 @@ def _as_training(tuning: Tuning, study: Study) -> dict[str, Any]:
         }
     else:
         assert study.data is not None
-        given = {key: value for key, value in asdict(study.data).items() if value is not None}
+        data = asdict(study.task_of(tuning.method))
+        given = {key: value for key, value in data.items() if value is not None}
         if algorithm is None:
             name = "worldplan.planners.offline.training.for_dataset"
             arguments = {**given, "true_share": share, **common}
+            finetune, finetuning = study.finetuning(tuning.method)
+            if finetune:
+                arguments |= {"finetune": finetune, "finetuning": finetuning}
         else:
             name = f"{type(algorithm).__module__}.for_dataset"
             of_model = ("ensemble", "termination") if algorithm.NEEDS_MODEL else ()
@@ -215,7 +219,7 @@ def _settings(study: Study, method: str) -> ReachAwareSettings | ModelFreeSettin
     if study.data is None:
         return study.method_settings(method)
     row = study.rows()[0]
-    return settings_by_data(study, row, make_task(study, row.share))
+    return settings_by_data(study, row, make_task(study, row.share, row.method))
 
 
 def _plain(value: Any) -> Any:

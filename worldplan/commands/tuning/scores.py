@@ -114,7 +114,8 @@ def check_inputs(tuning: Tuning) -> None:
     """
     task = None
     for study in tuning.task_studies():
-        task = make_task(study, study.rows()[0].share)
+        row = study.rows()[0]
+        task = make_task(study, row.share, row.method)
     assert task is not None
     score_of(tuning, task)
     if tuning.score == "fqe" and len(score_data(tuning).starts) < 2:

@@ -16,6 +16,8 @@ from tests.worldplan.commands.pendulum import SETTINGS, pendulum_data
 from worldplan.cli import main
 from worldplan.commands.studies.jobs import make_task, make_training
 from worldplan.commands.studies.study import DatasetTask, Study
+from worldplan.commands.tuning import results
+from worldplan.commands.tuning.tuning import Tuning
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.envs.slider import LIMIT, Slider, best_return
 from worldplan.milp.errors import ConfigError
@@ -141,6 +143,16 @@ def test_finetuning_of_a_study_reaches_its_training(slider):
     (job,) = jobs_of(Path(), study, study.rows())
     training = make_training(job)
     assert (training.finetune, training.finetuning) == (10, Finetuning(steps=60))
+
+
+def test_the_best_training_of_a_tuning_has_simulator_and_finetuning(tmp_path):
+    simulator = {"id": "Pendulum-v1", "kwargs": {"g": 4.0}}
+    method = {"simulator": simulator, "finetune": 10, "finetuning": {"steps": 60}}
+    data = DatasetTask(str(pendulum_data(tmp_path / "pendulum.npz", 1)))
+    tuning = Tuning({"m": method}, data=data, search={"critics": [2, 3]})
+    arguments = results._as_training(tuning, tuning)["model"]["init_args"]
+    assert arguments["simulator"] == simulator and arguments["finetune"] == 10
+    assert arguments["finetuning"]["steps"] == 60
 
 
 @pytest.mark.parametrize("stop", [1.0, LIMIT])
