@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from worldplan.milp.errors import ConfigError, DatasetError, FolderInUse, WorldplanError, one_line
 from worldplan.routine import schema
+from worldplan.world_models.storage import require_replaceable
 
 _BUSY = 60.0  # seconds to wait for the transaction of another process
 _HEADER = b"SQLite format 3\0"
@@ -30,11 +31,14 @@ class Database:
         name: of the programme; a database of another programme is refused.
 
     Raises:
-        ConfigError: the file is no database, of another programme, or of a newer worldplan.
+        ConfigError: the file is no database, of another programme, or of a newer worldplan, or is a
+            device, a pipe or a socket.
+        IsADirectoryError: it is a folder.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
+        require_replaceable(path)
         if path.exists():
             self._check_header()
         self._engine = _engine(path)
@@ -60,15 +64,15 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that changes the database when the block under `with` ends, or not at all
-        when it fails: a new file is then deleted.
+        when it fails: a file that was made here is then deleted, and no other.
 
         Raises:
             ConfigError: the file cannot be made.
             DatasetError: the file is damaged.
             FolderInUse: another process does not end its transaction.
         """
-        new = not self.exists
-        if new:
+        made = not self.path.exists()
+        if made:
             self._make_room()
         try:
             with self._errors(), self._engine.connect() as plain:
@@ -79,7 +83,7 @@ class Database:
                     changes = schema.programme.c.generation + 1
                     connection.execute(update(schema.programme).values(generation=changes))
         except BaseException:
-            if new:
+            if made:
                 self.path.unlink(missing_ok=True)
             raise
 

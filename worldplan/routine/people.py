@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from worldplan.envs.bandits.environment import ArmDynamics
 from worldplan.milp.errors import DatasetError
@@ -161,11 +161,12 @@ def states_today(
     place = {name: number for number, name in enumerate(names)}
     known, missing = dict[str, Known](), list[str]()
     outcomes = _last_outcomes(connection, request.date)
+    histories = _last_known(connection, request.date)
     for name in members(connection):
         if name in outcomes:
             known[name] = Known(outcomes[name], True)
             continue
-        state, actions = _last_known(connection, name, request.date)
+        state, actions = histories[name]
         if state is not None and not actions:
             known[name] = Known(state, True)
         elif request.assume or name in request.absent:
@@ -200,20 +201,37 @@ def _last_outcomes(connection: Connection, today: dt.date) -> dict[str, int]:
     return {row.client: row.next_state for row in connection.execute(query)}
 
 
-def _last_known(connection: Connection, name: str, today: dt.date) -> tuple[int | None, list[int]]:
-    """The last known state of a client, and its actions on the decided days since."""
-    client = connection.execute(select(schema.clients).where(schema.clients.c.name == name)).one()
-    visits = schema.visits
+def _last_known(connection: Connection, today: dt.date) -> dict[str, tuple[int | None, list[int]]]:
+    """The last known state of each client in the programme, and its actions on the decided days
+    since.
+    """
+    clients, visits = schema.clients, schema.visits
+    inside = select(clients.c.name, clients.c.state).where(clients.c.left.is_(None))
+    known: dict[str, tuple[int | None, list[int]]] = {
+        row.name: (row.state, []) for row in connection.execute(inside)
+    }
+    since_joining = (visits.c.date >= clients.c.joined) & (visits.c.date < today)
+    last = (
+        select(visits.c.client, func.max(visits.c.date).label("date"))
+        .join(clients, clients.c.name == visits.c.client)
+        .where(since_joining, visits.c.observed | visits.c.next_state.is_not(None))
+        .group_by(visits.c.client)
+        .subquery()
+    )
     rows = connection.execute(
         select(visits)
-        .where(visits.c.client == name, visits.c.date >= client.joined, visits.c.date < today)
+        .join(clients, clients.c.name == visits.c.client)
+        .outerjoin(last, last.c.client == visits.c.client)
+        .where(since_joining, clients.c.left.is_(None))
+        .where(last.c.date.is_(None) | (visits.c.date >= last.c.date))
         .order_by(visits.c.date)
     )
-    state, actions = client.state, list[int]()
     for row in rows:
+        state, actions = known[row.client]
         if row.observed:
             state, actions = row.state, []
-        actions.append(int(row.chosen if row.visited is None else row.visited))
+        actions = [*actions, int(row.chosen if row.visited is None else row.visited)]
         if row.next_state is not None:
             state, actions = row.next_state, []
-    return state, actions
+        known[row.client] = state, actions
+    return known

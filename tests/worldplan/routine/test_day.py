@@ -309,3 +309,29 @@ def test_a_repeated_day_names_the_files_that_changed(
     assert content(tmp_path) == before
     assert day(tmp_path, 0, "--redo") == 0
     assert "changed since" not in capsys.readouterr().out
+
+
+def test_assumed_states_are_the_most_probable_ones(tmp_path: Path) -> None:
+    write_programme(tmp_path)
+    days(tmp_path, 1)
+    seen = [write_rows(tmp_path / f"{n}.csv", "arm,state", ["Ann,1", "Bob,2"][n:]) for n in (0, 1)]
+    for number, file in enumerate(seen, start=1):
+        assert day(tmp_path, number, "--outcomes", file, "--assume") == 0
+    assert day(tmp_path, 3, "--assume") == 0
+    reward, names = read_rewards(tmp_path / "rewards.csv")
+    with Database(setup_of(tmp_path).database, "clinic").read() as connection:
+        log, *_ = observed_moves(connection, dt.date(2026, 11, 5), names, reward)
+    transition = log.posterior(2.0).mean().transition
+    for arm, name in enumerate(NAMES):
+        query = f"select state, observed, chosen from visits where client = '{name}' order by date"
+        table = rows(tmp_path, query)
+        last = max(number for number, row in enumerate(table) if row[1])
+        belief = np.eye(STATES)[table[last][0]]
+        for _, _, chosen in table[last:3]:
+            belief = belief @ transition[arm, chosen]
+        assert table[3][:2] == (int(belief.argmax()), 0), name
+    firsts = {
+        name: rows(tmp_path, f"select sum(observed) from visits where client = '{name}'")
+        for name in ("Ann", "Bob", "Cid")
+    }
+    assert firsts == {"Ann": [(2,)], "Bob": [(3,)], "Cid": [(1,)]}

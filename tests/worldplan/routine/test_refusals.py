@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +229,27 @@ def test_a_database_of_an_older_version_is_migrated(
     assert day(clinic, 2, *outcomes) == 0
     assert rows(clinic, "select schema_version from programme") == [(3,)]
     assert rows(clinic, "select distinct district from clients") == [(None,)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_file_is_neither_used_nor_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_programme(tmp_path)
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "pipe.db")
+    (tmp_path / "folder.db").mkdir()
+    (tmp_path / "empty.db").touch()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    wrong = ["--outcomes", write_rows(tmp_path / "o.csv", "arm,state", LINES[:1])]
+    for name in ("pipe.db", "link.db", "folder.db", "empty.db"):
+        assert day(tmp_path, 0, *wrong, "--database", name) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert day(tmp_path, 0, *wrong, "--database", "new.db") == 2
+    now = {path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")}
+    assert now == {*before, "o.csv"}
+    assert stat.S_ISFIFO((tmp_path / "pipe.db").stat().st_mode)
+    right = ["--outcomes", write_outcomes(tmp_path / "o.csv", 0)]
+    assert day(tmp_path, 0, *right, "--database", "empty.db") == 0
+    assert day(tmp_path, 0, *right, "--output", str(tmp_path / "log.csv")) == 2
+    assert "is a file" in capsys.readouterr().err

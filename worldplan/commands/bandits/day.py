@@ -56,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     request = _request(settings, outcomes, source)
     own = setup.lists_folder(request.date)
     folder = Path(settings.output) if settings.output else own
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output {folder}: is a file: give a folder for the lists")
     inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
     for name in ("all.csv", "list.html"):
         refuse_input_as_output(folder / name, settings.outcomes, *inputs)
