@@ -42,14 +42,18 @@ class Limit:
     key: object = None
 
 
-@singledispatch
 def limits_of(actions: ActionSet) -> list[Limit]:
     """The limits of a set by name; none for a set that does not name any."""
     own = getattr(actions, "limits", None)
-    return list(own()) if callable(own) else []
+    return list(own()) if callable(own) else _known(actions)
 
 
-@limits_of.register
+@singledispatch
+def _known(actions: ActionSet) -> list[Limit]:
+    return []
+
+
+@_known.register
 def _budget(actions: Budget) -> list[Limit]:
     if actions.budget >= actions.size:
         return []
@@ -60,7 +64,7 @@ def _budget(actions: Budget) -> list[Limit]:
     return [Limit("visits a day", "one more visit", float(actions.budget), raised)]
 
 
-@limits_of.register
+@_known.register
 def _capacity(actions: Capacity) -> list[Limit]:
     costs, room = np.asarray(actions.costs), np.asarray(actions.capacities)
     names = _worker_names(actions.worker_names, len(room))
@@ -107,7 +111,7 @@ def _capacity(actions: Capacity) -> list[Limit]:
     return limits
 
 
-@limits_of.register
+@_known.register
 def _schedule(actions: Schedule) -> list[Limit]:
     arms, workers = np.asarray(actions.arm_slots), np.asarray(actions.worker_slots)
     names = _worker_names(actions.worker_names, len(workers))
@@ -157,7 +161,7 @@ def _schedule(actions: Schedule) -> list[Limit]:
     return limits
 
 
-@limits_of.register
+@_known.register
 def _path(actions: Path) -> list[Limit]:
     graph = nx.Graph(actions.graph)
 
@@ -187,7 +191,7 @@ def _path(actions: Path) -> list[Limit]:
     return limits
 
 
-@limits_of.register
+@_known.register
 def _rules(actions: PyomoSet) -> list[Limit]:
     return [
         Limit(
