@@ -29,13 +29,16 @@ class CsvTable:
     Args:
         path: UTF-8 text with a header line.
         columns: the columns that must be there; further ones are ignored.
+        optional: columns that may be there, and may have empty cells.
 
     Raises:
         DatasetError: the file is missing, unreadable or without rows, a column is missing, or a
             cell is empty.
     """
 
-    def __init__(self, path: FilePath, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: FilePath, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> None:
         self.path = os.fspath(path)
         frame = _read(self.path)
         frame.columns = frame.columns.str.strip()
@@ -46,7 +49,8 @@ class CsvTable:
                 f"(found: {', '.join(frame.columns)}): the header must name {', '.join(columns)}"
             )
         self.columns = tuple(frame.columns)
-        frame = frame[list(columns)].fillna("").apply(lambda column: column.str.strip())
+        kept = [*columns, *(column for column in optional if column in frame.columns)]
+        frame = frame[kept].fillna("").apply(lambda column: column.str.strip())
         frame = frame[(frame != "").any(axis=1)]  # blank lines
         if frame.empty:
             raise DatasetError(
@@ -57,12 +61,17 @@ class CsvTable:
             self._refuse_empty(column)
 
     def _refuse_empty(self, column: str) -> None:
+        self.refuse(
+            self._empty(column),
+            lambda _: f"column '{column}' is empty or NaN",
+            "fill it in or delete the row",
+        )
+
+    def _empty(self, column: str) -> NDArray[np.bool_]:
+        """(rows,), whether the cell is empty."""
         # an arm may be called "None" or "NA"; in the other columns these words mean a missing value
         blanks = ("", "nan") if column == "arm" else ("", "nan", "na", "null", "none")
-        empty = self._frame[column].str.lower().isin(blanks).to_numpy()
-        self.refuse(
-            empty, lambda _: f"column '{column}' is empty or NaN", "fill it in or delete the row"
-        )
+        return np.asarray(self._frame[column].str.lower().isin(blanks))
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -125,18 +134,30 @@ class CsvTable:
 
         Raises DatasetError for any other cell.
         """
+        return self._integers(column, count, np.ones(len(self), bool))
+
+    def optional_integers(self, column: str, count: int | None = None) -> Indices:
+        """As `integers`, for an optional column; -1 in empty cells, or without the column."""
+        if column not in self._frame:
+            return np.full(len(self), -1, np.int64)
+        return self._integers(column, count, ~self._empty(column))
+
+    def _integers(self, column: str, count: int | None, filled: NDArray[np.bool_]) -> Indices:
+        """The whole numbers in the cells that `filled` (rows,) marks, and -1 in the others."""
         values, raw = self._numeric(column), self._frame[column]
         whole = np.isfinite(values) & (values == np.floor(values))
         self.refuse(
-            ~whole, lambda i: f"{column} '{raw.iloc[i]}' is not an integer", "number from 0"
+            filled & ~whole,
+            lambda i: f"{column} '{raw.iloc[i]}' is not an integer",
+            "number from 0",
         )
         top = LARGEST if count is None else count - 1
         self.refuse(
-            (values < 0) | (values > top),
+            filled & ((values < 0) | (values > top)),
             lambda i: f"{column} {raw.iloc[i]} is out of range",
             f"use a number from 0 to {top}",
         )
-        return values.astype(np.int64)
+        return np.where(filled, values, -1).astype(np.int64)
 
     def _numeric(self, column: str) -> Floats:
         """(rows,), NaN where a cell is no number."""

@@ -72,7 +72,7 @@ class SetContext:
         find: the path of a file named in the settings (relative names are looked up beside the
             scenario file first).
         date: the day that is decided; None: the set holds for any day.
-        states: of the arms on that day.
+        states: of the arms on that day; None for an arm whose state is not known.
         steps_left: days that remain then.
         absent: arms that no rule may ask for on that day.
         last_visits: dates by arm; None: those of the file `constraint.last_visits`.
@@ -82,7 +82,7 @@ class SetContext:
     settings: Constraint
     find: Callable[[str], str] = str
     date: datetime.date | None = None
-    states: tuple[int, ...] | None = None
+    states: tuple[int | None, ...] | None = None
     steps_left: int | None = None
     absent: frozenset[str] = frozenset()
     last_visits: Mapping[str, datetime.date] | None = None

@@ -27,7 +27,7 @@ class Today:
 
     Args:
         names: of the arms; arm j is `block.a[j]`.
-        states: of the arms today; None on any day.
+        states: of the arms today, None for an arm whose state is not known; None on any day.
         date: of today; None on any day.
         last_visits: by arm, for the arms that were visited before today; empty on any day.
         hours: of the workers today, by name: their capacity, 0 if they are away.
@@ -37,7 +37,7 @@ class Today:
     """
 
     names: tuple[str, ...]
-    states: tuple[int, ...] | None = None
+    states: tuple[int | None, ...] | None = None
     date: datetime.date | None = None
     last_visits: Mapping[str, datetime.date] = field(default_factory=dict)
     hours: Mapping[str, float] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
-from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.units import in_units
 from worldplan.planners.base import Decision, Planner
 
@@ -46,17 +46,18 @@ class OneStep:
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
 
-    def values(self, state: Ints) -> Floats:
-        """Expected next reward by arm and level, (arms, levels), in the joint state (arms,).
+    def values(self, belief: Floats) -> Floats:
+        """Expected next reward by arm and level, (arms, levels).
 
+        `belief` (arms, states) is the distribution of today's states, one-hot where they are known.
         These are planned rewards, see `worldplan.planners.bandits.units`.
         """
-        table: Floats = self._table[self._arms, :, state]
-        return table
+        values: Floats = np.einsum("jks,js->jk", self._table, belief)
+        return values
 
-    def score(self, state: Ints) -> Score:
-        """The function from actions (M, components) to joint planned rewards (M,) in `state`."""
-        values = self.values(state)
+    def score(self, belief: Floats) -> Score:
+        """The function from actions (M, components) to joint planned rewards (M,)."""
+        values = self.values(belief)
         if self.dynamics.effect is None:
             base, gain = values[:, 0].sum(), values[:, 1] - values[:, 0]
             return lambda actions: base + actions @ gain
@@ -212,9 +213,9 @@ class SamplingPolicy(RandomPolicy):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        state = state_of(self._model.instance, observation)
+        belief = belief_of(self._model.instance, observation)
         actions = np.stack([self._set.sample(self._generator) for _ in range(self._samples)])
-        scores = self._model.score(state)(actions)
+        scores = self._model.score(belief)(actions)
         best = int(scores.argmax())
         return self._model.decision(_heuristic(actions[best], float(scores[best]), started))
 
@@ -246,13 +247,13 @@ class MyopicPolicy(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        state = state_of(self._model.instance, observation)
-        return self._model.decision(self._maximiser.maximise(self._model.values(state)))
+        belief = belief_of(self._model.instance, observation)
+        return self._model.decision(self._maximiser.maximise(self._model.values(belief)))
 
     def action_values(self, observation: Any) -> Floats:
         """Expected reward of the next step by arm and level, (arms, levels)."""
         units = self._model.units
-        planned = self._model.values(state_of(self._model.instance, observation))
+        planned = self._model.values(belief_of(self._model.instance, observation))
         return units.unit * planned + units.low[:, None]
 
 
@@ -278,10 +279,10 @@ class IterativeMyopicPolicy(Planner):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        state = state_of(self._model.instance, observation)
+        belief = belief_of(self._model.instance, observation)
         if self._sorted is not None:
-            return self._model.decision(self._sorted.maximise(self._model.values(state)))
-        found = greedy_action(self._model.score(state), self._set)
+            return self._model.decision(self._sorted.maximise(self._model.values(belief)))
+        found = greedy_action(self._model.score(belief), self._set)
         return self._model.decision(_heuristic(*found, started))
 
 

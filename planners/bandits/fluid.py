@@ -37,10 +37,10 @@ from worldplan.planners.bandits.models import (
     models_of,
 )
 from worldplan.planners.bandits.observations import (
+    belief_of,
     checked_distribution,
     checked_state,
     checked_steps,
-    state_of,
     steps_left_of,
 )
 from worldplan.planners.bandits.units import Outlook, in_units
@@ -361,7 +361,12 @@ class FluidPlanner(Planner):
         self._outlook = Outlook(models, instance.actions, instance.horizon, instance.discount)
 
     def plan(self, observation: Any) -> Decision:
-        """Decide for {"state": (arms,), "steps_left": int}.
+        """Decide for {"state": (arms,), "steps_left": int}, or with "belief" (arms, states).
+
+        With a belief, today's action is the same in every state that it leaves open. The value
+        counts the states of the following days as seen. The bound holds for every policy that does
+        not see today's open states, whether it sees later states or not; without a solution within
+        the time limit, for every policy.
 
         Value and bound are those of the relaxation; the gap is measured from the return of the
         default action at every step. If the solver runs out of time, the status is "time_limit".
@@ -373,13 +378,12 @@ class FluidPlanner(Planner):
             WorldplanError: the observation is not one of the instance.
         """
         started = time.perf_counter()
-        state = state_of(self.instance, observation)
+        start = belief_of(self.instance, observation)
         left = steps_left_of(self.instance, observation)
         limit = self.program.session.settings.time_limit
-        start = one_hot(state, self.instance.dynamics.states)
-        zero = self._outlook.default(state, left)
+        zero = self._outlook.default(start, left)
         tail, tail_missing = None, False
-        weights = self._one_step_gain(state)
+        weights = self._one_step_gain(start)
         if self.relaxation is not None and left > self.program.steps:
             relaxed = self.relaxation.solve(start, left, time_limit=WHOLE_SHARE * limit)
             tail_missing = relaxed.x is None
@@ -394,17 +398,17 @@ class FluidPlanner(Planner):
         else:
             action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
         status, value = solution.status, solution.value
-        bound = min(self._outlook.free(state, left), np.inf if tail_missing else solution.bound)
+        bound = min(self._outlook.free(start, left), np.inf if tail_missing else solution.bound)
         if tail_missing or solution.x is None:
-            status, value = "time_limit", self._outlook.first(action, state, left)
+            status, value = "time_limit", self._outlook.first(action, start, left)
         bound = max(bound, value)
-        gap = 0.0 if status == "optimal" else self._outlook.missing(value, bound, state, left)
+        gap = 0.0 if status == "optimal" else self._outlook.missing(value, bound, start, left)
         value, bound = (self.units.total(number, left) for number in (value, bound))
         return Decision(action, value, bound, status, time.perf_counter() - started, gap=gap)
 
-    def _one_step_gain(self, state: Ints) -> Floats:
+    def _one_step_gain(self, start: Floats) -> Floats:
         """Gain in the next reward of the strongest level over none, (components,)."""
         model = self.program.dynamics[0]
-        table = model.one_step()[np.arange(model.arms), :, state]
-        gain = table[:, -1] - table[:, 0]
+        table = np.einsum("jks,js->jk", model.one_step(), start)
+        gain: Floats = table[:, -1] - table[:, 0]
         return gain if model.effect is None else gain @ model.effect

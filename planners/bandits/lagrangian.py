@@ -39,10 +39,10 @@ from worldplan.planners.bandits.models import (
     models_of,
 )
 from worldplan.planners.bandits.observations import (
+    belief_of,
     checked_distribution,
     checked_state,
     checked_steps,
-    state_of,
     steps_left_of,
 )
 from worldplan.planners.bandits.units import in_units
@@ -406,34 +406,37 @@ class LagrangianPlanner(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        """Decide for {"state": (arms,), "steps_left": int}.
+        """Decide for {"state": (arms,), "steps_left": int}, or with "belief" (arms, states).
+
+        With a belief, the bound holds for every policy that does not see today's open states.
 
         Raises:
             WorldplanError: the observation is not one of the instance.
         """
         started = time.perf_counter()
-        prices, gain = self._gain(observation)
-        action = best_of_budget(gain, self._bound.budget)
-        index = gain - prices.prices[0]
-        # the bound, less what the action leaves out or takes at a loss at these prices
-        value = prices.bound - float((np.maximum(index, 0.0) - index * action).sum())
+        prices, index = self._index(observation)
+        action = best_of_budget(index + prices.prices[0], self._bound.budget)
+        # what a pull is worth where today's states are seen, which `prices.bound` allows
+        seen = (np.maximum(prices.gain, 0.0) * belief_of(self.instance, observation)).sum(-1)
+        bound = prices.bound - float((seen - np.maximum(index, 0.0)).sum())
+        # less what the action leaves out or takes at a loss at these prices
+        value = prices.bound - float((seen - index * action).sum())
         search = missing_share(prices.lower, prices.bound, prices.zero)
         detail = {"prices": prices.prices.tolist(), "gap": search}
-        gap = missing_share(value, prices.bound, prices.zero)
+        gap = missing_share(value, bound, prices.zero)
         status = "time_limit" if prices.limited else "heuristic"
         seconds = time.perf_counter() - started
-        return Decision(action, value, prices.bound, status, seconds, detail, gap=gap)
+        return Decision(action, value, bound, status, seconds, detail, gap=gap)
 
     def action_values(self, observation: Any) -> Floats:
         """Zero for no pull, and what a pull is worth before today's price, (arms, 2)."""
-        gain = self._gain(observation)[1]
+        prices, index = self._index(observation)
+        # the price is the same for all arms, so the order is that of the index
+        gain = index + prices.prices[0]
         return np.stack([np.zeros_like(gain), gain], axis=1)
 
-    def _gain(self, observation: Any) -> tuple[Prices, Floats]:
-        """The optimal prices, and the gain of each arm's pull before today's price, (arms,)."""
-        state = state_of(self.instance, observation)
-        left = steps_left_of(self.instance, observation)
-        prices = self._bound.solve(one_hot(state, self.instance.dynamics.states), left)
-        index = prices.gain[np.arange(len(state)), state]
-        # the price is the same for all arms, so the order is that of the index
-        return prices, index + prices.prices[0]
+    def _index(self, observation: Any) -> tuple[Prices, Floats]:
+        """The optimal prices, and the gain of each arm's pull beyond today's price, (arms,)."""
+        belief = belief_of(self.instance, observation)
+        prices = self._bound.solve(belief, steps_left_of(self.instance, observation))
+        return prices, (prices.gain * belief).sum(-1)

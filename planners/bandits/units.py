@@ -113,27 +113,37 @@ class Outlook:
                 free = np.where(usable[:, :, None], worth, -np.inf).max(1)
                 self._free[left] += free / len(models)
 
-    def default(self, state: Ints, left: int) -> float:
-        """The return of the default action at every step, from the joint state (arms,)."""
-        arms = np.arange(len(state))
-        return float(np.mean([table[left, arms, state].sum() for table in self._default]))
+    def default(self, start: Floats, left: int) -> float:
+        """The return of the default action at every step.
 
-    def free(self, state: Ints, left: int) -> float:
+        Args:
+            start: (arms, states) distribution of each arm's first state, here and below.
+            left: steps to the end.
+        """
+        return float(np.mean([_expected(table[left], start) for table in self._default]))
+
+    def free(self, start: Floats, left: int) -> float:
         """Upper bound on the return of every policy: the limits on joint actions do not count."""
-        return float(self._free[left, np.arange(len(state)), state].sum())
+        return _expected(self._free[left], start)
 
-    def first(self, action: Action, state: Ints, left: int) -> float:
+    def first(self, action: Action, start: Floats, left: int) -> float:
         """The return of `action` (components,) now and the default action afterwards."""
-        arms, returns = np.arange(len(state)), []
+        arms, returns = np.arange(len(start)), []
         for model, table in zip(self._models, self._default, strict=True):
-            after = model.transition[arms, model.level(action), state]
+            moves = model.transition[arms, model.level(action)]
+            after = np.einsum("js,jst->jt", start, moves)
             now = (after * model.reward).sum()
             returns.append(now + self._discount * (after * table[left - 1]).sum())
         return float(np.mean(returns))
 
-    def missing(self, value: float, bound: float, state: Ints, left: int) -> float:
+    def missing(self, value: float, bound: float, start: Floats, left: int) -> float:
         """The share of the possible gain over the default action that `value` may miss."""
-        return missing_share(value, bound, self.default(state, left))
+        return missing_share(value, bound, self.default(start, left))
+
+
+def _expected(values: Floats, start: Floats) -> float:
+    """Sum over the arms of the mean of `values` (arms, states) under `start`."""
+    return float((values * start).sum(-1).sum())
 
 
 def _used_levels(model: ArmDynamics) -> NDArray[np.bool_]:

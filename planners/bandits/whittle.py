@@ -17,7 +17,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
-from worldplan.planners.bandits.observations import state_of, steps_left_of
+from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.units import Units
 from worldplan.planners.bandits.whittle_horizon import finite_indexable, finite_whittle_indices
 from worldplan.planners.base import Decision, Planner
@@ -227,9 +227,13 @@ class WhittlePolicy(Planner):
         return dataclasses.replace(decision, value=None, bound=None, seconds=seconds)
 
     def action_values(self, observation: Any) -> Floats:
-        """Zero for leaving an arm alone and the Whittle index for pulling it, (arms, 2)."""
-        values, state = np.zeros((len(self._arms), 2)), state_of(self.instance, observation)
-        values[:, 1] = self._index(steps_left_of(self.instance, observation))[self._arms, state]
+        """Zero for leaving an arm alone and the Whittle index for pulling it, (arms, 2).
+
+        Where a belief leaves the state open: the mean of the indices under it, a heuristic.
+        """
+        values, belief = np.zeros((len(self._arms), 2)), belief_of(self.instance, observation)
+        index = self._index(steps_left_of(self.instance, observation))
+        values[:, 1] = (np.where(belief > 0, index, 0.0) * belief).sum(-1)
         return values
 
     def _index(self, left: int) -> Floats:

@@ -184,7 +184,7 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
     table.refuse_repeats(
         case * states + target, "this arm, state, action and next_state", "keep one of the rows"
     )
-    missing = _first_gap(case, len(names) * actions * states)
+    missing = first_gap(case, len(names) * actions * states)
     if missing is not None:
         pair, s = divmod(missing, states)
         j, k = divmod(pair, actions)
@@ -213,9 +213,9 @@ def read_states(csv: Path, arm_names: tuple[str, ...], states: int) -> Ints:
         DatasetError: an arm is unknown, missing or repeated, or a state is not in 0..states-1.
     """
     table = CsvTable(csv, ("arm", "state"))
-    arm, state = _arms(table, arm_names), table.integers("state", states)
+    arm, state = arm_positions(table, arm_names), table.integers("state", states)
     table.refuse_repeats(arm, "this arm", "keep one row per arm")
-    missing = _first_gap(arm, len(arm_names))
+    missing = first_gap(arm, len(arm_names))
     if missing is not None:
         raise DatasetError(
             f"{table.path}: arm '{arm_names[missing]}' has no row: add its present state"
@@ -261,7 +261,7 @@ def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     state, value = table.integers("state"), table.numbers("reward")
     states = int(state.max()) + 1
     table.refuse_repeats(arm * states + state, "this arm and state", "keep one of the rows")
-    missing = _first_gap(arm * states + state, len(names) * states)
+    missing = first_gap(arm * states + state, len(names) * states)
     if missing is not None:
         j, s = divmod(missing, states)
         raise DatasetError(
@@ -273,8 +273,12 @@ def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     return reward, names
 
 
-def _arms(table: CsvTable, names: tuple[str, ...]) -> Ints:
-    """Positions among `names` of the ids in the column "arm", (rows,)."""
+def arm_positions(table: CsvTable, names: tuple[str, ...]) -> Ints:
+    """Positions among `names` of the ids in the column "arm", (rows,).
+
+    Raises:
+        DatasetError: an id is none of the names; names the line.
+    """
     ids = table.text("arm")
     arm = pd.Index(names).get_indexer(pd.Index(ids))
     table.refuse(
@@ -290,14 +294,14 @@ def _moves(
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """The columns arm, state, action and next_state as numbers, each (rows,)."""
     return (
-        _arms(table, names),
+        arm_positions(table, names),
         table.integers("state", states),
         table.integers("action", levels),
         table.integers("next_state", states),
     )
 
 
-def _first_gap(codes: Ints, count: int) -> int | None:
+def first_gap(codes: Ints, count: int) -> int | None:
     """Smallest number of 0..count-1 that is absent from `codes` (rows,), or None."""
     present = np.unique(codes)
     if len(present) == count:

@@ -155,7 +155,7 @@ def on_day(
         built: the programme.
         programme: its settings.
         base: as in `build`.
-        state: (arms,) of today.
+        state: (arms,) of today; -1 where it is not known.
         date: of today; None where the settings need none.
         steps_left: days that remain.
         absent: arms that no rule may ask for today.
@@ -170,7 +170,7 @@ def on_day(
     if programme.domain:
         return built
     names = built.instance.arm_names
-    states = tuple(int(s) for s in state)
+    states = tuple(None if s < 0 else int(s) for s in state)
     context = SetContext(
         names,
         constraint,

@@ -16,7 +16,7 @@ from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.observations import state_of
+from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.reasons.clock import Clock
 from worldplan.planners.bandits.reasons.names import (
     Names,
@@ -58,7 +58,7 @@ class Explainer:
         planner: one that maximises a value over the feasible set (see `Valuation`): fluid, myopic,
             whittle, sequoia, or a policy of your own that has `action_values`.
         instance: the programme; its `actions` are today's feasible set.
-        observation: {"state": (arms,), "steps_left": int}.
+        observation: {"state": (arms,), "steps_left": int}, or with "belief" (arms, states).
         settings: the solver; the gap is 0 here. `time_limit` is that of one solve.
         unit: of the reward, for sentences: "visits attended".
 
@@ -82,7 +82,7 @@ class Explainer:
             checks.of_type(settings, "settings", SolverSettings)
         self.instance, self.unit = instance, unit
         self.settings = dataclasses.replace(settings or SolverSettings(), gap=0.0, quick=False)
-        self._state = state_of(instance, observation)
+        self._belief = belief_of(instance, observation)
         self._valuation = valuation(planner, instance, observation)
         self.words = self._valuation.words
         self.names = component_names(instance)
@@ -265,7 +265,7 @@ class Explainer:
             chosen,
             asked,
             benefit=benefit,
-            **tomorrow(self.instance.dynamics, self._state, component),
+            **tomorrow(self.instance.dynamics, self._belief, component),
         )
         if asked or clock.over():
             return reason

@@ -18,7 +18,7 @@ class ClientReason:
         name: of the arm or intervention.
         chosen: whether it is on the list.
         asked: "forced" or "forbidden" if the question says so, else "".
-        state: today's state; None for an intervention.
+        state: today's state; None for an intervention, or if it is not known today.
         benefit: value of the list with this arm minus its value without, by the planner's own
             action values, with the rest of the list unchanged and no limit applied.
         expected_state_with: mean of tomorrow's state after a visit; None for an intervention.

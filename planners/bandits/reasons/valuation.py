@@ -24,9 +24,9 @@ from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.coupling import ValueTables
-from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram, one_hot
+from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.models import mean_dynamics
-from worldplan.planners.bandits.observations import state_of, steps_left_of
+from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.reasons.problem import (
     DecisionProblem,
     Problem,
@@ -96,8 +96,7 @@ def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, 
 def _fluid(
     planner: FluidPlanner, instance: BanditInstance, observation: Mapping[str, Any], words: str
 ) -> Valuation:
-    state, left = state_of(instance, observation), steps_left_of(instance, observation)
-    start = one_hot(state, instance.dynamics.states)
+    start, left = belief_of(instance, observation), steps_left_of(instance, observation)
     models, steps = planner.program.dynamics, planner.program.steps
     tables = _tables(planner, start, left)
     tail = tables if left > steps else None
@@ -107,7 +106,7 @@ def _fluid(
     values = values + instance.discount * np.mean(
         [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
     )
-    today = values[np.arange(len(state)), :, state]
+    today = np.einsum("jks,js->jk", values, start)
     units = planner.units
 
     def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:

@@ -21,6 +21,7 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.commands.bandits.unseen import unseen_arms, unseen_sentences
 from worldplan.commands.bandits.why import (
     COLUMNS,
     as_json,
@@ -29,7 +30,7 @@ from worldplan.commands.bandits.why import (
     reasons_of,
     with_reasons,
 )
-from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
+from worldplan.envs.bandits.environment import BanditVectorEnv
 from worldplan.files import input_files, refuse_input_as_output, write_csv, write_json
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
@@ -44,7 +45,7 @@ from worldplan.planners.bandits.policies import (
 from worldplan.planners.bandits.reasons.results import Reasons
 from worldplan.planners.bandits.units import annuity
 from worldplan.planners.base import Decision
-from worldplan.world_models.arms.dynamics import read_states
+from worldplan.world_models.arms.beliefs import PresentStates, read_present
 from worldplan.world_models.arms.programme import Built, build, on_day
 
 
@@ -57,7 +58,10 @@ def decide(argv: Sequence[str]) -> int:
     """
     parser = scenario_parser("bandits decide", "Who to serve today, and how.")
     parser.add_argument(
-        "--state", default="", help="CSV with the columns arm, state: today's state of every arm"
+        "--state",
+        default="",
+        help="CSV arm, state: today's state of every arm; where it is empty: last_state, "
+        "days_since and visited_then; or CSV arm, state, probability",
     )
     parser.add_argument(
         "--policy",
@@ -99,7 +103,8 @@ def decide(argv: Sequence[str]) -> int:
     built = build(scenario.programme, base)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
-    state = read_states(settings.state, names, instance.dynamics.states)
+    present = read_present(settings.state, names, instance.dynamics)
+    state = present.known
     steps_left = settings.steps_left or instance.horizon
     if not 1 <= steps_left <= instance.horizon:
         raise ConfigError(
@@ -111,7 +116,7 @@ def decide(argv: Sequence[str]) -> int:
     with naming_policy(settings.policy, seed):
         planner = make_planner(settings.policy, built, scenario, seed, None)
         planner.reset(seed=seed)
-        observation = {"state": state, "steps_left": steps_left}
+        observation = present.observation() | {"steps_left": steps_left}
         decision, reasons, note = reasons_of(
             planner,
             instance,
@@ -123,7 +128,7 @@ def decide(argv: Sequence[str]) -> int:
             forbid=forbid,
             seconds=seconds,
         )
-    table = explain(built, decision, state, names)
+    table = explain(built, decision, present, names)
     if reasons is not None:
         table = with_reasons(table, reasons)
     write_csv(Path(settings.output), table)
@@ -135,25 +140,33 @@ def decide(argv: Sequence[str]) -> int:
             "steps_left": steps_left,
             "forced": force,
             "forbidden": forbid,
+            "unseen": unseen_arms(present, names),
         }
         write_json(Path(settings.json), as_json(table, decision, reasons, facts, note))
     _print(table, decision, Path(settings.output), reasons, note)
+    for sentence in unseen_sentences(present, names, settings.policy):
+        plain_console().print(sentence)
     return 0
 
 
-def explain(built: Built, decision: Decision, state: Ints, names: tuple[str, ...]) -> pd.DataFrame:
+def explain(
+    built: Built, decision: Decision, present: PresentStates, names: tuple[str, ...]
+) -> pd.DataFrame:
     """A table with one row per thing to do.
 
     Columns: arm and its state (or intervention and the arms it reaches), then what the feasible set
-    explains: worker, slot, stop, cost, or the variables of the user's rules.
+    explains: worker, slot, stop, cost, or the variables of the user's rules. If a state is not
+    known today, the column "unseen" says since when, and the most likely one.
 
     Args:
         built: the programme.
         decision: what was decided.
-        state: (arms,) today's states.
+        present: today's states.
         names: of the arms.
     """
     dynamics = built.instance.dynamics
+    unseen = bool((present.days != 0).any())
+    known = [None if state < 0 else int(state) for state in present.known]
     rows = []
     for explained in built.instance.actions.explain(decision.action):
         row: dict[str, Any] = dict(explained)
@@ -163,7 +176,8 @@ def explain(built: Built, decision: Decision, state: Ints, names: tuple[str, ...
             row = {"intervention": intervention, "reaches": " ".join(names[j] for j in reached)}
         elif "arm" in row:
             arm = _position(row.pop("arm"), names)
-            row = {"arm": names[arm], "state": int(state[arm])} | row
+            words = {"unseen": present.words(arm)} if unseen else {}
+            row = {"arm": names[arm], "state": known[arm]} | words | row
         rows.append(row)
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["arm", "state"])
     return table.astype({"state": "Int64"}) if "state" in table else table
@@ -180,6 +194,7 @@ def _print(
     rows: pd.DataFrame, decision: Decision, output: Path, reasons: Reasons | None, note: str
 ) -> None:
     table = Table(title="today's decision")
+    rows = rows.drop(columns="unseen", errors="ignore")  # sentences below the table say it
     for column in rows.columns:
         table.add_column(str(column).replace("_", " ") if column in COLUMNS else str(column))
     for row in rows.itertuples(index=False):
