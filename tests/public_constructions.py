@@ -108,6 +108,14 @@ CONSTRUCTIONS: dict[str, Construction] = {
     "FluidBound": (bandit_planners.FluidBound, lambda: {"instance": instance(), "steps": 2}),
     "FluidPlanner": (bandit_planners.FluidPlanner, lambda: {"instance": instance(), "window": 2}),
     "HullBound": (bandit_planners.HullBound, lambda: {"instance": instance(), "gap": 1e-3}),
+    "JointBound": (
+        bandit_planners.JointBound,
+        lambda: {
+            "instance": bandits.generate("interventions", 6, 2, seed=0, horizon=2),
+            "gap": 1e-3,
+            "states": 64,
+        },
+    ),
     "LagrangianBound": (
         bandit_planners.LagrangianBound,
         lambda: {"instance": instance(), "steps": 2, "gap": 1e-4},

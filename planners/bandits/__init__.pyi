@@ -8,6 +8,7 @@ from .bounds import make_bound as make_bound
 from .fluid import FluidBound as FluidBound
 from .fluid import FluidPlanner as FluidPlanner
 from .hull import HullBound as HullBound
+from .joint import JointBound as JointBound
 from .lagrangian import LagrangianBound as LagrangianBound
 from .lagrangian import LagrangianPlanner as LagrangianPlanner
 from .level_maximiser import LevelMaximiser as LevelMaximiser

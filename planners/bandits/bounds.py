@@ -11,10 +11,11 @@ from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.lagrangian import LagrangianBound
 
 LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
-BOUNDS = ("auto", "fluid", "hull")
+BOUNDS = ("auto", "fluid", "hull", "joint")
 
 
 class Bound(Protocol):
@@ -32,9 +33,10 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
 
     "fluid" relaxes the action set to its linear relaxation: one linear program or, for a plain
     budget over very many arms, a search for prices. "hull" keeps the convex hull of the set, by
-    column generation; on a plain budget both are equal. "auto" takes "hull" where arms are pulled
-    or not, nothing is discounted and the set is no plain budget, else "fluid". Searches have the
-    solver's time limit.
+    column generation; on a plain budget both are equal. "joint" treats arms that the same
+    interventions reach as one chain. If nothing is discounted, "auto" takes "hull" where arms are
+    pulled or not and the set is no plain budget, and "joint" where it suits the interventions; else
+    "fluid". Searches have the solver's time limit.
 
     Args:
         instance: the programme.
@@ -47,14 +49,16 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     checks.choice(kind, "bound", BOUNDS)
     if kind == "hull" and instance.dynamics.effect is not None:
         raise ConfigError(
-            "bound hull needs arms that are pulled or not: choose auto or fluid for several "
+            "bound hull needs arms that are pulled or not: choose auto, joint or fluid for several "
             "interventions per arm"
         )
-    if kind == "hull" and instance.discount < 1:
+    if kind in ("hull", "joint") and instance.discount < 1:
         raise ConfigError(
-            f"bound hull does not discount (programme.discount is {instance.discount:g}): "
+            f"bound {kind} does not discount (programme.discount is {instance.discount:g}): "
             "choose auto or fluid"
         )
+    if kind == "joint" or (kind == "auto" and suits(instance)):
+        return JointBound(instance, solver)
     plain = isinstance(instance.actions, Budget) or instance.dynamics.effect is not None
     if kind == "hull" or (kind == "auto" and not plain and instance.discount == 1):
         return HullBound(instance, solver)

@@ -242,7 +242,7 @@ class _Search:
         self._latest, self._latest_support = self.prices.copy(), self.support.copy()
         self.bound, self.lower, self.limited = np.inf, -np.inf, False
         self._take(self.prices, self.support)
-        self.floor = _return_of(of.model, start, actions.default(), self.steps)
+        self.floor = return_of(of.model, start, actions.default(), self.steps)
         self.master: Master | None = None
         self.basis: Any = None
 
@@ -329,7 +329,7 @@ def _values(model: ArmDynamics, prices: Floats) -> Floats:
     return value
 
 
-def _return_of(model: ArmDynamics, start: Floats, action: Action, steps: int) -> float:
+def return_of(model: ArmDynamics, start: Floats, action: Action, steps: int) -> float:
     """Expected return of `action` at every step, from the distribution `start`."""
     arms, level, total, mass = np.arange(model.arms), model.level(action), 0.0, start
     kernel = model.transition[arms, level]

@@ -53,8 +53,8 @@ class Scenario:
         fluid_window: steps of the fluid planner's integral window.
         samples: actions that "sampling" draws per decision.
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
-        bound: on every policy: "auto" (the tightest for the feasible set), "fluid" or "hull"; see
-            `worldplan.planners.bandits.bounds`.
+        bound: on every policy: "auto" (the tightest for the feasible set), "fluid", "hull" or
+            "joint"; see `worldplan.planners.bandits.bounds`.
         database: file of the days of `bandits day`, looked up beside the scenario; its name with
             the suffix .db unless given.
 
