@@ -13,7 +13,7 @@ from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, 
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.networks.argmax import Argmax, NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
-from worldplan.milp.sets.base import Action
+from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.targets import FluidTargets
@@ -88,17 +88,34 @@ class Decided:
     """One state: its network of the action, worldplan's decision and the CPU time.
 
     The first decision's time includes building the model.
+
+    Args:
+        network: of the action.
+        result: worldplan's.
+        seconds: CPU time.
+        gap: bound - value at which every method may stop.
     """
 
     network: ReluNetwork
     result: Argmax
     seconds: float
+    gap: float
+
+
+def spread(network: ReluNetwork, actions: ActionSet, draws: int = 300) -> float:
+    """The spread of a network's values over random feasible actions and the default action."""
+    generator = np.random.default_rng(0)
+    drawn = [actions.default(), *(actions.sample(generator) for _ in range(draws))]
+    return float(np.ptp(network(np.stack(drawn))))
 
 
 def play(
     instance: BanditInstance, network: QNetwork, count: int, gap: float, limit: float
 ) -> list[Decided]:
-    """Decide in the first `count` states of episodes with one NetworkArgmax."""
+    """Decide in the first `count` states of episodes with one NetworkArgmax.
+
+    The search may end at `gap` times the spread of the values; its time does not count.
+    """
     env = BanditVectorEnv(instance, 1)
     solver: NetworkArgmax | None = None
     decided: list[Decided] = []
@@ -106,12 +123,13 @@ def play(
     def decide(observation: dict[str, Ints]) -> Action:
         nonlocal solver
         given = network.action_networks(observation["state"], observation["steps_left"])[0]
+        absolute = gap * spread(given, instance.actions)
         started = time.process_time()
         solver = solver or NetworkArgmax(
             given, instance.actions, SolverSettings(gap=gap, time_limit=limit)
         )
-        result = solver.maximise(given)
-        decided.append(Decided(given, result, time.process_time() - started))
+        result = solver.maximise(given, absolute_gap=absolute)
+        decided.append(Decided(given, result, time.process_time() - started, absolute))
         return result.action[None]
 
     for episode in range(-(-count // instance.horizon)):

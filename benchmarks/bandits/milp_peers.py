@@ -167,7 +167,8 @@ def by_reference(network: ReluNetwork, rows: PaperSet, limit: float, gap: float)
         "output_flag": False,
         "threads": 1,
         "parallel": "off",
-        "mip_rel_gap": gap,
+        "mip_rel_gap": 0.0,
+        "mip_abs_gap": max(gap, 1e-6),
         "time_limit": limit,
     }
     for option, setting in options.items():
@@ -239,8 +240,13 @@ def by_omlt(network: ReluNetwork, rows: PaperSet, limit: float, gap: float) -> P
     )
     model.objective = pyo.Objective(expr=model.network.outputs[0] + direct, sense=pyo.maximize)
     solver = pyo.SolverFactory("appsi_highs")
-    solver.config.mip_gap = gap
-    solver.highs_options = {"threads": 1, "parallel": "off", "mip_rel_gap": gap}
+    solver.config.mip_gap = 0.0
+    solver.highs_options = {
+        "threads": 1,
+        "parallel": "off",
+        "mip_rel_gap": 0.0,
+        "mip_abs_gap": max(gap, 1e-6),
+    }
     result = solver.solve(
         model, load_solutions=False, timelimit=limit
     )  # a limit set in config would be lost
@@ -303,7 +309,8 @@ def by_gurobi_ml(network: ReluNetwork, rows: PaperSet, limit: float, gap: float)
         gurobipy.Env(params={"OutputFlag": 0}) as environment,
         gurobipy.Model(env=environment) as model,
     ):
-        model.Params.TimeLimit, model.Params.MIPGap, model.Params.Threads = limit, gap, 1
+        model.Params.TimeLimit, model.Params.Threads = limit, 1
+        model.Params.MIPGap, model.Params.MIPGapAbs = 0.0, max(gap, 1e-6)
         x = model.addMVar(size + rows.extra, vtype="B")
         for terms, lower, upper in rows.lines:
             _bounded(

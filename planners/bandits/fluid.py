@@ -344,6 +344,7 @@ class FluidPlanner(Planner):
         *,
         later: ActionSet | None = None,
     ) -> None:
+        started = time.perf_counter()
         models, self.units = in_units(models_of(instance, dynamics), instance.discount)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
@@ -359,6 +360,7 @@ class FluidPlanner(Planner):
             else None
         )
         self._outlook = Outlook(models, instance.actions, instance.horizon, instance.discount)
+        self._spent = time.perf_counter() - started  # counts as the first decision's
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}, or with "belief" (arms, states).
@@ -380,7 +382,8 @@ class FluidPlanner(Planner):
         started = time.perf_counter()
         start = belief_of(self.instance, observation)
         left = steps_left_of(self.instance, observation)
-        limit = self.program.session.settings.time_limit
+        spent, self._spent = self._spent, 0.0
+        limit = self.program.session.settings.time_limit - spent
         zero = self._outlook.default(start, left)
         tail, tail_missing = None, False
         weights = self._one_step_gain(start)

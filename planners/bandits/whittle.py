@@ -183,6 +183,7 @@ class WhittlePolicy(Planner):
         discount: float | None = None,
         settings: SolverSettings = EXACT,
     ) -> None:
+        started = time.perf_counter()
         self._models = models_of(instance, dynamics)
         if instance.dynamics.effect is not None:
             raise ConfigError(
@@ -211,6 +212,7 @@ class WhittlePolicy(Planner):
                 "their index is a heuristic"
             )
             warnings.warn(self.notes[0], stacklevel=2)
+        self._spent = time.perf_counter() - started  # counts as the first decision's
 
     def _with_steps(self, model: ArmDynamics) -> WhittleIndices:
         """The indices of a whole episode."""
@@ -221,7 +223,8 @@ class WhittlePolicy(Planner):
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
         values = self.action_values(observation)
-        limit = self._maximiser.time_limit - (time.perf_counter() - started)
+        spent, self._spent = self._spent + time.perf_counter() - started, 0.0
+        limit = self._maximiser.time_limit - spent
         decision = self._maximiser.maximise(values, time_limit=limit)
         seconds = time.perf_counter() - started
         return dataclasses.replace(decision, value=None, bound=None, seconds=seconds)
