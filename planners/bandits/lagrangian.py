@@ -50,6 +50,7 @@ from worldplan.planners.base import Decision, Planner
 
 GROUPS = 20  # groups of arms in the master program: more groups, fewer but costlier iterations
 ITERATIONS = 500  # of the bundle method, at most
+KNOWN_SHARE = 0.5  # of the time limit: the search from the start distribution, before the first
 LEVEL = 0.5  # target of an iteration, between the proven minimum (0) and the best value so far (1)
 MEMORY = 32 * 2**20  # bytes of arm policies kept to start the next solve
 
@@ -208,22 +209,22 @@ class _Master:
         ).index
         self.session = open_session(program, settings)
 
-    def minimum(self) -> tuple[float, Floats]:
+    def minimum(self, deadline: float) -> tuple[float, Floats]:
         """Lower bound of V over all prices, and the prices (steps,) that attain it.
 
-        Without a solution within the time limit: minus infinity and no prices.
+        Without a solution by `deadline` on `time.perf_counter`: minus infinity and no prices.
         """
         self.session.set_cost(self.prices, np.full(len(self.prices), -float(self.budget)))
         self.session.set_cost(self.value, -np.ones(len(self.value)))
-        solution = self.session.solve()
+        solution = self.session.solve(time_limit=deadline - time.perf_counter())
         if solution.x is None:
             return -np.inf, np.zeros(0)
         return -solution.value, solution.x[self.prices]
 
-    def nearest(self, centre: Floats, level: float) -> Floats | None:
+    def nearest(self, centre: Floats, level: float, deadline: float) -> Floats | None:
         """The prices (steps,) nearest to `centre` at which the cuts allow V <= `level`, or None.
 
-        The distance is the largest difference of one price.
+        The distance is the largest difference of one price. `deadline` is on `time.perf_counter`.
         """
         for columns, cost in ((self.prices, 0.0), (self.value, 0.0), (self.distance, -1.0)):
             self.session.set_cost(columns, np.full(len(columns), cost))
@@ -231,7 +232,7 @@ class _Master:
         self.session.set_row_bounds(self.below, centre, np.inf)
         self.session.set_row_bounds(self.level, -np.inf, level)
         try:
-            solution = self.session.solve()
+            solution = self.session.solve(time_limit=deadline - time.perf_counter())
         except InfeasibleActionSet:  # the level equals the minimum up to rounding
             return None
         return None if solution.x is None else solution.x[self.prices]
@@ -301,25 +302,29 @@ class LagrangianBound:
             steps_left: steps to the end of the episode; at most `steps` are looked ahead.
         """
         with self._lock:
+            started, limit = time.perf_counter(), self._settings.time_limit
             if self._known is None:
                 initial = np.ascontiguousarray(self.instance.initial.T)
-                self._known = self._search(initial, self.steps, None)[1]
+                half = started + KNOWN_SHARE * limit
+                self._known = self._search(initial, self.steps, None, half)[1]
         left = self.steps if steps_left is None else min(steps_left, self.steps)
         mass = np.ascontiguousarray(np.asarray(start, dtype=float).T)
-        return self._search(mass, left, self._known)[0]
+        return self._search(mass, left, self._known, started + limit)[0]
 
-    def _search(self, mass: Floats, left: int, known: _Known | None) -> tuple[Prices, _Known]:
+    def _search(
+        self, mass: Floats, left: int, known: _Known | None, deadline: float
+    ) -> tuple[Prices, _Known]:
         """Search for the best prices.
 
         Args:
             mass: (states, arms) distribution of each arm's first state.
             left: steps to look ahead.
             known: of another solve for at least as many steps, to start from.
+            deadline: on `time.perf_counter`.
 
         Returns:
             The prices, and what another solve can start from.
         """
-        started, limit = time.perf_counter(), self._settings.time_limit
         # In units of the largest spread of rewards. Above `high` no arm is pulled, below its
         # negative every arm is.
         high = np.arange(left, 0, -1.0) + 1e-6
@@ -346,15 +351,19 @@ class LagrangianBound:
             else:
                 repeats += 1
             master = _Master(cuts, self.budget.most, low, high, self._settings)
-            minimum, lowest = master.minimum()
+            minimum, lowest = master.minimum(deadline)
             lower = max(lower, minimum)
             closed = best - lower <= self.gap * max(best - zero, 1.0)
-            limited = not closed and (not len(lowest) or time.perf_counter() - started > limit)
+            limited = not closed and (not len(lowest) or time.perf_counter() > deadline)
             if closed or limited:
                 break
             if repeats > 1:  # no new cut at the cuts' minimum: only the solver's tolerance is left
                 break
-            nearest = lowest if repeats else master.nearest(centre, lower + LEVEL * (best - lower))
+            nearest = (
+                lowest
+                if repeats
+                else master.nearest(centre, lower + LEVEL * (best - lower), deadline)
+            )
             if nearest is None:
                 break
             prices = np.clip(nearest, low, high)
