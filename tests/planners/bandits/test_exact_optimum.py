@@ -19,7 +19,7 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.fluid import FluidBound, one_hot
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
@@ -141,8 +141,9 @@ def test_returns_of_policies_are_below_the_optimum_and_near_it(kind: str, discou
         null = joint.of_policy(make_policy("null", PolicyContext(instance)), left)
         outlook = Outlook([instance.dynamics], instance.actions, left, discount)
         for number, state in enumerate(joint.states):
-            assert outlook.default(state, left) == pytest.approx(null[number], abs=1e-9)
-            assert outlook.free(state, left) >= best[number] - 1e-9
+            start = one_hot(state, instance.dynamics.states)
+            assert outlook.default(start, left) == pytest.approx(null[number], abs=1e-9)
+            assert outlook.free(start, left) >= best[number] - 1e-9
         for name, found in shares.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
