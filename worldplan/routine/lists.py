@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from worldplan.files import write_csv, write_text
 from worldplan.routine.day import Day
+from worldplan.world_models.folders import sweep
 
 EVERYBODY = "list"  # the list of a feasible set without workers
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
@@ -63,15 +64,16 @@ def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {str(row["variable"]): cell_text(row["value"]) for row in plan if "variable" in row}
 
 
-def write_lists(day: Day, folder: Path, title: str, *, sweep: bool = False) -> list[Path]:
+def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> list[Path]:
     """Write the files of a day.
 
     Args:
         day: decided.
         folder: made if it is missing.
         title: of the page.
-        sweep: delete lists of workers that an earlier revision of the day had and this one has not;
-            only for a folder that holds nothing else.
+        own: whether the folder holds nothing else: lists of workers that an earlier revision of the
+            day had and this one has not, and unfinished files of a killed process, are deleted. The
+            caller then holds `Database.deciding`.
 
     Returns:
         The files.
@@ -87,8 +89,9 @@ def write_lists(day: Day, folder: Path, title: str, *, sweep: bool = False) -> l
         day=day, title=title, lists=lists, further=further_variables(day.plan), date=day.date
     )
     files.append(write_text(folder / "list.html", page))
-    for path in folder.glob("worker-*.csv") if sweep else ():
-        if path not in files:
+    if own:
+        sweep(folder)
+        for path in set(folder.glob("worker-*.csv")) - set(files):
             path.unlink()
     return files
 

@@ -30,5 +30,6 @@ def test_killed_days_are_decided_once(tmp_path: Path, kills: int) -> None:
     assert len(decided) == len(set(decided)) == count
     mended = [text.replace(str(killed), str(whole)) for text in content(killed)]
     assert mended == content(whole)
+    assert not list((killed / "c-lists").rglob(".*"))
     for path in (whole / "c-lists").rglob("*.*"):
         assert (killed / path.relative_to(whole)).read_text() == path.read_text()

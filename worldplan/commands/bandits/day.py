@@ -28,7 +28,8 @@ from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
-from worldplan.routine.day import Day, changed_inputs, run_day
+from worldplan.routine.database import Database
+from worldplan.routine.day import Day, changed_inputs, decide_day
 from worldplan.routine.history import checksum
 from worldplan.routine.lists import cell_text, worker_lists, write_lists
 from worldplan.routine.outcomes import read_outcomes
@@ -61,8 +62,10 @@ def main(argv: Sequence[str]) -> int:
     inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
     for name in ("all.csv", "list.html"):
         refuse_input_as_output(folder / name, settings.outcomes, *inputs)
-    day = run_day(setup, request)
-    write_lists(day, folder, scenario.name, sweep=folder == own)
+    database = Database(setup.database, setup.name)
+    with database.deciding():
+        day = decide_day(database, setup, request)
+        write_lists(day, folder, scenario.name, own=folder == own)
     _print(day, folder, setup)
     return 0
 

@@ -136,7 +136,7 @@ class Service:
         """Decide a day, as `run_day`, and write its lists; waits for others who decide."""
         with self.database.deciding(_WAIT):
             day = decide_day(self.database, self.setup, request)
-            write_lists(day, self.setup.lists_folder(day.date), self.setup.name, sweep=True)
+            write_lists(day, self.setup.lists_folder(day.date), self.setup.name, own=True)
         return day
 
     def change_outcome(
