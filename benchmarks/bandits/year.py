@@ -1,12 +1,13 @@
 """A simulated year of a programme, decided through the daily routine and its database.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.year [--clients 2000] [--weeks 52] [--seed 0]
-        [--policies whittle,myopic,round_robin,random] [--output year.csv]
+        [--policies whittle,myopic,round_robin,random] [--seen visited|all] [--output year.csv]
 
 Clients join and leave (1 % a week), their dynamics drift, and a client's state is seen on a visit
-only. Workers have hours and are away in some weeks (staff calendar). Each policy keeps a database
-of its own; its model is learned from a log of random visits and from its own outcomes. The
-clairvoyant planner has the true states and dynamics of each week, with the same workers. Printed is
+only (or, with --seen all, always). Workers have hours and are away in some weeks (staff calendar).
+Each policy keeps a database of its own; its model is learned from a log of random visits and from
+its own outcomes. The clairvoyant planner has the true states and dynamics of each week, with the
+same workers. Printed is
 
     (policy - nobody visited) / (clairvoyant - nobody visited)
 
@@ -178,7 +179,9 @@ def play(world: World, weeks: int, decide: Decide) -> Floats:
     return rewards
 
 
-def routine(world: World, programme: Programme, folder: Path, policy: str, seed: int) -> Decide:
+def routine(
+    world: World, programme: Programme, folder: Path, policy: str, seed: int, seen_all: bool
+) -> Decide:
     """The decisions of a policy through the daily routine: a function for `play`."""
     last, seen = np.full(len(world.names), -1), dict[str, int]()
     place = {name: number for number, name in enumerate(world.names)}
@@ -210,6 +213,8 @@ def routine(world: World, programme: Programme, folder: Path, policy: str, seed:
         )
         day = run_day(setup, request)
         seen.clear()
+        if seen_all:
+            seen.update((world.names[j], 1) for j in np.flatnonzero(inside))
         action = np.zeros(len(world.names), np.int64)
         for row in day.plan:
             seen[row["arm"]] = 1
@@ -259,7 +264,9 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
             "clairvoyant": clairvoyant(world, programme, folder),
         }
         for policy in arguments.policies.split(","):
-            decisions[policy] = routine(world, programme, folder, policy, arguments.seed)
+            decisions[policy] = routine(
+                world, programme, folder, policy, arguments.seed, arguments.seen == "all"
+            )
         for policy, decide in decisions.items():
             started = time.process_time()
             rewards[policy] = play(world, weeks, decide)
@@ -288,6 +295,7 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--policies", default="whittle,myopic,round_robin,random")
+    parser.add_argument("--seen", choices=("visited", "all"), default="visited")
     parser.add_argument("--output", default="", help="CSV file of the table")
     arguments = parser.parse_args()
     table = measure(arguments)
