@@ -1,7 +1,7 @@
 """A simulated year of a programme, decided through the daily routine and its database.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.year [--clients 2000] [--weeks 52] [--seed 0]
-        [--policies whittle,myopic,round_robin,random] [--seen visited|all] [--output year.csv]
+        [--policies whittle,myopic,round_robin,random] [--seen all] [--output year.csv]
 
 Clients join and leave (1 % a week), their dynamics drift, and a client's state is seen on a visit
 only (or, with --seen all, always). Workers have hours and are away in some weeks (staff calendar).
