@@ -61,10 +61,12 @@ class Explainer:
         observation: {"state": (arms,), "steps_left": int}, or with "belief" (arms, states).
         settings: the solver; the gap is 0 here. `time_limit` is that of one solve.
         unit: of the reward, for sentences: "visits attended".
+        time_limit: seconds for the prices by which the fluid planner values states.
 
     Raises:
         ConfigError: the planner maximises nothing, or an argument is of another type.
         DatasetError: the state is not one of the instance.
+        SolverFailed: no prices in time.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Explainer:
         *,
         settings: SolverSettings | None = None,
         unit: str = "reward",
+        time_limit: float | None = None,
     ) -> None:
         checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
         checks.of_type(unit, "unit", str, remedy="a text")
@@ -83,7 +86,7 @@ class Explainer:
         self.instance, self.unit = instance, unit
         self.settings = dataclasses.replace(settings or SolverSettings(), gap=0.0, quick=False)
         self._belief = belief_of(instance, observation)
-        self._valuation = valuation(planner, instance, observation)
+        self._valuation = valuation(planner, instance, observation, time_limit)
         self.words = self._valuation.words
         self.names = component_names(instance)
         self._problem = self._valuation.problem(instance.actions, self.settings)

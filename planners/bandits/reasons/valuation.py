@@ -59,8 +59,19 @@ class Valuation:
     gains: Floats | None = None
 
 
-def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, Any]) -> Valuation:
+def valuation(
+    planner: Any,
+    instance: BanditInstance,
+    observation: Mapping[str, Any],
+    time_limit: float | None = None,
+) -> Valuation:
     """What `planner` maximises for {"state": (arms,), "steps_left": int}.
+
+    Args:
+        planner: the planner.
+        instance: the programme.
+        observation: of the day.
+        time_limit: seconds for the fluid planner's prices; those of its settings unless given.
 
     Raises:
         ConfigError: the planner maximises nothing over the feasible set.
@@ -69,7 +80,7 @@ def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, 
     left = steps_left_of(instance, observation)
     remaining = f"expected over the {left} {'day' if left == 1 else 'days'} that remain"
     if isinstance(planner, FluidPlanner):
-        return _fluid(planner, instance, observation, remaining)
+        return _fluid(planner, instance, observation, remaining, time_limit)
     if hasattr(planner, "action_networks"):
         networks = planner.action_networks(observation)
         zero = float(network_value(networks, instance.actions.default()[None])[0])
@@ -94,11 +105,15 @@ def valuation(planner: Any, instance: BanditInstance, observation: Mapping[str, 
 
 
 def _fluid(
-    planner: FluidPlanner, instance: BanditInstance, observation: Mapping[str, Any], words: str
+    planner: FluidPlanner,
+    instance: BanditInstance,
+    observation: Mapping[str, Any],
+    words: str,
+    time_limit: float | None,
 ) -> Valuation:
     start, left = belief_of(instance, observation), steps_left_of(instance, observation)
     models, steps = planner.program.dynamics, planner.program.steps
-    tables = _tables(planner, start, left)
+    tables = _tables(planner, start, left, time_limit)
     tail = tables if left > steps else None
     # the value of each arm's levels today, by the prices of the days that follow
     later = tables.table[left - 1]
@@ -139,7 +154,9 @@ def _gains(instance: BanditInstance, values: Floats) -> Floats | None:
     return values[:, 1] - values[:, 0] if instance.dynamics.effect is None else None
 
 
-def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
+def _tables(
+    planner: FluidPlanner, start: Floats, left: int, time_limit: float | None
+) -> ValueTables:
     """The value tables of the days that follow today.
 
     Raises:
@@ -157,12 +174,10 @@ def _tables(planner: FluidPlanner, start: Floats, left: int) -> ValueTables:
             first=program.first,
             discount=program.discount,
         )
-    solution = relaxation.solve(start, left)
+    limit = relaxation.session.settings.time_limit if time_limit is None else time_limit
+    solution = relaxation.solve(start, left, time_limit=limit)
     if solution.x is None:
-        raise SolverFailed(
-            f"no prices for the reasons within {relaxation.session.settings.time_limit:g} s: "
-            "raise solver.time_limit"
-        )
+        raise SolverFailed(f"no prices for the reasons within {limit:.3g} s: give more time")
     return relaxation.value_tables(solution, left)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,12 +78,21 @@ def reasons_of(
     """
     if decision is not None and not seconds:
         return decision, None, ""
+    began = time.perf_counter()
     try:
-        explainer = Explainer(planner, instance, observation, settings=solver, unit=unit)
+        explainer = Explainer(
+            planner,
+            instance,
+            observation,
+            settings=solver,
+            unit=unit,
+            time_limit=None if decision is None else seconds,
+        )
         if decision is not None:
-            reasons = explainer.reasons(decision=decision, time_limit=seconds)
+            left = max(seconds - (time.perf_counter() - began), 0.01)
+            reasons = explainer.reasons(decision=decision, time_limit=left)
             same = np.array_equal(decision.action, reasons.action)
-            return decision if same else _decision(reasons), reasons, ""
+            return decision if same else _better(decision, reasons), reasons, ""
     except (ConfigError, SolverFailed) as error:
         if decision is None:
             raise
@@ -105,6 +116,17 @@ def _decision(reasons: Reasons) -> Decision:
         reasons.status,
         reasons.seconds,
         gap=proven,
+    )
+
+
+def _better(decision: Decision, reasons: Reasons) -> Decision:
+    """The better list of the reasons; what was proven of the planner's list holds for it, too."""
+    better = _decision(reasons)
+    if better.status != "time_limit" or decision.status == "time_limit":
+        return better
+    bounds = [bound for bound in (better.bound, decision.bound) if bound is not None]
+    return dataclasses.replace(
+        better, status=decision.status, gap=decision.gap, bound=min(bounds, default=None)
     )
 
 
@@ -169,7 +191,7 @@ def print_reasons(console: Console, reasons: Reasons) -> None:
 
 def _next_best(whys: tuple[ClientReason, ...]) -> Table:
     table = Table(title="not on the list: what forcing each one in costs")
-    name = "intervention" if whys[0].state is None else "arm"
+    name = "arm" if whys[0].next_with else "intervention"
     for column in (name, "state", "benefit", "cost", "leaves the list"):
         table.add_column(column)
     for why in whys:
