@@ -107,7 +107,10 @@ CONSTRUCTIONS: dict[str, Construction] = {
     ),
     "FluidBound": (bandit_planners.FluidBound, lambda: {"instance": instance(), "steps": 2}),
     "FluidPlanner": (bandit_planners.FluidPlanner, lambda: {"instance": instance(), "window": 2}),
-    "HullBound": (bandit_planners.HullBound, lambda: {"instance": instance(), "gap": 1e-3}),
+    "HullBound": (
+        bandit_planners.HullBound,
+        lambda: {"instance": instance(), "gap": 1e-3, "refine": False},
+    ),
     "JointBound": (
         bandit_planners.JointBound,
         lambda: {

@@ -61,7 +61,7 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
         return JointBound(instance, solver)
     plain = isinstance(instance.actions, Budget) or instance.dynamics.effect is not None
     if kind == "hull" or (kind == "auto" and not plain and instance.discount == 1):
-        return HullBound(instance, solver)
+        return HullBound(instance, solver, refine=False)
     if is_priced(instance):
         return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))
     return FluidBound(instance, solver)

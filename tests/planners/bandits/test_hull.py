@@ -21,6 +21,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.path import Path
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits import hull
+from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.fluid import FluidBound, one_hot
 from worldplan.planners.bandits.hull import HullBound
 
@@ -111,6 +112,22 @@ def test_a_search_cut_off_by_its_time_limit_is_a_bound(limit: float) -> None:
         assert (
             exact[(4, *state)] - 1e-6 <= value <= FluidBound(instance).from_state(state, 4) + 1e-6
         )
+
+
+def test_the_prices_of_the_first_search_bound_every_start() -> None:
+    instance = star(2)
+    quick, exact = make_bound(instance, SolverSettings()), optimum(instance)
+    assert isinstance(quick, HullBound) and not quick.refine
+    fluid, tight = FluidBound(instance), HullBound(instance)
+    values = []
+    for state in itertools.product(range(2), repeat=5):
+        for left in (2, 4):
+            value = quick.from_state(np.array(state), left)
+            assert exact[(left, *state)] - 1e-6 <= value
+            assert value <= fluid.from_state(np.array(state), left) + 1e-6
+        values.append((value, tight.from_state(np.array(state))))
+    quick_mean, tight_mean = np.mean(values, axis=0)
+    assert tight_mean - 1e-3 <= quick_mean <= tight_mean + 0.05
 
 
 def test_a_used_bound_equals_a_fresh_one() -> None:
