@@ -32,13 +32,18 @@ class Database:
 
     Raises:
         ConfigError: the file is no database, of another programme, or of a newer worldplan, or is a
-            device, a pipe or a socket.
+            device, a pipe or a socket, or its folder is missing.
         IsADirectoryError: it is a folder.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
         require_replaceable(path)
+        if not path.parent.is_dir():
+            raise ConfigError(
+                f"{path}: there is no folder {path.parent}: make it, or give another file with "
+                "--database"
+            )
         if path.exists():
             self._check_header()
         self._engine = _engine(path)
@@ -89,7 +94,6 @@ class Database:
 
     def _make_room(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
         except OSError as error:
             raise ConfigError(
@@ -194,7 +198,6 @@ class Database:
         file = self.path.with_name(f".{self.path.name}.lock")
         lock = FileLock(file)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=wait)
         except Timeout:
             raise FolderInUse(

@@ -242,7 +242,7 @@ def test_what_is_no_file_is_neither_used_nor_deleted(
     (tmp_path / "empty.db").touch()
     before = sorted(path.name for path in tmp_path.iterdir())
     wrong = ["--outcomes", write_rows(tmp_path / "o.csv", "arm,state", LINES[:1])]
-    for name in ("pipe.db", "link.db", "folder.db", "empty.db"):
+    for name in ("pipe.db", "link.db", "folder.db", "empty.db", "missing/c.db"):
         assert day(tmp_path, 0, *wrong, "--database", name) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert day(tmp_path, 0, *wrong, "--database", "new.db") == 2
