@@ -89,12 +89,14 @@ class Built:
         posterior: of the log, if there is one; its arms are in the order of the instance.
         later: the feasible actions of the days after today, where `instance` has those of today
             (`on_day`); None: those of the instance.
+        moves: (arms, actions, states, states) observed moves of the log, if there is one.
     """
 
     instance: BanditInstance
     models: tuple[ArmDynamics, ...] | None = None
     posterior: ArmPosterior | None = None
     later: ActionSet | None = None
+    moves: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class _Model:
     arm_names: tuple[str, ...]
     models: tuple[ArmDynamics, ...] | None = None
     posterior: ArmPosterior | None = None
+    moves: Ints | None = None
 
 
 def build(
@@ -215,7 +218,7 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
     instance = BanditInstance(
         dynamics, actions, programme.horizon, initial, names, kind, programme.discount
     )
-    return Built(instance, model.models, model.posterior)
+    return Built(instance, model.models, model.posterior, moves=model.moves)
 
 
 def _generated(programme: Programme, find: Find, seed: int) -> BanditInstance:
@@ -252,7 +255,7 @@ def _read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None)
         samples = (
             tuple(posterior.sample(programme.members, generator)) if programme.members else None
         )
-        return _Model(posterior.mean(), log.arm_names, samples, posterior)
+        return _Model(posterior.mean(), log.arm_names, samples, posterior, log.counts)
     assert programme.transitions is not None  # `_check`: exactly one source
     file = find(programme.transitions)
     tables = read_tables(file, rewards)
@@ -344,7 +347,8 @@ def _in_order_of(actions: ActionSet, model: _Model) -> _Model:
             reward=posterior.reward[places],
             arm_names=order,
         )
-    return _Model(_reorder(model.dynamics, places), order, samples, posterior)
+    moves = None if model.moves is None else model.moves[places]
+    return _Model(_reorder(model.dynamics, places), order, samples, posterior, moves)
 
 
 def _reorder(model: ArmDynamics, places: list[int]) -> ArmDynamics:

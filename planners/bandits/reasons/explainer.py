@@ -18,6 +18,7 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.reasons.clock import Clock
+from worldplan.planners.bandits.reasons.intervals import benefit_intervals
 from worldplan.planners.bandits.reasons.names import (
     Names,
     bounds_of,
@@ -30,6 +31,7 @@ from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice,
 from worldplan.planners.bandits.reasons.tomorrow import tomorrow
 from worldplan.planners.bandits.reasons.valuation import benefits, valuation
 from worldplan.planners.base import Decision
+from worldplan.world_models.arms.dynamics import ArmPosterior
 
 ROUNDING = 1e-6  # of the largest benefit: differences up to this are the solver's tolerance
 
@@ -228,6 +230,39 @@ class Explainer:
             tuple(self.names[j] for j in np.flatnonzero(lower)),
             tuple(self.names[j] for j in np.flatnonzero(upper == 0)),
         )
+
+    def with_intervals(self, reasons: Reasons, posterior: ArmPosterior) -> Reasons:
+        """The reasons with 90 % intervals of benefits under the posterior of a log.
+
+        The worth of tomorrow's states is held. Benefits that are no differences of expected worth
+        (of Whittle and SEQUOIA, or of interventions) stay without; `left_out` says so.
+
+        Args:
+            reasons: of this object.
+            posterior: of the arms of the instance, in its order.
+
+        Raises:
+            ConfigError: the posterior is of another type, or has other arms or states.
+        """
+        checks.of_type(posterior, "posterior", ArmPosterior, remedy="an ArmPosterior")
+        if posterior.reward.shape != self._belief.shape:
+            raise ConfigError(
+                f"posterior is of (arms, states) {posterior.reward.shape}, the programme has "
+                f"{self._belief.shape}: give the posterior of its log"
+            )
+        if self._valuation.worth is None or self._valuation.gains is None:
+            sentence = "intervals of benefits: they are no expected worth of tomorrow's states"
+            return dataclasses.replace(reasons, left_out=(*reasons.left_out, sentence))
+        number = {name: arm for arm, name in enumerate(self.names)}
+        whys = (*reasons.chosen, *reasons.not_chosen)
+        arms = np.array([number[why.name] for why in whys], np.int64)
+        ends = benefit_intervals(posterior, self._belief, self._valuation.worth, arms)
+        full = tuple(
+            dataclasses.replace(why, benefit_low=float(low), benefit_high=float(high))
+            for why, low, high in zip(whys, *ends, strict=True)
+        )
+        count = len(reasons.chosen)
+        return dataclasses.replace(reasons, chosen=full[:count], not_chosen=full[count:])
 
     def _kept(
         self,

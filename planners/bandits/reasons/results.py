@@ -33,6 +33,9 @@ class ClientReason:
         enters: the arms that are on the opposite's list and not on this one.
         leaves: the arms that are on this list and not on the opposite's.
         why_not: if the opposite is not possible: the rules that conflict.
+        benefit_low: lower end of the 90 % interval of the benefit where the dynamics are those of a
+            log (`Explainer.with_intervals`), else None.
+        benefit_high: the upper end.
     """
 
     name: str
@@ -51,6 +54,8 @@ class ClientReason:
     enters: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     why_not: str = ""
+    benefit_low: float | None = None
+    benefit_high: float | None = None
 
     @property
     def exact(self) -> bool:

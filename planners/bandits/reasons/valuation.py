@@ -23,6 +23,7 @@ from worldplan.milp.networks.local_search import value as network_value
 from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.baselines import MyopicPolicy
 from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.models import mean_dynamics
@@ -51,12 +52,15 @@ class Valuation:
         problem: the program of the best action of a set; the set may be another than the
             instance's (a limit raised by one unit).
         gains: (components,) if the score is linear in the action: what each component adds.
+        worth: (arms, states) of tomorrow's states, if a visit's benefit is the difference that it
+            makes to their mean.
     """
 
     words: str
     score: Callable[[Action], Floats]
     problem: MakeProblem
     gains: Floats | None = None
+    worth: Floats | None = None
 
 
 def valuation(
@@ -97,6 +101,7 @@ def valuation(
             lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),
             lambda actions, settings: additive_problem(instance, actions, values, settings),
             _gains(instance, values),
+            instance.dynamics.reward if isinstance(planner, MyopicPolicy) else None,
         )
     raise ConfigError(
         f"{type(planner).__name__} has no reasons: it maximises no value over the feasible set. "
@@ -146,6 +151,7 @@ def _fluid(
         lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
         _gains(instance, units.unit * today),
+        units.unit * (models[0].reward + instance.discount * later),
     )
 
 

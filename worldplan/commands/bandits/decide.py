@@ -15,6 +15,7 @@ import pandas as pd
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
+from worldplan.commands.bandits.moves import MOVES, with_moves
 from worldplan.commands.bandits.scenario import (
     database_file,
     make_scenario,
@@ -28,6 +29,7 @@ from worldplan.commands.bandits.why import (
     names_in,
     print_reasons,
     reasons_of,
+    with_interval,
     with_reasons,
 )
 from worldplan.envs.bandits.environment import BanditVectorEnv
@@ -127,10 +129,12 @@ def decide(argv: Sequence[str]) -> int:
             force=force,
             forbid=forbid,
             seconds=seconds,
+            posterior=built.posterior if built.models else None,
         )
     table = explain(built, decision, present, names)
     if reasons is not None:
         table = with_reasons(table, reasons)
+    table, behind = with_moves(table, built, present, names)
     write_csv(Path(settings.output), table)
     if settings.json:
         facts = {
@@ -144,7 +148,7 @@ def decide(argv: Sequence[str]) -> int:
         }
         write_json(Path(settings.json), as_json(table, decision, reasons, facts, note))
     _print(table, decision, Path(settings.output), reasons, note)
-    for sentence in unseen_sentences(present, names, settings.policy):
+    for sentence in (*unseen_sentences(present, names, settings.policy), *behind):
         plain_console().print(sentence)
     return 0
 
@@ -194,7 +198,8 @@ def _print(
     rows: pd.DataFrame, decision: Decision, output: Path, reasons: Reasons | None, note: str
 ) -> None:
     table = Table(title="today's decision")
-    rows = rows.drop(columns="unseen", errors="ignore")  # sentences below the table say it
+    said = ["unseen", *MOVES, "benefit_low", "benefit_high"]  # in sentences below, or the files
+    rows = with_interval(rows).drop(columns=said, errors="ignore")
     for column in rows.columns:
         table.add_column(str(column).replace("_", " ") if column in COLUMNS else str(column))
     for row in rows.itertuples(index=False):

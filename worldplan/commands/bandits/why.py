@@ -19,10 +19,13 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.reasons.explainer import Explainer
 from worldplan.planners.bandits.reasons.results import ClientReason, Reasons
 from worldplan.planners.base import Decision, Planner
+from worldplan.world_models.arms.dynamics import ArmPosterior
 
 SCHEMA = "worldplan.decision/1"
 COLUMNS: dict[str, Callable[[ClientReason], float | None]] = {
     "benefit": lambda why: why.benefit,
+    "benefit_low": lambda why: why.benefit_low,
+    "benefit_high": lambda why: why.benefit_high,
     "cost_of_leaving_out": lambda why: why.cost,
     "expected_state_if_visited": lambda why: why.expected_state_with,
     "expected_state_if_not": lambda why: why.expected_state_without,
@@ -54,6 +57,7 @@ def reasons_of(
     force: list[str],
     forbid: list[str],
     seconds: float,
+    posterior: ArmPosterior | None = None,
 ) -> tuple[Decision, Reasons | None, str]:
     """The decision that is shown, its reasons or None, and why there are none.
 
@@ -70,6 +74,7 @@ def reasons_of(
         force: names of arms that must be on the list.
         forbid: names of arms that must not.
         seconds: time for all reasons; 0 for none.
+        posterior: of a log, for intervals of benefits; None: no intervals.
 
     Raises:
         ConfigError: a name is unknown, or the policy can force nobody.
@@ -91,6 +96,8 @@ def reasons_of(
         if decision is not None:
             left = max(seconds - (time.perf_counter() - began), 0.01)
             reasons = explainer.reasons(decision=decision, time_limit=left)
+            if posterior is not None:
+                reasons = explainer.with_intervals(reasons, posterior)
             same = np.array_equal(decision.action, reasons.action)
             return decision if same else _better(decision, reasons), reasons, ""
     except (ConfigError, SolverFailed) as error:
@@ -100,6 +107,8 @@ def reasons_of(
     if seconds:  # the list itself has the solver's whole time
         limit = max(seconds, solver.time_limit)
         reasons = explainer.reasons(force, forbid, time_limit=limit)
+        if posterior is not None:
+            reasons = explainer.with_intervals(reasons, posterior)
         return _decision(reasons), reasons, ""
     forced = explainer.decide(force, forbid)
     if forced.action is None:
@@ -143,6 +152,15 @@ def with_reasons(table: pd.DataFrame, reasons: Reasons) -> pd.DataFrame:
         if name not in table and any(cell is not None for cell in cells):
             table[name] = cells
     return table
+
+
+def with_interval(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for the console: "3.62 (2.1 to 4.9)" as benefit where there are intervals."""
+    if "benefit_low" not in table:
+        return table
+    ends = table[["benefit", "benefit_low", "benefit_high"]].itertuples(index=False)
+    cells = ["" if pd.isna(b) else f"{b:.4g} ({low:.3g} to {high:.3g})" for b, low, high in ends]
+    return table.assign(benefit=cells)
 
 
 def as_json(

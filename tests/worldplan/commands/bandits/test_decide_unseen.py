@@ -50,7 +50,7 @@ def test_a_client_who_was_not_seen_is_on_the_list(
     row = table.set_index("arm").loc["a"]
     assert pd.isna(row["state"]) and row["unseen"].startswith("not seen for 2 days: most likely")
     assert table.set_index("arm")["unseen"].isna().sum() == 2
-    out = capsys.readouterr().out.replace("\n", " ")
+    out = " ".join(capsys.readouterr().out.split())
     assert f"a: {row['unseen']}" in out and ("heuristic" in out) == (policy == "whittle")
     (unseen,) = written(desk)
     # passive moves of a go to state 0 with 0.7, a visit to state 1 with 0.7
@@ -106,3 +106,32 @@ def test_what_is_refused(desk: Desk, text: str, words: list[str]) -> None:
     desk.scenario()
     desk.write("today.csv", text)
     desk.decide(*words)
+
+
+MOVES = "arm,state,action,next_state\n" + "a,0,1,1\n" * 3 + "a,1,0,0\n" * 2 + "b,1,0,0\nb,1,1,1\n"
+
+
+@pytest.mark.parametrize("members", [0, 3])
+def test_how_many_moves_stand_behind_a_client(
+    desk: Desk, members: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.write("log.csv", MOVES)
+    desk.write("today.csv", TODAY)
+    learned = {"transitions": None, "log": "log.csv", "members": members}
+    desk.scenario("exactly", constraint={"budget": 3}, programme=learned)
+    table = decide("--json", "day.json").set_index("arm")
+    # a may be in both states today, b is in state 1, c has no moves
+    assert table["moves_if_visited"].to_dict() == {"a": 3, "b": 1, "c": 0}
+    assert table["moves_if_not"].to_dict() == {"a": 2, "b": 1, "c": 0}
+    out = " ".join(capsys.readouterr().out.split())
+    assert "at least 0 if visited and 0 if not; none of one kind for c" in out
+    assert ("benefit_low" in table) == (members > 0)
+    if members:
+        assert (table["benefit_low"] < table["benefit_high"]).all()
+        assert f"({table['benefit_low']['c']:.3g} to" in out
+
+
+def test_without_a_log_there_are_no_moves(desk: Desk) -> None:
+    desk.scenario("exactly")
+    table = decide()
+    assert not {"moves_if_visited", "benefit_low"} & set(table.columns)
