@@ -1,5 +1,5 @@
 """Options of a command line that lead into a mapping without fixed keys, such as
-`--data.environment.kwargs.g 2`.
+`data.environment.kwargs.g` of a study.
 
 jsonargparse takes all of such an option below the mapping for one key, keeps its value as a text,
 and drops what the mapping held before. Here these options become one option with the whole mapping,
