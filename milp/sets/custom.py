@@ -121,6 +121,13 @@ class PyomoSet(ActionSet):
         try:
             return cls(lambda block: build(block, today), len(context.arms), context.arms)
         except ConfigError as error:
+            states = context.states or ()
+            if None in states and "NoneType" in str(error):
+                arm = context.arms[states.index(None)]
+                raise ConfigError(
+                    f"{error}: today.states holds None for arm '{arm}', whose state is not known: "
+                    "leave the rule out for such an arm"
+                ) from error
             if context.date is not None or "failed (" not in str(error):
                 raise
             raise ConfigError(

@@ -18,11 +18,23 @@ import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable, FilePath
 from worldplan.world_models.arms.dynamics import arm_positions, first_gap
 
 REMEDY = "give state, or last_state and days_since"
+
+
+class UnseenStates(dict[str, Any]):
+    """An observation {"belief": (arms, states), "steps_left": int}; reading "state" is refused."""
+
+    def __missing__(self, key: str) -> Any:
+        if key != "state":
+            raise KeyError(key)
+        raise ConfigError(
+            "the policy reads observation['state'], and not all states are known today: let it "
+            "read observation['belief'] (arms, states), or choose fluid, myopic or whittle"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,16 @@ class PresentStates:
         """(arms,) today's state, -1 where the arm was not seen today."""
         return np.where(self.days == 0, self.belief.argmax(-1), -1)
 
-    def observation(self) -> dict[str, Any]:
-        """What policies see: {"state": (arms,)} if all were seen, else {"belief": ...}."""
+    def observation(self, steps_left: int) -> dict[str, Any]:
+        """What policies see: "state" (arms,) or, if an arm was not seen, "belief" (arms, states).
+
+        Args:
+            steps_left: days that remain.
+        """
         known = self.known
-        return {"belief": self.belief} if (known < 0).any() else {"state": known}
+        if (known < 0).any():
+            return UnseenStates(belief=self.belief, steps_left=steps_left)
+        return {"state": known, "steps_left": steps_left}
 
     def words(self, arm: int) -> str:
         """ "not seen for 3 days: most likely state 2 (61 %)"; "" for an arm seen today."""

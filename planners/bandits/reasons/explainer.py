@@ -18,7 +18,7 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.reasons.clock import Clock
-from worldplan.planners.bandits.reasons.intervals import benefit_intervals
+from worldplan.planners.bandits.reasons.intervals import with_intervals
 from worldplan.planners.bandits.reasons.names import (
     Names,
     bounds_of,
@@ -244,25 +244,7 @@ class Explainer:
         Raises:
             ConfigError: the posterior is of another type, or has other arms or states.
         """
-        checks.of_type(posterior, "posterior", ArmPosterior, remedy="an ArmPosterior")
-        if posterior.reward.shape != self._belief.shape:
-            raise ConfigError(
-                f"posterior is of (arms, states) {posterior.reward.shape}, the programme has "
-                f"{self._belief.shape}: give the posterior of its log"
-            )
-        if self._valuation.worth is None or self._valuation.gains is None:
-            sentence = "intervals of benefits: they are no expected worth of tomorrow's states"
-            return dataclasses.replace(reasons, left_out=(*reasons.left_out, sentence))
-        number = {name: arm for arm, name in enumerate(self.names)}
-        whys = (*reasons.chosen, *reasons.not_chosen)
-        arms = np.array([number[why.name] for why in whys], np.int64)
-        ends = benefit_intervals(posterior, self._belief, self._valuation.worth, arms)
-        full = tuple(
-            dataclasses.replace(why, benefit_low=float(low), benefit_high=float(high))
-            for why, low, high in zip(whys, *ends, strict=True)
-        )
-        count = len(reasons.chosen)
-        return dataclasses.replace(reasons, chosen=full[:count], not_chosen=full[count:])
+        return with_intervals(reasons, self.names, posterior, self._belief, self._valuation)
 
     def _kept(
         self,

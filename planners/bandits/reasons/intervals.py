@@ -7,9 +7,16 @@ their Dirichlet posterior; b and v are held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from worldplan.envs.bandits.environment import Floats, Ints
+from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError
+from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.bandits.reasons.valuation import Valuation
 from worldplan.world_models.arms.dynamics import ArmPosterior
 
 LEVEL = 0.9
@@ -40,3 +47,43 @@ def benefit_intervals(
         ends = np.quantile(values[..., 1] - values[..., 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], 0)
         low[part], high[part] = ends
     return low, high
+
+
+def with_intervals(
+    reasons: Reasons,
+    names: Sequence[str],
+    posterior: ArmPosterior,
+    belief: Floats,
+    valuation: Valuation,
+) -> Reasons:
+    """The reasons with the intervals of `benefit_intervals` for each arm that they name.
+
+    Args:
+        reasons: of the arms `names`.
+        names: of all arms.
+        posterior: as there.
+        belief: as there.
+        valuation: what the planner maximises.
+
+    Raises:
+        ConfigError: the posterior is of another type, or has other arms or states.
+    """
+    checks.of_type(posterior, "posterior", ArmPosterior, remedy="an ArmPosterior")
+    if posterior.reward.shape != belief.shape:
+        raise ConfigError(
+            f"posterior is of (arms, states) {posterior.reward.shape}, the programme has "
+            f"{belief.shape}: give the posterior of its log"
+        )
+    if valuation.worth is None or valuation.gains is None:
+        sentence = "intervals of benefits: they are no expected worth of tomorrow's states"
+        return replace(reasons, left_out=(*reasons.left_out, sentence))
+    number = {name: arm for arm, name in enumerate(names)}
+    whys = (*reasons.chosen, *reasons.not_chosen)
+    arms = np.array([number[why.name] for why in whys], np.int64)
+    ends = benefit_intervals(posterior, belief, valuation.worth, arms)
+    full = tuple(
+        replace(why, benefit_low=float(low), benefit_high=float(high))
+        for why, low, high in zip(whys, *ends, strict=True)
+    )
+    count = len(reasons.chosen)
+    return replace(reasons, chosen=full[:count], not_chosen=full[count:])

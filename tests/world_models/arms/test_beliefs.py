@@ -56,12 +56,12 @@ def test_known_and_unknown_states_in_one_file(tmp_path: Path) -> None:
     row = present.belief[2]
     words = f"not seen for 3 days: most likely state {row.argmax()} ({100 * row.max():.0f} %)"
     assert present.words(2) == words and present.words(0) == ""
-    assert set(present.observation()) == {"belief"}
+    assert set(present.observation(4)) == {"belief", "steps_left"}
 
 
 def test_everybody_seen_is_as_before(tmp_path: Path) -> None:
     for text in ("arm,state\nana,1\nbo,0\nchen,2\n", HEAD + "ana,1,0,4,1\nbo,0,,,\nchen,2,2,0,\n"):
-        observation = read(tmp_path, text).observation()
+        observation = read(tmp_path, text).observation(4)
         assert observation["state"].tolist() == [1, 0, 2]
 
 

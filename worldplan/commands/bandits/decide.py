@@ -118,7 +118,7 @@ def decide(argv: Sequence[str]) -> int:
     with naming_policy(settings.policy, seed):
         planner = make_planner(settings.policy, built, scenario, seed, None)
         planner.reset(seed=seed)
-        observation = present.observation() | {"steps_left": steps_left}
+        observation = present.observation(steps_left)
         decision, reasons, note = reasons_of(
             planner,
             instance,

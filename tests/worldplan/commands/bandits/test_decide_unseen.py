@@ -135,3 +135,17 @@ def test_without_a_log_there_are_no_moves(desk: Desk) -> None:
     desk.scenario("exactly")
     table = decide()
     assert not {"moves_if_visited", "benefit_low"} & set(table.columns)
+
+
+def test_code_of_yours_that_needs_the_states_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(desk.folder))
+    desk.write("own_state.py", OWN.replace("sorted(observation)", "observation['state']"))
+    desk.write("today.csv", TODAY)
+    desk.scenario()
+    desk.decide("own_state:Lazy", "not all states are known", more=["--policy", "own_state:Lazy"])
+    rule = "def low(block, today):\n    if today.states is not None:\n        min(today.states)\n"
+    desk.write("low_rules.py", rule)
+    desk.scenario("custom", constraint={"rules": "low_rules.py:low"})
+    desk.decide("low_rules.py", "None for arm 'a', whose state is not known")
