@@ -3,7 +3,7 @@
 
 jsonargparse takes all of such an option below the mapping for one key, keeps its value as a text,
 and drops what the mapping held before. Here these options become one option with the whole mapping,
-`--data.environment={id: Pendulum-v1, kwargs: {g: 2}}`, with the values that they have in a file.
+`data.environment={id: Pendulum-v1, kwargs: {g: 2}}`, with the values that they have in a file.
 """
 
 from __future__ import annotations
