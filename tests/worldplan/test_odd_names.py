@@ -42,4 +42,5 @@ def test_a_decision_for_arms_with_odd_names(
     assert all(name in printed for name in names)
     assert "out[/x]:one:.csv" in printed.replace("\n", "")
     written = output.read_text(encoding="utf-8").splitlines()
-    assert written == ["arm,state", *(f"{name},1" for name in names)]
+    listed = [",".join(line.split(",")[:2]) for line in written]  # reasons follow
+    assert listed == ["arm,state", *(f"{name},1" for name in names)]
