@@ -102,7 +102,7 @@ def ensemble_works() -> list[Work]:
 def ravl_work(diversity: float) -> Work:
     """Updates of actor and critics."""
     generator = torch.Generator().manual_seed(0)
-    settings = ReachAwareSettings(critics=10, diversity=diversity)
+    settings = ReachAwareSettings.paper(diversity=diversity)
     low = -torch.ones(ACTION)
     agent = ReachAware(OBSERVATION, low, -low, settings, generator=generator)
     peer, optimizers = Straightforward(agent), agent.optimizers()

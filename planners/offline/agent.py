@@ -6,9 +6,10 @@ Base is soft actor-critic on real and model transitions (MBPO-style):
     y = r + gamma (1 - d) [min_j Q_j(s', a') - alpha log pi(a'|s')],    a' ~ pi(.|s')
 
 A state that rollouts reach only with their last step appears in targets, but its own value is never
-trained ("edge of reach"), however exact the dynamics. RAVL therefore uses many critics and EDAC's
-diversity term, and no penalty on the dynamics. MOPO, MOReL and MOBILE are settings of the same
-update, and so are variants that treat the last step of a rollout differently.
+trained ("edge of reach"), however exact the dynamics. RAVL as published therefore uses many critics
+and EDAC's diversity term, and no penalty on the dynamics; the default settings are two critics with
+layer normalisation, in units of the data. MOPO, MOReL and MOBILE are settings of the same update,
+and so are variants that treat the last step of a rollout differently.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,17 +34,19 @@ LAST_STEPS = ("bootstrap", "reward_only", "hold", "pessimistic")
 
 @dataclass(frozen=True)
 class ReachAwareSettings:
-    """All settings of the method; the defaults are those published for MuJoCo.
+    """All settings of the method. The defaults of critics, diversity, layer_norm,
+    normalise_observations and normalise_rewards are those that measured best here; all others, and
+    those of `paper`, are published for MuJoCo.
 
     Args:
-        critics: N; 2 with diversity 0 is Base.
+        critics: N.
         diversity: eta, weight of EDAC's diversity term against the squared errors of the critics.
             These grow with the square of the rewards and the term does not: rewards ten times
             greater need a weight a hundred times greater for the same effect. The published 1 is
             for MuJoCo's rewards of a few units a step.
         relative_diversity: multiply `diversity` by the mean square of the rewards, so that it has
             the same effect in every unit of reward. Those of the dataset, or of the first rollouts
-            where there is none.
+            where there is none. `normalise_rewards` does the same, so both together add nothing.
         lower_bound: pessimistic values are mean - lower_bound * std over the critics; None takes
             their minimum.
         targets: "shared" trains all critics towards one pessimistic target; "independent" each
@@ -97,8 +100,8 @@ class ReachAwareSettings:
         ConfigError: a setting is out of its range.
     """
 
-    critics: int = 10
-    diversity: float = 1.0
+    critics: int = 2
+    diversity: float = 0.0
     relative_diversity: bool = False
     lower_bound: float | None = None
     targets: str = "shared"
@@ -106,9 +109,9 @@ class ReachAwareSettings:
     last_step_pessimism: float = 1.0
     target_cap: float | None = None
     hidden: tuple[int, ...] = (256, 256, 256)
-    layer_norm: bool = False
-    normalise_observations: bool = False
-    normalise_rewards: bool = False
+    layer_norm: bool = True
+    normalise_observations: bool = True
+    normalise_rewards: bool = True
     discount: float = 0.99
     target_rate: float = 0.005
     batch: int = 256
@@ -142,6 +145,26 @@ class ReachAwareSettings:
         self._check_networks()
         self._check_targets()
         self._check_sampling()
+
+    @staticmethod
+    def paper(**changes: Any) -> ReachAwareSettings:
+        """The published method: 10 critics with a diversity of 1, without layer normalisation, in
+        the units of the data.
+
+        Args:
+            changes: settings that replace those of the method.
+
+        Raises:
+            ConfigError: a setting is out of its range.
+        """
+        published = {
+            "critics": 10,
+            "diversity": 1.0,
+            "layer_norm": False,
+            "normalise_observations": False,
+            "normalise_rewards": False,
+        }
+        return ReachAwareSettings(**{**published, **changes})
 
     def _check_networks(self) -> None:
         """Check what concerns actor and critics.
@@ -201,3 +224,14 @@ class ReachAwareSettings:
                 f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise "
                 "one of them, or set real_share to 0"
             )
+
+
+def with_added(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in the record of a run, complete: a setting that did not exist yet has the value
+    that trains as the run did, whatever the default is today.
+
+    Args:
+        recorded: all settings of their time, by name.
+    """
+    missing = {name: value for name, value in ADDED.items() if "." not in name}
+    return {**missing, **recorded}

@@ -8,7 +8,7 @@ from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.task import plane_task
 from worldplan.planners.offline.training import ReachAwareModule
 
-SMALL = ReachAwareSettings(
+SMALL = ReachAwareSettings.paper(
     critics=3,
     diversity=0.5,
     hidden=(16, 16),

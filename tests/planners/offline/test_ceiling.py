@@ -11,6 +11,7 @@ import torch
 from tests.planners.offline.builders import SMALL, module_of
 from tests.planners.offline.test_scalers import task_of
 from worldplan.planners.offline.ceiling import ValueCeiling
+from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
 
@@ -115,4 +116,5 @@ def test_actions_of_one_number_make_diversity_useless() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ReachAwareModule(one, replace(SMALL, diversity=0.0))
+        ReachAwareModule(one, ReachAwareSettings(starts=10, updates=2, real_share=0.0))
         ReachAwareModule(task, SMALL)

@@ -34,7 +34,7 @@ from worldplan.planners.offline.task import dataset_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
 
-SMALL = ReachAwareSettings(
+SMALL = ReachAwareSettings.paper(
     critics=2,
     diversity=0.0,
     hidden=(16, 16),

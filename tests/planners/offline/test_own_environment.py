@@ -90,7 +90,7 @@ def files(tmp_path_factory):
     return folder / "cart.npz", fit(module, folder / "ensemble")
 
 
-SETTINGS = ReachAwareSettings(
+SETTINGS = ReachAwareSettings.paper(
     critics=4,
     diversity=0.1,
     hidden=(32, 32),

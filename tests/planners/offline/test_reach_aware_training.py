@@ -19,10 +19,19 @@ from worldplan.envs.environments import make_environments
 from worldplan.milp.errors import CheckpointError, ConfigError, Diverged
 from worldplan.planners.offline.edge_of_reach import EdgeOfReach, for_plane
 from worldplan.planners.offline.policy import ReachAwarePolicy
-from worldplan.planners.offline.settings import ADDED
+from worldplan.planners.offline.settings import ADDED, ReachAwareSettings, with_added
 from worldplan.planners.offline.task import OfflineTask, plane_task
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
+
+# those that differ from `ReachAwareSettings.paper()`
+DEFAULTS = {
+    "critics": 2,
+    "diversity": 0.0,
+    "layer_norm": True,
+    "normalise_observations": True,
+    "normalise_rewards": True,
+}
 
 
 def test_same_seed_same_training_and_other_seed_another(tmp_path):
@@ -112,6 +121,55 @@ def test_a_checkpoint_from_before_a_setting_is_resumed(tmp_path):
     pd.testing.assert_frame_equal(whole, old, check_exact=True)
     with pytest.raises(CheckpointError, match="layer_norm was not set, is True"):
         fit(module_of(epochs=3, check_every=1, layer_norm=True), folder)
+
+
+def test_a_training_under_the_former_defaults_is_resumed_or_refused(tmp_path):
+    """Defaults that changed: without them it is refused by name, with them resumed."""
+    sizes = {"hidden": (8, 8), "batch": 8, "starts": 10, "updates": 3, "real_share": 0.0}
+
+    def module(settings, epochs):
+        task = plane_task(Plane(), starts=50)
+        return ReachAwareModule(task, settings, epochs=epochs, check_every=1, check_episodes=1)
+
+    folder, whole = tmp_path / "old", tmp_path / "whole"
+    fit(module(ReachAwareSettings.paper(**sizes), 1), folder)
+    written = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    with pytest.raises(CheckpointError, match="settings.critics was 10, is 2") as refusal:
+        fit(module(ReachAwareSettings(**sizes), 2), folder)
+    assert "settings.layer_norm was not set, is True" in str(refusal.value)
+    almost = ReachAwareSettings(**sizes, critics=10, diversity=1.0)
+    with pytest.raises(CheckpointError, match="normalise_rewards was not set, is True"):
+        fit(module(almost, 2), folder)
+    assert {file: file.read_bytes() for file in written} == written
+    for place in (folder, whole):
+        fit(module(ReachAwareSettings.paper(**sizes), 2), place)
+    whole, old = (pd.read_csv(place / "metrics.csv") for place in (whole, folder))
+    pd.testing.assert_frame_equal(whole, old, check_exact=True)
+
+
+def test_a_training_under_the_defaults_names_all_its_settings(tmp_path):
+    """Its checkpoint says what it was trained with, so no later default changes its meaning."""
+    fit(module_of(epochs=1, **DEFAULTS), tmp_path)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    for name, value in DEFAULTS.items():
+        assert saved["made_with"][f"settings.{name}"] == repr(value), name
+    assert saved["reach_aware"]["layer_norm"] is True
+    with pytest.raises(CheckpointError, match="layer_norm was True, is not set"):
+        fit(module_of(epochs=2, **DEFAULTS | {"layer_norm": False}), tmp_path)
+
+
+def test_the_published_settings():
+    published = ReachAwareSettings.paper(horizon=3)
+    assert (published.critics, published.diversity, published.horizon) == (10, 1.0, 3)
+    for name in ("layer_norm", "normalise_observations", "normalise_rewards"):
+        assert not getattr(published, name)
+    assert replace(published, horizon=5, **DEFAULTS) == ReachAwareSettings()
+    assert ReachAwareSettings.paper(critics=50).critics == 50
+    with pytest.raises(ConfigError, match="1 critics"):
+        ReachAwareSettings.paper(critics=1)
+    recorded = {"critics": 2, "diversity": 0.0, "hidden": (2, 2)}  # before they existed
+    assert ReachAwareSettings(**with_added(recorded)) == ReachAwareSettings.paper(**recorded)
+    assert with_added({"layer_norm": True})["layer_norm"] is True
 
 
 @pytest.mark.parametrize(

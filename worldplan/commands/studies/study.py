@@ -33,7 +33,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.options.finetuning import Finetuning
 from worldplan.planners.offline.oracle_patch import PATCHES
-from worldplan.planners.offline.settings import ReachAwareSettings
+from worldplan.planners.offline.settings import ReachAwareSettings, with_added
 
 TASK_KEYS = ("patch", "true_share", "shares", "halt_quantile", *METHOD_TASK_KEYS)
 MAX_REWARD = "max_reward"  # as a method's target_cap: the value ceiling of the data
@@ -109,7 +109,7 @@ class Study:
             )
         if not self.methods:
             raise ConfigError(
-                "methods: give at least one, such as base: {critics: 2, diversity: 0}"
+                "methods: give at least one, such as ten_critics: {critics: 10}"
             )
         for method in self.methods:
             # jsonargparse does not check the keys of a run folder's mapping
@@ -385,5 +385,7 @@ def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     """
     parser = study_parser()
     fields = {key: value for key, value in config.items() if key in Study.__dataclass_fields__}
+    if isinstance(recorded := fields.get("settings"), dict):
+        fields["settings"] = with_added(recorded)
     with naming(str(source)):
         return instantiate(parser, parser.parse_object(fields), Study)
