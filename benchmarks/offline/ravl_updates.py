@@ -146,9 +146,7 @@ def measure(
 ) -> dict[str, float | int]:
     """Alternate the two implementations, and compare their times and gradients."""
     generator = torch.Generator().manual_seed(0)
-    settings = ReachAwareSettings.paper(
-        critics=critics, diversity=diversity, hidden=(width,) * 3
-    )
+    settings = ReachAwareSettings.paper(critics=critics, diversity=diversity, hidden=(width,) * 3)
     agent = ReachAware(
         OBSERVATION, -torch.ones(ACTION), torch.ones(ACTION), settings, generator=generator
     ).to(device)

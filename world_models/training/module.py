@@ -209,7 +209,8 @@ class ResumableModule(L.LightningModule):
         if different := differences(saved, self.made_with()):
             raise CheckpointError(
                 f"{name} comes from {self.MADE_WITH} ({different}): "
-                "choose another folder, or begin anew with --fresh (from Python: fresh=True)"
+                "give what it was made with, choose another folder, or begin anew with --fresh "
+                "(from Python: fresh=True)"
             )
 
     def require_epochs(self, saved: Any, epochs: int, name: object) -> None:

@@ -108,9 +108,7 @@ class Study:
                 "that the last epoch is checked"
             )
         if not self.methods:
-            raise ConfigError(
-                "methods: give at least one, such as ten_critics: {critics: 10}"
-            )
+            raise ConfigError("methods: give at least one, such as ten_critics: {critics: 10}")
         for method in self.methods:
             # jsonargparse does not check the keys of a run folder's mapping
             if not isinstance(method, str) or not re.fullmatch(r"[\w-][\w.-]*", method):

@@ -13,6 +13,7 @@ import yaml
 
 from worldplan.cli import main
 from worldplan.commands.studies.jobs import oracle_return
+from worldplan.commands.studies.study import study_from_dict
 
 SMALL = {
     "critics": 2,
@@ -175,7 +176,7 @@ def test_wrong_studies_are_one_line(tmp_path, capsys, change, message):
     assert not (tmp_path / "runs").exists()
 
 
-def fit_config(folder: Path, epochs: int) -> str:
+def fit_config(folder: Path, epochs: int, **changes: object) -> str:
     run = str(folder / "run")
     config = {
         "seed_everything": 0,
@@ -183,7 +184,7 @@ def fit_config(folder: Path, epochs: int) -> str:
             "class_path": "worldplan.planners.offline.edge_of_reach.for_plane",
             "init_args": {
                 "plane": {"goal": [0.4, 0.1]},
-                "settings": SMALL,
+                "settings": SMALL | changes,
                 "seeds": 2,
                 "epochs": epochs,
                 "check_every": 1,
@@ -247,6 +248,35 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     played = pd.read_csv(tmp_path / "run" / "evaluation.csv")
     assert played["policy"].tolist() == ["policy", "policy", "random policy"]
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_fit_under_the_former_defaults_is_refused_or_resumed(tmp_path, capsys):
+    """A file that left them out trains otherwise today; the folder's own record resumes."""
+    former = dict.fromkeys(("layer_norm", "normalise_observations", "normalise_rewards"), False)
+    assert main(["fit", "--config", fit_config(tmp_path, 1, **former)]) == 0
+    written = (tmp_path / "run" / "last.ckpt").read_bytes()
+    capsys.readouterr()
+    assert main(["fit", "--config", fit_config(tmp_path, 2)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "settings.layer_norm was not set, is True" in printed
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == written
+    (tmp_path / "run" / "config.yaml").rename(tmp_path / "kept.yaml")
+    again = ["fit", "--config", str(tmp_path / "kept.yaml"), "--model.init_args.epochs", "2"]
+    assert main(again) == 0
+    assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 2
+
+
+def test_a_study_from_before_a_setting_keeps_its_meaning(finished):
+    """A run folder records all settings of its time; what did not exist yet was off."""
+    config = yaml.safe_load((finished / "config.yaml").read_text())
+    assert study_from_dict(config, finished).settings.layer_norm
+    for name in ("layer_norm", "normalise_observations", "normalise_rewards"):
+        del config["settings"][name]
+    config["settings"]["hidden"] = [2, 2]  # too few units for layer normalisation
+    for method in ("base", "mopo"):
+        settings = study_from_dict(config, finished).method_settings(method)
+        assert not (settings.layer_norm or settings.normalise_observations)
+        assert not settings.normalise_rewards
 
 
 @pytest.mark.parametrize("method", [None, 3, "x", [1], True, {"true_share": "x"}, {"nothing": 1}])
