@@ -260,7 +260,7 @@ def test_lengths_and_memory_are_checked():
 
 def test_an_environment_without_a_step_limit_is_left(tmp_path):
     name = "WorldplanTestEndlessSlider-v0"
-    gym.register(name, entry_point="tests.planners.offline.slider:Slider")
+    gym.register(name, entry_point="worldplan.envs.slider:Slider")
     environment = {"id": name, "differs_from_data": True}
     task = dataset_task(DATA, environment=environment, dynamics=SliderDynamics())
     module = ReachAwareModule(task, SMALL, seeds=2, finetune=1, finetuning=HOW)
