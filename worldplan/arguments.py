@@ -57,7 +57,7 @@ def parse_options(
     Args:
         parser: of the command.
         argv: the words after it.
-        mappings: type hint of each option that may lead into a mapping (`--env-kwargs.g 2`).
+        mappings: type hint of each option that may lead into a mapping (`env-kwargs.g`).
 
     Raises:
         ConfigError: an option is unknown, missing or of the wrong type; names the command's --help.
