@@ -149,7 +149,12 @@ def same(kind: Kind, done: Answer, again: Answer) -> bool:
     """
     if kind.slow or "solve" in kind.argv:
         return again.code == done.code
-    return (again.code, _CHANGING.sub("", again.out)) == (done.code, _CHANGING.sub("", done.out))
+    return (again.code, _lasting(again.out)) == (done.code, _lasting(done.out))
+
+
+def _lasting(printed: str) -> str:
+    """What was printed without times and temporary folders, however its lines were broken."""
+    return _CHANGING.sub("", " ".join(printed.split()))
 
 
 def _result(kind: Kind, mutation: str, done: Answer, found: str) -> Result:

@@ -313,7 +313,8 @@ _TASK = ("problem.pddl", "plan.txt")
 
 
 def _decide(scenario: str) -> tuple[str, ...]:
-    return ("bandits", "decide", f"{scenario}.yaml", "--state", "today.csv")
+    reasons = ("--reasons", "60")  # time enough that none is left out on a busy machine
+    return ("bandits", "decide", f"{scenario}.yaml", "--state", "today.csv", *reasons)
 
 
 def _learn(source: str = "delivery-log.csv", *, declared: bool = False) -> tuple[str, ...]:

@@ -135,13 +135,13 @@ def read_present(csv: FilePath, arm_names: tuple[str, ...], dynamics: ArmDynamic
         table = CsvTable(csv, ("arm", "state"))  # raises
     rows = arm_positions(table, arm_names)
     table.refuse_repeats(rows, "this arm", "keep one row per arm")
+    state, days, first = _seen(table, arm_names, dynamics)
     missing = first_gap(rows, len(arm_names))
     if missing is not None:
         raise DatasetError(
             f"{table.path}: arm '{arm_names[missing]}' has no row: add its present state, or its "
             "last_state and days_since"
         )
-    state, days, first = _seen(table, arm_names, dynamics)
     place = np.empty_like(rows)
     place[rows] = np.arange(len(rows))
     return PresentStates(

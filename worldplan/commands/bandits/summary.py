@@ -2,11 +2,9 @@
 
 The share of the bound is measured from the default action of the feasible set at every step (no
 visits, where that is allowed), whose return is computed exactly:
-
-    share = (mean - default) / (bound - default)
-
-So 0 % is what needs no decisions, also where rewards are negative, and a constant in the rewards
-changes no share. The bound holds in expectation: a mean over episodes may exceed it by chance.
+(mean - default) / (bound - default). So 0 % is what needs no decisions, also where rewards are
+negative, and a constant in the rewards changes no share. The bound holds in expectation: a mean
+over episodes may exceed it by chance.
 """
 
 from __future__ import annotations
