@@ -14,10 +14,10 @@ from scipy import sparse
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, check_names, check_size
-from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.base import Action, check_names, check_size
 from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.rules import ASSIGNMENT, STRUCTURE
+from worldplan.milp.sets.solved_set import SolvedSet
 from worldplan.milp.sets.source import SetContext, naming_files
 from worldplan.milp.sets.today import today_of
 
@@ -44,7 +44,7 @@ class Rule:
         return "at most one more" if self.way > 0 else "at least one fewer"
 
 
-class PyomoSet(ActionSet):
+class PyomoSet(SolvedSet):
     """Actions that satisfy constraints written in Pyomo.
 
     The model is turned into matrices once, by Pyomo's standard-form compiler. Pyomo is not used
@@ -292,15 +292,6 @@ class PyomoSet(ActionSet):
         other.selectable = np.ones(self.size, bool)
         return other
 
-    def _problem(self) -> LinearProblem:
-        """The loaded MILP; kept between calls, not pickled."""
-        if "_loaded" not in self.__dict__:
-            self._loaded = LinearProblem(self)
-        return self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
-
     def _used(self) -> NDArray[np.bool_]:
         """(size,) true for the components that some feasible action selects.
 
@@ -324,24 +315,9 @@ class PyomoSet(ActionSet):
     def probably_contains(self, action: Action) -> bool:
         return self._remember(action, exact=True)
 
-    def default(self) -> Action:
-        """A feasible action (size,) with the fewest components."""
-        return self._problem().best(-1.0)
-
     def sample(self, generator: np.random.Generator) -> Action:
         """The best action (size,) for random weights."""
         return self._problem().best(generator.standard_normal(self.size))
-
-    def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """The best action (size,) for weights that decrease along `order` (n,).
-
-        The components that `start` (size,) selects have the largest weights.
-        """
-        weights = np.zeros(self.size)
-        weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
-        if start is not None:
-            weights[start.astype(bool)] += weights.sum()
-        return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         """A row per component of `action` (size,), then one per further variable that is not zero.

@@ -18,12 +18,12 @@ from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
 from worldplan.milp.sets.limits import Limit, limits_of
-from worldplan.milp.sets.linear_problem import LinearProblem
+from worldplan.milp.sets.solved_set import SolvedSet
 
 Truths = NDArray[np.bool_]
 
 
-class Fixed(ActionSet):
+class Fixed(SolvedSet):
     """The actions of a set in which some components are fixed, today or for good.
 
     The relaxation (`relaxed=True`), by which planners describe later days, only leaves out the
@@ -67,15 +67,6 @@ class Fixed(ActionSet):
         """How many components are fixed today."""
         return int((self._absent | self._forced).sum())
 
-    def _problem(self) -> LinearProblem:
-        """The loaded MILP; kept between calls, not pickled."""
-        if "_loaded" not in self.__dict__:
-            self._loaded = LinearProblem(self)
-        return self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
-
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         self.inner.add_constraints(program, action, relaxed=relaxed)
         out = self._never if relaxed else self._absent
@@ -94,22 +85,11 @@ class Fixed(ActionSet):
     def default(self) -> Action:
         """The set's own default action where it fits, else one with the fewest components."""
         own = self.inner.default()
-        return own if self.contains(own) else self._problem().best(-1.0)
+        return own if self.contains(own) else super().default()
 
     def sample(self, generator: np.random.Generator) -> Action:
         """The best action (size,) for random positive weights."""
         return self._problem().best(1.0 + generator.random(self.size))
-
-    def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """The best action (size,) for weights that decrease along `order` (n,).
-
-        The components that `start` (size,) selects have the largest weights.
-        """
-        weights = np.zeros(self.size)
-        weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
-        if start is not None:
-            weights[start.astype(bool)] += weights.sum()
-        return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         return self.inner.explain(action)

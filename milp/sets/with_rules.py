@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.limits import Limit, limits_of
-from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.schedule import Schedule
+from worldplan.milp.sets.solved_set import SolvedSet
 
 
-class WithRules(ActionSet):
+class WithRules(SolvedSet):
     """The actions of a set that also satisfy rules.
 
     Args:
@@ -61,15 +60,6 @@ class WithRules(ActionSet):
     def _names(self) -> list[str]:
         return [str(name) for name in self.arm_names or range(self.size)]
 
-    def _problem(self) -> LinearProblem:
-        """The loaded MILP; kept between calls, not pickled."""
-        if "_loaded" not in self.__dict__:
-            self._loaded = LinearProblem(self)
-        return self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
-
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         self.inner.add_constraints(program, action, relaxed=relaxed)
         self.rules.add_constraints(program, action, relaxed=relaxed)
@@ -79,24 +69,9 @@ class WithRules(ActionSet):
         rules = None if inner is None else self.rules.witness(action, exact=exact)
         return None if inner is None or rules is None else np.concatenate([inner, rules])
 
-    def default(self) -> Action:
-        """A feasible action (size,) with the fewest components."""
-        return self._problem().best(-1.0)
-
     def sample(self, generator: np.random.Generator) -> Action:
         """The best action (size,) for random positive weights."""
         return self._problem().best(generator.random(self.size) + 0.01)
-
-    def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
-        """The best action (size,) for weights that decrease along `order` (n,).
-
-        The components that `start` (size,) selects have the largest weights.
-        """
-        weights = np.zeros(self.size)
-        weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
-        if start is not None:
-            weights[start.astype(bool)] += weights.sum()
-        return self._problem().best(weights)
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         """The rows of the inner set, then the rules' own variables that are not zero.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
@@ -16,16 +15,6 @@ from worldplan.planners.bandits.lagrangian import LagrangianBound
 
 LARGE = 1000  # arms above which plain budgets are solved by prices instead of one linear program
 BOUNDS = ("auto", "fluid", "hull", "joint")
-
-
-class Bound(Protocol):
-    """Upper bound on the expected return of every policy."""
-
-    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from the joint state (arms,)."""
-
-    def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
-        """Bound on the expected return from first states with the distribution (arms, states)."""
 
 
 def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "auto") -> Bound:

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.program import Indices, Program, Rows
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
+from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.coupling import ValueTables, couple, transition_matrix
 from worldplan.planners.bandits.models import (
     Dynamics,
@@ -39,7 +40,6 @@ from worldplan.planners.bandits.models import (
 from worldplan.planners.bandits.observations import (
     belief_of,
     checked_distribution,
-    checked_state,
     checked_steps,
     steps_left_of,
 )
@@ -248,13 +248,7 @@ class FluidProgram:
         return ValueTables(table, full)
 
 
-def one_hot(state: Ints, states: int) -> Floats:
-    """States (arms,) as distributions (arms, states)."""
-    rows: Floats = np.eye(states)[np.asarray(state)]
-    return rows
-
-
-class FluidBound:
+class FluidBound(Bound):
     """Upper bound on the expected return of every policy, by start state.
 
     Args:
@@ -282,16 +276,6 @@ class FluidBound:
             settings or SolverSettings(),
             discount=instance.discount,
         )
-
-    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps.
-
-        Raises:
-            DatasetError: `state` is no state of each arm.
-            WorldplanError: as in `from_distribution`.
-        """
-        known = checked_state(self.instance, state)
-        return self.from_distribution(one_hot(known, self.instance.dynamics.states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states).

@@ -29,20 +29,20 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock
 from worldplan.milp.sets.base import Action
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.coupling import ValueTables
-from worldplan.planners.bandits.fluid import FluidProgram, one_hot
+from worldplan.planners.bandits.fluid import FluidProgram
 from worldplan.planners.bandits.hull_master import Master, Pool
 from worldplan.planners.bandits.models import models_of
 from worldplan.planners.bandits.observations import (
     checked_distribution,
-    checked_state,
     checked_steps,
 )
 from worldplan.planners.bandits.units import in_units
@@ -83,7 +83,7 @@ class _Known:
     basis: Any
 
 
-class HullBound:
+class HullBound(Bound):
     """Upper bound on the expected return of every policy, over the convex hull of the action set.
 
     The search for prices is made once, from the instance's start distribution. Another start begins
@@ -137,16 +137,6 @@ class HullBound:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_known": None}  # a copy searches again: a basis is not copied
-
-    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from the joint state (arms,), over min(horizon, steps_left) steps.
-
-        Raises:
-            DatasetError: `state` is no state of each arm.
-            WorldplanError: as in `from_distribution`.
-        """
-        known = checked_state(self.instance, state)
-        return self.from_distribution(one_hot(known, self.model.states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states).

@@ -27,7 +27,8 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.fluid import FluidBound, one_hot
+from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import return_of
 from worldplan.planners.bandits.joint_blocks import (
     Block,
@@ -39,7 +40,6 @@ from worldplan.planners.bandits.level_method import Minimum, minimise
 from worldplan.planners.bandits.models import models_of
 from worldplan.planners.bandits.observations import (
     checked_distribution,
-    checked_state,
     checked_steps,
 )
 from worldplan.planners.bandits.units import in_units
@@ -49,7 +49,7 @@ STEP = 0.05  # of the rewards' spread in one step, by which an iteration lowers 
 ROUGH = 10  # times the gap, at which the prices of steps and groups suffice as a start
 
 
-class JointBound:
+class JointBound(Bound):
     """Upper bound on the expected return of every policy for interventions that work together.
 
     The search for prices is made once, from the instance's start distribution, within the solver's
@@ -105,16 +105,6 @@ class JointBound:
         self._fluid = FluidBound(instance, self._settings)
         self._prices: list[Floats] | None = None  # of each block, (steps, totals)
         self._lock = Lock()
-
-    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from the joint state (arms,), over min(horizon, steps_left) steps.
-
-        Raises:
-            DatasetError: `state` is no state of each arm.
-            WorldplanError: as in `from_distribution`.
-        """
-        known = checked_state(self.instance, state)
-        return self.from_distribution(one_hot(known, self._model.states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states).

@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
 from worldplan.milp.session import Lock, missing_share
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings, open_session
-from worldplan.planners.bandits.fluid import one_hot
+from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.level_maximiser import best_of_budget
 from worldplan.planners.bandits.models import (
     Dynamics,
@@ -41,7 +41,6 @@ from worldplan.planners.bandits.models import (
 from worldplan.planners.bandits.observations import (
     belief_of,
     checked_distribution,
-    checked_state,
     checked_steps,
     steps_left_of,
 )
@@ -238,7 +237,7 @@ class _Master:
         return None if solution.x is None else solution.x[self.prices]
 
 
-class LagrangianBound:
+class LagrangianBound(Bound):
     """Upper bound on the expected return of every policy, for a plain budget and many arms.
 
     The result equals that of `worldplan.planners.bandits.fluid.FluidBound` up to `gap`. It is a
@@ -283,11 +282,6 @@ class LagrangianBound:
         self._states = model.states
         self._known: _Known | None = None
         self._lock = Lock()
-
-    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
-        """Bound on the return from the joint state (arms,), over min(steps, steps_left) steps."""
-        known = checked_state(self.instance, state)
-        return self.from_distribution(one_hot(known, self._states), steps_left)
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
         """Bound on the expected return from first states with the distribution (arms, states)."""

@@ -57,7 +57,7 @@ def belief_of(instance: BanditInstance, observation: Any) -> Floats:
         DatasetError: the belief is no distribution of each arm, or state and belief disagree.
     """
     if not isinstance(observation, Mapping) or "belief" not in observation:
-        return np.asarray(np.eye(instance.dynamics.states)[state_of(instance, observation)])
+        return one_hot(state_of(instance, observation), instance.dynamics.states)
     shape = (instance.dynamics.arms, instance.dynamics.states)
     belief = checks.distributions(observation["belief"], "belief", shape)
     if "state" in observation:
@@ -111,3 +111,9 @@ def steps_left_of(instance: BanditInstance, observation: Mapping[str, Any]) -> i
     horizon = instance.horizon
     left = observation.get("steps_left", horizon)
     return checks.whole_number(left, "steps_left", least=1, most=horizon)
+
+
+def one_hot(state: Ints, states: int) -> Floats:
+    """States (arms,) as distributions (arms, states)."""
+    rows: Floats = np.eye(states)[np.asarray(state)]
+    return rows

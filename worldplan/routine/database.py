@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.pool import NullPool
 
@@ -85,8 +85,6 @@ class Database:
                 with connection.begin():
                     self._prepare(connection)
                     yield connection
-                    changes = schema.programme.c.generation + 1
-                    connection.execute(update(schema.programme).values(generation=changes))
         except BaseException:
             if made:
                 self.path.unlink(missing_ok=True)
@@ -106,9 +104,7 @@ class Database:
         if not inspect(connection).has_table("programme"):
             schema.metadata.create_all(connection)
             connection.execute(
-                schema.programme.insert().values(
-                    schema_version=schema.VERSION, generation=0, name=self.name
-                )
+                schema.programme.insert().values(schema_version=schema.VERSION, name=self.name)
             )
         else:
             schema.migrate(connection, self._check(connection))
@@ -220,11 +216,6 @@ class Conflict(WorldplanError):
 
 class Missing(WorldplanError):
     """A day or a client is not in the database."""
-
-
-def generation_of(connection: Connection) -> int:
-    """How often the database was changed."""
-    return int(connection.execute(select(schema.programme.c.generation)).scalar_one())
 
 
 def record(connection: Connection, by: str, what: str, day: Any = None, **detail: Any) -> None:

@@ -2,7 +2,7 @@
 
 | table | a row is |
 |---|---|
-| programme | the programme: version of the tables, generation (number of changes), imported log |
+| programme | the programme: version of the tables, imported log |
 | clients | somebody who is, or was, in the programme |
 | log_moves | how often a move occurs in the log that was imported once |
 | days | a decided day: policy, value, bound, list, and what it was made with |
@@ -39,7 +39,6 @@ programme = Table(
     "programme",
     metadata,
     Column("schema_version", Integer, nullable=False),
-    Column("generation", Integer, nullable=False),
     Column("name", Text, nullable=False),
     Column("log", Text),  # file name; null: dynamics from tables
     Column("log_checksum", Text),

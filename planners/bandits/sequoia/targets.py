@@ -12,7 +12,8 @@ from torch import Tensor
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, draw
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.fluid import FluidProgram, one_hot
+from worldplan.planners.bandits.fluid import FluidProgram
+from worldplan.planners.bandits.observations import one_hot
 
 
 class FluidTargets:

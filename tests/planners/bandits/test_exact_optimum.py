@@ -19,9 +19,10 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.fluid import FluidBound, one_hot
+from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.observations import one_hot
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.units import Outlook
 from worldplan.planners.base import Planner

@@ -35,9 +35,9 @@ from worldplan.planners.bandits.fluid import (
     FluidPlanner,
     FluidProgram,
     ValueTables,
-    one_hot,
 )
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.observations import one_hot
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner
 

@@ -22,8 +22,9 @@ from worldplan.milp.sets.path import Path
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits import hull
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.fluid import FluidBound, one_hot
+from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.observations import one_hot
 
 KINDS = ("exactly", "capacity", "schedule", "path")
 

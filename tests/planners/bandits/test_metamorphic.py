@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.planners.bandits.transformed import KINDS, Apart, Parts, parts_of_kind
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.solvers import SolverSettings
@@ -53,7 +54,7 @@ def planner_of(name: str, instance: BanditInstance) -> Planner | None:
     if name == "lagrangian":
         try:
             return LagrangianPlanner(instance, gap=1e-9)
-        except Exception:
+        except ConfigError:
             return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # random arms need not be indexable

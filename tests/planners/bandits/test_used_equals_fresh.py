@@ -24,9 +24,10 @@ from worldplan.milp.sets.base import Budget
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner, one_hot
+from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.level_maximiser import LevelMaximiser
+from worldplan.planners.bandits.observations import one_hot
 from worldplan.planners.bandits.policies import (
     POLICIES,
     PolicyContext,

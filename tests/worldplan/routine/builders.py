@@ -88,7 +88,6 @@ def content(folder: Path) -> list[str]:
         connection.execute("update days set made_with = json_remove(made_with, '$.versions')")
         removed = "json_remove(detail, '$.made_with.versions')"
         connection.execute(f"update events set detail = {removed}")
-        connection.execute("update programme set generation = 0")
         text = list(connection.iterdump())
         connection.rollback()
     return text

@@ -26,6 +26,7 @@ from worldplan.commands.bandits.scenario import (
 from worldplan.commands.bandits.why import names_in
 from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.today import parse_date
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
 from worldplan.routine.database import Database
@@ -156,12 +157,7 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
     """
     if settings.policy is not None:
         check_policies([settings.policy], "--policy")
-    try:
-        date = dt.date.fromisoformat(settings.date) if settings.date else dt.date.today()
-    except ValueError:
-        raise ConfigError(
-            f"--date {settings.date}: is no date: write year-month-day, such as 2026-11-28"
-        ) from None
+    date = parse_date(settings.date, "--date") if settings.date else dt.date.today()
     named = {
         name: tuple(names_in(settings[name], f"--{name}"))
         for name in ("leave", "absent", "force", "forbid")

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
 from worldplan.commands.bandits.moves import MOVES, with_moves
 from worldplan.commands.bandits.scenario import (
+    Scenario,
     database_file,
     make_scenario,
     parse_scenario,
@@ -59,31 +61,7 @@ def decide(argv: Sequence[str]) -> int:
         DatasetError: a file is missing or malformed.
     """
     parser = scenario_parser("bandits decide", "Who to serve today, and how.")
-    parser.add_argument(
-        "--state",
-        default="",
-        help="CSV arm, state: today's state of every arm; where it is empty: last_state, "
-        "days_since and visited_then; or CSV arm, state, probability",
-    )
-    parser.add_argument(
-        "--policy",
-        default="fluid",
-        help=f"{', '.join(POLICIES)}, or your own as module:Class; learned ones need --checkpoint",
-    )
-    parser.add_argument("--output", default="decision.csv", help="where the table is written")
-    parser.add_argument(
-        "--steps_left", type=int, default=0, help="days that remain; 0: the programme's horizon"
-    )
-    parser.add_argument("--date", default="", help="YYYY-MM-DD: today, for rules and calendars")
-    parser.add_argument("--force", default="", help="NAME,...: arms that must be on the list")
-    parser.add_argument("--forbid", default="", help="NAME,...: arms that must not")
-    parser.add_argument(
-        "--reasons",
-        type=float,
-        default=5.0,
-        help="seconds for reasons: benefits, costs of forcing, prices of limits; 0: none",
-    )
-    parser.add_argument("--json", default="", help="also write decision and reasons to this file")
+    _add_options(parser)
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
     check_policies([settings.policy], "--policy")
@@ -94,14 +72,7 @@ def decide(argv: Sequence[str]) -> int:
         raise ConfigError(
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
         )
-    tables = input_files(scenario.to_dict(), base.parent, Path())
-    inputs = [folder / name for name in tables for folder in (base.parent, Path())]
-    inputs.append(database_file(scenario, base))
-    refuse_input_as_output(settings.output, settings.state, base, *inputs)
-    if settings.json:
-        refuse_input_as_output(settings.json, settings.state, base, *inputs, option="--json")
-        if Path(settings.json).resolve() == Path(settings.output).resolve():
-            raise ConfigError(f"--json {settings.json}: is --output too: choose another name")
+    _refuse_inputs_as_outputs(settings, scenario, base)
     built = build(scenario.programme, base)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
@@ -151,6 +122,51 @@ def decide(argv: Sequence[str]) -> int:
     for sentence in (*unseen_sentences(present, names, settings.policy), *behind):
         plain_console().print(sentence)
     return 0
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    """Add what is not of the scenario."""
+    parser.add_argument(
+        "--state",
+        default="",
+        help="CSV arm, state: today's state of every arm; where it is empty: last_state, "
+        "days_since and visited_then; or CSV arm, state, probability",
+    )
+    parser.add_argument(
+        "--policy",
+        default="fluid",
+        help=f"{', '.join(POLICIES)}, or your own as module:Class; learned ones need --checkpoint",
+    )
+    parser.add_argument("--output", default="decision.csv", help="where the table is written")
+    parser.add_argument(
+        "--steps_left", type=int, default=0, help="days that remain; 0: the programme's horizon"
+    )
+    parser.add_argument("--date", default="", help="YYYY-MM-DD: today, for rules and calendars")
+    parser.add_argument("--force", default="", help="NAME,...: arms that must be on the list")
+    parser.add_argument("--forbid", default="", help="NAME,...: arms that must not")
+    parser.add_argument(
+        "--reasons",
+        type=float,
+        default=5.0,
+        help="seconds for reasons: benefits, costs of forcing, prices of limits; 0: none",
+    )
+    parser.add_argument("--json", default="", help="also write decision and reasons to this file")
+
+
+def _refuse_inputs_as_outputs(settings: Namespace, scenario: Scenario, base: Path) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises:
+        ConfigError: an output is an input, or the two outputs are one file.
+    """
+    tables = input_files(scenario.to_dict(), base.parent, Path())
+    inputs = [folder / name for name in tables for folder in (base.parent, Path())]
+    inputs.append(database_file(scenario, base))
+    refuse_input_as_output(settings.output, settings.state, base, *inputs)
+    if settings.json:
+        refuse_input_as_output(settings.json, settings.state, base, *inputs, option="--json")
+        if Path(settings.json).resolve() == Path(settings.output).resolve():
+            raise ConfigError(f"--json {settings.json}: is --output too: choose another name")
 
 
 def explain(

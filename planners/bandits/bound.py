@@ -1,0 +1,35 @@
+"""What every upper bound on the return of a bandit policy is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.planners.bandits.observations import checked_state, one_hot
+
+
+class Bound(ABC):
+    """Upper bound on the expected return of every policy of `instance`."""
+
+    instance: BanditInstance
+
+    def from_state(self, state: Ints, steps_left: int | None = None) -> float:
+        """Bound on the return from the joint state (arms,), as `from_distribution`.
+
+        Raises:
+            DatasetError: `state` is no state of each arm.
+            WorldplanError: as in `from_distribution`.
+        """
+        known = checked_state(self.instance, state)
+        return self.from_distribution(one_hot(known, self.instance.dynamics.states), steps_left)
+
+    @abstractmethod
+    def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
+        """Bound on the expected return from first states with the distribution (arms, states), over
+        at most `steps_left` steps.
+
+        Raises:
+            ConfigError: `steps_left` is no whole number of at least 1.
+            DatasetError: `start` is no distribution for each arm.
+            SolverFailed: the solver ran out of time before it had a bound.
+        """
