@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.planners.bandits.builders import random_dynamics
 from worldplan.envs.bandits import ArmDynamics, BanditInstance, generate
@@ -68,11 +69,12 @@ def fluid_value(instance: BanditInstance, state: np.ndarray, left: int) -> Value
     return value
 
 
-def sequoia(instance: BanditInstance) -> SequoiaPlanner:
+def sequoia(instance: BanditInstance, seed: int = 0) -> SequoiaPlanner:
+    generator = torch.Generator().manual_seed(seed)
     networks = [build_network(instance, SequoiaSettings(hidden=(4, 5)), seed) for seed in (0, 1)]
     for network in networks:
         for weights in network.tail.parameters():
-            weights.data.uniform_(-1, 1)
+            weights.data.uniform_(-1, 1, generator=generator)
     return SequoiaPlanner(instance, networks)
 
 
