@@ -19,12 +19,11 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Database, record
 from worldplan.routine.history import checksum, import_log
-from worldplan.routine.model import Model, build_model, decide
+from worldplan.routine.model import Model, build_model, clients_on, decide
 from worldplan.routine.outcomes import check_first_states, enter_outcomes, last_day
 from worldplan.routine.people import Known, change_members, members, states_today
-from worldplan.routine.request import Request, Setup
+from worldplan.routine.request import Names, Request, Setup
 from worldplan.versions import versions
-from worldplan.world_models.arms.dynamics import read_rewards, read_states
 from worldplan.world_models.arms.programme import finder
 
 _FURTHEST = 366  # days between two decided days; more is taken for a typing error
@@ -53,6 +52,11 @@ class Day:
     plan: tuple[Mapping[str, Any], ...]
     made_with: Mapping[str, Any]
     new: bool = False
+
+    @property
+    def clients(self) -> Names:
+        """The clients on the list, in its order."""
+        return clients_on(self.plan)
 
 
 def run_day(setup: Setup, request: Request) -> Day:
@@ -177,21 +181,15 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     """
     if stored is not None:
         _refuse_outcomes_of(connection, stored.date)
-    find = finder(setup.base)
-    if setup.programme.rewards is None:
-        raise ConfigError(
-            f"{setup.base}: programme.rewards is missing: a day's routine needs a programme of "
-            "your own, with rewards and a log or transitions"
-        )
-    rewards = Path(find(setup.programme.rewards))
-    reward, names = read_rewards(rewards)
+    reward, names = setup.rewards()
     if setup.programme.log is not None:
-        moves = import_log(connection, Path(find(setup.programme.log)), rewards)
+        log = Path(finder(setup.base)(setup.programme.log))
+        moves = import_log(connection, log, setup.rewards_file())
         if moves:
             record(connection, request.by, "log imported", request.date, moves=moves)
     enter_outcomes(connection, request)
-    starts = _first_states(connection, setup, request, names, reward.shape[1])
-    change_members(connection, request, names, starts)
+    first = last_day(connection, before=request.date) is None
+    change_members(connection, request, names, setup.start_states() if first else {})
     now = members(connection)
     model = build_model(connection, setup, request.date, now, names, reward)
     known = states_today(connection, request, model.dynamics, model.names)
@@ -237,17 +235,6 @@ def _refuse_outcomes_of(connection: Connection, date: dt.date) -> None:
         )
 
 
-def _first_states(
-    connection: Connection, setup: Setup, request: Request, names: tuple[str, ...], states: int
-) -> dict[str, int]:
-    """The states in `programme.start`, where that is a file and today is the first day."""
-    start = setup.programme.start
-    if start is None or last_day(connection, before=request.date) is not None:
-        return {}
-    state = read_states(finder(setup.base)(start), names, states)
-    return dict(zip(names, state.tolist(), strict=True))
-
-
 def _inputs(setup: Setup) -> dict[str, str]:
     """SHA-256 of the scenario and of the files that it names."""
     scenario = {str(setup.base): checksum(setup.base)} if setup.base.is_file() else {}
@@ -289,7 +276,7 @@ def _write(
     else:
         connection.execute(delete(visits).where(visits.c.date == request.date))
         connection.execute(update(days).where(days.c.date == request.date).values(**values))
-    chosen = {row["arm"] for row in values["plan"] if "arm" in row}
+    chosen = set(clients_on(values["plan"]))
     forced = dict.fromkeys(request.force_in, "in") | dict.fromkeys(request.force_out, "out")
     rows = [
         {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,16 @@ from worldplan.planners.base import Decision
 from worldplan.routine import schema
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day
-from worldplan.routine.model import build_model, observation_of, planner_of, rows_of, today
+from worldplan.routine.model import (
+    build_model,
+    clients_on,
+    observation_of,
+    planner_of,
+    rows_of,
+    today,
+)
 from worldplan.routine.people import Known
 from worldplan.routine.request import Names, Setup
-from worldplan.world_models.arms.dynamics import read_rewards
-from worldplan.world_models.arms.programme import finder
 
 _SECONDS = 20.0  # for the reasons of a day, and for one answer
 
@@ -67,10 +71,7 @@ class ExplainedDay:
 
     def __init__(self, database: Database, setup: Setup, day: Day) -> None:
         self.day, self._setup = day, setup
-        rewards = setup.programme.rewards
-        if rewards is None:
-            raise ConfigError(f"{setup.base}: programme.rewards is missing: add the file's name")
-        reward, names = read_rewards(Path(finder(setup.base)(rewards)))
+        reward, names = setup.rewards()
         with database.read() as connection:
             known, absent = _states(connection, day)
             self._model = build_model(connection, setup, day.date, known, names, reward)
@@ -139,12 +140,12 @@ class ExplainedDay:
 
     def _own_list(self) -> tuple[list[str], list[str]]:
         """Who is on the day's own list, and who is not."""
-        chosen = {row["arm"] for row in self.day.plan if "arm" in row}
+        chosen = set(self.day.clients)
         return sorted(chosen), [name for name in self._model.names if name not in chosen]
 
     def _decision(self) -> Decision:
         """The day's own list as an action."""
-        chosen = {row["arm"] for row in self.day.plan if "arm" in row}
+        chosen = set(self.day.clients)
         action = np.array([name in chosen for name in self._model.names], np.int8)
         return Decision(action, self.day.value, self.day.bound, self.day.status, 0.0)
 
@@ -173,7 +174,7 @@ class ExplainedDay:
         if decision.action is not None:
             explained = explainer.instance.actions.explain(decision.action)
             plan = rows_of(explained, self._model.names, self._observation["state"])
-        new, old = ({row["arm"] for row in rows if "arm" in row} for rows in (plan, self.day.plan))
+        new, old = set(clients_on(plan)), set(self.day.clients)
         return Answer(
             decision.status,
             value,

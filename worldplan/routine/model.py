@@ -21,7 +21,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.routine import schema
 from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
-from worldplan.routine.request import DEFAULT_POLICY, Request, Setup
+from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.programme import Built, build, finder, on_day
 
 
@@ -264,3 +264,12 @@ def rows_of(
             row = {"arm": names[number], "state": int(state[number])} | row
         rows.append(plain(row))
     return rows
+
+
+def clients_on(plan: Sequence[Mapping[str, Any]]) -> Names:
+    """The clients on a list, in its order, each once.
+
+    Args:
+        plan: rows of the list.
+    """
+    return tuple(dict.fromkeys(row["arm"] for row in plan if "arm" in row))

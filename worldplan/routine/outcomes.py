@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.sets.today import parse_date
 from worldplan.milp.tables import CsvTable
 from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Missing, record
@@ -36,7 +37,7 @@ def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
     lines: dict[tuple[str, dt.date | None], int] = {}
     for row, (line, name, *rest) in enumerate(table.cells(("arm", *optional))):
         place = f"{path}, line {line}"
-        date = parse_date(rest[0], place) if "date" in optional else None
+        date = _date(rest[0], place) if "date" in optional else None
         first = lines.setdefault((name, date), line)
         if first != line:
             same = outcomes[[o.place for o in outcomes].index(f"{path}, line {first}")]
@@ -49,18 +50,11 @@ def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
     return tuple(outcomes)
 
 
-def parse_date(text: str, place: str) -> dt.date:
-    """A date written as 2026-11-28.
-
-    Raises:
-        DatasetError: it is none; the message begins with `place`.
-    """
+def _date(text: str, place: str) -> dt.date:
     try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise DatasetError(
-            f"{place}: '{text}' is no date: write year-month-day, such as 2026-11-28"
-        ) from None
+        return parse_date(text, f"{place}: date")
+    except ConfigError as error:
+        raise DatasetError(str(error)) from None
 
 
 def last_day(connection: Connection, before: dt.date | None = None) -> dt.date | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldplan.envs.bandits.environment import Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner
-from worldplan.world_models.arms.programme import Built, Programme
+from worldplan.world_models.arms.dynamics import read_rewards, read_states
+from worldplan.world_models.arms.programme import Built, Programme, finder
 
 DEFAULT_POLICY = "fluid"
 Names = tuple[str, ...]
@@ -37,6 +39,41 @@ class Setup:
     make_planner: Callable[[str, Built], Planner]
     seed: int = 0
     inputs: Callable[[], Mapping[str, str]] = dict
+
+    def rewards_file(self) -> Path:
+        """The rewards file.
+
+        Raises:
+            ConfigError: the programme names none.
+        """
+        if self.programme.rewards is None:
+            raise ConfigError(
+                f"{self.base}: programme.rewards is missing: a day's routine needs a programme of "
+                "your own, with rewards (a CSV arm, state, reward) and a log or transitions"
+            )
+        return Path(finder(self.base)(self.programme.rewards))
+
+    def rewards(self) -> tuple[Floats, Names]:
+        """The rewards (arms, states), and the names of the arms.
+
+        Raises:
+            ConfigError: the programme has none.
+            DatasetError: the file is missing or malformed.
+        """
+        return read_rewards(self.rewards_file())
+
+    def start_states(self) -> dict[str, int]:
+        """First states by client, of the file `programme.start`; empty without one.
+
+        Raises:
+            ConfigError: the programme has no rewards.
+            DatasetError: a file is missing or malformed.
+        """
+        if self.programme.start is None:
+            return {}
+        reward, names = self.rewards()
+        state = read_states(finder(self.base)(self.programme.start), names, reward.shape[1])
+        return dict(zip(names, state.tolist(), strict=True))
 
     def lists_folder(self, date: dt.date) -> Path:
         """Where the lists of a day are written unless another folder is given."""

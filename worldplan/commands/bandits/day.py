@@ -35,8 +35,6 @@ from worldplan.routine.history import checksum
 from worldplan.routine.lists import cell_text, worker_lists, write_lists
 from worldplan.routine.outcomes import read_outcomes
 from worldplan.routine.request import DEFAULT_POLICY, Names, Outcome, Request, Setup
-from worldplan.world_models.arms.dynamics import read_rewards
-from worldplan.world_models.arms.programme import finder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -139,13 +137,7 @@ def _outcomes(setup: Setup, file: str | None) -> tuple[tuple[Outcome, ...], dict
     """
     if file is None:
         return (), {}
-    rewards = setup.programme.rewards
-    if rewards is None:
-        raise ConfigError(
-            f"{setup.base}: programme.rewards is missing: give a CSV with the columns arm, state, "
-            "reward"
-        )
-    reward, _ = read_rewards(finder(setup.base)(rewards))
+    reward, _ = setup.rewards()
     return read_outcomes(file, reward.shape[1]), {file: checksum(file)}
 
 
@@ -207,7 +199,7 @@ def _print(day: Day, folder: Path, setup: Setup) -> None:
         for row in entry.rows:
             table.add_row(*row)
         console.print(table)
-    if not any("arm" in row for row in day.plan):
+    if not day.clients:
         console.print(f"{day.date}: no visits")
     console.print(", ".join(_words(day)), soft_wrap=True)
     console.print(f"lists: {folder}", soft_wrap=True)

@@ -114,13 +114,12 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
         }
         if part:
             return pages.render("answer.html", "What if", **context)
-        chosen = [row["arm"] for row in explained.day.plan if "arm" in row]
         offered = _offered(explained, force_in)
         return pages.render(
             "what_if.html",
             "What if",
             limits=explained.limits,
-            chosen=list(dict.fromkeys(chosen)),
+            chosen=explained.day.clients,
             offered=offered,
             clients=explained.clients,
             **context,
@@ -268,7 +267,7 @@ def _add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
             after=None if last is None else last.date + dt.timedelta(1),
             clients=sorted(set(inside) - set(newcomers)) if last else inside,
             known={v.client: v.next_state for v in visits if v.next_state is not None},
-            starts={} if last else service.first_states(),
+            starts={} if last else service.setup.start_states(),
             newcomers=newcomers,
             states=states,
             policies=list(POLICIES),

@@ -6,12 +6,11 @@ import datetime as dt
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.errors import DatasetError
 from worldplan.routine import schema
 from worldplan.routine.database import Database, Missing
 from worldplan.routine.day import Day, decide_day, read_day
@@ -19,8 +18,6 @@ from worldplan.routine.explain import ExplainedDay
 from worldplan.routine.lists import write_lists
 from worldplan.routine.outcomes import change_outcome
 from worldplan.routine.request import Names, Request, Setup
-from worldplan.world_models.arms.dynamics import read_rewards, read_states
-from worldplan.world_models.arms.programme import finder
 
 _KEPT = 4  # explained days in memory
 _WAIT = 90.0  # seconds for another process that decides
@@ -66,10 +63,7 @@ class Service:
         Raises:
             ConfigError: the programme has no rewards.
         """
-        rewards = self.setup.programme.rewards
-        if rewards is None:
-            raise ConfigError(f"{self.setup.base}: programme.rewards is missing: add the file")
-        reward, names = read_rewards(finder(self.setup.base)(rewards))
+        reward, names = self.setup.rewards()
         return names, reward.shape[1]
 
     # ---- days
@@ -188,15 +182,6 @@ class Service:
         """Today, or the day after the last decided one, whichever is later."""
         last, today = self.last(), dt.date.today()
         return today if last is None else max(today, last.date + dt.timedelta(1))
-
-    def first_states(self) -> dict[str, int]:
-        """States of the file `programme.start`, for the first day."""
-        names, states = self.arms()
-        start = self.setup.programme.start
-        if start is None:
-            return {}
-        state = read_states(Path(finder(self.setup.base)(start)), names, states)
-        return dict(zip(names, state.tolist(), strict=True))
 
     def newcomers(self) -> Names:
         """Arms of the rewards file who are not in the programme."""
