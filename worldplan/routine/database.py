@@ -49,7 +49,10 @@ class Database:
         self._engine = _engine(path)
         if self.exists:
             with self.read() as connection:
-                self._check(connection)
+                version = self._check(connection)
+            if version < schema.VERSION:
+                with self.write():  # brings the tables to this version
+                    pass
 
     @property
     def exists(self) -> bool:

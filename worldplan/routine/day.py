@@ -38,7 +38,8 @@ class Day:
         revision: 1, and one more each time the day was decided again.
         settings: policy, forced and absent clients, days to plan for.
         status, value, bound: of the decision, as in `Decision`.
-        plan: rows of the list: arm, state, and worker, slot, stop or cost by the feasible set.
+        plan: rows of the list: arm, state (None and "unseen" in words where it was not observed),
+            and worker, slot, stop or cost by the feasible set.
         made_with: the model, SHA-256 of the inputs, versions.
         new: whether the day was decided now.
     """
@@ -57,6 +58,12 @@ class Day:
     def clients(self) -> Names:
         """The clients on the list, in its order."""
         return clients_on(self.plan)
+
+    @property
+    def unseen(self) -> int:
+        """How many clients were not seen on the day."""
+        model = self.made_with["model"]  # the second name: before version 2 of the tables
+        return int(model.get("clients not seen", model.get("states assumed", 0)))
 
 
 def run_day(setup: Setup, request: Request) -> Day:
@@ -249,9 +256,9 @@ def changed_inputs(day: Day, setup: Setup) -> list[str]:
 
 def _made_with(setup: Setup, model: Model, known: Mapping[str, Known]) -> dict[str, Any]:
     """What the decision was made with, for the audit trail."""
-    assumed = sum(not entry.observed for entry in known.values())
+    unseen = sum(not entry.observed for entry in known.values())
     return {
-        "model": dict(model.description) | {"clients": len(known), "states assumed": assumed},
+        "model": dict(model.description) | {"clients": len(known), "clients not seen": unseen},
         "inputs": _inputs(setup),
         "versions": versions(),
         "seed": setup.seed,
@@ -284,6 +291,9 @@ def _write(
             "client": name,
             "state": entry.state,
             "observed": entry.observed,
+            "decided_state": entry.state,
+            "belief": list(entry.belief) or None,
+            "last_seen": entry.seen,
             "present": name not in request.absent,
             "forced": forced.get(name),
             "chosen": name in chosen,

@@ -73,11 +73,12 @@ class ExplainedDay:
         self.day, self._setup = day, setup
         reward, names = setup.rewards()
         with database.read() as connection:
-            known, absent = _states(connection, day)
-            self._model = build_model(connection, setup, day.date, known, names, reward)
-        self._observation = observation_of(self._model, day.settings["steps_left"], known)
+            self._known, absent = _states(connection, day)
+            self._model = build_model(connection, setup, day.date, self._known, names, reward)
+        self._observation = observation_of(self._model, day.settings["steps_left"], self._known)
         away = np.isin(np.array(self._model.names), np.array([*absent, ""]))
-        built = today(setup, self._model, self._observation, away, np.zeros_like(away))
+        steps = self._observation["steps_left"]
+        built = today(setup, self._model, self._known, steps, away, np.zeros_like(away))
         self._instance = built.instance
         self._planner = planner_of(setup, built, day.date, day.settings["policy"])
         self._explainer = self._explain(())
@@ -110,6 +111,12 @@ class ExplainedDay:
         """Who may be forced in or out: the clients who are there and can be visited."""
         selectable = self._instance.actions.selectable
         return [name for name, can in zip(self._model.names, selectable, strict=True) if can]
+
+    @property
+    def unseen(self) -> dict[str, str]:
+        """The clients who were not seen that day: since when, and the most likely state."""
+        date = self.day.date
+        return {name: k.words(date) for name, k in self._known.items() if not k.observed}
 
     @property
     def words(self) -> str:
@@ -173,7 +180,7 @@ class ExplainedDay:
         plan: list[dict[str, Any]] = []
         if decision.action is not None:
             explained = explainer.instance.actions.explain(decision.action)
-            plan = rows_of(explained, self._model.names, self._observation["state"])
+            plan = rows_of(explained, self._model, self._known)
         new, old = set(clients_on(plan)), set(self.day.clients)
         return Answer(
             decision.status,
@@ -186,9 +193,17 @@ class ExplainedDay:
 
 
 def _states(connection: Connection, day: Day) -> tuple[dict[str, Known], list[str]]:
-    """States of the clients of a day, and those who were absent."""
+    """States and beliefs with which a day was decided, and who was absent.
+
+    Days of a database before version 2 were decided with the most probable states.
+    """
     visits = schema.visits
     rows = connection.execute(select(visits).where(visits.c.date == day.date)).all()
-    decided = {row["arm"]: row["state"] for row in day.plan if "arm" in row}
-    known = {row.client: Known(decided.get(row.client, row.state), row.observed) for row in rows}
+    listed = {row["arm"]: row["state"] for row in day.plan if "arm" in row}
+    known = {
+        row.client: Known(row.decided_state, tuple(row.belief or ()), row.last_seen)
+        if row.decided_state is not None
+        else Known(listed.get(row.client, row.state))
+        for row in rows
+    }
     return known, [row.client for row in rows if not row.present]

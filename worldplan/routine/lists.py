@@ -18,7 +18,7 @@ from worldplan.world_models.folders import sweep
 
 EVERYBODY = "list"  # the list of a feasible set without workers
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
-_COLUMNS = ("arm", "state", "worker", "slot", "stop", "cost")
+_COLUMNS = ("arm", "state", "unseen", "worker", "slot", "stop", "cost")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ def worker_lists(plan: Sequence[Mapping[str, Any]]) -> list[WorkerList]:
     ]
 
 
+def heading(column: str) -> str:
+    """The heading of a column of a list, for readers."""
+    return {"arm": "client", "unseen": "not seen"}.get(column, column)
+
+
 def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Values of the variables that a user's rules add, by name."""
     return {str(row["variable"]): cell_text(row["value"]) for row in plan if "variable" in row}
@@ -86,7 +91,12 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
             table = pd.DataFrame(entry.rows, columns=list(entry.columns))
             files.append(write_csv(folder / name, table.map(safe_cell)))
     page = _TEMPLATE.render(
-        day=day, title=title, lists=lists, further=further_variables(day.plan), date=day.date
+        day=day,
+        title=title,
+        lists=lists,
+        further=further_variables(day.plan),
+        date=day.date,
+        heading=heading,
     )
     files.append(write_text(folder / "list.html", page))
     if own:

@@ -22,6 +22,7 @@ from worldplan.routine import schema
 from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
+from worldplan.world_models.arms.beliefs import PresentStates
 from worldplan.world_models.arms.programme import Built, build, finder, on_day
 
 
@@ -145,7 +146,7 @@ def decide(
     absent = _mark(model, request.absent, "--absent")
     absent |= _mark(model, request.force_out, "--forbid")
     forced = _mark(model, request.force_in, "--force")
-    built = today(setup, model, observation, absent, forced)
+    built = today(setup, model, known, observation["steps_left"], absent, forced)
     actions = built.instance.actions
     policy = request.policy or DEFAULT_POLICY
     with naming_policy(policy, setup.seed):
@@ -155,15 +156,31 @@ def decide(
             f"policy '{policy}': its action is not feasible with the forced and absent clients: "
             f"choose another policy, such as {DEFAULT_POLICY}"
         )
-    explained = actions.explain(decision.action)
-    return decision, rows_of(explained, model.names, observation["state"])
+    return decision, rows_of(actions.explain(decision.action), model, known)
+
+
+def present_states(model: Model, known: Mapping[str, Known]) -> PresentStates:
+    """Today's states and beliefs of all arms; state 0 for those that are not in the programme.
+
+    Args:
+        model: of the day.
+        known: states of the clients.
+    """
+    here = [known.get(name, Known(0)) for name in model.names]
+    belief = np.eye(model.dynamics.states)[[entry.state for entry in here]]
+    days = np.zeros(len(here), np.int64)
+    for arm, entry in enumerate(here):
+        if not entry.observed:
+            belief[arm] = entry.belief
+            days[arm] = -1 if entry.seen is None else (model.date - entry.seen).days
+    return PresentStates(belief, days)
 
 
 def observation_of(
     model: Model, steps_left: int | None, known: Mapping[str, Known]
 ) -> dict[str, Any]:
-    """What a policy sees: "state" (arms,), 0 for arms that are not in the programme, and
-    "steps_left".
+    """What a policy sees: "state" (arms,) or, if somebody was not seen, "belief" (arms, states);
+    and "steps_left".
 
     Args:
         model: of the day.
@@ -173,18 +190,18 @@ def observation_of(
     Raises:
         ConfigError: more days than the horizon, or none.
     """
-    state = np.array([known[name].state if name in known else 0 for name in model.names])
     horizon = model.built.instance.horizon
     steps = horizon if steps_left is None else steps_left
     if not 1 <= steps <= horizon:
         raise ConfigError(f"--steps_left {steps}: give 1 to {horizon} (the programme's horizon)")
-    return {"state": state, "steps_left": steps}
+    return present_states(model, known).observation(steps)
 
 
 def today(
     setup: Setup,
     model: Model,
-    observation: Mapping[str, Any],
+    known: Mapping[str, Known],
+    steps_left: int,
     absent: NDArray[np.bool_],
     forced: NDArray[np.bool_],
 ) -> Built:
@@ -194,7 +211,8 @@ def today(
     Args:
         setup: the programme.
         model: of the day.
-        observation: of the day.
+        known: states of the clients.
+        steps_left: days to plan for.
         absent: (arms,) who is not visited.
         forced: (arms,) who is visited.
 
@@ -208,9 +226,9 @@ def today(
         model.built,
         setup.programme,
         setup.base,
-        observation["state"],
+        present_states(model, known).known,
         date=model.date,
-        steps_left=observation["steps_left"],
+        steps_left=steps_left,
         absent=away,
         last_visits=model.last_visits,
     )
@@ -245,23 +263,28 @@ def _mark(model: Model, chosen: Sequence[str], option: str) -> NDArray[np.bool_]
 
 
 def rows_of(
-    explained: Sequence[Mapping[str, Any]], names: Sequence[str], state: NDArray[np.int64]
+    explained: Sequence[Mapping[str, Any]], model: Model, known: Mapping[str, Known]
 ) -> list[dict[str, Any]]:
     """Rows of a list: each arm by name with its state, then what the feasible set explains.
 
+    Where the state was not observed it is None, and "unseen" says since when, and the most likely
+    one.
+
     Args:
         explained: from `ActionSet.explain`.
-        names: (arms,).
-        state: (arms,).
+        model: of the day.
+        known: states of the clients.
     """
-    place = {name: number for number, name in enumerate(names)}
     rows = []
     for entry in explained:
         row = dict(entry)
         if "arm" in row:
             arm = row.pop("arm")
-            number = place[arm] if isinstance(arm, str) else int(arm)
-            row = {"arm": names[number], "state": int(state[number])} | row
+            name = arm if isinstance(arm, str) else model.names[int(arm)]
+            client = known.get(name, Known(0))
+            shown = {"arm": name, "state": client.state if client.observed else None}
+            unseen = {} if client.observed else {"unseen": client.words(model.date)}
+            row = shown | unseen | row
         rows.append(plain(row))
     return rows
 

@@ -19,15 +19,44 @@ from worldplan.routine.request import Outcome, Request
 
 @dataclass(frozen=True)
 class Known:
-    """A client's state today.
+    """What is known of a client's state today.
 
     Args:
         state: observed, or the most probable one.
-        observed: which of the two.
+        belief: (states,) distribution of the state if it was not observed today; else empty.
+        seen: when a state of the client was last observed; None: never, or today.
     """
 
     state: int
-    observed: bool
+    belief: tuple[float, ...] = ()
+    seen: dt.date | None = None
+
+    @property
+    def observed(self) -> bool:
+        """Whether the state was observed today."""
+        return not self.belief
+
+    def words(self, today: dt.date) -> str:
+        """ "not seen for 3 days: most likely state 2 (61 %)"; "" for a state observed today."""
+        return belief_words(self.belief, self.seen, today)
+
+
+def belief_words(belief: Sequence[float], seen: dt.date | None, today: dt.date) -> str:
+    """ "not seen for 3 days: most likely state 2 (61 %)"; "" for a state observed today.
+
+    Args:
+        belief: (states,) distribution; empty for an observed state.
+        seen: when a state was last observed; None: never.
+        today: the day of the belief.
+    """
+    if not belief:
+        return ""
+    since = "never seen"
+    if seen is not None:
+        days = (today - seen).days
+        since = f"not seen for {days} day{'' if days == 1 else 's'}"
+    likely = int(np.argmax(belief))
+    return f"{since}: most likely state {likely} ({100 * belief[likely]:.0f} %)"
 
 
 def members(connection: Connection) -> list[str]:
@@ -146,44 +175,83 @@ def states_today(
     """The state of every client in the programme.
 
     It is the outcome of the last decided day or, on the day of joining, the first state. A client
-    with neither has the state that is most probable by the model, given the last known one and what
-    was done since; that must be allowed, or the client be absent.
+    with neither has a belief, which must be allowed, or the client be absent: with the last
+    observed state s and the actions k1, k2, ... on the decided days since,
+
+        b = e_s P_k1 P_k2 ...
+
+    A decided day is one step of the model, however many days passed to the next one. A client who
+    was never seen begins with equal probabilities in place of e_s.
 
     Args:
         connection: of the read.
-        request: who is absent, and whether states may be assumed.
+        request: who is absent, and whether beliefs may stand in for outcomes.
         model: of the arms.
         names: (arms,) of the model.
 
     Raises:
         DatasetError: the state of a client who is not absent is not known.
     """
-    place = {name: number for number, name in enumerate(names)}
-    known, missing = dict[str, Known](), list[str]()
+    known, missing, unseen = dict[str, Known](), list[str](), dict[str, _History]()
     outcomes = _last_outcomes(connection, request.date)
     histories = _last_known(connection, request.date)
     for name in members(connection):
         if name in outcomes:
-            known[name] = Known(outcomes[name], True)
+            known[name] = Known(outcomes[name])
             continue
-        state, actions = histories[name]
-        if state is not None and not actions:
-            known[name] = Known(state, True)
+        history = histories[name]
+        if history.state is not None and not history.actions:
+            known[name] = Known(history.state)
         elif request.assume or name in request.absent:
-            belief = np.full(model.states, 1.0) if state is None else np.eye(model.states)[state]
-            for action in actions:
-                belief = belief @ model.transition[place[name], action]
-            known[name] = Known(int(belief.argmax()), False)
+            unseen[name] = history
         else:
             missing.append(name)
     if missing:
         more = f" and of {len(missing) - 1} more clients" if len(missing) > 1 else ""
         raise DatasetError(
             f"{request.date}: the state of client '{missing[0]}'{more} is not known: enter "
-            "outcomes (--outcomes), mark who is absent (--absent NAME,...), or take the most "
-            "probable states (--assume)"
+            "outcomes (--outcomes), mark who is absent (--absent NAME,...), or decide with the "
+            "probabilities of the states (--assume)"
         )
-    return known
+    return known | _beliefs(unseen, model, names)
+
+
+@dataclass(frozen=True)
+class _History:
+    """What was observed last of a client, and done since.
+
+    Args:
+        state: last observed; None: never.
+        seen: when; None: never.
+        actions: on the decided days since.
+    """
+
+    state: int | None
+    seen: dt.date | None
+    actions: tuple[int, ...] = ()
+
+
+def _beliefs(
+    unseen: Mapping[str, _History], model: ArmDynamics, names: Sequence[str]
+) -> dict[str, Known]:
+    """The beliefs of clients who were not seen today, by the formula of `states_today`."""
+    if not unseen:
+        return {}
+    place = {name: number for number, name in enumerate(names)}
+    transition = model.transition[[place[name] for name in unseen]]
+    equal = np.full(model.states, 1.0 / model.states)
+    belief = np.array(
+        [equal if h.state is None else np.eye(model.states)[h.state] for h in unseen.values()]
+    )
+    for day in range(max(len(h.actions) for h in unseen.values())):
+        going = np.array([j for j, h in enumerate(unseen.values()) if day < len(h.actions)])
+        action = [h.actions[day] for h in unseen.values() if day < len(h.actions)]
+        belief[going] = np.einsum("js,jst->jt", belief[going], transition[going, action])
+    belief /= belief.sum(-1, keepdims=True)
+    return {
+        name: Known(int(row.argmax()), tuple(row.tolist()), history.seen)
+        for (name, history), row in zip(unseen.items(), belief, strict=True)
+    }
 
 
 def _last_outcomes(connection: Connection, today: dt.date) -> dict[str, int]:
@@ -201,14 +269,13 @@ def _last_outcomes(connection: Connection, today: dt.date) -> dict[str, int]:
     return {row.client: row.next_state for row in connection.execute(query)}
 
 
-def _last_known(connection: Connection, today: dt.date) -> dict[str, tuple[int | None, list[int]]]:
-    """The last known state of each client in the programme, and its actions on the decided days
-    since.
-    """
+def _last_known(connection: Connection, today: dt.date) -> dict[str, _History]:
+    """What was observed last of each client in the programme, and done since."""
     clients, visits = schema.clients, schema.visits
-    inside = select(clients.c.name, clients.c.state).where(clients.c.left.is_(None))
-    known: dict[str, tuple[int | None, list[int]]] = {
-        row.name: (row.state, []) for row in connection.execute(inside)
+    inside = select(clients).where(clients.c.left.is_(None))
+    known = {
+        row.name: _History(row.state, None if row.state is None else row.joined)
+        for row in connection.execute(inside)
     }
     since_joining = (visits.c.date >= clients.c.joined) & (visits.c.date < today)
     last = (
@@ -227,11 +294,12 @@ def _last_known(connection: Connection, today: dt.date) -> dict[str, tuple[int |
         .order_by(visits.c.date)
     )
     for row in rows:
-        state, actions = known[row.client]
+        before = known[row.client]
         if row.observed:
-            state, actions = row.state, []
-        actions = [*actions, int(row.chosen if row.visited is None else row.visited)]
+            before = _History(row.state, row.date)
+        action = int(row.chosen if row.visited is None else row.visited)
+        after = _History(before.state, before.seen, (*before.actions, action))
         if row.next_state is not None:
-            state, actions = row.next_state, []
-        known[row.client] = state, actions
+            after = _History(row.next_state, row.date)
+        known[row.client] = after
     return known

@@ -112,7 +112,7 @@ class Request:
         absent: clients who are not visited today, and need no outcome.
         force_in: clients who are visited today.
         force_out: clients who are not visited today.
-        assume: take the most probable state of clients without an outcome.
+        assume: decide with the probabilities of the states of clients without an outcome.
         correct: replace outcomes that were entered before.
         redo: decide the last day again.
         revision: that of the list which is decided again; None: whichever it is.

@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 
@@ -83,6 +83,9 @@ visits = Table(
     Column("client", Text, ForeignKey("clients.name"), primary_key=True),
     Column("state", Integer, nullable=False),
     Column("observed", Boolean, nullable=False),  # false: the state is the model's most probable
+    Column("decided_state", Integer),  # `state` when the day was decided; null: before version 2
+    Column("belief", JSON(none_as_null=True)),  # then: (states,); null: observed, or before 2
+    Column("last_seen", Date),  # then: when the state was last observed; null: that day, or never
     Column("present", Boolean, nullable=False),
     Column("forced", Text),  # "in", "out" or null
     Column("chosen", Boolean, nullable=False),
@@ -103,7 +106,13 @@ events = Table(
     Column("detail", JSON, nullable=False),
 )
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+def _add_beliefs(connection: Connection) -> None:
+    for column in ("decided_state INTEGER", "belief JSON", "last_seen DATE"):
+        connection.exec_driver_sql(f"ALTER TABLE visits ADD COLUMN {column}")
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_beliefs}
 """From a version of the tables to the next one: `MIGRATIONS[1]` makes version 2 of version 1."""
 
 

@@ -190,7 +190,7 @@ def test_states_that_were_not_seen_are_assumed_only_on_request(
     assert day(tmp_path, 1) == 2
     assert "--assume" in capsys.readouterr().err
     assert day(tmp_path, 1, "--assume") == 0
-    assert "states assumed 5" in capsys.readouterr().out
+    assert "clients not seen 5" in capsys.readouterr().out
     assert rows(tmp_path, "select distinct observed from visits order by date") == [(1,), (0,)]
 
 
@@ -311,7 +311,7 @@ def test_a_repeated_day_names_the_files_that_changed(
     assert "changed since" not in capsys.readouterr().out
 
 
-def test_assumed_states_are_the_most_probable_ones(tmp_path: Path) -> None:
+def test_beliefs_of_a_log_that_grows(tmp_path: Path) -> None:
     write_programme(tmp_path)
     days(tmp_path, 1)
     seen = [write_rows(tmp_path / f"{n}.csv", "arm,state", ["Ann,1", "Bob,2"][n:]) for n in (0, 1)]
@@ -323,13 +323,15 @@ def test_assumed_states_are_the_most_probable_ones(tmp_path: Path) -> None:
         log, *_ = observed_moves(connection, dt.date(2026, 11, 5), names, reward)
     transition = log.posterior(2.0).mean().transition
     for arm, name in enumerate(NAMES):
-        query = f"select state, observed, chosen from visits where client = '{name}' order by date"
+        columns = "state, observed, chosen, belief"
+        query = f"select {columns} from visits where client = '{name}' order by date"
         table = rows(tmp_path, query)
         last = max(number for number, row in enumerate(table) if row[1])
         belief = np.eye(STATES)[table[last][0]]
-        for _, _, chosen in table[last:3]:
+        for _, _, chosen, _ in table[last:3]:
             belief = belief @ transition[arm, chosen]
         assert table[3][:2] == (int(belief.argmax()), 0), name
+        np.testing.assert_allclose(json.loads(table[3][3]), belief, rtol=1e-12)
     firsts = {
         name: rows(tmp_path, f"select sum(observed) from visits where client = '{name}'")
         for name in ("Ann", "Bob", "Cid")

@@ -222,12 +222,13 @@ def test_a_database_of_an_older_version_is_migrated(
     clinic: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added = "alter table clients add column district text"
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setitem(schema.MIGRATIONS, 1, lambda c: c.exec_driver_sql(added))
-    monkeypatch.setitem(schema.MIGRATIONS, 2, lambda c: c.exec_driver_sql("select 1 / 0"))
+    now = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", now + 2)
+    monkeypatch.setitem(schema.MIGRATIONS, now, lambda c: c.exec_driver_sql(added))
+    monkeypatch.setitem(schema.MIGRATIONS, now + 1, lambda c: c.exec_driver_sql("select 1 / 0"))
     outcomes = ["--outcomes", write_outcomes(clinic / "o.csv", 2)]
     assert day(clinic, 2, *outcomes) == 0
-    assert rows(clinic, "select schema_version from programme") == [(3,)]
+    assert rows(clinic, "select schema_version from programme") == [(now + 2,)]
     assert rows(clinic, "select distinct district from clients") == [(None,)]
 
 

@@ -32,7 +32,7 @@ from worldplan.planners.bandits.policies import POLICIES, check_policies
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day, changed_inputs, decide_day
 from worldplan.routine.history import checksum
-from worldplan.routine.lists import cell_text, worker_lists, write_lists
+from worldplan.routine.lists import cell_text, heading, worker_lists, write_lists
 from worldplan.routine.outcomes import read_outcomes
 from worldplan.routine.request import DEFAULT_POLICY, Names, Outcome, Request, Setup
 
@@ -91,7 +91,7 @@ def _add_options(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", default="", help=f"NAME,...: {text}")
     flags = {
         "join": "let clients in the outcomes join who are not in the programme",
-        "assume": "take the most probable state of clients without an outcome",
+        "assume": "decide with the probabilities of the states of clients without an outcome",
         "correct": "replace outcomes that were entered before",
         "redo": "decide the last day again; the earlier list stays in the audit trail",
     }
@@ -195,7 +195,7 @@ def _print(day: Day, folder: Path, setup: Setup) -> None:
     for entry in worker_lists(day.plan):
         table = Table(title=f"{day.date}  {entry.worker}".strip())
         for column in entry.columns:
-            table.add_column("client" if column == "arm" else column)
+            table.add_column(heading(column))
         for row in entry.rows:
             table.add_row(*row)
         console.print(table)

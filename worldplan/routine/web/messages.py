@@ -20,6 +20,12 @@ class VisitOut(BaseModel):
     client: str
     state: int = Field(description="on the morning of the day")
     observed: bool = Field(description="false: the model's most probable state")
+    belief: list[float] | None = Field(
+        description="probability of each state when the day was decided; null: it was observed"
+    )
+    last_seen: dt.date | None = Field(
+        description="with a belief: when a state was last observed; null: never"
+    )
     present: bool
     forced: str | None = Field(description="'in', 'out' or null")
     chosen: bool
@@ -38,7 +44,10 @@ class DayOut(BaseModel):
     status: str
     value: float | None
     bound: float | None
-    plan: list[dict[str, Any]] = Field(description="rows of the list: arm, state, worker, ...")
+    plan: list[dict[str, Any]] = Field(
+        description="rows of the list: arm, state (null, and unseen in words, if it was not "
+        "observed), worker, ..."
+    )
     made_with: dict[str, Any] = Field(description="model, SHA-256 of inputs, versions")
 
 

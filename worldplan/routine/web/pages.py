@@ -61,14 +61,19 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
     @router.get("/days/{date}")
     def day(date: dt.date) -> HTMLResponse:
         stored = service.day(date)
-        model = stored.made_with["model"]
-        assumed, text = model["states assumed"], model_words(model)
-        return pages.render("day.html", "Today", day=stored, model=text, assumed=assumed)
+        text = model_words(stored.made_with["model"])
+        return pages.render("day.html", "Today", day=stored, model=text)
 
     @router.get("/days/{date}/why")
     def why(date: dt.date) -> HTMLResponse:
         explained = service.explained(date)
-        return pages.render("why.html", "Why", day=explained.day, reasons=explained.reasons())
+        return pages.render(
+            "why.html",
+            "Why",
+            day=explained.day,
+            reasons=explained.reasons(),
+            unseen=explained.unseen,
+        )
 
     @router.get("/week")
     def week(until: dt.date | None = None) -> HTMLResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -11,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worldplan.routine.lists import further_variables, worker_lists
+from worldplan.routine.lists import further_variables, heading, worker_lists
+from worldplan.routine.people import belief_words
 from worldplan.routine.web.service import Service, Visit
 
 FOLDER = resources.files("worldplan.routine.web")
@@ -52,6 +54,10 @@ class Pages:
             done=done,
             shown=shown,
             brief=brief,
+            heading=heading,
+            state_words=state_words,
+            state_brief=state_brief,
+            count=count,
         )
 
     def render(self, template: str, here: str, status: int = 200, **context: Any) -> HTMLResponse:
@@ -119,6 +125,29 @@ def shown(visit: Visit) -> str:
 def shown_fields(state: str, visited: str, note: str) -> str:
     """The fields of an outcome as one text: equal texts are unchanged outcomes."""
     return "|".join((state, visited, note))
+
+
+def count(number: int, one: str, more: str) -> str:
+    """ "1 client was", "2 clients were": a number with its noun."""
+    return f"{number} {one if number == 1 else more}"
+
+
+def state_words(visit: Visit, date: dt.date) -> str:
+    """A client's state on the morning of a day, in words where it was not observed."""
+    if visit.observed:
+        return str(visit.state)
+    if visit.belief is None:  # before version 2 of the tables
+        return f"{visit.state} (assumed)"
+    return belief_words(visit.belief, visit.last_seen, date)
+
+
+def state_brief(visit: Visit) -> str:
+    """The state, with its probability where it was not observed."""
+    if visit.observed:
+        return str(visit.state)
+    if visit.belief is None:
+        return f"{visit.state}?"
+    return f"{visit.state} ({100 * visit.belief[visit.state]:.0f} %)"
 
 
 def mark(visit: Visit) -> Markup:

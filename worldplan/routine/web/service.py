@@ -31,6 +31,8 @@ class Visit:
     client: str
     state: int
     observed: bool
+    belief: list[float] | None
+    last_seen: dt.date | None
     present: bool
     forced: str | None
     chosen: bool

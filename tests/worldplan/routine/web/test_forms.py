@@ -44,7 +44,7 @@ def test_newcomers_and_states_that_were_not_seen(clinic: Path) -> None:
     form = {"date": "2026-11-05", "policy": "fluid", "client": ["Fay"], "state": ["2"]}
     assert client.post("/new", data={**form, "role": ROLES}).status_code == 400
     answer = client.post("/new", data={**form, "role": ROLES, "assume": "1"})
-    assert answer.status_code == 200 and "The states of 5 clients are assumed" in answer.text
+    assert answer.status_code == 200 and "5 clients were not seen that day" in answer.text
     fay = rows(clinic, "select state, observed from visits where client = 'Fay'")
     assert fay == [(2, 1)]
 
