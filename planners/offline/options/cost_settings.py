@@ -20,7 +20,8 @@ class CostConstraint:
         upper_bound: the pessimistic cost is mean + upper_bound * std over these critics; None takes
             their maximum.
         multiplier: lambda at the start, reward per cost.
-        multiplier_rate: step of lambda per update and unit of excess.
+        multiplier_rate: K_I, step of lambda's integral per update and unit of excess.
+        multiplier_gain: K_P, of the excess itself in lambda; damps its swings in long trainings.
 
     Raises:
         ConfigError: the budget or another number is negative, or there is no critic.
@@ -31,6 +32,7 @@ class CostConstraint:
     upper_bound: float | None = None
     multiplier: float = 0.0
     multiplier_rate: float = 1e-3
+    multiplier_gain: float = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "costs.", infinite=("budget",))
@@ -41,7 +43,7 @@ class CostConstraint:
             )
         if self.critics < 1:
             raise ConfigError(f"costs.critics {self.critics}: must be at least 1")
-        for name in ("multiplier", "multiplier_rate", "upper_bound"):
+        for name in ("multiplier", "multiplier_rate", "multiplier_gain", "upper_bound"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise ConfigError(f"costs.{name} {value}: must not be negative")
 

@@ -9,7 +9,13 @@ above, as the critics of the reward do from below:
 
     y_c = c + gamma (1 - terminated) max_j Q_c,j(s', a'),                 a' ~ pi(.|s')
     L(pi) = E[alpha log pi(a|s) - Q(s, a) + lambda max_j Q_c,j(s, a)],    a ~ pi(.|s)
-    lambda <- max(0, lambda + rate (E[max_j Q_c,j(s_0, a_0)] - d)),       a_0 ~ pi(.|s_0)
+    I <- max(0, I + K_I e),   e = E[max_j Q_c,j(s_0, a_0)] - d,           a_0 ~ pi(.|s_0)
+    lambda = max(0, I + K_P e)
+
+With K_P = 0 this is dual ascent, whose multiplier follows the cost with a delay and swings about
+its solution; the proportional term answers at once and damps the swings ("Responsive Safety in
+Reinforcement Learning by PID Lagrangian Methods", Stooke et al., 2020; K_I and K_P are
+`multiplier_rate` and `multiplier_gain`).
 
 "Offline Guarded Safe Reinforcement Learning" (OGSRL, Yan et al., 2025) states this constrained
 problem on a learned model and solves it by constrained policy optimisation (CPO) on value
@@ -20,7 +26,7 @@ constraint is an option of the same actor and critics. Its cost there is a rule 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -47,10 +53,12 @@ class CostCritics(Option):
 
     Attributes:
         multiplier: lambda, (seeds,).
+        integral: I, (seeds,).
     """
 
     first: Tensor
     multiplier: Tensor
+    integral: Tensor
 
     def __init__(
         self,
@@ -78,6 +86,8 @@ class CostCritics(Option):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("multiplier", torch.full((seeds,), float(constraint.multiplier)))
+        self.register_buffer("integral", self.multiplier.clone())
+        self.register_load_state_dict_pre_hook(_with_integral)
 
     def fit_observations(self, observations: Tensor) -> None:
         """Scale the observations that the critics see, if the settings say so.
@@ -144,7 +154,9 @@ class CostCritics(Option):
             )
             expected = self.expected_cost(agent, batch.reward.shape[-1], generator)
             excess = expected - self.constraint.budget
-            self.multiplier.add_(self.constraint.multiplier_rate * excess).clamp_min_(0)
+            self.integral.add_(self.constraint.multiplier_rate * excess).clamp_min_(0)
+            damped = self.integral + self.constraint.multiplier_gain * excess
+            self.multiplier.copy_(damped.clamp_min(0))
         return {
             "cost_q": values.detach().mean((1, 2)),
             "expected_cost": expected,
@@ -189,3 +201,9 @@ class CostCritics(Option):
         observation = self.first[chosen]
         action = agent.actor.sample(observation, generator)[0]
         return self.pessimistic(self.critics(observation, action)).mean(-1)
+
+
+def _with_integral(_: CostCritics, state: dict[str, Any], prefix: str, *rest: object) -> None:
+    """Checkpoints from before there was a gain hold the integral as the multiplier."""
+    if f"{prefix}multiplier" in state:
+        state.setdefault(f"{prefix}integral", state[f"{prefix}multiplier"].clone())

@@ -115,8 +115,9 @@ class PlainCosts:
             action = agent.actor.sample(first, generator)[0]
             expected = self.bound(option.critics(first, action)).mean(1)
             excess = expected - constraint.budget
-            moved = option.multiplier + constraint.multiplier_rate * excess
-            option.multiplier.copy_(moved.clamp(min=0))
+            moved = (option.integral + constraint.multiplier_rate * excess).clamp(min=0)
+            option.integral.copy_(moved)
+            option.multiplier.copy_((moved + constraint.multiplier_gain * excess).clamp(min=0))
 
 
 @settings(max_examples=25, deadline=None)
@@ -125,7 +126,7 @@ class PlainCosts:
     st.integers(1, 3),
     st.sampled_from([(1, None), (2, None), (3, 1.5)]),
     st.sampled_from([0.0, 0.3, 5.0]),
-    st.sampled_from([0.0, 0.7]),
+    st.sampled_from([(0.0, 0.0), (0.7, 0.0), (0.7, 2.0)]),
     st.sampled_from(
         [
             {},
@@ -139,9 +140,10 @@ class PlainCosts:
     st.integers(0, 10**6),
 )
 def test_updates_equal_plain_ones(
-    sizes, seeds, critics, budget, multiplier, changes, updates, seed
+    sizes, seeds, critics, budget, multipliers, changes, updates, seed
 ):
-    constraint = CostConstraint(budget, *critics, multiplier, multiplier_rate=0.5)
+    start, gain = multipliers
+    constraint = CostConstraint(budget, *critics, start, multiplier_rate=0.5, multiplier_gain=gain)
     agent = agent_of(sizes, seeds, seed, constraint, **changes)
     scaled = torch.randn(6, sizes[0], dtype=torch.float64) * 3 + 1
     agent.fit_observations(scaled)
@@ -158,6 +160,14 @@ def test_updates_equal_plain_ones(
         plain_update(plain, batch, others, theirs, penalty=costs.penalty)
         costs.update(plain, batch, theirs)
     assert_same_state(state_of(agent, optimizers), state_of(plain, [*others, costs.adam]))
+
+
+def test_a_state_from_before_there_was_a_gain_goes_on_with_its_multiplier():
+    options = [next(agent_of((2, 1), 2, 0, CostConstraint(1.0, 2)).options()) for _ in range(2)]
+    options[0].multiplier.fill_(3.0)
+    former = {key: value for key, value in options[0].state_dict().items() if key != "integral"}
+    options[1].load_state_dict(former)
+    assert options[1].integral.tolist() == options[1].multiplier.tolist() == [3.0, 3.0]
 
 
 def test_a_learned_cost_is_that_of_the_data():
@@ -329,6 +339,7 @@ def test_a_budget_that_is_none_is_refused(budget):
         ({"upper_bound": -1.0}, r"costs\.upper_bound -1"),
         ({"multiplier": -0.1}, r"costs\.multiplier -0\.1"),
         ({"multiplier_rate": -1.0}, r"costs\.multiplier_rate -1"),
+        ({"multiplier_gain": -1.0}, r"costs\.multiplier_gain -1"),
         ({"multiplier_rate": float("inf")}, r"costs\.multiplier_rate"),
     ],
 )
