@@ -33,7 +33,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing worldplan into $(VENV) (minutes on the first call)"
-	$(PIP) -e .
+	$(PIP) -e '.[rl]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

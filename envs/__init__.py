@@ -5,6 +5,6 @@ interpreter) and `dynamics` (batches of states stepped by a simulator). Single t
 edge-of-reach plane, the swing-ups and the Adroit hand. `make_environment(name)` makes any of them.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ of actions are in `worldplan.milp.sets`, networks inside a program in `worldplan
 `Registry` holds interchangeable classes by name. The error types are those of `worldplan` itself.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

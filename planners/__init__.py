@@ -5,6 +5,6 @@ any gymnasium environment and tabulates them; `play` keeps everything that happe
 this repository stand in one package a family: bandits, numeric, ramp, shooting, offline, modem.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -6,6 +6,6 @@ and of numeric planning actions. `numeric`, `exact` and `pddl` are the planning 
 files, `training` trains and resumes, `storage` writes files whole or not at all.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

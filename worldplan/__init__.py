@@ -6,7 +6,7 @@ and each family is one package in it. Errors that a user can mend are here: `wor
 
 from importlib.metadata import version
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 __version__ = version("worldplan")

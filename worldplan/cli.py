@@ -10,8 +10,9 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from worldplan.extras import what_is_missing
 from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts, interrupts_first
-from worldplan.milp.errors import ConfigError, WorldplanError
+from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
 from worldplan.renamed import refuse_renamed
 from worldplan.shipped import PACKAGE, shipped_files, withheld_files
 from worldplan.unexpected import (
@@ -239,13 +240,28 @@ def run(argv: Sequence[str]) -> int:
         )
     for name, rest in ((first, argv[1:]), (f"{first} {second}", argv[2:])):
         if name in COMMANDS:
-            module, _, function = COMMANDS[name].entry.partition(":")
-            code: int = getattr(import_module(module), function)(rest)
-            return code
+            return _call(name, rest)
     if second in _HELP_WORDS and _verbs(first):
         print(help_text(first))
         return 0
     raise ConfigError(_problem(first, second))
+
+
+def _call(name: str, argv: Sequence[str]) -> int:
+    """Run the command `name`.
+
+    Raises:
+        MissingExtra: it needs a module of an extra that is not installed.
+    """
+    module, _, function = COMMANDS[name].entry.partition(":")
+    try:
+        code: int = getattr(import_module(module), function)(argv)
+    except ModuleNotFoundError as error:
+        text = what_is_missing(error, name)
+        if text is None:
+            raise
+        raise MissingExtra(text) from error
+    return code
 
 
 def _folder_exists() -> bool:

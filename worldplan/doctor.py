@@ -66,13 +66,9 @@ def checks() -> list[Check]:
     """
     return [
         _python(),
-        _probe("torch", True, _torch, "pip install -c constraints.txt -e ."),
-        _probe("lightning", True, _lightning, "pip install -c constraints.txt -e ."),
         _probe("HiGHS", True, _highs, "pip install 'highspy>=1.15,<2'"),
         _probe("pyomo", True, _pyomo, "pip install 'pyomo>=6.10,<7'"),
         _probe("joblib", True, _joblib, "pip install joblib"),
-        _probe("MuJoCo", True, _mujoco, "pip install 'mujoco>=3.17,<4' 'gymnasium[mujoco]'"),
-        _probe("Minari", True, _minari, "pip install 'minari[hdf5,arrow]>=0.5,<0.6'"),
         _probe(
             "unified-planning", True, _unified_planning, "pip install 'unified-planning>=1.3,<2'"
         ),
@@ -82,6 +78,10 @@ def checks() -> list[Check]:
             _runs_folder,
             "free some space, or run from a folder you may write to",
         ),
+        _probe("torch", False, _torch, "pip install 'worldplan[rl]' (or [sequoia], for bandits alone)"),
+        _probe("lightning", False, _lightning, "pip install 'worldplan[rl]' (or [sequoia])"),
+        _probe("MuJoCo", False, _mujoco, "pip install 'worldplan[rl]'"),
+        _probe("Minari", False, _minari, "pip install 'worldplan[rl]'"),
         _probe("Gurobi", False, _gurobi, "pip install 'worldplan[gurobi]'"),
         _probe("ray", False, _ray, "pip install 'worldplan[ray]'"),
         _probe(

@@ -5,6 +5,6 @@ the SEQUOIA paper; an instance of your own is `BanditInstance(ArmDynamics(transi
 action_set, horizon, initial)`. `BanditVectorEnv` steps many episodes at once, `BanditEnv` one.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -6,10 +6,9 @@ importing this package registers the ids (`registration.py`). `generate` draws s
 `shortest_plan` returns an exact shortest plan, `domain_pddl` and `problem_pddl` write PDDL.
 """
 
-import lazy_loader
-
 from worldplan.envs.crafting.registration import register_environments
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 register_environments()

@@ -6,6 +6,6 @@ learned model and the simulator, `termination_for` finds the rule that ends a ta
 `make_dynamics` makes a model by name; `DYNAMICS` holds the names, and takes your own.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

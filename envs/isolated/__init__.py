@@ -6,9 +6,10 @@ gymnasium's registry.
 """
 
 import gymnasium
-import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from worldplan.extras import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 gymnasium.register(
     id="worldplan/MetaWorld-v0",

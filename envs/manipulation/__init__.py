@@ -7,9 +7,10 @@ seed)` plays an episode with the scripted demonstrator.
 """
 
 import gymnasium
-import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from worldplan.extras import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 # as in the tasks themselves, whose modules import MuJoCo
 for _name, _steps in (

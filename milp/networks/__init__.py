@@ -7,6 +7,6 @@ from a torch `Sequential` of Linear and ReLU layers in turn; a network in any ot
 its neurons over a feasible set.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ names (`make_set`). It checks, samples, completes and explains actions, and writ
 constraints. Start with `ActionSet`; `SETS` lists the kinds, to which your own can be added.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -4,6 +4,6 @@
 planner is also a class (`FluidPlanner(instance)`). `FluidBound` bounds the return of every policy.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -39,8 +39,9 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.extras import install_command, is_installed
 from worldplan.milp.addresses import own_errors
-from worldplan.milp.errors import ConfigError, WorldplanError
+from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import SolverSettings
@@ -277,7 +278,19 @@ def _fluid(context: PolicyContext) -> Planner:
 
 
 def _check_learned(context: PolicyContext) -> None:
+    """Refuse what a policy with networks cannot be made for.
+
+    Raises:
+        MissingExtra: torch or lightning is not installed.
+    """
     refuse_discount(context.instance)
+    for module in ("torch", "lightning"):
+        if not is_installed(module):
+            raise MissingExtra(
+                f"policies with networks need {module}, which is not installed: "
+                f"{install_command(module, __name__)}, or name other policies: "
+                "--policies null,random,myopic,whittle,fluid"
+            )
 
 
 def _load_sequoia(context: PolicyContext) -> Planner | None:

@@ -5,6 +5,6 @@ world model for tasks with sparse rewards.
 `ModemPlanner` of a checkpoint, and `ModemSettings` has every number of the method.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

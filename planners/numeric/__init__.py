@@ -5,6 +5,6 @@
 `worldplan.world_models.action_model` learns models, `worldplan.world_models.pddl` reads them.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ rivals are `ReachAwareSettings`), `ReachAwarePolicy` loads the result as a plann
 does the same from a YAML file; `for_plane` trains on the illustration of the edge of reach.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

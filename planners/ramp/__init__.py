@@ -6,6 +6,6 @@ in one online loop over a sequence of maps.
 decides in the environment and works with `worldplan.planners.base.evaluate`.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

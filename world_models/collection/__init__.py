@@ -5,6 +5,6 @@ that it trains itself. `collect_demonstrations` records the scripted demonstrato
 manipulation tasks, `collect_metaworld_demonstrations` those of Meta-World.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

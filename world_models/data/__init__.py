@@ -5,6 +5,6 @@ checked on construction, and `save_transitions` writes them. `load_demonstration
 successful episodes of a Minari dataset as `Episode`s with vector or image observations.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ reads the result, and `LearnedDynamics` makes of it a `DynamicsModel` for rollou
 measure the disagreement of its members; `fit_termination` learns where episodes end.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ In come state vectors, or images of several cameras with proprioception. Start w
 and its `LatentSettings`; `Clone` is behaviour cloning with the same encoder and actor.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

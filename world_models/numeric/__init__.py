@@ -4,6 +4,6 @@ Start with `read_trajectories` (logs and trajectory files in, `Trajectory` out; 
 writes one), and `run_plan` or `is_valid` (a model, a problem and a plan in, its states out).
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

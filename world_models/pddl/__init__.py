@@ -5,6 +5,6 @@ write them; `from_unified_planning` and `to_unified_planning` convert objects of
 `validate_with_unified_planning` checks a plan with its independent validator.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -4,6 +4,6 @@ Every learned part is a `ResumableModule`, which defines its length, its origin 
 `Journal` writes metrics and state, so that a killed run ends like an unbroken one.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ tables (`plots.py`) or of a bandit's decisions (`decision_plots.py`) and write P
 get the same look with `new_figure`, `style_axes` and `save_figure`. `record_video` films a planner.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

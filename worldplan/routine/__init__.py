@@ -3,6 +3,6 @@
 `run_day` enters outcomes, updates the model and decides; `write_lists` writes what the workers get.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

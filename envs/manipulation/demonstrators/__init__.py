@@ -5,6 +5,6 @@ A `Demonstrator` reads the simulator's state and returns the action of one step.
 seed)` plays and records an episode with it.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

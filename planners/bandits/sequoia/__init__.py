@@ -4,6 +4,6 @@ A `SequoiaModule` is trained for one instance; `SequoiaPlanner` decides exactly 
 network. `SequoiaSettings` has every number of the learning, and the published ones as presets.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

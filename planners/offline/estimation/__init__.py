@@ -4,6 +4,6 @@ data, and full-length rollouts in dynamics models that the policy was not traine
 Both return an `Estimate`, a mean with an interval.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

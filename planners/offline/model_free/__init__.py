@@ -5,6 +5,6 @@ its training, `ModelFreePolicy` loads the result as a planner. `for_dataset` of 
 module makes the training in a YAML file (`worldplan.planners.offline.model_free.iql.for_dataset`).
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ support them, `DynamicsGap` weights the transitions of an imperfect simulator, `
 last epochs act in the real environment, and `Option` is what an addition to the update defines.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

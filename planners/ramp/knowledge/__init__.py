@@ -6,6 +6,6 @@ an action depends on. `Experience` records transitions and learns the safe model
 module `optimistic_model` makes the optimistic one.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

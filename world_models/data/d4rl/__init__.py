@@ -3,6 +3,6 @@
 `save_hdf5` writes `Transitions` to such a file and `load_hdf5` reads one.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

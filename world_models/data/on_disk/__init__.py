@@ -3,6 +3,6 @@
 Arrays that are stored without compression are mapped where a dataset does not fit into memory.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

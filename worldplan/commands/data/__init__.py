@@ -5,6 +5,6 @@ demonstrator; `describe` prints what a dataset holds, also as `describe_tables`;
 datasets in another format; `corrupt` writes a copy with corrupted rows.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,6 +5,6 @@ for offline learning, `evaluate_modem` for MoDem. Each plays every policy of the
 and returns the CSV file that it wrote.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

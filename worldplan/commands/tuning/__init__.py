@@ -4,6 +4,6 @@ A `Tuning` in, a finished run folder with table, plots, report and best.yaml out
 what the command does, and resumes an unfinished run.
 """
 
-import lazy_loader
+from worldplan.extras import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
