@@ -252,6 +252,7 @@ def _call(name: str, argv: Sequence[str]) -> int:
 
     Raises:
         MissingExtra: it needs a module of an extra that is not installed.
+        ModuleNotFoundError: another module is missing.
     """
     module, _, function = COMMANDS[name].entry.partition(":")
     try:

@@ -78,7 +78,7 @@ def checks() -> list[Check]:
             _runs_folder,
             "free some space, or run from a folder you may write to",
         ),
-        _probe("torch", False, _torch, "pip install 'worldplan[rl]' (or [sequoia], for bandits alone)"),
+        _probe("torch", False, _torch, "pip install 'worldplan[rl]' (or [sequoia])"),
         _probe("lightning", False, _lightning, "pip install 'worldplan[rl]' (or [sequoia])"),
         _probe("MuJoCo", False, _mujoco, "pip install 'worldplan[rl]'"),
         _probe("Minari", False, _minari, "pip install 'worldplan[rl]'"),

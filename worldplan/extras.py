@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
-import lazy_loader
+import lazy_loader  # type: ignore[import-untyped]
 
 # import name: extra. pyproject.toml names the distributions
 EXTRAS = {

@@ -87,7 +87,7 @@ class CostCritics(Option):
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("multiplier", torch.full((seeds,), float(constraint.multiplier)))
         self.register_buffer("integral", self.multiplier.clone())
-        self.register_load_state_dict_pre_hook(_with_integral)
+        self.register_load_state_dict_pre_hook(_with_integral)  # type: ignore[no-untyped-call]
 
     def fit_observations(self, observations: Tensor) -> None:
         """Scale the observations that the critics see, if the settings say so.
