@@ -238,7 +238,13 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
     Raises:
         DatasetError: a bad cell; names file, line and remedy.
     """
-    reward, names = read_rewards(rewards_csv)
+    return read_moves(csv, *read_rewards(rewards_csv), levels=levels)
+
+
+def read_moves(
+    csv: Path, reward: Floats, names: tuple[str, ...], *, levels: int | None = None
+) -> ArmLog:
+    """As `read_log`, of the arms `names` with the rewards `reward` (arms, states)."""
     table = CsvTable(csv, ("arm", "state", "action", "next_state"))
     arm, state, action, target = _moves(table, names, reward.shape[1], levels)
     counts = np.zeros(

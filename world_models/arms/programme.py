@@ -14,22 +14,27 @@ import numpy as np
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import depends_on_day, make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.milp.settings_check import check_fields
+from worldplan.world_models.arms.clients import Clients, read_clients
 from worldplan.world_models.arms.dynamics import (
     ArmLog,
     ArmPosterior,
-    read_log,
+    read_moves,
     read_states,
     read_tables,
 )
+from worldplan.world_models.arms.evidence import Evidence, learn
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
+NO_REWARDS = "programme.rewards is missing: give a CSV with the columns arm, state, reward"
+BORROW = ("auto", "estimated", "fixed")
 Find = Callable[[str], str]  # the path of a file that is named in the settings
 
 
@@ -51,6 +56,11 @@ class Programme:
         rewards: CSV arm, state, reward, with `transitions` or `log`.
         members: planners see this many posterior samples instead of the mean (with `log`).
         prior_strength: observations that the prior counts for (with `log`).
+        groups: columns of `constraint.attributes`, from the coarsest group to the finest: a client
+            borrows from the clients with the same texts (with `log`; see
+            `worldplan.world_models.arms.groups`).
+        borrow: how strongly clients borrow from each other: "estimated" from the log, "fixed" as
+            `prior_strength` says, or "auto": estimated where there are groups.
         start: CSV arm, state of the first states of an episode; uniformly drawn without.
         unit: of the reward, for sentences: "visits attended".
         constraint: the feasible actions, with `transitions` or `log`.
@@ -71,12 +81,26 @@ class Programme:
     rewards: str | None = None
     members: int = 0
     prior_strength: float = 2.0
+    groups: tuple[str, ...] | str = ()
+    borrow: str = "auto"
     start: str | None = None
     unit: str = "reward"
     constraint: Constraint = field(default_factory=Constraint)
 
     def __post_init__(self) -> None:
         check_fields(self, "programme.")
+        checks.choice(self.borrow, "programme.borrow", BORROW)
+
+    @property
+    def estimates_strength(self) -> bool:
+        """Whether the log says how strongly clients borrow from each other."""
+        return self.borrow == "estimated" or (self.borrow == "auto" and bool(self.group_columns))
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """`groups` as a tuple."""
+        named = (self.groups,) if isinstance(self.groups, str) else tuple(self.groups)
+        return tuple(name for name in named if name)
 
 
 @dataclass(frozen=True)
@@ -90,6 +114,7 @@ class Built:
         later: the feasible actions of the days after today, where `instance` has those of today
             (`on_day`); None: those of the instance.
         moves: (arms, actions, states, states) observed moves of the log, if there is one.
+        evidence: own and borrowed moves behind each estimate, if there is a log.
     """
 
     instance: BanditInstance
@@ -97,6 +122,7 @@ class Built:
     posterior: ArmPosterior | None = None
     later: ActionSet | None = None
     moves: Ints | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,7 @@ class _Model:
     models: tuple[ArmDynamics, ...] | None = None
     posterior: ArmPosterior | None = None
     moves: Ints | None = None
+    evidence: Evidence | None = None
 
 
 def build(
@@ -202,9 +229,7 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         generated = _generated(programme, find, seed)
         return Built(replace(generated, discount=programme.discount))
     if programme.rewards is None:
-        raise ConfigError(
-            "programme.rewards is missing: give a CSV with the columns arm, state, reward"
-        )
+        raise ConfigError(NO_REWARDS)
     model = _read_model(programme, find, seed, log)
     _check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
@@ -218,7 +243,9 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
     instance = BanditInstance(
         dynamics, actions, programme.horizon, initial, names, kind, programme.discount
     )
-    return Built(instance, model.models, model.posterior, moves=model.moves)
+    return Built(
+        instance, model.models, model.posterior, moves=model.moves, evidence=model.evidence
+    )
 
 
 def _generated(programme: Programme, find: Find, seed: int) -> BanditInstance:
@@ -249,13 +276,20 @@ def _read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None)
     assert programme.rewards is not None
     rewards = find(programme.rewards)
     if programme.log is not None:
-        log = log or read_log(find(programme.log), rewards, levels=2)
-        posterior = log.posterior(programme.prior_strength)
+        clients = clients_of(programme, find)
+        if log is None:
+            log = read_moves(find(programme.log), clients.reward, clients.names, levels=2)
+        learned = learn(
+            log, clients, programme.prior_strength, estimate=programme.estimates_strength
+        )
+        posterior = learned.posterior
         generator = np.random.default_rng([seed, 7])
         samples = (
             tuple(posterior.sample(programme.members, generator)) if programme.members else None
         )
-        return _Model(posterior.mean(), log.arm_names, samples, posterior, log.counts)
+        return _Model(
+            posterior.mean(), clients.names, samples, posterior, learned.moves, learned.evidence
+        )
     assert programme.transitions is not None  # `_check`: exactly one source
     file = find(programme.transitions)
     tables = read_tables(file, rewards)
@@ -265,6 +299,25 @@ def _read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None)
             "an arm is pulled (1) or left alone (0)"
         )
     return _Model(tables.dynamics, tables.arm_names)
+
+
+def clients_of(programme: Programme, find: Find) -> Clients:
+    """The clients of the rewards file, and with groups those of the attributes.
+
+    Args:
+        programme: the settings.
+        find: the path of a file that is named in them.
+
+    Raises:
+        ConfigError: there is no rewards file, or the groups do not fit the attributes.
+        DatasetError: a file is missing or malformed.
+    """
+    if programme.rewards is None:
+        raise ConfigError(NO_REWARDS)
+    attributes = programme.constraint.attributes
+    return read_clients(
+        find(programme.rewards), attributes and find(attributes), programme.group_columns
+    )
 
 
 def _check(programme: Programme) -> None:
@@ -294,6 +347,13 @@ def _check(programme: Programme) -> None:
         raise ConfigError(
             "programme: give exactly one of domain (generated), transitions (tables) "
             "or log (learned)"
+        )
+    settings = {"groups": bool(programme.group_columns), "borrow": programme.borrow != "auto"}
+    learned = [name for name, given in settings.items() if given]
+    if learned and programme.log is None:
+        raise ConfigError(
+            f"programme.{learned[0]} says how to learn from a log: give programme.log, or leave "
+            f"programme.{learned[0]} out"
         )
 
 
@@ -348,7 +408,8 @@ def _in_order_of(actions: ActionSet, model: _Model) -> _Model:
             arm_names=order,
         )
     moves = None if model.moves is None else model.moves[places]
-    return _Model(_reorder(model.dynamics, places), order, samples, posterior, moves)
+    evidence = model.evidence and model.evidence.reordered(places)
+    return _Model(_reorder(model.dynamics, places), order, samples, posterior, moves, evidence)
 
 
 def _reorder(model: ArmDynamics, places: list[int]) -> ArmDynamics:

@@ -191,7 +191,7 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     reward, names = setup.rewards()
     if setup.programme.log is not None:
         log = Path(finder(setup.base)(setup.programme.log))
-        moves = import_log(connection, log, setup.rewards_file())
+        moves = import_log(connection, log, reward, names)
         if moves:
             record(connection, request.by, "log imported", request.date, moves=moves)
     enter_outcomes(connection, request)

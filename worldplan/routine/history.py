@@ -17,7 +17,7 @@ from worldplan.milp.errors import DatasetError
 from worldplan.milp.tables import CsvTable
 from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
-from worldplan.world_models.arms.dynamics import ArmLog, read_log
+from worldplan.world_models.arms.dynamics import ArmLog, read_moves
 
 TIMES = ("date", "day", "week", "step", "time")
 """Columns of a log of which the first one there says when a row was observed."""
@@ -39,13 +39,14 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def import_log(connection: Connection, log: Path, rewards: Path) -> int:
+def import_log(connection: Connection, log: Path, reward: Floats, names: tuple[str, ...]) -> int:
     """Import the moves of a log, on the first call; returns how many were imported.
 
     Args:
         connection: of the change.
         log: CSV arm, state, action, next_state; rows are compared if it has a column of `TIMES`.
-        rewards: CSV arm, state, reward.
+        reward: (arms, states) of the clients.
+        names: (arms,) of the clients.
 
     Raises:
         DatasetError: a bad cell, two rows of one client and time, or a file that was changed since
@@ -61,7 +62,7 @@ def import_log(connection: Connection, log: Path, rewards: Path) -> int:
                 "enter new moves with --outcomes, or begin another database with --database"
             )
         return 0
-    moves = read_log(log, rewards, levels=2)
+    moves = read_moves(log, reward, names, levels=2)
     _refuse_contradictions(log)
     places = np.argwhere(moves.counts)
     rows = [

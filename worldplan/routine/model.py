@@ -96,7 +96,8 @@ def build_model(
     instance = replace(instance, dynamics=_without(instance.dynamics, out))
     models = built.models and tuple(_without(model, out) for model in built.models)
     visits = _last_visits(connection, setup, date, names)
-    return Model(Built(instance, models, built.posterior), inside, description, date, visits)
+    built = replace(built, instance=instance, models=models)
+    return Model(built, inside, description, date, visits)
 
 
 def _last_visits(

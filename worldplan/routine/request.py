@@ -11,7 +11,7 @@ from typing import Any
 from worldplan.envs.bandits.environment import Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner
-from worldplan.world_models.arms.dynamics import read_rewards, read_states
+from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, Programme, finder
 
 DEFAULT_POLICY = "fluid"
@@ -54,13 +54,16 @@ class Setup:
         return Path(finder(self.base)(self.programme.rewards))
 
     def rewards(self) -> tuple[Floats, Names]:
-        """The rewards (arms, states), and the names of the arms.
+        """The rewards (arms, states), and the names of the arms; newcomers who stand in the
+        attributes alone, where the programme has groups, have the rewards of their group.
 
         Raises:
             ConfigError: the programme has none.
             DatasetError: the file is missing or malformed.
         """
-        return read_rewards(self.rewards_file())
+        self.rewards_file()
+        clients = clients_of(self.programme, finder(self.base))
+        return clients.reward, clients.names
 
     def start_states(self) -> dict[str, int]:
         """First states by client, of the file `programme.start`; empty without one.

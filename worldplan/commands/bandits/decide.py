@@ -16,7 +16,8 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
-from worldplan.commands.bandits.moves import MOVES, with_moves
+from worldplan.commands.bandits.moves import COLUMNS as BEHIND
+from worldplan.commands.bandits.moves import with_moves
 from worldplan.commands.bandits.scenario import (
     Scenario,
     database_file,
@@ -214,7 +215,7 @@ def _print(
     rows: pd.DataFrame, decision: Decision, output: Path, reasons: Reasons | None, note: str
 ) -> None:
     table = Table(title="today's decision")
-    said = ["unseen", *MOVES, "benefit_low", "benefit_high"]  # in sentences below, or the files
+    said = ["unseen", *BEHIND, "benefit_low", "benefit_high"]  # in sentences below, or the files
     rows = with_interval(rows).drop(columns=said, errors="ignore")
     for column in rows.columns:
         table.add_column(str(column).replace("_", " ") if column in COLUMNS else str(column))
