@@ -12,7 +12,7 @@ from worldplan.envs.bandits.environment import Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner
 from worldplan.world_models.arms.dynamics import read_states
-from worldplan.world_models.arms.programme import Built, Programme, finder
+from worldplan.world_models.arms.programme import Built, Programme, clients_of, finder
 
 DEFAULT_POLICY = "fluid"
 Names = tuple[str, ...]

@@ -1,0 +1,25 @@
+"""A client who joins through the attributes alone has the group's dynamics and rewards."""
+
+from pathlib import Path
+
+import yaml
+
+from tests.worldplan.routine.builders import NAMES, day, rows, write_programme, write_rows
+
+
+def test_a_newcomer_of_the_attributes_joins(tmp_path: Path) -> None:
+    file = write_programme(tmp_path, attributes="people.csv")
+    people = [f"{name},{'north' if i < 3 else 'south'}" for i, name in enumerate(NAMES)]
+    write_rows(tmp_path / "people.csv", "arm,district", people)
+    scenario = yaml.safe_load(file.read_text())
+    scenario["programme"]["groups"] = "district"
+    file.write_text(yaml.safe_dump(scenario))
+    begin = write_rows(tmp_path / "o.csv", "arm,state", [f"{name},1" for name in NAMES])
+    assert day(tmp_path, 0, "--outcomes", begin) == 0
+    write_rows(tmp_path / "people.csv", "arm,district", [*people, "Fay,south"])
+    more = [f"{name},{2 + i % 2}" for i, name in enumerate((*NAMES, "Fay"))]
+    write_rows(tmp_path / "costs.csv", "arm,cost", more)
+    after = write_rows(tmp_path / "o.csv", "arm,state", ["Ann,0", "Fay,0"])
+    assert day(tmp_path, 1, "--outcomes", after, "--assume") == 2  # nobody joins unasked
+    assert day(tmp_path, 1, "--outcomes", after, "--assume", "--join", "--force", "Fay") == 0
+    assert ("Fay",) in rows(tmp_path, "select name from clients where left is null")
