@@ -20,7 +20,12 @@ from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Database, record
 from worldplan.routine.history import checksum, import_log
 from worldplan.routine.model import Model, build_model, clients_on, decide
-from worldplan.routine.outcomes import check_first_states, enter_outcomes, last_day
+from worldplan.routine.outcomes import (
+    check_first_states,
+    enter_outcomes,
+    last_day,
+    outcomes_entered,
+)
 from worldplan.routine.people import Known, change_members, members, states_today
 from worldplan.routine.request import Names, Request, Setup
 from worldplan.versions import versions
@@ -232,9 +237,7 @@ def _refuse_outcomes_of(connection: Connection, date: dt.date) -> None:
     Raises:
         ConfigError: one is entered.
     """
-    visits = schema.visits
-    query = select(visits.c.client).where(visits.c.date == date, visits.c.next_state.is_not(None))
-    client = connection.execute(query.limit(1)).scalar_one_or_none()
+    client = outcomes_entered(connection, date)
     if client is not None:
         raise ConfigError(
             f"--redo: the outcome of client '{client}' on {date} is entered, so the day is over: "
@@ -305,6 +308,26 @@ def _write(
             "nobody is in the programme: let clients join with --outcomes and --join"
         )
     connection.execute(visits.insert(), rows)
+
+
+def decided_states(connection: Connection, day: Day) -> dict[str, Known]:
+    """States and beliefs of the clients with which a day was decided, whatever was entered later.
+
+    Days of a database before version 2 were decided with the most probable states.
+
+    Args:
+        connection: of the read.
+        day: decided.
+    """
+    visits = schema.visits
+    rows = connection.execute(select(visits).where(visits.c.date == day.date))
+    listed = {row["arm"]: row["state"] for row in day.plan if "arm" in row}
+    return {
+        row.client: Known(row.decided_state, tuple(row.belief or ()), row.last_seen)
+        if row.decided_state is not None
+        else Known(listed.get(row.client, row.state))
+        for row in rows
+    }
 
 
 def redone(day: Day, **changes: Any) -> Request:

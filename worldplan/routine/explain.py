@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.limits import Limit, limits_of
@@ -16,9 +15,8 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.reasons.explainer import Explainer
 from worldplan.planners.bandits.reasons.results import Reasons
 from worldplan.planners.base import Decision
-from worldplan.routine import schema
 from worldplan.routine.database import Database
-from worldplan.routine.day import Day
+from worldplan.routine.day import Day, decided_states
 from worldplan.routine.model import (
     build_model,
     clients_on,
@@ -27,7 +25,6 @@ from worldplan.routine.model import (
     rows_of,
     today,
 )
-from worldplan.routine.people import Known
 from worldplan.routine.request import Names, Setup
 
 _SECONDS = 20.0  # for the reasons of a day, and for one answer
@@ -73,10 +70,10 @@ class ExplainedDay:
         self.day, self._setup = day, setup
         reward, names = setup.rewards()
         with database.read() as connection:
-            self._known, absent = _states(connection, day)
+            self._known = decided_states(connection, day)
             self._model = build_model(connection, setup, day.date, self._known, names, reward)
         self._observation = observation_of(self._model, day.settings["steps_left"], self._known)
-        away = np.isin(np.array(self._model.names), np.array([*absent, ""]))
+        away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))
         steps = self._observation["steps_left"]
         built = today(setup, self._model, self._known, steps, away, np.zeros_like(away))
         self._instance = built.instance
@@ -190,20 +187,3 @@ class ExplainedDay:
             tuple(sorted(new - old)),
             tuple(sorted(old - new)),
         )
-
-
-def _states(connection: Connection, day: Day) -> tuple[dict[str, Known], list[str]]:
-    """States and beliefs with which a day was decided, and who was absent.
-
-    Days of a database before version 2 were decided with the most probable states.
-    """
-    visits = schema.visits
-    rows = connection.execute(select(visits).where(visits.c.date == day.date)).all()
-    listed = {row["arm"]: row["state"] for row in day.plan if "arm" in row}
-    known = {
-        row.client: Known(row.decided_state, tuple(row.belief or ()), row.last_seen)
-        if row.decided_state is not None
-        else Known(listed.get(row.client, row.state))
-        for row in rows
-    }
-    return known, [row.client for row in rows if not row.present]

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from worldplan.files import write_csv, write_text
+from worldplan.routine.ahead import ForeseenDay
 from worldplan.routine.day import Day
 from worldplan.world_models.folders import sweep
 
 EVERYBODY = "list"  # the list of a feasible set without workers
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
-_COLUMNS = ("arm", "state", "unseen", "worker", "slot", "stop", "cost")
+_COLUMNS = ("arm", "state", "unseen", "expected", "worker", "slot", "stop", "cost")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def worker_lists(plan: Sequence[Mapping[str, Any]]) -> list[WorkerList]:
 
 def heading(column: str) -> str:
     """The heading of a column of a list, for readers."""
-    return {"arm": "client", "unseen": "not seen"}.get(column, column)
+    return {"arm": "client", "unseen": "not seen", "expected": "expected state"}.get(column, column)
 
 
 def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -101,9 +102,34 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
     files.append(write_text(folder / "list.html", page))
     if own:
         sweep(folder)
-        for path in set(folder.glob("worker-*.csv")) - set(files):
+        old = set(folder.glob("worker-*.csv")) - set(files)
+        for path in {*old, *(folder.glob("ahead.*") if day.new else ())}:
             path.unlink()
     return files
+
+
+def write_ahead(day: Day, foreseen: Sequence[ForeseenDay], folder: Path, title: str) -> list[Path]:
+    """Write the lists of the days after a decided one: "ahead.csv", and "ahead.html" to print.
+
+    Args:
+        day: the last decided one.
+        foreseen: the days after it.
+        folder: of the lists of `day`.
+        title: of the page.
+
+    Returns:
+        The files.
+    """
+    tables = [_table(entry.plan).assign(date=str(entry.date)) for entry in foreseen if entry.plan]
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=["date", "arm", "expected"])
+    table = table[["date", *(name for name in table.columns if name != "date")]]
+    page = _AHEAD.render(
+        day=day, title=title, foreseen=foreseen, lists=worker_lists, heading=heading
+    )
+    return [
+        write_csv(folder / "ahead.csv", table.fillna("")),
+        write_text(folder / "ahead.html", page),
+    ]
 
 
 def _table(plan: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -145,6 +171,10 @@ def _file_names(workers: Sequence[str]) -> list[str]:
     return names
 
 
-_TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-    resources.files("worldplan.routine").joinpath("list.html").read_text(encoding="utf-8")
+_ENVIRONMENT = Environment(
+    autoescape=True,
+    undefined=StrictUndefined,
+    loader=FileSystemLoader(str(resources.files("worldplan.routine"))),
 )
+_TEMPLATE = _ENVIRONMENT.get_template("list.html")
+_AHEAD = _ENVIRONMENT.get_template("ahead.html")

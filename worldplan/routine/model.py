@@ -95,16 +95,25 @@ def build_model(
     out = ~inside
     instance = replace(instance, dynamics=_without(instance.dynamics, out))
     models = built.models and tuple(_without(model, out) for model in built.models)
-    visits = _last_visits(connection, setup, date, names)
+    visits = last_visits(connection, setup, date, names)
     built = replace(built, instance=instance, models=models)
     return Model(built, inside, description, date, visits)
 
 
-def _last_visits(
+def last_visits(
     connection: Connection, setup: Setup, date: dt.date, names: tuple[str, ...]
 ) -> dict[str, dt.date]:
     """The last visit of each client before a day: those of `constraint.last_visits`, then those of
     decided days, as they were entered or, without an outcome, as the list said.
+
+    Args:
+        connection: of the read.
+        setup: the programme.
+        date: the day.
+        names: the clients.
+
+    Raises:
+        DatasetError: the file is malformed.
     """
     file = setup.programme.constraint.last_visits
     last = {}

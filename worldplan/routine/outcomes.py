@@ -66,6 +66,19 @@ def last_day(connection: Connection, before: dt.date | None = None) -> dt.date |
     return date
 
 
+def outcomes_entered(connection: Connection, date: dt.date) -> str | None:
+    """A client whose outcome of a day is entered, or None.
+
+    Args:
+        connection: of the read.
+        date: the day.
+    """
+    visits = schema.visits
+    query = select(visits.c.client).where(visits.c.date == date, visits.c.next_state.is_not(None))
+    client: str | None = connection.execute(query.limit(1)).scalar_one_or_none()
+    return client
+
+
 def enter_outcomes(connection: Connection, request: Request) -> int:
     """Enter the outcomes of decided days; those of newcomers, who have none, are left out.
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import make_planner
@@ -29,12 +31,16 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.today import parse_date
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
+from worldplan.routine.ahead import MOST_DAYS, ForeseenDay, foresee, next_dates
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day, changed_inputs, decide_day
 from worldplan.routine.history import checksum
-from worldplan.routine.lists import cell_text, heading, worker_lists, write_lists
+from worldplan.routine.lists import cell_text, heading, worker_lists, write_ahead, write_lists
+from worldplan.routine.model import clients_on
 from worldplan.routine.outcomes import read_outcomes
 from worldplan.routine.request import DEFAULT_POLICY, Names, Outcome, Request, Setup
+
+_FURTHEST = 366  # days from a date to the last one that is foreseen
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,13 +65,18 @@ def main(argv: Sequence[str]) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output {folder}: is a file: give a folder for the lists")
     inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
-    for name in ("all.csv", "list.html"):
+    for name in ("all.csv", "list.html", "ahead.csv", "ahead.html"):
         refuse_input_as_output(folder / name, settings.outcomes, *inputs)
+    dates = _dates(settings.days, request.date)
     database = Database(setup.database, setup.name)
     with database.deciding():
         day = decide_day(database, setup, request)
         write_lists(day, folder, scenario.name, own=folder == own)
-    _print(day, folder, setup)
+        _print(day, folder, setup)
+        if dates:
+            foreseen = foresee(database, setup, day, dates)
+            write_ahead(day, foreseen, folder, scenario.name)
+            _print_ahead(foreseen, dates)
     return 0
 
 
@@ -99,6 +110,11 @@ def _add_options(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument(
         "--steps_left", type=int, help="days to plan for; the programme's horizon unless given"
+    )
+    parser.add_argument(
+        "--days",
+        default="",
+        help="the next days to list as well, as foreseen: how many, or their dates DATE,DATE,...",
     )
     parser.add_argument("--by", help="who decides, for the audit trail; your login unless given")
     parser.add_argument("--output", help="folder of the lists; DATABASE-lists/DATE unless given")
@@ -190,15 +206,27 @@ def _login() -> str:
         return "unknown"
 
 
+def _dates(text: str, date: dt.date) -> tuple[dt.date, ...]:
+    """The days after `date` that `--days` asks for.
+
+    Raises:
+        ConfigError: it is neither a number in range nor dates in order after `date`.
+    """
+    words = names_in(text, "--days") if text else []
+    if len(words) == 1 and words[0].lstrip("-").isdecimal():
+        return next_dates(date, int(words[0]), "--days")
+    dates = tuple(parse_date(word, "--days") for word in words)
+    for before, after in pairwise((date, *dates)):
+        if after <= before:
+            raise ConfigError(f"--days: {after} is not after {before}: give later dates, in order")
+    if len(dates) > MOST_DAYS or (dates and (dates[-1] - date).days > _FURTHEST):
+        raise ConfigError(f"--days: give up to {MOST_DAYS} dates within {_FURTHEST} days")
+    return dates
+
+
 def _print(day: Day, folder: Path, setup: Setup) -> None:
     console = plain_console()
-    for entry in worker_lists(day.plan):
-        table = Table(title=f"{day.date}  {entry.worker}".strip())
-        for column in entry.columns:
-            table.add_column(heading(column))
-        for row in entry.rows:
-            table.add_row(*row)
-        console.print(table)
+    _print_lists(console, day.plan, str(day.date))
     if not day.clients:
         console.print(f"{day.date}: no visits")
     console.print(", ".join(_words(day)), soft_wrap=True)
@@ -206,6 +234,34 @@ def _print(day: Day, folder: Path, setup: Setup) -> None:
     if changed := changed_inputs(day, setup):
         text = f"changed since the day was decided: {', '.join(changed)} (--redo decides it again)"
         console.print(text, soft_wrap=True)
+
+
+def _print_lists(console: Console, plan: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print a table for each worker."""
+    for entry in worker_lists(plan):
+        table = Table(title=f"{title}  {entry.worker}".strip())
+        for column in entry.columns:
+            table.add_column(heading(column))
+        for row in entry.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _print_ahead(foreseen: Sequence[ForeseenDay], dates: Sequence[dt.date]) -> None:
+    """Print the days that were foreseen."""
+    console = plain_console()
+    for entry in foreseen:
+        _print_lists(console, entry.plan, f"{entry.date}, provisional")
+        if entry.problem:
+            text = f"{entry.date}: the rules cannot be met: {entry.problem}"
+            console.print(text, soft_wrap=True)
+        elif not clients_on(entry.plan):
+            console.print(f"{entry.date}: {'nobody works' if entry.closed else 'no visits'}")
+        if entry.early:
+            text = f"{entry.date}: {', '.join(entry.early)}: visited for the rules of a later day"
+            console.print(text, soft_wrap=True)
+    if len(foreseen) < len(dates) and not (foreseen and foreseen[-1].problem):
+        console.print(f"{dates[len(foreseen)]}: after the end of the programme (--steps_left)")
 
 
 def _words(day: Day) -> list[str]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.policies import check_policies
+from worldplan.routine.ahead import MOST_DAYS
 from worldplan.routine.day import Day, redone
 from worldplan.routine.request import Outcome, Request
 from worldplan.routine.web import messages
@@ -63,6 +64,12 @@ def _add_questions(router: APIRouter, service: Service) -> None:
     @router.get("/days/{date}/reasons", summary="Why the list of a day is as it is")
     def reasons(date: dt.date) -> dict[str, Any]:
         return service.explained(date).reasons().to_dict()
+
+    @router.get("/days/{date}/ahead", summary="The lists of the next days, as foreseen")
+    def ahead(
+        date: dt.date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5
+    ) -> list[messages.ForeseenOut]:
+        return [messages.ForeseenOut(**asdict(entry)) for entry in service.foresee(date, days)]
 
     @router.get("/days/{date}/limits", summary="The limits that a what-if may raise")
     def limits(date: dt.date) -> list[messages.LimitOut]:

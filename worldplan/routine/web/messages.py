@@ -122,6 +122,20 @@ class WhatIfOut(BaseModel):
     leaves: list[str]
 
 
+class ForeseenOut(BaseModel):
+    """A day after the last decided one, as it is foreseen; nothing of it is decided."""
+
+    date: dt.date
+    plan: list[dict[str, Any]] = Field(
+        description="rows of the list: arm, expected (the most likely state), worker, ..."
+    )
+    closed: bool = Field(description="nobody works, by the calendar")
+    early: list[str] = Field(description="clients visited because the rules of a later day need it")
+    problem: str = Field(
+        description="why the rules of the day cannot be met; no further day follows"
+    )
+
+
 class LimitOut(BaseModel):
     """A limit that may be raised."""
 

@@ -6,13 +6,14 @@ import datetime as dt
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worldplan.milp.errors import ConfigError, DatasetError, WorldplanError
 from worldplan.planners.bandits.policies import POLICIES
 from worldplan.routine import request as requests
+from worldplan.routine.ahead import MOST_DAYS
 from worldplan.routine.database import Conflict
 from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
@@ -90,6 +91,20 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
             table=table,
             earlier=earlier,
             later=later[-1] if later else None,
+            last=days[0] if days else None,
+        )
+
+    @router.get("/days/{date}/ahead")
+    def ahead(date: dt.date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5) -> HTMLResponse:
+        foreseen = service.foresee(date, days)
+        return pages.render(
+            "ahead.html",
+            "Week",
+            day=service.day(date),
+            foreseen=foreseen,
+            days=days,
+            most=MOST_DAYS,
+            ended=len(foreseen) < days and not (foreseen and foreseen[-1].problem),
         )
 
     @router.get("/audit")

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from worldplan.milp.errors import DatasetError
 from worldplan.routine import schema
+from worldplan.routine.ahead import ForeseenDay, foresee, next_dates
 from worldplan.routine.database import Database, Missing
 from worldplan.routine.day import Day, decide_day, read_day
 from worldplan.routine.explain import ExplainedDay
@@ -158,6 +159,21 @@ class Service:
             raise Missing(f"nothing was decided for {date}")
         with self.database.write() as connection:
             return change_outcome(connection, date, client, version, state, visited, note, by)
+
+    # ---- later days
+
+    def foresee(self, date: dt.date, count: int) -> tuple[ForeseenDay, ...]:
+        """The lists of the days after the last decided one, as `worldplan.routine.ahead.foresee`.
+
+        Args:
+            date: the last decided day.
+            count: of days.
+
+        Raises:
+            ConfigError: it is not the last one, or there are too many days.
+            Missing: nothing was decided for the day.
+        """
+        return foresee(self.database, self.setup, self.day(date), next_dates(date, count))
 
     # ---- reasons and what-ifs
 

@@ -31,6 +31,7 @@ def test_the_schema_names_every_route(client: TestClient) -> None:
         "/api/programme",
         "/api/days",
         "/api/days/{date}",
+        "/api/days/{date}/ahead",
         "/api/days/{date}/limits",
         "/api/days/{date}/outcomes/{client}",
         "/api/days/{date}/reasons",
@@ -135,6 +136,23 @@ def test_what_is_refused(client: TestClient, clinic: Path, case: tuple[Any, ...]
     detail = answer.json()["detail"]
     assert words in detail and "\n" not in detail
     assert content(clinic) == before
+
+
+def test_the_next_days_are_foreseen_and_not_stored(client: TestClient, clinic: Path) -> None:
+    before = content(clinic)
+    days = client.get(f"{LAST}/ahead", params={"days": 2}).json()
+    assert [each["date"] for each in days] == ["2026-11-05", "2026-11-06"]
+    assert all(each["plan"] and not each["problem"] for each in days)
+    page = client.get("/days/2026-11-04/ahead?days=2").text
+    assert "provisional" in page and all(row["arm"] in page for row in days[0]["plan"])
+    assert days[0]["plan"][0]["expected"] in page
+    earlier = client.get("/api/days/2026-11-03/ahead")
+    assert earlier.status_code == 400 and "2026-11-04" in earlier.json()["detail"]
+    assert client.get(f"{LAST}/ahead?days=32").status_code == 422
+    assert content(clinic) == before
+    assert client.post("/api/days", json={"date": "2026-11-05", "assume": True}).status_code == 201
+    gone = client.get(f"{LAST}/ahead")
+    assert gone.status_code == 400 and "2026-11-05" in gone.json()["detail"]
 
 
 def test_a_policy_without_reasons_says_so(client: TestClient) -> None:

@@ -18,7 +18,16 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no program chromium")
 
 DAY = "/days/2026-11-04"
-PAGES = (DAY, f"{DAY}/why", f"{DAY}/what-if", f"{DAY}/outcomes", "/week", "/new", "/audit")
+PAGES = (
+    DAY,
+    f"{DAY}/why",
+    f"{DAY}/what-if",
+    f"{DAY}/outcomes",
+    "/week",
+    "/new",
+    "/audit",
+    f"{DAY}/ahead",
+)
 WIDTHS = (390, 1280)
 
 # luminance and contrast by WCAG 2.2; the background is that of the nearest ancestor that has one
