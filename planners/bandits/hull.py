@@ -327,8 +327,8 @@ def _values(model: ArmDynamics, prices: Floats) -> Floats:
 def return_of(model: ArmDynamics, start: Floats, action: Action, steps: int) -> float:
     """Expected return of `action` at every step, from the distribution `start`."""
     arms, level, total, mass = np.arange(model.arms), model.level(action), 0.0, start
-    kernel = model.transition[arms, level]
+    reward, kernel = model.one_step()[arms, level], model.transition[arms, level]
     for _ in range(steps):
+        total += float((mass * reward).sum())
         mass = np.einsum("js,jst->jt", mass, kernel)
-        total += float((mass * model.reward).sum())
     return total

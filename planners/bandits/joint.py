@@ -171,7 +171,7 @@ class JointBound(Bound):
         def enough(value: float, lower: float) -> bool:
             return value - lower <= gap * max(value - floor, 1e-9 * abs(value))
 
-        largest = steps * float(np.ptp(self._model.reward, axis=1).sum())
+        largest = steps * float(np.ptp(self._model.one_step(), axis=(1, 2)).sum())
         step = STEP * largest / steps
         return minimise(oracle, point, largest, step, enough, deadline, self._settings)
 
@@ -230,9 +230,10 @@ class JointBound(Bound):
     def _idle_return(self, start: Floats, steps: int) -> float:
         """Expected return of the arms that nothing reaches."""
         mass, total = start[self._idle], 0.0
+        reward, kernel = self._model.one_step()[self._idle, 0], self._model.transition
         for _ in range(steps):
-            mass = np.einsum("js,jst->jt", mass, self._model.transition[self._idle, 0])
-            total += float((mass * self._model.reward[self._idle]).sum())
+            total += float((mass * reward).sum())
+            mass = np.einsum("js,jst->jt", mass, kernel[self._idle, 0])
         return total
 
 

@@ -26,15 +26,19 @@ class Group:
         weight = model.effect[arms[0]].max()
         apart = np.abs(model.strengths[arms[0]][None] - weight * self.counts[:, None])
         level = apart.argmin(1)
-        reward = np.zeros(1)
+        one_step = model.one_step()
+        earned = [np.zeros(1) for _ in self.counts]
         kernels = [np.ones((1, 1)) for _ in self.counts]
         for arm in arms:
-            reward = np.add.outer(reward, model.reward[arm]).ravel()
+            earned = [
+                np.add.outer(r, one_step[arm, x]).ravel()
+                for r, x in zip(earned, level, strict=True)
+            ]
             kernels = [
                 np.kron(k, model.transition[arm, x]) for k, x in zip(kernels, level, strict=True)
             ]
-        self.states, self.kernels = len(reward), kernels
-        self.earned = [kernel @ reward for kernel in kernels]  # by number of interventions
+        self.states, self.kernels = len(kernels[0]), kernels
+        self.earned = earned  # by number of interventions, (states,) each
 
     def start(self, start: Floats) -> Floats:
         """Joint distribution (states,) of first states with the distribution (arms, states)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 
@@ -58,4 +58,15 @@ def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
         np.mean([model.reward for model in models], axis=0),
         first.effect,
         first.strengths,
+        _mean_action_reward(models),
     )
+
+
+def _mean_action_reward(models: Sequence[ArmDynamics]) -> Floats | None:
+    """The mean of the members' rewards of actions; None if they have none."""
+    extra = [model.action_reward for model in models]
+    given = [each for each in extra if each is not None]
+    if not given:
+        return None
+    total: Floats = np.sum(np.broadcast_arrays(*given), axis=0)
+    return total / len(models)

@@ -2,7 +2,8 @@
 
 With rewards r_js of arm j in state s, policies plan with (r_js - low_j) / unit, where low_j is the
 least reward of the arm, and the largest spread of an arm's rewards becomes `SPREAD`. Neither the
-unit of the rewards nor a constant in them then changes a decision.
+unit of the rewards nor a constant in them then changes a decision. Rewards of actions
+(`ArmDynamics.action_reward`) are measured from their own least value; low_j is the sum of both.
 """
 
 from __future__ import annotations
@@ -28,23 +29,32 @@ class Units:
         unit: of the planned rewards, positive.
         low: (arms,) the arms' least rewards.
         discount: per step.
+        parts: (2, arms) the least rewards of states and of actions, whose sum is `low`; all of
+            `low` are rewards of states unless given.
     """
 
     unit: float
     low: Floats
     discount: float = 1.0
+    parts: Floats | None = None
 
     @classmethod
     def of(cls, models: Sequence[ArmDynamics], discount: float = 1.0) -> Units:
         """The units of one model, or the common ones of an ensemble."""
-        rewards = np.stack([model.reward for model in models])
-        low = rewards.min((0, 2))
-        spread = float((rewards.max((0, 2)) - low).max())
-        return cls(spread / SPREAD if spread > 0 else 1.0, low, discount)
+        ends = np.array([_ends(model) for model in models])  # (models, low or high, parts, arms)
+        low, high = ends[:, 0].min(0), ends[:, 1].max(0)
+        spread = float((high - low).sum(0).max())
+        return cls(spread / SPREAD if spread > 0 else 1.0, low.sum(0), discount, low)
 
     def plan(self, model: ArmDynamics) -> ArmDynamics:
         """The model with planned rewards."""
-        return replace(model, reward=(model.reward - self.low[:, None]) / self.unit)
+        low = np.stack([self.low, 0.0 * self.low]) if self.parts is None else self.parts
+        extra = model.action_reward
+        if extra is not None:
+            extra = (extra - low[1][:, None, None, None]) / self.unit
+        return replace(
+            model, reward=(model.reward - low[0][:, None]) / self.unit, action_reward=extra
+        )
 
     def instance(self, instance: BanditInstance) -> BanditInstance:
         """The instance with planned rewards."""
@@ -53,6 +63,14 @@ class Units:
     def total(self, planned: float, steps: int) -> float:
         """The return over `steps` steps in the unit of the rewards, of a planned return."""
         return self.unit * planned + annuity(steps, self.discount) * float(self.low.sum())
+
+
+def _ends(model: ArmDynamics) -> Floats:
+    """Least and largest rewards of states and of actions, (2, 2, arms)."""
+    states, extra = model.reward, model.action_reward
+    actions = np.zeros((1, 1)) if extra is None else extra.reshape(len(extra), -1)
+    actions = np.broadcast_to(actions, (model.arms, actions.shape[1]))
+    return np.array([[part.min(1), part.max(1)] for part in (states, actions)]).swapaxes(0, 1)
 
 
 def annuity(steps: int, discount: float) -> float:
@@ -130,9 +148,9 @@ class Outlook:
         """The return of `action` (components,) now and the default action afterwards."""
         arms, returns = np.arange(len(start)), []
         for model, table in zip(self._models, self._default, strict=True):
-            moves = model.transition[arms, model.level(action)]
-            after = np.einsum("js,jst->jt", start, moves)
-            now = (after * model.reward).sum()
+            level = model.level(action)
+            after = np.einsum("js,jst->jt", start, model.transition[arms, level])
+            now = (start * model.one_step()[arms, level]).sum()
             returns.append(now + self._discount * (after * table[left - 1]).sum())
         return float(np.mean(returns))
 

@@ -90,7 +90,7 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
     units = Units.of([dynamics])
     one_step = units.plan(dynamics).one_step()
     # the rounding of the rewards themselves counts, too
-    rounding = 1e-13 * np.abs(dynamics.reward).max(1) / units.unit
+    rounding = 1e-13 * np.abs(dynamics.one_step()).max((1, 2)) / units.unit
     slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + rounding) / (1 - discount)
     one_step = one_step - one_step.mean((1, 2), keepdims=True)
     paths = _Paths(

@@ -20,7 +20,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable, FilePath
-from worldplan.world_models.arms.dynamics import arm_positions, first_gap
+from worldplan.world_models.arms.rewards import arm_positions, first_gap
 
 REMEDY = "give state, or last_state and days_since"
 

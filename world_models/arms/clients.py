@@ -17,7 +17,7 @@ from worldplan.envs.bandits.environment import Floats, Ints
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.today import known, read_attributes
 from worldplan.milp.tables import CsvTable
-from worldplan.world_models.arms.dynamics import read_rewards
+from worldplan.world_models.arms.rewards import read_reward_table
 
 EVERYBODY = "everybody"
 
@@ -33,6 +33,7 @@ class Clients:
         codes: a group 0, 1, ... of each arm for each column, (arms,): arms of one group agree in
             this column and all before.
         newcomers: names without rewards of their own, and whose rewards they have.
+        action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
     """
 
     reward: Floats
@@ -41,6 +42,7 @@ class Clients:
     codes: tuple[Ints, ...] = ()
     texts: tuple[tuple[str, ...], ...] = ()
     newcomers: dict[str, str] = field(default_factory=dict)
+    action_reward: Floats | None = None
 
     def label(self, arm: int) -> str:
         """The finest group of an arm in words: "district north, needs nurse"."""
@@ -66,9 +68,10 @@ def read_clients(
         ConfigError: there are columns and no attributes, or a column is unknown or repeated.
         DatasetError: a file is missing or malformed.
     """
-    reward, names = read_rewards(rewards)
+    given = read_reward_table(rewards)
+    reward, names, extra = given.reward, given.arm_names, given.action_reward
     if not columns:
-        return Clients(reward, names)
+        return Clients(reward, names, action_reward=extra)
     if attributes is None:
         raise ConfigError(
             "programme.groups needs constraint.attributes: a CSV with arm and the columns "
@@ -88,17 +91,19 @@ def read_clients(
         for level in range(len(columns))
     )
     grown, source = _rewards_of_newcomers(reward, codes, len(new))
+    if extra is not None:
+        extra, _ = _rewards_of_newcomers(extra, codes, len(new))
     whose = {
         name: words(columns[:level], texts[len(names) + i]) or EVERYBODY
         for i, (name, level) in enumerate(zip(new, source, strict=True))
     }
-    return Clients(grown, everybody, tuple(columns), codes, texts, whose)
+    return Clients(grown, everybody, tuple(columns), codes, texts, whose, extra)
 
 
 def _rewards_of_newcomers(
     reward: Floats, codes: tuple[Ints, ...], newcomers: int
 ) -> tuple[Floats, list[int]]:
-    """The rewards with a row for each newcomer, and the level of the group that it is the mean of:
+    """The rewards (arms, ...) with a row for each newcomer, and the level of the group that it is the mean of:
     0 for everybody.
     """
     rows, source, old = [reward], [], len(reward)

@@ -7,7 +7,8 @@ them, whose mean or samples are dynamics. `read_states` reads the present state 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
+from worldplan.world_models.arms.rewards import arm_positions as arm_positions
+from worldplan.world_models.arms.rewards import first_gap as first_gap
+from worldplan.world_models.arms.rewards import read_reward_table
 
 Path = str | os.PathLike[str]
 
@@ -38,11 +42,13 @@ class ArmLog:
             `s` to state `t` under action `k`.
         reward: (arms, states), earned in the state moved to.
         arm_names: ids in the order of the arrays.
+        action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
     """
 
     counts: Ints
     reward: Floats
     arm_names: tuple[str, ...]
+    action_reward: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
@@ -84,7 +90,7 @@ class ArmLog:
                 "the prior concentration holds values that are not positive and finite: "
                 "give positive numbers"
             )
-        return ArmPosterior(prior + self.counts, self.reward, self.arm_names)
+        return ArmPosterior(prior + self.counts, self.reward, self.arm_names, self.action_reward)
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,13 @@ class ArmPosterior:
         concentration: (arms, actions, states, states), positive.
         reward: (arms, states).
         arm_names: ids in the order of the arrays.
+        action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
     """
 
     concentration: Floats
     reward: Floats
     arm_names: tuple[str, ...]
+    action_reward: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
@@ -113,8 +121,20 @@ class ArmPosterior:
 
     def mean(self) -> ArmDynamics:
         """Dynamics whose transition probabilities are the posterior means."""
-        return ArmDynamics(
-            self.concentration / self.concentration.sum(-1, keepdims=True), self.reward
+        return self._dynamics(self.concentration / self.concentration.sum(-1, keepdims=True))
+
+    def _dynamics(self, transition: Floats) -> ArmDynamics:
+        return ArmDynamics(transition, self.reward, action_reward=self.action_reward)
+
+    def select(self, places: Sequence[int]) -> ArmPosterior:
+        """The arms at `places`, in this order."""
+        index = list(places)
+        extra = self.action_reward
+        return ArmPosterior(
+            self.concentration[index],
+            self.reward[index],
+            tuple(self.arm_names[place] for place in index),
+            extra if extra is None else extra[index],
         )
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -141,7 +161,7 @@ class ArmPosterior:
             generator.standard_gamma(self.concentration, size=(members, *self.concentration.shape))
             + 1e-300
         )
-        return [ArmDynamics(draw, self.reward) for draw in draws / draws.sum(-1, keepdims=True)]
+        return [self._dynamics(draw) for draw in draws / draws.sum(-1, keepdims=True)]
 
 
 def _check_arms(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
@@ -156,6 +176,14 @@ def _check_arms(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
     names = checks.texts(table.arm_names, "arm_names", count=arms, error=DatasetError)
     object.__setattr__(table, "reward", checks.array(table.reward, "reward", (arms, states)))
     object.__setattr__(table, "arm_names", names)
+    extra = table.action_reward
+    if extra is not None:
+        extra = checks.array(extra, "action_reward", ("arms", "levels", "states", "states"))
+        if len(extra) != arms:
+            raise DatasetError(
+                f"action_reward is of {len(extra)} arms: give one for each of {arms}"
+            )
+        object.__setattr__(table, "action_reward", extra)
 
 
 def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
@@ -164,12 +192,14 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
     Args:
         transitions_csv: CSV arm, state, action, next_state, probability; moves that are not listed
             have probability 0.
-        rewards_csv: CSV arm, state, reward; arms are ordered as they first appear here.
+        rewards_csv: CSV arm, state, reward, or with rewards of actions
+            (`worldplan.world_models.arms.rewards`); arms are ordered as they first appear here.
 
     Raises:
         DatasetError: a gap, a duplicate or a bad number; names file, line and remedy.
     """
-    reward, names = read_rewards(rewards_csv)
+    rewards = read_reward_table(rewards_csv)
+    reward, names = rewards.reward, rewards.arm_names
     states = reward.shape[1]
     table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
     arm, state, action, target = _moves(table, names, states)
@@ -203,7 +233,12 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
     )
     transition = np.zeros((len(names), actions, states, states))
     transition[arm, action, state, target] = probability / total[case]
-    return ArmTables(ArmDynamics(transition, reward), names)
+    if rewards.action_reward is not None and actions > 2:
+        raise DatasetError(
+            f"{os.fspath(rewards_csv)}: rewards of actions 0 and 1, and transitions of actions 0 "
+            f"to {actions - 1}: leave out the column action, or the further actions"
+        )
+    return ArmTables(ArmDynamics(transition, reward, action_reward=rewards.action_reward), names)
 
 
 def read_states(csv: Path, arm_names: tuple[str, ...], states: int) -> Ints:
@@ -231,14 +266,21 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
     Args:
         csv: CSV arm, state, action, next_state; other columns are ignored, rows may repeat. An arm
             without rows is allowed: its posterior is the prior.
-        rewards_csv: CSV arm, state, reward; fixes arms and states as in `read_tables`.
+        rewards_csv: as in `read_tables`; fixes arms and states.
         levels: number of actions per arm; one more than the largest in the log, at least 2, unless
             given.
 
     Raises:
         DatasetError: a bad cell; names file, line and remedy.
     """
-    return read_moves(csv, *read_rewards(rewards_csv), levels=levels)
+    table = read_reward_table(rewards_csv)
+    log = read_moves(csv, table.reward, table.arm_names, levels=levels)
+    if table.action_reward is not None and log.counts.shape[1] > 2:
+        raise DatasetError(
+            f"{os.fspath(rewards_csv)}: rewards of actions 0 and 1, and moves of action "
+            f"{log.counts.shape[1] - 1}: leave out the column action, or the further actions"
+        )
+    return replace(log, action_reward=table.action_reward)
 
 
 def read_moves(
@@ -256,43 +298,15 @@ def read_moves(
 
 
 def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
-    """Reward (arms, states), and the arms' ids in the order of their first rows.
+    """Reward (arms, states) of the states moved to, and the arms' ids.
+
+    Rewards of actions are zero in it (`worldplan.world_models.arms.rewards.read_reward_table`).
 
     Raises:
         DatasetError: an arm has no reward for a state, or a row is wrong.
     """
-    table = CsvTable(csv, ("arm", "state", "reward"))
-    arm, ids = pd.factorize(table.text("arm"))
-    names = tuple(str(name) for name in ids)
-    state, value = table.integers("state"), table.numbers("reward")
-    states = int(state.max()) + 1
-    table.refuse_repeats(arm * states + state, "this arm and state", "keep one of the rows")
-    missing = first_gap(arm * states + state, len(names) * states)
-    if missing is not None:
-        j, s = divmod(missing, states)
-        raise DatasetError(
-            f"{table.path}: arm '{names[j]}' has no reward for state {s}: "
-            f"every arm needs a row for each state 0 to {states - 1}"
-        )
-    reward = np.empty((len(names), states))
-    reward[arm, state] = value
-    return reward, names
-
-
-def arm_positions(table: CsvTable, names: tuple[str, ...]) -> Ints:
-    """Positions among `names` of the ids in the column "arm", (rows,).
-
-    Raises:
-        DatasetError: an id is none of the names; names the line.
-    """
-    ids = table.text("arm")
-    arm = pd.Index(names).get_indexer(pd.Index(ids))
-    table.refuse(
-        arm < 0,
-        lambda i: f"unknown arm '{ids.iloc[i]}'",
-        "use an id listed in the rewards table, or add its rewards there",
-    )
-    return arm.astype(np.int64)
+    table = read_reward_table(csv)
+    return table.reward, table.arm_names
 
 
 def _moves(
@@ -305,12 +319,3 @@ def _moves(
         table.integers("action", levels),
         table.integers("next_state", states),
     )
-
-
-def first_gap(codes: Ints, count: int) -> int | None:
-    """Smallest number of 0..count-1 that is absent from `codes` (rows,), or None."""
-    present = np.unique(codes)
-    if len(present) == count:
-        return None
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    return int(gaps[0]) if len(gaps) else len(present)

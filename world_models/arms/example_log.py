@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics
+from worldplan.milp.errors import ConfigError
 
 PEOPLE = (
     "Amina",
@@ -114,7 +115,15 @@ def write_tables(folder: Path, dynamics: ArmDynamics, names: NDArray[np.str_]) -
         folder: of the files.
         dynamics: of the arms.
         names: (arms,) their ids.
+
+    Raises:
+        ConfigError: the dynamics have rewards of actions, which these tables do not hold.
     """
+    if dynamics.action_reward is not None:
+        raise ConfigError(
+            "the dynamics have action_reward, and rewards.csv holds rewards of states: write it "
+            "with the columns arm, state, action, reward"
+        )
     arm, state = (axis.ravel() for axis in np.indices(dynamics.reward.shape))
     rewards = pd.DataFrame({"arm": names[arm], "state": state, "reward": dynamics.reward.ravel()})
     rewards.to_csv(folder / "rewards.csv", index=False, float_format="%.6g")

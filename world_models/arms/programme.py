@@ -30,6 +30,7 @@ from worldplan.world_models.arms.dynamics import (
     read_tables,
 )
 from worldplan.world_models.arms.evidence import Evidence, learn
+from worldplan.world_models.arms.rewards import read_visit_costs, with_visit_costs
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
@@ -53,7 +54,10 @@ class Programme:
         transitions: CSV arm, state, action, next_state, probability.
         log: CSV arm, state, action, next_state of observed moves; the dynamics are its posterior
             mean.
-        rewards: CSV arm, state, reward, with `transitions` or `log`.
+        rewards: CSV arm, state, reward, with `transitions` or `log`; rewards of actions as in
+            `worldplan.world_models.arms.rewards`.
+        visit_costs: CSV arm, cost: of a visit, in the unit of the reward; with the column state,
+            of a visit in today's state.
         members: planners see this many posterior samples instead of the mean (with `log`).
         prior_strength: observations that the prior counts for (with `log`).
         groups: columns of `constraint.attributes`, from the coarsest group to the finest: a client
@@ -79,6 +83,7 @@ class Programme:
     transitions: str | None = None
     log: str | None = None
     rewards: str | None = None
+    visit_costs: str | None = None
     members: int = 0
     prior_strength: float = 2.0
     groups: tuple[str, ...] | str = ()
@@ -230,7 +235,7 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         return Built(replace(generated, discount=programme.discount))
     if programme.rewards is None:
         raise ConfigError(NO_REWARDS)
-    model = _read_model(programme, find, seed, log)
+    model = _with_visit_costs(_read_model(programme, find, seed, log), programme, find)
     _check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = _in_order_of(actions, model)
@@ -320,6 +325,21 @@ def clients_of(programme: Programme, find: Find) -> Clients:
     )
 
 
+def _with_visit_costs(model: _Model, programme: Programme, find: Find) -> _Model:
+    """The models with the cost of each visit, where the programme has costs."""
+    if programme.visit_costs is None:
+        return model
+    first = model.dynamics
+    cost = read_visit_costs(find(programme.visit_costs), model.arm_names, first.states)
+    extra = with_visit_costs(first.action_reward, cost)
+    return replace(
+        model,
+        dynamics=replace(first, action_reward=extra),
+        models=model.models and tuple(replace(each, action_reward=extra) for each in model.models),
+        posterior=model.posterior and replace(model.posterior, action_reward=extra),
+    )
+
+
 def _check(programme: Programme) -> None:
     """Refuse numbers out of range, and anything but one source of the dynamics.
 
@@ -343,6 +363,11 @@ def _check(programme: Programme) -> None:
             )
     refuse_absurd(programme, "programme")
     sources = [bool(programme.domain), programme.transitions is not None, programme.log is not None]
+    if programme.domain and programme.visit_costs is not None:
+        raise ConfigError(
+            "programme.visit_costs needs arms of your own (transitions or log): a generated domain "
+            "has none: leave it out"
+        )
     if sum(sources) != 1:
         raise ConfigError(
             "programme: give exactly one of domain (generated), transitions (tables) "
@@ -398,19 +423,11 @@ def _in_order_of(actions: ActionSet, model: _Model) -> _Model:
     if order is None or order == model.arm_names or set(order) != set(model.arm_names):
         return model
     places = [model.arm_names.index(name) for name in order]
-    samples = model.models and tuple(_reorder(sample, places) for sample in model.models)
+    samples = model.models and tuple(sample.select(places) for sample in model.models)
     posterior = model.posterior
     if posterior is not None:
-        posterior = replace(
-            posterior,
-            concentration=posterior.concentration[places],
-            reward=posterior.reward[places],
-            arm_names=order,
-        )
+        posterior = posterior.select(places)
     moves = None if model.moves is None else model.moves[places]
     evidence = model.evidence and model.evidence.reordered(places)
-    return _Model(_reorder(model.dynamics, places), order, samples, posterior, moves, evidence)
-
-
-def _reorder(model: ArmDynamics, places: list[int]) -> ArmDynamics:
-    return ArmDynamics(model.transition[places], model.reward[places])
+    dynamics = model.dynamics.select(places)
+    return _Model(dynamics, order, samples, posterior, moves, evidence)

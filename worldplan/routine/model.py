@@ -93,8 +93,8 @@ def build_model(
     instance = built.instance
     inside = np.isin(np.array(instance.arm_names), np.array([*now, ""]))
     out = ~inside
-    instance = replace(instance, dynamics=_without(instance.dynamics, out))
-    models = built.models and tuple(_without(model, out) for model in built.models)
+    instance = replace(instance, dynamics=instance.dynamics.without_rewards(out))
+    models = built.models and tuple(model.without_rewards(out) for model in built.models)
     visits = last_visits(connection, setup, date, names)
     built = replace(built, instance=instance, models=models)
     return Model(built, inside, description, date, visits)
@@ -128,13 +128,6 @@ def last_visits(
     for row in connection.execute(query):
         last[row.client] = max(row.last, last.get(row.client, row.last))
     return last
-
-
-def _without(dynamics: ArmDynamics, out: NDArray[np.bool_]) -> ArmDynamics:
-    """The dynamics in which the arms `out` (arms,) earn nothing."""
-    if not out.any():
-        return dynamics
-    return replace(dynamics, reward=np.where(out[:, None], 0.0, dynamics.reward))
 
 
 def decide(

@@ -1,8 +1,9 @@
 """How uncertain a visit's benefit is where the dynamics were learned from a log.
 
 With the distribution b of today's state, transition matrices P_0 (no visit) and P_1, and the worth
-v of tomorrow's states, the benefit of a visit is b (P_1 - P_0) v. The rows of P are drawn from
-their Dirichlet posterior; b and v are held.
+v of tomorrow's states, the benefit of a visit is b (P_1 - P_0) v; where v depends on the action and
+on today's state too, it is the mean of v over the moves of each action. The rows of P are drawn
+from their Dirichlet posterior; b and v are held.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ def benefit_intervals(
     Args:
         posterior: of the dynamics.
         belief: (all arms, states) distribution of today's states.
-        worth: (all arms, states) of tomorrow's states.
+        worth: (all arms, states) of tomorrow's states, or of each move as `Valuation.worth`.
         arms: (n,) numbers of the arms.
     """
+    worth = worth if worth.ndim == 4 else worth[:, None, None, :]
     generator = np.random.default_rng(0)
     per_arm = DRAWS * int(np.prod(posterior.concentration.shape[1:]))
     low, high = np.zeros(len(arms)), np.zeros(len(arms))
@@ -43,7 +45,8 @@ def benefit_intervals(
         shape = (DRAWS, *posterior.concentration[block].shape)
         moves = generator.standard_gamma(posterior.concentration[block], size=shape) + 1e-300
         moves /= moves.sum(-1, keepdims=True)
-        values = np.einsum("js,mjkst,jt->mjk", belief[block], moves, worth[block], optimize=True)
+        value = np.broadcast_to(worth[block], moves.shape[1:])
+        values = np.einsum("js,mjkst,jkst->mjk", belief[block], moves, value, optimize=True)
         ends = np.quantile(values[..., 1] - values[..., 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], 0)
         low[part], high[part] = ends
     return low, high

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.networks.local_search import value as network_value
 from worldplan.milp.program import Indices
@@ -52,8 +52,8 @@ class Valuation:
         problem: the program of the best action of a set; the set may be another than the
             instance's (a limit raised by one unit).
         gains: (components,) if the score is linear in the action: what each component adds.
-        worth: (arms, states) of tomorrow's states, if a visit's benefit is the difference that it
-            makes to their mean.
+        worth: (arms, levels, states, states), or with length 1 along an axis that does not matter:
+            of each move, if a visit's benefit is the difference that it makes to their mean.
     """
 
     words: str
@@ -101,7 +101,7 @@ def valuation(
             lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),
             lambda actions, settings: additive_problem(instance, actions, values, settings),
             _gains(instance, values),
-            instance.dynamics.reward if isinstance(planner, MyopicPolicy) else None,
+            worth_of_moves(instance.dynamics) if isinstance(planner, MyopicPolicy) else None,
         )
     raise ConfigError(
         f"{type(planner).__name__} has no reasons: it maximises no value over the feasible set. "
@@ -151,8 +151,17 @@ def _fluid(
         lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
         _gains(instance, units.unit * today),
-        units.unit * (models[0].reward + instance.discount * later),
+        units.unit * worth_of_moves(models[0], instance.discount * later),
     )
+
+
+def worth_of_moves(model: ArmDynamics, later: Floats | float = 0.0) -> Floats:
+    """Reward of each move and the value `later` (arms, states) of the state after it.
+
+    Shape (arms, levels, states, states), with length 1 along an axis that does not matter.
+    """
+    worth: Floats = (model.reward + later)[:, None, None, :]
+    return worth if model.action_reward is None else worth + model.action_reward
 
 
 def _gains(instance: BanditInstance, values: Floats) -> Floats | None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.planners.bandits.builders import feasible
-from tests.planners.bandits.transformed import KINDS, parts_of_kind
+from tests.planners.bandits.transformed import EXTRAS, KINDS, parts_of_kind
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
@@ -45,8 +45,21 @@ class Joint:
             for arm, level in enumerate(model.level(action)):
                 kernel = np.kron(kernel, model.transition[arm, level])
             self.kernels.append(kernel)
-            repeated = np.repeat(action[None], len(self.states), axis=0)
-            self.rewards.append(model.expected_reward(self.states, repeated))
+            self.rewards.append(self.reward(model.level(action)))
+
+    def reward(self, levels: np.ndarray) -> np.ndarray:
+        """Expected reward (n,) of a step under `levels` (arms,), arm by arm and move by move."""
+        model = self.instance.dynamics
+        extra = np.zeros_like(model.transition)
+        if model.action_reward is not None:
+            extra = extra + model.action_reward
+        total = np.zeros(len(self.states))
+        for number, state in enumerate(self.states):
+            for arm, (s, level) in enumerate(zip(state, levels, strict=True)):
+                for after in range(model.states):
+                    earned = model.reward[arm, after] + extra[arm, level, s, after]
+                    total[number] += model.transition[arm, level, s, after] * earned
+        return total
 
     def values(self, later: np.ndarray) -> np.ndarray:
         """Values (actions, n) of each action now and `later` (n,) afterwards."""
@@ -77,10 +90,10 @@ class Joint:
 
 
 def case(
-    seed: int, kind: str, unit: float, shift: float, discount: float
+    seed: int, kind: str, unit: float, shift: float, discount: float, extra: str = "none"
 ) -> tuple[BanditInstance, np.random.Generator]:
     generator = np.random.default_rng(seed)
-    parts = parts_of_kind(kind, generator)
+    parts = parts_of_kind(kind, generator).with_action_rewards(extra, generator)
     shifts = np.full(parts.dynamics.arms, unit * shift)
     instance = dataclasses.replace(parts.in_unit(unit, shifts).instance(), discount=discount)
     return dataclasses.replace(instance, horizon=min(instance.horizon, 3)), generator
@@ -92,11 +105,11 @@ def case(
     max_examples=3, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(st.integers(0, 10**6), UNITS, SHIFTS)
+@given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS))
 def test_bounds_and_decisions(
-    kind: str, discount: float, seed: int, unit: float, shift: float
+    kind: str, discount: float, seed: int, unit: float, shift: float, extra: str
 ) -> None:
-    instance, generator = case(seed, kind, unit, shift, discount)
+    instance, generator = case(seed, kind, unit, shift, discount, extra)
     joint, left = Joint(instance), int(generator.integers(1, instance.horizon + 1))
     best, first = joint.optimum(left)
     slack = unit * (1e-6 + 1e-10 * abs(shift)) * left

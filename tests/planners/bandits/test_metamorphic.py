@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.planners.bandits.transformed import KINDS, Apart, Parts, parts_of_kind
+from tests.planners.bandits.transformed import EXTRAS, KINDS, Apart, Parts, parts_of_kind
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.capacity import Capacity
@@ -45,6 +45,13 @@ quick = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def drawn(kind: str, generator: np.random.Generator) -> Parts:
+    """A random instance, with rewards of actions in every other draw."""
+    parts = parts_of_kind(kind, generator)
+    extra = EXTRAS[generator.integers(len(EXTRAS))] if generator.random() < 0.5 else "none"
+    return parts.with_action_rewards(extra, generator)
 
 
 def planner_of(name: str, instance: BanditInstance) -> Planner | None:
@@ -96,7 +103,7 @@ def seen(parts: Parts, generator: np.random.Generator) -> tuple[np.ndarray, int]
 
 def check_units(seed: int, kind: str, factor: float, constant: float) -> None:
     generator = np.random.default_rng(seed)
-    parts = parts_of_kind(kind, generator)
+    parts = drawn(kind, generator)
     state, left = seen(parts, generator)
     constants = factor * constant * generator.uniform(0.5, 1.0, parts.dynamics.arms)
     other = parts.in_unit(factor, constants)
@@ -117,7 +124,7 @@ def check_units(seed: int, kind: str, factor: float, constant: float) -> None:
 
 def check_order(seed: int, kind: str) -> None:
     generator = np.random.default_rng(seed)
-    parts = parts_of_kind(kind, generator)
+    parts = drawn(kind, generator)
     state, left = seen(parts, generator)
     order = generator.permutation(parts.dynamics.arms)
     other = parts.in_order(order)
@@ -135,7 +142,7 @@ def check_order(seed: int, kind: str) -> None:
 
 def check_idle_arm(seed: int, kind: str) -> None:
     generator = np.random.default_rng(seed)
-    parts = parts_of_kind(kind, generator)
+    parts = drawn(kind, generator)
     state, left = seen(parts, generator)
     like, reward = int(generator.integers(parts.dynamics.arms)), generator.normal(size=(1, 9))
     reward = reward[:, : parts.dynamics.states]

@@ -20,6 +20,9 @@ from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.schedule import Schedule
 
+EXTRAS = (
+    "none", "costs", "of the state", "of the next state", "of the move", "of all arms",
+)  # fmt: skip
 KINDS = ("budget", "exactly", "capacity", "schedule", "path", "interventions", "custom", "own")
 
 
@@ -111,17 +114,33 @@ class Parts:
     def in_unit(self, factor: float, constant: np.ndarray) -> Parts:
         """Rewards times `factor`, plus `constant` (arms,)."""
         reward = factor * self.dynamics.reward + constant[:, None]
-        return dataclasses.replace(self, dynamics=dataclasses.replace(self.dynamics, reward=reward))
+        extra = self.dynamics.action_reward
+        extra = None if extra is None else factor * extra
+        dynamics = dataclasses.replace(self.dynamics, reward=reward, action_reward=extra)
+        return dataclasses.replace(self, dynamics=dynamics)
+
+    def with_action_rewards(self, kind: str, generator: np.random.Generator) -> Parts:
+        """Rewards of actions besides: none, or of one of the shapes that they may have."""
+        d = self.dynamics
+        arms, levels, states = d.arms, d.levels, d.states
+        shapes = {
+            "costs": (arms, levels, 1, 1),
+            "of the state": (arms, levels, states, 1),
+            "of the next state": (arms, levels, 1, states),
+            "of the move": (arms, levels, states, states),
+            "of all arms": (1, levels, states, 1),
+        }
+        if kind == "none":
+            return self
+        extra = generator.normal(size=shapes[kind])
+        if kind == "costs":
+            extra = -np.abs(extra) * (np.arange(levels) > 0)[:, None, None]
+        return dataclasses.replace(self, dynamics=dataclasses.replace(d, action_reward=extra))
 
     def in_order(self, order: np.ndarray) -> Parts:
         """Arm k is the former arm order[k]; components too, where they are the arms."""
         d, place = self.dynamics, {int(old): new for new, old in enumerate(order)}
-        moved = ArmDynamics(
-            d.transition[order],
-            d.reward[order],
-            None if d.effect is None else d.effect[order],
-            None if d.strengths is None else d.strengths[order],
-        )
+        moved = d.select(order)
         return dataclasses.replace(
             self,
             dynamics=moved,
@@ -140,8 +159,16 @@ class Parts:
         if effect is not None and strengths is not None:
             effect = np.vstack([effect, np.zeros(effect.shape[1])])
             strengths = np.vstack([strengths, np.zeros(d.levels)])
+        extra = d.action_reward
+        if extra is not None:  # the same of every level
+            extra = np.broadcast_to(extra, (d.arms, *extra.shape[1:]))
+            extra = np.concatenate([extra, 0.0 * extra[:1]])
         joined = ArmDynamics(
-            np.concatenate([d.transition, idle]), np.vstack([d.reward, reward]), effect, strengths
+            np.concatenate([d.transition, idle]),
+            np.vstack([d.reward, reward]),
+            effect,
+            strengths,
+            extra,
         )
         return dataclasses.replace(
             self,

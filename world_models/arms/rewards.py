@@ -1,0 +1,193 @@
+"""Rewards of arms and costs of visits, read from CSV tables.
+
+A table of rewards has one of three headers. What the column of the state means follows the tables
+of transitions (arm, state, action, next_state, probability):
+
+* arm, state, reward: the reward of the state moved to, whatever was done;
+* arm, state, action, reward: r(s, a), earned each time `action` is taken in `state`;
+* arm, next_state, action, reward: the reward of the state moved to under `action`.
+
+A cost of visits (arm, cost, in the unit of the reward) is subtracted at each visit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from worldplan.envs.bandits.arms import Floats, Ints
+from worldplan.milp.errors import DatasetError
+from worldplan.milp.tables import CsvTable, FilePath
+
+
+@dataclass(frozen=True)
+class RewardTable:
+    """Rewards of all arms.
+
+    Args:
+        reward: (arms, states) of the state moved to, whatever was done.
+        arm_names: ids in the order of their first rows.
+        action_reward: as in `worldplan.envs.bandits.environment.ArmDynamics`, if the table has the
+            column `action`.
+    """
+
+    reward: Floats
+    arm_names: tuple[str, ...]
+    action_reward: Floats | None = None
+
+
+def read_reward_table(csv: FilePath, levels: int = 2) -> RewardTable:
+    """Rewards, and the arms' ids in the order of their first rows.
+
+    Args:
+        csv: one of the tables above.
+        levels: actions 0 to levels - 1, each of which has a row if there is a column `action`.
+
+    Raises:
+        DatasetError: an arm has no reward for a state or an action, or a row is wrong.
+    """
+    table = CsvTable(csv, ("arm", "reward"), ("state", "next_state", "action"))
+    names = ["state", "next_state"] if "action" in table.columns else ["state"]
+    if set(names) <= set(table.columns):
+        if len(names) == 2:
+            raise DatasetError(
+                f"{table.path}, line 1: the columns state and next_state: keep state if the reward "
+                "is that of the action taken in it, next_state if it is that of the state moved to"
+            )
+        column = "state"
+    else:
+        column = next((name for name in names if name in table.columns), "state")
+    kept = ("arm", column, *(("action",) if "action" in table.columns else ()), "reward")
+    table = CsvTable(csv, kept)  # raises if a column is missing, or a cell is empty
+    arm, ids = pd.factorize(table.text("arm"))
+    state, value = table.integers(column), table.numbers("reward")
+    action = table.integers("action", levels) if "action" in kept else None
+    arms, states = len(ids), int(state.max()) + 1
+    arm_names = tuple(str(name) for name in ids)
+    full = _filled(table, arm, state, action, value, (arms, levels, states), arm_names, column)
+    if action is None:
+        return RewardTable(full[:, 0], arm_names)
+    extra = full[..., None] if column == "state" else full[:, :, None, :]
+    return RewardTable(np.zeros((arms, states)), arm_names, extra)
+
+
+def _filled(
+    table: CsvTable,
+    arm: Ints,
+    state: Ints,
+    action: Ints | None,
+    value: Floats,
+    shape: tuple[int, int, int],
+    names: tuple[str, ...],
+    column: str,
+) -> Floats:
+    """The values as an array (arms, levels, states); levels is 1 without actions.
+
+    Raises:
+        DatasetError: a case has two rows, or none.
+    """
+    arms, levels, states = shape if action is not None else (shape[0], 1, shape[2])
+    code = arm * states + state
+    if action is not None:
+        code = code * levels + action
+    what = f"this arm{',' if action is not None else ' and'} {column}"
+    table.refuse_repeats(
+        code, what + (" and action" if action is not None else ""), "keep one of the rows"
+    )
+    missing = first_gap(code, arms * states * levels)
+    if missing is not None:
+        place, k = divmod(missing, levels)
+        j, s = divmod(place, states)
+        if action is None:
+            raise DatasetError(
+                f"{table.path}: arm '{names[j]}' has no reward for state {s}: "
+                f"every arm needs a row for each state 0 to {states - 1}"
+            )
+        raise DatasetError(
+            f"{table.path}: arm '{names[j]}' has no reward for {column} {s}, action {k}: "
+            f"every arm needs a row for each state 0 to {states - 1} and each action 0 to "
+            f"{levels - 1} (without the column action, a reward holds for every action)"
+        )
+    full = np.empty((arms, states, levels))
+    full.reshape(-1)[code] = value
+    return np.ascontiguousarray(full.transpose(0, 2, 1))
+
+
+def read_visit_costs(csv: FilePath, names: tuple[str, ...], states: int) -> Floats:
+    """Cost of a visit of each arm in each of today's states, (arms, states).
+
+    Args:
+        csv: CSV arm, cost with one row per arm; or arm, state, cost, where the cost depends on the
+            state in which the arm is visited.
+        names: of the arms.
+        states: of an arm.
+
+    Raises:
+        DatasetError: an arm is unknown, missing or repeated, or a cost is negative.
+    """
+    table = CsvTable(csv, ("arm", "cost"), ("state",))
+    arm, cost = arm_positions(table, names), table.numbers("cost")
+    table.refuse(
+        cost < 0,
+        lambda i: f"cost {cost[i]:g} is negative",
+        "give 0 or more; what a visit earns belongs in the rewards, with the column action",
+    )
+    by_state = "state" in table.columns
+    if by_state:
+        table = CsvTable(csv, ("arm", "state", "cost"))
+    per = states if by_state else 1
+    state = table.integers("state", states) if by_state else np.zeros(len(arm), np.int64)
+    what = "this arm and state" if by_state else "this arm"
+    table.refuse_repeats(arm * per + state, what, "keep one of the rows")
+    missing = first_gap(arm * per + state, len(names) * per)
+    if missing is not None:
+        j, s = divmod(missing, per)
+        where = f" in state {s}" if by_state else ""
+        raise DatasetError(
+            f"{table.path}: arm '{names[j]}' has no cost of a visit{where}: add a row, with cost 0 "
+            "if a visit costs nothing"
+        )
+    full = np.empty((len(names), per))
+    full[arm, state] = cost
+    return np.broadcast_to(full, (len(names), states)).copy()
+
+
+def with_visit_costs(action_reward: Floats | None, cost: Floats, levels: int = 2) -> Floats:
+    """Rewards of actions less the cost of each visit.
+
+    Args:
+        action_reward: as in `ArmDynamics`, or None.
+        cost: (arms, states) of a visit in today's state.
+        levels: of the arms; all but level 0 are visits.
+    """
+    arms, states = cost.shape
+    less = np.zeros((arms, levels, states, 1))
+    less[:, 1:] = -cost[:, None, :, None]
+    return less if action_reward is None else action_reward + less
+
+
+def arm_positions(table: CsvTable, names: tuple[str, ...]) -> Ints:
+    """Positions among `names` of the ids in the column "arm", (rows,).
+
+    Raises:
+        DatasetError: an id is none of the names; names the line.
+    """
+    ids = table.text("arm")
+    arm = pd.Index(names).get_indexer(pd.Index(ids))
+    table.refuse(
+        arm < 0,
+        lambda i: f"unknown arm '{ids.iloc[i]}'",
+        "use an id listed in the rewards table, or add its rewards there",
+    )
+    return arm.astype(np.int64)
+
+
+def first_gap(codes: Ints, count: int) -> int | None:
+    """Smallest number of 0..count-1 that is absent from `codes` (rows,), or None."""
+    present = np.unique(codes)
+    if len(present) == count:
+        return None
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    return int(gaps[0]) if len(gaps) else len(present)
