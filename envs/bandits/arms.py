@@ -172,9 +172,9 @@ class ArmDynamics:
         extra = self.action_reward
         if extra is None:
             return reward
-        if extra.shape[-1] == 1:
-            return reward + extra[..., 0]
-        return reward + (self.transition * extra).sum(-1)
+        last = extra.shape[-1] == 1
+        reward += extra[..., 0] if last else (self.transition * extra).sum(-1)
+        return reward
 
     def earned(self, state: Ints, level: Ints, after: Ints) -> Floats:
         """Reward of a move of each arm, (..., arms).

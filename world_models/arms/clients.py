@@ -103,8 +103,8 @@ def read_clients(
 def _rewards_of_newcomers(
     reward: Floats, codes: tuple[Ints, ...], newcomers: int
 ) -> tuple[Floats, list[int]]:
-    """The rewards (arms, ...) with a row for each newcomer, and the level of the group that it is the mean of:
-    0 for everybody.
+    """The rewards (arms, ...) with a row for each newcomer, and the level of the group that it is
+    the mean of: 0 for everybody.
     """
     rows, source, old = [reward], [], len(reward)
     for arm in range(old, old + newcomers):
