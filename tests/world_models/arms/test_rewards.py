@@ -197,3 +197,18 @@ def test_rewards_of_actions_of_another_shape_are_refused(shape: tuple[int, ...])
     move, reward = np.full((3, 2, 2, 2), 0.5), np.zeros((3, 2))
     with pytest.raises(DatasetError, match="action_reward has shape"):
         ArmDynamics(move, reward, action_reward=np.zeros(shape))
+
+
+@pytest.mark.parametrize("header", ["state", "state,action", "next_state,action"])
+def test_a_newcomer_has_the_mean_rewards_of_the_group(header: str, tmp_path: Path) -> None:
+    tables(tmp_path, 4)
+    full = reward_file(tmp_path, header, np.random.default_rng(7))
+    write(tmp_path, "who.csv", "arm,town\nAda,a\nBen,a\nCy,b\nDora,a\nEve,c\n")
+    programme = Programme(
+        log="log.csv", rewards="rewards.csv", groups="town",
+        constraint=Constraint(kind="budget", budget=1, attributes="who.csv"),
+    )  # fmt: skip
+    model = build(programme, tmp_path).instance.dynamics
+    full = np.concatenate([full, full[:2].mean(0)[None], full.mean(0)[None]])
+    expected = (model.transition * full).sum(-1)
+    np.testing.assert_allclose(model.one_step(), expected, atol=1e-9)
