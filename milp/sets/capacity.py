@@ -106,7 +106,7 @@ class Capacity(ActionSet):
             if not any(capacities.values()):
                 raise InfeasibleActionSet(
                     f"every worker is away{f' on {context.date}' if context.date else ''}: "
-                    "nobody can be visited"
+                    "nobody can be visited: correct the hours, or leave this day out"
                 )
             return cls(
                 [costs[name] for name in context.arms],

@@ -139,7 +139,8 @@ class Schedule(ActionSet):
             worker_pairs = [pair for pair in worker_pairs if present[pair[1]] > 0]
             if not worker_pairs:
                 raise InfeasibleActionSet(
-                    f"every worker is away on {context.date}: nobody can be visited"
+                    f"every worker is away on {context.date}: nobody can be visited: correct the "
+                    "calendar, or leave this day out"
                 )
             slots = list(dict.fromkeys(slot for _, _, slot in worker_pairs + arm_pairs))
             staff = list(dict.fromkeys(worker for _, worker, _ in worker_pairs))

@@ -21,6 +21,19 @@ from worldplan.milp.tables import CsvTable
 AWAY = "away"
 
 
+class Hours(dict[str, float]):
+    """Hours by worker; `hours[name]` of an unknown worker is refused by name."""
+
+    def __missing__(self, name: str) -> float:
+        """Hours of a worker who is not there.
+
+        Raises:
+            ConfigError: always; shows the nearest names.
+        """
+        known(name, self, "worker")
+        raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Today:
     """What rules see of a day.
@@ -131,7 +144,7 @@ def today_of(context: SetContext) -> Today:
         context.states,
         context.date,
         visits,
-        hours,
+        Hours(hours),
         context.steps_left,
         attributes,
         context.absent,

@@ -32,12 +32,17 @@ class Database:
 
     Raises:
         ConfigError: the file is no database, of another programme, or of a newer worldplan, or is a
-            device, a pipe or a socket, or its folder is missing.
+            device, a pipe or a socket, its name cannot be printed, or its folder is missing.
         IsADirectoryError: it is a folder.
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
+        self.path, self.name, self._seen = path, name, False
+        if not path.name.strip() or not path.name.isprintable():
+            raise ConfigError(
+                f"{path.name!r}: the name of the database is blank, or holds a line break or the "
+                "like: give another file with --database"
+            )
         require_replaceable(path)
         if not path.parent.is_dir():
             raise ConfigError(
@@ -56,8 +61,19 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Whether the file is there with its tables; a killed process may leave an empty one."""
-        return self.path.exists() and self.path.stat().st_size > 0
+        """Whether the file is there with its tables; a killed process may leave an empty one.
+
+        Raises:
+            DatasetError: it was there before.
+        """
+        there = self.path.exists() and self.path.stat().st_size > 0
+        if self._seen and not there:
+            raise DatasetError(
+                f"{self.path}: the database was here and is gone: restore the file, or begin again "
+                "with the same command"
+            )
+        self._seen = there
+        return there
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -91,6 +91,7 @@ def run_day(setup: Setup, request: Request) -> Day:
 
 def decide_day(database: Database, setup: Setup, request: Request) -> Day:
     """As `run_day`, for a caller that holds `Database.deciding`."""
+    _check_states(setup, request)
     stored = _stored(database, request)
     if stored is not None and not request.redo:
         _compare(stored, request)
@@ -102,6 +103,23 @@ def decide_day(database: Database, setup: Setup, request: Request) -> Day:
             check_first_states(connection, request)
             return stored
         return _decide(connection, setup, request, stored)
+
+
+def _check_states(setup: Setup, request: Request) -> None:
+    """Refuse outcomes with a state that the arms do not have.
+
+    Raises:
+        DatasetError: names the first one.
+    """
+    if not request.outcomes:
+        return
+    states = setup.rewards()[0].shape[-1]
+    for outcome in request.outcomes:
+        if not 0 <= outcome.state < states:
+            raise DatasetError(
+                f"{outcome.place}: client '{outcome.client}': state {outcome.state}: give 0 to "
+                f"{states - 1}"
+            )
 
 
 def read_day(database: Database, date: dt.date | None = None) -> Day | None:
@@ -142,21 +160,22 @@ def _stored(database: Database, request: Request) -> Day | None:
         raise Conflict(f"{request.date} was decided again meanwhile: look at the new list first")
     if last is not None and request.date < last.date:
         raise ConfigError(
-            f"--date {request.date}: is before {last.date}, the last decided day: give a later "
-            f"date, or --date {last.date} to print its list again"
+            f"{request.date} is before {last.date}, the last decided day: give a later date, or "
+            f"look at the list of {last.date} (--date {last.date})"
         )
     if last is not None and (request.date - last.date).days > _FURTHEST:
         raise ConfigError(
-            f"--date {request.date}: is more than a year after {last.date}, the last decided day: "
-            "correct the date"
+            f"{request.date} is more than a year after {last.date}, the last decided day: correct "
+            "the date (--date)"
         )
     stored = last if last is not None and last.date == request.date else None
     if request.redo and stored is None:
         raise ConfigError(
-            f"--redo: {request.date} is not decided yet: leave --redo out"
+            f"{request.date} is not decided yet, so not to be decided again: decide it (leave "
+            "--redo out)"
             if last is None
-            else f"--redo: only {last.date}, the last decided day, can be decided again: give this "
-            "--date, or leave --redo out"
+            else f"only {last.date}, the last decided day, can be decided again: give this date "
+            f"(--date {last.date}), or decide {request.date} (leave --redo out)"
         )
     return stored
 
@@ -181,7 +200,7 @@ def _already(stored: Day, name: str, then: Any, now: Any) -> str:
     words = [", ".join(v) or "none" if isinstance(v, list) else str(v) for v in (then, now)]
     return (
         f"{stored.date} is decided already with {name} {words[0]}, not {words[1]}: leave the "
-        "option out to print its list, or decide the day again with --redo"
+        "option out to see its list, or decide the day again (--redo)"
     )
 
 
@@ -240,8 +259,8 @@ def _refuse_outcomes_of(connection: Connection, date: dt.date) -> None:
     client = outcomes_entered(connection, date)
     if client is not None:
         raise ConfigError(
-            f"--redo: the outcome of client '{client}' on {date} is entered, so the day is over: "
-            "decide the next day"
+            f"the outcome of client '{client}' on {date} is entered, so the day is over and is not "
+            "decided again: decide the next day (leave --redo out)"
         )
 
 
@@ -304,9 +323,7 @@ def _write(
         for name, entry in known.items()
     ]
     if not rows:
-        raise DatasetError(
-            "nobody is in the programme: let clients join with --outcomes and --join"
-        )
+        raise DatasetError("nobody is in the programme: let clients join (--outcomes with --join)")
     connection.execute(visits.insert(), rows)
 
 

@@ -59,7 +59,7 @@ def import_log(connection: Connection, log: Path, reward: Floats, names: tuple[s
         if log.is_file() and checksum(log) != stored.log_checksum:
             raise DatasetError(
                 f"{log}: was changed after it was imported, and is not read again: restore it and "
-                "enter new moves with --outcomes, or begin another database with --database"
+                "enter new moves as outcomes (--outcomes), or begin another database (--database)"
             )
         return 0
     moves = read_moves(log, reward, names, levels=2)
@@ -86,7 +86,8 @@ def _refuse_contradictions(log: Path) -> None:
     Raises:
         DatasetError: names both lines.
     """
-    when = next((name for name in TIMES if name in header(log)), None)
+    there = {name.lower(): name for name in header(log)}
+    when = next((there[name] for name in TIMES if name in there), None)
     if when is None:
         return
     table = CsvTable(log, ("arm", when, "state", "action", "next_state"))

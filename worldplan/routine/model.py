@@ -81,7 +81,7 @@ def build_model(
     if lost:
         raise DatasetError(
             f"{setup.programme.rewards}: client '{lost[0]}' is in the programme and has no rewards "
-            f"here: add a row for each state, or give --leave {lost[0]}"
+            f"here: add a row for each state, or let the client leave (--leave {lost[0]})"
         )
     programme = replace(setup.programme, start=None)  # first states are read on the first day
     log, description = None, dict[str, Any](kind="tables")
@@ -196,7 +196,9 @@ def observation_of(
     horizon = model.built.instance.horizon
     steps = horizon if steps_left is None else steps_left
     if not 1 <= steps <= horizon:
-        raise ConfigError(f"--steps_left {steps}: give 1 to {horizon} (the programme's horizon)")
+        raise ConfigError(
+            f"{steps} days left: give 1 to {horizon}, the programme's horizon (--steps_left)"
+        )
     return present_states(model, known).observation(steps)
 
 
@@ -260,7 +262,7 @@ def _mark(model: Model, chosen: Sequence[str], option: str) -> NDArray[np.bool_]
     marks = np.zeros(len(place), bool)
     for name in chosen:
         if name not in place or not model.inside[place[name]]:
-            raise ConfigError(f"{option} {name}: is not in the programme: correct the name")
+            raise ConfigError(f"'{name}' is not in the programme: correct the name ({option})")
         marks[place[name]] = True
     return marks
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from worldplan.milp.tables import CsvTable
 from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Missing, record
 from worldplan.routine.history import header
-from worldplan.routine.request import Outcome, Request
+from worldplan.routine.request import Outcome, Request, check_text
 
 
 def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
@@ -29,6 +30,7 @@ def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
         DatasetError: a bad cell, or two rows of one client and date.
     """
     there = header(path)
+    _refuse_misspelt(path, there)
     optional = [name for name in ("date", "visited") if name in there]
     table = CsvTable(path, ("arm", "state", *optional))
     state = table.integers("state", states)
@@ -48,6 +50,22 @@ def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
         done = None if visited is None else bool(visited[row])
         outcomes.append(Outcome(name, int(state[row]), date, done, place))
     return tuple(outcomes)
+
+
+def _refuse_misspelt(path: str | Path, there: Sequence[str]) -> None:
+    """Refuse a column that is nearly called as one that is read: it would be ignored.
+
+    Raises:
+        DatasetError: names it.
+    """
+    read = ("arm", "state", "date", "visited")
+    for name in there:
+        close = get_close_matches(name.lower(), read, n=1, cutoff=0.75)
+        if close and name not in read:
+            raise DatasetError(
+                f"{path}, line 1: column '{name}' is not read: call it '{close[0]}', or give it "
+                "a name that is not nearly the same"
+            )
 
 
 def _date(text: str, place: str) -> dt.date:
@@ -103,7 +121,7 @@ def enter_outcomes(connection: Connection, request: Request) -> int:
         if date >= request.date:
             raise DatasetError(
                 f"{outcome.place}: the outcome of {date} is not from before {request.date}: give "
-                "the date of the visits, or a later --date"
+                "the date of the visits, or decide a later day (--date)"
             )
         visit = _visit(connection, date, outcome.client)
         if visit is None:
@@ -165,7 +183,7 @@ def _enter(connection: Connection, request: Request, outcome: Outcome, visit: An
             f"{outcome.place}: client '{visit.client}', {visit.date}: "
             f"{_words(outcome.state, done)} contradicts "
             f"{_words(visit.next_state, visit.visited)}, entered before: correct the row, or "
-            "replace what was entered with --correct"
+            "replace what was entered (--correct)"
         )
     write_outcome(connection, visit, outcome.state, done, visit.note, request.by)
     return 1
@@ -234,9 +252,12 @@ def change_outcome(
         by: who enters it.
 
     Raises:
+        ConfigError: the note or the name holds a character that no text has.
         Conflict: the outcome has another version.
         Missing: there is no such client or day.
     """
+    check_text(note, "the note")
+    check_text(by, "the name of who enters it")
     visit = _visit(connection, date, client)
     if visit is None:
         raise Missing(f"client '{client}' was not in the programme on {date}")
@@ -295,5 +316,5 @@ def check_first_states(connection: Connection, request: Request) -> None:
             now = "was not in the programme" if today is None else f"was in state {today.state}"
             raise DatasetError(
                 f"{outcome.place}: client '{client}' {now} when {request.date} was decided: remove "
-                "the row, or decide the day again with --redo"
+                "the row, or decide the day again (--redo)"
             )

@@ -107,7 +107,7 @@ def change_members(
         more = f" and {len(called) - 1} more" if len(called) > 1 else ""
         raise DatasetError(
             f"{newcomers[0].place}: client '{called[0]}'{more} is not in the programme: let them "
-            "join with --join, or remove the row"
+            "join (--join), or remove the row"
         )
     for outcome in newcomers:
         _join(connection, request, outcome.client, outcome.state)
@@ -154,7 +154,7 @@ def _leave(connection: Connection, request: Request, inside: Collection[str]) ->
     clients = schema.clients
     for name in request.leave:
         if name not in inside:
-            raise DatasetError(f"--leave {name}: is not in the programme: correct the name")
+            raise DatasetError(f"'{name}' is not in the programme: correct the name (--leave)")
         query = update(clients).where(clients.c.name == name).values(left=request.date)
         connection.execute(query)
         record(connection, request.by, "left", request.date, client=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,16 @@ from worldplan.world_models.arms.programme import Built, Programme, clients_of, 
 
 DEFAULT_POLICY = "fluid"
 Names = tuple[str, ...]
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse a text that no file or database can hold: NUL, control characters, half characters.
+
+    Raises:
+        ConfigError: the message begins with `what`.
+    """
+    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\n\t" for each in text):
+        raise ConfigError(f"{what} holds a control character or half a character: remove it")
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,7 @@ class Request:
     source: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_text(self.by, "the name of who decides (--by)")
         forced = set(self.force_in)
         for name in (*self.force_out, *self.absent, *self.leave):
             if name in forced:

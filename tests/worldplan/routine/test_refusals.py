@@ -61,12 +61,20 @@ CASES = {
     "no outcomes": (2, LINES[:-1], [], "--absent NAME", ["--absent", "Eve"]),
     "none at all": (2, LINES[:1], [], "of 3 more clients", ["--assume"]),
     "forced and absent": (2, LINES, ["--force", "Ann", "--absent", "Ann"], "keep one", None),
-    "unknown absent": (2, LINES, ["--absent", "Zoe"], "--absent Zoe", None),
-    "unknown leaving": (2, LINES, ["--leave", "Zoe"], "--leave Zoe", None),
-    "unknown forced": (2, LINES, ["--force", "Zoe"], "--force Zoe", None),
+    "unknown absent": (
+        2,
+        LINES,
+        ["--absent", "Zoe"],
+        "'Zoe' is not in the programme: correct the name (--absent)",
+        None,
+    ),
+    "unknown leaving": (2, LINES, ["--leave", "Zoe"], "correct the name (--leave)", None),
+    "unknown forced": (2, LINES, ["--force", "Zoe"], "correct the name (--force)", None),
     "too many forced": (2, LINES, ["--force", ",".join(NAMES)], "'Bob' forced in", None),
     "redo of nothing": (2, LINES, ["--redo"], "leave --redo out", None),
     "steps": (2, LINES, ["--steps_left", "9"], "1 to 4", None),
+    "a broken name": (2, LINES, ["--absent", "An\nn"], "holds a line break", None),
+    "half a character": (2, LINES, ["--by", "K\udcff"], "(--by) holds", None),
     "unknown policy": (2, LINES, ["--policy", "luck"], "choose from", None),
 }
 
@@ -90,6 +98,8 @@ def test_a_request_that_is_refused(
 
 OUTCOMES = {
     "contradicting rows": ("arm,state", [*LINES, "Ann,2"], "line 7", "contradicts line 2"),
+    "a misspelt column": ("arm,state,visted", ["Ann,1,1"], "line 1", "call it 'visited'"),
+    "a capital": ("arm,state,Date", ["Ann,1,2026-11-03"], "line 1", "call it 'date'"),
     "a repeated row": ("arm,state", [*LINES, "Ann,1"], "line 7", "repeats line 2"),
     "a state too large": ("arm,state", ["Ann,3"], "line 2", "0 to 2"),
     "visited twice": ("arm,state,visited", ["Ann,1,2"], "line 2", "0 to 1"),
@@ -100,7 +110,7 @@ OUTCOMES = {
         "nothing was decided",
         "",
     ),
-    "today's outcome": ("arm,state,date", ["Ann,1,2026-11-04"], "not from before", "later --date"),
+    "today's outcome": ("arm,state,date", ["Ann,1,2026-11-04"], "not from before", "later day"),
     "somebody unknown": ("arm,state", [*LINES, "Zoe,1"], "'Zoe' has no rewards", "line 7"),
     "a stranger's past": ("arm,state,date", ["Zoe,1,2026-11-02"], "not in the programme on", ""),
     "an earlier outcome": ("arm,state,date", ["Ann,2,2026-11-02"], "--correct", "contradicts"),
@@ -243,7 +253,8 @@ def test_what_is_no_file_is_neither_used_nor_deleted(
     (tmp_path / "empty.db").touch()
     before = sorted(path.name for path in tmp_path.iterdir())
     wrong = ["--outcomes", write_rows(tmp_path / "o.csv", "arm,state", LINES[:1])]
-    for name in ("pipe.db", "link.db", "folder.db", "empty.db", "missing/c.db"):
+    blank = (" ", "two\nlines.db", "tab\t.db", "nul\0.db", "half\udcff.db")
+    for name in ("pipe.db", "link.db", "folder.db", "empty.db", "missing/c.db", *blank):
         assert day(tmp_path, 0, *wrong, "--database", name) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert day(tmp_path, 0, *wrong, "--database", "new.db") == 2

@@ -36,10 +36,12 @@ def names_in(text: str, option: str) -> list[str]:
     """The names in "ana,bela"; a name with a comma stands in double quotes.
 
     Raises:
-        ConfigError: a name is empty; names the option.
+        ConfigError: a name is empty, or holds what cannot be printed; names the option.
     """
     if not text.strip():
         return []
+    if not text.replace("\xa0", " ").isprintable():
+        raise ConfigError(f"{option} {text!r} holds a line break or the like: write {option} a,b")
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
     if not all(names):
         raise ConfigError(f"{option} '{text}' holds an empty name: write {option} ana,bela")

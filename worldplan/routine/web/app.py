@@ -15,7 +15,7 @@ from worldplan.routine.database import Conflict, Missing
 from worldplan.routine.request import Setup
 from worldplan.routine.web.api import api_router
 from worldplan.routine.web.pages import pages_router
-from worldplan.routine.web.rendering import FOLDER, Pages
+from worldplan.routine.web.rendering import FOLDER, Pages, without_options
 from worldplan.routine.web.security import Access, Guard
 from worldplan.routine.web.service import Service
 
@@ -62,9 +62,10 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(WorldplanError)
     def ours(request: Request, error: WorldplanError) -> Response:
+        text = without_options(one_line(error, 1000))
         kinds = (status for kind, status in _STATUS.items() if isinstance(error, kind))
         infeasible = isinstance(error, InfeasibleActionSet)
-        return answer(request, next(kinds, 422 if infeasible else 400), one_line(error, 1000))
+        return answer(request, next(kinds, 422 if infeasible else 400), text)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -18,7 +18,7 @@ from worldplan.routine.database import Conflict
 from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
 from worldplan.routine.web.api import SOMEBODY, check_raised
-from worldplan.routine.web.rendering import Pages, model_words, shown_fields
+from worldplan.routine.web.rendering import Pages, model_words, shown_fields, without_options
 from worldplan.routine.web.service import Service
 
 _MOST_FIELDS = 200_000  # of a form: five for each client
@@ -179,7 +179,7 @@ def _answer(
         check_raised(units)
         answer = explained.what_if(force_in, force_out, units)
     except WorldplanError as error:
-        problem = str(error)
+        problem = without_options(str(error))
     settings = explained.day.settings
     last = service.last()
     changed = [sorted(force_in), sorted(force_out)] != [
@@ -254,7 +254,7 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
                     by or SOMEBODY,
                 )
                 changed += 1
-            except (Conflict, DatasetError) as error:
+            except (ConfigError, Conflict, DatasetError) as error:
                 conflicts.append(f"{error}. Your entry was: {_entry(state, visited, note)}")
             except ValueError:
                 raise ConfigError("the form holds a state that is no number") from None

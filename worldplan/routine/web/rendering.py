@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -12,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from worldplan.milp.errors import WorldplanError
 from worldplan.routine.lists import further_variables, heading, worker_lists
 from worldplan.routine.people import belief_words
 from worldplan.routine.web.service import Service, Visit
@@ -60,6 +62,13 @@ class Pages:
             count=count,
         )
 
+    def _last(self) -> Any:
+        """The last decided day; None where there is none, or the database cannot be read."""
+        try:
+            return self._service.last()
+        except WorldplanError:
+            return None
+
     def render(self, template: str, here: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A page.
 
@@ -69,13 +78,18 @@ class Pages:
             status: of the answer.
             context: of the template; "day" is the day that the navigation points to.
         """
-        day = context.get("day") or self._service.last()
+        day = context.get("day") or self._last()
         text = self._environment.get_template(template).render(
             {"message": "", "by": ""}
             | context
             | {"name": self._service.setup.name, "here": here, "nav": _navigation(day)}
         )
         return HTMLResponse(text, status)
+
+
+def without_options(text: str) -> str:
+    """A message without the options of the command line, which stand in parentheses."""
+    return re.sub(r" \([^()]*--[^()]*\)", "", text)
 
 
 def _navigation(day: Any) -> list[tuple[str, str]]:

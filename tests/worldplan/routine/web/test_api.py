@@ -123,6 +123,10 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/days", {"date": "2026-11-01"}, 400, "last decided day"),
     ("POST", "/api/days", {"date": "2026-11-05"}, 400, "'Ann' and of 4 more clients"),
     ("POST", "/api/days", {"date": "2026-11-05", "policy": "luck"}, 400, "choose from"),
+    ("POST", "/api/days", {"date": "2026-11-05", "states": {"Ann": -1}}, 400, "give 0 to 2"),
+    ("POST", "/api/days", {"date": "2026-11-05", "states": {"Ann": 3}}, 400, "give 0 to 2"),
+    ("POST", "/api/days", {"date": "2026-11-05", "by": "a\0"}, 400, "control character"),
+    ("PUT", f"{LAST}/outcomes/Ann", {"version": 1, "note": "a\0"}, 400, "control character"),
     ("POST", "/api/days/2026-11-02/redo", {"revision": 1}, 400, "2026-11-04"),
 ]
 
@@ -134,7 +138,7 @@ def test_what_is_refused(client: TestClient, clinic: Path, case: tuple[Any, ...]
     answer = client.request(method, path, json=body)
     assert answer.status_code == status, answer.text
     detail = answer.json()["detail"]
-    assert words in detail and "\n" not in detail
+    assert words in detail and "\n" not in detail and "--" not in detail
     assert content(clinic) == before
 
 
@@ -153,6 +157,30 @@ def test_the_next_days_are_foreseen_and_not_stored(client: TestClient, clinic: P
     assert client.post("/api/days", json={"date": "2026-11-05", "assume": True}).status_code == 201
     gone = client.get(f"{LAST}/ahead")
     assert gone.status_code == 400 and "2026-11-05" in gone.json()["detail"]
+
+
+def test_a_database_that_breaks_while_the_pages_are_served(
+    client: TestClient, clinic: Path
+) -> None:
+    good = (clinic / "c.db").read_bytes()
+    paths = ("/", "/days/2026-11-04", "/week", "/new", "/audit", LAST, "/api/events")
+    (clinic / "c.db").write_bytes(b"SQLite format 3" + bytes(5000))
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code == 400 and "cannot be used" in answer.text, path
+    (clinic / "c.db").unlink()
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code == 400 and "was here and is gone" in answer.text, path
+    (clinic / "c.db").write_bytes(good)
+    assert [client.get(path).status_code for path in paths] == [200] * len(paths)
+
+
+def test_half_a_character_in_a_note(client: TestClient) -> None:
+    body = b'{"version": 1, "state": 1, "note": "x\\ud800"}'
+    headers = {"content-type": "application/json"}
+    answer = client.put(f"{LAST}/outcomes/Ann", content=body, headers=headers)
+    assert answer.status_code in (400, 422) and "detail" in answer.json()
 
 
 def test_a_policy_without_reasons_says_so(client: TestClient) -> None:
