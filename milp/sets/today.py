@@ -30,8 +30,7 @@ class Hours(dict[str, float]):
         Raises:
             ConfigError: always; shows the nearest names.
         """
-        known(name, self, "worker")
-        raise KeyError(name)
+        return self[known(name, self, "worker")]
 
 
 @dataclass(frozen=True)

@@ -265,3 +265,13 @@ def test_what_is_no_file_is_neither_used_nor_deleted(
     assert day(tmp_path, 0, *right, "--database", "empty.db") == 0
     assert day(tmp_path, 0, *right, "--output", str(tmp_path / "log.csv")) == 2
     assert "is a file" in capsys.readouterr().err
+
+
+def test_a_rule_that_names_an_unknown_worker(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clinic / "rules.py").write_text("def build(block, today):\n    today.hours['Xena']\n")
+    rules = ["--programme.constraint.rules", "rules.py:build"]
+    outcomes = ["--outcomes", write_outcomes(clinic / "o.csv", 2)]
+    said = refuses(clinic, capsys, 2, *outcomes, *rules)
+    assert "rules.py: build(): worker 'Xena' is unknown: did you mean Xenia?" in said
