@@ -1,4 +1,4 @@
-"""What the README names exists: files, modules, policies, settings."""
+"""What README and pages name exists: files, modules, policies, settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from worldplan.commands.bandits.scenario import Scenario
 from worldplan.planners.bandits.policies import POLICIES
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join([README, *PAGES])
 
 
 def test_every_file_named_exists() -> None:
@@ -33,3 +35,7 @@ def test_every_policy_and_setting_is_named() -> None:
 
 def test_no_path_of_one_machine_is_named() -> None:
     assert not re.search(r"/(home|work|tmp|root|Users)/", TEXT)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200

@@ -1,4 +1,4 @@
-"""Reward of every policy on the four domains, J = 20, 5 seeds x 50 episodes: the README's table.
+"""Reward of every policy on the four domains, J = 20: the table of docs/measurements/bandits.md.
 
     python -m benchmarks.bandits.domains [--arms 20,40,100] [--seeds 0..4] [--episodes 50]
         [--domains capacity,path] [--policies whittle,sequoia]

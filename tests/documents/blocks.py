@@ -1,4 +1,4 @@
-"""The code of the documentation: blocks of README, CONTRIBUTING, docstrings and YAML heads.
+"""The code of the documentation: blocks of README, pages, CONTRIBUTING, docstrings, YAML heads.
 
 Code in a docstring stands in a fence (three backticks and a language), as in the README; an
 indented block holds commands, a formula or a table.
@@ -17,7 +17,13 @@ from markdown_it import MarkdownIt
 
 from tests.places import CONFIGS, ROOT
 
-TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+FOLLOWED = ("how-to", "tutorials")  # pages that test_followed.py executes from top to bottom
+PAGES = tuple(
+    str(page.relative_to(ROOT))
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if page.parent.name not in FOLLOWED
+)
+TEXTS = ("README.md", *PAGES, "CONTRIBUTING.md", "CHANGELOG.md")
 PACKAGES = ("milp", "envs", "world_models", "planners", "worldplan", "benchmarks")
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -64,7 +70,7 @@ def documents() -> tuple[Document, ...]:
 
 
 def texts() -> Iterator[Document]:
-    """The Markdown files, without the results that benchmarks write."""
+    """The Markdown files, without pages that are followed and results that benchmarks write."""
     for name in TEXTS:
         yield Document(name, 1, (ROOT / name).read_text(encoding="utf-8"))
 

@@ -1,4 +1,4 @@
-"""`worldplan actions` learn, solve and validate: the how-to of the README."""
+"""`worldplan actions` learn, solve and validate: the example of the README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every how-to works from top to bottom: its files are written, its code and commands run.
+"""How-tos and tutorials work from top to bottom: their files are written, code and commands run.
 
 A fence names a file after its language and becomes that file; Python without a file is executed;
 an indented block is commands; a text fence holds lines that the command before it printed.
@@ -15,11 +15,11 @@ from unittest import mock
 
 import pytest
 
-from tests.documents.blocks import Block, Document, blocks_of
+from tests.documents.blocks import FOLLOWED, Block, Document, blocks_of
 from tests.places import ROOT
 from worldplan.cli import main
 
-PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+PAGES = sorted(page for folder in FOLLOWED for page in (ROOT / "docs" / folder).glob("*.md"))
 
 
 class Reader:
@@ -60,7 +60,7 @@ class Reader:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_how_to_works(
+def test_a_page_works(
     page: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
