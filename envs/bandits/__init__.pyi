@@ -7,3 +7,7 @@ from .environment import BanditInstance as BanditInstance
 from .environment import BanditVectorEnv as BanditVectorEnv
 from .graphs import connected_piece as connected_piece
 from .graphs import random_geometric as random_geometric
+from .seen import SeenArms as SeenArms
+from .seen import SeenOnVisitsEnv as SeenOnVisitsEnv
+from .seen import of_belief_states as of_belief_states
+from .seen import seen_on_visits as seen_on_visits

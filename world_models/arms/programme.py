@@ -14,6 +14,7 @@ import numpy as np
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.seen import SEEN
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.milp.limits import refuse_absurd
@@ -66,6 +67,10 @@ class Programme:
         borrow: how strongly clients borrow from each other: "estimated" from the log, "fixed" as
             `prior_strength` says, or "auto": estimated where there are groups.
         start: CSV arm, state of the first states of an episode; uniformly drawn without.
+        seen: when an arm's state is seen: "always"; on "visits", the state in which it is found; or
+            only by "outcomes", the state after a visit (`worldplan.envs.bandits.seen`).
+        seen_tolerance: difference in total variation below which two distributions of an arm's
+            state count as equal.
         unit: of the reward, for sentences: "visits attended".
         constraint: the feasible actions, with `transitions` or `log`.
     """
@@ -89,12 +94,16 @@ class Programme:
     groups: tuple[str, ...] | str = ()
     borrow: str = "auto"
     start: str | None = None
+    seen: str = "always"
+    seen_tolerance: float = 1e-4
     unit: str = "reward"
     constraint: Constraint = field(default_factory=Constraint)
 
     def __post_init__(self) -> None:
         check_fields(self, "programme.")
         checks.choice(self.borrow, "programme.borrow", BORROW)
+        checks.choice(self.seen, "programme.seen", SEEN)
+        checks.number(self.seen_tolerance, "programme.seen_tolerance", least=0.0, most=1.0)
 
     @property
     def estimates_strength(self) -> bool:
@@ -230,13 +239,13 @@ def on_day(
 def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Built:
     _check(programme)
     if programme.domain:
-        _check_size(programme, programme.arms, programme.states)
+        check_size(programme, programme.arms, programme.states)
         generated = _generated(programme, find, seed)
         return Built(replace(generated, discount=programme.discount))
     if programme.rewards is None:
         raise ConfigError(NO_REWARDS)
     model = _with_visit_costs(_read_model(programme, find, seed, log), programme, find)
-    _check_size(programme, model.dynamics.arms, model.dynamics.states)
+    check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = _in_order_of(actions, model)
     dynamics, names = model.dynamics, model.arm_names
@@ -382,7 +391,7 @@ def _check(programme: Programme) -> None:
         )
 
 
-def _check_size(programme: Programme, arms: int, states: int) -> None:
+def check_size(programme: Programme, arms: int, states: int) -> None:
     """Refuse a programme whose fluid program, which every bound needs, cannot be solved.
 
     Raises:

@@ -14,14 +14,17 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.reasons.explainer import Explainer
 from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.bandits.reasons.tomorrow import with_states
 from worldplan.planners.base import Decision
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day, decided_states
 from worldplan.routine.model import (
+    as_planned,
     build_model,
     clients_on,
     observation_of,
     planner_of,
+    present_states,
     rows_of,
     today,
 )
@@ -76,6 +79,10 @@ class ExplainedDay:
         away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))
         steps = self._observation["steps_left"]
         built = today(setup, self._model, self._known, steps, away, np.zeros_like(away))
+        self._belief = present_states(self._model, self._known).belief
+        hidden = as_planned(setup, built, self._belief, self._observation)
+        built, self._observation = hidden.built, dict(hidden.observation(self._observation))
+        self._hidden = hidden.seen is not None
         self._instance = built.instance
         self._planner = planner_of(setup, built, day.date, day.settings["policy"])
         self._explainer = self._explain(())
@@ -140,6 +147,9 @@ class ExplainedDay:
                     decision=self._decision(),
                     time_limit=_SECONDS,
                 )
+                if self._hidden:
+                    dynamics, names = self._model.dynamics, self._model.names
+                    self._reasons = with_states(self._reasons, dynamics, self._belief, names)
             return self._reasons
 
     def _own_list(self) -> tuple[list[str], list[str]]:

@@ -23,6 +23,7 @@ from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.beliefs import PresentStates
+from worldplan.world_models.arms.hidden import HiddenProgramme, as_seen
 from worldplan.world_models.arms.programme import Built, build, finder, on_day
 
 
@@ -150,6 +151,8 @@ def decide(
     absent |= _mark(model, request.force_out, "--forbid")
     forced = _mark(model, request.force_in, "--force")
     built = today(setup, model, known, observation["steps_left"], absent, forced)
+    hidden = as_planned(setup, built, present_states(model, known).belief, observation)
+    built, observation = hidden.built, dict(hidden.observation(observation))
     actions = built.instance.actions
     policy = request.policy or DEFAULT_POLICY
     with naming_policy(policy, setup.seed):
@@ -242,6 +245,28 @@ def today(
     if later is not None:
         later = fixed(later, out, np.zeros_like(out), np.zeros_like(out), model.names)
     return replace(built, instance=replace(built.instance, actions=actions), later=later)
+
+
+def as_planned(
+    setup: Setup, built: Built, belief: Floats, observation: Mapping[str, Any]
+) -> HiddenProgramme:
+    """The programme of the day for planning: of belief states where `programme.seen` says so.
+
+    Args:
+        setup: the programme.
+        built: the programme of the day.
+        belief: (arms, states) of today.
+        observation: of today.
+
+    Raises:
+        ConfigError: states are seen before visits, which outcomes do not say; or see `as_seen`.
+    """
+    if setup.programme.seen == "visits":
+        raise ConfigError(
+            "programme.seen visits: outcomes of a day are the states after the visits: write "
+            "programme.seen outcomes"
+        )
+    return as_seen(built, setup.programme, belief, observation["steps_left"])
 
 
 def planner_of(setup: Setup, built: Built, date: dt.date, policy: str) -> Planner:

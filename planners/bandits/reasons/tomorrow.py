@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats
+from worldplan.planners.bandits.reasons.results import ClientReason, Reasons
 
 
 def tomorrow(dynamics: ArmDynamics, belief: Floats, component: int) -> dict[str, Any]:
@@ -35,3 +37,26 @@ def tomorrow(dynamics: ArmDynamics, belief: Floats, component: int) -> dict[str,
         "next_with": tuple(after.tolist()),
         "next_without": tuple(without.tolist()),
     }
+
+
+def with_states(
+    reasons: Reasons, dynamics: ArmDynamics, belief: Floats, names: tuple[str, ...]
+) -> Reasons:
+    """The reasons of a plan in belief states, with the arms' own states of today and tomorrow.
+
+    Args:
+        reasons: of the plan.
+        dynamics: of the arms' own states.
+        belief: (arms, states) of today.
+        names: of the arms.
+    """
+    number = {name: arm for arm, name in enumerate(names)}
+
+    def own(whys: tuple[ClientReason, ...]) -> tuple[ClientReason, ...]:
+        return tuple(
+            dataclasses.replace(why, **tomorrow(dynamics, belief, number[why.name])) for why in whys
+        )
+
+    return dataclasses.replace(
+        reasons, chosen=own(reasons.chosen), not_chosen=own(reasons.not_chosen)
+    )

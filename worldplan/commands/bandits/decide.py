@@ -48,9 +48,11 @@ from worldplan.planners.bandits.policies import (
     naming_policy,
 )
 from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.bandits.reasons.tomorrow import with_states
 from worldplan.planners.bandits.units import annuity
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.beliefs import PresentStates, read_present
+from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build, on_day
 
 
@@ -85,12 +87,13 @@ def decide(argv: Sequence[str]) -> int:
             f"--steps_left {steps_left}: give 1 to {instance.horizon} (the programme's horizon)"
         )
     built = on_day(built, scenario.programme, base, state, date=date, steps_left=steps_left)
-    instance = built.instance
+    hidden = as_seen(built, scenario.programme, present.belief, steps_left)
+    instance = hidden.built.instance
     seed = scenario.seed_list()[0]
     with naming_policy(settings.policy, seed):
-        planner = make_planner(settings.policy, built, scenario, seed, None)
+        planner = make_planner(settings.policy, hidden.built, scenario, seed, None)
         planner.reset(seed=seed)
-        observation = present.observation(steps_left)
+        observation = hidden.observation(present.observation(steps_left))
         decision, reasons, note = reasons_of(
             planner,
             instance,
@@ -101,8 +104,10 @@ def decide(argv: Sequence[str]) -> int:
             force=force,
             forbid=forbid,
             seconds=seconds,
-            posterior=built.posterior if built.models else None,
+            posterior=hidden.built.posterior if built.models else None,
         )
+        if hidden.seen is not None and reasons is not None:
+            reasons = with_states(reasons, built.instance.dynamics, present.belief, names)
     table = explain(built, decision, present, names)
     if reasons is not None:
         table = with_reasons(table, reasons)
@@ -120,7 +125,8 @@ def decide(argv: Sequence[str]) -> int:
         }
         write_json(Path(settings.json), as_json(table, decision, reasons, facts, note))
     _print(table, decision, Path(settings.output), reasons, note)
-    for sentence in (*unseen_sentences(present, names, settings.policy), *behind):
+    unseen = unseen_sentences(present, names, settings.policy if hidden.seen is None else "")
+    for sentence in (*unseen, *hidden.sentences(), *behind):
         plain_console().print(sentence)
     return 0
 
@@ -259,6 +265,7 @@ def bound(argv: Sequence[str]) -> int:
         table.add_column(column, justify="right")
     for seed in scenario.seed_list():
         built = build(scenario.programme, base, scenario.programme.seed + seed)
+        built = as_seen(built, scenario.programme).built
         starts = BanditVectorEnv(built.instance, scenario.episodes).reset(seed=seed)[0]["state"]
         relaxation = make_bound(built.instance, scenario.solver, scenario.bound)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]

@@ -25,6 +25,7 @@ from worldplan.planners.bandits.policies import (
 from worldplan.planners.bandits.units import default_returns
 from worldplan.planners.base import Planner, evaluate
 from worldplan.runs import write_result
+from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
@@ -103,7 +104,8 @@ def run_job(job: Job) -> Job:
         SolverFailed: no bound or no action within the time limit.
     """
     if not job.done:
-        built = build(job.scenario.programme, job.base, job.scenario.programme.seed + job.seed)
+        programme = job.scenario.programme
+        built = as_seen(build(programme, job.base, programme.seed + job.seed), programme).built
         if job.policy == BOUND:
             _bound(job, built)
         else:
