@@ -49,7 +49,7 @@ def test_a_day_is_planned_with_states_seen_by_outcomes_only(tmp_path: Path) -> N
     for more in (["--policy", "whittle"], ["--policy", "fluid", "--redo"]):
         assert day(tmp_path, 1, "--outcomes", after, "--assume", *more) == 0
     setup = setup_of(tmp_path)
-    database = Database(setup.database)
+    database = Database(setup.database, setup.name)
     explained = ExplainedDay(database, setup, read_day(database))  # type: ignore[arg-type]
     for why in explained.reasons().chosen:
         assert len(why.next_with) == 3 and 0 <= why.expected_state_with <= 2  # type: ignore[operator]
