@@ -69,6 +69,14 @@ def counts() -> dict[str, Any]:
 
 CONSTRUCTIONS: dict[str, Construction] = {
     "BanditEnv": (bandits.BanditEnv, lambda: {"instance": instance()}),
+    "SeenOnVisitsEnv": (
+        bandits.SeenOnVisitsEnv,
+        lambda: {
+            "instance": instance(),
+            "seen": bandits.seen_on_visits(instance().dynamics, instance().initial, 3),
+            "num_envs": 2,
+        },
+    ),
     "BanditVectorEnv": (
         bandits.BanditVectorEnv,
         lambda: {"instance": instance(), "num_envs": 2, "first_episode": 0},

@@ -37,7 +37,7 @@ ELSEWHERE = {
     "is a result, made by worldplan": {
         "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
         "Day",
-        "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
+        "Decision", "SeenArms", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
         "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
         "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
