@@ -80,21 +80,20 @@ def _one_of(value: Any, hints: tuple[Any, ...], name: str, infinite: bool) -> An
     if value is None and len(others) < len(hints):
         return None
     if len(others) > 1:
-        _refuse_other_kind(value, others, name)
-        return value
+        return _text_or_list(value, others, name)
     return _checked(value, others[0], name, infinite)
 
 
-def _refuse_other_kind(value: Any, hints: list[Any], name: str) -> None:
-    """Refuse a value that is neither a text nor a list where these two are declared.
+def _text_or_list(value: Any, hints: list[Any], name: str) -> Any:
+    """A text, or a list as a tuple, where these two are declared; any value of other types.
 
     Raises:
-        ConfigError: names the setting.
+        ConfigError: it is neither; names the setting.
     """
     kinds = {get_origin(hint) or hint for hint in hints}
     if kinds != {str, tuple} or isinstance(value, str):
-        return
-    _entries(value, next(get_args(h) for h in hints if get_origin(h) is tuple), name, False)
+        return value
+    return _entries(value, next(get_args(h) for h in hints if get_origin(h) is tuple), name, False)
 
 
 def _entries(value: Any, hints: tuple[Any, ...], name: str, infinite: bool) -> Any:

@@ -36,8 +36,8 @@ ELSEWHERE = {
     },
     "is a result, made by worldplan": {
         "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
-        "Day",
-        "Decision", "SeenArms", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
+        "Day", "SeenArms",
+        "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
         "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
         "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",

@@ -203,9 +203,16 @@ def _differences(dynamics: ArmDynamics, chains: Floats, steps: int) -> Floats:
 
 def _ranges(dynamics: ArmDynamics) -> Floats:
     """(arms,) ranges of the rewards of a step."""
-    extra = dynamics.one_step() - np.einsum("jkst,jt->jks", dynamics.transition, dynamics.reward)
+    extra = _rewards_of_actions(dynamics)
     ranges: Floats = np.ptp(dynamics.reward, axis=-1) + np.ptp(extra, axis=(1, 2))
     return ranges
+
+
+def _rewards_of_actions(dynamics: ArmDynamics) -> Floats:
+    """Expected `action_reward` of a step, (arms, levels, states)."""
+    later = np.einsum("jkst,jt->jks", dynamics.transition, dynamics.reward)
+    extra: Floats = dynamics.one_step() - later
+    return extra
 
 
 def _refuse_size(dynamics: ArmDynamics, ages: int, kind: str) -> None:
@@ -234,7 +241,10 @@ def _expanded(dynamics: ArmDynamics, belief: Floats, ages: int, kind: str) -> Ar
     transition[:, 0, number, np.where(number % ages < ages - 1, number + 1, number)] = 1.0
     transition[:, 1, :, np.arange(states) * ages] = np.moveaxis(seen, -1, 0)
     reward = np.einsum("jns,js->jn", belief, dynamics.reward)
-    return ArmDynamics(transition, reward)
+    extra = None
+    if dynamics.action_reward is not None:
+        extra = np.einsum("jns,jks->jkn", belief, _rewards_of_actions(dynamics))[..., None]
+    return ArmDynamics(transition, reward, action_reward=extra)
 
 
 class SeenOnVisitsEnv(BanditVectorEnv):

@@ -33,13 +33,18 @@ Row = tuple[float, ...]
 def arms(rng: np.random.Generator, count: int, states: int) -> tuple[ArmDynamics, np.ndarray]:
     transition = rng.dirichlet(np.full(states, 0.5), size=(count, 2, states))
     belief = rng.dirichlet(np.ones(states), size=count)
-    return ArmDynamics(transition, rng.normal(size=(count, states))), belief
+    shapes = [(count, 2, states, states), (count, 2, states, 1), (count, 2, 1, 1), None]
+    shape = shapes[rng.integers(4)]
+    extra = None if shape is None else rng.normal(size=shape)
+    return ArmDynamics(transition, rng.normal(size=(count, states)), action_reward=extra), belief
 
 
 def exact(dynamics: ArmDynamics, belief: np.ndarray, steps: int, budget: int, kind: str) -> float:
     """The optimal value by recursion over the arms' distributions, as in a textbook on POMDPs."""
-    p, r = dynamics.transition, dynamics.reward
-    count, states = r.shape
+    p, (count, states) = dynamics.transition, dynamics.reward.shape
+    extra = np.zeros(p.shape) if dynamics.action_reward is None else dynamics.action_reward
+    move = dynamics.reward[:, None, None, :] + np.broadcast_to(extra, p.shape)
+    r = (p * move).sum(-1)
     actions = [a for a in np.ndindex(*(2,) * count) if sum(a) <= budget]
 
     def after(arm: int, row: Row, action: int) -> list[tuple[float, Row]]:
@@ -56,7 +61,7 @@ def exact(dynamics: ArmDynamics, belief: np.ndarray, steps: int, budget: int, ki
             return 0.0
         best = -np.inf
         for action in actions:
-            earned = sum(np.array(rows[j]) @ p[j, action[j]] @ r[j] for j in range(count))
+            earned = sum(np.array(rows[j]) @ r[j, action[j]] for j in range(count))
             cases = [(1.0, ())]
             for arm in range(count):
                 cases = [
@@ -120,7 +125,8 @@ def test_the_error_of_cut_chains_holds(kind: str, seed: int) -> None:
     cut = optimum(seen.dynamics, (seen.today,) * count, steps, 1)
     assert abs(cut - best) <= seen.error + 1e-9
     assert seen.ages <= steps + 1
-    ranges = np.ptp(dynamics.reward, axis=1).sum()
+    extra = dynamics.one_step() - np.einsum("jkst,jt->jks", dynamics.transition, dynamics.reward)
+    ranges = np.ptp(dynamics.reward, axis=1).sum() + np.ptp(extra, axis=(1, 2)).sum()
     assert seen.error <= tolerance * ranges * steps * (steps + 1) / 2 + 1e-9
 
 
