@@ -21,7 +21,25 @@ class WorldplanError(Exception):
 
 
 class InfeasibleActionSet(WorldplanError):
-    """No action satisfies the constraints, or a constraint can never be met."""
+    """No action satisfies the constraints, or a constraint can never be met.
+
+    Args:
+        text: of the message.
+        conflict: names of rules that cannot all be met, as in `worldplan.milp.sets.Conflict`; empty
+            where they are not known.
+    """
+
+    def __init__(self, text: str = "", conflict: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self._conflict = conflict
+
+    @property
+    def conflict(self) -> tuple[str, ...]:
+        """The conflict of this error, or of the one that it was raised from."""
+        cause = self.__cause__
+        if self._conflict or not isinstance(cause, InfeasibleActionSet):
+            return self._conflict
+        return cause.conflict
 
 
 class InfeasibleAction(WorldplanError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.rules import ASSIGNMENT, STRUCTURE
 from worldplan.milp.sets.solved_set import SolvedSet
 from worldplan.milp.sets.source import SetContext, naming_files
-from worldplan.milp.sets.today import today_of
+from worldplan.milp.sets.today import known, today_of
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ class PyomoSet(SolvedSet):
             `block.arms`, and adds linear constraints and further variables.
         size: number of components.
         arm_names: of the components, for tables and messages.
+        waived: names of constraints that are left out, such as "day" or "district[2]".
 
     Raises:
-        ConfigError: `build` adds an objective or a nonlinear constraint, or fails.
+        ConfigError: `build` adds an objective or a nonlinear constraint, or fails, or a constraint
+            that is to be left out is not there.
         InfeasibleActionSet: no action satisfies the rules.
         MissingExtra: Pyomo is not installed.
     """
@@ -69,6 +71,7 @@ class PyomoSet(SolvedSet):
         build: Callable[[Any], None],
         size: int,
         arm_names: Sequence[Any] | None = None,
+        waived: Collection[str] = (),
     ) -> None:
         check_size(size, "the list of arms")
         if not callable(build):
@@ -78,12 +81,14 @@ class PyomoSet(SolvedSet):
         check_names(arm_names, size, "arm")
         self.size, self.arm_names = size, arm_names
         self._compile(build)
+        if waived:
+            self._waive(waived)
         exact = self._problem()
         self.least, self.most = 0, size
         try:
             self.least = int(np.ceil(-exact.solve(-1.0).bound - 1e-6))
         except InfeasibleActionSet as error:
-            raise InfeasibleActionSet(f"the rules admit no action: {self._conflict()}") from error
+            raise self._infeasible() from error
         self.most = int(np.floor(exact.solve(1.0).bound + 1e-6))
         self.selectable = self._used()
 
@@ -107,7 +112,7 @@ class PyomoSet(SolvedSet):
             build = load_build(f"{file}:{function}")
             if sees_today(build):
                 return cls._of_day(build, context)
-            return cls(build, len(context.arms), context.arms)
+            return cls(build, len(context.arms), context.arms, context.waived)
 
     @classmethod
     def _of_day(cls, build: Callable[..., None], context: SetContext) -> Self:
@@ -119,7 +124,9 @@ class PyomoSet(SolvedSet):
         """
         today = today_of(context)
         try:
-            return cls(lambda block: build(block, today), len(context.arms), context.arms)
+            return cls(
+                lambda block: build(block, today), len(context.arms), context.arms, context.waived
+            )
         except ConfigError as error:
             states = context.states or ()
             if None in states and "NoneType" in str(error):
@@ -223,6 +230,19 @@ class PyomoSet(SolvedSet):
             [1.0 if high is None else min(1.0, high) for _, high in bounds]
         )
 
+    def _waive(self, names: Collection[str]) -> None:
+        """Leave the rows with these names without bounds.
+
+        Raises:
+            ConfigError: there is no such rule.
+        """
+        rows = np.array(self.row_names, dtype=object)
+        rules = [name for name, fixed in zip(rows, self.structural, strict=True) if not fixed]
+        for name in names:
+            known(name, rules, "rule")
+        free = np.isin(rows, list(names))
+        self._row_lower[free], self._row_upper[free] = -np.inf, np.inf
+
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         # one column at a time: they keep the order of `variable_names` although some are integer
         extra = [
@@ -244,13 +264,15 @@ class PyomoSet(SolvedSet):
                 upper=self._action_upper[bounded],
             )
 
-    def _conflict(self) -> str:
-        """The rules that conflict, in words."""
+    def _infeasible(self) -> InfeasibleActionSet:
+        """The error that names the rules that conflict."""
         from worldplan.milp.sets.conflicts import conflict_of  # which knows of all sets
 
         conflict = conflict_of(self)
         default = "relax one of the constraints that build() adds"
-        return conflict.sentence() if conflict else default
+        text = conflict.sentence() if conflict else default
+        rules = conflict.rules if conflict else ()
+        return InfeasibleActionSet(f"the rules admit no action: {text}", rules)
 
     @property
     def assigns_workers(self) -> bool:

@@ -60,7 +60,9 @@ class Fixed(SolvedSet):
             lower, upper = forced.astype(np.int8), (~self._absent).astype(np.int8)
             conflict = conflict_of(inner, lower, upper, names)
             reason = "" if conflict is None else f"{conflict.sentence()}, or "
-            raise InfeasibleActionSet(f"{reason}force or leave out fewer") from error
+            raise InfeasibleActionSet(
+                f"{reason}force or leave out fewer", conflict.rules if conflict else ()
+            ) from error
 
     @property
     def fixed_today(self) -> int:

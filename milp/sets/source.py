@@ -76,6 +76,7 @@ class SetContext:
         steps_left: days that remain then.
         absent: arms that no rule may ask for on that day.
         last_visits: dates by arm; None: those of the file `constraint.last_visits`.
+        waived: names of own rules (`constraint.rules`) that do not hold on that day.
     """
 
     arms: tuple[str, ...]
@@ -86,6 +87,7 @@ class SetContext:
     steps_left: int | None = None
     absent: frozenset[str] = frozenset()
     last_visits: Mapping[str, datetime.date] | None = None
+    waived: frozenset[str] = frozenset()
 
     def file(self, setting: str) -> str:
         """Path of the file that `constraint.<setting>` names.

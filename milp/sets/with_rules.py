@@ -55,7 +55,9 @@ class WithRules(SolvedSet):
         except InfeasibleActionSet as error:
             conflict = conflict_of(self, names=None if inner.arm_names is None else self._names())
             text = conflict.sentence() if conflict else "relax one of them"
-            raise InfeasibleActionSet(f"no action satisfies all rules: {text}") from error
+            raise InfeasibleActionSet(
+                f"no action satisfies all rules: {text}", conflict.rules if conflict else ()
+            ) from error
 
     def _names(self) -> list[str]:
         return [str(name) for name in self.arm_names or range(self.size)]

@@ -190,6 +190,8 @@ def on_day(
     steps_left: int | None = None,
     absent: Iterable[str] = (),
     last_visits: Mapping[str, datetime.date] | None = None,
+    waived: Iterable[str] = (),
+    visits: int | None = None,
 ) -> Built:
     """The programme with today's feasible actions: staff calendar, and rules that see the day.
 
@@ -204,15 +206,20 @@ def on_day(
         steps_left: days that remain.
         absent: arms that no rule may ask for today.
         last_visits: dates by arm; None: those of the file `constraint.last_visits`.
+        waived: names of own rules that do not hold today.
+        visits: most visits today, in place of `constraint.budget`.
 
     Raises:
-        ConfigError: the settings need the date, or the rules fail.
+        ConfigError: the settings need the date, the rules fail, a waived rule is unknown, or the
+            kind of set has no limit of visits.
         DatasetError: a file is malformed.
         InfeasibleActionSet: no action satisfies today's rules; names what conflicts.
     """
     constraint = programme.constraint
     if programme.domain:
         return built
+    if visits is not None:
+        constraint = _with_visits(constraint, visits)
     names = built.instance.arm_names
     states = tuple(None if s < 0 else int(s) for s in state)
     context = SetContext(
@@ -224,16 +231,35 @@ def on_day(
         steps_left,
         frozenset(absent),
         last_visits,
+        frozenset(waived),
     )
     try:
-        if not depends_on_day(context):
+        if not (depends_on_day(context) or context.waived or visits is not None):
             return built
+        if context.waived and constraint.rules is None:
+            raise ConfigError("there are no rules of your own to leave out (constraint.rules)")
         actions = make_set(context)
     except (ConfigError, InfeasibleActionSet) as error:
         named = not FilePath(base).is_file() or str(base) in str(error)
         raise type(error)(str(error) if named else f"{base}: {error}") from error
     instance = replace(built.instance, actions=actions)
     return replace(built, instance=instance, later=built.instance.actions)
+
+
+def _with_visits(constraint: Constraint, visits: int) -> Constraint:
+    """The constraint with another limit of visits.
+
+    Raises:
+        ConfigError: the kind of set has none, or the number is below 1.
+    """
+    if constraint.kind == "custom" or ":" in constraint.kind:
+        raise ConfigError(
+            f"constraint.kind '{constraint.kind}' has no limit of visits of its own: leave out a "
+            "rule instead"
+        )
+    if visits < 1:
+        raise ConfigError(f"{visits} visits: give at least 1")
+    return replace(constraint, budget=visits)
 
 
 def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Built:

@@ -254,7 +254,7 @@ class _Plan:
         marks = np.array([name in forced for name in model.names])
         steps = self._steps(number) or model.built.instance.horizon
         try:
-            today(self.setup, model, morning.known, steps, np.zeros_like(marks), marks)
+            today(self.setup, model, morning.known, steps, np.zeros_like(marks), marks, {})
         except InfeasibleActionSet:
             return False
         return True
@@ -329,7 +329,7 @@ class _Plan:
         absent, marks = (np.isin(names, np.array([*some, ""])) for some in (out, forced))
         steps = self.steps or self.model.built.instance.horizon
         try:
-            today(self.setup, model, self.decided.known, steps, absent, marks)
+            today(self.setup, model, self.decided.known, steps, absent, marks, day.settings)
         except InfeasibleActionSet:
             return False
         return not (absent & marks).any()

@@ -191,9 +191,10 @@ def _compare(stored: Day, request: Request) -> None:
         raise ConfigError(_already(stored, "leave", sorted(left), sorted(request.leave)))
     for name, value in request.settings().items():
         given = request.policy is not None if name == "policy" else bool(value)
-        if given and stored.settings[name] != value:
-            option = {"force_in": "force", "force_out": "forbid"}.get(name, name)
-            raise ConfigError(_already(stored, option, stored.settings[name], value))
+        then = stored.settings.get(name)
+        if given and then != value:
+            option = {"force_in": "force", "force_out": "forbid", "waived": "waive"}.get(name, name)
+            raise ConfigError(_already(stored, option, then, value))
 
 
 def _already(stored: Day, name: str, then: Any, now: Any) -> str:
@@ -357,6 +358,8 @@ def redone(day: Day, **changes: Any) -> Request:
         force_in=tuple(settings["force_in"]),
         force_out=tuple(settings["force_out"]),
         steps_left=settings["steps_left"],
+        waived=tuple(settings.get("waived", ())),
+        visits=settings.get("visits"),
         leave=(),
         assume=True,
         redo=True,

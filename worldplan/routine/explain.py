@@ -78,7 +78,8 @@ class ExplainedDay:
         self._observation = observation_of(self._model, day.settings["steps_left"], self._known)
         away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))
         steps = self._observation["steps_left"]
-        built = today(setup, self._model, self._known, steps, away, np.zeros_like(away))
+        nobody = np.zeros_like(away)
+        built = today(setup, self._model, self._known, steps, away, nobody, day.settings)
         self._belief = present_states(self._model, self._known).belief
         hidden = as_planned(setup, built, self._belief, self._observation)
         built, self._observation = hidden.built, dict(hidden.observation(self._observation))

@@ -150,7 +150,8 @@ def decide(
     absent = _mark(model, request.absent, "--absent")
     absent |= _mark(model, request.force_out, "--forbid")
     forced = _mark(model, request.force_in, "--force")
-    built = today(setup, model, known, observation["steps_left"], absent, forced)
+    steps = observation["steps_left"]
+    built = today(setup, model, known, steps, absent, forced, request.settings())
     hidden = as_planned(setup, built, present_states(model, known).belief, observation)
     built, observation = hidden.built, dict(hidden.observation(observation))
     actions = built.instance.actions
@@ -212,6 +213,7 @@ def today(
     steps_left: int,
     absent: NDArray[np.bool_],
     forced: NDArray[np.bool_],
+    settings: Mapping[str, Any],
 ) -> Built:
     """The programme with the feasible set of the day: staff calendar, rules that see the day, who
     is in the programme, absent and forced.
@@ -223,9 +225,10 @@ def today(
         steps_left: days to plan for.
         absent: (arms,) who is not visited.
         forced: (arms,) who is visited.
+        settings: of the day (`Day.settings`): which rules do not hold, and the limit of visits.
 
     Raises:
-        ConfigError: the rules fail.
+        ConfigError: the rules fail, or a rule that is not to hold is unknown.
         InfeasibleActionSet: nothing satisfies the rules of the day; says which conflict.
     """
     out = ~model.inside
@@ -239,6 +242,8 @@ def today(
         steps_left=steps_left,
         absent=away,
         last_visits=model.last_visits,
+        waived=settings.get("waived") or (),
+        visits=settings.get("visits"),
     )
     actions = fixed(built.instance.actions, out, absent, forced, model.names)
     later = built.later

@@ -131,6 +131,8 @@ class Request:
         redo: decide the last day again.
         revision: that of the list which is decided again; None: whichever it is.
         steps_left: days to plan for; None: the horizon.
+        waived: names of own rules that do not hold on this day.
+        visits: most visits on this day; None: `constraint.budget`.
         by: who asks, for the audit trail.
         source: files of `outcomes` with their SHA-256, for the audit trail.
     """
@@ -148,6 +150,8 @@ class Request:
     redo: bool = False
     revision: int | None = None
     steps_left: int | None = None
+    waived: Names = ()
+    visits: int | None = None
     by: str = ""
     source: Mapping[str, str] = field(default_factory=dict)
 
@@ -168,4 +172,6 @@ class Request:
             "force_in": sorted(self.force_in),
             "force_out": sorted(self.force_out),
             "steps_left": self.steps_left,
+            "waived": sorted(self.waived),
+            "visits": self.visits,
         }

@@ -97,9 +97,13 @@ def _add_options(parser: ArgumentParser) -> None:
         "leave": "clients who leave the programme today",
         "force": "clients who must be visited today",
         "forbid": "clients who must not be visited today",
+        "waive": "own rules that do not hold today, as messages call them: once_in_7_days[Ann]",
     }
     for name, text in lists.items():
         parser.add_argument(f"--{name}", default="", help=f"NAME,...: {text}")
+    parser.add_argument(
+        "--visits", type=int, help="most visits today; constraint.budget unless given"
+    )
     flags = {
         "join": "let clients in the outcomes join who are not in the programme",
         "assume": "decide with the probabilities of the states of clients without an outcome",
@@ -168,7 +172,7 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
     date = parse_date(settings.date, "--date") if settings.date else dt.date.today()
     named = {
         name: tuple(names_in(settings[name], f"--{name}"))
-        for name in ("leave", "absent", "force", "forbid")
+        for name in ("leave", "absent", "force", "forbid", "waive")
     }
     return Request(
         date,
@@ -183,6 +187,8 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
         correct=settings.correct,
         redo=settings.redo,
         steps_left=settings.steps_left,
+        waived=named["waive"],
+        visits=settings.visits,
         by=settings.by or _login(),
         source=source,
     )

@@ -18,12 +18,23 @@ from worldplan.routine.web import messages
 from worldplan.routine.web.service import Service
 
 _MOST_RAISED = 1000
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "not possible as asked"},
+    401: {"description": "the token is missing (another address than 127.0.0.1)"},
+    403: {"description": "sent by a page of another site"},
+    404: {"description": "no such day or client"},
+    409: {"description": "changed by somebody else meanwhile: read again"},
+    422: {"description": "malformed, or no list can meet the rules"},
+    423: {"description": "another process decides"},
+}
+for _refusal in _REFUSALS.values():
+    _refusal["model"] = messages.Problem
 SOMEBODY = "page"  # who changes something without giving a name
 
 
 def api_router(service: Service) -> APIRouter:
     """The routes of the interface for one programme."""
-    router = APIRouter(prefix="/api", tags=["programme"])
+    router = APIRouter(prefix="/api", tags=["programme"], responses=_REFUSALS)
     _add_reading(router, service)
     _add_questions(router, service)
     _add_changes(router, service)
@@ -61,7 +72,11 @@ def _add_reading(router: APIRouter, service: Service) -> None:
 def _add_questions(router: APIRouter, service: Service) -> None:
     """Add the routes that explain a day."""
 
-    @router.get("/days/{date}/reasons", summary="Why the list of a day is as it is")
+    @router.get(
+        "/days/{date}/reasons",
+        summary="Why the list of a day is as it is",
+        response_model=messages.ReasonsOut,
+    )
     def reasons(date: dt.date) -> dict[str, Any]:
         return service.explained(date).reasons().to_dict()
 
@@ -105,6 +120,8 @@ def _add_changes(router: APIRouter, service: Service) -> None:
             tuple(body.force_out),
             assume=body.assume,
             steps_left=body.steps_left,
+            waived=tuple(body.waived),
+            visits=body.visits,
             by=body.by or SOMEBODY,
         )
         return messages.DayOut(**day_dict(service.decide(request)))

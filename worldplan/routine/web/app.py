@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from worldplan.milp.errors import FolderInUse, InfeasibleActionSet, WorldplanError, one_line
 from worldplan.routine.database import Conflict, Missing
 from worldplan.routine.request import Setup
+from worldplan.routine.web import messages
 from worldplan.routine.web.api import api_router
 from worldplan.routine.web.pages import pages_router
 from worldplan.routine.web.rendering import FOLDER, Pages, without_options
@@ -52,9 +53,12 @@ def create_app(setup: Setup, access: Access | None = None) -> FastAPI:
 def _add_errors(app: FastAPI, pages: Pages) -> None:
     """Answer errors as JSON under /api, else as a page."""
 
-    def answer(request: Request, status: int, text: str) -> Response:
+    def answer(
+        request: Request, status: int, text: str, conflict: tuple[str, ...] = ()
+    ) -> Response:
         if request.url.path.startswith("/api/"):
-            return JSONResponse({"detail": text}, status)
+            problem = messages.Problem(detail=text, conflict=list(conflict))
+            return JSONResponse(problem.model_dump(), status)
         heading = _HEADINGS.get(status, "Not possible")
         own = request.url.path if request.method != "GET" else "/"
         back = own.removesuffix("/redo")
@@ -64,8 +68,9 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
     def ours(request: Request, error: WorldplanError) -> Response:
         text = without_options(one_line(error, 1000))
         kinds = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+        conflict = error.conflict if isinstance(error, InfeasibleActionSet) else ()
         infeasible = isinstance(error, InfeasibleActionSet)
-        return answer(request, next(kinds, 422 if infeasible else 400), text)
+        return answer(request, next(kinds, 422 if infeasible else 400), text, conflict)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
 
 
 class Body(BaseModel):
     """A body whose unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """Why a request was refused, whatever the reason."""
+
+    detail: str = Field(description="the cause, and what to do about it")
+    conflict: list[str] = Field(
+        default=[], description="rules that cannot all be met, where no list is possible"
+    )
 
 
 class VisitOut(BaseModel):
@@ -35,20 +47,46 @@ class VisitOut(BaseModel):
     version: int = Field(description="of the outcome, to be sent with a change")
 
 
+Row = dict[str, str | bool | int | float | None]
+"""A row of a list; what stands in it depends on the kind of the feasible set."""
+
+
+class Settings(BaseModel):
+    """With what a day was decided."""
+
+    policy: str
+    absent: list[str]
+    force_in: list[str]
+    force_out: list[str]
+    left: list[str] = Field(default=[], description="who left the programme on the day")
+    steps_left: int | None = Field(description="days to plan for; null: the horizon")
+    waived: list[str] = Field(default=[], description="own rules that did not hold on the day")
+    visits: int | None = Field(default=None, description="most visits; null: constraint.budget")
+
+
+class MadeWith(BaseModel):
+    """From what a day was decided."""
+
+    model: dict[str, str | int | float | None] = Field(description="kind, moves, clients")
+    inputs: dict[str, str] = Field(description="SHA-256 of each file")
+    versions: dict[str, Any]
+    seed: int
+
+
 class DayOut(BaseModel):
     """A decided day."""
 
     date: dt.date
     revision: int = Field(description="to be sent when the day is decided again")
-    settings: dict[str, Any]
+    settings: Settings
     status: str
     value: float | None
     bound: float | None
-    plan: list[dict[str, Any]] = Field(
+    plan: list[Row] = Field(
         description="rows of the list: arm, state (null, and unseen in words, if it was not "
         "observed), worker, ..."
     )
-    made_with: dict[str, Any] = Field(description="model, SHA-256 of inputs, versions")
+    made_with: MadeWith
 
 
 class DayWithVisits(DayOut):
@@ -88,6 +126,10 @@ class DecideIn(Body):
     force_out: list[str] = []
     assume: bool = False
     steps_left: int | None = None
+    waived: list[str] = Field(default=[], description="own rules that do not hold on this day")
+    visits: int | None = Field(
+        default=None, description="most visits on this day; null: constraint.budget"
+    )
     by: str = Field(default="", max_length=200)
 
 
@@ -117,7 +159,7 @@ class WhatIfOut(BaseModel):
     status: str
     value: float | None
     difference: float | None
-    plan: list[dict[str, Any]]
+    plan: list[Row]
     enters: list[str]
     leaves: list[str]
 
@@ -126,7 +168,7 @@ class ForeseenOut(BaseModel):
     """A day after the last decided one, as it is foreseen; nothing of it is decided."""
 
     date: dt.date
-    plan: list[dict[str, Any]] = Field(
+    plan: list[Row] = Field(
         description="rows of the list: arm, expected (the most likely state), worker, ..."
     )
     closed: bool = Field(description="nobody works, by the calendar")
@@ -134,6 +176,36 @@ class ForeseenOut(BaseModel):
     problem: str = Field(
         description="why the rules of the day cannot be met; no further day follows"
     )
+
+
+def _fields_of(kind: type, *without: str) -> dict[str, Any]:
+    """The fields of a dataclass for `create_model`."""
+    types = get_type_hints(kind)
+    return {each.name: (types[each.name], ...) for each in fields(kind) if each.name not in without}
+
+
+ClientReasonOut = create_model(
+    "ClientReasonOut", __doc__=ClientReason.__doc__, exact=(bool, ...), **_fields_of(ClientReason)
+)
+LimitPriceOut = create_model(
+    "LimitPriceOut",
+    __doc__=LimitPrice.__doc__,
+    exact=(bool, ...),
+    binds=(bool | None, ...),
+    **_fields_of(LimitPrice),
+)
+ReasonsOut = create_model(
+    "ReasonsOut",
+    __doc__=Reasons.__doc__,
+    version=(str, Field(alias="schema")),
+    sentence=(str, ...),
+    gap=(float | None, ...),
+    action=(list[int], ...),
+    chosen=(list[ClientReasonOut], ...),  # type: ignore[valid-type]
+    not_chosen=(list[ClientReasonOut], ...),  # type: ignore[valid-type]
+    limits=(list[LimitPriceOut], ...),  # type: ignore[valid-type]
+    **_fields_of(Reasons, "action", "chosen", "not_chosen", "limits"),
+)
 
 
 class LimitOut(BaseModel):

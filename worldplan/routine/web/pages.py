@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Annotated, Any
-from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Depends, Query, Request
-from starlette.datastructures import FormData
+from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worldplan.milp.errors import ConfigError, DatasetError, WorldplanError
-from worldplan.planners.bandits.policies import POLICIES
-from worldplan.routine import request as requests
 from worldplan.routine.ahead import MOST_DAYS
 from worldplan.routine.database import Conflict
 from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
 from worldplan.routine.web.api import SOMEBODY, check_raised
+from worldplan.routine.web.forms import BY, Form, named, remember, see, text_of, texts, user_of
+from worldplan.routine.web.next_day import add_next_day
 from worldplan.routine.web.rendering import Pages, model_words, shown_fields, without_options
 from worldplan.routine.web.service import Service
 
-_MOST_FIELDS = 200_000  # of a form: five for each client
-_BY = "by"  # the cookie with the user's name
 _OFFERED = 12  # clients whom the page of what-ifs offers at once
-
-
-async def form_of(request: Request) -> FormData:
-    """The fields of a form.
-
-    Raises:
-        ConfigError: the body is no form of a page.
-    """
-    kind = request.headers.get("content-type", "")
-    if not kind.startswith("application/x-www-form-urlencoded"):
-        raise ConfigError("this change is no form of a page: use /api, or the pages")
-    return await request.form(max_fields=_MOST_FIELDS)
-
-
-Form = Annotated[FormData, Depends(form_of)]
 
 
 def pages_router(service: Service) -> APIRouter:
@@ -47,7 +28,7 @@ def pages_router(service: Service) -> APIRouter:
     _add_lists(router, service, pages)
     _add_what_if(router, service, pages)
     _add_outcomes(router, service, pages)
-    _add_next_day(router, service, pages)
+    add_next_day(router, service, pages)
     return router
 
 
@@ -121,8 +102,8 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
         query = request.query_params
         given = bool([key for key in query if key != "part"])
         settings = explained.day.settings
-        force_in = _named(query.getlist("in")) if given else tuple(settings["force_in"])
-        force_out = _named(query.getlist("out")) if given else tuple(settings["force_out"])
+        force_in = named(query.getlist("in")) if given else tuple(settings["force_in"])
+        force_out = named(query.getlist("out")) if given else tuple(settings["force_out"])
         raised = [_units(query.get(f"raise-{k}")) for k, _ in enumerate(explained.limits)]
         context = _answer(service, explained, force_in, force_out, raised)
         context |= {
@@ -130,7 +111,7 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
             "force_in": force_in,
             "force_out": force_out,
             "raised": raised,
-            _BY: _user(request),
+            BY: user_of(request),
         }
         if part:
             return pages.render("answer.html", "What if", **context)
@@ -148,21 +129,21 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
     @router.post("/days/{date}/redo")
     def redo(request: Request, date: dt.date, form: Form) -> Response:
         day = service.day(date)
-        by = _text(form, _BY)
+        by = text_of(form, BY)
         try:
-            revision = int(_text(form, "revision"))
+            revision = int(text_of(form, "revision"))
         except ValueError:
             raise ConfigError("the form has no revision: open the page again") from None
         service.decide(
             redone(
                 day,
-                force_in=_named(_texts(form, "in")),
-                force_out=_named(_texts(form, "out")),
+                force_in=named(texts(form, "in")),
+                force_out=named(texts(form, "out")),
                 revision=revision,
                 by=by or SOMEBODY,
             )
         )
-        return _see(f"/days/{date}", by)
+        return see(f"/days/{date}", by)
 
 
 def _answer(
@@ -231,13 +212,13 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
 
     @router.get("/days/{date}/outcomes")
     def outcomes(request: Request, date: dt.date) -> HTMLResponse:
-        return page(date, _user(request), [])
+        return page(date, user_of(request), [])
 
     @router.post("/days/{date}/outcomes")
     def save(date: dt.date, form: Form) -> HTMLResponse:
-        by, conflicts, changed = _text(form, _BY), list[str](), 0
-        columns = [_texts(form, name) for name in ("client", "version", "was", "state", "visited")]
-        columns.append(_texts(form, "note"))
+        by, conflicts, changed = text_of(form, BY), list[str](), 0
+        columns = [texts(form, name) for name in ("client", "version", "was", "state", "visited")]
+        columns.append(texts(form, "note"))
         if len({len(column) for column in columns}) != 1:
             raise ConfigError("the form is not complete: open the page again")
         for client, version, was, state, visited, note in zip(*columns, strict=True):
@@ -259,7 +240,7 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
             except ValueError:
                 raise ConfigError("the form holds a state that is no number") from None
         answer = page(date, by, conflicts, f"{changed} saved.")
-        _remember(answer, by)
+        remember(answer, by)
         return answer
 
 
@@ -267,94 +248,6 @@ def _entry(state: str, visited: str, note: str) -> str:
     words = [f"state {state}" if state else "no state"]
     words += [{"1": "visited", "0": "not visited"}[visited]] if visited in ("0", "1") else []
     return ", ".join([*words, note] if note else words)
-
-
-def _add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
-    """Add the page on which the next day is decided."""
-
-    @router.get("/new")
-    def new(request: Request) -> HTMLResponse:
-        last = service.last()
-        names, states = service.arms()
-        visits = [] if last is None else service.visits(last.date)
-        inside = [visit.client for visit in visits] if last else list(names)
-        newcomers = service.newcomers() if last else ()
-        return pages.render(
-            "new.html",
-            "Next day",
-            last=last,
-            date=service.next_date(),
-            after=None if last is None else last.date + dt.timedelta(1),
-            clients=sorted(set(inside) - set(newcomers)) if last else inside,
-            known={v.client: v.next_state for v in visits if v.next_state is not None},
-            starts={} if last else service.setup.start_states(),
-            newcomers=newcomers,
-            states=states,
-            policies=list(POLICIES),
-            policy=last.settings["policy"] if last else requests.DEFAULT_POLICY,
-            by=_user(request),
-        )
-
-    @router.post("/new")
-    def decide(form: Form) -> Response:
-        by = _text(form, _BY)
-        roles: dict[str, list[str]] = {"absent": [], "leave": []}
-        for role in filter(None, _texts(form, "role")):
-            kind, _, client = role.partition(":")
-            roles.setdefault(kind, []).append(client)
-        pairs = zip(_texts(form, "client"), _texts(form, "state"), strict=True)
-        try:
-            date = dt.date.fromisoformat(_text(form, "date"))
-            outcomes = tuple(
-                requests.Outcome(client, int(state), place="the form")
-                for client, state in pairs
-                if state
-            )
-        except ValueError:
-            raise ConfigError("the form holds no date, or a state that is no number") from None
-        day = service.decide(
-            requests.Request(
-                date,
-                outcomes,
-                _text(form, "policy") or None,
-                lambda names: True,
-                tuple(roles["leave"]),
-                tuple(roles["absent"]),
-                assume=bool(_text(form, "assume")),
-                by=by or SOMEBODY,
-            )
-        )
-        return _see(f"/days/{day.date}", by)
-
-
-def _see(address: str, by: str) -> Response:
-    """Redirect to a page after a change."""
-    answer = RedirectResponse(address, 303)
-    _remember(answer, by)
-    return answer
-
-
-def _remember(answer: Response, by: str) -> None:
-    """Keep the user's name in a cookie."""
-    if by:
-        answer.set_cookie(_BY, quote(by, safe=""), 30_000_000, samesite="strict", httponly=True)
-
-
-def _user(request: Request) -> str:
-    """The name that the user gave before, or ""."""
-    return unquote(request.cookies.get(_BY, ""))
-
-
-def _texts(form: FormData, name: str) -> list[str]:
-    return [value for value in form.getlist(name) if isinstance(value, str)]
-
-
-def _text(form: FormData, name: str) -> str:
-    return next(iter(_texts(form, name)), "").strip()
-
-
-def _named(values: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value.strip()))
 
 
 def _units(text: str | None) -> int:

@@ -19,6 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worldplan.routine.web.messages import Problem
+
 COOKIE = "worldplan-token"
 _READING = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
@@ -160,5 +162,5 @@ def _with_cookie(path: str, query: list[tuple[str, str]], token: str) -> Respons
 
 def _answer(path: str, status: int, text: str) -> Response:
     if path.startswith("/api/"):
-        return JSONResponse({"detail": text}, status)
+        return JSONResponse(Problem(detail=text).model_dump(), status)
     return PlainTextResponse(f"{text}\n", status)

@@ -41,7 +41,18 @@ def test_the_schema_names_every_route(client: TestClient) -> None:
     }
     for path in schema["paths"].values():
         for operation in path.values():
-            assert operation["summary"] and operation["responses"]
+            assert operation["summary"]
+            for status, answer in operation["responses"].items():
+                (kind,) = answer["content"].values()
+                assert _names_a_type(kind["schema"]), (operation, status)
+                if status.startswith("4"):
+                    assert kind["schema"]["$ref"].endswith("/Problem")
+    assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+def _names_a_type(schema: dict[str, Any]) -> bool:
+    """Whether a schema says what is in its answer."""
+    return "$ref" in schema or (schema["type"] == "array" and len(schema["items"]) > 0)
 
 
 def test_an_outcome_is_replaced_only_by_who_has_seen_it(client: TestClient, clinic: Path) -> None:
@@ -139,6 +150,7 @@ def test_what_is_refused(client: TestClient, clinic: Path, case: tuple[Any, ...]
     assert answer.status_code == status, answer.text
     detail = answer.json()["detail"]
     assert words in detail and "\n" not in detail and "--" not in detail
+    assert set(answer.json()) == {"detail", "conflict"}
     assert content(clinic) == before
 
 

@@ -1,0 +1,112 @@
+"""A day whose rules cannot all be met: what the page and the interface offer, and that it helps."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.worldplan.routine.builders import (
+    NAMES,
+    content,
+    day,
+    rows,
+    setup_of,
+    write_outcomes,
+    write_programme,
+    write_rows,
+)
+from worldplan.routine.web import create_app
+
+RULES = """
+from worldplan.milp.sets import rules
+def build(block, today):
+    rules.at_least_once_in(block, today, days=3)
+"""
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A programme in which three of five clients are due on its first day, and two may be seen."""
+    write_programme(tmp_path, kind="budget", budget=2, rules="rules.py:build", last_visits="l.csv")
+    scenario = (tmp_path / "clinic.yaml").read_text()
+    scenario = re.sub(r" *(costs|workers): .*\n", "", scenario)
+    (tmp_path / "clinic.yaml").write_text(scenario)
+    (tmp_path / "rules.py").write_text(RULES)
+    ago = (30, 30, 30, 31, 31)
+    last = [f"{n},2026-10-{'30' if k == 30 else '31'}" for n, k in zip(NAMES, ago, strict=True)]
+    write_rows(tmp_path / "l.csv", "arm,date", last)
+    return tmp_path
+
+
+FORM = {
+    "date": "2026-11-02",
+    "policy": "myopic",
+    "by": "Kim",
+    "client": list(NAMES),
+    "state": ["1", "2", "0", "1", "2"],
+    "role": ["", "", "", "", "absent:Eve"],
+}
+
+
+def fields(page: str, name: str) -> list[str]:
+    """The values of the check boxes of a name that a page offers."""
+    boxes = re.findall(rf'type="checkbox" name="{name}" value="([^"]*)"', page)
+    return [unescape(value) for value in boxes]
+
+
+def test_the_page_offers_what_helps_and_keeps_what_was_entered(full: Path) -> None:
+    client = TestClient(create_app(setup_of(full)), base_url="http://localhost")
+    answer = client.post("/new", data=FORM)
+    assert answer.status_code == 422 and not (full / "c.db").exists()
+    rules = fields(answer.text, "waive")
+    assert set(rules) == {f"once_in_3_days[{name}]" for name in NAMES[:3]}
+    assert fields(answer.text, "visits") == ["3"]
+    assert '<option value="absent:Eve" selected>' in answer.text
+    assert answer.text.count(" selected>1<") == 2 and 'value="Kim"' in answer.text
+    assert "--" not in re.sub(r"<!--.*?-->|<[^>]*>", "", answer.text)
+    once = client.post("/new", data={**FORM, "waive": rules[:1]})
+    assert once.status_code == 200 and f"left out that day: {rules[0]}" in unescape(once.text)
+    ((settings,),) = rows(full, "select settings from days")
+    assert json.loads(settings)["waived"] == rules[:1]
+    assert client.get("/days/2026-11-02/why").status_code == 200
+    assert "once_in_3_days" in client.get("/audit").text
+
+
+@pytest.mark.parametrize(
+    "change", [{"visits": 3}, {"waived": ["once_in_3_days[Bob]"]}, {"absent": ["Ann"]}]
+)
+def test_the_interface_names_the_conflict(full: Path, change: dict[str, object]) -> None:
+    client = TestClient(create_app(setup_of(full)), base_url="http://localhost")
+    body = {"date": "2026-11-02", "policy": "myopic", "states": dict.fromkeys(NAMES, 1)}
+    answer = client.post("/api/days", json=body)
+    assert answer.status_code == 422
+    assert set(answer.json()["conflict"]) == {
+        "at most 2 visits a day",
+        *(f"the rule 'once_in_3_days[{name}]'" for name in NAMES[:3]),
+    }
+    decided = client.post("/api/days", json={**body, **change})
+    assert decided.status_code == 201, decided.text
+    revision = {"revision": 1, "force_out": ["Dee"]}  # what was relaxed stays so
+    assert client.post("/api/days/2026-11-02/redo", json=revision).status_code == 200
+
+
+def test_the_command_relaxes_too(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = ["--outcomes", write_outcomes(full / "o.csv", 0), "--policy", "myopic"]
+    assert day(full, 0, *outcomes) == 2
+    assert "once_in_3_days" in capsys.readouterr().err
+    for wrong in (["--waive", "once_in_4_days"], ["--visits", "0"]):
+        assert day(full, 0, *outcomes, *wrong) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert day(full, 0, *outcomes, "--waive", "once_in_3_days[Cid]") == 0
+    before = content(full)
+    assert day(full, 0, "--visits", "3") == 2
+    assert "decided already with visits None, not 3" in capsys.readouterr().err
+    assert content(full) == before
+    assert day(full, 0, "--redo", "--visits", "3", "--policy", "myopic") == 0
+    ((plan,),) = rows(full, "select plan from days")
+    assert len(json.loads(plan)) == 3

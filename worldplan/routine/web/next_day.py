@@ -1,0 +1,137 @@
+"""The page on which the next day is decided, and what may be relaxed where that is not possible."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import FormData
+from starlette.responses import HTMLResponse, Response
+
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.planners.bandits.policies import POLICIES
+from worldplan.routine import request as requests
+from worldplan.routine.relax import Relaxations, relaxations
+from worldplan.routine.web.api import SOMEBODY
+from worldplan.routine.web.forms import BY, Form, named, see, text_of, texts, user_of
+from worldplan.routine.web.rendering import Pages, without_options
+from worldplan.routine.web.service import Service
+
+
+def add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
+    """Add the page on which the next day is decided."""
+
+    @router.get("/new")
+    def new(request: Request) -> HTMLResponse:
+        return _new_page(service, pages, _Entries(by=user_of(request)))
+
+    @router.post("/new")
+    def decide(form: Form) -> Response:
+        entries = _entries_of(form)
+        try:
+            day = service.decide(entries.request())
+        except InfeasibleActionSet as error:
+            return _new_page(service, pages, entries, error)
+        return see(f"/days/{day.date}", entries.by)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """What is entered on the page of the next day; texts as in the form."""
+
+    date: str = ""
+    policy: str = ""
+    assume: bool = False
+    roles: Mapping[str, str] = field(default_factory=dict)  # "absent" or "leave", by client
+    states: Mapping[str, str] = field(default_factory=dict)
+    waived: tuple[str, ...] = ()
+    visits: str = ""
+    by: str = ""
+
+    def request(self) -> requests.Request:
+        """The decision that is asked for.
+
+        Raises:
+            ConfigError: a date or a number is none.
+        """
+        try:
+            date = dt.date.fromisoformat(self.date)
+            outcomes = tuple(
+                requests.Outcome(client, int(state), place="the form")
+                for client, state in self.states.items()
+                if state
+            )
+            visits = int(self.visits) if self.visits else None
+        except ValueError:
+            raise ConfigError("the form holds no date, or a state that is no number") from None
+        chosen = {
+            role: tuple(client for client, each in self.roles.items() if each == role)
+            for role in ("absent", "leave")
+        }
+        return requests.Request(
+            date,
+            outcomes,
+            self.policy or None,
+            lambda names: True,
+            chosen["leave"],
+            chosen["absent"],
+            assume=self.assume,
+            waived=self.waived,
+            visits=visits,
+            by=self.by or SOMEBODY,
+        )
+
+
+def _entries_of(form: FormData) -> _Entries:
+    """The entries of a form.
+
+    Raises:
+        ConfigError: clients and states are not of equal number.
+    """
+    clients, states = texts(form, "client"), texts(form, "state")
+    if len(clients) != len(states):
+        raise ConfigError("the form is not complete: open the page again")
+    roles = (role.partition(":") for role in texts(form, "role") if role)
+    return _Entries(
+        text_of(form, "date"),
+        text_of(form, "policy"),
+        bool(text_of(form, "assume")),
+        {client: kind for kind, _, client in roles},
+        dict(zip(clients, states, strict=True)),
+        named(texts(form, "waive")),
+        text_of(form, "visits"),
+        text_of(form, BY),
+    )
+
+
+def _new_page(
+    service: Service, pages: Pages, entries: _Entries, error: InfeasibleActionSet | None = None
+) -> HTMLResponse:
+    """The page of the next day, with what was entered, and what may be relaxed after an error."""
+    last = service.last()
+    names, states = service.arms()
+    visits = [] if last is None else service.visits(last.date)
+    inside = [visit.client for visit in visits] if last else list(names)
+    newcomers = service.newcomers() if last else ()
+    starts = {} if last else service.setup.start_states()
+    return pages.render(
+        "new.html",
+        "Next day",
+        200 if error is None else 422,
+        last=last,
+        date=entries.date or service.next_date(),
+        after=None if last is None else last.date + dt.timedelta(1),
+        clients=sorted(set(inside) - set(newcomers)) if last else inside,
+        known={v.client: v.next_state for v in visits if v.next_state is not None},
+        entered={client: str(state) for client, state in starts.items()} | dict(entries.states),
+        newcomers=newcomers,
+        states=states,
+        policies=list(POLICIES),
+        policy=entries.policy or (last.settings["policy"] if last else requests.DEFAULT_POLICY),
+        entries=entries,
+        problem="" if error is None else without_options(str(error)),
+        relaxed=Relaxations() if error is None else relaxations(error),
+        by=entries.by,
+    )
