@@ -75,14 +75,14 @@ class ExplainedDay:
         with database.read() as connection:
             self._known = decided_states(connection, day)
             self._model = build_model(connection, setup, day.date, self._known, names, reward)
-        self._observation = observation_of(self._model, day.settings["steps_left"], self._known)
+        observation = observation_of(self._model, day.settings["steps_left"], self._known)
         away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))
-        steps = self._observation["steps_left"]
+        steps = observation["steps_left"]
         nobody = np.zeros_like(away)
         built = today(setup, self._model, self._known, steps, away, nobody, day.settings)
         self._belief = present_states(self._model, self._known).belief
-        hidden = as_planned(setup, built, self._belief, self._observation)
-        built, self._observation = hidden.built, dict(hidden.observation(self._observation))
+        hidden = as_planned(setup, built, self._belief, observation)
+        built, self._observation = hidden.built, hidden.observation(observation)
         self._hidden = hidden.seen is not None
         self._instance = built.instance
         self._planner = planner_of(setup, built, day.date, day.settings["policy"])

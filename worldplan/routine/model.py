@@ -153,11 +153,11 @@ def decide(
     steps = observation["steps_left"]
     built = today(setup, model, known, steps, absent, forced, request.settings())
     hidden = as_planned(setup, built, present_states(model, known).belief, observation)
-    built, observation = hidden.built, dict(hidden.observation(observation))
+    built, seen = hidden.built, hidden.observation(observation)
     actions = built.instance.actions
     policy = request.policy or DEFAULT_POLICY
     with naming_policy(policy, setup.seed):
-        decision = planner_of(setup, built, request.date, policy).plan(observation)
+        decision = planner_of(setup, built, request.date, policy).plan(seen)
     if not actions.contains(decision.action):
         raise ConfigError(
             f"policy '{policy}': its action is not feasible with the forced and absent clients: "
