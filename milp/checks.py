@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldplan.milp.errors import ConfigError, DatasetError, WorldplanError
+from worldplan.nearest import did_you_mean
 
 T = TypeVar("T")
 Shape = tuple[int | str, ...]
@@ -156,7 +157,8 @@ def choice(
     """
     names = tuple(allowed)
     if not isinstance(value, str) or value not in names:
-        raise error(f"{name} is {shown(value)}: choose {', '.join(names)}")
+        near = did_you_mean(value, names) if isinstance(value, str) else ""
+        raise error(f"{name} is {shown(value)}{near}: choose {', '.join(names)}")
     return value
 
 

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 
 from worldplan.milp.addresses import import_address
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 
 T = TypeVar("T")
 
@@ -75,7 +76,8 @@ class Registry(Generic[T]):
             return self._load(name)
         known = ", ".join(self)
         raise ConfigError(
-            f"{self.kind} '{name}': choose {known}, or give your own as module:attribute"
+            f"{self.kind} '{name}'{did_you_mean(name, self)}: choose {known}, "
+            "or give your own as module:attribute"
         )
 
     def _load(self, address: str) -> T:

@@ -5,7 +5,7 @@ commands share.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -16,13 +16,29 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Na
 from worldplan.free_options import with_whole_mappings
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.limits import refuse_absurd
+from worldplan.nearest import nearest_setting
+from worldplan.short_help import describe_all, show_help
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
+FILE_KINDS = {
+    "tuning": ({"search", "trials"}, "tune"),
+    "study": ({"methods", "plane"}, "run"),
+    "scenario": ({"programme", "policies"}, "bandits run"),
+    "training": ({"model", "trainer"}, "fit --config"),
+}
+"""Settings files: top-level keys of which each has at least one, and its command."""
+
+_TABLES = (".csv", ".tsv", ".xlsx", ".npz", ".hdf5")
 _LONGEST = 400  # characters of a message
+_UNKNOWN = (
+    re.compile(r"^Group '([^']+)' does not accept option '([^']+)'"),
+    re.compile(r"^Option '([^']+)' is not accepted"),
+    re.compile(r"^unrecognized arguments: --([^=\s]+)"),
+)
 _TYPE = re.compile(r"<class\s+'(\w+)'>")  # how Python writes a type, in jsonargparse's texts
 
 
@@ -45,7 +61,7 @@ def command_parser(command: str, description: str) -> ArgumentParser:
         description=description,
         formatter_class=_PlainHelp,
         exit_on_error=False,
-        allow_abbrev=True,
+        allow_abbrev=False,
     )
 
 
@@ -61,32 +77,98 @@ def parse_options(
 
     Raises:
         ConfigError: an option is unknown, missing or of the wrong type; names the command's --help.
+        SystemExit: help was asked for and printed.
     """
+    show_help(parser, argv)
     try:
-        return parser.parse_args(with_whole_mappings(parser, argv, mappings or {}))
+        return _parsed(parser, with_whole_mappings(parser, argv, mappings or {}))
     except ArgumentError as error:
         raise ConfigError(f"{shorten(str(error))}: see {parser.prog} --help") from error
 
 
-def file_first(argv: Sequence[str]) -> tuple[list[str], Path]:
+def _parsed(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
+    """The values of the words.
+
+    Raises:
+        ArgumentError: a name is unknown, and the message has the nearest; or another error.
+    """
+    try:
+        return parser.parse_args(words)
+    except ArgumentError as error:
+        name = _unknown_name(str(error))
+        if not name or own_error(error):
+            raise
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        known = [flag.lstrip("-") for flag in flags if not flag.endswith("+")]
+        raise ArgumentError(None, unknown_setting(name, known)) from error
+
+
+def unknown_setting(name: str, known: Iterable[str]) -> str:
+    """The sentence about a setting or option that does not exist.
+
+    Args:
+        name: as it was written, dotted.
+        known: names of those that exist.
+    """
+    return f"there is no setting or option '{name}'{nearest_setting(name, known)}"
+
+
+def _unknown_name(text: str) -> str:
+    """The setting or option that a message of jsonargparse says does not exist, or ""."""
+    for pattern in _UNKNOWN:
+        if found := pattern.search(text):
+            return ".".join(found.groups())
+    return ""
+
+
+def file_first(argv: Sequence[str], kind: str) -> tuple[list[str], Path]:
     """Put --config before a settings file that is the first argument.
 
     Args:
         argv: such as ["study.yaml", "--seeds", "3"].
+        kind: of the file that the command reads, one of `FILE_KINDS`.
 
     Returns:
         The arguments for jsonargparse, and the file; Path() where there is none.
 
     Raises:
-        ConfigError: the file is missing or malformed, or holds names of an older worldplan.
+        ConfigError: the file is missing or malformed, is for another command, or holds names of an
+            older worldplan.
     """
     from worldplan.files import read_config  # pandas takes half a second to import
 
     if not argv or argv[0].startswith("-"):
         return list(argv), Path()
     file = Path(argv[0])
-    read_config(file)  # a missing or malformed file gives a one-line error here
+    if file.suffix.lower() in _TABLES:
+        raise ConfigError(
+            f"{file}: a table: give the {kind} file (.yaml), which names its tables, first"
+        )
+    refuse_other_kind(file, read_config(file), kind)  # or the file is missing or malformed
     return ["--config", *argv], file
+
+
+def refuse_other_kind(file: Path, settings: Mapping[str, Any], kind: str) -> None:
+    """Refuse a settings file for another command.
+
+    Args:
+        file: where the settings stand.
+        settings: its top level.
+        kind: that the command reads, one of `FILE_KINDS`.
+
+    Raises:
+        ConfigError: names the command for the file.
+    """
+    for other, (keys, command) in FILE_KINDS.items():
+        told = min(keys & settings.keys(), default=None)
+        if told is None:
+            continue
+        if kind in (other, "tuning" if other == "study" else ""):  # a study can be tuned
+            return
+        raise ConfigError(
+            f"{file}: a {other} (it has '{told}'), and this command reads a {kind}: "
+            f"worldplan {command} {file}"
+        )
 
 
 def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
@@ -101,6 +183,7 @@ def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
         "--config", action="config", help=f"{kind} file (the first argument is taken as this)"
     )
     parser.add_class_arguments(settings)
+    describe_all(parser, settings)
 
 
 def parse_settings(parser: ArgumentParser, argv: Sequence[str], settings: type) -> Namespace:
@@ -115,7 +198,8 @@ def parse_settings(parser: ArgumentParser, argv: Sequence[str], settings: type) 
         ArgumentError: an option is unknown, missing or of the wrong type.
         ConfigError: see `with_whole_mappings`.
     """
-    return parser.parse_args(with_whole_mappings(parser, argv, get_type_hints(settings)))
+    show_help(parser, argv, settings)
+    return _parsed(parser, with_whole_mappings(parser, argv, get_type_hints(settings)))
 
 
 def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settings]) -> Settings:

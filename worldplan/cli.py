@@ -13,8 +13,10 @@ from typing import NamedTuple
 from worldplan.extras import what_is_missing
 from worldplan.interrupts import INTERRUPTED, TEXT, guard_interrupts, interrupts_first
 from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
+from worldplan.nearest import did_you_mean
 from worldplan.renamed import refuse_renamed
 from worldplan.shipped import PACKAGE, shipped_files, withheld_files
+from worldplan.short_help import stored_help, wants_help
 from worldplan.unexpected import (
     complain,
     describe_os_error,
@@ -255,6 +257,9 @@ def _call(name: str, argv: Sequence[str]) -> int:
         ModuleNotFoundError: another module is missing.
     """
     module, _, function = COMMANDS[name].entry.partition(":")
+    if wants_help(argv) and (text := stored_help(name)) is not None:
+        print(text)
+        return 0
     try:
         code: int = getattr(import_module(module), function)(argv)
     except ModuleNotFoundError as error:
@@ -274,15 +279,15 @@ def _folder_exists() -> bool:
 
 def _problem(first: str, second: str) -> str:
     """Why two words name no command."""
-    verbs = ", ".join(_verbs(first))
+    verbs = _verbs(first)
     if not verbs:
-        names = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
-        return f"unknown command '{first}': choose {names} (worldplan --help)"
-    if second:
-        problem = f"argument verb: invalid choice: '{second}' (choose from {verbs})"
-    else:
-        problem = f"the following arguments are required: verb (choose from {verbs})"
-    return f"{problem}: see worldplan {first} --help"
+        names = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
+        near = did_you_mean(f"{first} {second}", COMMANDS) or did_you_mean(first, names)
+        return f"unknown command '{first}'{near}: choose {', '.join(names)} (worldplan --help)"
+    choice = f"choose from {', '.join(verbs)}: see worldplan {first} --help"
+    if not second:
+        return f"{first}: a second word is missing: {choice}"
+    return f"unknown command '{first} {second}'{did_you_mean(second, verbs)}: {choice}"
 
 
 def _verbs(group: str) -> list[str]:

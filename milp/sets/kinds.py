@@ -55,6 +55,7 @@ from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.source import SetContext, naming_files
 from worldplan.milp.sets.with_rules import WithRules
+from worldplan.nearest import did_you_mean
 
 SetFactory = Callable[[SetContext], ActionSet]
 
@@ -89,8 +90,8 @@ def make_set(context: SetContext) -> ActionSet:
     kind, options = context.settings.kind, context.settings.options
     if kind not in SETS and ":" not in kind:
         raise ConfigError(
-            f"constraint.kind '{kind}' is unknown: choose {', '.join(SETS)}, "
-            "or give your own as module:Class"
+            f"constraint.kind '{kind}' is unknown{did_you_mean(kind, SETS)}: "
+            f"choose {', '.join(SETS)}, or give your own as module:Class"
         )
     if kind in _BUILT_IN and options:
         raise ConfigError(

@@ -45,6 +45,7 @@ from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import SolverSettings
+from worldplan.nearest import did_you_mean
 from worldplan.planners.bandits.baselines import (
     IterativeMyopicPolicy,
     MyopicPolicy,
@@ -143,8 +144,9 @@ def check_policies(names: Sequence[str], setting: str = "policies") -> None:
     """
     unknown = [name for name in names if ":" not in name and name not in POLICIES]
     if unknown or not names:
+        near = did_you_mean(unknown[0], POLICIES) if len(unknown) == 1 else ""
         raise ConfigError(
-            f"{setting}: {', '.join(unknown) or 'none given'}: "
+            f"{setting}: {', '.join(unknown) or 'none given'}{near}: "
             f"choose from {', '.join(POLICIES)}, or give your own as module:Class"
         )
     for name in names:

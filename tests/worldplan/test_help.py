@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from tests.places import ROOT
+from worldplan.arguments import add_settings, command_parser
 from worldplan.cli import COMMANDS, main
+from worldplan.commands.bandits.scenario import Scenario
+from worldplan.commands.studies.study import Study
+from worldplan.help_texts import help_texts
 from worldplan.parallel import execute
+from worldplan.short_help import FILE
 
 
 @pytest.mark.parametrize(
@@ -63,11 +70,83 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert main([*name.split(), "--help"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    if name == "fit":  # Lightning's own help
-        assert "worldplan [options] fit" in printed.out
-    else:
-        assert f"worldplan {name}" in printed.out
-        assert "<class" not in printed.out
+    assert f"usage: worldplan {name}" in printed.out
+    assert "<class" not in printed.out
+
+
+def test_the_stored_help_is_that_of_the_parsers() -> None:
+    stored = json.loads(FILE.read_text(encoding="utf-8"))
+    assert stored == json.loads(json.dumps(help_texts())), "python -m worldplan.help_texts"
+    assert stored.keys() == COMMANDS.keys()
+    for name, text in stored.items():
+        for kind in ("arguments", "options", "settings"):
+            assert all(sentence for _, sentence in text[kind]), (name, text[kind])
+
+
+@pytest.mark.parametrize(("settings", "kind"), [(Scenario, "scenario"), (Study, "study")])
+def test_every_setting_has_a_sentence(settings: type, kind: str) -> None:
+    parser = command_parser(kind, "")
+    add_settings(parser, settings, kind)
+    bare = [action.dest for action in parser._actions if not (action.help or "").strip()]
+    assert not bare
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_help_fits_the_terminal(
+    width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["bandits", "decide", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    texts = [line for line in lines if not line.lstrip().startswith("--")]
+    assert max(map(len, texts)) <= int(width)
+
+
+def test_help_all_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bandits", "run", "--help-all"]) == 0
+    assert "--programme.constraint.kind KIND" in capsys.readouterr().out
+
+
+SLIPS = [
+    ("bandit run", "did you mean 'bandits run'?"),
+    ("bandits decid", "did you mean 'decide'?"),
+    ("evalute runs/x", "did you mean 'evaluate'?"),
+    ("bandits run {scenario} --episods 3", "did you mean 'episodes'?"),
+    ("bandits run {scenario} --episode 3", "did you mean 'episodes'?"),
+    ("bandits run {scenario} --horizon 3", "did you mean 'programme.horizon'?"),
+    ("bandits run {scenario} --policies whitle", "did you mean 'whittle'?"),
+    ("bandits run {scenario} --programme.constraint.kind bugdet", "did you mean 'budget'?"),
+    ("bandits run {scenario} --bound hul", "did you mean 'hull'?"),
+    ("bandits run {misspelt}", "did you mean 'programme.horizon'?"),
+    ("actions solve a b --plannr milp", "did you mean 'planner'?"),
+    ("actions solve a b --planner serch", "did you mean 'search'?"),
+    ("bandits run {study}", ": worldplan run {study}"),
+    ("run {scenario}", ": worldplan bandits run {scenario}"),
+    ("tune {scenario}", ": worldplan bandits run {scenario}"),
+    ("run {tuning}", ": worldplan tune {tuning}"),
+    ("bandits decide {training}", ": worldplan fit --config {training}"),
+    ("fit --config {scenario}", ": worldplan bandits run {scenario}"),
+    ("bandits run log.csv", "a table: give the scenario file"),
+]
+
+
+@pytest.mark.parametrize(("words", "remedy"), SLIPS)
+def test_a_slip_is_told_what_was_meant(
+    words: str, remedy: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = {
+        "scenario": "bandits/capacity.yaml",
+        "study": "ravl/edge_of_reach.yaml",
+        "tuning": "ravl/tune_plane.yaml",
+        "training": "ensemble/mujoco-small.yaml",
+    }
+    names = {kind: str(ROOT / "configs" / name) for kind, name in files.items()}
+    misspelt = tmp_path / "misspelt.yaml"
+    misspelt.write_text("programme: {domain: capacity, horizn: 3}\n", encoding="utf-8")
+    names["misspelt"] = str(misspelt)
+    assert main(words.format(**names).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert remedy.format(**names) in line
 
 
 @pytest.mark.parametrize("group", ["bandits", "data", "actions"])
@@ -78,12 +157,12 @@ def test_the_verbs_of_a_group(group: str, capsys: pytest.CaptureFixture[str]) ->
     assert all(f"{group} {verb} " in printed for verb in verbs)
     assert "report" not in printed.replace("plots, report", "")
     for words, problem in (
-        ([group], "the following arguments are required: verb"),
-        ([group, "fly"], "invalid choice: 'fly'"),
+        ([group], f"{group}: a second word is missing"),
+        ([group, "fly"], f"unknown command '{group} fly'"),
     ):
         assert main(words) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert f"{problem} (choose from {', '.join(verbs)}): see worldplan {group} --help" in line
+        assert f"{problem}: choose from {', '.join(verbs)}: see worldplan {group} --help" in line
 
 
 def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +175,7 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "problem"),
     [
         ("report", "the following arguments are required: runs"),
-        ("report a --sorted", "unrecognized arguments: --sorted"),
+        ("report a --sorted", "there is no setting or option 'sorted'"),
         ("report a --output", "--output: expected one argument"),
         ("evaluate a --episodes many", 'key "episodes": Expected a int. Got value: many'),
         ("doctor now", "unrecognized arguments: now"),

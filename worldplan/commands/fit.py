@@ -20,7 +20,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from worldplan.arguments import own_error, shorten
+from worldplan.arguments import own_error, refuse_other_kind, shorten
 from worldplan.commands.fit_folder import (
     RunFolder,
     TrainingFolder,
@@ -28,6 +28,7 @@ from worldplan.commands.fit_folder import (
     seed_of,
     settings_of,
 )
+from worldplan.commands.fit_help import fit_help
 from worldplan.commands.fit_settings import (
     check_settings,
     evaluated_checkpoint,
@@ -39,6 +40,7 @@ from worldplan.commands.fit_words import module_words
 from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
+from worldplan.short_help import ALL, HelpShown, wants_help
 from worldplan.world_models.training.failures import named_failures
 from worldplan.world_models.training.journal import Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
@@ -75,13 +77,20 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         ConfigError: a file or a setting is wrong, or refused by the class that it is for; or the
             folder holds another training.
         FolderInUse: another process trains into the folder.
+        HelpShown: help was asked for and printed.
         Exception: of a module of another project.
         KeyboardInterrupt: Ctrl-C; its text says how to resume.
     """
+    if wants_help(arguments):
+        text = fit_help(arguments[0])
+        print(text)  # noqa: T201 - a command line prints
+        raise HelpShown(text)
+    arguments = ["--help" if word == ALL else word for word in arguments]
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
             # one clear line for a missing or malformed file
-            read_config(word.partition("=")[2] or following)
+            name = word.partition("=")[2] or following
+            refuse_other_kind(Path(name), read_config(name), "training")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # an error stays the only line
     try:

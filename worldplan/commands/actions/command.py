@@ -171,10 +171,11 @@ def _check_planner(planner: str) -> None:
     Raises:
         ConfigError: neither a name in PLANNERS nor of the form module:attribute.
     """
+    from worldplan.nearest import did_you_mean
     from worldplan.planners.numeric.planning import PLANNERS
 
     if ":" not in planner and planner not in PLANNERS:
         raise ConfigError(
-            f"--planner: invalid choice: '{planner}' (choose from {', '.join(PLANNERS)}, or give "
-            "your own as module:function)"
+            f"--planner: invalid choice: '{planner}'{did_you_mean(planner, PLANNERS)}: "
+            f"choose from {', '.join(PLANNERS)}, or give your own as module:function"
         )

@@ -44,8 +44,8 @@ class Scenario:
         programme: arms, dynamics and constraints.
         policies: which to compare, by name, or as module:Class for one of your own (see
             `worldplan.planners.bandits.policies`).
-        seeds: "0..4", a number, or a list: each seed draws its own generated instance, training and
-            random numbers.
+        seeds: "0..4", "0,3", a number, or a list: each seed draws its own generated instance,
+            training and random numbers.
         episodes: per policy and seed; episode i has the same start and the same random numbers
             under every policy.
         solver: of decisions and bounds.
@@ -106,23 +106,31 @@ class Scenario:
         if isinstance(self.seeds, list):
             seeds = self.seeds
         else:
-            match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(self.seeds).strip())
-            if match is None:
-                raise ConfigError(
-                    f"seeds '{self.seeds}': "
-                    "write a number, a range such as 0..4, or a list such as [0, 3]"
-                )
-            if max(len(match[1]), len(match[2] or "")) > 10:
-                raise ConfigError(f"seeds '{str(self.seeds)[:40]}': give at most {LARGEST_SEED}")
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last - first >= MOST_SEEDS:
-                raise ConfigError(f"seeds '{self.seeds}': give at most {MOST_SEEDS} seeds")
-            seeds = list(range(first, last + 1))
+            parts = str(self.seeds).split(",")
+            seeds = [seed for part in parts for seed in self._seed_range(part.strip())]
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ConfigError(f"seeds '{self.seeds}': give at least one, none negative, none twice")
         if max(seeds) > LARGEST_SEED:
             raise ConfigError(f"seeds '{self.seeds}': give at most {LARGEST_SEED}")
         return seeds
+
+    def _seed_range(self, text: str) -> range:
+        """The seeds of "3" or "0..4".
+
+        Raises:
+            ConfigError: the text is neither, or means too many.
+        """
+        match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+        if match is None:
+            raise ConfigError(
+                f"seeds '{self.seeds}': write a number, a range such as 0..4, or a list such as 0,3"
+            )
+        if max(len(match[1]), len(match[2] or "")) > 10:
+            raise ConfigError(f"seeds '{str(self.seeds)[:40]}': give at most {LARGEST_SEED}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last - first >= MOST_SEEDS:
+            raise ConfigError(f"seeds '{self.seeds}': give at most {MOST_SEEDS} seeds")
+        return range(first, last + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping, for the run folder; the database, which no run depends on, is left out."""
@@ -164,7 +172,7 @@ def parse_scenario(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Namespa
     Raises:
         ConfigError: in one line that names the file.
     """
-    arguments, base = file_first(_shorthands(list(argv)))
+    arguments, base = file_first(_shorthands(list(argv)), "scenario")
     with naming(base.name and str(base)):
         return parse_settings(parser, arguments, Scenario), base
 

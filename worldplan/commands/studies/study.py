@@ -365,7 +365,7 @@ def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Selection, Any
         ConfigError: something is wrong with it; one line that names the file.
     """
     selection, rest = take_selection(argv)
-    arguments, file = file_first(rest)
+    arguments, file = file_first(rest, "study")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Study)
         return instantiate(parser, options, Study), selection, options

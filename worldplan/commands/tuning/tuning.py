@@ -215,7 +215,7 @@ def parse_tuning(parser: Any, argv: Sequence[str]) -> tuple[Tuning, Any]:
     Raises:
         ConfigError: something is wrong with it; one line that names the file.
     """
-    arguments, file = file_first(argv)
+    arguments, file = file_first(argv, "tuning")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Tuning)
         return instantiate(parser, options, Tuning), options

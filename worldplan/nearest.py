@@ -1,0 +1,35 @@
+"""What a misspelt name was probably meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'fluid'?)", with the nearest of the known names; "" where none is near.
+
+    Args:
+        name: as it was written.
+        known: names that would have been right.
+    """
+    names = list(known)
+    exact = {known.lower(): known for known in names}
+    found = [exact[name.lower()]] if name.lower() in exact else get_close_matches(name, names, n=1)
+    return f" (did you mean '{found[0]}'?)" if found else ""
+
+
+def nearest_setting(name: str, known: Iterable[str]) -> str:
+    """As `did_you_mean`, for dotted names: one that ends in the same word comes first, as a setting
+    may stand in the wrong place.
+
+    Args:
+        name: such as "horizon" or "programme.horizn".
+        known: such as "programme.horizon".
+    """
+    names = list(known)
+    last = name.rpartition(".")[2]
+    places = [other for other in names if other.rpartition(".")[2] == last]
+    if len(places) == 1:
+        return f" (did you mean '{places[0]}'?)"
+    return did_you_mean(name, names)
