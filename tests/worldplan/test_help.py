@@ -115,7 +115,7 @@ SLIPS = [
     ("bandits run {scenario} --episode 3", "did you mean 'episodes'?"),
     ("bandits run {scenario} --horizon 3", "did you mean 'programme.horizon'?"),
     ("bandits run {scenario} --policies whitle", "did you mean 'whittle'?"),
-    ("bandits run {scenario} --programme.constraint.kind bugdet", "did you mean 'budget'?"),
+    ("bandits run {own} --programme.constraint.kind bugdet", "did you mean 'budget'?"),
     ("bandits run {scenario} --bound hul", "did you mean 'hull'?"),
     ("bandits run {misspelt}", "did you mean 'programme.horizon'?"),
     ("actions solve a b --plannr milp", "did you mean 'planner'?"),
@@ -136,6 +136,7 @@ def test_a_slip_is_told_what_was_meant(
 ) -> None:
     files = {
         "scenario": "bandits/capacity.yaml",
+        "own": "bandits/from_logs.yaml",
         "study": "ravl/edge_of_reach.yaml",
         "tuning": "ravl/tune_plane.yaml",
         "training": "ensemble/mujoco-small.yaml",
