@@ -257,8 +257,8 @@ def _call(name: str, argv: Sequence[str]) -> int:
         ModuleNotFoundError: another module is missing.
     """
     module, _, function = COMMANDS[name].entry.partition(":")
-    if wants_help(argv) and (text := stored_help(name)) is not None:
-        print(text)
+    if wants_help(argv) and (stored := stored_help(name)) is not None:
+        print(stored)
         return 0
     try:
         code: int = getattr(import_module(module), function)(argv)

@@ -55,7 +55,7 @@ class ShortHelp:
         for title, rows in (
             ("arguments", self.arguments),
             ("options", self.options),
-            ("settings, in the file or as --SETTING VALUE", self.settings),
+            ("settings of the file", self.settings),
         ):
             formatter.start_section(title)
             for flags, text in rows:

@@ -72,7 +72,7 @@ def test_the_core_needs_no_extra(tmp_path: Path, words: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("words", "extra"),
     [
-        (("fit", "--help"), "rl"),
+        (("fit", "--config", "configs/ensemble/mujoco-small.yaml"), "rl"),
         (("run", "study.yaml"), "rl"),
         (("tune", "study.yaml"), "rl"),
         (("data", "describe", "x"), "rl"),
