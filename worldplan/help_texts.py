@@ -1,4 +1,4 @@
-"""Writes help_texts.json, the help of every command: `python -m worldplan.help_texts`."""
+"""Writes help_texts.json, the help of every command, when it is run as a program."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """The help of a command: its own options and the names of its settings. --help-all lists all.
 
 A parser needs the modules that its settings are for, which take seconds to import. So the texts are
-kept in help_texts.json. After a change of an option:
-
-    python -m worldplan.help_texts
+kept in help_texts.json, which worldplan.help_texts writes anew after a change of an option.
 """
 
 from __future__ import annotations
