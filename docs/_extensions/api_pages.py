@@ -67,7 +67,7 @@ def _write_pages(source: Path) -> None:
 
 def _page(package: str, names: list[tuple[str, str]], described: set[str]) -> str:
     """The page of a package; a name of two packages is described on the first of their pages."""
-    parts = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-members:", ""]
+    parts = [".. highlight:: text", "", package, "=" * len(package), "", f".. automodule:: {package}", "   :no-members:", ""]
     for name, module in names:
         address = f"{module}.{name}"
         parts += [f":any:`{address}`", ""] if address in described else _entry(name, module)
@@ -89,6 +89,8 @@ def _convert(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines:
     """Markdown as Sphinx reads it: fences, indented blocks, code spans, lists, plain characters."""
     if kind == "data" and not _has_docstring(name):
         lines.clear()  # of the type of the value
+    elif kind == "data":
+        lines[:0] = ["..", ""]  # else napoleon takes the first line, up to a colon, for a type
     converted: list[str] = []
     fenced = literal = section = False
     for line in lines:

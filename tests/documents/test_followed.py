@@ -1,7 +1,7 @@
 """How-tos and tutorials work from top to bottom: their files are written, code and commands run.
 
 A fence names a file after its language and becomes that file; Python without a file is executed;
-an indented block is commands; a text fence holds lines that the command before it printed.
+an indented block is commands; a text fence holds lines that what stands before it printed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Reader:
         if file:
             Path(file).write_text(block.text)
         elif language == "python":
+            self.capsys.readouterr()
             exec(compile("\n" * (block.line - 1) + block.text, block.path, "exec"), self.names)
+            self.printed = "".join(self.capsys.readouterr())
         else:
             assert language == "indented", block.place
             for line in block.text.strip().splitlines():
@@ -50,7 +52,9 @@ class Reader:
     def run(self, line: str) -> None:
         self.capsys.readouterr()
         program, *words = shlex.split(line)
-        if program == "worldplan":
+        if program == "export":  # PYTHONPATH=., which the test sets
+            assert words == ["PYTHONPATH=."], line
+        elif program == "worldplan":
             self.code = main(words)
         else:
             assert (program, words[0]) == ("python", "-m"), line
@@ -67,6 +71,8 @@ def test_a_page_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     reader = Reader(capsys)
     text = page.read_text(encoding="utf-8")
     for block in blocks_of(Document(str(page.relative_to(ROOT)), 1, text)):
