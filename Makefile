@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 METAWORLD := .venv-metaworld
 DEMO := configs/bandits/capacity.yaml
 
-.PHONY: help demo test test-slow lint format install dev metaworld faults clean
+.PHONY: help demo docs test test-slow lint format install dev metaworld faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test       install, then lint, type-check and run the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-X     the tests of one family: bandits, offline, shooting, modem, numeric or ramp"
+	@echo "make docs       install, then build the documentation site: build/docs/index.html"
 	@echo "make lint       ruff, mypy and import-linter only"
 	@echo "make format     let ruff format and mend the code"
 	@echo "make metaworld  an environment of its own for Meta-World, whose pinned mujoco clashes with ours"
@@ -47,6 +48,11 @@ $(METAWORLD)/.installed: benchmarks/metaworld-requirements.txt
 	$(METAWORLD)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "installing what builds the documentation into $(VENV)"
+	$(PIP) -e '.[docs]'
+	@touch $@
+
 install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
 
@@ -56,6 +62,10 @@ metaworld: $(METAWORLD)/.installed
 demo: install
 	$(BIN)/worldplan bandits run $(DEMO)
 	@echo "report: $$(ls -t runs/*/*/report.html | head -n 1)"
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "documentation: build/docs/index.html"
 
 lint: dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ extensions = [
     "_extensions.api_pages",
     "_extensions.mathml",
     "_extensions.own_files",
+    "_extensions.picture",
 ]
 exclude_patterns = ["_extensions"]
 nitpicky = True

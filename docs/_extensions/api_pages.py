@@ -67,7 +67,8 @@ def _write_pages(source: Path) -> None:
 
 def _page(package: str, names: list[tuple[str, str]], described: set[str]) -> str:
     """The page of a package; a name of two packages is described on the first of their pages."""
-    parts = [".. highlight:: text", "", package, "=" * len(package), "", f".. automodule:: {package}", "   :no-members:", ""]
+    parts = [".. highlight:: text", "", package, "=" * len(package), ""]
+    parts += [f".. automodule:: {package}", "   :no-members:", ""]
     for name, module in names:
         address = f"{module}.{name}"
         parts += [f":any:`{address}`", ""] if address in described else _entry(name, module)
