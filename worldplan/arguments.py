@@ -100,7 +100,8 @@ def _parsed(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
             raise
         flags = [flag for action in parser._actions for flag in action.option_strings]
         known = [flag.lstrip("-") for flag in flags if not flag.endswith("+")]
-        raise ArgumentError(None, unknown_setting(name, known)) from error
+        dashes = "--" if f"--{name}" in str(error) else ""
+        raise ArgumentError(None, unknown_setting(f"{dashes}{name}", known)) from error
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
@@ -110,7 +111,7 @@ def unknown_setting(name: str, known: Iterable[str]) -> str:
         name: as it was written, dotted.
         known: names of those that exist.
     """
-    return f"there is no setting or option '{name}'{nearest_setting(name, known)}"
+    return f"there is no setting or option '{name}'{nearest_setting(name.lstrip('-'), known)}"
 
 
 def _unknown_name(text: str) -> str:

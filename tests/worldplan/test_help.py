@@ -176,7 +176,7 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "problem"),
     [
         ("report", "the following arguments are required: runs"),
-        ("report a --sorted", "there is no setting or option 'sorted'"),
+        ("report a --sorted", "there is no setting or option '--sorted'"),
         ("report a --output", "--output: expected one argument"),
         ("evaluate a --episodes many", 'key "episodes": Expected a int. Got value: many'),
         ("doctor now", "unrecognized arguments: now"),
