@@ -19,6 +19,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{found[0]}'?)" if found else ""
 
 
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known names that are most like `name`; the first three where none is near.
+
+    Args:
+        name: as it was written.
+        known: names that would have been right.
+    """
+    names = list(known)
+    return get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
+
+
 def nearest_setting(name: str, known: Iterable[str]) -> str:
     """As `did_you_mean`, for dotted names: one that ends in the same word comes first, as a setting
     may stand in the wrong place.

@@ -8,7 +8,6 @@ later days of a plan) the rules see "any day": `date`, `states` and `steps_left`
 from __future__ import annotations
 
 import datetime
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.source import SetContext, read_amounts, read_pairs
 from worldplan.milp.tables import CsvTable
+from worldplan.nearest import closest
 
 AWAY = "away"
 
@@ -103,7 +103,7 @@ def known(name: Any, names: Iterable[str], what: str) -> str:
     every = list(names)
     if str(name) in every:
         return str(name)
-    close = difflib.get_close_matches(str(name), every, n=3, cutoff=0.5) or every[:3]
+    close = closest(str(name), every)
     hint = f"did you mean {', '.join(close)}?" if close else f"there is no {what}"
     raise ConfigError(f"{what} {checks.shown(name)} is unknown: {hint}")
 

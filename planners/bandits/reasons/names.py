@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Action
+from worldplan.nearest import closest
 
 Names = Iterable[str | int]
 
@@ -26,8 +26,7 @@ def component_names(instance: BanditInstance) -> list[str]:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """The end of a message on an unknown name: the names that are most like it."""
-    known = list(names)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
+    close = closest(name, names)
     return f": did you mean {', '.join(close)}?" if close else ": there are no names"
 
 
