@@ -11,6 +11,7 @@ given their actions, so the joint distribution is the product of the rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +69,25 @@ class PresentStates:
 
     def words(self, arm: int) -> str:
         """ "not seen for 3 days: most likely state 2 (61 %)"; "" for an arm seen today."""
-        row, days = self.belief[arm], int(self.days[arm])
+        days = int(self.days[arm])
         if days == 0:
             return ""
-        seen = "not seen today"
-        if days > 0:
-            seen = f"not seen for {days} day{'' if days == 1 else 's'}"
-        return f"{seen}: most likely state {row.argmax()} ({100 * row.max():.0f} %)"
+        return unseen_words(self.belief[arm], days if days > 0 else None, "not seen today")
+
+
+def unseen_words(belief: Sequence[float] | Floats, days: int | None, otherwise: str) -> str:
+    """ "not seen for 3 days: most likely state 2 (61 %)".
+
+    Args:
+        belief: (states,) distribution of today's state.
+        days: since the arm was seen; None: it is not known.
+        otherwise: the words for None.
+    """
+    seen = otherwise
+    if days is not None:
+        seen = f"not seen for {days} day{'' if days == 1 else 's'}"
+    likely = int(np.argmax(belief))
+    return f"{seen}: most likely state {likely} ({100 * belief[likely]:.0f} %)"
 
 
 def belief_after(dynamics: ArmDynamics, state: Ints, days: Ints, first: Ints) -> Floats:

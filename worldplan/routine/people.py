@@ -15,6 +15,7 @@ from worldplan.routine import schema
 from worldplan.routine.database import record
 from worldplan.routine.outcomes import first_states, last_day
 from worldplan.routine.request import Outcome, Request
+from worldplan.world_models.arms.beliefs import unseen_words
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,7 @@ def belief_words(belief: Sequence[float], seen: dt.date | None, today: dt.date) 
     """
     if not belief:
         return ""
-    since = "never seen"
-    if seen is not None:
-        days = (today - seen).days
-        since = f"not seen for {days} day{'' if days == 1 else 's'}"
-    likely = int(np.argmax(belief))
-    return f"{since}: most likely state {likely} ({100 * belief[likely]:.0f} %)"
+    return unseen_words(belief, None if seen is None else (today - seen).days, "never seen")
 
 
 def members(connection: Connection) -> list[str]:
