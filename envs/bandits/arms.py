@@ -221,6 +221,17 @@ class ArmDynamics:
         reward: Floats = self.one_step()[arms, self.level(action), state].sum(-1)
         return reward
 
+    def after(self, belief: Floats, level: Ints) -> Floats:
+        """Distribution of the next states, (arms, states).
+
+        Args:
+            belief: (arms, states) distribution of the states.
+            level: (arms,) of the action.
+        """
+        moves = self.transition[np.arange(self.arms), level]
+        following: Floats = np.einsum("js,jst->jt", belief, moves)
+        return following
+
     def sample_next(self, state: Ints, action: NDArray[Any], rng: np.random.Generator) -> Ints:
         """A draw of the next joint state, (..., arms).
 

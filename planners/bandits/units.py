@@ -149,7 +149,7 @@ class Outlook:
         arms, returns = np.arange(len(start)), []
         for model, table in zip(self._models, self._default, strict=True):
             level = model.level(action)
-            after = np.einsum("js,jst->jt", start, model.transition[arms, level])
+            after = model.after(start, level)
             now = (start * model.one_step()[arms, level]).sum()
             returns.append(now + self._discount * (after * table[left - 1]).sum())
         return float(np.mean(returns))

@@ -107,8 +107,7 @@ def belief_after(dynamics: ArmDynamics, state: Ints, days: Ints, first: Ints) ->
     days = checks.whole_numbers(days, "days", (arms,), least=0)
     first = checks.whole_numbers(first, "first", (arms,), least=0, most=dynamics.levels - 1)
     belief: Floats = np.eye(states)[state]
-    moved = np.einsum("js,jst->jt", belief, dynamics.transition[np.arange(arms), first])
-    belief = np.where(days[:, None] > 0, moved, belief)
+    belief = np.where(days[:, None] > 0, dynamics.after(belief, first), belief)
     left, power = np.maximum(days - 1, 0), dynamics.transition[:, 0]
     while left.any():  # P^n by repeated squaring
         moved = np.einsum("js,jst->jt", belief, power)

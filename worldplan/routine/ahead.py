@@ -232,8 +232,7 @@ class _Plan:
         """The next morning after an action (arms,): b P_k for each arm with its action k."""
         model = self._model(number, morning.last_visits)
         belief = present_states(model, morning.known).belief
-        moves = model.dynamics.transition[np.arange(len(belief)), np.asarray(action)]
-        after = np.einsum("js,jst->jt", belief, moves)
+        after = model.dynamics.after(belief, action.astype(np.int64))
         known = {
             name: Known(int(row.argmax()), tuple(row.tolist()), morning.known[name].seen)
             for name, row in zip(model.names, after, strict=True)
