@@ -252,8 +252,9 @@ class _Plan:
         model = self._model(number, {**morning.last_visits, **visited})
         marks = np.array([name in forced for name in model.names])
         steps = self._steps(number) or model.built.instance.horizon
+        state = present_states(model, morning.known).known
         try:
-            today(self.setup, model, morning.known, steps, np.zeros_like(marks), marks, {})
+            today(self.setup, model, state, steps, np.zeros_like(marks), marks, {})
         except InfeasibleActionSet:
             return False
         return True
@@ -327,8 +328,9 @@ class _Plan:
         out = [*day.settings["absent"], *day.settings["force_out"]]
         absent, marks = (np.isin(names, np.array([*some, ""])) for some in (out, forced))
         steps = self.steps or self.model.built.instance.horizon
+        state = present_states(model, self.decided.known).known
         try:
-            today(self.setup, model, self.decided.known, steps, absent, marks, day.settings)
+            today(self.setup, model, state, steps, absent, marks, day.settings)
         except InfeasibleActionSet:
             return False
         return not (absent & marks).any()

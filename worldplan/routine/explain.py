@@ -75,12 +75,13 @@ class ExplainedDay:
         with database.read() as connection:
             self._known = decided_states(connection, day)
             self._model = build_model(connection, setup, day.date, self._known, names, reward)
-        observation = observation_of(self._model, day.settings["steps_left"], self._known)
+        present = present_states(self._model, self._known)
+        observation = observation_of(self._model, day.settings["steps_left"], present)
         away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))
         steps = observation["steps_left"]
         nobody = np.zeros_like(away)
-        built = today(setup, self._model, self._known, steps, away, nobody, day.settings)
-        self._belief = present_states(self._model, self._known).belief
+        built = today(setup, self._model, present.known, steps, away, nobody, day.settings)
+        self._belief = present.belief
         hidden = as_planned(setup, built, self._belief, observation)
         built, self._observation = hidden.built, hidden.observation(observation)
         self._hidden = hidden.seen is not None

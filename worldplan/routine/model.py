@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from worldplan.envs.bandits.environment import ArmDynamics, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.fixed import fixed
@@ -146,13 +146,14 @@ def decide(
         ConfigError: a client is not in the programme, or the policy does not fit.
         InfeasibleActionSet: nothing satisfies the constraints with the forced and absent clients.
     """
-    observation = observation_of(model, request.steps_left, known)
+    present = present_states(model, known)
+    observation = observation_of(model, request.steps_left, present)
     absent = _mark(model, request.absent, "--absent")
     absent |= _mark(model, request.force_out, "--forbid")
     forced = _mark(model, request.force_in, "--force")
     steps = observation["steps_left"]
-    built = today(setup, model, known, steps, absent, forced, request.settings())
-    hidden = as_planned(setup, built, present_states(model, known).belief, observation)
+    built = today(setup, model, present.known, steps, absent, forced, request.settings())
+    hidden = as_planned(setup, built, present.belief, observation)
     built, seen = hidden.built, hidden.observation(observation)
     actions = built.instance.actions
     policy = request.policy or DEFAULT_POLICY
@@ -183,16 +184,14 @@ def present_states(model: Model, known: Mapping[str, Known]) -> PresentStates:
     return PresentStates(belief, days)
 
 
-def observation_of(
-    model: Model, steps_left: int | None, known: Mapping[str, Known]
-) -> dict[str, Any]:
+def observation_of(model: Model, steps_left: int | None, present: PresentStates) -> dict[str, Any]:
     """What a policy sees: "state" (arms,) or, if somebody was not seen, "belief" (arms, states);
     and "steps_left".
 
     Args:
         model: of the day.
         steps_left: days to plan for; None: the horizon.
-        known: states of the clients.
+        present: states of the arms.
 
     Raises:
         ConfigError: more days than the horizon, or none.
@@ -203,13 +202,13 @@ def observation_of(
         raise ConfigError(
             f"{steps} days left: give 1 to {horizon}, the programme's horizon (--steps_left)"
         )
-    return present_states(model, known).observation(steps)
+    return present.observation(steps)
 
 
 def today(
     setup: Setup,
     model: Model,
-    known: Mapping[str, Known],
+    state: Ints,
     steps_left: int,
     absent: NDArray[np.bool_],
     forced: NDArray[np.bool_],
@@ -221,7 +220,7 @@ def today(
     Args:
         setup: the programme.
         model: of the day.
-        known: states of the clients.
+        state: (arms,) of today, -1 where it is not known.
         steps_left: days to plan for.
         absent: (arms,) who is not visited.
         forced: (arms,) who is visited.
@@ -237,7 +236,7 @@ def today(
         model.built,
         setup.programme,
         setup.base,
-        present_states(model, known).known,
+        state,
         date=model.date,
         steps_left=steps_left,
         absent=away,
