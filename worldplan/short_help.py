@@ -66,11 +66,12 @@ class ShortHelp:
 
 
 class HelpShown(SystemExit):
-    """Help was printed, which ends the command."""
+    """Prints a help, and ends the command."""
 
     def __init__(self, text: ShortHelp) -> None:
         super().__init__(0)
         self.text = text
+        print(text)  # noqa: T201 - a command line prints
 
 
 def wants_help(argv: Sequence[str]) -> bool:
@@ -104,9 +105,7 @@ def show_help(parser: ArgumentParser, argv: Sequence[str], settings: type | None
         parser.print_help()
         raise SystemExit(0)
     if wants_help(argv):
-        text = short_help(parser, settings)
-        print(text)  # noqa: T201 - a command line prints
-        raise HelpShown(text)
+        raise HelpShown(short_help(parser, settings))
 
 
 def short_help(parser: ArgumentParser, settings: type | None) -> ShortHelp:

@@ -82,9 +82,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         KeyboardInterrupt: Ctrl-C; its text says how to resume.
     """
     if wants_help(arguments):
-        text = fit_help(arguments[0])
-        print(text)  # noqa: T201 - a command line prints
-        raise HelpShown(text)
+        raise HelpShown(fit_help(arguments[0]))
     arguments = ["--help" if word == ALL else word for word in arguments]
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
