@@ -146,8 +146,8 @@ def check_policies(names: Sequence[str], setting: str = "policies") -> None:
     if unknown or not names:
         near = did_you_mean(unknown[0], POLICIES) if len(unknown) == 1 else ""
         raise ConfigError(
-            f"{setting}: {', '.join(unknown) or 'none given'}{near}: "
-            f"choose from {', '.join(POLICIES)}, or give your own as module:Class"
+            f"{setting}: {', '.join(unknown) or 'none given'}: "
+            f"choose from {', '.join(POLICIES)}, or give your own as module:Class{near}"
         )
     for name in names:
         POLICIES.get(name)
