@@ -284,10 +284,10 @@ def _problem(first: str, second: str) -> str:
         names = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
         near = did_you_mean(f"{first} {second}", COMMANDS) or did_you_mean(first, names)
         return f"unknown command '{first}'{near}: choose {', '.join(names)} (worldplan --help)"
-    choice = f"choose from {', '.join(verbs)}: see worldplan {first} --help"
+    choice = f"(choose from {', '.join(verbs)}): see worldplan {first} --help"
     if not second:
-        return f"{first}: a second word is missing: {choice}"
-    return f"unknown command '{first} {second}'{did_you_mean(second, verbs)}: {choice}"
+        return f"the following arguments are required: verb {choice}"
+    return f"argument verb: invalid choice: '{second}'{did_you_mean(second, verbs)} {choice}"
 
 
 def _verbs(group: str) -> list[str]:

@@ -152,7 +152,7 @@ def test_in_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("my_numeric_planners.mine:misnamed", "ValueError: PlanResult: status 'solved' does not"),
         ("my_numeric_planners.mine:a_list", "returned a list: return a PlanResult"),
         ("my_numeric_planners.mine:NUMBER", "a int cannot be called"),
-        ("guess", "invalid choice: 'guess': choose from auto, search, milp, enhsp"),
+        ("guess", "invalid choice: 'guess' (choose from auto, search, milp, enhsp"),
     ],
 )
 def test_mistakes_are_one_clear_line(

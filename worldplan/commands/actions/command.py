@@ -176,6 +176,6 @@ def _check_planner(planner: str) -> None:
 
     if ":" not in planner and planner not in PLANNERS:
         raise ConfigError(
-            f"--planner: invalid choice: '{planner}'{did_you_mean(planner, PLANNERS)}: "
-            f"choose from {', '.join(PLANNERS)}, or give your own as module:function"
+            f"--planner: invalid choice: '{planner}' (choose from {', '.join(PLANNERS)}, or give "
+            f"your own as module:function){did_you_mean(planner, PLANNERS)}"
         )

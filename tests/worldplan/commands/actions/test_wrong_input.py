@@ -212,8 +212,8 @@ def test_wrong_problems_and_models(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["a second word is missing"]),
-        ("forget", ["unknown command 'actions forget'"]),
+        ("", ["the following arguments are required: verb"]),
+        ("forget", ["invalid choice: 'forget'"]),
         (LEARN.replace("vans.json", "vans.txt"), ["-o vans.txt", "end it in .json"]),
         (LEARN + " --budget 9", ["--budget 9", "for a .pddl output only"]),
         (LEARN.replace("vans.json", "vans.pddl") + " --budget 0", ["--budget 0"]),
