@@ -67,8 +67,9 @@ def execute(
         inner_max_num_threads=1,
         backend="loky",
     )
-    for tracker in (resource_tracker, resource_tracker_of_loky):
-        tracker.ensure_running()  # here: its start would end what `_deaf_to_interrupts` begins
+    with _quiet_trackers():
+        for tracker in (resource_tracker, resource_tracker_of_loky):
+            tracker.ensure_running()  # here: its start would end what `_deaf_to_interrupts` begins
     try:
         with ExitStack() as stack:
             with _deaf_to_interrupts():  # the processes start here
@@ -87,6 +88,23 @@ def _cancel(results: Generator[Any]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\d+ tasks ")
         results.close()
+
+
+@contextmanager
+def _quiet_trackers() -> Iterator[None]:
+    """Let the processes that the block under `with` starts not warn of semaphores that a killed
+    process left: they remove them, and the warning would follow the one line of `JobKilled`.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker"
+    os.environ["PYTHONWARNINGS"] = quiet if not before else f"{before},{quiet}"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager

@@ -27,3 +27,21 @@ def test_a_warning_in_a_worker_is_one_line() -> None:
     assert sorted(done.stderr.splitlines()) == [
         f"worldplan: UserWarning: the values of job {job} are overestimated" for job in (1, 2)
     ]
+
+
+LEFT = r"""
+from joblib.externals.loky.backend import resource_tracker
+from worldplan.parallel import execute
+
+assert sorted(execute(abs, [1, -2], processes=2)) == [1, 2]
+resource_tracker.register("/loky-nothing-of-this-name", "semlock")
+"""
+
+
+def test_what_a_killed_process_left_is_removed_without_a_word() -> None:
+    """The process that removes it ends after the program and shares its stderr."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
