@@ -137,6 +137,11 @@ COMMANDS = {
         "RUN ...",
         "one self-contained HTML file for one or several runs",
     ),
+    "examples": Command(
+        "worldplan.commands.examples:main",
+        "[FOLDER]",
+        "the scenarios that come with worldplan: what each is for; or a copy of them",
+    ),
     "doctor": Command(
         "worldplan.doctor:main", "", "what works here: solvers, licences, GPU, optional parts"
     ),

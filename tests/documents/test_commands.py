@@ -20,7 +20,10 @@ from tests.places import ROOT
 from worldplan.cli import main
 
 JOURNEYS = {
-    "bandits": r"configs/sequoia|runs/(capacity|path)/|example_log|worldplan (bandits|doctor)",
+    "bandits": (
+        r"configs/sequoia|runs/(capacity|path)/|example_log"
+        r"|worldplan (bandits|doctor|examples|runs|compare)"
+    ),
     "actions": r"worldplan actions",
     "offline": (
         r"configs/(ensemble|ravl|leq|model_free|online)|-v\d |runs/(ravl|leq|model_free)|DATASET"
