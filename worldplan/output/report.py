@@ -6,7 +6,7 @@ import base64
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -17,8 +17,15 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from worldplan.files import config_text, read_table, write_text
-from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.runs import REPORT, SUMMARY, VERSIONS, Run
+from worldplan.milp.errors import ConfigError
+from worldplan.output.summary import (
+    MEASURES,
+    interval_text,
+    number_text,
+    read_summary,
+    share_text,
+)
+from worldplan.runs import REPORT, VERSIONS, Run
 
 HEADINGS = {
     "policy": "policy",
@@ -42,21 +49,6 @@ PLOT_ORDER = (
     "learning_curve",
     "critic_spread",
     "step_rewards",
-)
-MEASURES = ("cost", "discounted_cost", "before", "drop")  # with intervals, in some studies
-NUMERIC = (
-    *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
-    "mean",
-    "low",
-    "high",
-    "score",
-    "bound_share",
-    "share_low",
-    "share_high",
-    "q",
-    "decision_ms",
-    "cpu_minutes",
-    "episodes",
 )
 
 
@@ -122,7 +114,7 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
             "a report needs at least one run folder: give one like runs/<name>/<time>"
         )
     runs = [Run.open(path) for path in paths]
-    summaries = [_summary(run) for run in runs]
+    summaries = [read_summary(run) for run in runs]
     target = Path(output) if output is not None else _default_output(runs)
     if target.is_dir():
         raise ConfigError(f"{target}: is a folder: give the name of an HTML file")
@@ -155,40 +147,13 @@ def _default_output(runs: list[Run]) -> Path:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _summary(run: Run) -> pd.DataFrame | None:
-    """The run's table of policies, best first, with all columns of the report; None where the run
-    has no results yet.
-
-    Raises:
-        DatasetError: a column is missing or holds text in place of numbers.
-    """
-    table = run.read_csv(SUMMARY)
-    if table is None or table.empty:
-        return None
-    missing = [column for column in ("policy", "mean") if column not in table]
-    if missing:
-        raise DatasetError(
-            f"{run.path / SUMMARY}: column '{missing[0]}' is missing: "
-            "delete this table and repeat the command that made the run"
-        )
-    for column in NUMERIC:
-        if column not in table:
-            table[column] = float("nan")
-        elif not pd.api.types.is_numeric_dtype(table[column]):
-            raise DatasetError(
-                f"{run.path / SUMMARY}: column '{column}' holds text where numbers belong: "
-                "delete this table and repeat the command that made the run"
-            )
-    table["reference"] = table["reference"].isin([True]) if "reference" in table else False
-    table["note"] = table["note"].astype(object).fillna("") if "note" in table else ""
-    return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
-
-
 def _measure(row: dict[Any, Any], name: str) -> str:
     """A measure with its interval; empty where it is unknown."""
     if math.isnan(row[name]):
         return ""
-    return f"{_number(row[name])} {_interval(row[f'{name}_low'], row[f'{name}_high'])}".strip()
+    return (
+        f"{number_text(row[name])} {interval_text(row[f'{name}_low'], row[f'{name}_high'])}".strip()
+    )
 
 
 def _policy_table(summary: pd.DataFrame) -> Table:
@@ -197,12 +162,13 @@ def _policy_table(summary: pd.DataFrame) -> Table:
     """
     texts = {
         "policy": [str(policy) for policy in summary["policy"]],
-        "mean": [_number(value) for value in summary["mean"]],
+        "mean": [number_text(value) for value in summary["mean"]],
         "interval": [
-            _interval(low, high) for low, high in zip(summary["low"], summary["high"], strict=True)
+            interval_text(low, high)
+            for low, high in zip(summary["low"], summary["high"], strict=True)
         ],
         **{name: [_measure(row, name) for row in summary.to_dict("records")] for name in MEASURES},
-        "bound_share": [_share(row) for row in summary.to_dict("records")],
+        "bound_share": [share_text(row) for row in summary.to_dict("records")],
         "score": ["" if math.isnan(value) else f"{value:.1f}" for value in summary["score"]],
         "q": ["" if math.isnan(value) else f"{value:.4g}" for value in summary["q"]],
         "decision_ms": [
@@ -256,31 +222,9 @@ def _comparison(titles: list[str], summaries: list[pd.DataFrame | None]) -> Tabl
 
 def _cell(row: dict[Any, Any]) -> str:
     figure = " ".join(
-        part for part in (_number(row["mean"]), _interval(row["low"], row["high"])) if part
+        part for part in (number_text(row["mean"]), interval_text(row["low"], row["high"])) if part
     )
-    return ", ".join(part for part in (figure, _share(row)) if part)
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:#.4g}".rstrip(".")
-
-
-def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) or math.isnan(high) else f"[{_number(low)}, {_number(high)}]"
-
-
-def _share(row: Mapping[Any, Any]) -> str:
-    """The share of the bound, with its interval where that is known."""
-    share, low, high = (row[name] for name in ("bound_share", "share_low", "share_high"))
-    if math.isnan(low) or math.isnan(high):
-        return _percent(share)
-    return f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _percent(share: float) -> str:
-    return "" if math.isnan(share) else f"{100 * share:.1f} %"
+    return ", ".join(part for part in (figure, share_text(row)) if part)
 
 
 # --- sections -------------------------------------------------------------------------------------
