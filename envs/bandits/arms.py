@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ class ArmDynamics:
             matter; None: zero. `action_reward[j, k, s, t]` is received besides when arm `j` moves
             from state `s` to state `t` under level `k`. So rewards r(s, a) have the shape (arms,
             levels, states, 1), and a cost of each pull (arms, levels, 1, 1).
+        own_states: (arms,) number of states of each arm, where arms have different numbers: those
+            of arm `j` are 0 to `own_states[j] - 1`. What the arrays hold for further states is not
+            read, and replaced by that of state 0; no move leads there. None: all have `states`.
         effect: (arms, components) or None. With it, the level of arm `j` is the index of
             `effect[j] @ action` in `strengths[j]`; without it, the level of arm `j` is component
             `j` of the action.
@@ -44,8 +47,9 @@ class ArmDynamics:
     The arrays are copies that cannot be written to.
 
     Raises:
-        DatasetError: shapes disagree, numbers are not finite, a distribution does not sum to 1, or
-            one of `effect` and `strengths` is missing.
+        DatasetError: shapes disagree, numbers are not finite, a distribution does not sum to 1, a
+            move leads to a state that the arm does not have, or one of `effect` and `strengths` is
+            missing.
     """
 
     transition: Floats
@@ -53,6 +57,7 @@ class ArmDynamics:
     effect: Floats | None = None
     strengths: Floats | None = None
     action_reward: Floats | None = None
+    own_states: Ints | None = None
 
     def __post_init__(self) -> None:
         p = checks.array(self.transition, "transition", ("arms", "levels", "states", "states"))
@@ -63,6 +68,9 @@ class ArmDynamics:
                 f"transition {p.shape} and reward {r.shape} do not fit: expected (arms, levels, "
                 "states, states) and (arms, states)"
             )
+        own = self._check_own_states(arms, states)
+        if own is not None:
+            p, r = _first_for_missing(p, own, 2), _first_for_missing(r, own, 1)
         bad = np.argwhere((p.min(-1) < 0) | (np.abs(p.sum(-1) - 1) > checks.SUM_TOLERANCE))
         if len(bad):
             arm, level, state = (int(index) for index in bad[0])
@@ -72,8 +80,39 @@ class ArmDynamics:
             )
         object.__setattr__(self, "transition", p)
         object.__setattr__(self, "reward", r)
+        self._refuse_moves_out(p)
         self._check_action_reward()
         self._check_effect(arms, levels)
+
+    def _check_own_states(self, arms: int, states: int) -> Ints | None:
+        """Check `own_states`, and keep a copy; None if all arms have all states.
+
+        Raises:
+            DatasetError: they are no whole numbers from 1 to the number of states.
+        """
+        if self.own_states is None:
+            return None
+        own = checks.whole_numbers(self.own_states, "own_states", (arms,), least=1, most=states)
+        kept = None if (own == states).all() else own
+        object.__setattr__(self, "own_states", kept)
+        return kept
+
+    def _refuse_moves_out(self, transition: Floats) -> None:
+        """Refuse moves to states that the arm does not have.
+
+        Raises:
+            DatasetError: names the arm and the state.
+        """
+        if self.own_states is None:
+            return
+        missing = np.arange(self.states) >= self.own_states[:, None]
+        bad = np.argwhere((transition > 0) & missing[:, None, None, :])
+        if len(bad):
+            arm, level, state, after = (int(index) for index in bad[0])
+            raise DatasetError(
+                f"arm {arm}, state {state}, action {level}: moves to state {after}, and the arm "
+                f"has states 0 to {self.own_states[arm] - 1}: leave the move out"
+            )
 
     def _check_action_reward(self) -> None:
         """Check `action_reward`, and keep a copy of it.
@@ -91,6 +130,11 @@ class ArmDynamics:
                 f"action_reward has shape {given.shape}: expected (arms, levels, states, states) "
                 f"{full}, or length 1 along some axes"
             )
+        if self.own_states is not None:
+            given = np.broadcast_to(given, (self.arms, *given.shape[1:]))
+            for axis in (2, 3):
+                if given.shape[axis] > 1:
+                    given = _first_for_missing(given, self.own_states, axis)
         object.__setattr__(self, "action_reward", given)
 
     def _check_effect(self, arms: int, levels: int) -> None:
@@ -130,6 +174,21 @@ class ArmDynamics:
     def states(self) -> int:
         """Number of states of an arm."""
         return int(self.transition.shape[2])
+
+    @property
+    def state_counts(self) -> Ints:
+        """(arms,) number of states of each arm."""
+        return np.full(self.arms, self.states) if self.own_states is None else self.own_states
+
+    @property
+    def exists(self) -> NDArray[np.bool_]:
+        """(arms, states), whether the arm has the state."""
+        return np.asarray(np.arange(self.states) < self.state_counts[:, None])
+
+    @property
+    def uniform(self) -> Floats:
+        """(arms, states), every state that an arm has equally likely."""
+        return np.asarray(self.exists / self.state_counts[:, None])
 
     @property
     def components(self) -> int:
@@ -194,12 +253,12 @@ class ArmDynamics:
     def select(self, places: Sequence[int] | Ints) -> ArmDynamics:
         """The arms at `places`, in this order."""
         index = np.asarray(places, np.int64)
-        parts = {
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        chosen = {
             name: value if value is None or len(value) == 1 < self.arms else value[index]
-            for name in ("transition", "reward", "effect", "strengths", "action_reward")
-            for value in [getattr(self, name)]
+            for name, value in parts.items()
         }
-        return ArmDynamics(**parts)
+        return ArmDynamics(**chosen)
 
     def without_rewards(self, out: NDArray[np.bool_]) -> ArmDynamics:
         """The dynamics in which the arms that `out` (arms,) marks earn and cost nothing."""
@@ -242,3 +301,14 @@ class ArmDynamics:
         """
         probabilities = self.transition[np.arange(self.arms), self.level(action), state]
         return draw(probabilities, rng.random(state.shape))
+
+
+def _first_for_missing(array: Floats, own: Ints, axis: int) -> Floats:
+    """The array (arms, ...) with its entries of state 0 along `axis` for states beyond `own`."""
+    state = np.arange(array.shape[axis])
+    missing = np.expand_dims(
+        state >= own[:, None], [other for other in range(1, array.ndim) if other != axis]
+    )
+    filled = np.where(missing, np.take(array, [0], axis), array)
+    filled.setflags(write=False)
+    return filled

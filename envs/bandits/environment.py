@@ -78,8 +78,10 @@ class BanditInstance:
         discount = checks.number(self.discount, "discount", above=0.0, most=1.0, error=DatasetError)
         object.__setattr__(self, "discount", discount)
         object.__setattr__(self, "horizon", horizon)
-        object.__setattr__(self, "initial", checks.distributions(self.initial, "initial", shape))
         object.__setattr__(self, "arm_names", names)
+        initial = checks.distributions(self.initial, "initial", shape)
+        object.__setattr__(self, "initial", initial)
+        refuse_missing_states(self, initial > 0, "initial")
 
     def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
         """Joint start states, (count, arms)."""
@@ -88,6 +90,26 @@ class BanditInstance:
     def label(self, arm: int) -> str:
         """Name of an arm, or its number if the instance has no names."""
         return self.arm_names[arm] if self.arm_names else str(arm)
+
+
+def refuse_missing_states(instance: BanditInstance, used: NDArray[np.bool_], name: str) -> None:
+    """Refuse states that an arm does not have.
+
+    Args:
+        instance: the programme.
+        used: (arms, states) the states that `name` gives to the arms.
+        name: of the argument.
+
+    Raises:
+        DatasetError: names the arm and the state.
+    """
+    bad = np.argwhere(used & ~instance.dynamics.exists)
+    if len(bad):
+        arm, state = (int(index) for index in bad[0])
+        raise DatasetError(
+            f"{name}: arm '{instance.label(arm)}' in state {state}: it has states 0 to "
+            f"{instance.dynamics.state_counts[arm] - 1}: give one of them"
+        )
 
 
 def binary_actions(actions: Any, shape: tuple[int, ...]) -> NDArray[np.int8]:
@@ -137,7 +159,7 @@ class BanditVectorEnv(VectorEnv):
         dynamics = instance.dynamics
         self.single_observation_space = gym.spaces.Dict(
             {
-                "state": gym.spaces.MultiDiscrete(np.full(dynamics.arms, dynamics.states)),
+                "state": gym.spaces.MultiDiscrete(dynamics.state_counts),
                 "steps_left": gym.spaces.Discrete(instance.horizon + 1),
             }
         )

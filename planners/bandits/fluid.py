@@ -173,7 +173,7 @@ class FluidProgram:
                 return None
             model = self.dynamics[0]
             self._set_cost(left, None)
-            self._set_start(np.full((model.arms, model.states), 1.0 / model.states))
+            self._set_start(model.uniform)
             remaining = deadline - time.perf_counter()
             if self.session.solve(basis=near, time_limit=remaining).x is None:
                 return None

@@ -41,6 +41,7 @@ def models_of(instance: BanditInstance, dynamics: Dynamics) -> list[ArmDynamics]
             (member.arms, member.states, member.components)
             != (own.arms, own.states, own.components)
             or member.levels != members[0].levels
+            or not np.array_equal(member.state_counts, own.state_counts)
             or not same
         ):
             raise ConfigError(
@@ -59,6 +60,7 @@ def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
         first.effect,
         first.strengths,
         _mean_action_reward(models),
+        first.own_states,
     )
 
 

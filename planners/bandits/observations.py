@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import (
+    BanditInstance,
+    Floats,
+    Ints,
+    refuse_missing_states,
+)
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 
@@ -60,6 +65,7 @@ def belief_of(instance: BanditInstance, observation: Any) -> Floats:
         return one_hot(state_of(instance, observation), instance.dynamics.states)
     shape = (instance.dynamics.arms, instance.dynamics.states)
     belief = checks.distributions(observation["belief"], "belief", shape)
+    refuse_missing_states(instance, belief > 0, "belief")
     if "state" in observation:
         state = checked_state(instance, observation["state"])
         share = belief[np.arange(len(state)), state]
@@ -80,7 +86,12 @@ def checked_state(instance: BanditInstance, state: Any) -> Ints:
         DatasetError: it has another length or type, or an arm is in a state that it does not have.
     """
     dynamics = instance.dynamics
-    return checks.whole_numbers(state, "state", (dynamics.arms,), least=0, most=dynamics.states - 1)
+    given = checks.whole_numbers(
+        state, "state", (dynamics.arms,), least=0, most=dynamics.states - 1
+    )
+    if dynamics.own_states is not None:
+        refuse_missing_states(instance, one_hot(given, dynamics.states) > 0, "state")
+    return given
 
 
 def checked_distribution(instance: BanditInstance, start: Any) -> Floats:
@@ -90,7 +101,9 @@ def checked_distribution(instance: BanditInstance, start: Any) -> Floats:
         DatasetError: it has another shape, or is no distribution of each arm.
     """
     dynamics = instance.dynamics
-    return checks.distributions(start, "start", (dynamics.arms, dynamics.states))
+    given = checks.distributions(start, "start", (dynamics.arms, dynamics.states))
+    refuse_missing_states(instance, given > 0, "start")
+    return given
 
 
 def checked_steps(steps: int | None, name: str) -> int | None:

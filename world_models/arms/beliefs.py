@@ -21,7 +21,12 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable, FilePath
-from worldplan.world_models.arms.rewards import arm_positions, first_gap
+from worldplan.world_models.arms.rewards import (
+    arm_positions,
+    first_gap,
+    own_states_in,
+    refuse_foreign_states,
+)
 
 REMEDY = "give state, or last_state and days_since"
 
@@ -172,6 +177,9 @@ def _seen(
     arm = table.text("arm")
     state = table.optional_integers("state", dynamics.states)
     last = table.optional_integers("last_state", dynamics.states)
+    place, own = arm_positions(table, arm_names), dynamics.state_counts
+    refuse_foreign_states(table, "state", place, state, own, arm_names)
+    refuse_foreign_states(table, "last_state", place, last, own, arm_names)
     days = table.optional_integers("days_since")
     first = table.optional_integers("visited_then", dynamics.levels)
     unknown = state < 0
@@ -219,7 +227,8 @@ def _beliefs(table: CsvTable, arm_names: tuple[str, ...], dynamics: ArmDynamics)
     """
     table = CsvTable(table.path, ("arm", "state", "probability"))
     states = dynamics.states
-    arm, state = arm_positions(table, arm_names), table.integers("state", states)
+    arm = arm_positions(table, arm_names)
+    state = own_states_in(table, "state", arm, dynamics.state_counts, arm_names)
     probability = table.numbers("probability")
     table.refuse(
         (probability < 0) | (probability > 1),

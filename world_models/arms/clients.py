@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from worldplan.envs.bandits.environment import Floats, Ints
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.today import known, read_attributes
 from worldplan.milp.tables import CsvTable
 from worldplan.world_models.arms.rewards import read_reward_table
@@ -34,6 +34,7 @@ class Clients:
             this column and all before.
         newcomers: names without rewards of their own, and whose rewards they have.
         action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
+        own_states: (arms,) number of states of each arm; None: all have `states`.
     """
 
     reward: Floats
@@ -43,6 +44,7 @@ class Clients:
     texts: tuple[tuple[str, ...], ...] = ()
     newcomers: dict[str, str] = field(default_factory=dict)
     action_reward: Floats | None = None
+    own_states: Ints | None = None
 
     def label(self, arm: int) -> str:
         """The finest group of an arm in words: "district north, needs nurse"."""
@@ -71,7 +73,7 @@ def read_clients(
     given = read_reward_table(rewards)
     reward, names, extra = given.reward, given.arm_names, given.action_reward
     if not columns:
-        return Clients(reward, names, action_reward=extra)
+        return Clients(reward, names, action_reward=extra, own_states=given.own_states)
     if attributes is None:
         raise ConfigError(
             "programme.groups needs constraint.attributes: a CSV with arm and the columns "
@@ -93,11 +95,12 @@ def read_clients(
     grown, source = _rewards_of_newcomers(reward, codes, len(new))
     if extra is not None:
         extra, _ = _rewards_of_newcomers(extra, codes, len(new))
+    own = _states_of_newcomers(given.own_states, codes, source, new)
     whose = {
         name: words(columns[:level], texts[len(names) + i]) or EVERYBODY
         for i, (name, level) in enumerate(zip(new, source, strict=True))
     }
-    return Clients(grown, everybody, tuple(columns), codes, texts, whose, extra)
+    return Clients(grown, everybody, tuple(columns), codes, texts, whose, extra, own)
 
 
 def _rewards_of_newcomers(
@@ -113,6 +116,33 @@ def _rewards_of_newcomers(
         rows.append(reward[alike[level]].mean(0, keepdims=True))
         source.append(level)
     return np.concatenate(rows), source
+
+
+def _states_of_newcomers(
+    own: Ints, codes: tuple[Ints, ...], source: Sequence[int], names: Sequence[str]
+) -> Ints:
+    """Numbers of states with those of the newcomers, which are those of their group.
+
+    Args:
+        own: (arms,) of the arms with rewards.
+        codes: of the groups.
+        source: level of the group of each newcomer, 0 for everybody.
+        names: of the newcomers.
+
+    Raises:
+        DatasetError: arms of the group have different numbers of states.
+    """
+    numbers, old = list(own), len(own)
+    for i, (name, level) in enumerate(zip(names, source, strict=True)):
+        code = codes[level - 1] if level else np.zeros(old + len(names), np.int64)
+        alike = own[code[:old] == code[old + i]]
+        if len(set(alike.tolist())) > 1:
+            raise DatasetError(
+                f"client '{name}' has no rewards, and clients of the same group have "
+                f"{alike.min()} to {alike.max()} states: add rewards for each state of '{name}'"
+            )
+        numbers.append(alike[0])
+    return np.array(numbers, np.int64)
 
 
 def with_newcomers(clients: Clients, counts: Ints, names: tuple[str, ...]) -> Ints:

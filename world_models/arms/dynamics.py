@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
@@ -19,7 +20,7 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
 from worldplan.world_models.arms.rewards import arm_positions as arm_positions
 from worldplan.world_models.arms.rewards import first_gap as first_gap
-from worldplan.world_models.arms.rewards import read_reward_table
+from worldplan.world_models.arms.rewards import first_missing, own_states_in, read_reward_table
 
 Path = str | os.PathLike[str]
 
@@ -42,18 +43,31 @@ class ArmLog:
         reward: (arms, states), earned in the state moved to.
         arm_names: ids in the order of the arrays.
         action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
+        own_states: (arms,) number of states of each arm; None: all have `states`.
     """
 
     counts: Ints
     reward: Floats
     arm_names: tuple[str, ...]
     action_reward: Floats | None = None
+    own_states: Ints | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
         counts = checks.whole_numbers(self.counts, "counts", shape, least=0)
         object.__setattr__(self, "counts", counts)
         _check_arms(self, counts)
+        _check_own_states(self, counts)
+        exists = _exists(self)
+        outside = ~(exists[:, None, :, None] & exists[:, None, None, :])
+        bad = np.argwhere((counts > 0) & outside)
+        if len(bad):
+            arm, _, state, after = (int(index) for index in bad[0])
+            raise DatasetError(
+                f"arm '{self.arm_names[arm]}': a move from state {state} to state {after}, and the "
+                f"arm has states 0 to {exists[arm].sum() - 1}: correct the move, or add the reward "
+                "of the state"
+            )
 
     def posterior(
         self, prior_strength: float = 2.0, concentration: Floats | None = None
@@ -65,7 +79,8 @@ class ArmLog:
         observations. Its mean is (n + 1) / (sum(n) + states), where `n` counts the moves of *all*
         arms from `s` under `k`: a mixture of the pooled frequencies with the uniform distribution.
         So rarely observed arms borrow from the others. (The pool contains the arm's own moves:
-        with very few arms the posterior is a little too narrow.)
+        with very few arms the posterior is a little too narrow.) States that an arm does not have
+        are left out of its prior, whose weight stays the same.
 
         Args:
             prior_strength: number of observations that the prior counts for, positive.
@@ -81,15 +96,18 @@ class ArmLog:
                     f"prior_strength is {prior_strength:g}: "
                     "give a positive number of observations, such as 2"
                 )
-            pooled = self.counts.sum(0) + 1.0
+            pooled = (self.counts.sum(0) + 1.0) * _exists(self)[:, None, None, :]
             concentration = prior_strength * pooled / pooled.sum(-1, keepdims=True)
-        prior = np.asarray(concentration, dtype=float)
-        if not (np.isfinite(prior).all() and (prior > 0).all()):
+        prior = np.broadcast_to(np.asarray(concentration, dtype=float), self.counts.shape)
+        own = np.broadcast_to(_exists(self)[:, None, None, :], prior.shape)
+        if not (np.isfinite(prior).all() and (prior[own] > 0).all()):
             raise ConfigError(
                 "the prior concentration holds values that are not positive and finite: "
                 "give positive numbers"
             )
-        return ArmPosterior(prior + self.counts, self.reward, self.arm_names, self.action_reward)
+        return ArmPosterior(
+            prior + self.counts, self.reward, self.arm_names, self.action_reward, self.own_states
+        )
 
 
 @dataclass(frozen=True)
@@ -97,21 +115,34 @@ class ArmPosterior:
     """Independent Dirichlet distributions over next states.
 
     Args:
-        concentration: (arms, actions, states, states), positive.
+        concentration: (arms, actions, states, states), positive; zero for moves to states that the
+            arm does not have.
         reward: (arms, states).
         arm_names: ids in the order of the arrays.
         action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
+        own_states: (arms,) number of states of each arm; None: all have `states`. What
+            `concentration` holds for further states is not read.
     """
 
     concentration: Floats
     reward: Floats
     arm_names: tuple[str, ...]
     action_reward: Floats | None = None
+    own_states: Ints | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
         concentration = checks.array(self.concentration, "concentration", shape)
-        if not (concentration > 0).all():
+        if self.own_states is not None:
+            _check_own_states(self, concentration)
+            exists = _exists(self)
+            concentration = np.where(exists[:, None, None, :], concentration, 0.0)
+            rows = exists[:, None, :, None]
+            concentration = np.where(rows, concentration, concentration[:, :, :1])
+        if (
+            not (concentration[..., 0] > 0).all()
+            or not ((concentration > 0) | ~_exists(self)[:, None, None, :]).all()
+        ):
             raise DatasetError(
                 "concentration holds a number that is not positive: give positive ones"
             )
@@ -123,7 +154,9 @@ class ArmPosterior:
         return self._dynamics(self.concentration / self.concentration.sum(-1, keepdims=True))
 
     def _dynamics(self, transition: Floats) -> ArmDynamics:
-        return ArmDynamics(transition, self.reward, action_reward=self.action_reward)
+        return ArmDynamics(
+            transition, self.reward, action_reward=self.action_reward, own_states=self.own_states
+        )
 
     def select(self, places: Sequence[int]) -> ArmPosterior:
         """The arms at `places`, in this order."""
@@ -134,6 +167,7 @@ class ArmPosterior:
             self.reward[index],
             tuple(self.arm_names[place] for place in index),
             extra if extra is None else extra[index],
+            self.own_states if self.own_states is None else self.own_states[index],
         )
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -148,10 +182,11 @@ class ArmPosterior:
             raise ConfigError(
                 f"interval level is {level:g}: give a number between 0 and 1, such as 0.95"
             )
-        if self.concentration.shape[-1] == 1:
-            return np.ones_like(self.concentration), np.ones_like(self.concentration)
-        rest = self.concentration.sum(-1, keepdims=True) - self.concentration
-        low, high = stats.beta.interval(level, self.concentration, rest)
+        moves = self.concentration
+        rest = moves.sum(-1, keepdims=True) - moves
+        open_ = (moves > 0) & ((moves > 0).sum(-1, keepdims=True) > 1)  # neither 0 nor 1 for sure
+        low, high = np.where(moves > 0, 1.0, 0.0), np.where(moves > 0, 1.0, 0.0)
+        low[open_], high[open_] = stats.beta.interval(level, moves[open_], rest[open_])
         return low, high
 
     def sample(self, members: int, generator: np.random.Generator) -> list[ArmDynamics]:
@@ -159,8 +194,28 @@ class ArmPosterior:
         draws = (
             generator.standard_gamma(self.concentration, size=(members, *self.concentration.shape))
             + 1e-300
-        )
+        ) * (self.concentration > 0)
         return [self._dynamics(draw) for draw in draws / draws.sum(-1, keepdims=True)]
+
+
+def _exists(table: ArmLog | ArmPosterior) -> NDArray[np.bool_]:
+    """(arms, states), whether the arm has the state."""
+    arms, states = table.reward.shape
+    own = np.full(arms, states) if table.own_states is None else table.own_states
+    return np.asarray(np.arange(states) < own[:, None])
+
+
+def _check_own_states(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
+    """Check and copy `own_states` against (arms, actions, states, states).
+
+    Raises:
+        DatasetError: they are no whole numbers from 1 to the number of states.
+    """
+    if table.own_states is not None:
+        own = checks.whole_numbers(
+            table.own_states, "own_states", (len(moves),), least=1, most=moves.shape[-1]
+        )
+        object.__setattr__(table, "own_states", own)
 
 
 def _check_arms(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
@@ -198,10 +253,10 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
         DatasetError: a gap, a duplicate or a bad number; names file, line and remedy.
     """
     rewards = read_reward_table(rewards_csv)
-    reward, names = rewards.reward, rewards.arm_names
+    reward, names, own = rewards.reward, rewards.arm_names, rewards.own_states
     states = reward.shape[1]
     table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
-    arm, state, action, target = _moves(table, names, states)
+    arm, state, action, target = _moves(table, names, own)
     probability = table.numbers("probability")
     table.refuse(
         probability < 0,
@@ -213,7 +268,8 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
     table.refuse_repeats(
         case * states + target, "this arm, state, action and next_state", "keep one of the rows"
     )
-    missing = first_gap(case, len(names) * actions * states)
+    needed = np.repeat(np.arange(states) < own[:, None], actions, axis=0).ravel()
+    missing = first_missing(case, needed)
     if missing is not None:
         pair, s = divmod(missing, states)
         j, k = divmod(pair, actions)
@@ -237,17 +293,24 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
             f"{os.fspath(rewards_csv)}: rewards of actions 0 and 1, and transitions of actions 0 "
             f"to {actions - 1}: leave out the column action, or the further actions"
         )
-    return ArmTables(ArmDynamics(transition, reward, action_reward=rewards.action_reward), names)
+    dynamics = ArmDynamics(transition, reward, action_reward=rewards.action_reward, own_states=own)
+    return ArmTables(dynamics, names)
 
 
-def read_states(csv: Path, arm_names: tuple[str, ...], states: int) -> Ints:
+def read_states(csv: Path, arm_names: tuple[str, ...], states: int | Ints) -> Ints:
     """Present state of every arm, (arms,), from a CSV arm, state with one row per arm.
+
+    Args:
+        csv: the file.
+        arm_names: of the arms.
+        states: number of states of an arm, or of each arm (arms,).
 
     Raises:
         DatasetError: an arm is unknown, missing or repeated, or a state is not in 0..states-1.
     """
     table = CsvTable(csv, ("arm", "state"))
-    arm, state = arm_positions(table, arm_names), table.integers("state", states)
+    arm = arm_positions(table, arm_names)
+    state = own_states_in(table, "state", arm, np.broadcast_to(states, len(arm_names)), arm_names)
     table.refuse_repeats(arm, "this arm", "keep one row per arm")
     missing = first_gap(arm, len(arm_names))
     if missing is not None:
@@ -273,7 +336,7 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
         DatasetError: a bad cell; names file, line and remedy.
     """
     table = read_reward_table(rewards_csv)
-    log = read_moves(csv, table.reward, table.arm_names, levels=levels)
+    log = read_moves(csv, table.reward, table.arm_names, table.own_states, levels=levels)
     if table.action_reward is not None and log.counts.shape[1] > 2:
         raise DatasetError(
             f"{os.fspath(rewards_csv)}: rewards of actions 0 and 1, and moves of action "
@@ -283,17 +346,26 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
 
 
 def read_moves(
-    csv: Path, reward: Floats, names: tuple[str, ...], *, levels: int | None = None
+    csv: Path,
+    reward: Floats,
+    names: tuple[str, ...],
+    own_states: Ints | None = None,
+    *,
+    levels: int | None = None,
 ) -> ArmLog:
-    """As `read_log`, of the arms `names` with the rewards `reward` (arms, states)."""
+    """As `read_log`, of the arms `names` with the rewards `reward` (arms, states).
+
+    `own_states` (arms,) are the numbers of states of the arms; all have `states` without.
+    """
+    own = np.full(len(names), reward.shape[1]) if own_states is None else own_states
     table = CsvTable(csv, ("arm", "state", "action", "next_state"))
-    arm, state, action, target = _moves(table, names, reward.shape[1], levels)
+    arm, state, action, target = _moves(table, names, own, levels)
     counts = np.zeros(
         (len(names), levels or max(2, int(action.max()) + 1), reward.shape[1], reward.shape[1]),
         np.int64,
     )
     np.add.at(counts, (arm, action, state, target), 1)
-    return ArmLog(counts, reward, names)
+    return ArmLog(counts, reward, names, own_states=own_states)
 
 
 def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
@@ -309,12 +381,13 @@ def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
 
 
 def _moves(
-    table: CsvTable, names: tuple[str, ...], states: int, levels: int | None = None
+    table: CsvTable, names: tuple[str, ...], own: Ints, levels: int | None = None
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """The columns arm, state, action and next_state as numbers, each (rows,)."""
+    arm = arm_positions(table, names)
     return (
-        arm_positions(table, names),
-        table.integers("state", states),
+        arm,
+        own_states_in(table, "state", arm, own, names),
         table.integers("action", levels),
-        table.integers("next_state", states),
+        own_states_in(table, "next_state", arm, own, names),
     )

@@ -75,7 +75,7 @@ def learn(log: ArmLog, clients: Clients, prior_strength: float, *, estimate: boo
         ConfigError: the strength is not positive and finite.
     """
     moves = with_newcomers(clients, log.counts, log.arm_names)
-    whole = ArmLog(moves, clients.reward, clients.names, clients.action_reward)
+    whole = ArmLog(moves, clients.reward, clients.names, clients.action_reward, clients.own_states)
     posterior = whole.posterior(prior_strength)
     strengths: dict[str, float] = {}
     if clients.columns or estimate:

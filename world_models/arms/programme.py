@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from worldplan.envs.bandits.domains import generate
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Ints
 from worldplan.envs.bandits.seen import SEEN
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
@@ -275,9 +275,9 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = _in_order_of(actions, model)
     dynamics, names = model.dynamics, model.arm_names
-    initial: Floats = np.full((dynamics.arms, dynamics.states), 1.0 / dynamics.states)
+    initial = dynamics.uniform
     if programme.start is not None:
-        states = read_states(find(programme.start), names, dynamics.states)
+        states = read_states(find(programme.start), names, dynamics.state_counts)
         initial = np.eye(dynamics.states)[states]
     kind = programme.constraint.kind
     instance = BanditInstance(
@@ -318,7 +318,9 @@ def _read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None)
     if programme.log is not None:
         clients = clients_of(programme, find)
         if log is None:
-            log = read_moves(find(programme.log), clients.reward, clients.names, levels=2)
+            log = read_moves(
+                find(programme.log), clients.reward, clients.names, clients.own_states, levels=2
+            )
         learned = learn(
             log, clients, programme.prior_strength, estimate=programme.estimates_strength
         )
@@ -365,7 +367,7 @@ def _with_visit_costs(model: _Model, programme: Programme, find: Find) -> _Model
     if programme.visit_costs is None:
         return model
     first = model.dynamics
-    cost = read_visit_costs(find(programme.visit_costs), model.arm_names, first.states)
+    cost = read_visit_costs(find(programme.visit_costs), model.arm_names, first.state_counts)
     extra = with_visit_costs(first.action_reward, cost)
     return replace(
         model,

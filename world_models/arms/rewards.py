@@ -7,6 +7,9 @@ of transitions (arm, state, action, next_state, probability):
 * arm, state, action, reward: r(s, a), earned each time `action` is taken in `state`;
 * arm, next_state, action, reward: the reward of the state moved to under `action`.
 
+The states of an arm are those that have rewards: 0 to the largest one. Arms may have different
+numbers of states. In the arrays, further states repeat state 0.
+
 A cost of visits (arm, cost, in the unit of the reward) is subtracted at each visit.
 """
 
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from worldplan.envs.bandits.arms import Floats, Ints
 from worldplan.milp.errors import DatasetError
@@ -29,12 +33,14 @@ class RewardTable:
     Args:
         reward: (arms, states) of the state moved to, whatever was done.
         arm_names: ids in the order of their first rows.
+        own_states: (arms,) number of states of each arm.
         action_reward: as in `worldplan.envs.bandits.environment.ArmDynamics`, if the table has the
             column `action`.
     """
 
     reward: Floats
     arm_names: tuple[str, ...]
+    own_states: Ints
     action_reward: Floats | None = None
 
 
@@ -65,30 +71,42 @@ def read_reward_table(csv: FilePath, levels: int = 2) -> RewardTable:
     state, value = table.integers(column), table.numbers("reward")
     action = table.integers("action", levels) if "action" in kept else None
     arms, states = len(ids), int(state.max()) + 1
+    own = np.zeros(arms, np.int64)
+    np.maximum.at(own, arm, state + 1)
     arm_names = tuple(str(name) for name in ids)
-    full = _filled(table, arm, state, action, value, (arms, levels, states), arm_names, column)
+    shape = (arms, levels if action is not None else 1, states)
+    full = _filled(table, (arm, state, action), value, shape, own, arm_names, column)
+    full = np.where(np.arange(states) < own[:, None, None], full, full[..., :1])
     if action is None:
-        return RewardTable(full[:, 0], arm_names)
+        return RewardTable(full[:, 0], arm_names, own)
     extra = full[..., None] if column == "state" else full[:, :, None, :]
-    return RewardTable(np.zeros((arms, states)), arm_names, extra)
+    return RewardTable(np.zeros((arms, states)), arm_names, own, extra)
 
 
 def _filled(
     table: CsvTable,
-    arm: Ints,
-    state: Ints,
-    action: Ints | None,
+    case: tuple[Ints, Ints, Ints | None],
     value: Floats,
     shape: tuple[int, int, int],
+    own: Ints,
     names: tuple[str, ...],
     column: str,
 ) -> Floats:
     """The values as an array (arms, levels, states); levels is 1 without actions.
 
+    Args:
+        table: of the rows, for messages.
+        case: arm, state and action of each row, (rows,) each.
+        value: (rows,).
+        shape: (arms, levels, states).
+        own: (arms,) number of states of each arm.
+        names: of the arms.
+        column: of the states.
+
     Raises:
         DatasetError: a case has two rows, or none.
     """
-    arms, levels, states = shape if action is not None else (shape[0], 1, shape[2])
+    (arm, state, action), (arms, levels, states) = case, shape
     code = arm * states + state
     if action is not None:
         code = code * levels + action
@@ -96,33 +114,34 @@ def _filled(
     table.refuse_repeats(
         code, what + (" and action" if action is not None else ""), "keep one of the rows"
     )
-    missing = first_gap(code, arms * states * levels)
+    needed = np.repeat((np.arange(states) < own[:, None]).ravel(), levels)
+    missing = first_missing(code, needed)
     if missing is not None:
         place, k = divmod(missing, levels)
         j, s = divmod(place, states)
         if action is None:
             raise DatasetError(
                 f"{table.path}: arm '{names[j]}' has no reward for state {s}: "
-                f"every arm needs a row for each state 0 to {states - 1}"
+                f"it needs a row for each of its states 0 to {own[j] - 1}"
             )
         raise DatasetError(
             f"{table.path}: arm '{names[j]}' has no reward for {column} {s}, action {k}: "
-            f"every arm needs a row for each state 0 to {states - 1} and each action 0 to "
+            f"it needs a row for each of its states 0 to {own[j] - 1} and each action 0 to "
             f"{levels - 1} (without the column action, a reward holds for every action)"
         )
-    full = np.empty((arms, states, levels))
+    full = np.zeros((arms, states, levels))
     full.reshape(-1)[code] = value
     return np.ascontiguousarray(full.transpose(0, 2, 1))
 
 
-def read_visit_costs(csv: FilePath, names: tuple[str, ...], states: int) -> Floats:
+def read_visit_costs(csv: FilePath, names: tuple[str, ...], own: Ints) -> Floats:
     """Cost of a visit of each arm in each of today's states, (arms, states).
 
     Args:
         csv: CSV arm, cost with one row per arm; or arm, state, cost, where the cost depends on the
             state in which the arm is visited.
         names: of the arms.
-        states: of an arm.
+        own: (arms,) number of states of each arm; `states` is the largest.
 
     Raises:
         DatasetError: an arm is unknown, missing or repeated, or a cost is negative.
@@ -137,11 +156,14 @@ def read_visit_costs(csv: FilePath, names: tuple[str, ...], states: int) -> Floa
     by_state = "state" in table.columns
     if by_state:
         table = CsvTable(csv, ("arm", "state", "cost"))
-    per = states if by_state else 1
-    state = table.integers("state", states) if by_state else np.zeros(len(arm), np.int64)
+    states = int(own.max())
+    per, own = (states, own) if by_state else (1, np.ones_like(own))
+    state = (
+        own_states_in(table, "state", arm, own, names) if by_state else np.zeros(len(arm), np.int64)
+    )
     what = "this arm and state" if by_state else "this arm"
     table.refuse_repeats(arm * per + state, what, "keep one of the rows")
-    missing = first_gap(arm * per + state, len(names) * per)
+    missing = first_missing(arm * per + state, (np.arange(per) < own[:, None]).ravel())
     if missing is not None:
         j, s = divmod(missing, per)
         where = f" in state {s}" if by_state else ""
@@ -149,8 +171,9 @@ def read_visit_costs(csv: FilePath, names: tuple[str, ...], states: int) -> Floa
             f"{table.path}: arm '{names[j]}' has no cost of a visit{where}: add a row, with cost 0 "
             "if a visit costs nothing"
         )
-    full = np.empty((len(names), per))
+    full = np.zeros((len(names), per))
     full[arm, state] = cost
+    full = np.where(np.arange(per) < own[:, None], full, full[:, :1])
     return np.broadcast_to(full, (len(names), states)).copy()
 
 
@@ -182,6 +205,51 @@ def arm_positions(table: CsvTable, names: tuple[str, ...]) -> Ints:
         "use an id listed in the rewards table, or add its rewards there",
     )
     return arm.astype(np.int64)
+
+
+def own_states_in(
+    table: CsvTable, column: str, arm: Ints, own: Ints, names: tuple[str, ...]
+) -> Ints:
+    """A column of states that the arms of the rows have, (rows,).
+
+    Args:
+        table: with the column.
+        column: its name.
+        arm: (rows,) position of the arm.
+        own: (arms,) number of states of each arm.
+        names: of the arms.
+
+    Raises:
+        DatasetError: a state is none of its arm; names the line.
+    """
+    state = table.integers(column, int(own.max()))
+    refuse_foreign_states(table, column, arm, state, own, names)
+    return state
+
+
+def refuse_foreign_states(
+    table: CsvTable, column: str, arm: Ints, state: Ints, own: Ints, names: tuple[str, ...]
+) -> None:
+    """Refuse a state in `state` (rows,) that its arm does not have; arguments as above.
+
+    Raises:
+        DatasetError: names the line.
+    """
+    table.refuse(
+        state >= own[arm],
+        lambda i: (
+            f"{column} {state[i]}: arm '{names[arm[i]]}' has states 0 to {own[arm[i]] - 1} in the "
+            "rewards table"
+        ),
+        "correct the state, or add its reward there",
+    )
+
+
+def first_missing(codes: Ints, needed: NDArray[np.bool_]) -> int | None:
+    """Smallest number that `needed` (count,) marks and that is absent from `codes` (rows,)."""
+    absent = needed.copy()
+    absent[codes] = False
+    return int(absent.argmax()) if absent.any() else None
 
 
 def first_gap(codes: Ints, count: int) -> int | None:

@@ -209,7 +209,24 @@ def states_today(
             "outcomes (--outcomes), mark who is absent (--absent NAME,...), or decide with the "
             "probabilities of the states (--assume)"
         )
+    _refuse_foreign_states(known, model, names)
     return known | _beliefs(unseen, model, names)
+
+
+def _refuse_foreign_states(
+    known: Mapping[str, Known], model: ArmDynamics, names: Sequence[str]
+) -> None:
+    """Refuse states that a client does not have.
+
+    Raises:
+        DatasetError: names the client.
+    """
+    for name, count in zip(names, model.state_counts.tolist(), strict=True):
+        if name in known and known[name].state >= count:
+            raise DatasetError(
+                f"client '{name}' in state {known[name].state}: the rewards file has states 0 to "
+                f"{count - 1} of this client: correct the outcome, or add the reward of the state"
+            )
 
 
 @dataclass(frozen=True)
@@ -234,10 +251,13 @@ def _beliefs(
     if not unseen:
         return {}
     place = {name: number for number, name in enumerate(names)}
-    transition = model.transition[[place[name] for name in unseen]]
-    equal = np.full(model.states, 1.0 / model.states)
+    arms = [place[name] for name in unseen]
+    transition, equal = model.transition[arms], model.uniform[arms]
     belief = np.array(
-        [equal if h.state is None else np.eye(model.states)[h.state] for h in unseen.values()]
+        [
+            equal[number] if history.state is None else np.eye(model.states)[history.state]
+            for number, history in enumerate(unseen.values())
+        ]
     )
     for day in range(max(len(h.actions) for h in unseen.values())):
         going = np.array([j for j, h in enumerate(unseen.values()) if day < len(h.actions)])

@@ -85,8 +85,11 @@ class Setup:
         """
         if self.programme.start is None:
             return {}
-        reward, names = self.rewards()
-        state = read_states(finder(self.base)(self.programme.start), names, reward.shape[1])
+        self.rewards_file()
+        clients = clients_of(self.programme, finder(self.base))
+        names, states = clients.names, clients.reward.shape[1]
+        own = states if clients.own_states is None else clients.own_states
+        state = read_states(finder(self.base)(self.programme.start), names, own)
         return dict(zip(names, state.tolist(), strict=True))
 
     def lists_folder(self, date: dt.date) -> Path:

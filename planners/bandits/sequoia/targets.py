@@ -42,11 +42,7 @@ class FluidTargets:
         program = FluidProgram([model], instance.actions, horizon, settings or SolverSettings())
         tables, constants = [], []
         for number in range(solves):
-            start = (
-                instance.initial
-                if number % 2
-                else np.full_like(instance.initial, 1.0 / model.states)
-            )
+            start = instance.initial if number % 2 else model.uniform
             state = draw(start, rng.random(model.arms))
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)

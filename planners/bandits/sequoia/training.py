@@ -256,6 +256,8 @@ class SequoiaModule(ResumableModule):
         state = rng.integers(model.states, size=(count, model.arms))
         common = rng.dirichlet(np.full(model.states, 0.5), count // 2)
         state[: len(common)] = draw(common[:, None], rng.random((len(common), model.arms)))
+        if model.own_states is not None:  # spread what lies beyond over the arm's own states
+            state %= model.own_states
         return torch.as_tensor(state), left
 
     def _regression_loss(self, rng: np.random.Generator) -> Tensor:
