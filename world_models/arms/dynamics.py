@@ -133,21 +133,17 @@ class ArmPosterior:
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
         concentration = checks.array(self.concentration, "concentration", shape)
-        if self.own_states is not None:
-            _check_own_states(self, concentration)
-            exists = _exists(self)
-            concentration = np.where(exists[:, None, None, :], concentration, 0.0)
-            rows = exists[:, None, :, None]
-            concentration = np.where(rows, concentration, concentration[:, :, :1])
-        if (
-            not (concentration[..., 0] > 0).all()
-            or not ((concentration > 0) | ~_exists(self)[:, None, None, :]).all()
-        ):
+        _check_arms(self, concentration)
+        _check_own_states(self, concentration)
+        exists = _exists(self)
+        concentration = np.where(exists[:, None, None, :], concentration, 0.0)
+        concentration = np.where(exists[:, None, :, None], concentration, concentration[:, :, :1])
+        if not ((concentration > 0) | ~exists[:, None, None, :]).all():
             raise DatasetError(
                 "concentration holds a number that is not positive: give positive ones"
             )
+        concentration.setflags(write=False)
         object.__setattr__(self, "concentration", concentration)
-        _check_arms(self, concentration)
 
     def mean(self) -> ArmDynamics:
         """Dynamics whose transition probabilities are the posterior means."""
