@@ -57,7 +57,10 @@ def words(columns: Sequence[str], texts: Sequence[str]) -> str:
 
 
 def read_clients(
-    rewards: str | os.PathLike[str], attributes: str | None, columns: Sequence[str]
+    rewards: str | os.PathLike[str],
+    attributes: str | None,
+    columns: Sequence[str],
+    own_states: str | None = None,
 ) -> Clients:
     """The clients of the rewards file and, with columns, the newcomers of the attributes file.
 
@@ -65,12 +68,13 @@ def read_clients(
         rewards: CSV arm, state, reward.
         attributes: CSV arm and further columns; None: there is none.
         columns: of the attributes, from the coarsest group to the finest.
+        own_states: CSV arm, states: the number of states of each arm; None: all have the same.
 
     Raises:
         ConfigError: there are columns and no attributes, or a column is unknown or repeated.
         DatasetError: a file is missing or malformed.
     """
-    given = read_reward_table(rewards)
+    given = read_reward_table(rewards, own_states=own_states)
     reward, names, extra = given.reward, given.arm_names, given.action_reward
     if not columns:
         return Clients(reward, names, action_reward=extra, own_states=given.own_states)

@@ -236,7 +236,9 @@ def _check_arms(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
         object.__setattr__(table, "action_reward", extra)
 
 
-def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
+def read_tables(
+    transitions_csv: Path, rewards_csv: Path, own_states_csv: Path | None = None
+) -> ArmTables:
     """Dynamics from a table of transition probabilities and a table of rewards.
 
     Args:
@@ -244,11 +246,12 @@ def read_tables(transitions_csv: Path, rewards_csv: Path) -> ArmTables:
             have probability 0.
         rewards_csv: CSV arm, state, reward, or with rewards of actions
             (`worldplan.world_models.arms.rewards`); arms are ordered as they first appear here.
+        own_states_csv: CSV arm, states: the number of states of each arm; None: all have the same.
 
     Raises:
         DatasetError: a gap, a duplicate or a bad number; names file, line and remedy.
     """
-    rewards = read_reward_table(rewards_csv)
+    rewards = read_reward_table(rewards_csv, own_states=own_states_csv)
     reward, names, own = rewards.reward, rewards.arm_names, rewards.own_states
     states = reward.shape[1]
     table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
@@ -318,7 +321,13 @@ def read_states(csv: Path, arm_names: tuple[str, ...], states: int | Ints) -> In
     return result
 
 
-def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmLog:
+def read_log(
+    csv: Path,
+    rewards_csv: Path,
+    *,
+    levels: int | None = None,
+    own_states_csv: Path | None = None,
+) -> ArmLog:
     """Counts of the moves in a log with one row per arm and step.
 
     Args:
@@ -327,11 +336,12 @@ def read_log(csv: Path, rewards_csv: Path, *, levels: int | None = None) -> ArmL
         rewards_csv: as in `read_tables`; fixes arms and states.
         levels: number of actions per arm; one more than the largest in the log, at least 2, unless
             given.
+        own_states_csv: as in `read_tables`.
 
     Raises:
         DatasetError: a bad cell; names file, line and remedy.
     """
-    table = read_reward_table(rewards_csv)
+    table = read_reward_table(rewards_csv, own_states=own_states_csv)
     log = read_moves(csv, table.reward, table.arm_names, table.own_states, levels=levels)
     if table.action_reward is not None and log.counts.shape[1] > 2:
         raise DatasetError(

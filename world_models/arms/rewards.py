@@ -7,8 +7,9 @@ of transitions (arm, state, action, next_state, probability):
 * arm, state, action, reward: r(s, a), earned each time `action` is taken in `state`;
 * arm, next_state, action, reward: the reward of the state moved to under `action`.
 
-The states of an arm are those that have rewards: 0 to the largest one. Arms may have different
-numbers of states. In the arrays, further states repeat state 0.
+Every arm has a reward for each state 0, 1, ... of the table. Where arms have different
+numbers of states, another table (arm, states) has the number of each, so that a forgotten row of
+rewards is found. In the arrays, the states that an arm does not have repeat state 0.
 
 A cost of visits (arm, cost, in the unit of the reward) is subtracted at each visit.
 """
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from worldplan.envs.bandits.arms import Floats, Ints
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.tables import CsvTable, FilePath
+
+FEWER = "if arms have different numbers of states, give them in programme.own_states: arm, states"
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class RewardTable:
     action_reward: Floats | None = None
 
 
-def read_reward_table(csv: FilePath, levels: int = 2) -> RewardTable:
+def read_reward_table(
+    csv: FilePath, levels: int = 2, own_states: FilePath | None = None
+) -> RewardTable:
     """Rewards, and the arms' ids in the order of their first rows.
 
     Args:
         csv: one of the tables above.
         levels: actions 0 to levels - 1, each of which has a row if there is a column `action`.
+        own_states: CSV arm, states: the number of states of each arm; None: all have the same.
 
     Raises:
         DatasetError: an arm has no reward for a state or an action, or a row is wrong.
@@ -70,10 +76,12 @@ def read_reward_table(csv: FilePath, levels: int = 2) -> RewardTable:
     arm, ids = pd.factorize(table.text("arm"))
     state, value = table.integers(column), table.numbers("reward")
     action = table.integers("action", levels) if "action" in kept else None
-    arms, states = len(ids), int(state.max()) + 1
-    own = np.zeros(arms, np.int64)
-    np.maximum.at(own, arm, state + 1)
     arm_names = tuple(str(name) for name in ids)
+    own = np.full(len(ids), int(state.max()) + 1)
+    if own_states is not None:
+        own = _read_own_states(own_states, arm_names)
+        refuse_foreign_states(table, column, arm, state, own, arm_names)
+    arms, states = len(ids), int(own.max())
     shape = (arms, levels if action is not None else 1, states)
     full = _filled(table, (arm, state, action), value, shape, own, arm_names, column)
     full = np.where(np.arange(states) < own[:, None, None], full, full[..., :1])
@@ -81,6 +89,27 @@ def read_reward_table(csv: FilePath, levels: int = 2) -> RewardTable:
         return RewardTable(full[:, 0], arm_names, own)
     extra = full[..., None] if column == "state" else full[:, :, None, :]
     return RewardTable(np.zeros((arms, states)), arm_names, own, extra)
+
+
+def _read_own_states(csv: FilePath, names: tuple[str, ...]) -> Ints:
+    """Number of states of each arm, (arms,), from a CSV arm, states with one row per arm.
+
+    Raises:
+        DatasetError: an arm is unknown, missing or repeated, or the number is below 1.
+    """
+    table = CsvTable(csv, ("arm", "states"))
+    arm = arm_positions(table, names)
+    table.refuse_repeats(arm, "this arm", "keep one row per arm")
+    given = table.integers("states")
+    table.refuse(given < 1, lambda i: f"states {given[i]}", "give at least 1")
+    missing = first_gap(arm, len(names))
+    if missing is not None:
+        raise DatasetError(
+            f"{table.path}: arm '{names[missing]}' has no row: add its number of states"
+        )
+    own = np.empty(len(names), np.int64)
+    own[arm] = given
+    return own
 
 
 def _filled(
@@ -122,12 +151,12 @@ def _filled(
         if action is None:
             raise DatasetError(
                 f"{table.path}: arm '{names[j]}' has no reward for state {s}: "
-                f"it needs a row for each of its states 0 to {own[j] - 1}"
+                f"it needs a row for each of its states 0 to {own[j] - 1} ({FEWER})"
             )
         raise DatasetError(
             f"{table.path}: arm '{names[j]}' has no reward for {column} {s}, action {k}: "
             f"it needs a row for each of its states 0 to {own[j] - 1} and each action 0 to "
-            f"{levels - 1} (without the column action, a reward holds for every action)"
+            f"{levels - 1} (without the column action, a reward holds for every action; {FEWER})"
         )
     full = np.zeros((arms, states, levels))
     full.reshape(-1)[code] = value
@@ -237,11 +266,8 @@ def refuse_foreign_states(
     """
     table.refuse(
         state >= own[arm],
-        lambda i: (
-            f"{column} {state[i]}: arm '{names[arm[i]]}' has states 0 to {own[arm[i]] - 1} in the "
-            "rewards table"
-        ),
-        "correct the state, or add its reward there",
+        lambda i: f"{column} {state[i]}: arm '{names[arm[i]]}' has states 0 to {own[arm[i]] - 1}",
+        "correct the state, or programme.own_states and the rewards",
     )
 
 

@@ -29,6 +29,7 @@ from worldplan.planners.base import Planner
 
 EXACT = SolverSettings(gap=0.0)
 SHIFTS = st.sampled_from([0.0, -100.0, 50.0])
+STATES = st.sampled_from(["alike", "own"])
 UNITS = st.sampled_from([1e-8, 1.0, 1e9])
 
 
@@ -37,13 +38,14 @@ class Joint:
 
     def __init__(self, instance: BanditInstance) -> None:
         self.instance, model = instance, instance.dynamics
-        self.states = np.array(list(itertools.product(range(model.states), repeat=model.arms)))
+        self.states = np.array(list(itertools.product(*map(range, model.state_counts))))
         self.actions = feasible(instance)
         self.kernels, self.rewards = [], []
         for action in self.actions:
             kernel = np.ones((1, 1))
             for arm, level in enumerate(model.level(action)):
-                kernel = np.kron(kernel, model.transition[arm, level])
+                own = slice(model.state_counts[arm])
+                kernel = np.kron(kernel, model.transition[arm, level, own, own])
             self.kernels.append(kernel)
             self.rewards.append(self.reward(model.level(action)))
 
@@ -90,10 +92,18 @@ class Joint:
 
 
 def case(
-    seed: int, kind: str, unit: float, shift: float, discount: float, extra: str = "none"
+    seed: int,
+    kind: str,
+    unit: float,
+    shift: float,
+    discount: float,
+    extra: str = "none",
+    states: str = "alike",
 ) -> tuple[BanditInstance, np.random.Generator]:
     generator = np.random.default_rng(seed)
     parts = parts_of_kind(kind, generator).with_action_rewards(extra, generator)
+    if states == "own":
+        parts = parts.with_own_states(generator)
     shifts = np.full(parts.dynamics.arms, unit * shift)
     instance = dataclasses.replace(parts.in_unit(unit, shifts).instance(), discount=discount)
     return dataclasses.replace(instance, horizon=min(instance.horizon, 3)), generator
@@ -102,14 +112,14 @@ def case(
 @pytest.mark.parametrize("discount", [1.0, 0.6])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
-    max_examples=3, deadline=None, derandomize=True, database=None,
+    max_examples=5, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS))
+@given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS), STATES)
 def test_bounds_and_decisions(
-    kind: str, discount: float, seed: int, unit: float, shift: float, extra: str
+    kind: str, discount: float, seed: int, unit: float, shift: float, extra: str, states: str
 ) -> None:
-    instance, generator = case(seed, kind, unit, shift, discount, extra)
+    instance, generator = case(seed, kind, unit, shift, discount, extra, states)
     joint, left = Joint(instance), int(generator.integers(1, instance.horizon + 1))
     best, first = joint.optimum(left)
     slack = unit * (1e-6 + 1e-10 * abs(shift)) * left

@@ -108,8 +108,7 @@ class Parts:
         else:
             forced = self.kind in ("exactly", "interventions")
             actions = Budget(self.dynamics.components, budget, exactly=forced)
-        start = np.full((arms, self.dynamics.states), 1 / self.dynamics.states)
-        return BanditInstance(self.dynamics, actions, self.horizon, start)
+        return BanditInstance(self.dynamics, actions, self.horizon, self.dynamics.uniform)
 
     def in_unit(self, factor: float, constant: np.ndarray) -> Parts:
         """Rewards times `factor`, plus `constant` (arms,)."""
@@ -136,6 +135,19 @@ class Parts:
         if kind == "costs":
             extra = -np.abs(extra) * (np.arange(levels) > 0)[:, None, None]
         return dataclasses.replace(self, dynamics=dataclasses.replace(d, action_reward=extra))
+
+    def with_own_states(self, generator: np.random.Generator) -> Parts:
+        """Arms with numbers of states of their own, some with fewer; what lies beyond is large."""
+        d = self.dynamics
+        own = generator.integers(1, d.states + 1, d.arms)
+        own[int(generator.integers(d.arms))] = d.states
+        there = np.arange(d.states) < own[:, None]
+        move = np.where(there[:, None, None, :], d.transition, 0.0)
+        reward = np.where(there, d.reward, 1e3 * np.abs(d.reward).max())
+        dynamics = dataclasses.replace(
+            d, transition=move / move.sum(-1, keepdims=True), reward=reward, own_states=own
+        )
+        return dataclasses.replace(self, dynamics=dynamics)
 
     def in_order(self, order: np.ndarray) -> Parts:
         """Arm k is the former arm order[k]; components too, where they are the arms."""

@@ -183,7 +183,7 @@ BAD = {
     ),
     "reward gap": (
         {"rewards": REWARDS + "a,9999,0\n"},
-        "rewards.csv: arm 'a' has no reward for state 2",
+        "rewards.csv: arm 'b' has no reward for state 2",
     ),
     "arm missing": ({"today": "arm,state\na,1\n"}, "today.csv: arm 'b' has no row"),
 }

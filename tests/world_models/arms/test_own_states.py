@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Band
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.sets.source import Constraint
-from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.observations import belief_of, state_of
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.world_models.arms.beliefs import read_present
@@ -44,8 +45,9 @@ def files(folder: Path, source: str, *, action: bool = False) -> Programme:
     seen = [row.rsplit(",", 1)[0] for row in moves for _ in range(int(generator.integers(3)))]
     write(folder, "log.csv", ["arm,state,action,next_state", *seen])
     write(folder, "rewards.csv", [f"arm,state,{'action,' if action else ''}reward", *rewards])
+    write(folder, "own.csv", ["arm,states", *(f"{name},{n}" for name, n in OWN.items())])
     return Programme(
-        **{source: f"{source}.csv"}, rewards="rewards.csv", horizon=6,
+        **{source: f"{source}.csv"}, rewards="rewards.csv", own_states="own.csv", horizon=6,
         members=3 if source == "log" else 0, constraint=Constraint(kind="budget", budget=2),
     )  # fmt: skip
 
@@ -82,7 +84,9 @@ def test_no_state_is_invented(source: str, action: bool, tmp_path: Path) -> None
 
 def test_an_arm_s_prior_has_its_own_states_and_the_given_weight(tmp_path: Path) -> None:
     programme = files(tmp_path, "log")
-    log = read_log(tmp_path / "log.csv", tmp_path / "rewards.csv")
+    log = read_log(
+        tmp_path / "log.csv", tmp_path / "rewards.csv", own_states_csv=tmp_path / "own.csv"
+    )
     posterior = log.posterior(prior_strength=7.0)
     prior = posterior.concentration - log.counts
     for arm, states in enumerate(OWN.values()):
@@ -118,12 +122,36 @@ def test_values_and_bounds_are_those_of_each_arm_alone(seed: int) -> None:
             value = (one + move[arm, :, cut, cut] @ value).max(0)
         total += value[state[arm]]
     assert FluidBound(instance).from_state(state) == pytest.approx(total, abs=1e-6)
-    for name in ("fluid", "whittle", "myopic", "iterative_myopic", "sampling"):
-        planner = make_policy(name, PolicyContext(instance))
-        planner.reset(seed=0)
-        decision = planner.plan({"state": state, "steps_left": 4})
-        if name == "fluid":
-            assert decision.value == pytest.approx(total, abs=1e-5)
+    decision = FluidPlanner(instance).plan({"state": state, "steps_left": 4})
+    assert decision.value == pytest.approx(total, abs=1e-5)
+
+
+def test_forgotten_rows_are_found(tmp_path: Path) -> None:
+    """Whoever forgets the rows of a highest state is told so, however few rows are declared."""
+    programme = files(tmp_path, "log")
+    for without in ("Ada,2", "Ben,4"):
+        rows = (tmp_path / "rewards.csv").read_text().splitlines()
+        kept = [row for row in rows if not row.startswith(without)]
+        write(tmp_path, "short.csv", kept)
+        name, state = without.split(",")
+        with pytest.raises(DatasetError, match=f"arm '{name}' has no reward for state {state}"):
+            build(replace(programme, rewards="short.csv"), tmp_path)
+    undeclared = replace(programme, own_states=None)
+    with pytest.raises(DatasetError, match="arm 'Ada' has no reward for state 3.*own_states"):
+        build(undeclared, tmp_path)
+    others = [f"{name},{states}" for name, states in OWN.items() if name != "Ada"]
+    for lines, message in (
+        (["Ada,2"], "rewards.csv, line 4: state 2: arm 'Ada' has states 0 to 1"),
+        (["Ada,4"], "rewards.csv: arm 'Ada' has no reward for state 3"),
+        (["Eve,4"], "own.csv, line 2: unknown arm 'Eve'"),
+        (["Ada,3", "Ada,3"], "own.csv, line 3: this arm already appeared on line 2"),
+        (["Ada,0"], "own.csv, line 2: states 0: give at least 1"),
+        (["Ada,2.5"], "own.csv, line 2"),
+        ([], "own.csv: arm 'Ada' has no row: add its number of states"),
+    ):
+        write(tmp_path, "own.csv", ["arm,states", *lines, *others])
+        with pytest.raises(DatasetError, match=message):
+            build(programme, tmp_path)
 
 
 def rectangular() -> BanditInstance:
@@ -161,7 +189,7 @@ def test_states_that_an_arm_does_not_have_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "row", "message"),
     [
-        ("transitions.csv", "Ada,3,0,0,1", "state 3: arm 'Ada' has states 0 to 2 in the rewards"),
+        ("transitions.csv", "Ada,3,0,0,1", "state 3: arm 'Ada' has states 0 to 2: correct"),
         ("transitions.csv", "Ada,0,0,3,1", "next_state 3: arm 'Ada' has states 0 to 2"),
         ("log.csv", "Cy,1,0,0", "state 1: arm 'Cy' has states 0 to 0"),
         ("log.csv", "Cy,0,0,5", "next_state 5 is out of range: use a number from 0 to 4"),
@@ -203,7 +231,7 @@ def test_decide_and_day(
     monkeypatch.chdir(tmp_path)
     files(tmp_path, "log")
     lines = ["name: p", "programme:", "  log: log.csv", "  rewards: rewards.csv", "  horizon: 6"]
-    lines += ["  constraint: {kind: budget, budget: 2}"]
+    lines += ["  own_states: own.csv", "  constraint: {kind: budget, budget: 2}"]
     write(tmp_path, "p.yaml", lines)
     rows = [f"{name},{states - 1}" for name, states in OWN.items()]
     write(tmp_path, "today.csv", ["arm,state", *rows])

@@ -1,9 +1,12 @@
 """From settings to an instance: models, samples and posterior have the arms of the instance."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.source import Constraint
 from worldplan.world_models.arms.programme import Programme, build
 
@@ -32,3 +35,29 @@ def test_the_posterior_is_in_the_order_of_the_instance(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mean.transition, built.instance.dynamics.transition)
     for model in (mean, *built.models):
         np.testing.assert_array_equal(model.reward, built.instance.dynamics.reward)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"domain": "budget", "constraint": Constraint(budget=3)},
+         "programme.constraint.budget needs arms of your own .*or give programme.budget"),
+        ({"domain": "path", "constraint": Constraint(connections="c.csv")},
+         "programme.constraint.connections .*or give programme.connections"),
+        ({"domain": "budget", "constraint": Constraint(kind="exactly")},
+         "programme.constraint.kind needs arms of your own .*: leave it out"),
+        ({"domain": "budget", "constraint": Constraint(rules="rules.py:build")},
+         "programme.constraint.rules needs"),
+        ({"domain": "budget", "start": "s.csv"}, "programme.start needs"),
+        ({"domain": "budget", "own_states": "s.csv"}, "programme.own_states needs"),
+        ({"domain": "budget", "members": 2}, "programme.members says how to learn from a log"),
+        ({"transitions": "t.csv", "prior_strength": 3.0}, "programme.prior_strength says how"),
+        ({"transitions": "t.csv", "budget": 3},
+         "programme.budget is of a generated domain .*or give programme.constraint.budget"),
+        ({"log": "l.csv", "arms": 3}, "programme.arms is of a generated domain .*: leave it out"),
+        ({"log": "l.csv", "stations": "s.csv"}, "or give programme.constraint.stations"),
+    ],
+)  # fmt: skip
+def test_settings_that_are_not_read_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(Programme(**settings))
