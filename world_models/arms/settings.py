@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from worldplan.envs.bandits.domains import DOMAINS
 from worldplan.envs.bandits.seen import SEEN
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
@@ -147,6 +148,8 @@ def _refuse_unread(programme: Programme) -> None:
                 f"programme.{name} out"
             )
     if programme.domain:
+        if programme.domain not in DOMAINS:
+            return  # refused where it is generated
         own = [name for name in OF_OWN_DATA if given[name]]
         plain = Constraint()
         own += [

@@ -129,6 +129,7 @@ def test_a_licence_that_is_too_small(desk: Desk) -> None:
     generated = {
         "transitions": None,
         "rewards": None,
+        "constraint": {},
         "domain": "capacity",
         "arms": 40,
         "horizon": 20,

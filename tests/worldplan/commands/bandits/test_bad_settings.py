@@ -86,7 +86,7 @@ def test_decide_refuses_what_run_does(desk: Desk) -> None:
 
 
 def test_generated_domains(desk: Desk) -> None:
-    none = {"transitions": None, "rewards": None}
+    none = {"transitions": None, "rewards": None, "constraint": {}}
     desk.scenario(programme=none | {"domain": "mountain"})
     desk.run("mountain", "capacity")
     desk.scenario(programme=none | {"domain": "capacity", "arms": 0})
