@@ -14,6 +14,7 @@ import yaml
 from worldplan.milp.errors import ConfigError, DatasetError, one_line
 from worldplan.milp.user_files import read_user_text, unique_keys
 from worldplan.renamed import refuse_renamed
+from worldplan.spreadsheets import plain_table, quoting, safe_table
 from worldplan.strict_yaml import strict_load
 from worldplan.world_models.storage import replace_file, require_replaceable
 
@@ -34,8 +35,11 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table without its index, whole or not at all; floats keep all their digits."""
-    return replace_file(path, lambda draft: table.to_csv(draft, index=False))
+    """Write a table without its index, whole or not at all; floats keep all their digits. Texts
+    that a spreadsheet would run as formulas are made harmless (`worldplan.spreadsheets`).
+    """
+    safe, marks = safe_table(table), quoting(table)
+    return replace_file(path, lambda draft: safe.to_csv(draft, index=False, quoting=marks))
 
 
 def refuse_input_as_output(
@@ -66,7 +70,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         # a policy is called "null": only empty cells are missing values
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return plain_table(pd.read_csv(path, keep_default_na=False, na_values=[""]))
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path}: this table is missing: repeat the command that made the run"

@@ -18,7 +18,6 @@ from worldplan.routine.day import Day
 from worldplan.world_models.folders import sweep
 
 EVERYBODY = "list"  # the list of a feasible set without workers
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 _COLUMNS = ("arm", "state", "unseen", "expected", "worker", "slot", "stop", "cost")
 
 
@@ -65,6 +64,21 @@ def heading(column: str) -> str:
     return {"arm": "client", "unseen": "not seen", "expected": "expected state"}.get(column, column)
 
 
+def shown_lists(plan: Sequence[Mapping[str, Any]]) -> list[WorkerList]:
+    """As `worker_lists`, for readers: what is known of a state stands in one column.
+
+    Args:
+        plan: rows of the list.
+    """
+    rows = [
+        {name: cell for name, cell in (row | {"state": row["unseen"]}).items() if name != "unseen"}
+        if "unseen" in row
+        else row
+        for row in map(dict, plan)
+    ]
+    return worker_lists(rows)
+
+
 def further_variables(plan: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Values of the variables that a user's rules add, by name."""
     return {str(row["variable"]): cell_text(row["value"]) for row in plan if "variable" in row}
@@ -90,11 +104,11 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
     for entry, name in zip(lists, names, strict=True):
         if entry.worker:
             table = pd.DataFrame(entry.rows, columns=list(entry.columns))
-            files.append(write_csv(folder / name, table.map(safe_cell)))
+            files.append(write_csv(folder / name, table))
     page = _TEMPLATE.render(
         day=day,
         title=title,
-        lists=lists,
+        lists=shown_lists(day.plan),
         further=further_variables(day.plan),
         date=day.date,
         heading=heading,
@@ -139,7 +153,7 @@ def _table(plan: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     named = {name for row in plan for name in row}
     order = [name for name in _COLUMNS if name in named]
     table = pd.DataFrame(list(plan))[[*order, *sorted(named - set(order))]]
-    return table.map(lambda cell: safe_cell(cell_text(cell)))
+    return table.map(cell_text)
 
 
 def cell_text(value: Any) -> str:
@@ -149,13 +163,6 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     return str(value)
-
-
-def safe_cell(text: str) -> str:
-    """A text that a spreadsheet takes for no formula: an apostrophe is put before one."""
-    if not text.startswith(_FORMULA) or re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", text):
-        return text
-    return f"'{text}"
 
 
 def _file_names(workers: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Missing, record
 from worldplan.routine.history import header
 from worldplan.routine.request import Outcome, Request, check_text
+from worldplan.spreadsheets import plain_cell
 
 
-def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
+def read_outcomes(path: str | Path, states: int, names: Collection[str]) -> tuple[Outcome, ...]:
     """The rows of a CSV arm, state and, where they are there, date and visited.
 
     Args:
-        path: the file.
+        path: the file; it may be a list of worldplan's, filled in.
         states: number of states of an arm.
+        names: of the arms; a name as the lists write it (`worldplan.spreadsheets`) is one of them.
 
     Raises:
         DatasetError: a bad cell, or two rows of one client and date.
@@ -35,10 +37,11 @@ def read_outcomes(path: str | Path, states: int) -> tuple[Outcome, ...]:
     table = CsvTable(path, ("arm", "state", *optional))
     state = table.integers("state", states)
     visited = table.integers("visited", 2) if "visited" in optional else None
-    outcomes: list[Outcome] = []
+    known, outcomes = frozenset(names), list[Outcome]()
     lines: dict[tuple[str, dt.date | None], int] = {}
     for row, (line, name, *rest) in enumerate(table.cells(("arm", *optional))):
         place = f"{path}, line {line}"
+        name = name if name in known else plain_cell(name)
         date = _date(rest[0], place) if "date" in optional else None
         first = lines.setdefault((name, date), line)
         if first != line:

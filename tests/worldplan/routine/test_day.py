@@ -216,6 +216,12 @@ def test_files_for_the_workers(tmp_path: Path) -> None:
     assert not table["worker"].str.startswith("=").any()
     page = (folder / "list.html").read_text()
     assert "<b>Bob" not in page and "&lt;b&gt;Bob" in page
+    table["state"] = 2  # a list that was filled in comes back as outcomes
+    table.to_csv(tmp_path / "back.csv", index=False)
+    outcomes = ["--outcomes", str(tmp_path / "back.csv"), "--assume"]
+    assert day(tmp_path, 1, *outcomes) == 0
+    query = "select distinct client from visits where next_state = 2"
+    assert {name for (name,) in rows(tmp_path, query)} >= {"=1+1", "<b>Bob", 'Cid, the "third"'}
 
 
 def test_no_file_of_the_programme_is_overwritten(

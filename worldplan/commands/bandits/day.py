@@ -157,8 +157,8 @@ def _outcomes(setup: Setup, file: str | None) -> tuple[tuple[Outcome, ...], dict
     """
     if file is None:
         return (), {}
-    reward, _ = setup.rewards()
-    return read_outcomes(file, reward.shape[1]), {file: checksum(file)}
+    reward, names = setup.rewards()
+    return read_outcomes(file, reward.shape[1], names), {file: checksum(file)}
 
 
 def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[str, str]) -> Request:

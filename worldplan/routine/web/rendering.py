@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from worldplan.milp.errors import WorldplanError
-from worldplan.routine.lists import further_variables, heading, worker_lists
+from worldplan.routine.lists import further_variables, heading, shown_lists
 from worldplan.routine.people import belief_words
 from worldplan.routine.web.service import Service, Visit
 
@@ -48,7 +48,7 @@ class Pages:
             trim_blocks=True,
         )
         self._environment.globals.update(
-            lists=worker_lists,
+            lists=shown_lists,
             variables=further_variables,
             number=number,
             words=lambda status: _STATUS.get(status, status),
