@@ -137,6 +137,11 @@ COMMANDS = {
         "RUN ...",
         "one self-contained HTML file for one or several runs",
     ),
+    "runs": Command(
+        "worldplan.commands.overview.listing:main",
+        "[FOLDER]",
+        "run folders with kind, date, state and headline figures",
+    ),
     "examples": Command(
         "worldplan.commands.examples:main",
         "[FOLDER]",

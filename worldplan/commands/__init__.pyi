@@ -4,5 +4,6 @@ from . import data as data
 from . import evaluation as evaluation
 from . import examples as examples
 from . import fit as fit
+from . import overview as overview
 from . import report as report
 from . import studies as studies

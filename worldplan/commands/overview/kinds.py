@@ -1,0 +1,118 @@
+"""What a run folder holds: which command made it, what its values are, and its state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from worldplan.runs import CONFIG, REPORT, VERSIONS, Run
+from worldplan.world_models.folders import LOCK
+
+DONE = "done"  # of worldplan.world_models.training.saved, whose import takes seconds
+FINISHED, RUNNING, BROKEN_OFF = "finished", "running", "broken off"
+_STAMP = re.compile(r"(\d{8}-\d{6})(-\d{4})?")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run.
+
+    Args:
+        name: as tables show it.
+        value: what the mean of its rows is.
+        percent: whether this is a share.
+        training: whether it is a folder of `worldplan fit`.
+    """
+
+    name: str
+    value: str
+    percent: bool = False
+    training: bool = False
+
+
+_BY_KEYS = {  # keys of the settings, all of which a run of the kind has
+    ("programme", "policies"): Kind("bandits", "reward per step"),
+    ("search", "trials"): Kind("tuning", "score"),
+    ("methods", "epochs"): Kind("study", "return"),
+    ("files", "domain", "folds"): Kind("action models", "solved", percent=True),
+    ("ensemble", "source", "report"): Kind("model report", "error"),
+}
+_BY_MODULE = {  # beginnings of the class path of a training
+    "worldplan.planners.modem.": Kind("MoDem", "success rate", percent=True, training=True),
+    "worldplan.planners.bandits.": Kind("bandit policy", "reward per step", training=True),
+    "worldplan.planners.offline.": Kind("policy from data", "return", training=True),
+    "worldplan.world_models.ensemble.": Kind("ensemble", "error", training=True),
+}
+_OTHER = Kind("training", "value", training=True)
+
+
+def kind_of(config: Mapping[str, Any]) -> Kind | None:
+    """The kind of a run, or None for settings that no command of worldplan has.
+
+    Args:
+        config: of config.yaml.
+    """
+    model = config.get("model")
+    if "trainer" in config and isinstance(model, Mapping | str):
+        path = str(model.get("class_path", "") if isinstance(model, Mapping) else model)
+        fitting = (kind for begin, kind in _BY_MODULE.items() if path.startswith(begin))
+        return next(fitting, _OTHER)
+    return next(
+        (kind for keys, kind in _BY_KEYS.items() if all(key in config for key in keys)), None
+    )
+
+
+def state_of(run: Run, kind: Kind) -> str:
+    """Whether a run is finished, running in another process, or broken off.
+
+    Args:
+        run: the run folder.
+        kind: of the run.
+    """
+    if kind.training:
+        finished = (run.path / DONE).is_file()
+    elif kind.name == "model report":
+        finished = (run.path / REPORT).is_file()
+    else:
+        finished = run.finished
+    if finished:
+        return FINISHED
+    return RUNNING if _is_held(run.path / LOCK) else BROKEN_OFF
+
+
+def _is_held(file: Path) -> bool:
+    """Whether another process holds the lock of a folder."""
+    if not file.is_file():
+        return False
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder in which nobody may write
+        return False
+    lock.release()
+    return False
+
+
+def date_of(run: Run) -> datetime:
+    """When a run began: the time in its folder's name, else that of its record.
+
+    Args:
+        run: the run folder.
+    """
+    name = run.path.resolve().name
+    if match := _STAMP.fullmatch(name):
+        try:
+            return datetime.strptime(match[1], "%Y%m%d-%H%M%S")
+        except ValueError:  # a number that is no time
+            pass
+    files = (run.path / file for file in (VERSIONS, CONFIG))
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return datetime.fromtimestamp(min(times, default=0.0)).replace(microsecond=0)
