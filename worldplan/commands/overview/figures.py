@@ -32,7 +32,6 @@ CURVES = (
     "val/reward",
     "best_val_mse",
 )
-_EPISODES = ("reference", "note")
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,9 @@ def judged_by(metrics: pd.DataFrame) -> tuple[str, pd.Series]:
         columns = [column for column in numbers if column == name or _seed_of(column, name)]
         if columns:
             return name, numbers[columns].mean(axis=1)
-    for name in numbers:
-        if str(name).startswith(("val", "check")):
-            return str(name), numbers[name]
+    for column in numbers:
+        if str(column).startswith(("val", "check")):
+            return str(column), numbers[column]
     return "", pd.Series(dtype=float)
 
 
@@ -179,8 +178,8 @@ def _of_row(row: Mapping[Any, Any], kind: Kind) -> Iterator[Figure]:
     name = f"{row['policy']}:"
     share = row["bound_share"]
     if not math.isnan(share):
-        ends = (row["share_low"], row["share_high"])
-        yield Figure(f"{name} share of the bound", share, *ends, percent=True)
+        low, high = row["share_low"], row["share_high"]
+        yield Figure(f"{name} share of the bound", share, low, high, percent=True)
         name = ""
     label = "" if str(row["policy"]).startswith("last check") else kind.value
     percent = kind.percent or "success" in name
@@ -206,4 +205,5 @@ def _of_actions(run: Run) -> Iterator[Figure]:
                 f"{run.path / RESULTS}: '{measure}' holds text where numbers belong: "
                 "delete this table and repeat the command that made the run"
             )
-        yield Figure(name, *map(float, numbers), percent=True)
+        mean, low, high = map(float, numbers)
+        yield Figure(name, mean, low, high, percent=True)
