@@ -32,7 +32,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from scipy import stats
 
-from worldplan.envs.episodes import EpisodeBatch, unbatch
+from worldplan.envs.episodes import EpisodeBatch, EpisodeStep, unbatch
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.decision_checks import check_action, check_type
@@ -103,6 +103,14 @@ class Planner(ABC):
             begun: (envs,) bool.
         """
 
+    def learn(self, observations: Any, step: EpisodeStep) -> None:  # noqa: B027  # optional
+        """Learn from one step of every environment; `evaluate` calls it after each step.
+
+        Args:
+            observations: that were decided on, as in `plan_batch`.
+            step: what followed; entries where `step.running` is False have no meaning.
+        """
+
 
 class _Adapted(Planner):
     """A planner out of an object that has a planner's methods, but not its type."""
@@ -127,13 +135,17 @@ class _Adapted(Planner):
         if hasattr(self._planner, "restart"):
             self._planner.restart(begun)
 
+    def learn(self, observations: Any, step: EpisodeStep) -> None:
+        if hasattr(self._planner, "learn"):
+            self._planner.learn(observations, step)
+
 
 def as_planner(candidate: Any) -> Planner:
     """`candidate` itself if it is a `Planner`, else a planner that calls its methods.
 
     Args:
         candidate: a `Planner`, or an object with `reset(seed=...)` and `plan(observation)`;
-            `plan_batch` and `restart` are used if it has them.
+            `plan_batch`, `restart` and `learn` are used if it has them.
 
     Raises:
         ConfigError: if `candidate` has no `reset` or no `plan`.
@@ -177,12 +189,14 @@ class Decider:
             None: they are not checked.
 
     Attributes:
+        observations: the last ones that were decided on.
         decisions: the last ones, one per environment.
         seconds: CPU time that the last ones took per environment.
     """
 
     def __init__(self, planner: Planner, batch: EpisodeBatch | None = None) -> None:
         self.planner, self.batch = planner, batch
+        self.observations: Any = None
         self.decisions: list[Decision] = []
         self.seconds = 0.0
 
@@ -194,6 +208,7 @@ class Decider:
                 have.
         """
         began = time.process_time()
+        self.observations = observations
         self.decisions = self.planner.plan_batch(observations)
         check_decisions(self.decisions, self.batch)
         self.seconds = (time.process_time() - began) / len(self.decisions)
@@ -284,7 +299,7 @@ def evaluate(
     rewards: list[NDArray[np.float64]] = []
     for number in range(-(-episodes // count)):
         planner.restart(np.ones(count, bool))
-        table, round_rewards = _evaluate_round(planner, EpisodeBatch(env, seed=seed + number))
+        table, round_rewards = play_round(planner, EpisodeBatch(env, seed=seed + number))
         rows += table
         rewards += round_rewards
     padded = np.full((len(rewards), max(map(len, rewards))), np.nan)
@@ -293,15 +308,19 @@ def evaluate(
     return Evaluation(pd.DataFrame(rows[:episodes]), padded[:episodes])
 
 
-def _evaluate_round(
+def play_round(
     planner: Planner, batch: EpisodeBatch
 ) -> tuple[list[dict[str, Any]], list[NDArray[np.float64]]]:
-    """For one episode of each environment: its row of the table, and its rewards (length,)."""
+    """For one episode of each environment: its row of the table, and its rewards (length,).
+
+    The planner learns from each step, if it does so.
+    """
     count, decide = len(batch.running), Decider(planner, batch)
     success = np.full(count, np.nan)
     seconds, limits = np.zeros(count), np.zeros(count, int)
     rewards, running = [], []
     for step in batch.play(decide):
+        planner.learn(decide.observations, step)
         seconds[step.running] += decide.seconds
         limited = np.array([decision.status == "time_limit" for decision in decide.decisions])
         limits += limited & step.running

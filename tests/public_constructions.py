@@ -15,7 +15,7 @@ from worldplan.envs import bandits, crafting, dynamics
 from worldplan.milp import networks, sets
 from worldplan.planners import bandits as bandit_planners
 from worldplan.planners import modem, numeric, offline, shooting
-from worldplan.planners.bandits import reasons
+from worldplan.planners.bandits import online, reasons
 from worldplan.planners.numeric import task as numeric_task
 from worldplan.world_models import arms, data, ensemble, latent
 from worldplan.world_models import numeric as numeric_models
@@ -138,6 +138,14 @@ CONSTRUCTIONS: dict[str, Construction] = {
     "WhittlePolicy": (
         bandit_planners.WhittlePolicy,
         lambda: {"instance": instance(), "discount": 0.9},
+    ),
+    "ThompsonSampling": (
+        online.ThompsonSampling,
+        lambda: {"instance": instance(), "seed": 0},
+    ),
+    "UCWhittle": (
+        online.UCWhittle,
+        lambda: {"instance": instance(), "delta": 0.1},
     ),
     "NullPolicy": (bandit_planners.NullPolicy, lambda: {"instance": instance()}),
     "RandomPolicy": (bandit_planners.RandomPolicy, lambda: {"instance": instance(), "seed": 0}),

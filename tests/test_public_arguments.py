@@ -46,7 +46,8 @@ ELSEWHERE = {
         "Valuation", "Conflict", "Limit", "Today",
     },
     "is a base class, made by subclasses": {
-        "ActionSet", "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
+        "ActionSet", "OnlineLearner",
+        "Option", "Planner", "QNetwork", "ResumableModule", "Session", "Task",
     },
     "is a part inside a planner or learner that checks its own arguments": {
         "Access", "ActionSplitter", "AffineMap", "BinPickDemonstrator", "Clone", "ContactMeter",

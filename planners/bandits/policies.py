@@ -38,7 +38,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.extras import install_command, is_installed
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
@@ -56,6 +56,8 @@ from worldplan.planners.bandits.baselines import (
 from worldplan.planners.bandits.bounds import is_priced
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
+from worldplan.planners.bandits.online.thompson import ThompsonSampling
+from worldplan.planners.bandits.online.ucwhittle import UCWhittle
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
@@ -79,6 +81,10 @@ class PolicyContext:
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
         later: the feasible actions of the days after today, where the instance has those of today;
             None: those of the instance.
+        prior: Dirichlet parameters (arms, 2, states, states) from which "thompson" draws: the
+            posterior of a log; None: 1, all distributions alike.
+        moves: (arms, 2, states, states) of the log, with which "ucwhittle" begins; None: none.
+        delta: probability outside the confidence set of "ucwhittle".
     """
 
     instance: BanditInstance
@@ -93,6 +99,9 @@ class PolicyContext:
     folder: Path | None = None
     checkpoint: str | None = None
     later: ActionSet | None = None
+    prior: Floats | None = None
+    moves: Floats | None = None
+    delta: float = 1e-3
 
 
 PolicyFactory = Callable[[PolicyContext], Planner]
@@ -107,6 +116,7 @@ class NamedPolicy:
         job_length: relative length of a job; longer jobs start first. That of the bound is 1.
         rank: the report shows an episode of the policy with the highest rank.
         on_request: left out where a scenario names no policies.
+        learns: from the moves that it sees while it decides; its episodes are played in sequence.
         check: raises what `make` would raise for bad input, where that takes little time.
     """
 
@@ -114,6 +124,7 @@ class NamedPolicy:
     job_length: float = 0
     rank: float = math.inf
     on_request: bool = False
+    learns: bool = False
     check: Callable[[PolicyContext], object] = lambda context: None
 
     def __call__(self, context: PolicyContext) -> Planner:
@@ -187,6 +198,11 @@ def naming_policy(name: str, seed: int) -> Iterator[None]:
 def job_length(name: str) -> float:
     """The policy's `NamedPolicy.job_length`."""
     return _named(name).job_length
+
+
+def learns(name: str) -> bool:
+    """The policy's `NamedPolicy.learns`."""
+    return _named(name).learns
 
 
 def best_informed(names: Iterable[str]) -> str:
@@ -264,6 +280,19 @@ def _check_whittle(context: PolicyContext) -> None:
 
 def _whittle(context: PolicyContext) -> Planner:
     return WhittlePolicy(context.instance, dynamics=context.models, settings=context.solver)
+
+
+def _thompson(context: PolicyContext) -> Planner:
+    prior = 1.0 if context.prior is None else context.prior
+    return ThompsonSampling(
+        context.instance, prior=prior, settings=context.solver, seed=context.seed
+    )
+
+
+def _ucwhittle(context: PolicyContext) -> Planner:
+    return UCWhittle(
+        context.instance, counts=context.moves, delta=context.delta, settings=context.solver
+    )
 
 
 def _fluid(context: PolicyContext) -> Planner:
@@ -365,6 +394,8 @@ _BUILT_IN = {
         rank=6,
     ),
     "whittle": NamedPolicy(_whittle, rank=8, check=_check_whittle),
+    "thompson": NamedPolicy(_thompson, rank=7.5, on_request=True, learns=True, check=_thompson),
+    "ucwhittle": NamedPolicy(_ucwhittle, rank=7.4, on_request=True, learns=True, check=_ucwhittle),
     "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia),
     "sequoia_paper": NamedPolicy(
         lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),

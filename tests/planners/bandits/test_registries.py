@@ -253,7 +253,7 @@ def test_an_announced_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_lists_of_policies() -> None:
-    slow = {"sequoia_paper", "repaired_dqn"}
+    on_request = {"thompson", "ucwhittle", "sequoia_paper", "repaired_dqn"}
     assert tuple(POLICIES) == (
         "null",
         "random",
@@ -262,12 +262,14 @@ def test_lists_of_policies() -> None:
         "iterative_myopic",
         "iterative_dqn",
         "whittle",
+        "thompson",
+        "ucwhittle",
         "sequoia",
         "sequoia_paper",
         "repaired_dqn",
         "fluid",
     )
-    assert tuple(name for name in POLICIES if name not in slow) == DEFAULT_POLICIES
+    assert tuple(name for name in POLICIES if name not in on_request) == DEFAULT_POLICIES
     jobs = jobs_of(Path(), Scenario(policies=list(POLICIES)), Path())
     assert [job.policy for job in jobs[:7]] == [
         "sequoia_paper",

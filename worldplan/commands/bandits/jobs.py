@@ -14,19 +14,22 @@ import numpy as np
 import pandas as pd
 
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Floats
+from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.bounds import make_bound
+from worldplan.planners.bandits.online.play import play_online
 from worldplan.planners.bandits.policies import (
     PolicyContext,
     job_length,
+    learns,
     make_policy,
     naming_policy,
 )
-from worldplan.planners.bandits.units import default_returns
-from worldplan.planners.base import Planner, evaluate
+from worldplan.planners.bandits.units import annuity, default_returns
+from worldplan.planners.base import Evaluation, Planner, evaluate
 from worldplan.runs import write_result
 from worldplan.world_models.arms.hidden import as_seen
-from worldplan.world_models.arms.programme import Built, build
+from worldplan.world_models.arms.programme import Built, Programme, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
 ZERO = "zero"  # its column: the return of the set's default action at every step
@@ -144,21 +147,54 @@ def _bound(job: Job, built: Built) -> None:
 def _evaluate(job: Job, built: Built) -> None:
     """Play the policy's episodes."""
     planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
-    result = evaluate(
-        planner,
-        BanditVectorEnv(built.instance, job.scenario.episodes),
-        job.scenario.episodes,
-        job.seed,
-    )
+    result = play_episodes(job.policy, planner, built.instance, job.scenario.episodes, job.seed)
     table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(
         names="episode"
     )
-    table["note"] = "; ".join(getattr(planner, "notes", []))
     rewards = result.step_reward
     table["return"] = rewards @ built.instance.discount ** np.arange(rewards.shape[1])
+    notes = list(getattr(planner, "notes", []))
+    if learns(job.policy):
+        notes.append(
+            _progress(
+                table["return"].to_numpy()
+                / annuity(built.instance.horizon, built.instance.discount)
+            )
+        )
+    table["note"] = "; ".join(notes)
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
     write_result(job.steps, steps)
     write_result(job.result, table)  # last: its presence says that the job is done
+
+
+def play_episodes(
+    policy: str, planner: Planner, instance: BanditInstance, episodes: int, seed: int
+) -> Evaluation:
+    """Episodes of a policy: side by side, or in sequence if it learns from them.
+
+    Args:
+        policy: its name or address.
+        planner: of the policy.
+        instance: that is played.
+        episodes: how many.
+        seed: of planner and episodes.
+    """
+    if learns(policy):
+        return play_online(planner, instance, episodes, seed)
+    return evaluate(planner, BanditVectorEnv(instance, episodes), episodes, seed)
+
+
+def _progress(means: Floats) -> str:
+    """What a learner earned in its first and its last episodes, in words.
+
+    Args:
+        means: (episodes,) reward per step.
+    """
+    part = max(1, len(means) // 5)
+    return (
+        f"learns from episode to episode: {means[:part].mean():.4g} in the first {part}, "
+        f"{means[-part:].mean():.4g} in the last {part}"
+    )
 
 
 def policy_context(
@@ -176,7 +212,33 @@ def policy_context(
         folder=folder,
         checkpoint=scenario.checkpoint,
         later=built.later,
+        prior=None if built.posterior is None else built.posterior.concentration,
+        moves=None if built.moves is None else built.moves.astype(float),
+        delta=scenario.delta,
     )
+
+
+def refuse_learner(policy: str, programme: Programme, *, simulated: bool) -> None:
+    """Refuse a policy that learns the dynamics where it has nothing to learn from.
+
+    Args:
+        policy: its name.
+        programme: the settings.
+        simulated: episodes are simulated, which it can learn from without a log.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    if programme.seen != "always":
+        raise ConfigError(
+            f"policy '{policy}' counts moves between states that are seen, and programme.seen is "
+            f"'{programme.seen}': choose whittle, myopic or fluid"
+        )
+    if programme.log is None and not simulated:
+        raise ConfigError(
+            f"policy '{policy}' learns the dynamics, and this programme gives them: give "
+            "programme.log in place of programme.transitions, or choose whittle"
+        )
 
 
 def make_planner(
@@ -190,5 +252,11 @@ def make_planner(
         scenario: settings of the policies.
         seed: of the policy's random numbers and training.
         folder: where a learned policy is trained, or resumes; None: it must not be trained.
+
+    Raises:
+        ConfigError: the policy learns the dynamics, and there is no log that it could start from,
+            or states are not always seen.
     """
+    if learns(policy):
+        refuse_learner(policy, scenario.programme, simulated=folder is not None)
     return make_policy(policy, policy_context(built, scenario, seed, folder))

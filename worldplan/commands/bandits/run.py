@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
-from worldplan.commands.bandits.jobs import jobs_of, policy_context, run_job
+from worldplan.commands.bandits.jobs import jobs_of, policy_context, refuse_learner, run_job
 from worldplan.commands.bandits.results import write_results
 from worldplan.commands.bandits.scenario import (
     Scenario,
@@ -26,7 +26,7 @@ from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, require_ray, run_waiting
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.policies import check_policy
+from worldplan.planners.bandits.policies import check_policy, learns
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import build
 
@@ -109,6 +109,8 @@ def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
         if number > 0 and not scenario.programme.domain:
             continue  # the same instance for every seed
         for policy in scenario.policy_list():
+            if learns(policy):
+                refuse_learner(policy, scenario.programme, simulated=True)
             check_policy(policy, policy_context(built, scenario, seed, None))
         if scenario.solver.name != "highs":  # installed, and licensed for a model of this size?
             bound = make_bound(built.instance, scenario.solver, scenario.bound)

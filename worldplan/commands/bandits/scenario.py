@@ -52,6 +52,8 @@ class Scenario:
         sequoia: learning of the "sequoia" policy.
         fluid_window: steps of the fluid planner's integral window.
         samples: actions that "sampling" draws per decision.
+        delta: probability with which the true dynamics may lie outside the confidence set of
+            "ucwhittle".
         checkpoint: a trained SEQUOIA checkpoint to use instead of training.
         bound: on every policy: "auto" (the tightest for the feasible set), "fluid", "hull" or
             "joint"; see `worldplan.planners.bandits.bounds`.
@@ -73,6 +75,7 @@ class Scenario:
     sequoia: SequoiaSettings = field(default_factory=SequoiaSettings)
     fluid_window: int = 4
     samples: int = 100
+    delta: float = 1e-3
     checkpoint: str | None = None
     bound: str = "auto"
     database: str | None = None
@@ -85,6 +88,7 @@ class Scenario:
         check_policies(self.policy_list())
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
+        checks.number(self.delta, "delta", above=0.0, below=1.0)
         checks.choice(self.bound, "bound", BOUNDS)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise ConfigError(

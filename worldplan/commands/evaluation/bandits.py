@@ -8,14 +8,19 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from worldplan.commands.bandits.jobs import Job, make_planner, training_folder
+from worldplan.commands.bandits.jobs import (
+    Job,
+    make_planner,
+    play_episodes,
+    training_folder,
+)
 from worldplan.commands.bandits.scenario import scenario_from_dict
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
-from worldplan.envs.bandits.environment import BanditVectorEnv
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import naming_policy
-from worldplan.planners.base import bootstrap, evaluate
+from worldplan.planners.base import bootstrap
 from worldplan.runs import CONFIG, Run
+from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import build
 
 
@@ -41,11 +46,12 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
     for policy in policies:
         for seed in scenario.seed_list():
             built = build(scenario.programme, base, scenario.programme.seed + seed)
+            built = as_seen(built, scenario.programme).built
             folder = training_folder(Job(run.path, scenario, base, policy, seed))
-            env = BanditVectorEnv(built.instance, episodes)
             with naming_policy(policy, seed):
                 planner = make_planner(policy, built, scenario, seed, folder)
-                rewards = evaluate(planner, env, episodes, seed + first_seed).step_reward
+                played = play_episodes(policy, planner, built.instance, episodes, seed + first_seed)
+            rewards = played.step_reward
             weights = built.instance.discount ** np.arange(rewards.shape[1])
             result = bootstrap(rewards @ weights / weights.sum())
             interval = f"{result['low']:.3f} .. {result['high']:.3f}"
