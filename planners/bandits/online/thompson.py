@@ -51,16 +51,20 @@ class ThompsonSampling(OnlineLearner):
     ) -> None:
         super().__init__(instance, settings=settings, seed=seed)
         given = np.asarray(prior)
-        if given.dtype.kind not in "iuf" or not np.isfinite(given).all() or not (given > 0).all():
+        if given.dtype.kind not in "iuf" or not np.isfinite(given).all():
             raise ConfigError(f"prior is {checks.shown(prior)}: give positive numbers")
         try:
-            self._prior: Floats = np.broadcast_to(given.astype(float), self.counts.shape)
+            whole = np.broadcast_to(given.astype(float), self.counts.shape)
         except ValueError as error:
             raise ConfigError(
                 f"prior has shape {given.shape}: give one of {self.counts.shape}, or a number"
             ) from error
+        self._own = np.broadcast_to(instance.dynamics.exists[:, None, None, :], whole.shape)
+        if not (whole[self._own] > 0).all():
+            raise ConfigError(f"prior is {checks.shown(prior)}: give positive numbers")
+        self._prior: Floats = np.where(self._own, whole, 0.0)
 
     def choose_model(self) -> Floats:
-        draws = self._generator.standard_gamma(self._prior + self.counts) + 1e-300
+        draws = self._generator.standard_gamma(self._prior + self.counts) + 1e-300 * self._own
         transition: Floats = draws / draws.sum(-1, keepdims=True)
         return transition

@@ -28,6 +28,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
@@ -74,7 +75,8 @@ class UCWhittle(OnlineLearner):
     def choose_model(self) -> Floats:
         self.episode += 1
         self._first = True
-        estimate, radius = confidence(self.counts, self.episode, self._delta)
+        exists = self.instance.dynamics.exists
+        estimate, radius = confidence(self.counts, self.episode, self._delta, exists)
         gamma = min(self.instance.discount, 1.0 - 1.0 / max(self.instance.horizon, 2))
         return optimistic(self.instance.dynamics, estimate, radius, self.price, gamma)
 
@@ -86,19 +88,22 @@ class UCWhittle(OnlineLearner):
         self.price = max(float(index.min()), 0.0) if len(index) else 0.0
 
 
-def confidence(counts: Floats, episode: int, delta: float) -> tuple[Floats, Floats]:
+def confidence(
+    counts: Floats, episode: int, delta: float, exists: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """Frequencies (arms, 2, states, states) and radii (arms, 2, states) of the confidence set.
 
     Args:
         counts: (arms, 2, states, states) moves.
         episode: t, from 1.
         delta: probability outside the set.
+        exists: (arms, states), whether the arm has the state.
     """
     arms, actions, states, _ = counts.shape
     moves = counts.sum(-1)
-    estimate = np.where(
-        moves[..., None] > 0, counts / np.maximum(moves, 1e-300)[..., None], 1.0 / states
-    )
+    uniform = (exists / exists.sum(-1, keepdims=True))[:, None, None, :]
+    some = moves[..., None] > 0
+    estimate = np.where(some, counts / np.where(some, moves[..., None], 1.0), uniform)
     log = np.log(2.0 * states * actions * arms * float(episode) ** 4 / delta)
     radius: Floats = np.sqrt(2.0 * states * log / np.maximum(moves, 1.0))
     return estimate, radius
@@ -125,9 +130,10 @@ def optimistic(
     # the choice depends on differences of values alone: spans, not levels, must have settled
     accuracy = ACCURACY * (1.0 - gamma) * np.ptp(reward, axis=(1, 2, 3))
     accuracy = accuracy + 1e-13 * (np.abs(reward).max((1, 2, 3)) + price)  # rounding
-    best = estimate
+    best, own = estimate, dynamics.exists[:, None, None, :]
     for _ in range(MOST_PASSES):
         worth = reward + gamma * value[:, None, None, :]
+        worth = np.where(own, worth, worth.min(-1, keepdims=True) - 1.0)  # never the best state
         best = most_valuable(estimate, radius, worth)
         after = ((best * worth).sum(-1) - cost).max(1)
         change = np.ptp(after - value, axis=1)

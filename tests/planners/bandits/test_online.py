@@ -128,7 +128,7 @@ def test_most_valuable_distribution_is_that_of_a_linear_program(seed: int) -> No
 def test_confidence_radius() -> None:
     counts = np.zeros((3, 2, 2, 2))
     counts[1, 1, 0] = [3, 1]
-    estimate, radius = confidence(counts, episode=2, delta=0.05)
+    estimate, radius = confidence(counts, 2, 0.05, np.ones((3, 2), bool))
     log = np.log(2 * 2 * 2 * 3 * 2**4 / 0.05)
     assert radius[1, 1, 0] == pytest.approx(np.sqrt(2 * 2 * log / 4))
     assert radius[0, 0, 0] == pytest.approx(np.sqrt(2 * 2 * log))
@@ -220,6 +220,24 @@ def test_every_set_is_respected_and_seeds_repeat(name: str, kind: str) -> None:
         np.testing.assert_array_equal(
             play_online(planner, instance, 2, 1).step_reward, played.step_reward
         )
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_arms_with_fewer_states(learner: type[ThompsonSampling]) -> None:
+    """An arm with two states among arms with three: no model moves it to the third."""
+    instance = small(1)
+    transition = instance.dynamics.transition.copy()
+    transition[0, :, :, 2] = 0.0
+    transition[0] /= transition[0].sum(-1, keepdims=True)
+    own = np.array([2, 3, 3, 3, 3])
+    reward = instance.dynamics.reward + np.array([0.0, 0.0, 50.0])  # the third would be the best
+    dynamics = ArmDynamics(transition, reward, own_states=own)
+    initial = np.tile([0.5, 0.5, 0.0], (5, 1))
+    planner = learner(dataclasses.replace(instance, dynamics=dynamics, initial=initial))
+    for episodes in (1, 4):
+        play_online(planner, planner.instance, episodes, 0)
+        assert planner.model is not None
+        assert (planner.model.transition[0, :, :, 2] == 0).all()
 
 
 def test_other_seeds_draw_other_models() -> None:

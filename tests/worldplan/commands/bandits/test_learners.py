@@ -79,10 +79,7 @@ def test_refused_where_there_is_nothing_to_learn(desk: Desk, name: str) -> None:
     desk.scenario(programme=hidden, policies=[name])
     desk.run(name, "programme.seen", "choose whittle")
     desk.decide(name, "programme.seen", more=["--policy", name])
-    desk.scenario(
-        policies=[name],
-        programme={"domain": "interventions"} | {"transitions": None, "rewards": None},
-    )
+    desk.write("small.yaml", f"{{programme: {{domain: interventions}}, policies: [{name}]}}")
     desk.run("Whittle" if "w" in name else "Thompson", "several interventions", "choose myopic")
 
 
