@@ -142,6 +142,11 @@ COMMANDS = {
         "[FOLDER]",
         "run folders with kind, date, state and headline figures",
     ),
+    "compare": Command(
+        "worldplan.commands.overview.compare:main",
+        "RUN RUN ...",
+        "one table and one plot of several runs of a kind",
+    ),
     "examples": Command(
         "worldplan.commands.examples:main",
         "[FOLDER]",
