@@ -18,6 +18,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
+from worldplan.world_models.arms.log_rows import move_columns, read_rows
 from worldplan.world_models.arms.rewards import arm_positions as arm_positions
 from worldplan.world_models.arms.rewards import first_gap as first_gap
 from worldplan.world_models.arms.rewards import first_missing, own_states_in, read_reward_table
@@ -255,7 +256,7 @@ def read_tables(
     reward, names, own = rewards.reward, rewards.arm_names, rewards.own_states
     states = reward.shape[1]
     table = CsvTable(transitions_csv, ("arm", "state", "action", "next_state", "probability"))
-    arm, state, action, target = _moves(table, names, own)
+    arm, state, action, target = move_columns(table, names, own)
     probability = table.numbers("probability")
     table.refuse(
         probability < 0,
@@ -331,7 +332,8 @@ def read_log(
     """Counts of the moves in a log with one row per arm and step.
 
     Args:
-        csv: CSV arm, state, action, next_state; other columns are ignored, rows may repeat. An arm
+        csv: CSV arm, state, action, next_state. If it says when (date, day, week, step or time),
+            rows of one arm that follow each other must agree (`world_models.arms.log_rows`). An arm
             without rows is allowed: its posterior is the prior.
         rewards_csv: as in `read_tables`; fixes arms and states.
         levels: number of actions per arm; one more than the largest in the log, at least 2, unless
@@ -364,8 +366,7 @@ def read_moves(
     `own_states` (arms,) are the numbers of states of the arms; all have `states` without.
     """
     own = np.full(len(names), reward.shape[1]) if own_states is None else own_states
-    table = CsvTable(csv, ("arm", "state", "action", "next_state"))
-    arm, state, action, target = _moves(table, names, own, levels)
+    arm, state, action, target = read_rows(csv, names, own, levels)
     counts = np.zeros(
         (len(names), levels or max(2, int(action.max()) + 1), reward.shape[1], reward.shape[1]),
         np.int64,
@@ -384,16 +385,3 @@ def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:
     """
     table = read_reward_table(csv)
     return table.reward, table.arm_names
-
-
-def _moves(
-    table: CsvTable, names: tuple[str, ...], own: Ints, levels: int | None = None
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """The columns arm, state, action and next_state as numbers, each (rows,)."""
-    arm = arm_positions(table, names)
-    return (
-        arm,
-        own_states_in(table, "state", arm, own, names),
-        table.integers("action", levels),
-        own_states_in(table, "next_state", arm, own, names),
-    )

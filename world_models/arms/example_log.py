@@ -76,6 +76,8 @@ def write_example_log(
 ) -> None:
     """Write log.csv (weeks * arms rows), rewards.csv, today.csv and the true transitions.csv.
 
+    An episode of the log is a term: its first states are drawn.
+
     Args:
         directory: made if it does not exist.
         arms: number of arms.
@@ -97,7 +99,14 @@ def write_example_log(
         target = (generator.random(arms)[:, None] >= cumulative).sum(-1)
         frames.append(
             pd.DataFrame(
-                {"week": week, "arm": names, "state": state, "action": action, "next_state": target}
+                {
+                    "week": week,
+                    "episode": week // term,
+                    "arm": names,
+                    "state": state,
+                    "action": action,
+                    "next_state": target,
+                }
             )
         )
         state = target

@@ -216,7 +216,7 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     reward, names = setup.rewards()
     if setup.programme.log is not None:
         log = Path(finder(setup.base)(setup.programme.log))
-        moves = import_log(connection, log, reward, names)
+        moves = import_log(connection, log, reward, names, request.date)
         if moves:
             record(connection, request.by, "log imported", request.date, moves=moves)
     enter_outcomes(connection, request)

@@ -19,9 +19,6 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
 from worldplan.world_models.arms.dynamics import ArmLog, read_moves
 
-TIMES = ("date", "day", "week", "step", "time")
-"""Columns of a log of which the first one there says when a row was observed."""
-
 
 def header(path: str | Path) -> list[str]:
     """The column names of a CSV file.
@@ -39,18 +36,21 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def import_log(connection: Connection, log: Path, reward: Floats, names: tuple[str, ...]) -> int:
+def import_log(
+    connection: Connection, log: Path, reward: Floats, names: tuple[str, ...], today: dt.date
+) -> int:
     """Import the moves of a log, on the first call; returns how many were imported.
 
     Args:
         connection: of the change.
-        log: CSV arm, state, action, next_state; rows are compared if it has a column of `TIMES`.
+        log: CSV arm, state, action, next_state, and if wanted when (`read_log`).
         reward: (arms, states) of the clients.
         names: (arms,) of the clients.
+        today: the day that is decided.
 
     Raises:
-        DatasetError: a bad cell, two rows of one client and time, or a file that was changed since
-            it was imported.
+        DatasetError: a bad cell, rows that contradict each other or are not from before today, or a
+            file that was changed since it was imported.
     """
     stored = connection.execute(
         select(schema.programme.c.log, schema.programme.c.log_checksum)
@@ -63,7 +63,7 @@ def import_log(connection: Connection, log: Path, reward: Floats, names: tuple[s
             )
         return 0
     moves = read_moves(log, reward, names, levels=2)
-    _refuse_contradictions(log)
+    _refuse_later(log, today)
     places = np.argwhere(moves.counts)
     rows = [
         {
@@ -80,27 +80,24 @@ def import_log(connection: Connection, log: Path, reward: Floats, names: tuple[s
     return int(moves.counts.sum())
 
 
-def _refuse_contradictions(log: Path) -> None:
-    """Refuse two rows of one client at one time, where the log has times.
+def _refuse_later(log: Path, today: dt.date) -> None:
+    """Refuse a row of a log that is dated on a day to be decided, or after it.
 
     Raises:
-        DatasetError: names both lines.
+        DatasetError: names the line.
     """
-    there = {name.lower(): name for name in header(log)}
-    when = next((there[name] for name in TIMES if name in there), None)
-    if when is None:
+    if "date" not in header(log):
         return
-    table = CsvTable(log, ("arm", when, "state", "action", "next_state"))
-    seen: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
-    for line, arm, time, *move in table.cells(("arm", when, "state", "action", "next_state")):
-        first, other = seen.setdefault((arm, time), (line, tuple(move)))
-        if first == line:
-            continue
-        how = "repeats" if other == tuple(move) else "contradicts"
-        raise DatasetError(
-            f"{log}, line {line}: arm '{arm}', {when} {time}: {how} line {first}: keep one of the "
-            "rows"
-        )
+    for line, text in CsvTable(log, ("date",)).cells(("date",)):
+        try:
+            date = dt.date.fromisoformat(text)
+        except ValueError:
+            return  # not dates but texts: `world_models.arms.log_rows` refuses a mixture
+        if date >= today:
+            raise DatasetError(
+                f"{log}, line {line}: the move of {date} is not from before {today}, the first "
+                "decided day: remove the row, or decide a later day (--date)"
+            )
 
 
 def observed_moves(

@@ -28,11 +28,12 @@ def write_programme(folder: Path, *, names: tuple[str, ...] = NAMES, **settings:
         folder / "costs.csv", "arm,cost", [f"{name},{2 + i % 2}" for i, name in enumerate(names)]
     )
     write_rows(folder / "workers.csv", "worker,capacity", ["Xenia,4", "Yann,3"])
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(1)
+    states = generator.integers(STATES, size=(7, len(names)))
     log = [
-        f"{week},{name},{generator.integers(3)},{generator.integers(2)},{generator.integers(3)}"
+        f"{week},{name},{states[week, i]},{generator.integers(2)},{states[week + 1, i]}"
         for week in range(6)
-        for name in names
+        for i, name in enumerate(names)
     ]
     write_rows(folder / "log.csv", "week,arm,state,action,next_state", log)
     constraint = {"kind": "capacity", "costs": "costs.csv", "workers": "workers.csv"} | settings

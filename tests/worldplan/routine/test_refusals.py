@@ -149,6 +149,12 @@ def test_a_log_that_contradicts_itself(tmp_path: Path, capsys: pytest.CaptureFix
     outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 0)]
     said = refuses(tmp_path, capsys, 0, *outcomes)
     assert "line 32: arm 'Ann', week 3: contradicts line 17" in said
+    states = {tuple(row.split(",")[:2]): row.split(",")[2:] for row in text.splitlines()[1:]}
+    state, action, after = states["3", "Ann"]
+    log.write_text(text.replace(f"3,Ann,{state},", f"3,Ann,{(int(state) + 1) % 3},"))
+    assert "which ends in state" in refuses(tmp_path, capsys, 0, *outcomes)
+    log.write_text("date,arm,state,action,next_state\n2026-11-01,Ann,0,0,1\n2026-11-02,Ann,1,0,1\n")
+    assert "line 3: the move of 2026-11-02 is not" in refuses(tmp_path, capsys, 0, *outcomes)
     log.write_text(text)
     days(tmp_path, 1)
     log.write_text(text + "9,Ann,1,1,2\n")
