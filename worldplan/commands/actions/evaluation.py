@@ -5,7 +5,6 @@ with tables, plots and report out.
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.commands.actions.jobs import (
@@ -28,6 +26,7 @@ from worldplan.commands.actions.jobs import (
 from worldplan.files import input_files, read_table
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.opening import open_run
+from worldplan.output.console import plain_console
 from worldplan.output.report import write_report
 from worldplan.output.style import COLOURS, new_figure, save_figure, style_axes
 from worldplan.parallel import require_ray, run_waiting
@@ -281,7 +280,7 @@ def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
                 f"problems: {status.replace('_', ' ')}", *(str(row[status]) for row in rows)
             )
     table.add_row("problems: false plans", *(str(row["false_plans"]) for row in rows))
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = plain_console()
     console.print(table)
     if disagreements := results["disagreements"].sum():
         console.print(

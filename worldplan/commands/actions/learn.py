@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from worldplan.arguments import naming
 from worldplan.files import read_config, refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
@@ -221,7 +221,7 @@ def _print(path: Path, count: int, entries: Mapping[str, Mapping[str, Any]]) -> 
                 else ["", ""]
             )
         table.add_row(*cells, _note(entry))
-    console = Console(markup=False, highlight=False)
+    console = plain_console()
     console.print(table)
     console.print(
         (

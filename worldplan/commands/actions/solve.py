@@ -7,10 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 
 from worldplan.files import refuse_input_as_output
 from worldplan.milp.errors import ConfigError
+from worldplan.output.console import plain_console
 from worldplan.planners.numeric.enhsp import solve_files
 from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.task.result import PlanResult
@@ -79,7 +79,7 @@ def solve_command(options: Namespace) -> int:
             *(f"({' '.join(step)})" for step in result.plan or ()),
             *(f"; {line}" for line in lines),
         ]:
-            Console(markup=False, highlight=False).print(line, soft_wrap=True)
+            plain_console().print(line, soft_wrap=True)
     return 0 if result.plan is not None else 1
 
 
@@ -105,7 +105,7 @@ def validate_command(options: Namespace) -> int:
     if options.json:
         print(json.dumps({"valid": valid, "steps": len(plan), "faults": verdicts}, indent=2))
     else:
-        console = Console(markup=False, highlight=False)
+        console = plain_console()
         for name, fault in verdicts.items():
             verdict = (
                 f"valid, {len(plan)} steps reach the goal"
