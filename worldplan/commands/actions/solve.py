@@ -7,7 +7,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-
 from worldplan.files import refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
