@@ -19,6 +19,7 @@ from worldplan.envs.bandits.arms import ArmDynamics as ArmDynamics
 from worldplan.envs.bandits.arms import Floats as Floats
 from worldplan.envs.bandits.arms import Ints as Ints
 from worldplan.envs.bandits.arms import draw as draw
+from worldplan.envs.bandits.ends import counting
 from worldplan.envs.episodes import reset_mask
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction
@@ -40,12 +41,14 @@ class BanditInstance:
         arm_names: labels for tables and reports, one for each arm, or none.
         domain: a name for reports.
         discount: of the reward of each further step, above 0 and at most 1.
+        ends: (arms,) steps from the start of an episode that each arm counts; in the steps after
+            them it earns and costs nothing. None: all arms count to the horizon.
 
     Raises:
         ConfigError: `dynamics` or `actions` is of another type.
         DatasetError: the action set and the dynamics have different numbers of components, the
-            horizon is no whole number of at least 1, `initial` is no distribution for each arm, or
-            the names are not one for each arm.
+            horizon is no whole number of at least 1, `initial` is no distribution for each arm,
+            the names are not one for each arm, or `ends` are no whole numbers of at least 0.
     """
 
     dynamics: ArmDynamics
@@ -55,6 +58,7 @@ class BanditInstance:
     arm_names: tuple[str, ...] = ()
     domain: str = "custom"
     discount: float = 1.0
+    ends: Ints | None = None
 
     def __post_init__(self) -> None:
         checks.of_type(self.dynamics, "dynamics", ArmDynamics, remedy="an ArmDynamics")
@@ -82,6 +86,16 @@ class BanditInstance:
         initial = checks.distributions(self.initial, "initial", shape)
         object.__setattr__(self, "initial", initial)
         refuse_missing_states(self, initial > 0, "initial")
+        if self.ends is not None:
+            ends = checks.whole_numbers(self.ends, "ends", shape[:1], least=0)
+            ends = np.minimum(ends, horizon)
+            ends.setflags(write=False)
+            object.__setattr__(self, "ends", None if (ends == horizon).all() else ends)
+
+    @property
+    def late(self) -> Ints | None:
+        """(arms,) steps to the end of the episode when each arm has ended; None: all are zero."""
+        return None if self.ends is None else self.horizon - self.ends
 
     def draw_start(self, rng: np.random.Generator, count: int) -> Ints:
         """Joint start states, (count, arms)."""
@@ -238,10 +252,14 @@ class BanditVectorEnv(VectorEnv):
             )
         self.instance.dynamics.check_strengths(actions)
         level = self.instance.dynamics.level(actions)
-        expected = self._one_step[self._arms, level, self._state].sum(-1)
+        expected = self._one_step[self._arms, level, self._state]
         dynamics, before = self.instance.dynamics, self._state
         self._state = draw(dynamics.transition[self._arms, level, before], self._uniform())
-        sampled = dynamics.earned(before, level, self._state).sum(-1)
+        sampled = dynamics.earned(before, level, self._state)
+        counted = counting(self.instance.late, self._left)
+        if counted is not None:
+            expected, sampled = expected * counted, sampled * counted
+        expected, sampled = expected.sum(-1), sampled.sum(-1)
         self._left = self._left - 1
         terminated, truncated = np.zeros(self.num_envs, bool), self._left <= 0
         info = {"expected_reward": expected, "sampled_reward": sampled}

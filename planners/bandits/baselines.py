@@ -20,8 +20,8 @@ from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
-from worldplan.planners.bandits.observations import belief_of
-from worldplan.planners.bandits.units import in_units
+from worldplan.planners.bandits.observations import belief_of, steps_left_of
+from worldplan.planners.bandits.units import in_units, of_counting
 from worldplan.planners.base import Decision, Planner
 
 Score = Callable[[Action], Floats]  # actions (M, components) -> (M,)
@@ -40,33 +40,43 @@ class OneStep:
     """
 
     def __init__(self, instance: BanditInstance, dynamics: Dynamics = None) -> None:
-        members, self.units = in_units(models_of(instance, dynamics))
+        members, self.units = in_units(models_of(instance, dynamics), late=instance.late)
         self.instance = instance
         self.dynamics = first = members[0]
         self._arms = np.arange(first.arms)
         self._table: Floats = np.mean([member.one_step() for member in members], axis=0)
 
-    def values(self, belief: Floats) -> Floats:
-        """Expected next reward by arm and level, (arms, levels).
+    def values(self, observation: Any) -> Floats:
+        """Expected next reward by arm and level, (arms, levels); zero of arms that have ended.
 
-        `belief` (arms, states) is the distribution of today's states, one-hot where they are known.
         These are planned rewards, see `worldplan.planners.bandits.units`.
         """
+        belief = belief_of(self.instance, observation)
         values: Floats = np.einsum("jks,js->jk", self._table, belief)
-        return values
+        return of_counting(values, self.instance.late, self._left(observation))
 
-    def score(self, belief: Floats) -> Score:
+    def _left(self, observation: Any) -> int:
+        """Steps to the end of the episode, where they matter; else the horizon."""
+        if self.instance.late is None:
+            return self.instance.horizon
+        return steps_left_of(self.instance, observation)
+
+    def lowest(self, observation: Any) -> Floats:
+        """(arms,) the constant in each arm's next reward that planned rewards leave out."""
+        return of_counting(self.units.low, self.instance.late, self._left(observation))
+
+    def score(self, observation: Any) -> Score:
         """The function from actions (M, components) to joint planned rewards (M,)."""
-        values = self.values(belief)
+        values = self.values(observation)
         if self.dynamics.effect is None:
             base, gain = values[:, 0].sum(), values[:, 1] - values[:, 0]
             return lambda actions: base + actions @ gain
         return lambda actions: values[self._arms, self.dynamics.level(actions)].sum(-1)
 
-    def decision(self, planned: Decision) -> Decision:
+    def decision(self, planned: Decision, observation: Any) -> Decision:
         """A decision whose value and bound are planned rewards, in the unit of the rewards."""
         value, bound = (
-            None if number is None else self.units.total(number, 1)
+            None if number is None else self.units.total(number, 1, self._left(observation))
             for number in (planned.value, planned.bound)
         )
         return dataclasses.replace(planned, value=value, bound=bound)
@@ -213,11 +223,12 @@ class SamplingPolicy(RandomPolicy):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        belief = belief_of(self._model.instance, observation)
+        score = self._model.score(observation)
         actions = np.stack([self._set.sample(self._generator) for _ in range(self._samples)])
-        scores = self._model.score(belief)(actions)
+        scores = score(actions)
         best = int(scores.argmax())
-        return self._model.decision(_heuristic(actions[best], float(scores[best]), started))
+        found = _heuristic(actions[best], float(scores[best]), started)
+        return self._model.decision(found, observation)
 
 
 class MyopicPolicy(Planner):
@@ -247,14 +258,13 @@ class MyopicPolicy(Planner):
         )
 
     def plan(self, observation: Any) -> Decision:
-        belief = belief_of(self._model.instance, observation)
-        return self._model.decision(self._maximiser.maximise(self._model.values(belief)))
+        values = self._model.values(observation)
+        return self._model.decision(self._maximiser.maximise(values), observation)
 
     def action_values(self, observation: Any) -> Floats:
         """Expected reward of the next step by arm and level, (arms, levels)."""
-        units = self._model.units
-        planned = self._model.values(belief_of(self._model.instance, observation))
-        return units.unit * planned + units.low[:, None]
+        planned = self._model.values(observation)
+        return self._model.units.unit * planned + self._model.lowest(observation)[:, None]
 
 
 class IterativeMyopicPolicy(Planner):
@@ -279,11 +289,13 @@ class IterativeMyopicPolicy(Planner):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        belief = belief_of(self._model.instance, observation)
         if self._sorted is not None:
-            return self._model.decision(self._sorted.maximise(self._model.values(belief)))
-        found = greedy_action(self._model.score(belief), self._set)
-        return self._model.decision(_heuristic(*found, started))
+            decision = self._sorted.maximise(self._model.values(observation))
+        else:
+            decision = _heuristic(
+                *greedy_action(self._model.score(observation), self._set), started
+            )
+        return self._model.decision(decision, observation)
 
 
 class IterativeQPolicy(Planner):

@@ -41,6 +41,11 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
             "bound hull needs arms that are pulled or not: choose auto, joint or fluid for several "
             "interventions per arm"
         )
+    if kind == "joint" and instance.ends is not None:
+        raise ConfigError(
+            "bound joint needs arms that count to the horizon, and programme.ends lets some end "
+            "before: choose auto or fluid"
+        )
     if kind in ("hull", "joint") and instance.discount < 1:
         raise ConfigError(
             f"bound {kind} does not discount (programme.discount is {instance.discount:g}): "

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock
@@ -45,7 +45,7 @@ from worldplan.planners.bandits.observations import (
     checked_distribution,
     checked_steps,
 )
-from worldplan.planners.bandits.units import in_units
+from worldplan.planners.bandits.units import in_units, of_counting
 
 PRICING_GAP = 1e-3  # relative gap of the MILPs; the bound takes their proven bounds
 SMOOTHING = 0.2  # weight of the best prices so far in the next ones (Wentges 1997)
@@ -112,7 +112,8 @@ class HullBound(Bound):
         gap: float = 1e-3,
         refine: bool = True,
     ) -> None:
-        models, self._units = in_units(models_of(instance, None))
+        late = instance.late
+        models, self._units = in_units(models_of(instance, None), late=late)
         if instance.dynamics.effect is not None:
             raise ConfigError(
                 "the hull bound is not defined for several interventions per arm: "
@@ -128,7 +129,9 @@ class HullBound(Bound):
         self.instance, self.gap, self.model = instance, gap, models[0]
         self.refine = checks.truth(refine, "refine")
         self.settings = settings or SolverSettings()
-        self._fluid = FluidProgram(models, instance.actions, instance.horizon, self.settings)
+        self._fluid = FluidProgram(
+            models, instance.actions, instance.horizon, self.settings, late=late
+        )
         self.pricing = LinearProblem(
             instance.actions, settings=replace(self.settings, gap=PRICING_GAP)
         )
@@ -179,7 +182,7 @@ class HullBound(Bound):
     def value_tables(self) -> ValueTables:
         """Separable upper bound of the value, from the prices for the start distribution."""
         found = self.solve()
-        table = _values(self.instance.dynamics, found.prices)[::-1]
+        table = _values(self.instance.dynamics, found.prices, self.instance.late)[::-1]
         return ValueTables(table.copy(), np.append(0.0, np.cumsum(found.support[::-1])))
 
     # ---- the search
@@ -237,7 +240,8 @@ class _Search:
         self._latest, self._latest_support = self.prices.copy(), self.support.copy()
         self.bound, self.lower, self.limited = np.inf, -np.inf, False
         self._take(self.prices, self.support)
-        self.floor = return_of(of.model, start, actions.default(), self.steps)
+        late = of.instance.late
+        self.floor = return_of(of.model, start, actions.default(), self.steps, late)
         self.master: Master | None = None
         self.basis: Any = None
 
@@ -272,7 +276,8 @@ class _Search:
         if self.master is None or len(self.pool.actions) > self.master.room:
             room = max(ROOM, 2 * len(self.pool.actions))
             size = self.of.instance.actions.size
-            self.master = Master(model, horizon, size, room, self.of.settings)
+            late = self.of.instance.late
+            self.master = Master(model, horizon, size, room, self.of.settings, late)
             self.basis = None
         solved = self.master.solve(self.pool, self.start, self.steps, self.basis)
         if solved is None:
@@ -304,14 +309,16 @@ class _Search:
 
     def _take(self, prices: Floats, support: Floats) -> None:
         """Keep the prices (steps, arms) if their bound is the smallest so far."""
-        value = _values(self.of.model, prices)[0]
+        value = _values(self.of.model, prices, self.of.instance.late)[0]
         total = float((value * self.start).sum() + support.sum())
         if total < self.bound:
             self.bound, self.prices, self.support = total, prices, support
 
 
-def _values(model: ArmDynamics, prices: Floats) -> Floats:
+def _values(model: ArmDynamics, prices: Floats, late: Ints | None) -> Floats:
     """Value of every arm at each step, if a pull costs `prices` (steps, arms).
+
+    `late` (arms,) as in `worldplan.envs.bandits.ends`.
 
     Returns:
         (steps + 1, arms, states), zero at the end.
@@ -319,16 +326,19 @@ def _values(model: ArmDynamics, prices: Floats) -> Floats:
     reward = model.one_step()  # (arms, levels, states)
     value = np.zeros((len(prices) + 1, model.arms, model.states))
     for step in range(len(prices) - 1, -1, -1):
-        worth = reward + np.einsum("jkst,jt->jks", model.transition, value[step + 1])
+        now = of_counting(reward, late, len(prices) - step)
+        worth = now + np.einsum("jkst,jt->jks", model.transition, value[step + 1])
         value[step] = np.maximum(worth[:, 0], worth[:, 1] - prices[step][:, None])
     return value
 
 
-def return_of(model: ArmDynamics, start: Floats, action: Action, steps: int) -> float:
+def return_of(
+    model: ArmDynamics, start: Floats, action: Action, steps: int, late: Ints | None = None
+) -> float:
     """Expected return of `action` at every step, from the distribution `start`."""
     arms, level, total, mass = np.arange(model.arms), model.level(action), 0.0, start
     reward, kernel = model.one_step()[arms, level], model.transition[arms, level]
-    for _ in range(steps):
-        total += float((mass * reward).sum())
+    for step in range(steps):
+        total += float((mass * of_counting(reward, late, steps - step)).sum())
         mass = np.einsum("js,jst->jt", mass, kernel)
     return total

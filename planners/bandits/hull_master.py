@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from worldplan.envs.bandits.environment import ArmDynamics, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
@@ -61,11 +61,17 @@ class Master:
     """The fluid program over mixtures of the actions of a pool."""
 
     def __init__(
-        self, model: ArmDynamics, steps: int, size: int, room: int, settings: SolverSettings
+        self,
+        model: ArmDynamics,
+        steps: int,
+        size: int,
+        room: int,
+        settings: SolverSettings,
+        late: Ints | None = None,
     ) -> None:
         self.room = room
         self._mixture = _Mixture(size, room)
-        self._program = FluidProgram([model], self._mixture, steps, settings)
+        self._program = FluidProgram([model], self._mixture, steps, settings, late=late)
 
     def solve(
         self, pool: Pool, start: Floats, left: int, basis: Any

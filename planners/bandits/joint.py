@@ -83,6 +83,10 @@ class JointBound(Bound):
                 "the joint bound needs a plain budget of interventions, each of which reaches one "
                 "group of arms: use the fluid bound"
             )
+        if instance.ends is not None:
+            raise ConfigError(
+                "the joint bound needs arms that count to the horizon (ends): use the fluid bound"
+            )
         if instance.discount < 1:
             raise ConfigError(
                 f"the joint bound does not discount (the discount is {instance.discount:g}): "
@@ -246,7 +250,7 @@ def _split(point: Floats, parts: list[Block], steps: int) -> list[Floats]:
 def suits(instance: BanditInstance) -> bool:
     """Whether the joint bound with its own limit of states suits an instance."""
     structure = structure_of(instance)
-    if structure is None or instance.discount < 1:
+    if structure is None or instance.discount < 1 or instance.ends is not None:
         return False
     largest = max(len(arms) for arms, _ in structure.groups)
     return bool(instance.dynamics.states**largest <= STATES)

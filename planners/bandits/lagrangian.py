@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.ends import counting
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
@@ -124,8 +125,8 @@ class _Arms:
     steps are discounted to the first one.
     """
 
-    def __init__(self, model: ArmDynamics, discount: float = 1.0) -> None:
-        self.arms, self.discount = model.arms, discount
+    def __init__(self, model: ArmDynamics, discount: float = 1.0, late: Ints | None = None) -> None:
+        self.arms, self.discount, self.late = model.arms, discount, late
         # (2, states, next states, arms)
         self.transition = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))
         reward = model.one_step().transpose(1, 2, 0)
@@ -135,6 +136,12 @@ class _Arms:
         self.groups = np.unique(
             np.linspace(0, model.arms, min(GROUPS, model.arms) + 1).astype(int)[:-1]
         )
+
+    def _earned(self, step: int, left: int) -> Floats:
+        """Rewards (2, states, arms) of a step, discounted; `left` steps to go at step 0."""
+        reward = self.discount**step * self.reward
+        counted = counting(self.late, left - step)
+        return reward if counted is None else reward * counted
 
     def best(self, prices: Floats) -> tuple[Floats, Floats, ArmPolicies]:
         """The best policy of every arm at `prices` (steps,), by backward induction.
@@ -147,7 +154,7 @@ class _Arms:
         gain = value
         policies = np.zeros((len(prices), *value.shape), bool)
         for step in range(len(prices) - 1, -1, -1):
-            now = self.discount**step * self.reward
+            now = self._earned(step, len(prices))
             worth = now + np.einsum("kstj,tj->ksj", self.transition, value)
             gain = worth[1] - worth[0] - prices[step]
             policies[step] = gain > 0
@@ -166,8 +173,8 @@ class _Arms:
         for step, pulled in enumerate(policies):
             active = mass * pulled
             rest = mass - active
-            now = (self.reward[0] * rest + self.reward[1] * active).sum(0)
-            earned += self.discount**step * now
+            now = self._earned(step, len(policies))
+            earned += (now[0] * rest + now[1] * active).sum(0)
             pulls[step] = np.add.reduceat(active.sum(0), self.groups)
             mass = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
                 "stj,sj->tj", self.transition[1], active
@@ -268,7 +275,8 @@ class LagrangianBound(Bound):
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        (model,), self._units = in_units(models_of(instance, dynamics)[:1], instance.discount)
+        late = instance.late
+        (model,), self._units = in_units(models_of(instance, dynamics)[:1], instance.discount, late)
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
@@ -277,8 +285,13 @@ class LagrangianBound(Bound):
         self.instance, self.gap = instance, checks.number(gap, "gap", least=0, below=1)
         self.budget: Budget = instance.actions
         self.steps = checked_steps(steps, "steps") or instance.horizon
+        if late is not None and self.steps < instance.horizon:
+            raise ConfigError(
+                f"steps is {self.steps}: arms with ends of their own need the whole horizon "
+                f"({instance.horizon}): leave steps out, or use the fluid bound"
+            )
         self._settings = settings or SolverSettings()
-        self._arms = _Arms(model, instance.discount)
+        self._arms = _Arms(model, instance.discount, late)
         self._states = model.states
         self._known: _Known | None = None
         self._lock = Lock()

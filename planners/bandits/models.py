@@ -16,11 +16,25 @@ Dynamics = ArmDynamics | Sequence[ArmDynamics] | None
 def models_of(instance: BanditInstance, dynamics: Dynamics) -> list[ArmDynamics]:
     """The members of an ensemble, or the one model; the instance's own if `dynamics` is None.
 
+    Arms that never count (`BanditInstance.ends`) have no rewards in them.
+
     Raises:
         ConfigError: there is no instance or no member, or a member has other arms, states, levels,
             `effect` or `strengths` than the others or the instance.
     """
     checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
+    members = _members(instance, dynamics)
+    if instance.ends is None:
+        return members
+    return [member.without_rewards(instance.ends == 0) for member in members]
+
+
+def _members(instance: BanditInstance, dynamics: Dynamics) -> list[ArmDynamics]:
+    """As `models_of`, with the rewards of all arms.
+
+    Raises:
+        ConfigError: as there.
+    """
     if dynamics is None:
         return [instance.dynamics]
     if not isinstance(dynamics, ArmDynamics | Sequence):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.bandits.ends import counting, own_steps
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.session import missing_share
 from worldplan.milp.sets.base import Action, ActionSet
@@ -29,6 +30,7 @@ class Units:
         unit: of the planned rewards, positive.
         low: (arms,) the arms' least rewards.
         discount: per step.
+        late: (arms,) steps to the end of the episode when each arm has ended; None: all are zero.
         parts: (2, arms) the least rewards of states and of actions, whose sum is `low`; all of
             `low` are rewards of states unless given.
     """
@@ -37,14 +39,17 @@ class Units:
     low: Floats
     discount: float = 1.0
     parts: Floats | None = None
+    late: Ints | None = None
 
     @classmethod
-    def of(cls, models: Sequence[ArmDynamics], discount: float = 1.0) -> Units:
+    def of(
+        cls, models: Sequence[ArmDynamics], discount: float = 1.0, late: Ints | None = None
+    ) -> Units:
         """The units of one model, or the common ones of an ensemble."""
         ends = np.array([_ends(model) for model in models])  # (models, low or high, parts, arms)
         low, high = ends[:, 0].min(0), ends[:, 1].max(0)
         spread = float((high - low).sum(0).max())
-        return cls(spread / SPREAD if spread > 0 else 1.0, low.sum(0), discount, low)
+        return cls(spread / SPREAD if spread > 0 else 1.0, low.sum(0), discount, low, late)
 
     def plan(self, model: ArmDynamics) -> ArmDynamics:
         """The model with planned rewards."""
@@ -60,8 +65,18 @@ class Units:
         """The instance with planned rewards."""
         return replace(instance, dynamics=self.plan(instance.dynamics))
 
-    def total(self, planned: float, steps: int) -> float:
-        """The return over `steps` steps in the unit of the rewards, of a planned return."""
+    def total(self, planned: float, steps: int, left: int | None = None) -> float:
+        """The return over `steps` steps in the unit of the rewards, of a planned return.
+
+        Args:
+            planned: in planned rewards.
+            steps: that it holds.
+            left: steps to the end of the episode at the first of them; `steps` unless given.
+        """
+        if self.late is not None:
+            own = own_steps(self.late, steps if left is None else left, len(self.low))
+            shares = [annuity(count, self.discount) for count in range(steps + 1)]
+            return self.unit * planned + float(np.array(shares)[np.minimum(own, steps)] @ self.low)
         return self.unit * planned + annuity(steps, self.discount) * float(self.low.sum())
 
 
@@ -79,11 +94,19 @@ def annuity(steps: int, discount: float) -> float:
 
 
 def in_units(
-    models: Sequence[ArmDynamics], discount: float = 1.0
+    models: Sequence[ArmDynamics], discount: float = 1.0, late: Ints | None = None
 ) -> tuple[list[ArmDynamics], Units]:
-    """The models with planned rewards, and the units."""
-    units = Units.of(models, discount)
+    """The models with planned rewards, and the units; arguments as in `Units`."""
+    units = Units.of(models, discount, late)
     return [units.plan(model) for model in models], units
+
+
+def of_counting(reward: Floats, late: Ints | None, left: int) -> Floats:
+    """Rewards (arms, ...) of a step with `left` steps to go: zero for arms that have ended."""
+    counted = counting(late, left)
+    if counted is None:
+        return reward
+    return reward * counted.reshape(-1, *(1,) * (reward.ndim - 1))
 
 
 def default_returns(instance: BanditInstance, states: Ints) -> Floats:
@@ -93,8 +116,9 @@ def default_returns(instance: BanditInstance, states: Ints) -> Floats:
     level = model.level(instance.actions.default())
     reward, move = model.one_step()[arms, level], model.transition[arms, level]
     value = np.zeros_like(reward)
-    for _ in range(instance.horizon):
-        value = reward + instance.discount * np.einsum("jst,jt->js", move, value)
+    for left in range(1, instance.horizon + 1):
+        now = of_counting(reward, instance.late, left)
+        value = now + instance.discount * np.einsum("jst,jt->js", move, value)
     returns: Floats = value[arms, states].sum(-1)
     return returns
 
@@ -107,6 +131,7 @@ class Outlook:
         actions: the feasible set.
         steps: the longest time to go.
         discount: per step.
+        late: (arms,) steps to the end of the episode when each arm has ended; None: all are zero.
     """
 
     def __init__(
@@ -115,16 +140,18 @@ class Outlook:
         actions: ActionSet,
         steps: int,
         discount: float = 1.0,
+        late: Ints | None = None,
     ) -> None:
-        self._models, self._discount = models, discount
+        self._models, self._discount, self._late = models, discount, late
         level = models[0].level(actions.default())
         shape = (steps + 1, models[0].arms, models[0].states)
         self._default = [np.zeros(shape) for _ in models]
         self._free = np.zeros(shape)
         arms = np.arange(models[0].arms)
         for model, table in zip(models, self._default, strict=True):
-            one_step, free, usable = model.one_step(), np.zeros(shape[1:]), _used_levels(model)
+            every, free, usable = model.one_step(), np.zeros(shape[1:]), _used_levels(model)
             for left in range(1, steps + 1):
+                one_step = of_counting(every, late, left)
                 later = np.einsum("jst,jt->js", model.transition[arms, level], table[left - 1])
                 table[left] = one_step[arms, level] + discount * later
                 worth = one_step + discount * np.einsum("jkst,jt->jks", model.transition, free)
@@ -150,7 +177,7 @@ class Outlook:
         for model, table in zip(self._models, self._default, strict=True):
             level = model.level(action)
             after = model.after(start, level)
-            now = (start * model.one_step()[arms, level]).sum()
+            now = (start * of_counting(model.one_step(), self._late, left)[arms, level]).sum()
             returns.append(now + self._discount * (after * table[left - 1]).sum())
         return float(np.mean(returns))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldplan.envs.bandits.ends import own_steps
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
@@ -172,7 +174,8 @@ class WhittlePolicy(Planner):
         settings: the solver.
 
     Raises:
-        ConfigError: several interventions per arm, or a discount outside (0, 1).
+        ConfigError: several interventions per arm, a discount outside (0, 1), or a discount for
+            arms with ends of their own.
     """
 
     def __init__(
@@ -192,6 +195,11 @@ class WhittlePolicy(Planner):
             )
         self.instance, self._endless = instance, discount is not None
         self._by_steps: dict[int, Floats] = {}
+        if discount is not None and instance.ends is not None:
+            raise ConfigError(
+                "the Whittle index of an endless programme needs arms without ends of their own: "
+                "leave discount out"
+            )
         if discount is not None:
             members = [whittle_indices(model, discount) for model in self._models]
         else:
@@ -217,8 +225,29 @@ class WhittlePolicy(Planner):
     def _with_steps(self, model: ArmDynamics) -> WhittleIndices:
         """The indices of a whole episode."""
         steps, discount = self.instance.horizon, self.instance.discount
-        index = finite_whittle_indices(model, steps, discount)
-        return WhittleIndices(index, finite_indexable(model, steps, discount, index))
+        index = self._of_steps(model, steps)
+        indexable = np.ones(model.arms, bool)
+        for own, arms in self._by_own_steps(model, steps):
+            part = model if len(arms) == model.arms else model.select(arms)
+            indexable[arms] = finite_indexable(part, own, discount, index[arms])
+        return WhittleIndices(index, indexable)
+
+    def _of_steps(self, model: ArmDynamics, left: int) -> Floats:
+        """Indices (arms, states) with `left` steps to go; zero for arms that have ended.
+
+        An arm that ends before the horizon has the indices of its own steps.
+        """
+        index = np.zeros((model.arms, model.states))
+        for own, arms in self._by_own_steps(model, left):
+            part = model if len(arms) == model.arms else model.select(arms)
+            index[arms] = finite_whittle_indices(part, own, self.instance.discount)
+        return index
+
+    def _by_own_steps(self, model: ArmDynamics, left: int) -> Iterator[tuple[int, Ints]]:
+        """The arms that have the same number of steps left, and the number."""
+        own = own_steps(self.instance.late, left, model.arms)
+        for steps in np.unique(own[own > 0]).tolist():
+            yield steps, np.flatnonzero(own == steps)
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
@@ -244,7 +273,6 @@ class WhittlePolicy(Planner):
         if self._endless or left == self.instance.horizon:
             return self.indices.index
         if left not in self._by_steps:
-            discount = self.instance.discount
-            members = [finite_whittle_indices(model, left, discount) for model in self._models]
+            members = [self._of_steps(model, left) for model in self._models]
             self._by_steps[left] = np.mean(members, axis=0)
         return self._by_steps[left]

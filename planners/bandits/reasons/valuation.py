@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.envs.bandits.ends import counting
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.networks.local_search import value as network_value
@@ -101,7 +102,9 @@ def valuation(
             lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),
             lambda actions, settings: additive_problem(instance, actions, values, settings),
             _gains(instance, values),
-            worth_of_moves(instance.dynamics) if isinstance(planner, MyopicPolicy) else None,
+            worth_of_moves(_counted(instance.dynamics, instance, left))
+            if isinstance(planner, MyopicPolicy)
+            else None,
         )
     raise ConfigError(
         f"{type(planner).__name__} has no reasons: it maximises no value over the feasible set. "
@@ -118,11 +121,12 @@ def _fluid(
 ) -> Valuation:
     start, left = belief_of(instance, observation), steps_left_of(instance, observation)
     models, steps = planner.program.dynamics, planner.program.steps
+    counted = [_counted(model, instance, left) for model in models]
     tables = _tables(planner, start, left, time_limit)
     tail = tables if left > steps else None
     # the value of each arm's levels today, by the prices of the days that follow
     later = tables.table[left - 1]
-    values: Floats = np.mean([model.one_step() for model in models], axis=0)
+    values: Floats = np.mean([model.one_step() for model in counted], axis=0)
     values = values + instance.discount * np.mean(
         [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
     )
@@ -138,6 +142,7 @@ def _fluid(
             integral_first=True,
             first=actions,
             discount=instance.discount,
+            late=instance.late,
         )
         program.load(start, left, tail)
         offset = program.session.matrices.offset
@@ -151,8 +156,14 @@ def _fluid(
         lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
         _gains(instance, units.unit * today),
-        units.unit * worth_of_moves(models[0], instance.discount * later),
+        units.unit * worth_of_moves(counted[0], instance.discount * later),
     )
+
+
+def _counted(model: ArmDynamics, instance: BanditInstance, left: int) -> ArmDynamics:
+    """The model of a step with `left` to go: arms that have ended have no rewards."""
+    counted = counting(instance.late, left)
+    return model if counted is None else model.without_rewards(~counted)
 
 
 def worth_of_moves(model: ArmDynamics, later: Floats | float = 0.0) -> Floats:
@@ -188,6 +199,7 @@ def _tables(
             settings,
             first=program.first,
             discount=program.discount,
+            late=program.late,
         )
     limit = relaxation.session.settings.time_limit if time_limit is None else time_limit
     solution = relaxation.solve(start, left, time_limit=limit)

@@ -13,11 +13,16 @@ from worldplan.milp.settings_check import check_fields
 
 
 def refuse_discount(instance: BanditInstance) -> None:
-    """Refuse a programme whose rewards are discounted.
+    """Refuse a programme whose rewards are discounted, or whose arms end before the horizon.
 
     Raises:
-        ConfigError: its discount is below 1.
+        ConfigError: its discount is below 1, or an arm has an end of its own.
     """
+    if instance.ends is not None:
+        raise ConfigError(
+            "programme.ends: SEQUOIA and the DQN policies learn returns of arms that count to the "
+            "horizon: choose others in `policies`, such as fluid and whittle"
+        )
     if instance.discount < 1:
         raise ConfigError(
             f"programme.discount is {instance.discount:g}: SEQUOIA and the DQN policies learn "

@@ -34,22 +34,30 @@ UNITS = st.sampled_from([1e-8, 1.0, 1e9])
 
 
 class Joint:
-    """The joint chain: states (n, arms), kernels (actions, n, n), rewards (actions, n)."""
+    """The joint chain: states (n, arms), kernels (actions, n, n), rewards by steps left."""
 
     def __init__(self, instance: BanditInstance) -> None:
         self.instance, model = instance, instance.dynamics
         self.states = np.array(list(itertools.product(*map(range, model.state_counts))))
         self.actions = feasible(instance)
-        self.kernels, self.rewards = [], []
+        self.kernels = []
+        self.rewards: dict[int, list[np.ndarray]] = {}  # by steps left, (actions, n)
         for action in self.actions:
             kernel = np.ones((1, 1))
             for arm, level in enumerate(model.level(action)):
                 own = slice(model.state_counts[arm])
                 kernel = np.kron(kernel, model.transition[arm, level, own, own])
             self.kernels.append(kernel)
-            self.rewards.append(self.reward(model.level(action)))
+        horizon = instance.horizon
+        ends = np.full(model.arms, horizon) if instance.ends is None else instance.ends
+        for left in range(1, horizon + 1):
+            counts = horizon - left < ends  # steps that have passed
+            if left > 1 and instance.ends is None:
+                self.rewards[left] = self.rewards[1]
+                continue
+            self.rewards[left] = [self.reward(model.level(each), counts) for each in self.actions]
 
-    def reward(self, levels: np.ndarray) -> np.ndarray:
+    def reward(self, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Expected reward (n,) of a step under `levels` (arms,), arm by arm and move by move."""
         model = self.instance.dynamics
         extra = np.zeros_like(model.transition)
@@ -58,22 +66,24 @@ class Joint:
         total = np.zeros(len(self.states))
         for number, state in enumerate(self.states):
             for arm, (s, level) in enumerate(zip(state, levels, strict=True)):
+                if not counts[arm]:
+                    continue
                 for after in range(model.states):
                     earned = model.reward[arm, after] + extra[arm, level, s, after]
                     total[number] += model.transition[arm, level, s, after] * earned
         return total
 
-    def values(self, later: np.ndarray) -> np.ndarray:
-        """Values (actions, n) of each action now and `later` (n,) afterwards."""
+    def values(self, later: np.ndarray, left: int) -> np.ndarray:
+        """Values (actions, n) of each action now, with `left` steps to go, and `later` after it."""
         discount = self.instance.discount
-        pairs = zip(self.rewards, self.kernels, strict=True)
+        pairs = zip(self.rewards[left], self.kernels, strict=True)
         return np.stack([reward + discount * kernel @ later for reward, kernel in pairs])
 
     def optimum(self, left: int) -> tuple[np.ndarray, np.ndarray]:
         """The optimal values (n,), and those of each first action (actions, n)."""
         best, values = np.zeros(len(self.states)), np.zeros((1, len(self.states)))
-        for _ in range(left):
-            values = self.values(best)
+        for step in range(1, left + 1):
+            values = self.values(best, step)
             best = values.max(0)
         return best, values
 
@@ -82,7 +92,7 @@ class Joint:
         value = np.zeros(len(self.states))
         place = {action.tobytes(): k for k, action in enumerate(self.actions)}
         for step in range(1, left + 1):
-            values = self.values(value)
+            values = self.values(value, step)
             chosen = [
                 place[planner.act({"state": state, "steps_left": step}).astype(np.int8).tobytes()]
                 for state in self.states
@@ -99,6 +109,7 @@ def case(
     discount: float,
     extra: str = "none",
     states: str = "alike",
+    ends: str = "alike",
 ) -> tuple[BanditInstance, np.random.Generator]:
     generator = np.random.default_rng(seed)
     parts = parts_of_kind(kind, generator).with_action_rewards(extra, generator)
@@ -106,20 +117,31 @@ def case(
         parts = parts.with_own_states(generator)
     shifts = np.full(parts.dynamics.arms, unit * shift)
     instance = dataclasses.replace(parts.in_unit(unit, shifts).instance(), discount=discount)
-    return dataclasses.replace(instance, horizon=min(instance.horizon, 3)), generator
+    instance = dataclasses.replace(instance, horizon=min(instance.horizon, 3))
+    if ends == "own":
+        drawn = generator.integers(0, instance.horizon + 1, instance.dynamics.arms)
+        instance = dataclasses.replace(instance, ends=drawn)
+    return instance, generator
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.6])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
-    max_examples=5, deadline=None, derandomize=True, database=None,
+    max_examples=8, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS), STATES)
+@given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS), STATES, STATES)
 def test_bounds_and_decisions(
-    kind: str, discount: float, seed: int, unit: float, shift: float, extra: str, states: str
+    kind: str,
+    discount: float,
+    seed: int,
+    unit: float,
+    shift: float,
+    extra: str,
+    states: str,
+    ends: str,
 ) -> None:
-    instance, generator = case(seed, kind, unit, shift, discount, extra, states)
+    instance, generator = case(seed, kind, unit, shift, discount, extra, states, ends)
     joint, left = Joint(instance), int(generator.integers(1, instance.horizon + 1))
     best, first = joint.optimum(left)
     slack = unit * (1e-6 + 1e-10 * abs(shift)) * left
@@ -156,14 +178,17 @@ def planners(instance: BanditInstance) -> list[Planner]:
 @pytest.mark.slow
 @pytest.mark.parametrize("discount", [1.0, 0.6])
 @pytest.mark.parametrize("kind", ["budget", "capacity", "own", "custom"])
-def test_returns_of_policies_are_below_the_optimum_and_near_it(kind: str, discount: float) -> None:
+@pytest.mark.parametrize("ends", ["alike", "own"])
+def test_returns_of_policies_are_below_the_optimum_and_near_it(
+    kind: str, discount: float, ends: str
+) -> None:
     shares: dict[str, list[float]] = {"whittle": [], "fluid": []}
     for seed in range(3):
-        instance, _ = case(seed, kind, 1.0, -3.0, discount)
+        instance, _ = case(seed, kind, 1.0, -3.0, discount, ends=ends)
         joint, left = Joint(instance), instance.horizon
         best, _ = joint.optimum(left)
         null = joint.of_policy(make_policy("null", PolicyContext(instance)), left)
-        outlook = Outlook([instance.dynamics], instance.actions, left, discount)
+        outlook = Outlook([instance.dynamics], instance.actions, left, discount, instance.late)
         for number, state in enumerate(joint.states):
             start = one_hot(state, instance.dynamics.states)
             assert outlook.default(start, left) == pytest.approx(null[number], abs=1e-9)
