@@ -13,12 +13,14 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from worldplan.envs.bandits.domains import generate
+from worldplan.envs.bandits.ends import own_steps
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Ints
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import depends_on_day, make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_states
+from worldplan.world_models.arms.ends import Ends, ends_on, read_ends, without_ended
 from worldplan.world_models.arms.evidence import Evidence
 from worldplan.world_models.arms.settings import Programme as Programme
 from worldplan.world_models.arms.settings import check_settings
@@ -46,6 +48,8 @@ class Built:
             (`on_day`); None: those of the instance.
         moves: (arms, actions, states, states) observed moves of the log, if there is one.
         evidence: own and borrowed moves behind each estimate, if there is a log.
+        until: last day of each arm, where ends are dates: `on_day` makes ends of them.
+        ended: names of the arms that have ended before today (`on_day`).
     """
 
     instance: BanditInstance
@@ -54,6 +58,8 @@ class Built:
     later: ActionSet | None = None
     moves: Ints | None = None
     evidence: Evidence | None = None
+    until: tuple[datetime.date | None, ...] | None = None
+    ended: tuple[str, ...] = ()
 
 
 def build(
@@ -61,6 +67,8 @@ def build(
     base: str | FilePath = ".",
     seed: int | None = None,
     log: ArmLog | None = None,
+    *,
+    dated: bool = False,
 ) -> Built:
     """The instance that a programme describes.
 
@@ -71,15 +79,22 @@ def build(
         seed: replaces the programme's own.
         log: observed moves that replace those in the file `programme.log`; its arms are those of
             the rewards file, in this order.
+        dated: `on_day` is called for each decision, with a date: ends may be dates.
 
     Raises:
-        ConfigError: a setting is missing, unknown or out of range.
+        ConfigError: a setting is missing, unknown or out of range, or ends are dates.
         DatasetError: a file is missing or malformed.
         InfeasibleActionSet: no action satisfies the constraints.
     """
     own = programme.seed if seed is None else seed
     try:
-        return _build(programme, finder(FilePath(base)), own, log)
+        built = _build(programme, finder(FilePath(base)), own, log)
+        if built.until is not None and not dated:
+            raise ConfigError(
+                "programme.ends has dates (until), which count where a day is decided: give the "
+                "column steps for simulated episodes and bounds"
+            )
+        return built
     except (ConfigError, InfeasibleActionSet) as error:
         named = not FilePath(base).is_file() or str(base) in str(error)
         raise type(error)(str(error) if named else f"{base}: {error}") from error
@@ -98,7 +113,7 @@ def on_day(
     waived: Iterable[str] = (),
     visits: int | None = None,
 ) -> Built:
-    """The programme with today's feasible actions: staff calendar, and rules that see the day.
+    """The programme of today: staff calendar, rules that see the day, and who has ended.
 
     The same object where nothing depends on the day.
 
@@ -125,7 +140,17 @@ def on_day(
         return built
     if visits is not None:
         constraint = _with_visits(constraint, visits)
+    horizon = built.instance.horizon
+    left = horizon if steps_left is None else steps_left
+    if built.until is not None:
+        ends = ends_on(built.until, date, left, horizon)
+        built = replace(built, instance=replace(built.instance, ends=ends))
     names = built.instance.arm_names
+    ended = [
+        name
+        for name, own in zip(names, own_steps(built.instance.late, left, len(names)), strict=True)
+        if own == 0
+    ]
     states = tuple(None if s < 0 else int(s) for s in state)
     context = SetContext(
         names,
@@ -134,21 +159,32 @@ def on_day(
         date,
         states,
         steps_left,
-        frozenset(absent),
+        frozenset((*absent, *ended)),
         last_visits,
         frozenset(waived),
     )
     try:
         if not (depends_on_day(context) or context.waived or visits is not None):
-            return built
+            return _without_ended(built, built.instance.actions, left) if ended else built
         if context.waived and constraint.rules is None:
             raise ConfigError("there are no rules of your own to leave out (constraint.rules)")
         actions = make_set(context)
     except (ConfigError, InfeasibleActionSet) as error:
         named = not FilePath(base).is_file() or str(base) in str(error)
         raise type(error)(str(error) if named else f"{base}: {error}") from error
+    return _without_ended(built, actions, left)
+
+
+def _without_ended(built: Built, actions: ActionSet, left: int) -> Built:
+    """The programme with today's actions, in which clients who have ended are not visited."""
     instance = replace(built.instance, actions=actions)
-    return replace(built, instance=instance, later=built.instance.actions)
+    actions, ended = without_ended(instance, left)
+    return replace(
+        built,
+        instance=replace(instance, actions=actions),
+        later=built.instance.actions,
+        ended=ended,
+    )
 
 
 def _with_visits(constraint: Constraint, visits: int) -> Constraint:
@@ -185,11 +221,19 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         states = read_states(find(programme.start), names, dynamics.state_counts)
         initial = np.eye(dynamics.states)[states]
     kind = programme.constraint.kind
+    ends = Ends()
+    if programme.ends is not None:
+        ends = read_ends(find(programme.ends), names, programme.horizon)
     instance = BanditInstance(
-        dynamics, actions, programme.horizon, initial, names, kind, programme.discount
+        dynamics, actions, programme.horizon, initial, names, kind, programme.discount, ends.steps
     )
     return Built(
-        instance, model.models, model.posterior, moves=model.moves, evidence=model.evidence
+        instance,
+        model.models,
+        model.posterior,
+        moves=model.moves,
+        evidence=model.evidence,
+        until=ends.until,
     )
 
 

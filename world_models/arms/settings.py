@@ -16,7 +16,7 @@ MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigab
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
 BORROW = ("auto", "estimated", "fixed")
 OF_LOGS = ("groups", "borrow", "members", "prior_strength")
-OF_OWN_DATA = ("rewards", "own_states", "visit_costs", "start")
+OF_OWN_DATA = ("rewards", "own_states", "visit_costs", "ends", "start")
 OF_DOMAINS = ("arms", "budget", "states", "connections", "stations", "centre")
 NAMESAKES = ("budget", "connections", "stations")
 
@@ -48,6 +48,9 @@ class Programme:
             `worldplan.world_models.arms.groups`).
         borrow: how strongly clients borrow from each other: "estimated" from the log, "fixed" as
             `prior_strength` says, or "auto": estimated where there are groups.
+        ends: CSV arm, steps: from the start of an episode, after which the arm earns and costs
+            nothing; or arm, until: its last date, where a day is decided. Arms without a row stay
+            to the horizon.
         start: CSV arm, state of the first states of an episode; uniformly drawn without.
         seen: when an arm's state is seen: "always"; on "visits", the state in which it is found; or
             only by "outcomes", the state after a visit (`worldplan.envs.bandits.seen`).
@@ -76,6 +79,7 @@ class Programme:
     prior_strength: float = 2.0
     groups: tuple[str, ...] | str = ()
     borrow: str = "auto"
+    ends: str | None = None
     start: str | None = None
     seen: str = "always"
     seen_tolerance: float = 1e-4

@@ -90,7 +90,12 @@ def build_model(
         log, imported, observed = observed_moves(connection, date, names, reward)
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
-    built = build(programme, setup.base, setup.seed, log)
+    built = build(programme, setup.base, setup.seed, log, dated=True)
+    if built.instance.ends is not None:
+        raise ConfigError(
+            f"{setup.base}: programme.ends has steps from the start of an episode: a day's routine "
+            "needs the last date of each client: give the column until"
+        )
     instance = built.instance
     inside = np.isin(np.array(instance.arm_names), np.array([*now, ""]))
     out = ~inside

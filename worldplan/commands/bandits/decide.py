@@ -25,7 +25,7 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
-from worldplan.commands.bandits.unseen import unseen_arms, unseen_sentences
+from worldplan.commands.bandits.unseen import ended_sentences, unseen_arms, unseen_sentences
 from worldplan.commands.bandits.why import (
     COLUMNS,
     as_json,
@@ -76,7 +76,7 @@ def decide(argv: Sequence[str]) -> int:
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
         )
     _refuse_inputs_as_outputs(settings, scenario, base)
-    built = build(scenario.programme, base)
+    built = build(scenario.programme, base, dated=True)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
     present = read_present(settings.state, names, instance.dynamics)
@@ -126,7 +126,7 @@ def decide(argv: Sequence[str]) -> int:
         write_json(Path(settings.json), as_json(table, decision, reasons, facts, note))
     _print(table, decision, Path(settings.output), reasons, note)
     unseen = unseen_sentences(present, names, settings.policy if hidden.seen is None else "")
-    for sentence in (*unseen, *hidden.sentences(), *behind):
+    for sentence in (*unseen, *hidden.sentences(), *behind, *ended_sentences(built.ended)):
         plain_console().print(sentence)
     return 0
 

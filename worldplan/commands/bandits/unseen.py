@@ -1,7 +1,8 @@
-"""What `worldplan bandits decide` says about arms whose state is not known today."""
+"""What `worldplan bandits decide` says about arms that have ended or whose state is not known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ def unseen_arms(present: PresentStates, names: tuple[str, ...]) -> list[dict[str
         }
         for arm in np.flatnonzero(present.days != 0).tolist()
     ]
+
+
+def ended_sentences(names: Sequence[str]) -> list[str]:
+    """Who has ended before today, if anybody."""
+    if not names:
+        return []
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return [f"ended before today, and not offered: {', '.join(names[:10])}{more}"]
 
 
 def unseen_sentences(present: PresentStates, names: tuple[str, ...], policy: str) -> list[str]:
