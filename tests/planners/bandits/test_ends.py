@@ -168,3 +168,19 @@ def test_what_needs_the_whole_horizon_says_so() -> None:
         WhittlePolicy(budget, discount=0.9)
     with pytest.raises(ConfigError, match="need the whole horizon"):
         LagrangianBound(budget, steps=3)
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.7])
+@pytest.mark.parametrize("seed", range(4))
+def test_bounds_of_a_plain_budget_agree(seed: int, discount: float) -> None:
+    """Linear program, prices and columns find the same optimum, from every number of steps."""
+    instance, generator = drawn(seed)
+    instance = dataclasses.replace(instance, discount=discount)
+    linear, prices = FluidBound(instance), LagrangianBound(instance)
+    columns = HullBound(instance, gap=1e-7) if discount == 1 else None
+    for left in (6, 4, 2):
+        state = generator.integers(instance.dynamics.states, size=4)
+        optimum = linear.from_state(state, left)
+        assert prices.from_state(state, left) == pytest.approx(optimum, rel=1e-4, abs=1e-5)
+        if columns is not None:
+            assert columns.from_state(state, left) == pytest.approx(optimum, rel=1e-4, abs=1e-5)
