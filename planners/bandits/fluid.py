@@ -65,15 +65,15 @@ class FluidBound(Bound):
         steps: int | None = None,
     ) -> None:
         self.instance = instance
-        late = instance.late
-        models, self._units = in_units(models_of(instance, None), instance.discount, late)
+        members = models_of(instance, None)
+        models, self._units = in_units(members, instance.discount, instance.late)
         self.program = FluidProgram(
             models,
             instance.actions,
             checked_steps(steps, "steps") or instance.horizon,
             settings or SolverSettings(),
             discount=instance.discount,
-            late=late,
+            late=instance.late,
         )
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
@@ -135,8 +135,8 @@ class FluidPlanner(Planner):
         later: ActionSet | None = None,
     ) -> None:
         started = time.perf_counter()
-        late = instance.late
-        models, self.units = in_units(models_of(instance, dynamics), instance.discount, late)
+        members, late = models_of(instance, dynamics), instance.late
+        models, self.units = in_units(members, instance.discount, late)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance
         steps = min(checks.whole_number(window, "window", least=1), instance.horizon)

@@ -112,8 +112,8 @@ class HullBound(Bound):
         gap: float = 1e-3,
         refine: bool = True,
     ) -> None:
-        late = instance.late
-        models, self._units = in_units(models_of(instance, None), late=late)
+        members, late = models_of(instance, None), instance.late
+        models, self._units = in_units(members, late=late)
         if instance.dynamics.effect is not None:
             raise ConfigError(
                 "the hull bound is not defined for several interventions per arm: "

@@ -275,8 +275,8 @@ class LagrangianBound(Bound):
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
     ) -> None:
-        late = instance.late
-        (model,), self._units = in_units(models_of(instance, dynamics)[:1], instance.discount, late)
+        members, late = models_of(instance, dynamics)[:1], instance.late
+        (model,), self._units = in_units(members, instance.discount, late)
         if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "

@@ -30,11 +30,11 @@ from worldplan.planners.bandits.baselines import (
     RandomPolicy,
     SamplingPolicy,
 )
+from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.fluid import (
     FluidBound,
     FluidPlanner,
     FluidProgram,
-    ValueTables,
 )
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.observations import one_hot

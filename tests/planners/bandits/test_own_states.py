@@ -54,6 +54,7 @@ def test_policies_and_bounds_are_those_of_padded_arms(kind: str, seed: int, tmp_
         values = [make_bound(each, EXACT, bound).from_state(state, 3) for each in (own, padded)]
         assert values[0] == pytest.approx(values[1], abs=1e-7)
     learned = {"iterative_dqn", "repaired_dqn", "sequoia_paper", "sequoia"}
+    learned |= {"thompson", "ucwhittle"}  # of other numbers of states they draw other dynamics
     for name in set(POLICIES) - learned - ({"whittle"} if kind == "interventions" else set()):
         actions = [
             planner_of(name, each, tmp_path).plan({"state": state, "steps_left": 3}).action
