@@ -20,7 +20,7 @@ from worldplan.world_models.training.checkpoints import load_tensors
 _RUN = re.compile(r"\d{4}-?\d{2}-?\d{2}\D.*")  # the name of a run folder: the time of its start
 _TIMES = re.compile(r"(^|[/_ ])(seconds|time|ms|time_ms|decision_ms)($|[/_ ])")
 # pictures, reports and journals of trials hold times; logs of MuJoCo are no result
-_NOT_COMPARED = {".html", ".png", ".log", ".txt~", ".journal"}
+_NOT_COMPARED = {".html", ".png", ".svg", ".log", ".txt~", ".journal"}
 DRAFT = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]*)?|\.[0-9a-f]{12}|\.worldplan-drafts")
 
 

@@ -131,7 +131,7 @@ class Kind(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        return Path(self.file).suffix not in (".npz", ".hdf5", ".ckpt", ".pt", ".png")
+        return Path(self.file).suffix not in (".npz", ".hdf5", ".ckpt", ".pt", ".png", ".svg")
 
 
 def _scenario(source: str, constraint: str) -> str:

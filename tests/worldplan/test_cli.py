@@ -157,7 +157,7 @@ def test_a_run_leaves_everything_and_can_be_used_again(
     ):
         assert (folder / name).is_file(), name
     for name in ("policy_comparison", "step_rewards", "episode_fluid", "first_worker_loads"):
-        assert (folder / "plots" / f"{name}.png").is_file(), name
+        assert (folder / "plots" / f"{name}.svg").is_file(), name
     assert not (folder / "metrics.csv").exists(), "nothing was trained"
     summary = pd.read_csv(folder / "summary.csv", keep_default_na=False, na_values=[""]).set_index(
         "policy"
@@ -198,7 +198,7 @@ def test_a_learned_policy_leaves_metrics_and_checkpoints(scenario: str, tmp_path
         == 0
     )
     folder = only_run(tmp_path)
-    assert (folder / "plots" / "learning_curve_sequoia.png").exists()
+    assert (folder / "plots" / "learning_curve_sequoia.svg").exists()
     assert pd.read_csv(folder / "metrics.csv")["val/reward"].notna().any()
     checkpoint = folder / "checkpoints" / "sequoia-seed3"
     (tmp_path / "today.csv").write_text("arm,state\n" + "".join(f"{arm},1\n" for arm in range(6)))

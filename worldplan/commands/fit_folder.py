@@ -223,7 +223,7 @@ class RunFolder(SaveConfigCallback):
         table = pd.read_csv(folder / METRICS)
         if "step" not in table:
             table = table.rename(columns={"epoch": "step"})
-        learning_curve(table, folder / "plots" / "learning_curve.png")
+        learning_curve(table, folder / "plots" / "learning_curve.svg")
 
 
 def seed_of(config: Any) -> int:

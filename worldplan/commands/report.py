@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from worldplan.arguments import command_parser, parse_options
 from worldplan.files import refuse_input_as_output
+from worldplan.milp.errors import ConfigError
 from worldplan.output.report import write_report
-from worldplan.runs import Run
+from worldplan.runs import CONFIG, REPORT, Run
 from worldplan.world_models.folders import exclusive
 
 
@@ -18,7 +20,6 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: a folder is not a run folder, or --output is a file of a run or no file.
         IsADirectoryError: --output is a folder.
-        DatasetError: the summary table of a run is damaged.
         FolderInUse: the report would be written into a run that goes on.
     """
     parser = command_parser("report", "Write one self-contained HTML file.")
@@ -30,13 +31,41 @@ def main(argv: Sequence[str]) -> int:
         help="the file to write; report.html in the run folder when not given",
     )
     options = parse_options(parser, argv)
-    if options.output is not None:
-        files = [file for run in options.runs if run.is_dir() for file in run.rglob("*")]
-        refuse_input_as_output(options.output, *(file for file in files if file.suffix != ".html"))
-    if len(options.runs) > 1 or options.output is not None:
-        print(write_report(options.runs, options.output))
+    runs = [Run.open(path) for path in options.runs]
+    own = len(runs) == 1 and _is_report_of(options.output, runs[0])
+    if not own:
+        if options.output is not None:
+            _refuse_a_runs_file(options.output, runs)
+        print(write_report(options.runs, options.output, _say))
         return 0
-    run = Run.open(options.runs[0])
+    run = runs[0]
     with exclusive(run.path, remedy="write the report elsewhere with --output FILE"):
-        print(write_report([run.path]))
+        print(write_report([run.path], say=_say))
     return 0
+
+
+def _is_report_of(output: Path | None, run: Run) -> bool:
+    """Whether a page goes to the run's own report."""
+    return output is None or output.resolve() == (run.path / REPORT).resolve()
+
+
+def _refuse_a_runs_file(output: Path, runs: Sequence[Run]) -> None:
+    """Check that a page neither replaces a file of a run, nor passes for one that a run writes.
+
+    Raises:
+        ConfigError: it would.
+        IsADirectoryError: it is a folder.
+    """
+    files = [file for run in runs for file in run.path.rglob("*")]
+    refuse_input_as_output(output, *(file for file in files if file.suffix != ".html"))
+    inside = next((place for place in output.resolve().parents if (place / CONFIG).is_file()), None)
+    if inside is not None and (output.suffix != ".html" or output.name == REPORT):
+        raise ConfigError(
+            f"--output {output}: lies in the run folder {inside}, where this name belongs to the "
+            "run: choose another name that ends with .html, or another folder"
+        )
+
+
+def _say(line: str) -> None:
+    """What is missing in a run goes to the page and, here, to stderr."""
+    print(line, file=sys.stderr)

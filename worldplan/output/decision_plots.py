@@ -1,5 +1,5 @@
 """Pictures of decisions and episodes of restless bandits, as pure functions of their data: each
-draws one figure, writes it as a PNG file and returns the path.
+draws one figure, writes it as an SVG or PNG file and returns the path.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from worldplan.output.style import (
     COLOURS,
     GREY,
     INK,
+    NARROW,
     SKY,
     new_figure,
     save_figure,
@@ -45,7 +46,7 @@ def schedule_grid(
 
     Args:
         rows: mappings with arm, worker and slot.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
         workers: all workers in their order, idle ones included; those in `rows` if None.
         slots: all slots in their order, empty ones included; those in `rows` if None.
     """
@@ -72,7 +73,10 @@ def schedule_grid(
     style_axes(axes, "" if rows else "nobody is served", "slot", "worker")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    return save_figure(figure, path)
+    visits = "; ".join(
+        f"{worker}, {slot}: {', '.join(names)}" for (worker, slot), names in cells.items()
+    )
+    return save_figure(figure, path, f"A grid of workers by slots. {visits or 'It is empty'}.")
 
 
 def _grid_cell(axes: Axes, x: int, y: int, names: Sequence[str]) -> None:
@@ -97,9 +101,9 @@ def worker_loads(
     Args:
         rows: mappings with arm, worker and cost.
         capacities: by worker, in the order of the rows of the figure.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
     """
-    figure = new_figure(8.2, 1.2 + 0.5 * max(len(capacities), 1))
+    figure = new_figure(NARROW, 1.2 + 0.5 * max(len(capacities), 1))
     axes = figure.add_subplot()
     longest = reach = max([float(capacity) for capacity in capacities.values()] + [1e-9])
     for spot, (worker, capacity) in enumerate(capacities.items()):
@@ -111,15 +115,20 @@ def worker_loads(
             spot,
             f"{load:.4g} of {capacity:.4g}" + (" (over)" if over else ""),
             va="center",
-            fontsize=9,
+            fontsize=10.5,
             color=ACCENT if over else INK,
         )
         longest = max(longest, load)
-    axes.set_xlim(0, 1.16 * longest)
+    axes.set_xlim(0, 1.45 * longest)
     axes.set_ylim(max(len(capacities), 1) - 0.45, -0.55)
     axes.set_yticks(np.arange(len(capacities)), [str(worker) for worker in capacities])
-    style_axes(axes, "", "cost of the arms served (outline: capacity)", "worker", grid="x")
-    return save_figure(figure, path)
+    loads = {
+        worker: sum(float(row["cost"]) for row in rows if row["worker"] == worker)
+        for worker in capacities
+    }
+    text = ", ".join(f"{name} {loads[name]:.4g} of {most:.4g}" for name, most in capacities.items())
+    style_axes(axes, "", "cost of the arms served\n(outline: capacity)", "worker", grid="x")
+    return save_figure(figure, path, f"Load of each worker and its capacity: {text}.")
 
 
 def _stack(axes: Axes, spot: int, rows: Sequence[Mapping[str, Any]], reach: float) -> float:
@@ -129,7 +138,7 @@ def _stack(axes: Axes, spot: int, rows: Sequence[Mapping[str, Any]], reach: floa
         cost, name = float(row["cost"]), str(row["arm"])
         fill = (COLOURS[5], SKY)[number % 2]
         axes.barh(spot, cost, left=load, height=0.56, color=fill, edgecolor="white", zorder=2)
-        if cost > 0.011 * reach * len(name):
+        if cost > 0.03 * reach * len(name):
             axes.text(
                 load + cost / 2,
                 spot,
@@ -157,7 +166,7 @@ def route_map(
         graph: the whole graph; the unused edges of a directed graph are drawn without arrows.
         route: node labels in the order of the visits (a node may occur twice).
         pulled: nodes where an arm is pulled.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
         positions: (x, y) of every node, for instance longitude and latitude; otherwise a layout is
             computed.
     """
@@ -184,8 +193,11 @@ def route_map(
             bbox_to_anchor=(0.5, 0.02),
             ncols=3,
             markerscale=0.6,
+            labelcolor=INK,
         )
-    return save_figure(figure, path)
+    walk = " to ".join(names.get(node, str(node)) for node in route) or "nowhere"
+    text = ", ".join(names[node] for node in served) or "nobody"
+    return save_figure(figure, path, f"A graph with the route {walk}; pulled: {text}.")
 
 
 def _draw_graph(axes: Axes, graph: nx.Graph, place: Mapping[Any, Any], node_size: int) -> None:
@@ -298,7 +310,7 @@ def arm_states(states: NDArray[np.int64], pulls: NDArray[Any], path: str | Path)
     Args:
         states: (steps + 1, arms), before each step and after the last one.
         pulls: (steps, arms), non-zero where the arm was pulled.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
     """
     times, arms = states.shape
     count = int(states.max()) + 1
@@ -319,7 +331,7 @@ def arm_states(states: NDArray[np.int64], pulls: NDArray[Any], path: str | Path)
             axes.axhline(edge + 0.5, color="white", linewidth=0.8)
         axes.set_yticks(np.arange(arms))
     style_axes(axes, "outlined: pulled at that step", "step", "arm")
-    axes.tick_params(labelsize=8, length=0)
+    axes.tick_params(labelsize=9.5, length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(
         image,
@@ -330,7 +342,21 @@ def arm_states(states: NDArray[np.int64], pulls: NDArray[Any], path: str | Path)
         aspect=9,
     )
     bar.outline.set_visible(False)
-    return save_figure(figure, path)
+    return save_figure(figure, path, _states_in_words(states, np.asarray(pulls) != 0))
+
+
+def _states_in_words(states: NDArray[np.int64], pulled: NDArray[np.bool_]) -> str:
+    """Which arms were pulled at each step, and the mean state at the beginning and the end."""
+    shown = [
+        f"step {step}: {', '.join(map(str, np.flatnonzero(row))) or 'none'}"
+        for step, row in enumerate(pulled[:30])
+    ]
+    more = f"; {len(pulled) - 30} more steps" if len(pulled) > 30 else ""
+    return (
+        f"The states of {states.shape[1]} arms over {len(pulled)} steps. The mean state is "
+        f"{states[0].mean():.3g} at the beginning and {states[-1].mean():.3g} at the end. Pulled "
+        f"arms, {'; '.join(shown)}{more}."
+    )
 
 
 def _shades(count: int) -> NDArray[np.float64]:

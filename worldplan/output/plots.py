@@ -1,5 +1,5 @@
 """Plots of trainings and comparisons, as pure functions of tables: each draws one figure, writes
-it as a PNG file and returns the path.
+it as an SVG or PNG file and returns the path.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from worldplan.output.style import (
     DASHES,
     GREY,
     INK,
+    NARROW,
+    legend_below,
     new_figure,
     save_figure,
     style_axes,
@@ -33,13 +35,13 @@ def learning_curve(metrics: pd.DataFrame, path: str | Path, bound: float | None 
         metrics: a column "step" and any of "train/...", "val/...", ...; each column may have gaps.
             Columns with the same last word ("loss", "reward") share a panel; a number after it
             ("return/0") is a seed, not a word.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
         bound: upper bound on the reward, drawn in the panels of rewards and returns.
     """
     panels = list(_panels(metrics).items()) or [("no metrics logged", [])]
-    columns = 1 if len(panels) == 1 else 2
+    columns = 1 if len(panels) <= 3 else 2
     rows = -(-len(panels) // columns)
-    figure = new_figure(5.2 * columns + 1.2 * (columns == 1), 2.9 * rows + 0.2)
+    figure = new_figure(NARROW * columns, 2.9 * rows + 0.2)
     for index, (name, group) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
         for column, colour, dash in zip(group, cycle(COLOURS), cycle(DASHES), strict=False):
@@ -57,7 +59,7 @@ def learning_curve(metrics: pd.DataFrame, path: str | Path, bound: float | None 
             _bound_line(axes.axhline, bound)
         style_axes(axes, name.replace("_", " "), "step", "", grid="both")
         if group:
-            axes.legend(frameon=False, fontsize=8.5)
+            axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
     return save_figure(figure, path)
 
 
@@ -85,12 +87,12 @@ def policy_comparison(
         table: columns policy, mean, low, high, and optionally bound_share (1 = the bound) and
             reference (true: drawn in grey).
         bound: upper bound on the mean of every policy, drawn as a line.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
         label: what the mean is of.
     """
     ordered = table.sort_values("mean", kind="stable").reset_index(drop=True)
     place = np.arange(len(ordered))
-    figure = new_figure(8.2, 1.3 + 0.42 * max(len(ordered), 2))
+    figure = new_figure(NARROW, 1.5 + 0.42 * max(len(ordered), 2))
     axes = figure.add_subplot()
     reference = ordered.get("reference", pd.Series(False, ordered.index)).isin([True])
     colours = np.where(reference, GREY, BAR)
@@ -112,20 +114,28 @@ def policy_comparison(
     span = (right - left) or 1.0
     for spot, row in zip(place, ordered.to_dict("records"), strict=True):
         axes.text(
-            right + 0.02 * span, float(spot), _figures(row), va="center", fontsize=9.5, color=INK
+            right + 0.02 * span, float(spot), _figures(row), va="center", fontsize=10.5, color=INK
         )
     if bound is not None:
         _bound_line(axes.axvline, bound)
-        axes.legend(
-            frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
-        )
-    axes.set_xlim(left if left == 0 else left - 0.03 * span, right + 0.2 * span)
+        legend_below(figure, axes)
+    axes.set_xlim(left if left == 0 else left - 0.03 * span, right + 0.42 * span)
     axes.set_yticks(place, [str(name) for name in ordered["policy"]])
-    label = f"{label}, with 95 % interval"
+    text = f"{label}, with 95 % interval"
     style_axes(
-        axes, "", label + (" (share of the bound)" if bound is not None else ""), "", grid="x"
+        axes, "", text + ("\n(share of the bound)" if bound is not None else ""), "", grid="x"
     )
-    return save_figure(figure, path)
+    return save_figure(figure, path, _comparison_in_words(ordered, bound, label))
+
+
+def _comparison_in_words(ordered: pd.DataFrame, bound: float | None, label: str) -> str:
+    """The bars of a comparison, best first, with their intervals, and the bound."""
+    bars = [
+        f"{row['policy']} {row['mean']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
+        for row in ordered.iloc[::-1].to_dict("records")
+    ]
+    limit = "" if bound is None else f" The dashed line is the upper bound, {bound:.4g}."
+    return f"Bars of the {label}, best first, with 95 % interval: {', '.join(bars)}.{limit}"
 
 
 def _figures(row: Mapping[Any, Any]) -> str:
@@ -140,9 +150,9 @@ def step_rewards(steps: pd.DataFrame, path: str | Path) -> Path:
 
     Args:
         steps: columns policy, step, mean.
-        path: the PNG file to write.
+        path: the SVG or PNG file to write.
     """
-    figure = new_figure(8.2, 3.9)
+    figure = new_figure(NARROW, 3.4)
     axes = figure.add_subplot()
     best_first = (
         steps.groupby("policy", sort=False)["mean"].mean().sort_values(ascending=False).index
@@ -161,15 +171,7 @@ def step_rewards(steps: pd.DataFrame, path: str | Path) -> Path:
             label=str(policy),
         )
     style_axes(axes, "", "step of the episode", "mean reward", grid="both")
-    if len(steps):
-        axes.legend(
-            frameon=False,
-            fontsize=9,
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            title="best first",
-            alignment="left",
-        )
+    legend_below(figure, axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return save_figure(figure, path)
 

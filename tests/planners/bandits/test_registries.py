@@ -135,7 +135,7 @@ def test_run_and_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert summary["mean"].min() == summary.loc["null", "mean"]
     assert (run / "jobs" / "my_package.lazy.LazyPolicy-0.csv").is_file()
     assert json.loads((run / "episode.json").read_text())["policy"] == own[0]
-    assert (run / "plots" / "episode_my_package.lazy.LazyPolicy.png").is_file()
+    assert (run / "plots" / "episode_my_package.lazy.LazyPolicy.svg").is_file()
     # again: nothing is left to do; and by the names as typed
     capsys.readouterr()
     assert main(["evaluate", str(run), "--episodes", "1", "--policies", own[0]]) == 0

@@ -28,7 +28,7 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.output.report import write_report
-from worldplan.output.style import COLOURS, new_figure, save_figure, style_axes
+from worldplan.output.style import COLOURS, INK, NARROW, new_figure, save_figure, style_axes
 from worldplan.parallel import require_ray, run_waiting
 from worldplan.planners.base import bootstrap
 from worldplan.planners.numeric.task.result import STATUSES
@@ -200,7 +200,7 @@ def _write_results(run: Run, jobs: Sequence[Job]) -> None:
         run.write_csv(file, pd.concat(tables, ignore_index=True))
     results = summarise(read_table(run.path / METRICS))
     run.write_csv("results.csv", results)
-    _plot(results, run.plots / "learning_curve.png")
+    _plot(results, run.plots / "learning_curve.svg")
     run.write_text(
         "notes.txt",
         "Means over folds with their 95 % interval. 'mean return' below is the share of held-out "
@@ -320,9 +320,9 @@ def _plot(results: pd.DataFrame, path: Path) -> Path:
         ("plan length over the expert's", ("length_ratio",)),
         ("learning, CPU seconds", ("learn_seconds",)),
     )
-    figure = new_figure(11.6, 6)
+    figure = new_figure(NARROW, 10)
     for number, (title, measures) in enumerate(panels, 1):
-        axes = figure.add_subplot(2, 2, number)
+        axes = figure.add_subplot(len(panels), 1, number)
         for measure, colour in zip(measures, COLOURS, strict=False):
             label = measure.rpartition("_")[2]
             axes.plot(
@@ -349,5 +349,5 @@ def _plot(results: pd.DataFrame, path: Path) -> Path:
             axes.set_ylim(-0.03, 1.03)
         style_axes(axes, title, "trajectories learned from", "", grid="both")
         if len(measures) > 1:
-            axes.legend(frameon=False, fontsize=8.5)
+            axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
     return save_figure(figure, path)

@@ -53,11 +53,10 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
                 .groupby("step", as_index=False)
                 .mean()
             )
-            plots.learning_curve(
-                curve, run.plots / f"learning_curve_{file_stem(str(policy))}.png", bound
-            )
-    plots.policy_comparison(summary, bound, run.plots / "policy_comparison.png")
-    plots.step_rewards(per_step, run.plots / "step_rewards.png")
+            # without the bound: it is of the evaluated start states, not of the training's episodes
+            plots.learning_curve(curve, run.plots / f"learning_curve_{file_stem(str(policy))}.svg")
+    plots.policy_comparison(summary, bound, run.plots / "policy_comparison.svg")
+    plots.step_rewards(per_step, run.plots / "step_rewards.svg")
     _show_episode(run, scenario, base)
     run.write_summary(summary)
     write_report([run.path])
@@ -100,7 +99,7 @@ def _show_episode(run: Run, scenario: Scenario, base: Path) -> None:
         planner.reset(seed=seed)
         states, actions = play(planner, built, seed)
     pulls = built.instance.dynamics.level(actions) > 0
-    decision_plots.arm_states(states, pulls, run.plots / f"episode_{file_stem(policy)}.png")
+    decision_plots.arm_states(states, pulls, run.plots / f"episode_{file_stem(policy)}.svg")
     draw_action(built.instance.actions, actions[0], run.plots)
     run.write_json(
         "episode.json",
@@ -126,12 +125,12 @@ def draw_action(actions: ActionSet, action: Action, folder: Path) -> Path | None
     """
     if isinstance(actions, Schedule):
         rows = actions.explain(action)
-        return decision_plots.schedule_grid(rows, folder / "first_schedule.png")
+        return decision_plots.schedule_grid(rows, folder / "first_schedule.svg")
     if isinstance(actions, Capacity):
         names = actions.worker_names or range(len(np.asarray(actions.capacities)))
         capacities = dict(zip(names, np.asarray(actions.capacities).tolist(), strict=True))
         return decision_plots.worker_loads(
-            actions.explain(action), capacities, folder / "first_worker_loads.png"
+            actions.explain(action), capacities, folder / "first_worker_loads.svg"
         )
     if isinstance(actions, PathSet):
         pulled = [row["arm"] for row in actions.explain(action)]
@@ -142,6 +141,6 @@ def draw_action(actions: ActionSet, action: Action, folder: Path) -> Path | None
         }
         whole = positions if len(positions) == len(actions.graph) else None
         return decision_plots.route_map(
-            actions.graph, actions.route(action), pulled, folder / "first_route.png", whole
+            actions.graph, actions.route(action), pulled, folder / "first_route.svg", whole
         )
     return None

@@ -20,6 +20,8 @@ from worldplan.output.style import (
     DASHES,
     GREY,
     INK,
+    NARROW,
+    legend_below,
     new_figure,
     save_figure,
     style_axes,
@@ -37,9 +39,9 @@ def step_errors(table: pd.DataFrame, path: Path) -> Path:
 
     Args:
         table: of `model_measures.step_table`.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
-    figure = new_figure(14, 4.4)
+    figure = new_figure(NARROW, 10.5)
     last = table[table["steps"] == table["steps"].max()].set_index("column")["relative"]
     worst = list(last.sort_values(ascending=False).index[:_LINES])
     panels = (
@@ -49,7 +51,7 @@ def step_errors(table: pd.DataFrame, path: Path) -> Path:
     )
     axes: Axes | None = None
     for place, (column, title) in enumerate(panels):
-        axes = figure.add_subplot(1, 3, place + 1, sharey=axes)
+        axes = figure.add_subplot(3, 1, place + 1, sharey=axes)
         _lines(
             axes,
             {
@@ -60,10 +62,10 @@ def step_errors(table: pd.DataFrame, path: Path) -> Path:
         )
         axes.axhline(1, color=INK, linestyle=":", linewidth=1.2)
         axes.set_yscale("log")
-        label = "error / standard deviation of the change" if place == 0 else ""
-        style_axes(axes, title, "steps", label, grid="both")
+        label = "relative error"
+        style_axes(axes, title, "steps" if place == 2 else "", label, grid="both")
     assert axes is not None
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    legend_below(figure, axes, columns=3)
     return save_figure(figure, path)
 
 
@@ -73,9 +75,9 @@ def reliability(scores: Mapping[str, Tensor], names: list[str], path: Path) -> P
     Args:
         scores: normal scores by predictions, (rows, columns) each.
         names: of the columns.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
-    figure = new_figure(12.5, 4.2)
+    figure = new_figure(NARROW, 11.5)
     levels = torch.from_numpy(_LEVELS)
     shares = {
         kind: is_covered(part, levels).double().mean(1).numpy() for kind, part in scores.items()
@@ -83,7 +85,7 @@ def reliability(scores: Mapping[str, Tensor], names: list[str], path: Path) -> P
     distance = np.abs(shares[DRAWN] - _LEVELS[:, None]).sum(0)
     worst = [names[place] for place in np.argsort(-distance, kind="stable")[:_LINES]]
     for place, kind in enumerate((ONE_ELITE, DRAWN, RECALIBRATED)):
-        axes = figure.add_subplot(1, 3, place + 1)
+        axes = figure.add_subplot(3, 1, place + 1)
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
         _lines(
             axes,
@@ -91,9 +93,10 @@ def reliability(scores: Mapping[str, Tensor], names: list[str], path: Path) -> P
             worst,
         )
         axes.set_aspect("equal")
-        label = "share of truths inside" if place == 0 else ""
-        style_axes(axes, kind, "level of the central interval", label, grid="both")
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        label = "share of truths inside"
+        below = "level of the central interval" if place == 2 else ""
+        style_axes(axes, kind, below, label, grid="both")
+    legend_below(figure, axes, columns=3)
     return save_figure(figure, path)
 
 
@@ -104,16 +107,16 @@ def pit_histograms(scores: Mapping[str, Tensor], names: list[str], path: Path) -
     Args:
         scores: normal scores by predictions, (rows, columns) each.
         names: of the columns.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     transformed = {kind: torch.special.ndtr(part).numpy() for kind, part in scores.items()}
     bins = np.linspace(0, 1, 21)
     counts = np.stack([np.histogram(part, bins)[0] for part in transformed[DRAWN].T])
     order = np.argsort(-np.abs(counts - counts.mean(1, keepdims=True)).sum(1), kind="stable")
     chosen = sorted(order[:_LINES].tolist())
-    columns = min(4, len(chosen))
+    columns = min(2, len(chosen))
     rows = -(-len(chosen) // columns)
-    figure = new_figure(2.9 * columns, 2.1 * rows + 0.3)
+    figure = new_figure(NARROW, 2.1 * rows + 0.6)
     for place, column in enumerate(chosen):
         axes = figure.add_subplot(rows, columns, place + 1)
         for kind, colour in ((DRAWN, BAR), (RECALIBRATED, ACCENT)):
@@ -128,8 +131,8 @@ def pit_histograms(scores: Mapping[str, Tensor], names: list[str], path: Path) -
             )
         axes.axhline(1, color=INK, linestyle=":", linewidth=1.0)
         style_axes(axes, names[column], "", "", grid="y")
-        if place == 0:
-            axes.legend(frameon=False, fontsize=8)
+        if place == len(chosen) - 1:
+            legend_below(figure, axes)
     return save_figure(figure, path)
 
 
@@ -139,13 +142,13 @@ def penalties(values: Mapping[str, pd.DataFrame], path: Path) -> Path:
 
     Args:
         values: of `model_measures.penalty_table`, by rows.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     first = next(iter(values.values()))
     names = [name for name in first.columns if not name.startswith("error_")]
-    figure = new_figure(11.5, 7.0)
+    figure = new_figure(NARROW, 2.6 * -(-len(names) // 2) + 0.5)
     for place, name in enumerate(names):
-        axes = figure.add_subplot(2, -(-len(names) // 2), place + 1)
+        axes = figure.add_subplot(-(-len(names) // 2), 2, place + 1)
         for (kind, table), colour in zip(values.items(), (BAR, ACCENT), strict=False):
             points = table.iloc[:: -(-len(table) // _POINTS)]
             positive = points[(points[name] > 0) & (points["error_column"] > 0)]
@@ -160,9 +163,11 @@ def penalties(values: Mapping[str, pd.DataFrame], path: Path) -> Path:
             )
         axes.set_xscale("log")
         axes.set_yscale("log")
-        style_axes(axes, name.replace("_", " "), "true one-step error", "penalty", grid="both")
-        if place == 0:
-            axes.legend(frameon=False, fontsize=8, markerscale=3)
+        below = "true one-step error" if place >= len(names) - 2 else ""
+        left = "" if place % 2 else "penalty"
+        style_axes(axes, name.replace("_", " "), below, left, grid="both")
+        if place == len(names) - 1:
+            legend_below(figure, axes)
     return save_figure(figure, path)
 
 

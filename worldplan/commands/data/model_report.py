@@ -256,9 +256,9 @@ def _write(run: Run, report: Report) -> None:
         run.write_csv(f"{name}.csv", table)
     names = list(report.calibration.scores["column"])
     scores = report.calibration.scores_of
-    model_plots.step_errors(report.tables["model_steps"], run.plots / "step_errors.png")
-    model_plots.reliability(scores, names, run.plots / "reliability.png")
-    model_plots.pit_histograms(scores, names, run.plots / "pit_histograms.png")
-    model_plots.penalties(report.values, run.plots / "penalties.png")
+    model_plots.step_errors(report.tables["model_steps"], run.plots / "step_errors.svg")
+    model_plots.reliability(scores, names, run.plots / "reliability.svg")
+    model_plots.pit_histograms(scores, names, run.plots / "pit_histograms.svg")
+    model_plots.penalties(report.values, run.plots / "penalties.svg")
     run.write_text("notes.txt", "\n".join(report.notes) + "\n")
     write_report([run.path])

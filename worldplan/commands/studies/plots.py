@@ -23,6 +23,8 @@ from worldplan.output.style import (
     DASHES,
     GREY,
     INK,
+    NARROW,
+    legend_below,
     new_figure,
     save_figure,
     style_axes,
@@ -79,7 +81,7 @@ def seed_curves(
         curves: columns method, true_share, seed, epoch and `column`.
         column: the metric.
         label: of the axis.
-        path: of the PNG.
+        path: of the SVG or PNG file.
         lines: values to mark with a horizontal line, and their labels.
         logarithmic: whether the axis is logarithmic (linear between -1 and 1 where there are values
             of 0 or less); it also is where the greatest value is far from the median.
@@ -91,8 +93,8 @@ def seed_curves(
     points = points.dropna(subset=[column])
     styles = method_styles(points["method"])
     shares = sorted(set(points["true_share"].dropna())) or [0.0]
-    figure = new_figure(4.0 + 4.6 * len(shares), 4.2)
-    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+    figure = new_figure(NARROW, 1.2 + 2.8 * len(shares))
+    panels = figure.subplots(len(shares), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, share in zip(panels, shares, strict=True):
         of_share = points[points["true_share"].isna() | (points["true_share"] == share)]
         for method, table in of_share.groupby("method", sort=False):
@@ -106,10 +108,10 @@ def seed_curves(
             dash = DASHES[(2 + number) % len(DASHES)]
             axes.axhline(value, color=INK, linestyle=dash, linewidth=1.5, label=name)
         title = dynamics_label(share) if len(shares) > 1 else ""
-        style_axes(axes, title, "epoch", "", grid="both")
-    panels[0].set_ylabel(f"{label} (band: all seeds)", fontsize=10, color=INK)
+        below = "epoch" if axes is panels[-1] else ""
+        style_axes(axes, title, below, f"{label} (band: all seeds)", grid="both")
     _scale(panels[0], points[column], logarithmic)
-    panels[-1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    legend_below(figure, panels[-1], columns=1 if lines else 2)
     return save_figure(figure, path)
 
 
@@ -134,11 +136,11 @@ def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
 
     Args:
         summary: columns policy, method, true_share, mean, low, high and reference.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     measured = summary[~summary["reference"]]
     styles = method_styles(measured["method"])
-    figure = new_figure(8.6, 4.6)
+    figure = new_figure(NARROW, 4.6)
     axes = figure.add_subplot()
     for number, (method, table) in enumerate(measured.groupby("method", sort=False)):
         if table["true_share"].isna().all():
@@ -166,9 +168,9 @@ def return_by_share(summary: pd.DataFrame, path: Path) -> Path:
         axes.axhline(row["mean"], color=GREY, linestyle=dash, linewidth=1.5, label=row["policy"])
     shares = sorted(set(measured["true_share"].dropna()))
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
-    label = "share of the true dynamics (0: learned, 1: true)"
+    label = "share of the true dynamics\n(0: learned, 1: true)"
     style_axes(axes, "", label, "return, with 95 % interval", grid="both")
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    legend_below(figure, axes)
     return save_figure(figure, path)
 
 

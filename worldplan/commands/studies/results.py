@@ -66,11 +66,11 @@ def write_results(run: Run, study: Study) -> None:
     if references is not None:
         summary = pd.concat([summary, references], ignore_index=True)
     _add_scores(summary, task)
-    policy_comparison(summary, ceiling, run.plots / "policy_comparison.png", label="return")
+    policy_comparison(summary, ceiling, run.plots / "policy_comparison.svg", label="return")
     _curve_plots(run, study, curves, ceiling, value_lines)
     if study.shares:
-        return_by_share(summary, run.plots / "return_by_share.png")
-    spread_boxes(_spreads(jobs), run.plots / "critic_spread.png")
+        return_by_share(summary, run.plots / "return_by_share.svg")
+    spread_boxes(_spreads(jobs), run.plots / "critic_spread.svg")
     if study.plane is not None:
         _plane_plots(run, study, jobs)
     run.write_text("notes.txt", _notes(study, left, ceiling, value_lines, summary))
@@ -96,21 +96,21 @@ def _curve_plots(
         curves,
         "check/return",
         "return",
-        run.plots / "learning_curve_return.png",
+        run.plots / "learning_curve_return.svg",
         lines=[] if ceiling is None else [(ceiling, "oracle")],
     )
     seed_curves(
         curves,
         "check/q",
         "mean Q",
-        run.plots / "learning_curve_q.png",
+        run.plots / "learning_curve_q.svg",
         lines=value_lines,
         logarithmic=True,
     )
     first_seeds = curves[curves["seed"] == study.seed]
     for name, table in first_seeds.groupby("policy", sort=False):
         metrics = table.rename(columns={"epoch": "step"}).drop(columns=[*_PLACES, "seed"])
-        learning_curve(metrics, run.plots / f"training_{name}.png")
+        learning_curve(metrics, run.plots / f"training_{name}.svg")
 
 
 def _spreads(jobs: Sequence[Job]) -> pd.DataFrame:
@@ -276,7 +276,7 @@ def _plane_plots(run: Run, study: Study, jobs: Sequence[Job]) -> None:
         snapshots = _spaced(saved_entry(last, "callbacks", key, "snapshots"))
         horizon = study.method_settings(job.method).horizon
         panels.append(RolloutPanel(job.row.name, snapshots, study.plane, horizon))
-    rollout_panels(panels, run.plots / "rollouts.png")
+    rollout_panels(panels, run.plots / "rollouts.svg")
 
 
 def _spaced(snapshots: dict[str, Tensor], most: int = 4) -> dict[int, np.ndarray]:

@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 
 from worldplan.commands.studies.plots import dynamics_label
 from worldplan.commands.studies.spreads import EDGE, QUANTILES
-from worldplan.output.style import ACCENT, BAR, INK, new_figure, save_figure, style_axes
+from worldplan.output.style import (
+    ACCENT,
+    BAR,
+    INK,
+    legend_below,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 
 
 def spread_boxes(spreads: pd.DataFrame, path: Path) -> Path:
@@ -20,22 +28,22 @@ def spread_boxes(spreads: pd.DataFrame, path: Path) -> Path:
 
     Args:
         spreads: columns policy, true_share, place and those of `QUANTILES`.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     shares = sorted(set(spreads["true_share"])) or [0.0]
     groups = [spreads[spreads["true_share"] == share] for share in shares]
     widest = max(len(group) for group in groups)
-    figure = new_figure(2.2 + max(0.36 * widest, 4.0), 0.6 + 3.6 * len(shares))
+    figure = new_figure(1.4 + max(0.36 * widest, 3.4), 1.0 + 3.6 * len(shares))
     panels = figure.subplots(len(shares), 1, sharey=True, squeeze=False)[:, 0]
     for axes, share, group in zip(panels, shares, groups, strict=True):
         _draw(axes, group)
         title = dynamics_label(share) if len(shares) > 1 else ""
-        style_axes(axes, title, "", "standard deviation over critics", grid="y")
+        style_axes(axes, title, "", "deviation over critics", grid="y")
     exact = bool((spreads["place"] == EDGE).any())
     within, beyond = ("within reach", EDGE) if exact else ("earlier steps", "last rollout step")
     panels[0].plot([], [], color=BAR, linewidth=6, alpha=0.6, label=within)
     panels[0].plot([], [], color=ACCENT, linewidth=6, alpha=0.6, label=beyond)
-    panels[0].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_below(figure, panels[0])
     return save_figure(figure, path)
 
 

@@ -23,7 +23,7 @@ _SEED = 0
 
 
 def penalty_plot(run: Run, tuning: Tuning) -> str:
-    """Write penalties.csv and plots/penalties.png where the task has an ensemble and a simulator;
+    """Write penalties.csv and plots/penalties.svg where the task has an ensemble and a simulator;
     returns a line about it, or why there is none.
     """
     study = tuning.task_studies()[0]
@@ -41,7 +41,7 @@ def penalty_plot(run: Run, tuning: Tuning) -> str:
     table = penalty_table(ensemble, truth)
     ranks = {name: float(table[name].corr(table["error"], method="spearman")) for name in PENALTIES}
     run.write_csv("penalties.csv", table)
-    plots.penalties(table, ranks, run.plots / "penalties.png")
+    plots.penalties(table, ranks, run.plots / "penalties.svg")
     texts = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
     return (
         "Rank correlation of penalties with the true one-step error, at states of the data and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,19 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from worldplan.commands.tuning.space import Choice, Parameter, shown
-from worldplan.output.style import ACCENT, BAR, GREY, INK, new_figure, save_figure, style_axes
+from worldplan.output.style import (
+    ACCENT,
+    BAR,
+    GREY,
+    INK,
+    NARROW,
+    legend_below,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 
-_COLUMNS = 3  # panels side by side
+_COLUMNS = 2  # panels side by side
 
 
 def history(table: pd.DataFrame, label: str, path: Path) -> Path:
@@ -21,9 +32,9 @@ def history(table: pd.DataFrame, label: str, path: Path) -> Path:
     Args:
         table: columns trial, state and score.
         label: of the score.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
-    figure = new_figure(8.6, 4.0)
+    figure = new_figure(NARROW, 4.2)
     axes = figure.add_subplot()
     finished = table[table["state"] == "finished"]
     pruned = table[table["state"] == "pruned"]
@@ -37,7 +48,7 @@ def history(table: pd.DataFrame, label: str, path: Path) -> Path:
         axes.plot(worst["trial"], [bottom] * len(worst), "x", color=ACCENT, label="diverged")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style_axes(axes, _wrapped(label), "trial", "score", grid="both")
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    legend_below(figure, axes)
     return save_figure(figure, path)
 
 
@@ -48,10 +59,10 @@ def slices(space: Sequence[Parameter], table: pd.DataFrame, label: str, path: Pa
         space: the parameters.
         table: columns score, trial, and one per setting.
         label: of the score.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     rows = -(-len(space) // _COLUMNS)
-    figure = new_figure(3.4 * min(len(space), _COLUMNS) + 0.6, 2.8 * rows + 0.4)
+    figure = new_figure(NARROW, 2.4 * rows + 0.7)
     scored = table.dropna(subset=["score"])
     for place, parameter in enumerate(space):
         axes = figure.add_subplot(rows, min(len(space), _COLUMNS), place + 1)
@@ -69,18 +80,18 @@ def slices(space: Sequence[Parameter], table: pd.DataFrame, label: str, path: Pa
                 axes.set_xscale("log")
         axes.scatter(spots, scored["score"], c=scored["trial"], cmap="viridis", s=18)
         style_axes(axes, "", parameter.name, "score" if place % _COLUMNS == 0 else "", grid="both")
-    figure.suptitle(f"{_wrapped(label)} (later trials brighter)", fontsize=10)
+    figure.suptitle(f"{_wrapped(label)} \n(later trials brighter)", fontsize=11)
     return save_figure(figure, path)
 
 
 def importance(shares: Mapping[str, float], path: Path) -> Path:
     """Plot the share of each setting in the variance of the scores; save it and return the path."""
-    figure = new_figure(6.4, 0.9 + 0.4 * len(shares))
+    figure = new_figure(NARROW, 1.1 + 0.4 * len(shares))
     axes = figure.add_subplot()
     names = list(shares)[::-1]
     axes.barh(range(len(names)), [shares[name] for name in names], color=BAR)
     axes.set_yticks(range(len(names)), names)
-    style_axes(axes, "", "share of the variance of the scores (PED-ANOVA)", "", grid="x")
+    style_axes(axes, "", "share of the variance of the scores\n(PED-ANOVA)", "", grid="x")
     return save_figure(figure, path)
 
 
@@ -91,10 +102,10 @@ def penalties(table: pd.DataFrame, correlations: Mapping[str, float], path: Path
     Args:
         table: columns error and one per penalty, (rows,).
         correlations: rank correlation with the error, by penalty.
-        path: of the PNG.
+        path: of the SVG or PNG file.
     """
     rows = -(-len(correlations) // _COLUMNS)
-    figure = new_figure(3.2 * _COLUMNS, 2.8 * rows)
+    figure = new_figure(NARROW, 2.6 * rows)
     for place, (name, rank) in enumerate(correlations.items()):
         axes = figure.add_subplot(rows, _COLUMNS, place + 1)
         # on log axes: both spread over orders of magnitude
@@ -111,4 +122,4 @@ def penalties(table: pd.DataFrame, correlations: Mapping[str, float], path: Path
 
 
 def _wrapped(label: str) -> str:
-    return label if len(label) < 80 else f"{label[:77]}..."
+    return "\n".join(textwrap.wrap(label, 46, max_lines=3, placeholder=" ..."))

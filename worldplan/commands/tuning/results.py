@@ -52,10 +52,10 @@ def write_results(run: Run, tuning: Tuning, study: optuna.Study) -> None:
     best = next(trial for trial in trials if trial.number == ranked.iloc[0]["trial"])
     _write_best(run, tuning, best)
     shares, problem = importance(study, len(tuning.space))
-    plots.history(table, score_label(tuning), run.plots / "learning_curve_score.png")
-    plots.slices(tuning.space, table, score_label(tuning), run.plots / "settings.png")
+    plots.history(table, score_label(tuning), run.plots / "learning_curve_score.svg")
+    plots.slices(tuning.space, table, score_label(tuning), run.plots / "settings.svg")
     if shares:
-        plots.importance(shares, run.plots / "importance.png")
+        plots.importance(shares, run.plots / "importance.svg")
         run.write_csv(
             "importance.csv", pd.DataFrame({"setting": list(shares), "share": shares.values()})
         )

@@ -57,7 +57,7 @@ def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         "problems.csv",
         "results.csv",
         "report.html",
-        "plots/learning_curve.png",
+        "plots/learning_curve.svg",
     ):
         assert (run / file).stat().st_size > 0, file
     actions = pd.read_csv(run / "actions.csv")

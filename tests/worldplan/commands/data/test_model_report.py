@@ -69,7 +69,7 @@ def test_a_report_and_a_recalibrated_ensemble(capsys: pytest.CaptureFixture[str]
     assert "beyond the data: not measured: the dataset holds no simulator states" in out
     tables = {path.stem.removeprefix("model_") for path in run.glob("model_*.csv")}
     assert tables == TABLES
-    plots = {path.stem for path in (run / "plots").glob("*.png")}
+    plots = {path.stem for path in (run / "plots").glob("*.svg")}
     assert plots == {"step_errors", "reliability", "pit_histograms", "penalties"}
     assert "Recalibration" in (run / "report.html").read_text()
     steps = pd.read_csv(run / "model_steps.csv")

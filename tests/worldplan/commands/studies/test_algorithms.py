@@ -80,7 +80,7 @@ def test_beside_rollouts_a_method_has_one_row_at_all_shares(tmp_path):
     (folder,) = (tmp_path / "runs" / "yardsticks").glob("[!.]*")
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["true_share"].tolist()[0] == 0 and np.isnan(summary["true_share"][1])
-    names = {path.stem for path in (folder / "plots").glob("*.png")}
+    names = {path.stem for path in (folder / "plots").glob("*.svg")}
     assert {"learning_curve_return", "learning_curve_q", "policy_comparison"} <= names
 
 

@@ -109,7 +109,7 @@ def test_a_study_in_parts_is_the_study_at_once(study: Path, capsys: pytest.Captu
     # with exact dynamics MOBILE's penalty is zero
     assert measured.loc["mobile_true", "mean"] == measured.loc["base_true", "mean"]
     assert measured.loc["mobile_true", "q"] == measured.loc["base_true", "q"]
-    plots = {path.stem for path in (folder / "plots").glob("*.png")}
+    plots = {path.stem for path in (folder / "plots").glob("*.svg")}
     assert {"return_by_share", "critic_spread", "learning_curve_q"} <= plots
 
     data = load_transitions(study.parent / "data.npz")

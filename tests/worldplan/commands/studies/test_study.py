@@ -73,7 +73,7 @@ def test_run_folder_is_complete(finished):
             row["mean"] == pytest.approx(own.mean())
             and own.min() - 1e-9 <= row["low"] <= row["high"] <= own.max() + 1e-9
         )
-    plots = {path.stem for path in (finished / "plots").glob("*.png")}
+    plots = {path.stem for path in (finished / "plots").glob("*.svg")}
     assert {
         "policy_comparison",
         "learning_curve_return",
@@ -242,7 +242,7 @@ def test_fit_by_configuration_resumes_and_is_evaluated(tmp_path, capsys):
     assert {"config.yaml", "versions.json", "seed"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }
-    assert (tmp_path / "run" / "plots" / "learning_curve.png").stat().st_size > 0
+    assert (tmp_path / "run" / "plots" / "learning_curve.svg").stat().st_size > 0
     assert main(["report", str(tmp_path / "run")]) == 0
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2"]) == 0
     played = pd.read_csv(tmp_path / "run" / "evaluation.csv")

@@ -41,7 +41,7 @@ def test_run_folder_is_complete(finished):
     assert set(table["lower_bound"].astype(str)) <= {"null", "1.0"}
     assert set(table["hidden"]) <= {"[8]", "[4, 4]"}
     assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
-    plots = {path.stem for path in (finished / "plots").glob("*.png")}
+    plots = {path.stem for path in (finished / "plots").glob("*.svg")}
     assert {"learning_curve_score", "settings"} <= plots
     for name in ("config.yaml", "report.html", "summary.csv", "trials.journal", "seed"):
         assert (finished / name).stat().st_size > 0
