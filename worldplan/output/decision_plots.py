@@ -56,7 +56,7 @@ def schedule_grid(
     for row in rows:
         cells.setdefault((row["worker"], row["slot"]), []).append(str(row["arm"]))
     widest = max((len(line) for names in cells.values() for line in names), default=2)
-    width = min(max(0.75, 0.1 * widest + 0.25), 2.2)
+    width = min(max(0.75, 0.1 * widest + 0.3), 2.4)
     figure = new_figure(max(1.8 + width * len(slots), 4.0), 1.1 + 0.46 * max(len(workers), 1))
     axes = figure.add_subplot()
     for y, worker in enumerate(workers):
@@ -88,7 +88,7 @@ def _grid_cell(axes: Axes, x: int, y: int, names: Sequence[str]) -> None:
         "\n".join(names),
         ha="center",
         va="center",
-        fontsize=9 if len(names) < 2 else 7.5,
+        fontsize=10.5 if len(names) < 2 else 9.5,
         color=INK,
     )
 
@@ -145,7 +145,7 @@ def _stack(axes: Axes, spot: int, rows: Sequence[Mapping[str, Any]], reach: floa
                 name,
                 ha="center",
                 va="center",
-                fontsize=9,
+                fontsize=10.5,
                 color=INK,
                 zorder=3,
             )

@@ -4,6 +4,7 @@ it as an SVG or PNG file and returns the path.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from itertools import cycle
 from pathlib import Path
@@ -120,7 +121,7 @@ def policy_comparison(
         _bound_line(axes.axvline, bound)
         legend_below(figure, axes)
     axes.set_xlim(left if left == 0 else left - 0.03 * span, right + 0.42 * span)
-    axes.set_yticks(place, [str(name) for name in ordered["policy"]])
+    axes.set_yticks(place, [_wrapped(str(name)) for name in ordered["policy"]])
     text = f"{label}, with 95 % interval"
     style_axes(
         axes, "", text + ("\n(share of the bound)" if bound is not None else ""), "", grid="x"
@@ -136,6 +137,13 @@ def _comparison_in_words(ordered: pd.DataFrame, bound: float | None, label: str)
     ]
     limit = "" if bound is None else f" The dashed line is the upper bound, {bound:.4g}."
     return f"Bars of the {label}, best first, with 95 % interval: {', '.join(bars)}.{limit}"
+
+
+def _wrapped(name: str) -> str:
+    """A name in at most two lines of 18 characters, its middle left out where it is longer."""
+    if len(name) > 36:
+        name = f"{name[:18]}...{name[-15:]}"
+    return "\n".join(textwrap.wrap(name, 18)) or name
 
 
 def _figures(row: Mapping[Any, Any]) -> str:

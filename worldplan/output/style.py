@@ -6,6 +6,7 @@ in dash.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -45,12 +46,15 @@ def style_axes(axes: Axes, title: str, x: str, y: str, *, grid: str = "") -> Non
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """A legend of the lines of `axes` below the figure; nothing where no line has a label."""
+    """A legend of the lines of `axes` below the figure; nothing where no line has a label. Long
+    labels are in one column, in several lines.
+    """
     handles, labels = axes.get_legend_handles_labels()
     if handles:
+        columns = columns if max(map(len, labels)) * columns <= 36 else 1
         figure.legend(
             handles,
-            labels,
+            ["\n".join(textwrap.wrap(label, 42)) or label for label in labels],
             loc="outside lower center",
             ncols=min(columns, len(handles)),
             frameon=False,

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -143,8 +144,8 @@ def _other_tables(run: Run, section: Section, say: Callable[[str], None]) -> lis
         (path, path.stem.removeprefix("model_").replace("_", " ").capitalize())
         for path in sorted(run.path.glob("model_*.csv"))
     ]
-    tables = [
-        _tried(lambda path=path, caption=caption: other_table(path, caption), say)
+    tables: list[Table | None] = [
+        _tried(partial(other_table, path, caption), say)
         for path, caption in named
         if path.is_file()
     ]
