@@ -35,7 +35,7 @@ def write_report(
             SVG and PNG files and films, bound.txt and notes.txt. The page says what is missing.
         output: the HTML file to write. If None, report.html in the run folder, or, for several
             runs, comparison.html in the folder that contains them all.
-        say: called with a line for everything that is missing or damaged.
+        say: called with a line for every run in which something is missing or damaged.
 
     Raises:
         ConfigError: a folder is not a run folder, `output` is a folder, or `paths` is empty.
@@ -51,8 +51,10 @@ def write_report(
     sections = [read_section(run, f"r{place}-", target) for place, run in enumerate(runs)]
     if say is not None:
         for section in sections:
-            for line in section.missing:
-                say(f"{section.title}: {line}")
+            if section.missing:
+                more = len(section.missing) - 1
+                rest = f" ({more} more: the page lists them)" if more else ""
+                say(f"{section.title}: {section.missing[0]}{rest}")
     script = _part("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = Environment(
