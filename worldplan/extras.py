@@ -25,6 +25,7 @@ EXTRAS = {
     "imageio": "rl",
     "PIL": "rl",
     "imageio_ffmpeg": "video",
+    "tensorboard": "tensorboard",
     "gurobipy": "gurobi",
     "ray": "ray",
     "up_enhsp": "pddl",

@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.training.failures import named_failures
@@ -40,6 +41,7 @@ def fit(
     accelerator: str = "cpu",
     progress: bool = False,
     callbacks: Sequence[L.Callback] = (),
+    loggers: Sequence[Logger] = (),
     fresh: bool = False,
 ) -> Path:
     """Train `module` to its end in `folder`, and return the file of the result.
@@ -55,6 +57,7 @@ def fit(
         progress: show a progress bar.
         callbacks: further Lightning callbacks. A training that one of them stops has finished; one
             that a `Timer` stops continues with a longer one.
+        loggers: of Lightning, such as TensorBoardLogger, which get the metrics too.
         fresh: begin anew; the folder as it is becomes `folder`-before-TIME.
 
     Returns:
@@ -73,7 +76,7 @@ def fit(
     bars = [TQDMProgressBar(refresh_rate=5)] if progress else []
     with named_failures():
         trainer = L.Trainer(
-            **TRAINER | {"accelerator": accelerator},
+            **TRAINER | {"accelerator": accelerator, "logger": list(loggers)},
             default_root_dir=folder,
             callbacks=[*bars, *callbacks, Journal(folder, save_every)],
             enable_progress_bar=progress,

@@ -29,6 +29,7 @@ from worldplan.commands.fit_folder import (
     settings_of,
 )
 from worldplan.commands.fit_help import fit_help
+from worldplan.commands.fit_loggers import place_loggers, with_remedy
 from worldplan.commands.fit_settings import (
     check_settings,
     evaluated_checkpoint,
@@ -105,7 +106,7 @@ def lightning_main(arguments: Sequence[str]) -> Any:
         if cause is not None:
             raise cause from error
         refuse_renamed(str(error), "settings")  # of a file that jsonargparse read: --model FILE
-        raise ConfigError(shorten(str(error))) from error
+        raise ConfigError(with_remedy(shorten(str(error)))) from error
     command.run()
     return command
 
@@ -174,6 +175,7 @@ class _PlainCLI(LightningCLI):
         """
         config = self.config[str(self.subcommand)]
         check_settings(config, str(self.subcommand))
+        place_loggers(config["trainer"])
         arguments = config.get("model.init_args") or {}
         if "seed" in arguments:
             seed = seed_of(config)
