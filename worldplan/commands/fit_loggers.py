@@ -31,8 +31,8 @@ def place_loggers(trainer: Any) -> None:
     """
     folder = trainer.get("default_root_dir")
     if trainer.get("logger") is True:
-        arguments = Namespace(save_dir=str(folder or "."), name="", version=FOLDER)
-        trainer["logger"] = Namespace(class_path=_TENSORBOARD, init_args=arguments)
+        arguments = _namespace({"save_dir": str(folder or "."), "name": "", "version": FOLDER})
+        trainer["logger"] = _namespace({"class_path": _TENSORBOARD, "init_args": arguments})
     for logger in _loggers(trainer.get("logger")):
         if not str(logger.get("class_path", "")).endswith(".TensorBoardLogger"):
             continue
@@ -44,6 +44,10 @@ def place_loggers(trainer: Any) -> None:
         resumed = folder is not None and (Path(folder) / LAST).is_file()
         if resumed and (latest := _latest_version(logger.get("init_args") or {})) is not None:
             logger["init_args"]["version"] = latest
+
+
+def _namespace(values: dict[str, Any]) -> Namespace:
+    return Namespace(values)  # type: ignore[no-untyped-call]  # jsonargparse has no types here
 
 
 def with_remedy(text: str) -> str:
