@@ -97,6 +97,25 @@ def ends_on(
     return np.where(own > 0, own + horizon - left, 0)
 
 
+def refuse_ended(ended: Sequence[str], forced: Sequence[str], option: str) -> None:
+    """Refuse visits that are asked for of clients who have ended.
+
+    Args:
+        ended: names of those who have.
+        forced: names of those who are to be visited.
+        option: that names them.
+
+    Raises:
+        ConfigError: names the client.
+    """
+    for name in forced:
+        if name in ended:
+            raise ConfigError(
+                f"{option}: '{name}' has ended before today: correct the end in programme.ends, or "
+                "do not force the visit"
+            )
+
+
 def without_ended(instance: BanditInstance, left: int) -> tuple[ActionSet, tuple[str, ...]]:
     """The feasible actions without visits of clients who have ended, and their names.
 

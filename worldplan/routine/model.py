@@ -23,6 +23,7 @@ from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.beliefs import PresentStates
+from worldplan.world_models.arms.ends import refuse_ended
 from worldplan.world_models.arms.hidden import HiddenProgramme, as_seen
 from worldplan.world_models.arms.programme import Built, build, finder, on_day
 
@@ -249,6 +250,7 @@ def today(
         waived=settings.get("waived") or (),
         visits=settings.get("visits"),
     )
+    refuse_ended(built.ended, [model.names[arm] for arm in np.flatnonzero(forced)], "--force")
     actions = fixed(built.instance.actions, out, absent, forced, model.names)
     later = built.later
     if later is not None:

@@ -131,9 +131,13 @@ def test_decide_and_day(
         assert ("ended before today, and not offered: ana" in printed) == (name == "bela")
         rows = json.loads(Path("d.json").read_text())["list"]
         assert [row["arm"] for row in rows] == [name]
+    assert main([*decide, "--date", "2026-11-30", "--force", "ana"]) == 2
+    assert "--force: 'ana' has ended before today" in capsys.readouterr().err
     assert main(["bandits", "bound", "p.yaml"]) == 2
     assert "give the column steps" in capsys.readouterr().err
     day = ["bandits", "day", "p.yaml", "--outcomes", "today.csv", "--policy", policy]
+    assert main([*day, "--date", "2026-11-30", "--force", "ana"]) == 2
+    assert "--force: 'ana' has ended before today" in capsys.readouterr().err
     assert main([*day, "--date", "2026-11-30"]) == 0
     assert "bela" in capsys.readouterr().out
     Path("ends.csv").write_text("arm,steps\nana,2\n", encoding="utf-8")

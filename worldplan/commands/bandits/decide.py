@@ -52,6 +52,7 @@ from worldplan.planners.bandits.reasons.tomorrow import with_states
 from worldplan.planners.bandits.units import annuity
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.beliefs import PresentStates, read_present
+from worldplan.world_models.arms.ends import refuse_ended
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build, on_day
 
@@ -87,6 +88,7 @@ def decide(argv: Sequence[str]) -> int:
             f"--steps_left {steps_left}: give 1 to {instance.horizon} (the programme's horizon)"
         )
     built = on_day(built, scenario.programme, base, state, date=date, steps_left=steps_left)
+    refuse_ended(built.ended, force, "--force")
     hidden = as_seen(built, scenario.programme, present.belief, steps_left)
     instance = hidden.built.instance
     seed = scenario.seed_list()[0]
