@@ -42,9 +42,8 @@ def ended_sentences(names: Sequence[str]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return [
-        f"ended before today, visited only where the constraints demand it: {', '.join(names[:10])}{more}"
-    ]
+    who = ", ".join(names[:10])
+    return [f"ended before today, visited only where the constraints demand it: {who}{more}"]
 
 
 def unseen_sentences(present: PresentStates, names: tuple[str, ...], policy: str) -> list[str]:
