@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from worldplan.milp.confirmation import Claims
 from worldplan.milp.errors import InfeasibleActionSet, SolverFailed
 from worldplan.milp.program import Floats, Indices
 from worldplan.milp.session import LEAST_GAP, Session, Solution, objective_unit, status_of
@@ -107,10 +110,43 @@ class HighsSession(Session):
     ) -> Solution:
         began = time.perf_counter()
         limit = self.settings.time_limit if time_limit is None else time_limit
+        deadline = began + limit
         if not self._loaded:
             self._load()
         elif not self._cost_passed:
             self._pass_cost()
+        self._highs.setOptionValue("mip_abs_gap", max(LEAST_GAP, absolute_gap / self._unit))
+        if not self.is_mip:
+            return replace(
+                self._run({}, start, basis, deadline), seconds=time.perf_counter() - began
+            )
+        claims = Claims(self.matrices, self._unit)
+        for way in self._ways():
+            try:
+                claims.add(self._run(way, start, None, deadline))
+            except InfeasibleActionSet:
+                claims.add(None)
+            except SolverFailed as error:
+                claims.add_failure(error)
+            if claims.settled:
+                break
+            start = start if claims.start is None else claims.start
+        return replace(claims.answer(), seconds=time.perf_counter() - began)
+
+    def _ways(self) -> Iterator[dict[str, Any]]:
+        """Options of the solves of one program, of which two must agree (see `confirmation`)."""
+        other = "choose" if self.settings.quick else "off"
+        seed = self.settings.seed
+        yield {}
+        yield {"presolve": other, "random_seed": seed + 1}
+        yield {"random_seed": seed + 2, "mip_pool_age_limit": 0}
+        yield {"presolve": other, "random_seed": seed + 3, "mip_pool_age_limit": 0}
+
+    def _run(
+        self, way: Mapping[str, Any], start: Floats | None, basis: Any, deadline: float
+    ) -> Solution:
+        """Solve once, with the options of `way`."""
+        began = time.perf_counter()
         self._highs.clearSolver()
         if basis is not None:
             self._highs.setBasis(basis)
@@ -120,18 +156,16 @@ class HighsSession(Session):
             point.value_valid = True
             self._highs.setSolution(point)
         # HiGHS counts its time limit over the life of the object
-        limit = max(limit - (time.perf_counter() - began), 0.0)
+        limit = max(deadline - time.perf_counter(), 0.0)
         self._highs.setOptionValue("time_limit", self._highs.getRunTime() + limit)
-        self._highs.setOptionValue("mip_abs_gap", max(LEAST_GAP, absolute_gap / self._unit))
-        self._highs.run()
-        if not self.settings.quick and self._highs.getModelStatus() in self._infeasible:
-            # the presolve of HiGHS 1.15 has declared feasible mixed-integer programs infeasible:
-            # confirm without it
-            try:
-                self._highs.setOptionValue("presolve", "off")
-                self._highs.run()
-            finally:
-                self._highs.setOptionValue("presolve", "choose")
+        usual = {name: self._highs.getOptionValue(name)[1] for name in way}
+        try:
+            for name, value in way.items():
+                self._highs.setOptionValue(name, value)
+            self._highs.run()
+        finally:
+            for name, value in usual.items():
+                self._highs.setOptionValue(name, value)
         return self._read(time.perf_counter() - began)
 
     def _read(self, seconds: float) -> Solution:

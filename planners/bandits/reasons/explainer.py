@@ -18,6 +18,7 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.reasons.clock import Clock
+from worldplan.planners.bandits.reasons.differences import difference
 from worldplan.planners.bandits.reasons.intervals import with_intervals
 from worldplan.planners.bandits.reasons.names import (
     Names,
@@ -33,7 +34,7 @@ from worldplan.planners.bandits.reasons.valuation import benefits, valuation
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.dynamics import ArmPosterior
 
-ROUNDING = 1e-6  # of the largest benefit: differences up to this are the solver's tolerance
+ROUNDING = 1e-6  # of the largest benefit: differences up to this are nothing but rounding
 
 
 class Explainer:
@@ -298,7 +299,7 @@ class Explainer:
             return dataclasses.replace(reason, possible=False, why_not=why)
         if answer.action is None:
             return reason
-        cost, cost_low, cost_high = self._difference(best, answer)
+        cost, cost_low, cost_high = difference(best, answer, self._tolerance(best.value))
         enters, leaves = self._changes(best.action, answer.action)
         return dataclasses.replace(
             reason,
@@ -348,7 +349,7 @@ class Explainer:
         answer = self._solve(problem, lower, upper, clock.left())
         if answer.action is None:
             return unknown
-        loss, low, high = self._difference(best, answer)
+        loss, low, high = difference(best, answer, self._tolerance(best.value))
         if loss is None:
             return unknown
         price = 0.0 - loss
@@ -363,22 +364,10 @@ class Explainer:
             leaves=leaves,
         )
 
-    def _difference(
-        self, best: Decision, answer: Decision
-    ) -> tuple[float | None, float | None, float | None]:
-        """Value of the best list minus that of the answer, and its proven range."""
-        if best.value is None or answer.value is None:
-            return None, None, None
-        difference = best.value - answer.value
-        if abs(difference) <= self._tolerance(best.value):
-            difference = 0.0  # nothing but rounding
-        low = difference if _proven(answer) else _minus(best.value, answer.bound)
-        high = difference if _proven(best) else _minus(best.bound, answer.value)
-        return difference, low, high
-
-    def _tolerance(self, value: float) -> float:
+    def _tolerance(self, value: float | None) -> float:
         """Differences of values up to this are rounding, in any unit of the reward."""
-        return ROUNDING * self._scale + 1e-12 * abs(value)
+        size = 0.0 if value is None else abs(value)
+        return ROUNDING * self._scale + 1e-12 * size + self._problem.rounding
 
     def _with_offset(self, decision: Decision) -> Decision:
         """The decision with the constant that the problem leaves out."""
@@ -393,11 +382,3 @@ class Explainer:
             for marked in (after > before, before > after)
         )
         return enters, leaves
-
-
-def _proven(decision: Decision) -> bool:  # the gap is 0 unless the solve was cut off
-    return decision.value is not None and decision.status != "time_limit"
-
-
-def _minus(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
-from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed
 from worldplan.milp.networks.bounds import neuron_bounds
+from worldplan.milp.networks.local_search import value as network_value
 from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
 from worldplan.milp.networks.scaling import Scaling
 from worldplan.milp.program import Indices, Program
+from worldplan.milp.session import objective_unit
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.solvers import Session, SolverSettings, open_session
 from worldplan.planners.bandits.level_maximiser import add_levels
 from worldplan.planners.base import Decision
+
+SOLVER_ROUNDING = 1e-6  # of the objective's unit: the tolerance of a solver
+CONTRADICTION = 1e-5  # relative: the solver's value of a list is above its true one
 
 
 class Problem(Protocol):
@@ -25,9 +30,11 @@ class Problem(Protocol):
 
     Attributes:
         offset: constant that values and bounds leave out, so that their differences are exact.
+        rounding: differences of two values up to this may be the solver's tolerance.
     """
 
     offset: float
+    rounding: float
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
         """As `DecisionProblem.solve`."""
@@ -43,7 +50,7 @@ class SortedProblem:
     """
 
     def __init__(self, budget: Budget, gains: Floats, offset: float) -> None:
-        self._budget, self._gains, self.offset = budget, gains, offset
+        self._budget, self._gains, self.offset, self.rounding = budget, gains, offset, 0.0
         self._order = np.argsort(-gains, kind="stable")
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
@@ -75,12 +82,21 @@ class DecisionProblem:
         action: (components,) columns of the action.
         offset: constant that values and bounds leave out, so that their differences are exact.
         unit: of the objective in the session.
+        score: value of an action (components,) without the offset. The value of a decision is then
+            free of the solver's tolerance.
     """
 
     def __init__(
-        self, session: Session, action: Indices, offset: float = 0.0, unit: float = 1.0
+        self,
+        session: Session,
+        action: Indices,
+        offset: float = 0.0,
+        unit: float = 1.0,
+        score: Callable[[Action], float] | None = None,
     ) -> None:
         self._session, self._action, self.offset, self._unit = session, action, offset, unit
+        self._score = score
+        self.rounding = 0.0 if score is not None else SOLVER_ROUNDING * unit
         self._upper = session.matrices.upper[action].copy()
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
@@ -95,20 +111,37 @@ class DecisionProblem:
 
         Raises:
             InfeasibleActionSet: no action of the set is between them.
-            SolverFailed: the solver stopped for another reason than optimum or time limit.
+            SolverFailed: the solver stopped for another reason than optimum or time limit, or
+                values its action higher than `score` does.
         """
         session, columns = self._session, self._action
         with session.lock:
             session.set_column_bounds(columns, lower, np.maximum(lower, upper * self._upper))
             solution = session.solve(time_limit=time_limit)
-        found = solution.x is not None
-        return Decision(
-            np.rint(solution.x[columns]).astype(np.int8) if solution.x is not None else None,
-            self._unit * solution.value if found else None,
-            self._unit * solution.bound if np.isfinite(solution.bound) else None,
-            solution.status,
-            solution.seconds,
-        )
+        bound = self._unit * solution.bound if np.isfinite(solution.bound) else None
+        if solution.x is None:
+            return Decision(None, None, bound, solution.status, solution.seconds)
+        chosen = np.rint(solution.x[columns]).astype(np.int8)
+        value = self._value(chosen, self._unit * solution.value)
+        bound = None if bound is None else max(bound, value)
+        return Decision(chosen, value, bound, solution.status, solution.seconds)
+
+    def _value(self, action: Action, claimed: float) -> float:
+        """The value of an action (components,), which the solver values at `claimed`.
+
+        Raises:
+            SolverFailed: the solver's value is higher.
+        """
+        if self._score is None:
+            return claimed
+        value = self._score(action)
+        size = self._unit * objective_unit(self._session.matrices.cost)
+        if claimed - value > CONTRADICTION * max(size, abs(value)):
+            raise SolverFailed(
+                f"the solver values a list at {claimed:.8g}, the policy at {value:.8g}: report "
+                "this case, or try another solver"
+            )
+        return value
 
 
 def additive_problem(
@@ -131,7 +164,12 @@ def additive_problem(
         cost = gains[kept]
     session = open_session(program, settings)
     session.set_cost(columns, cost)
-    return DecisionProblem(session, action, offset)
+    rows = np.arange(len(gains))
+
+    def score(chosen: Action) -> float:
+        return float(gains[rows, instance.dynamics.level(chosen)].sum())
+
+    return DecisionProblem(session, action, offset, score=score)
 
 
 def network_problem(
@@ -159,18 +197,22 @@ def network_problem(
         if floor is not None:
             _put_below(program, network, block, action, floor)
     session = open_session(program, settings)
+
+    def score(chosen: Action) -> float:
+        return float(network_value(given, chosen[None])[0]) - zero
+
     for network, block in zip(networks, blocks, strict=True):
         for layer, (low, high) in zip(
             block.layers, neuron_bounds(network, actions, "linear"), strict=True
         ):
             tighten(session, layer, low, high)
     if floor is not None:
-        return DecisionProblem(session, action, zero, unit)
+        return DecisionProblem(session, action, zero, unit, score)
     columns, weights = blocks[0].output
     session.set_cost(columns, weights)
     session.set_cost(action, _skip(networks[0], actions.size))
     session.set_cost(action[:0], np.zeros(0), float(networks[0].biases[-1][0]))
-    return DecisionProblem(session, action, zero, unit)
+    return DecisionProblem(session, action, zero, unit, score)
 
 
 def _put_below(
