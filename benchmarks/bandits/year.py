@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.year [--clients 2000] [--weeks 52] [--seed 0]
         [--policies whittle,myopic,round_robin,random] [--seen all] [--output year.csv]
+        [--log_weeks 10,1,40] [--borrow estimated] [--half_life "26 weeks"]
 
 Clients join and leave (1 % a week), their dynamics drift, and a client's state is seen on a visit
 only (or, with --seen all, always). Workers have hours and are away in some weeks (staff calendar).
@@ -11,7 +12,8 @@ same workers. Printed is
 
     (policy - nobody visited) / (clairvoyant - nobody visited)
 
-of the mean reward per week; all runs have the same random numbers.
+of the mean reward per week; all runs have the same random numbers. With several `--log_weeks` the
+policies of `--curve` are repeated with logs of these lengths: what history is worth.
 """
 
 from __future__ import annotations
@@ -106,8 +108,19 @@ def make_world(clients: int, weeks: int, seed: int) -> World:
     )
 
 
-def write_files(world: World, clients: int, weeks: int, seed: int, folder: Path) -> Programme:
-    """Write rewards, hours, calendar and a log of ten weeks of random visits; the programme."""
+def write_files(
+    world: World,
+    clients: int,
+    weeks: int,
+    seed: int,
+    folder: Path,
+    log_weeks: int = 10,
+    **learning: str,
+) -> Programme:
+    """Write rewards, hours, calendar and a log of some weeks of random visits; the programme.
+
+    `learning` has settings of the programme, such as `borrow` and `half_life`.
+    """
     rng = np.random.default_rng([seed, 1])
     people, states = np.indices(world.reward.shape)
     names = np.array(world.names)
@@ -124,19 +137,28 @@ def write_files(world: World, clients: int, weeks: int, seed: int, folder: Path)
     _write(folder / "calendar.csv", calendar)
     dynamics, state, frames = world.dynamics(0), world.start, []
     founders = np.flatnonzero(world.joins == 0)
-    for _ in range(10):
+    for _ in range(log_weeks):
         action = (rng.random(len(names)) < 0.15).astype(np.int64)
         after = dynamics.sample_next(state, action, rng)
-        frames.append((founders, state[founders], action[founders], after[founders]))
+        ago = np.full(len(founders), log_weeks - len(frames))
+        frames.append((founders, state[founders], action[founders], after[founders], ago))
         state = after
-    arm, before, action, after = (np.concatenate(column) for column in zip(*frames, strict=True))
+    arm, before, action, after, ago = (
+        np.concatenate(column) for column in zip(*frames, strict=True)
+    )
     log = {"arm": names[arm], "state": before, "action": action, "next_state": after}
+    log["date"] = [str(FIRST - dt.timedelta(7 * int(weeks))) for weeks in ago]
     _write(folder / "log.csv", log)
     constraint = Constraint(
         kind="capacity", costs="costs.csv", workers="workers.csv", calendar="calendar.csv"
     )
     return Programme(
-        log="log.csv", rewards="rewards.csv", horizon=HORIZON, members=0, constraint=constraint
+        log="log.csv",
+        rewards="rewards.csv",
+        horizon=HORIZON,
+        members=0,
+        constraint=constraint,
+        **learning,  # type: ignore[arg-type]
     )
 
 
@@ -254,19 +276,27 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     quarters, CPU seconds per decision.
     """
     weeks = arguments.weeks
+    sizes = [int(size) for size in arguments.log_weeks.split(",")]
     world = make_world(arguments.clients, weeks, arguments.seed)
     rewards, seconds = dict[str, Floats](), dict[str, float]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        programme = write_files(world, arguments.clients, weeks, arguments.seed, folder)
+        given = (world, arguments.clients, weeks, arguments.seed)
+        learning = {"borrow": arguments.borrow, "half_life": arguments.half_life}
+        programme = write_files(*given, folder, sizes[0], **learning)
         decisions: dict[str, Decide] = {
             "nobody": lambda week, state: np.zeros_like(state),
             "clairvoyant": clairvoyant(world, programme, folder),
         }
-        for policy in arguments.policies.split(","):
-            decisions[policy] = routine(
-                world, programme, folder, policy, arguments.seed, arguments.seen == "all"
-            )
+        for number, size in enumerate(sizes):
+            place = folder / str(size)
+            place.mkdir()
+            learned = write_files(*given, place, size, **learning)
+            names = arguments.policies if not number else arguments.curve
+            for policy in names.split(","):
+                decisions[policy if not number else f"{policy}, log of {size} weeks"] = routine(
+                    world, learned, place, policy, arguments.seed, arguments.seen == "all"
+                )
         for policy, decide in decisions.items():
             started = time.process_time()
             rewards[policy] = play(world, weeks, decide)
@@ -296,6 +326,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--policies", default="whittle,myopic,round_robin,random")
     parser.add_argument("--seen", choices=("visited", "all"), default="visited")
+    parser.add_argument(
+        "--log_weeks", default="10", help="weeks of the log: 10,2,50 for the curve of --curve"
+    )
+    parser.add_argument("--curve", default="whittle", help="policies of the further log sizes")
+    parser.add_argument("--borrow", default="auto", help="auto or estimated: programme.borrow")
+    parser.add_argument("--half_life", default="", help="programme.half_life, such as '26 weeks'")
     parser.add_argument("--output", default="", help="CSV file of the table")
     arguments = parser.parse_args()
     table = measure(arguments)

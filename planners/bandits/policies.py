@@ -38,7 +38,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.extras import install_command, is_installed
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
@@ -100,7 +100,7 @@ class PolicyContext:
     checkpoint: str | None = None
     later: ActionSet | None = None
     prior: Floats | None = None
-    moves: Floats | None = None
+    moves: Floats | Ints | None = None
     delta: float = 1e-3
 
 

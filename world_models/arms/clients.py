@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from worldplan.milp.tables import CsvTable
 from worldplan.world_models.arms.rewards import read_reward_table
 
 EVERYBODY = "everybody"
+Moves = TypeVar("Moves", Ints, Floats)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _states_of_newcomers(
     return np.array(numbers, np.int64)
 
 
-def with_newcomers(clients: Clients, counts: Ints, names: tuple[str, ...]) -> Ints:
+def with_newcomers(clients: Clients, counts: Moves, names: tuple[str, ...]) -> Moves:
     """Counts (arms, ...) of the arms `names` in the clients' order; zeros for those without."""
     if names == clients.names:
         return counts

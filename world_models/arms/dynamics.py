@@ -6,6 +6,7 @@ them, whose mean or samples are dynamics. `read_states` reads the present state 
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
+from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.log_rows import move_columns, read_rows
 from worldplan.world_models.arms.rewards import arm_positions as arm_positions
 from worldplan.world_models.arms.rewards import first_gap as first_gap
@@ -45,6 +47,8 @@ class ArmLog:
         arm_names: ids in the order of the arrays.
         action_reward: rewards of actions, as in `ArmDynamics`; None: there are none.
         own_states: (arms,) number of states of each arm; None: all have `states`.
+        weights: (arms, actions, states, states) what the moves count for, at most as many; None:
+            each counts for one (`worldplan.world_models.arms.drift`).
     """
 
     counts: Ints
@@ -52,6 +56,7 @@ class ArmLog:
     arm_names: tuple[str, ...]
     action_reward: Floats | None = None
     own_states: Ints | None = None
+    weights: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
@@ -59,6 +64,14 @@ class ArmLog:
         object.__setattr__(self, "counts", counts)
         _check_arms(self, counts)
         _check_own_states(self, counts)
+        if self.weights is not None:
+            weights = checks.array(self.weights, "weights", shape)
+            if weights.shape != counts.shape or (weights < 0).any() or (weights > counts).any():
+                raise DatasetError(
+                    f"weights {weights.shape}: give a number from 0 to the number of moves for "
+                    f"each of counts {counts.shape}"
+                )
+            object.__setattr__(self, "weights", weights)
         exists = _exists(self)
         outside = ~(exists[:, None, :, None] & exists[:, None, None, :])
         bad = np.argwhere((counts > 0) & outside)
@@ -69,6 +82,11 @@ class ArmLog:
                 f"arm has states 0 to {exists[arm].sum() - 1}: correct the move, or add the reward "
                 "of the state"
             )
+
+    @property
+    def effective(self) -> Floats:
+        """(arms, actions, states, states), what the moves count for."""
+        return self.counts.astype(float) if self.weights is None else self.weights
 
     def posterior(
         self, prior_strength: float = 2.0, concentration: Floats | None = None
@@ -97,7 +115,7 @@ class ArmLog:
                     f"prior_strength is {prior_strength:g}: "
                     "give a positive number of observations, such as 2"
                 )
-            pooled = (self.counts.sum(0) + 1.0) * _exists(self)[:, None, None, :]
+            pooled = (self.effective.sum(0) + 1.0) * _exists(self)[:, None, None, :]
             concentration = prior_strength * pooled / pooled.sum(-1, keepdims=True)
         prior = np.broadcast_to(np.asarray(concentration, dtype=float), self.counts.shape)
         own = np.broadcast_to(_exists(self)[:, None, None, :], prior.shape)
@@ -107,7 +125,7 @@ class ArmLog:
                 "give positive numbers"
             )
         return ArmPosterior(
-            prior + self.counts, self.reward, self.arm_names, self.action_reward, self.own_states
+            prior + self.effective, self.reward, self.arm_names, self.action_reward, self.own_states
         )
 
 
@@ -360,10 +378,13 @@ def read_moves(
     own_states: Ints | None = None,
     *,
     levels: int | None = None,
+    half_life: HalfLife | None = None,
+    today: datetime.date | None = None,
 ) -> ArmLog:
     """As `read_log`, of the arms `names` with the rewards `reward` (arms, states).
 
-    `own_states` (arms,) are the numbers of states of the arms; all have `states` without.
+    `own_states` (arms,) are the numbers of states of the arms; all have `states` without. With
+    `half_life`, moves are weighted by their age at `today`, or at the last row.
     """
     own = np.full(len(names), reward.shape[1]) if own_states is None else own_states
     arm, state, action, target = read_rows(csv, names, own, levels)
@@ -372,7 +393,12 @@ def read_moves(
         np.int64,
     )
     np.add.at(counts, (arm, action, state, target), 1)
-    return ArmLog(counts, reward, names, own_states=own_states)
+    weights = None
+    if half_life is not None:
+        weights = np.zeros(counts.shape)
+        table = CsvTable(csv, ("arm", "state", "action", "next_state"), half_life.spellings)
+        np.add.at(weights, (arm, action, state, target), half_life.of_rows(table, today))
+    return ArmLog(counts, reward, names, own_states=own_states, weights=weights)
 
 
 def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:

@@ -16,7 +16,7 @@ class Evidence:
     """What stands behind the estimated distributions of next states.
 
     Args:
-        own: (arms, actions, states) moves of the arm itself.
+        own: (arms, actions, states) moves of the arm itself, as they count by their age.
         borrowed: (arms, actions, states) moves that the prior counts for.
         groups: (arms,) whom each arm borrows from, in words; empty: from all arms alike.
         strengths: of the arms' resemblance by what they share, in moves; empty: as given.
@@ -52,11 +52,13 @@ class Learned:
     posterior: of the dynamics.
     moves: (arms, actions, states, states) observed.
     evidence: behind the posterior.
+    weighted: the moves as they count by their age; None: each counts for one.
     """
 
     posterior: ArmPosterior
     moves: Ints
     evidence: Evidence
+    weighted: Floats | None = None
 
 
 def learn(log: ArmLog, clients: Clients, prior_strength: float, *, estimate: bool) -> Learned:
@@ -75,16 +77,21 @@ def learn(log: ArmLog, clients: Clients, prior_strength: float, *, estimate: boo
         ConfigError: the strength is not positive and finite.
     """
     moves = with_newcomers(clients, log.counts, log.arm_names)
-    whole = ArmLog(moves, clients.reward, clients.names, clients.action_reward, clients.own_states)
+    weighted = log.weights
+    if weighted is not None:
+        weighted = with_newcomers(clients, weighted, log.arm_names)
+    whole = ArmLog(
+        moves, clients.reward, clients.names, clients.action_reward, clients.own_states, weighted
+    )
     posterior = whole.posterior(prior_strength)
     strengths: dict[str, float] = {}
     if clients.columns or estimate:
-        borrowed = Tree(moves, clients.codes).borrow(prior_strength, estimate=estimate)
+        borrowed = Tree(whole.effective, clients.codes).borrow(prior_strength, estimate=estimate)
         posterior = whole.posterior(concentration=borrowed.concentration)
         levels = [f"groups by {column}" for column in clients.columns]
         levels.append("clients of one group" if clients.columns else "clients")
         strengths = dict(zip(levels, borrowed.strengths.tolist(), strict=True))
-    own = moves.sum(-1).astype(float)
+    own = whole.effective.sum(-1)
     evidence = Evidence(
         own,
         posterior.concentration.sum(-1) - own,
@@ -92,4 +99,4 @@ def learn(log: ArmLog, clients: Clients, prior_strength: float, *, estimate: boo
         strengths if estimate else {},
         clients.newcomers,
     )
-    return Learned(posterior, moves, evidence)
+    return Learned(posterior, moves, evidence, weighted)

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.ends import own_steps
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import depends_on_day, make_set
@@ -50,6 +50,7 @@ class Built:
         evidence: own and borrowed moves behind each estimate, if there is a log.
         until: last day of each arm, where ends are dates: `on_day` makes ends of them.
         ended: names of the arms that have ended before today (`on_day`).
+        weighted: `moves` as they count by their age; None: each counts for one.
     """
 
     instance: BanditInstance
@@ -60,6 +61,7 @@ class Built:
     evidence: Evidence | None = None
     until: tuple[datetime.date | None, ...] | None = None
     ended: tuple[str, ...] = ()
+    weighted: Floats | None = None
 
 
 def build(
@@ -69,6 +71,7 @@ def build(
     log: ArmLog | None = None,
     *,
     dated: bool = False,
+    today: datetime.date | None = None,
 ) -> Built:
     """The instance that a programme describes.
 
@@ -80,6 +83,7 @@ def build(
         log: observed moves that replace those in the file `programme.log`; its arms are those of
             the rewards file, in this order.
         dated: `on_day` is called for each decision, with a date: ends may be dates.
+        today: from which the ages of moves count, with `programme.half_life`; None: the last row.
 
     Raises:
         ConfigError: a setting is missing, unknown or out of range, or ends are dates.
@@ -88,7 +92,7 @@ def build(
     """
     own = programme.seed if seed is None else seed
     try:
-        built = _build(programme, finder(FilePath(base)), own, log)
+        built = _build(programme, finder(FilePath(base)), own, log, today)
         if built.until is not None and not dated:
             raise ConfigError(
                 "programme.ends has dates (until), which count where a day is decided: give the "
@@ -203,7 +207,9 @@ def _with_visits(constraint: Constraint, visits: int) -> Constraint:
     return replace(constraint, budget=visits)
 
 
-def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Built:
+def _build(
+    programme: Programme, find: Find, seed: int, log: ArmLog | None, today: datetime.date | None
+) -> Built:
     check_settings(programme)
     if programme.domain:
         check_size(programme, programme.arms, programme.states)
@@ -211,7 +217,7 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         return Built(replace(generated, discount=programme.discount))
     if programme.rewards is None:
         raise ConfigError(NO_REWARDS)
-    model = with_costs_of_visits(read_model(programme, find, seed, log), programme, find)
+    model = with_costs_of_visits(read_model(programme, find, seed, log, today), programme, find)
     check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = make_set(SetContext(model.arm_names, programme.constraint, find))
     model = in_order_of(actions, model)
@@ -234,6 +240,7 @@ def _build(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> B
         moves=model.moves,
         evidence=model.evidence,
         until=ends.until,
+        weighted=model.weighted,
     )
 
 

@@ -11,11 +11,12 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.limits import refuse_absurd
 from worldplan.milp.sets.source import Constraint
 from worldplan.milp.settings_check import check_fields
+from worldplan.world_models.arms.drift import HalfLife
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
 BORROW = ("auto", "estimated", "fixed")
-OF_LOGS = ("groups", "borrow", "members", "prior_strength")
+OF_LOGS = ("groups", "borrow", "members", "prior_strength", "half_life")
 OF_OWN_DATA = ("rewards", "own_states", "visit_costs", "ends", "start")
 OF_DOMAINS = ("arms", "budget", "states", "connections", "stations", "centre")
 NAMESAKES = ("budget", "connections", "stations")
@@ -51,6 +52,9 @@ class Programme:
         ends: CSV arm, steps: from the start of an episode, after which the arm earns and costs
             nothing; or arm, until: its last date, where a day is decided. Arms without a row stay
             to the horizon.
+        half_life: age at which a move of the log counts one half, where dynamics drift: "90 days"
+            or "12 weeks" (with a column date), "30 steps" (with a column step); without, all moves
+            count alike.
         start: CSV arm, state of the first states of an episode; uniformly drawn without.
         seen: when an arm's state is seen: "always"; on "visits", the state in which it is found; or
             only by "outcomes", the state after a visit (`worldplan.envs.bandits.seen`).
@@ -80,6 +84,7 @@ class Programme:
     groups: tuple[str, ...] | str = ()
     borrow: str = "auto"
     ends: str | None = None
+    half_life: str = ""
     start: str | None = None
     seen: str = "always"
     seen_tolerance: float = 1e-4
@@ -89,6 +94,7 @@ class Programme:
     def __post_init__(self) -> None:
         check_fields(self, "programme.")
         checks.choice(self.borrow, "programme.borrow", BORROW)
+        HalfLife.parse(self.half_life)
         checks.choice(self.seen, "programme.seen", SEEN)
         checks.number(self.seen_tolerance, "programme.seen_tolerance", least=0.0, most=1.0)
 

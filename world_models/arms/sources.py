@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import ActionSet
 from worldplan.world_models.arms.clients import Clients, read_clients
+from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_moves, read_tables
 from worldplan.world_models.arms.evidence import Evidence, learn
 from worldplan.world_models.arms.rewards import read_visit_costs, with_visit_costs
@@ -42,10 +44,19 @@ class Model:
     posterior: ArmPosterior | None = None
     moves: Ints | None = None
     evidence: Evidence | None = None
+    weighted: Floats | None = None
 
 
-def read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None) -> Model:
+def read_model(
+    programme: Programme,
+    find: Find,
+    seed: int,
+    log: ArmLog | None,
+    today: datetime.date | None = None,
+) -> Model:
     """The dynamics from `transitions`, or their posterior from `log` or its file.
+
+    With `programme.half_life`, moves are weighted by their age at `today`, or at the last row.
 
     Raises:
         DatasetError: a file is missing or malformed.
@@ -56,7 +67,13 @@ def read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None) 
         clients = clients_of(programme, find)
         if log is None:
             log = read_moves(
-                find(programme.log), clients.reward, clients.names, clients.own_states, levels=2
+                find(programme.log),
+                clients.reward,
+                clients.names,
+                clients.own_states,
+                levels=2,
+                half_life=HalfLife.parse(programme.half_life),
+                today=today,
             )
         learned = learn(
             log, clients, programme.prior_strength, estimate=programme.estimates_strength
@@ -67,7 +84,13 @@ def read_model(programme: Programme, find: Find, seed: int, log: ArmLog | None) 
             tuple(posterior.sample(programme.members, generator)) if programme.members else None
         )
         return Model(
-            posterior.mean(), clients.names, samples, posterior, learned.moves, learned.evidence
+            posterior.mean(),
+            clients.names,
+            samples,
+            posterior,
+            learned.moves,
+            learned.evidence,
+            learned.weighted,
         )
     assert programme.transitions is not None  # `check_settings`: exactly one source
     file = find(programme.transitions)
@@ -133,5 +156,6 @@ def in_order_of(actions: ActionSet, model: Model) -> Model:
         posterior = posterior.select(places)
     moves = None if model.moves is None else model.moves[places]
     evidence = model.evidence and model.evidence.reordered(places)
+    weighted = None if model.weighted is None else model.weighted[places]
     dynamics = model.dynamics.select(places)
-    return Model(dynamics, order, samples, posterior, moves, evidence)
+    return Model(dynamics, order, samples, posterior, moves, evidence, weighted)

@@ -13,10 +13,11 @@ import pandas as pd
 from sqlalchemy import Connection, func, select, update
 
 from worldplan.envs.bandits.environment import Floats, Ints
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
 from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
+from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.dynamics import ArmLog, read_moves
 
 
@@ -101,7 +102,12 @@ def _refuse_later(log: Path, today: dt.date) -> None:
 
 
 def observed_moves(
-    connection: Connection, before: dt.date, names: tuple[str, ...], reward: Floats
+    connection: Connection,
+    before: dt.date,
+    names: tuple[str, ...],
+    reward: Floats,
+    half_life: HalfLife | None = None,
+    log: Path | None = None,
 ) -> tuple[ArmLog, int, int]:
     """All moves before a day of the arms `names`, and how many are from the log and from outcomes.
 
@@ -112,12 +118,55 @@ def observed_moves(
         before: the day.
         names: (arms,) in the order of the arrays.
         reward: (arms, states).
+        half_life: in days, by which moves are weighted.
+        log: that was imported, which is read again for its dates if there is a half-life.
+
+    Raises:
+        ConfigError: the half-life is in steps.
+        DatasetError: the log is missing or has no dates, or a state is unknown.
     """
     states = reward.shape[1]
     counts = np.zeros((len(names), 2, states, states), np.int64)
     imported = _add(counts, names, _log_rows(connection))
     observed = _add(counts, names, _outcome_rows(connection, before))
-    return ArmLog(counts, reward, names), imported, observed
+    weights = None
+    if half_life is not None:
+        weights = np.zeros(counts.shape)
+        for rows in _weighted_rows(connection, before, half_life, log):
+            _add(weights, names, rows)
+        weights = np.minimum(weights, counts)  # rounding
+    return ArmLog(counts, reward, names, weights=weights), imported, observed
+
+
+def _weighted_rows(
+    connection: Connection, before: dt.date, half_life: HalfLife, log: Path | None
+) -> list[pd.DataFrame]:
+    """Rows of `_COLUMNS` of the log and of outcomes, whose counts are weights by age.
+
+    Raises:
+        ConfigError: the half-life is in steps.
+        DatasetError: the log is missing or has no dates.
+    """
+    if half_life.column != "date":
+        raise ConfigError(
+            f"programme.half_life '{half_life.text}': moves of the routine have dates and no "
+            "steps: write it in days or weeks"
+        )
+    visit = schema.visits.c
+    query = select(visit.client, visit.visited, visit.state, visit.next_state, visit.date).where(
+        visit.next_state.is_not(None), visit.observed, visit.date < before
+    )
+    outcomes = pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=_COLUMNS)
+    age = np.array([(before - date).days for date in outcomes["count"]], dtype=float)
+    tables = [outcomes.assign(count=half_life.weight(age))]
+    if log is not None:
+        table = CsvTable(log, ("arm", "action", "state", "next_state"), half_life.spellings)
+        numbers = {name: table.integers(name) for name in _COLUMNS[1:4]}
+        weight = half_life.of_rows(table, before)
+        tables.append(
+            pd.DataFrame({"client": table.text("arm").to_numpy(), **numbers, "count": weight})
+        )
+    return tables
 
 
 _COLUMNS = ["client", "action", "state", "next_state", "count"]
@@ -142,7 +191,7 @@ def _outcome_rows(connection: Connection, before: dt.date) -> pd.DataFrame:
     return pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=_COLUMNS)
 
 
-def _add(counts: Ints, names: tuple[str, ...], rows: pd.DataFrame) -> int:
+def _add(counts: Ints | Floats, names: tuple[str, ...], rows: pd.DataFrame) -> int:
     """Add rows to counts (arms, 2, states, states); those of clients that are no arms are left out.
     Returns the sum of what was added.
 
@@ -160,6 +209,6 @@ def _add(counts: Ints, names: tuple[str, ...], rows: pd.DataFrame) -> int:
             f"{states - 1}: add rewards of the missing states"
         )
     keep = arm >= 0
-    action, count = rows["action"].to_numpy(int), rows["count"].to_numpy(int)
+    action, count = rows["action"].to_numpy(int), rows["count"].to_numpy(counts.dtype)
     np.add.at(counts, (arm[keep], action[keep], state[keep], after[keep]), count[keep])
     return int(count[keep].sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.beliefs import PresentStates
+from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.ends import refuse_ended
 from worldplan.world_models.arms.hidden import HiddenProgramme, as_seen
 from worldplan.world_models.arms.programme import Built, build, finder, on_day
@@ -88,7 +90,9 @@ def build_model(
     programme = replace(setup.programme, start=None)  # first states are read on the first day
     log, description = None, dict[str, Any](kind="tables")
     if programme.log is not None:
-        log, imported, observed = observed_moves(connection, date, names, reward)
+        half_life = HalfLife.parse(programme.half_life)
+        file = Path(finder(setup.base)(programme.log))
+        log, imported, observed = observed_moves(connection, date, names, reward, half_life, file)
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
     built = build(programme, setup.base, setup.seed, log, dated=True)

@@ -77,7 +77,7 @@ def decide(argv: Sequence[str]) -> int:
             "--state is missing: give a CSV with the columns arm, state: today's state of every arm"
         )
     _refuse_inputs_as_outputs(settings, scenario, base)
-    built = build(scenario.programme, base, dated=True)
+    built = build(scenario.programme, base, dated=True, today=date)
     instance = built.instance
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
     present = read_present(settings.state, names, instance.dynamics)

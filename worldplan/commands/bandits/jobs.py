@@ -213,7 +213,7 @@ def policy_context(
         checkpoint=scenario.checkpoint,
         later=built.later,
         prior=None if built.posterior is None else built.posterior.concentration,
-        moves=None if built.moves is None else built.moves.astype(float),
+        moves=built.moves if built.weighted is None else built.weighted,
         delta=scenario.delta,
     )
 

@@ -14,9 +14,10 @@ from worldplan.world_models.arms.evidence import Evidence
 from worldplan.world_models.arms.programme import Built
 
 MOVES = ("moves_if_visited", "moves_if_not")  # columns of the list
+EFFECTIVE = ("effective_moves_if_visited", "effective_moves_if_not")  # with a half-life
 OWN = ("own_share_if_visited", "own_share_if_not")
 FROM = "borrows_from"
-COLUMNS = (*MOVES, *OWN, FROM)
+COLUMNS = (*MOVES, *EFFECTIVE, *OWN, FROM)
 
 
 def with_moves(
@@ -47,6 +48,18 @@ def with_moves(
     }
     arms = sorted({j for j in listed if j is not None})
     sentences = _sentence(counts, arms, names)
+    if built.weighted is not None:
+        effective = np.einsum("jkst,js->jk", built.weighted, possible.astype(float))
+        columns |= {
+            column: pd.array([None if j is None else effective[j, k] for j in listed], "Float64")
+            for column, k in zip(EFFECTIVE, (1, 0), strict=True)
+        }
+        if arms:
+            visited, left = (effective[arms, k].min() for k in (1, 0))
+            sentences.append(
+                f"by their age these moves count as at least {visited:.3g} if visited and "
+                f"{left:.3g} if not (programme.half_life)"
+            )
     if built.evidence is not None:
         share = built.evidence.share(present.belief)
         columns |= {

@@ -95,3 +95,23 @@ def test_unseen_states_of_today(desk: Desk, name: str) -> None:
     desk.write("today.csv", "arm,state,last_state,days_since\na,,1,3\nb,1,,\nc,0,,\n")
     words = ["bandits", "decide", "small.yaml", "--state", "today.csv", "--policy", name]
     assert main(words) == 0
+
+
+def test_the_list_counts_moves_by_their_age(desk: Desk) -> None:
+    desk.write(
+        "log.csv",
+        "arm,state,action,next_state,date\na,0,1,1,2026-01-01\na,0,1,0,2025-12-22\n"
+        "a,0,0,0,2025-12-12\nb,1,1,1,2026-01-01\n",
+    )
+    desk.scenario(programme=LOG | {"half_life": "10 days"})
+    words = ["bandits", "decide", "small.yaml", "--state", "today.csv", "--date", "2026-01-11"]
+    assert main([*words, "--force", "a"]) == 0
+    (row,) = pd.read_csv("decision.csv").to_dict("records")
+    assert row["arm"] == "a" and row["moves_if_visited"] == 2 and row["moves_if_not"] == 1
+    assert row["effective_moves_if_visited"] == pytest.approx(0.5 + 0.25)
+    assert row["effective_moves_if_not"] == pytest.approx(0.125)
+    assert "by their age these moves count as at least 0.75 if visited" in " ".join(
+        desk.capsys.readouterr().out.split()
+    )
+    desk.scenario(programme=LOG | {"half_life": "10 days"})
+    desk.decide("date 2026-01-01 is after today", more=["--date", "2025-12-30"])
