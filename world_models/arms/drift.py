@@ -99,7 +99,7 @@ class HalfLife:
             "write YYYY-MM-DD",
         )
         last = date.max() if today is None else pd.Timestamp(today)
-        age = (last - date).dt.days.to_numpy(float)
+        age: Floats = np.asarray((last - date).dt.days, dtype=float)
         table.refuse(
             age < 0,
             lambda i: f"date {text.iloc[i]} is after today, {last.date()}",
