@@ -81,6 +81,7 @@ def policy_comparison(
     path: str | Path,
     *,
     label: str = "mean reward per step",
+    limit: str = "upper bound",
 ) -> Path:
     """Plot the mean of each policy with its 95 % interval, best on top.
 
@@ -90,6 +91,7 @@ def policy_comparison(
         bound: upper bound on the mean of every policy, drawn as a line.
         path: the SVG or PNG file to write.
         label: what the mean is of.
+        limit: what `bound` is.
     """
     ordered = table.sort_values("mean", kind="stable").reset_index(drop=True)
     place = np.arange(len(ordered))
@@ -118,25 +120,25 @@ def policy_comparison(
             right + 0.02 * span, float(spot), _figures(row), va="center", fontsize=10.5, color=INK
         )
     if bound is not None:
-        _bound_line(axes.axvline, bound)
+        _bound_line(axes.axvline, bound, limit)
         legend_below(figure, axes)
     axes.set_xlim(left if left == 0 else left - 0.03 * span, right + 0.42 * span)
     axes.set_yticks(place, [_wrapped(str(name)) for name in ordered["policy"]])
     text = f"{label}, with 95 % interval"
-    style_axes(
-        axes, "", text + ("\n(share of the bound)" if bound is not None else ""), "", grid="x"
-    )
-    return save_figure(figure, path, _comparison_in_words(ordered, bound, label))
+    share = f"\n(share of the {limit.split()[-1]})" if bound is not None else ""
+    style_axes(axes, "", text + share, "", grid="x")
+    words = _comparison_in_words(ordered, label)
+    line = "" if bound is None else f" The dashed line is the {limit}, {bound:.4g}."
+    return save_figure(figure, path, words + line)
 
 
-def _comparison_in_words(ordered: pd.DataFrame, bound: float | None, label: str) -> str:
-    """The bars of a comparison, best first, with their intervals, and the bound."""
+def _comparison_in_words(ordered: pd.DataFrame, label: str) -> str:
+    """The bars of a comparison, best first, with their intervals."""
     bars = [
         f"{row['policy']} {row['mean']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
         for row in ordered.iloc[::-1].to_dict("records")
     ]
-    limit = "" if bound is None else f" The dashed line is the upper bound, {bound:.4g}."
-    return f"Bars of the {label}, best first, with 95 % interval: {', '.join(bars)}.{limit}"
+    return f"Bars of the {label}, best first, with 95 % interval: {', '.join(bars)}."
 
 
 def _wrapped(name: str) -> str:
@@ -184,7 +186,7 @@ def step_rewards(steps: pd.DataFrame, path: str | Path) -> Path:
     return save_figure(figure, path)
 
 
-def _bound_line(draw: Callable[..., object], bound: float) -> None:
+def _bound_line(draw: Callable[..., object], bound: float, label: str = "upper bound") -> None:
     """Draw the bound with `axhline` or `axvline` of some axes."""
     draw(
         bound,
@@ -192,5 +194,5 @@ def _bound_line(draw: Callable[..., object], bound: float) -> None:
         linestyle=(0, (5, 2)),
         linewidth=1.6,
         zorder=4,
-        label=f"upper bound {bound:.4g}",
+        label=f"{label} {bound:.4g}",
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullLocator
 
 from worldplan.output.vector import write_vector
 from worldplan.world_models.storage import replace_file
@@ -43,6 +45,15 @@ def style_axes(axes: Axes, title: str, x: str, y: str, *, grid: str = "") -> Non
     for direction in ("x", "y"):
         if grid in (direction, "both"):
             getattr(axes, f"{direction}axis").grid(True, color=LIGHT, linewidth=0.8)
+
+
+def few_log_ticks(axes: Axes) -> None:
+    """Make the horizontal axis logarithmic, with three ticks: those of a narrow panel overlap."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xticks(ticks := np.geomspace(low, high, 7)[1::2], [f"{tick:.2g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(low, high)
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:

@@ -21,6 +21,7 @@ from worldplan.output.style import (
     GREY,
     INK,
     NARROW,
+    few_log_ticks,
     legend_below,
     new_figure,
     save_figure,
@@ -161,11 +162,12 @@ def penalties(values: Mapping[str, pd.DataFrame], path: Path) -> Path:
                 linewidths=0,
                 label=kind,
             )
-        axes.set_xscale("log")
+        few_log_ticks(axes)
         axes.set_yscale("log")
         below = "true one-step error" if place >= len(names) - 2 else ""
         left = "" if place % 2 else "penalty"
         style_axes(axes, name.replace("_", " "), below, left, grid="both")
+        axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=9.5)
         if place == len(names) - 1:
             legend_below(figure, axes)
     return save_figure(figure, path)

@@ -66,7 +66,9 @@ def write_results(run: Run, study: Study) -> None:
     if references is not None:
         summary = pd.concat([summary, references], ignore_index=True)
     _add_scores(summary, task)
-    policy_comparison(summary, ceiling, run.plots / "policy_comparison.svg", label="return")
+    policy_comparison(
+        summary, ceiling, run.plots / "policy_comparison.svg", label="return", limit="oracle"
+    )
     _curve_plots(run, study, curves, ceiling, value_lines)
     if study.shares:
         return_by_share(summary, run.plots / "return_by_share.svg")

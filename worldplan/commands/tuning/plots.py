@@ -17,6 +17,7 @@ from worldplan.output.style import (
     GREY,
     INK,
     NARROW,
+    few_log_ticks,
     legend_below,
     new_figure,
     save_figure,
@@ -76,9 +77,9 @@ def slices(space: Sequence[Parameter], table: pd.DataFrame, label: str, path: Pa
             axes.set_xlim(-0.5, len(texts) - 0.5)
         else:
             spots = column.astype(float).tolist()
-            if parameter.log:
-                axes.set_xscale("log")
         axes.scatter(spots, scored["score"], c=scored["trial"], cmap="viridis", s=18)
+        if not isinstance(parameter, Choice) and parameter.log:
+            few_log_ticks(axes)
         style_axes(axes, "", parameter.name, "score" if place % _COLUMNS == 0 else "", grid="both")
     figure.suptitle(f"{_wrapped(label)} \n(later trials brighter)", fontsize=11)
     return save_figure(figure, path)
@@ -113,7 +114,7 @@ def penalties(table: pd.DataFrame, correlations: Mapping[str, float], path: Path
         axes.scatter(
             np.maximum(table[name], tiny), np.maximum(table["error"], tiny), s=3, color=BAR
         )
-        axes.set_xscale("log")
+        few_log_ticks(axes)
         axes.set_yscale("log")
         left = "true error" if place % _COLUMNS == 0 else ""
         style_axes(axes, f"{name}: rank {rank:.2f}", "", left, grid="both")

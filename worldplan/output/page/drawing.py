@@ -47,10 +47,11 @@ _FILLS = {"#56b4e9": "--sky", "#b5dcf3": "--pale"}  # texts stand on them
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Markup of an `svg` element, its width in px as drawn, and what it shows in words."""
+    """Markup of an `svg` element, its size in px as drawn, and what it shows in words."""
 
     markup: str
     width: float
+    height: float
     description: str
 
 
@@ -67,7 +68,7 @@ def read_drawing(path: Path, prefix: str) -> Drawing:
     text = read_user_text(path, DatasetError, megabytes=32)
     try:
         root = ElementTree.fromstring("" if "<!ENTITY" in text else text)  # entities may be bombs
-        width = float(root.get("viewBox", "").split()[2])
+        width, height = (float(part) for part in root.get("viewBox", "").split()[2:])
         clean = _clean(root, prefix)
     except (ElementTree.ParseError, ValueError, IndexError, RecursionError) as error:
         raise DatasetError(
@@ -83,7 +84,7 @@ def read_drawing(path: Path, prefix: str) -> Drawing:
     for name in ("width", "height"):
         clean.attrib.pop(name, None)
     clean.set("aria-hidden", "true")  # the figure around it has the description
-    return Drawing(ElementTree.tostring(clean, encoding="unicode"), width, description)
+    return Drawing(ElementTree.tostring(clean, encoding="unicode"), width, height, description)
 
 
 def _local(tag: object) -> str:

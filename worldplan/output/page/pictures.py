@@ -10,10 +10,11 @@ from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
 from worldplan.output.page.drawing import read_drawing
-from worldplan.output.page.terms import PLOTS
+from worldplan.output.page.terms import ACTIONS, ACTIONS_CURVE, PLOTS, Kind
 from worldplan.runs import Run
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TALL = 1000.0  # px
 _NARROW = 400.0  # px; a drawing up to this width is legible when it is scaled to a phone
 
 
@@ -29,6 +30,7 @@ class Picture:
         data: data URL of a PNG file; empty for a drawing.
         width: px as drawn; a wide drawing scrolls on a phone.
         wide: whether it is.
+        tall: whether it has many panels.
         file: the table behind it, in the run folder; empty if there is none.
     """
 
@@ -39,16 +41,18 @@ class Picture:
     data: str
     width: int
     wide: bool
+    tall: bool
     file: str
 
 
-def pictures(run: Run, prefix: str, say: Callable[[str], None]) -> list[Picture]:
+def pictures(run: Run, of: Kind, prefix: str, say: Callable[[str], None]) -> list[Picture]:
     """The plots in plots/ of the run, those of `PLOTS` first and in its order.
 
     Of two files with the same name, the SVG file is taken: the PNG file is of an older worldplan.
 
     Args:
         run: the run folder.
+        of: the kind of the run.
         prefix: of the ids of this run's drawings.
         say: called with a line for every plot that cannot be read.
     """
@@ -67,7 +71,7 @@ def pictures(run: Run, prefix: str, say: Callable[[str], None]) -> list[Picture]
     shown = []
     for number, path in enumerate(sorted(files.values(), key=rank)):
         try:
-            shown.append(_picture(run, path, f"{prefix}{number}-"))
+            shown.append(_picture(run, path, of, f"{prefix}{number}-"))
         except (DatasetError, OSError) as error:
             say(str(error))
     return shown
@@ -79,13 +83,14 @@ def _kind(stem: str) -> str | None:
     return max(fitting, key=len, default=None)
 
 
-def _picture(run: Run, path: Path, prefix: str) -> Picture:
+def _picture(run: Run, path: Path, of: Kind, prefix: str) -> Picture:
     kind = _kind(path.stem)
     if kind is None:
         words = re.sub(r"[_\-\s]+", " ", path.stem).strip()
         title, reading, table = words[:1].upper() + words[1:], "", ""
     else:
-        title, reading, table = PLOTS[kind]
+        curve = of is ACTIONS and kind == "learning_curve"
+        title, reading, table = ACTIONS_CURVE if curve else PLOTS[kind]
         if rest := path.stem.removeprefix(kind).strip("_"):
             title = f"{title}: {rest}"
     file = table if table and (run.path / table).is_file() else ""
@@ -99,6 +104,7 @@ def _picture(run: Run, path: Path, prefix: str) -> Picture:
             "",
             round(drawing.width),
             drawing.width > _NARROW,
+            drawing.height > _TALL,
             file,
         )
     content = path.read_bytes()
@@ -108,4 +114,6 @@ def _picture(run: Run, path: Path, prefix: str) -> Picture:
         )
     data = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
     values = f"its values are in {file}" if file else "its values are not recorded"
-    return Picture(title, reading, f"{title}: a picture; {values}.", "", data, 640, True, file)
+    return Picture(
+        title, reading, f"{title}: a picture; {values}.", "", data, 640, True, False, file
+    )

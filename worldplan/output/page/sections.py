@@ -117,7 +117,7 @@ def read_section(run: Run, prefix: str, page: Path) -> Section:
     section.others = _other_tables(run, section, say)
     _say_unfinished(run, section, say)
     section.bound = _bound_text(run, section)
-    section.pictures = pictures(run, prefix, say)
+    section.pictures = pictures(run, section.kind, prefix, say)
     section.films = films(run)
     section.notes = without_folders(_text(run.path / "notes.txt"), run.path)
     section.files = _files(run, page)

@@ -210,6 +210,12 @@ PLOTS = {  # beginning of a file's name -> title, how to read it, the table behi
     ),
 }
 
+ACTIONS_CURVE = (  # of a cross-validation of action models, in the place of "learning_curve"
+    "Results by number of trajectories",
+    "Lines are means over folds, bands their 95 % intervals.",
+    "results.csv",
+)
+
 GLOSSARY = {  # the sentences of docs/glossary.md, which a test compares
     "arm": "One chain of a restless bandit: a client, a patient, a machine.",
     "bound": "A number that no policy can exceed in expectation, in the model.",
