@@ -138,6 +138,11 @@ def file_first(argv: Sequence[str], kind: str) -> tuple[list[str], Path]:
     """
     from worldplan.files import read_config  # pandas takes half a second to import
 
+    if not argv and kind in ("study", "tuning"):  # a scenario has a default for every setting
+        raise ConfigError(
+            f"give the {kind} file: worldplan {FILE_KINDS[kind][1]} FILE.yaml "
+            "(`worldplan examples` lists those that come with worldplan)"
+        )
     if not argv or argv[0].startswith("-"):
         return list(argv), Path()
     file = Path(argv[0])

@@ -297,7 +297,12 @@ def _problem(first: str, second: str) -> str:
     verbs = _verbs(first)
     if not verbs:
         names = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
-        near = did_you_mean(f"{first} {second}", COMMANDS) or did_you_mean(first, names)
+        of_group = [name for name in COMMANDS if name.endswith(f" {first}")]  # "decide"
+        near = (
+            f" (did you mean '{of_group[0]}'?)"
+            if len(of_group) == 1
+            else did_you_mean(f"{first} {second}", COMMANDS) or did_you_mean(first, names)
+        )
         return f"unknown command '{first}'{near}: choose {', '.join(names)} (worldplan --help)"
     choice = f"(choose from {', '.join(verbs)}): see worldplan {first} --help"
     if not second:

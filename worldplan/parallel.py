@@ -8,13 +8,21 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 from worldplan.milp.errors import JobKilled, MissingExtra
 from worldplan.unexpected import few_warnings
@@ -136,7 +144,7 @@ def run_waiting(
         work: see `execute`.
         jobs: all jobs, finished ones included.
         done: whether a job is finished already.
-        describe: the text of the progress bar after a job.
+        describe: the name of a job, for the progress bar.
         processes: see `execute`.
         engine: see `execute`.
 
@@ -145,25 +153,47 @@ def run_waiting(
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     waiting = [job for job in jobs if not done(job)]
+    left = [describe(job) for job in waiting]
+    side_by_side = processes or os.cpu_count() or 1
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left:", markup=False),
+        TimeRemainingColumn(compact=True),
     )
     # in a file, a bar is one line that says less than the results
     hidden = not sys.stderr.isatty()
     with (
         closing(execute(work, waiting, processes, engine)) as finished,
-        Progress(*columns, console=Console(stderr=True), disable=hidden) as progress,
+        Progress(*columns, console=Console(stderr=True), disable=hidden, expand=True) as progress,
     ):
         task = progress.add_task(
-            "runs on Ray" if engine == "ray" else "jobs",
+            running(left, side_by_side),
             total=len(jobs),
             completed=len(jobs) - len(waiting),
         )
         for job in finished:
-            progress.update(task, advance=1, description=f"{describe(job)} done")
+            left.remove(describe(job))
+            progress.update(task, advance=1, description=running(left, side_by_side))
+
+
+def running(left: Sequence[str], side_by_side: int) -> str:
+    """What is running, for the progress bar: "fluid, seed 0 (and 1 more)".
+
+    Args:
+        left: names of the jobs that are not done, in the order in which they begin.
+        side_by_side: number of processes.
+    """
+    if not left:
+        return "done"
+    more = min(len(left), side_by_side) - 1
+    return f"{left[0]} (and {more} more)" if more else left[0]
 
 
 def _run_while(parent: int, work: Callable[[J], J], job: J) -> J:

@@ -84,6 +84,16 @@ def lightning_main(arguments: Sequence[str]) -> Any:
     """
     if wants_help(arguments):
         raise HelpShown(fit_help(arguments[0]))
+    if len(arguments) == 1:
+        raise ConfigError(
+            f"give the file of a training: worldplan {arguments[0]} --config FILE.yaml "
+            "(`worldplan examples` lists those that come with worldplan)"
+        )
+    if not arguments[1].startswith("-"):
+        raise ConfigError(
+            f"{arguments[1]}: the file of a training is an option: "
+            f"worldplan {arguments[0]} --config {arguments[1]}"
+        )
     arguments = ["--help" if word == ALL else word for word in arguments]
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if word in ("-c", "--config") or word.startswith("--config="):
