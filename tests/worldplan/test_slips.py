@@ -31,6 +31,7 @@ SLIPS = [
     ("decide {clinic}", "did you mean 'bandits decide'?"),
     ("fit {clinic}", "worldplan fit --config"),
     ("fit", "worldplan fit --config FILE.yaml"),
+    ("fit --config configs/sequoia/capacity.yaml --trainer.max_epoch 3", "trainer.max_epoch"),
     ("run", "worldplan run FILE.yaml"),
     ("tune", "worldplan tune FILE.yaml"),
     ("--bandits", "worldplan --help"),

@@ -127,8 +127,8 @@ class _PlainCLI(LightningCLI):
     """
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """A parser that raises ArgumentError."""
-        parser = super().init_parser(**{"prog": "worldplan", **kwargs})
+        """A parser that raises ArgumentError, and takes no beginning of an option for it."""
+        parser = super().init_parser(**{"prog": "worldplan", "allow_abbrev": False, **kwargs})
         parser.exit_on_error = False
         return parser
 
