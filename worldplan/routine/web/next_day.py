@@ -16,6 +16,7 @@ from worldplan.routine import request as requests
 from worldplan.routine.relax import Relaxations, relaxations
 from worldplan.routine.web.api import SOMEBODY
 from worldplan.routine.web.forms import BY, Form, named, see, text_of, texts, user_of
+from worldplan.routine.web.listing import listing
 from worldplan.routine.web.rendering import Pages, without_options
 from worldplan.routine.web.service import Service
 
@@ -30,6 +31,8 @@ def add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
     @router.post("/new")
     def decide(form: Form) -> Response:
         entries = _entries_of(form)
+        if "page" in form:  # another part of the list: nothing is decided
+            return _new_page(service, pages, entries)
         try:
             day = service.decide(entries.request())
         except InfeasibleActionSet as error:
@@ -49,6 +52,8 @@ class _Entries:
     waived: tuple[str, ...] = ()
     visits: str = ""
     by: str = ""
+    find: str = ""
+    page: str = "1"
 
     def request(self) -> requests.Request:
         """The decision that is asked for.
@@ -103,6 +108,8 @@ def _entries_of(form: FormData) -> _Entries:
         named(texts(form, "waive")),
         text_of(form, "visits"),
         text_of(form, BY),
+        text_of(form, "find"),
+        text_of(form, "page") or "1",
     )
 
 
@@ -116,6 +123,11 @@ def _new_page(
     inside = [visit.client for visit in visits] if last else list(names)
     newcomers = service.newcomers() if last else ()
     starts = {} if last else service.setup.start_states()
+    number = int(entries.page) if entries.page.isdecimal() else 1
+    clients = sorted(set(inside) - set(newcomers)) if last else inside
+    people, joining = (listing(some, str, entries.find, number) for some in (clients, newcomers))
+    shown = {*people.rows, *joining.rows}
+    given = {client: str(state) for client, state in starts.items()}
     return pages.render(
         "new.html",
         "Next day",
@@ -123,10 +135,18 @@ def _new_page(
         last=last,
         date=entries.date or service.next_date(),
         after=None if last is None else last.date + dt.timedelta(1),
-        clients=sorted(set(inside) - set(newcomers)) if last else inside,
+        people=people,
+        page=max(people.page, joining.page),
+        pages=max(people.pages, joining.pages),
         known={v.client: v.next_state for v in visits if v.next_state is not None},
-        entered={client: str(state) for client, state in starts.items()} | dict(entries.states),
-        newcomers=newcomers,
+        entered=given | dict(entries.states),
+        kept_states={
+            client: state
+            for client, state in entries.states.items()
+            if state and client not in shown and given.get(client) != state
+        },
+        kept_roles={name: role for name, role in entries.roles.items() if name not in shown},
+        newcomers=joining,
         states=states,
         policies=list(POLICIES),
         policy=entries.policy or (last.settings["policy"] if last else requests.DEFAULT_POLICY),

@@ -15,6 +15,7 @@ from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
 from worldplan.routine.web.api import SOMEBODY, check_raised
 from worldplan.routine.web.forms import BY, Form, named, remember, see, text_of, texts, user_of
+from worldplan.routine.web.listing import MOST, listing
 from worldplan.routine.web.next_day import add_next_day
 from worldplan.routine.web.rendering import Pages, model_words, shown_fields, without_options
 from worldplan.routine.web.service import Service
@@ -58,7 +59,7 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
         )
 
     @router.get("/week")
-    def week(until: dt.date | None = None) -> HTMLResponse:
+    def week(until: dt.date | None = None, find: str = "", page: int = 1) -> HTMLResponse:
         days = service.dates()
         until = until or (days[0] if days else dt.date.today())
         dates, table = service.week(until)
@@ -70,6 +71,7 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
             until=until,
             dates=dates,
             table=table,
+            listing=listing(list(table), str, find, page),
             earlier=earlier,
             later=later[-1] if later else None,
             last=days[0] if days else None,
@@ -122,7 +124,7 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
             limits=explained.limits,
             chosen=explained.day.clients,
             offered=offered,
-            clients=explained.clients,
+            clients=explained.clients if len(explained.clients) <= MOST else [],
             **context,
         )
 
@@ -195,14 +197,17 @@ def _offered(explained: ExplainedDay, force_in: tuple[str, ...]) -> list[str]:
 def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
     """Add the page on which outcomes are entered."""
 
-    def page(date: dt.date, by: str, conflicts: list[str], message: str = "") -> HTMLResponse:
-        visits = service.visits(date)
+    def page(
+        request: Request, date: dt.date, by: str, conflicts: list[str], message: str = ""
+    ) -> HTMLResponse:
+        visits, query = service.visits(date), request.query_params
+        number = _units(query.get("page")) or 1
         return pages.render(
             "outcomes.html",
             "Outcomes",
             409 if conflicts else 200,
             day=service.day(date),
-            visits=visits,
+            listing=listing(visits, lambda visit: visit.client, query.get("find", ""), number),
             entered=sum(visit.next_state is not None for visit in visits),
             states=service.arms()[1],
             conflicts=conflicts,
@@ -212,10 +217,10 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
 
     @router.get("/days/{date}/outcomes")
     def outcomes(request: Request, date: dt.date) -> HTMLResponse:
-        return page(date, user_of(request), [])
+        return page(request, date, user_of(request), [])
 
     @router.post("/days/{date}/outcomes")
-    def save(date: dt.date, form: Form) -> HTMLResponse:
+    def save(request: Request, date: dt.date, form: Form) -> HTMLResponse:
         by, conflicts, changed = text_of(form, BY), list[str](), 0
         columns = [texts(form, name) for name in ("client", "version", "was", "state", "visited")]
         columns.append(texts(form, "note"))
@@ -239,7 +244,7 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
                 conflicts.append(f"{error}. Your entry was: {_entry(state, visited, note)}")
             except ValueError:
                 raise ConfigError("the form holds a state that is no number") from None
-        answer = page(date, by, conflicts, f"{changed} saved.")
+        answer = page(request, date, by, conflicts, f"{changed} saved.")
         remember(answer, by)
         return answer
 
@@ -251,5 +256,5 @@ def _entry(state: str, visited: str, note: str) -> str:
 
 
 def _units(text: str | None) -> int:
-    """Units of a slider; what is no number counts as 0."""
+    """Units of a slider, or number of a page; what is no number counts as 0."""
     return int(text) if text and text.isdecimal() else 0

@@ -85,6 +85,9 @@ def test_every_page_fits_can_be_read_and_is_labelled(
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert page.evaluate(FAINT) == [], path
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate(FAINT) == [], path
+        page.emulate_media(color_scheme="light")
         assert page.evaluate(NAMELESS) == [], path
         assert page.locator("h1").count() == 1
         small = page.locator("nav a, button, .button").evaluate_all(
