@@ -15,6 +15,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "_extensions.accessible",
     "_extensions.api_pages",
     "_extensions.mathml",
     "_extensions.own_files",
