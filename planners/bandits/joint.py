@@ -29,6 +29,7 @@ from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.group_values import GroupTable, group_table
 from worldplan.planners.bandits.hull import return_of
 from worldplan.planners.bandits.joint_blocks import (
     Block,
@@ -108,6 +109,7 @@ class JointBound(Bound):
         self._spare = structure.spare
         self._fluid = FluidBound(instance, self._settings)
         self._prices: list[Floats] | None = None  # of each block, (steps, totals)
+        self._group_prices: list[Floats] = []  # of each group, likewise
         self._lock = Lock()
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
@@ -123,37 +125,59 @@ class JointBound(Bound):
         left = min(steps, self.instance.horizon)
         with self._lock:
             if self._prices is None:
-                self._prices = self._first_search()
+                self._prices = self._search_blocks()
         planned = self._bound(start, [price[-left:] for price in self._prices])
         return min(self._units.total(planned, left), self._fluid.from_distribution(start, left))
 
+    def group_values(self) -> list[GroupTable]:
+        """Action values of each group of arms at the prices for the start distribution.
+
+        Raises:
+            SolverFailed: as in `from_distribution`.
+        """
+        with self._lock:
+            if not self._group_prices:
+                deadline = time.perf_counter() + self._settings.time_limit
+                self._group_prices = self._search_groups(deadline)
+        return [
+            group_table(block, price)
+            for block, price in zip(self._groups, self._group_prices, strict=True)
+        ]
+
     # ---- the search
 
-    def _first_search(self) -> list[Floats]:
-        """Prices (steps, totals) of each block, for the instance's start distribution.
+    def _search_groups(self, deadline: float) -> list[Floats]:
+        """Prices (steps, totals) of each group, for the instance's start distribution.
 
-        First one price per step and intervention, then prices of each group, then of each block.
+        First one price per step and intervention, then prices of each group.
         """
+        steps, parts = self.instance.horizon, self._groups
+        totals = np.concatenate([np.tile(part.totals, steps) for part in parts])
+        every = np.concatenate([np.repeat(np.arange(steps), len(x.totals)) for x in parts])
+        spread = sparse.csr_array(
+            (totals.astype(float), (np.arange(len(every)), every)), shape=(len(every), steps)
+        )
+        found = self._minimise(parts, np.zeros(steps), spread, deadline)
+        return self._search_from(parts, _split(spread @ found.point, parts, steps), deadline)
+
+    def _search_blocks(self) -> list[Floats]:
+        """Prices (steps, totals) of each block, from those of its groups."""
         deadline = time.perf_counter() + self._settings.time_limit
-        steps, prices = self.instance.horizon, None
-        for parts in (self._groups, self._blocks):
-            if prices is None:
-                totals = np.concatenate([np.tile(part.totals, steps) for part in parts])
-                every = np.concatenate([np.repeat(np.arange(steps), len(x.totals)) for x in parts])
-                spread = sparse.csr_array(
-                    (totals.astype(float), (np.arange(len(every)), every)),
-                    shape=(len(every), steps),
-                )
-                found = self._minimise(parts, np.zeros(steps), spread, deadline)
-                prices = _split(spread @ found.point, parts, steps)
-            elif parts is not self._groups:
-                prices = joined_prices(prices, self._groups, parts)
-            point = np.concatenate([price.ravel() for price in prices])
-            unit = sparse.csr_array(sparse.identity(len(point)))
-            found = self._minimise(parts, point, unit, deadline)
-            prices = _split(found.point, parts, steps)
-        assert prices is not None
-        return prices
+        if not self._group_prices:
+            self._group_prices = self._search_groups(deadline)
+        if self._blocks is self._groups:
+            return self._group_prices
+        joined = joined_prices(self._group_prices, self._groups, self._blocks)
+        return self._search_from(self._blocks, joined, deadline)
+
+    def _search_from(
+        self, parts: list[Block], prices: list[Floats], deadline: float
+    ) -> list[Floats]:
+        """Search on from prices (steps, totals) of each part."""
+        point = np.concatenate([price.ravel() for price in prices])
+        unit = sparse.csr_array(sparse.identity(len(point)))
+        found = self._minimise(parts, point, unit, deadline)
+        return _split(found.point, parts, self.instance.horizon)
 
     def _minimise(
         self, parts: list[Block], point: Floats, spread: sparse.csr_array, deadline: float

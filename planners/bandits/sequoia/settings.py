@@ -38,9 +38,9 @@ class SequoiaSettings:
         network: "state" (action weights from tables by arm, state and steps to go) or "plain" (the
             paper's MLP).
         hidden: widths of the ReLU layers.
-        pretrain: start and targets of the first phase: "best" (of the fluid relaxation, the convex
-            hull's prices, Whittle indices and one-step rewards, whichever earns most in simulated
-            episodes; a later network must beat it in checks), "fluid", "myopic" or "none".
+        pretrain: start and targets of the first phase: "best" (of the fluid relaxation, the prices
+            of the hull or the joint bound, Whittle indices and one-step rewards, whichever earns
+            most in simulated episodes; a later network must beat it in checks), "fluid", "myopic" or "none".
         pretrain_steps: gradient steps of the first phase.
         solves: fluid programs behind the "fluid" targets.
         updates: gradient steps of Q-learning.

@@ -5,15 +5,16 @@ with exactly these values, its MILP then decides like the policy that they stand
 
 * "fluid": dual values of the fluid relaxation, the mean over several start states;
 * "hull": values at the prices of the hull bound (`worldplan.planners.bandits.hull`);
-* "whittle": the arms' Whittle indices;
+* "whittle": the arms' Whittle indices of the steps that are left;
 * "hull-whittle": the mean of the gains of both;
-* "whittle-end": Whittle indices, and the hull's gains in the last fifth of the horizon, where the
-  index looks too far ahead;
+* "joint": for interventions that work together, the separable part of the values of groups of arms
+  at the prices of the joint bound (`worldplan.planners.bandits.joint`);
 * "myopic": one-step gains;
 * "null": nothing is worth doing.
 
 Which of them is best depends on the instance. So each plays episodes, the same ones for all, that
-neither the training, nor its checks, nor an evaluation plays again.
+neither the training, nor its checks, nor an evaluation plays again. Their returns have control
+variates (`worldplan.envs.bandits.control`), so that a few episodes tell starts apart.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, BanditVectorEnv, Floats
+from worldplan.envs.bandits.control import ControlledVectorEnv
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.group_values import GroupTable, separable
 from worldplan.planners.bandits.hull import HullBound
+from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.sequoia.network import StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner
-from worldplan.planners.bandits.whittle import whittle_indices
-from worldplan.planners.base import evaluate
+from worldplan.planners.bandits.whittle_horizon import finite_whittle_indices
+from worldplan.planners.base import Planner, evaluate
 
 SEED = 800_001  # of the episodes; apart from those of checks and evaluations
 FIRST_EPISODES = 4  # of all starts; the better half plays on
-HULL_GAP = 2e-3  # of the search for prices
+HULL_GAP = 2e-3  # of the search for the hull's prices
+JOINT_GAP = 2e-3  # of the search for the joint bound's prices
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,13 @@ class Start:
         name: what they stand for.
         base: (horizon + 1, arms, states) value without a pull.
         gain: (horizon + 1, arms, states) gain of a pull, or of the strongest level.
+        groups: values of groups of arms, of which the others are the separable part.
     """
 
     name: str
     base: Floats
     gain: Floats
+    groups: tuple[GroupTable, ...] = ()
 
 
 def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> Iterator[Start]:
@@ -62,14 +69,20 @@ def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> It
         solver: of the search for the hull's prices, and its time limit.
     """
     yield fluid
-    model, shape = instance.dynamics, fluid.gain.shape
+    model = instance.dynamics
+    shape = (instance.horizon + 1, model.arms, model.states)
     one_step = model.one_step()
     passive, best_gain = one_step[:, 0], one_step[:, -1] - one_step[:, 0]
     yield Start("myopic", np.tile(passive, (shape[0], 1, 1)), np.tile(best_gain, (shape[0], 1, 1)))
     if model.effect is not None:
+        if suits(instance):
+            groups = tuple(JointBound(instance, solver, gap=JOINT_GAP).group_values())
+            yield Start("joint", *separable(groups, shape), groups)
         return
     yield Start("null", fluid.base, np.full(shape, -1.0))
-    index = np.tile(whittle_indices(model).index, (shape[0], 1, 1))
+    index = np.zeros(shape)
+    for left in range(1, shape[0]):
+        index[left] = finite_whittle_indices(model, left)
     yield Start("whittle", fluid.base, index)
     try:
         tables = HullBound(instance, solver, gap=HULL_GAP).value_tables()
@@ -79,8 +92,6 @@ def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> It
     base[1:] += tables.constant[:-1, None, None] / model.arms
     yield Start("hull", base, gain)
     yield Start("hull-whittle", base, (gain + index) / 2)
-    late = np.arange(shape[0])[:, None, None] <= instance.horizon // 5
-    yield Start("whittle-end", base, np.where(late, gain, index))
 
 
 def action_values(model: ArmDynamics, table: Floats) -> tuple[Floats, Floats]:
@@ -102,6 +113,7 @@ def best_start(
     instance: BanditInstance,
     candidates: list[Start],
     network: StateQNetwork,
+    values: Floats,
     episodes: int,
     solver: SolverSettings,
 ) -> Start:
@@ -111,12 +123,13 @@ def best_start(
         instance: the programme.
         candidates: two starts or more.
         network: is copied and begins at each start.
+        values: (horizon + 1, arms, states) of the control variates.
         episodes: that the better half of the starts plays.
         solver: of the decisions.
     """
     few = min(FIRST_EPISODES, episodes)
     for count, kept in ((few, (len(candidates) + 1) // 2), (episodes, 1)):
-        earned = [_mean_return(instance, each, network, count, solver) for each in candidates]
+        earned = [_mean_return(instance, each, network, values, count, solver) for each in candidates]
         order = np.argsort(-np.array(earned), kind="stable")[:kept]
         candidates = [candidates[place] for place in sorted(order)]
     return candidates[0]
@@ -126,11 +139,29 @@ def _mean_return(
     instance: BanditInstance,
     start: Start,
     network: StateQNetwork,
+    values: Floats,
     episodes: int,
     solver: SolverSettings,
 ) -> float:
     trial = copy.deepcopy(network)
     trial.start_from(start.base, start.gain)
     planner = SequoiaPlanner(instance, trial.eval(), solver)
-    played = evaluate(planner, BanditVectorEnv(instance, episodes), episodes, SEED)
-    return float(played.episodes["return"].mean())
+    return float(steady_returns(planner, instance, values, episodes, SEED).mean())
+
+
+def steady_returns(
+    planner: Planner, instance: BanditInstance, values: Floats, episodes: int, seed: int
+) -> Floats:
+    """Returns (episodes,) of a planner, with control variates.
+
+    Args:
+        planner: decides.
+        instance: the programme.
+        values: (horizon + 1, arms, states) of the control variates; zeros: there are none.
+        episodes: how many.
+        seed: of the episodes.
+    """
+    env = ControlledVectorEnv(instance, values, episodes)
+    played = evaluate(planner, env, episodes, seed)
+    returns: Floats = (played.step_reward + env.corrections).sum(1)
+    return returns

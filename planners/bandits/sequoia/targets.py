@@ -6,6 +6,8 @@ bound of the fluid value, from one solve.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, draw
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidProgram
+from worldplan.planners.bandits.group_values import GroupTable
 from worldplan.planners.bandits.observations import one_hot
 
 
@@ -47,6 +50,7 @@ class FluidTargets:
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)
             constants.append(values.constant)
+        self.values: Floats = np.mean(tables, axis=0)  # (horizon + 1, arms, states), a separable mean
         # reward now and expected value after: (solves, horizon, arms, states, levels), where entry
         # n - 1 has n steps to go
         after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
@@ -81,6 +85,32 @@ class FluidTargets:
             chosen = torch.nn.functional.one_hot(level, table.shape[-1]).to(table.dtype)
             total = torch.einsum("abjl,bmjl->abm", table, chosen)
         return (total + constant[..., None]).amin(0)
+
+
+class GroupTargets:
+    """Action values of groups of arms that the same interventions reach.
+
+    Args:
+        tables: of all groups.
+        effect: (arms, components) of the dynamics.
+    """
+
+    def __init__(self, tables: Sequence[GroupTable], effect: Floats) -> None:
+        self._tables = [
+            (torch.as_tensor(table.arms), torch.as_tensor(table.values, dtype=torch.float32))
+            for table in tables
+        ]
+        self._reaches = torch.as_tensor(effect != 0, dtype=torch.float32)
+
+    def __call__(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
+        """Targets (b, m) for states (b, arms), steps to go (b,) and actions (b, m, components)."""
+        total = torch.zeros(actions.shape[:2])
+        counts = (actions @ self._reaches.T).round().long()  # (b, m, arms)
+        for arms, table in self._tables:
+            place = (left, *state[:, arms].T)
+            values = table[place]  # (b, interventions)
+            total += values.gather(1, counts[:, :, int(arms[0])])
+        return total
 
 
 class SeparableTargets:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, draw
+from worldplan.envs.bandits.environment import BanditInstance, Floats, draw
 from worldplan.milp.errors import CheckpointError, ConfigError, SolverFailed
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
+from worldplan.planners.bandits.group_values import GroupTable
 from worldplan.planners.bandits.sequoia.action_pool import ActionPool, greedy_best
 from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
@@ -28,14 +29,19 @@ from worldplan.planners.bandits.sequoia.planner import (
     save_network,
 )
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
-from worldplan.planners.bandits.sequoia.starts import Start, best_start, starts
+from worldplan.planners.bandits.sequoia.starts import (
+    Start,
+    best_start,
+    starts,
+    steady_returns,
+)
 from worldplan.planners.bandits.sequoia.targets import (
     FluidTargets,
+    GroupTargets,
     SeparableTargets,
     expected_reward,
 )
 from worldplan.planners.bandits.units import Units
-from worldplan.planners.base import evaluate
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
 from worldplan.world_models.training.module import ResumableModule
@@ -93,7 +99,7 @@ class SequoiaModule(ResumableModule):
         self._best_returns: Tensor | None = None  # of the episodes of its check
         self._start: Start | None = None
         self._fluid: FluidTargets | None = None
-        self._targets: FluidTargets | SeparableTargets | None = None
+        self._targets: FluidTargets | GroupTargets | SeparableTargets | None = None
         self._memo: dict[bytes, np.ndarray] = {}
         self._replay: dict[str, Tensor] = {}
         self._written = 0
@@ -135,7 +141,9 @@ class SequoiaModule(ResumableModule):
         if self.settings.pretrain == "best":
             candidates = list(starts(self.instance, fluid, self.solver))
             episodes = self.settings.check_episodes
-            fluid = best_start(self.instance, candidates, network, episodes, self.solver)
+            fluid = best_start(
+                self.instance, candidates, network, self._control(), episodes, self.solver
+            )
         network.start_from(fluid.base, fluid.gain)
         self.target.load_state_dict(network.state_dict())
         self._aim_at(fluid)
@@ -147,6 +155,10 @@ class SequoiaModule(ResumableModule):
         self._start = start
         if start.name == "myopic":
             self._targets = None  # the one-step reward
+        elif start.groups:
+            effect = self.instance.dynamics.effect
+            assert effect is not None
+            self._targets = GroupTargets(start.groups, effect)
         elif start.name != "fluid":
             self._targets = SeparableTargets(start.base, start.gain)
 
@@ -386,11 +398,21 @@ class SequoiaModule(ResumableModule):
             self._keep(returns)
 
     def _check(self) -> Tensor:
-        """Returns (episodes,) in planned rewards; the episodes are the same in every check."""
-        episodes = self.settings.check_episodes
-        env = BanditVectorEnv(self.instance, episodes)
-        result = evaluate(self.planner(), env, episodes, _CHECK_SEED)
-        return torch.tensor(result.episodes["return"].to_list(), dtype=torch.float64)
+        """Returns (episodes,) in planned rewards, with control variates; the episodes are the same
+        in every check.
+        """
+        episodes, planner = self.settings.check_episodes, self.planner()
+        values = self._control()
+        return torch.as_tensor(
+            steady_returns(planner, self.instance, values, episodes, _CHECK_SEED)
+        )
+
+    def _control(self) -> Floats:
+        """Values of the control variates; zeros where no fluid program was solved."""
+        if self._fluid is not None:
+            return self._fluid.values
+        model = self.instance.dynamics
+        return np.zeros((self.instance.horizon + 1, model.arms, model.states))
 
     def _per_step(self, returns: Tensor) -> float:
         horizon = self.instance.horizon
@@ -468,7 +490,7 @@ class SequoiaModule(ResumableModule):
         self.best_reward, self.best = progress["best_reward"], dict(progress["best"])
         self._best_returns, start = progress.get("best_returns"), progress.get("start")
         if start is not None:
-            self._aim_at(Start(start["name"], start["base"].numpy(), start["gain"].numpy()))
+            self._aim_at(_as_start(start))
 
 
 def for_programme(
@@ -486,7 +508,23 @@ def for_programme(
 
 def _as_tensors(start: Start) -> dict[str, Any]:
     tables = {"base": start.base, "gain": start.gain}
-    return {"name": start.name} | {name: torch.as_tensor(table) for name, table in tables.items()}
+    groups = [
+        {"arms": torch.as_tensor(group.arms), "values": torch.as_tensor(group.values)}
+        for group in start.groups
+    ]
+    return (
+        {"name": start.name}
+        | {name: torch.as_tensor(table) for name, table in tables.items()}
+        | {"groups": groups}
+    )
+
+
+def _as_start(saved: dict[str, Any]) -> Start:
+    groups = tuple(
+        GroupTable(group["arms"].numpy(), group["values"].numpy())
+        for group in saved.get("groups", [])
+    )
+    return Start(saved["name"], saved["base"].numpy(), saved["gain"].numpy(), groups)
 
 
 def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:

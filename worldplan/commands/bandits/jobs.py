@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from worldplan.commands.bandits.scenario import Scenario
+from worldplan.envs.bandits.control import ControlledVectorEnv
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.bounds import make_bound
+from worldplan.planners.bandits.control_values import control_values
 from worldplan.planners.bandits.online.play import play_online
 from worldplan.planners.bandits.policies import (
     PolicyContext,
@@ -33,6 +35,7 @@ from worldplan.world_models.arms.programme import Built, Programme, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
 ZERO = "zero"  # its column: the return of the set's default action at every step
+STEADY = "steady_return"  # a policy's column: returns with control variates, of the same mean
 _BOUND_LENGTH = 1  # its relative length, as `NamedPolicy.job_length`
 
 
@@ -147,20 +150,26 @@ def _bound(job: Job, built: Built) -> None:
 def _evaluate(job: Job, built: Built) -> None:
     """Play the policy's episodes."""
     planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
-    result = play_episodes(job.policy, planner, built.instance, job.scenario.episodes, job.seed)
+    instance, episodes = built.instance, job.scenario.episodes
+    corrections = np.zeros((episodes, instance.horizon))
+    if learns(job.policy):
+        result = play_episodes(job.policy, planner, instance, episodes, job.seed)
+    else:
+        values = control_values(instance, job.scenario.solver)
+        env = ControlledVectorEnv(instance, values, episodes)
+        result = evaluate(planner, env, episodes, job.seed)
+        corrections = env.corrections
     table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(
         names="episode"
     )
     rewards = result.step_reward
-    table["return"] = rewards @ built.instance.discount ** np.arange(rewards.shape[1])
+    weights = instance.discount ** np.arange(rewards.shape[1])
+    table["return"] = rewards @ weights
+    table[STEADY] = (rewards + corrections) @ weights
     notes = list(getattr(planner, "notes", []))
     if learns(job.policy):
-        notes.append(
-            _progress(
-                table["return"].to_numpy()
-                / annuity(built.instance.horizon, built.instance.discount)
-            )
-        )
+        means = table["return"].to_numpy() / annuity(instance.horizon, instance.discount)
+        notes.append(_progress(means))
     table["note"] = "; ".join(notes)
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
     write_result(job.steps, steps)

@@ -5,6 +5,9 @@ visits, where that is allowed), whose return is computed exactly:
 (mean - default) / (bound - default). So 0 % is what needs no decisions, also where rewards are
 negative, and a constant in the rewards changes no share. The bound holds in expectation: a mean
 over episodes may exceed it by chance.
+
+Means are taken over returns with control variates (`worldplan.envs.bandits.control`): they have the
+same expectation as the returns of the episodes, and less variance.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from worldplan.commands.bandits.jobs import BOUND, ZERO, result_file
+from worldplan.commands.bandits.jobs import BOUND, STEADY, ZERO, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.files import read_table
 from worldplan.planners.bandits.units import annuity
@@ -43,7 +46,7 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
     )
     rows = []
     for policy in scenario.policy_list():
-        reward = np.stack([table["return"].to_numpy() for table in results[policy]]) / steps
+        reward = np.stack([_returns(table) for table in results[policy]]) / steps
         low, high = _interval(reward)
         shares = [_share(value, bound, zero) for value in (reward.mean(), low, high)]
         seconds = np.mean([table["decision_seconds"].mean() for table in results[policy]])
@@ -62,6 +65,13 @@ def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def _returns(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Returns with control variates; tables of earlier versions have returns only."""
+    column = STEADY if STEADY in table else "return"
+    returns: NDArray[np.float64] = table[column].to_numpy(dtype=float)
+    return returns
 
 
 def _share(value: float, bound: float, zero: float) -> float:
