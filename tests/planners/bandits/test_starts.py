@@ -23,7 +23,8 @@ from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, load_netw
 from worldplan.planners.bandits.sequoia.starts import Start, action_values, best_start, starts
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, SeparableTargets
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
-from worldplan.planners.bandits.whittle import whittle_indices
+from worldplan.planners.bandits.whittle import WhittlePolicy
+from worldplan.planners.bandits.whittle_horizon import finite_whittle_indices
 from worldplan.world_models.training.trainer import fit
 
 EXACT = SolverSettings(gap=0.0)
@@ -38,10 +39,9 @@ def starts_of(instance: BanditInstance) -> dict[str, Start]:
 def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
     instance = generate(domain, 8, 3, seed=1, horizon=5)
     found, rng, arms = starts_of(instance), np.random.default_rng(0), np.arange(8)
-    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle", "whittle-end"]
+    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle"]
     assert list(found) == names
     network = StateQNetwork(instance.dynamics, instance.horizon)
-    index = whittle_indices(instance.dynamics).index
     for name, start in found.items():
         network.start_from(start.base, start.gain)
         planner = SequoiaPlanner(instance, network, EXACT)
@@ -58,10 +58,11 @@ def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
             if name == "myopic":
                 exact = MyopicPolicy(instance).plan({"state": state}).value
                 assert decision.value == pytest.approx(exact, abs=1e-3)
-            if name == "whittle" or (name == "whittle-end" and left > 1):
-                assert gain @ decision.action == pytest.approx(
-                    index[arms, state] @ decision.action, abs=1e-6
-                )
+            if name == "whittle":
+                index = finite_whittle_indices(instance.dynamics, left)[arms, state]
+                same = WhittlePolicy(instance).plan({"state": state, "steps_left": left}).action
+                assert gain @ decision.action == pytest.approx(index @ decision.action, abs=1e-6)
+                assert index @ decision.action == pytest.approx(index @ same, abs=1e-6)
             if name == "null":
                 assert not decision.action.any()
 
@@ -93,8 +94,9 @@ def test_the_start_that_earns_most_is_found() -> None:
         Start("rest", np.zeros(shape), -np.ones(shape)),
         Start("also", np.zeros(shape), -np.ones(shape)),
     ]
-    assert best_start(instance, candidates, network, 2, EXACT).name == "rest"
-    assert best_start(instance, candidates[::-1], network, 8, EXACT).name == "also"
+    for values in (np.zeros(shape), np.random.default_rng(0).normal(size=shape)):
+        assert best_start(instance, candidates, network, values, 2, EXACT).name == "rest"
+        assert best_start(instance, candidates[::-1], network, values, 8, EXACT).name == "also"
     assert not network.direct.any()  # a copy played
 
 
