@@ -37,8 +37,7 @@ DOMAINS = ("capacity", "schedule", "path", "interventions", "network")
 LP_UPDATE = "benchmarks.bandits.peers:LpUpdate"
 PEER_WHITTLE = "benchmarks.bandits.peers:MarkovianWhittle"
 POLICIES = (
-    "null,random,sampling,myopic,iterative_myopic,whittle,fluid,sequoia,"
-    f"{LP_UPDATE},{PEER_WHITTLE}"
+    f"null,random,sampling,myopic,iterative_myopic,whittle,fluid,sequoia,{LP_UPDATE},{PEER_WHITTLE}"
 )
 
 
@@ -52,7 +51,9 @@ def main() -> None:
     parser.add_argument("--domains", default=",".join(DOMAINS[:4]))
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0: one for each core")
     parser.add_argument("--time-limit", type=float, default=30.0, help="seconds of a solve")
-    parser.add_argument("--steps", type=int, default=None, help="of each phase of SEQUOIA's training")
+    parser.add_argument(
+        "--steps", type=int, default=None, help="of each phase of SEQUOIA's training"
+    )
     parser.add_argument("--check-episodes", type=int, default=None, help="of SEQUOIA's checks")
     parser.add_argument("--runs", default="runs/benchmark")
     parser.add_argument("--output", default="bandit_domains")

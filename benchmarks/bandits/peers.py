@@ -50,7 +50,10 @@ class LpUpdate(Planner):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        state, left = state_of(self.instance, observation), steps_left_of(self.instance, observation)
+        state, left = (
+            state_of(self.instance, observation),
+            steps_left_of(self.instance, observation),
+        )
         start = one_hot(state, self.instance.dynamics.states)
         solution = self._program.solve(start, min(left, self._program.steps))
         assert solution.x is not None

@@ -116,3 +116,14 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
                 count[row] += 1
                 value[row] = best[row]
     return chosen
+
+
+def corners(rng: np.random.Generator, count: int, size: int) -> Tensor:
+    """Nothing, and a single random component, (count, 2, size): they anchor the function even where
+    the set does not allow them.
+    """
+    zero, one = (
+        np.zeros((count, 1, size), np.float32),
+        np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))],
+    )
+    return torch.as_tensor(np.concatenate([zero, one], axis=1))

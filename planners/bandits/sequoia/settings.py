@@ -40,7 +40,8 @@ class SequoiaSettings:
         hidden: widths of the ReLU layers.
         pretrain: start and targets of the first phase: "best" (of the fluid relaxation, the prices
             of the hull or the joint bound, Whittle indices and one-step rewards, whichever earns
-            most in simulated episodes; a later network must beat it in checks), "fluid", "myopic" or "none".
+            most in simulated episodes; a later network must beat it in checks), "fluid", "myopic"
+            or "none".
         pretrain_steps: gradient steps of the first phase.
         solves: fluid programs behind the "fluid" targets.
         updates: gradient steps of Q-learning.
@@ -203,3 +204,13 @@ class SequoiaSettings:
             fine_learning_rate=1e-3,
             coverage="all",
         )
+
+
+def learning_rate(settings: SequoiaSettings, horizon: int, step: int) -> float:
+    """The rate of a gradient step: it falls within each phase."""
+    if step < settings.pretrain_steps:
+        return settings.learning_rate * max(1 - step / settings.pretrain_steps, 0.05)
+    update = step - settings.pretrain_steps
+    if settings.rate_decay < 1:
+        return settings.fine_learning_rate * settings.rate_decay ** (update // horizon)
+    return settings.fine_learning_rate * max(1 - update / max(settings.updates, 1), 0.05)

@@ -22,8 +22,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
 from worldplan.envs.bandits.control import ControlledVectorEnv
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
@@ -129,13 +131,13 @@ def best_start(
     """
     few = min(FIRST_EPISODES, episodes)
     for count, kept in ((few, (len(candidates) + 1) // 2), (episodes, 1)):
-        earned = [_mean_return(instance, each, network, values, count, solver) for each in candidates]
+        earned = [_mean(instance, each, network, values, count, solver) for each in candidates]
         order = np.argsort(-np.array(earned), kind="stable")[:kept]
         candidates = [candidates[place] for place in sorted(order)]
     return candidates[0]
 
 
-def _mean_return(
+def _mean(
     instance: BanditInstance,
     start: Start,
     network: StateQNetwork,
@@ -165,3 +167,22 @@ def steady_returns(
     played = evaluate(planner, env, episodes, seed)
     returns: Floats = (played.step_reward + env.corrections).sum(1)
     return returns
+
+
+def as_tensors(start: Start) -> dict[str, Any]:
+    """A start for a checkpoint."""
+    groups = [
+        {"arms": torch.as_tensor(group.arms), "values": torch.as_tensor(group.values)}
+        for group in start.groups
+    ]
+    tables = {"base": torch.as_tensor(start.base), "gain": torch.as_tensor(start.gain)}
+    return {"name": start.name, **tables, "groups": groups}
+
+
+def as_start(saved: dict[str, Any]) -> Start:
+    """The start that `as_tensors` made plain; those of earlier versions have no groups."""
+    groups = tuple(
+        GroupTable(group["arms"].numpy(), group["values"].numpy())
+        for group in saved.get("groups", [])
+    )
+    return Start(saved["name"], saved["base"].numpy(), saved["gain"].numpy(), groups)

@@ -6,7 +6,7 @@ bound of the fluid value, from one solve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -50,7 +50,8 @@ class FluidTargets:
             values = program.value_tables(program.solve(one_hot(state, model.states)))
             tables.append(values.table)
             constants.append(values.constant)
-        self.values: Floats = np.mean(tables, axis=0)  # (horizon + 1, arms, states), a separable mean
+        # separable mean of the values, (horizon + 1, arms, states)
+        self.values: Floats = np.mean(tables, axis=0)
         # reward now and expected value after: (solves, horizon, arms, states, levels), where entry
         # n - 1 has n steps to go
         after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
@@ -71,6 +72,24 @@ class FluidTargets:
         base = base + self.constant.mean(0).numpy()[:, None, None] / base.shape[1]
         pad = np.zeros((1, *base.shape[1:]))
         return np.concatenate([pad, base]), np.concatenate([pad, gain])
+
+    def pull_weights(self, rng: np.random.Generator) -> Callable[[], Floats]:
+        """A function that draws gains of the components, (components,), of random states and times,
+        scaled by up to 30 %.
+        """
+        model = self._model
+        _, gain = self.separable()
+        effect = np.eye(model.arms) if model.effect is None else model.effect
+
+        def weights() -> Floats:
+            row = gain[
+                rng.integers(1, len(gain)),
+                np.arange(model.arms),
+                rng.integers(model.states, size=model.arms),
+            ]
+            return np.asarray((row * rng.uniform(0.7, 1.3, model.arms)) @ effect)
+
+        return weights
 
     def __call__(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
         """Targets (b, m) for states (b, arms), steps to go (b,) and actions (b, m, components)."""

@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats, draw
+from worldplan.envs.bandits.environment import BanditInstance, Floats
 from worldplan.milp.errors import CheckpointError, ConfigError, SolverFailed
-from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import IterativeQPolicy
-from worldplan.planners.bandits.group_values import GroupTable
-from worldplan.planners.bandits.sequoia.action_pool import ActionPool, greedy_best
+from worldplan.planners.bandits.sequoia.action_pool import ActionPool, corners
 from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import (
@@ -28,9 +26,17 @@ from worldplan.planners.bandits.sequoia.planner import (
     build_network,
     save_network,
 )
-from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
+from worldplan.planners.bandits.sequoia.remembered_argmax import RememberedArgmax
+from worldplan.planners.bandits.sequoia.settings import (
+    SequoiaSettings,
+    learning_rate,
+    refuse_discount,
+)
+from worldplan.planners.bandits.sequoia.simulation import Simulation, draw_states
 from worldplan.planners.bandits.sequoia.starts import (
     Start,
+    as_start,
+    as_tensors,
     best_start,
     starts,
     steady_returns,
@@ -39,7 +45,6 @@ from worldplan.planners.bandits.sequoia.targets import (
     FluidTargets,
     GroupTargets,
     SeparableTargets,
-    expected_reward,
 )
 from worldplan.planners.bandits.units import Units
 from worldplan.world_models.arms.programme import Programme, build
@@ -100,9 +105,8 @@ class SequoiaModule(ResumableModule):
         self._start: Start | None = None
         self._fluid: FluidTargets | None = None
         self._targets: FluidTargets | GroupTargets | SeparableTargets | None = None
-        self._memo: dict[bytes, np.ndarray] = {}
-        self._replay: dict[str, Tensor] = {}
-        self._written = 0
+        self._remembered = RememberedArgmax(self.instance, self.settings, self.solver)
+        self._simulation = Simulation(self.instance, self.settings)
 
     @property
     def total(self) -> int:
@@ -132,9 +136,8 @@ class SequoiaModule(ResumableModule):
             self._targets = self._fluid = FluidTargets(self.instance, self.settings.solves, rng)
             if self.trainer.ckpt_path is None and isinstance(self.network, StateQNetwork):
                 self._begin(self.network, Start("fluid", *self._fluid.separable()))
-        self.pool = ActionPool(
-            self.instance.actions, self.settings.pool, rng, self._fill_weights(rng)
-        )
+        weights = None if self._fluid is None else self._fluid.pull_weights(rng)
+        self.pool = ActionPool(self.instance.actions, self.settings.pool, rng, weights)
 
     def _begin(self, network: StateQNetwork, fluid: Start) -> None:
         """Load the start into the networks; with "best", the first one to beat in checks."""
@@ -162,23 +165,6 @@ class SequoiaModule(ResumableModule):
         elif start.name != "fluid":
             self._targets = SeparableTargets(start.base, start.gain)
 
-    def _fill_weights(self, rng: np.random.Generator) -> Any:
-        if self._fluid is None:
-            return None
-        model = self.instance.dynamics
-        _, gain = self._fluid.separable()
-        effect = np.eye(model.arms) if model.effect is None else model.effect
-
-        def weights() -> np.ndarray:
-            row = gain[
-                rng.integers(1, len(gain)),
-                np.arange(model.arms),
-                rng.integers(model.states, size=model.arms),
-            ]
-            return np.asarray((row * rng.uniform(0.7, 1.3, model.arms)) @ effect)
-
-        return weights
-
     def configure_optimizers(self) -> Any:
         s = self.settings
         optimizer = torch.optim.AdamW(
@@ -186,12 +172,7 @@ class SequoiaModule(ResumableModule):
         )
 
         def rate(step: int) -> float:
-            if step < s.pretrain_steps:
-                return s.learning_rate * max(1 - step / s.pretrain_steps, 0.05)
-            update = step - s.pretrain_steps
-            if s.rate_decay < 1:
-                return s.fine_learning_rate * s.rate_decay ** (update // self.instance.horizon)
-            return s.fine_learning_rate * max(1 - update / max(s.updates, 1), 0.05)
+            return learning_rate(s, self.instance.horizon, step)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -257,29 +238,14 @@ class SequoiaModule(ResumableModule):
             for slow, fast in zip(self.target.parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, rate)
 
-    def _draw_states(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Joint states (count, arms) and steps to go (count,): half uniform over all joint states,
-        half with a common distribution over the states of all arms, so that crowds occur too.
-        """
-        model = self.instance.dynamics
-        left = torch.as_tensor(rng.integers(1, self.instance.horizon + 1, count))
-        if self.settings.coverage == "start":
-            return torch.as_tensor(self.instance.draw_start(rng, count)), left
-        state = rng.integers(model.states, size=(count, model.arms))
-        common = rng.dirichlet(np.full(model.states, 0.5), count // 2)
-        state[: len(common)] = draw(common[:, None], rng.random((len(common), model.arms)))
-        if model.own_states is not None:  # spread what lies beyond over the arm's own states
-            state %= model.own_states
-        return torch.as_tensor(state), left
-
     def _regression_loss(self, rng: np.random.Generator) -> Tensor:
-        state, left = self._draw_states(rng, self.settings.batch)
+        state, left = draw_states(self.instance, self.settings, rng, self.settings.batch)
         if self._targets is not None:
             near = self.pool.shortlist(self.network, state, left, 10, noise=1.0)
         else:
             near = self.pool.actions[rng.integers(len(self.pool.actions), size=(len(state), 10))]
         wide = self.pool.actions[rng.integers(len(self.pool.actions), size=(len(state), 4))]
-        actions = torch.cat([near, wide, _corners(rng, len(state), near.shape[2])], 1)
+        actions = torch.cat([near, wide, corners(rng, len(state), near.shape[2])], 1)
         if self._targets is not None:
             target = self._targets(state, left, actions)
         else:
@@ -288,12 +254,11 @@ class SequoiaModule(ResumableModule):
         return nn.functional.smooth_l1_loss(self.network(state, left, actions), target)
 
     def _learning_loss(self, update: int, rng: np.random.Generator) -> Tensor:
-        s = self.settings
-        if update % s.updates_per_step == 0 or not self._replay:
-            for _ in range(1 if self._replay else max(1, 2 * s.batch // s.episodes)):
-                self._play(update, rng)
-        chosen = torch.as_tensor(rng.integers(min(self._written, s.replay), size=s.batch))
-        batch = {name: store[chosen] for name, store in self._replay.items() if name[0] != "_"}
+        s, play = self.settings, self._simulation
+        if update % s.updates_per_step == 0 or not play.stores:
+            for _ in range(1 if play.stores else max(1, 2 * s.batch // s.episodes)):
+                play.step(self._argmax, self.pool.actions, update, rng)
+        batch = play.sample(rng)
         after = batch["left"] - 1
         with torch.no_grad():
             follow = self._argmax(batch["next"], after)
@@ -306,80 +271,7 @@ class SequoiaModule(ResumableModule):
     def _argmax(self, state: Tensor, left: Tensor) -> Tensor:
         if self.settings.argmax == "pool":
             return self.pool.best(self.network, state, left)
-        return self._remembered(state, left)
-
-    def _remembered(self, state: Tensor, left: Tensor) -> Tensor:
-        """Slow argmaxes are remembered per state for 250 steps, as in the publication."""
-        if self.global_step % 250 == 0:
-            self._memo.clear()
-        keys = [row.tobytes() for row in torch.cat([state, left[:, None]], 1).numpy()]
-        new = sorted(
-            {key: place for place, key in enumerate(keys) if key not in self._memo}.values()
-        )
-        if new:
-            find = self._greedy if self.settings.argmax == "greedy" else self._exact
-            for place, action in zip(new, find(state[new], left[new]), strict=True):
-                self._memo[keys[place]] = action
-        return torch.as_tensor(np.stack([self._memo[key] for key in keys]), dtype=torch.float32)
-
-    def _greedy(self, state: Tensor, left: Tensor) -> list[np.ndarray]:
-        return list(greedy_best(self.network, self.instance.actions, state, left).numpy())
-
-    def _exact(self, state: Tensor, left: Tensor) -> list[np.ndarray]:
-        networks = self.network.action_networks(state.numpy(), left.numpy())
-        solver = NetworkArgmax(networks[0], self.instance.actions, self.solver)
-        return [solver.maximise(network).action for network in networks]
-
-    def _play(self, update: int, rng: np.random.Generator) -> None:
-        """One step of the simulated episodes, into the replay."""
-        s, model = self.settings, self.instance.dynamics
-        if not self._replay:
-            self._make_replay(rng)
-        state, left = self._replay["_state"], self._replay["_left"]
-        action = self._argmax(state, left)
-        first, last = s.explore
-        share = last + (first - last) * np.exp(-3.0 * update / max(s.updates, 1))
-        explore = torch.as_tensor(rng.random(len(state)) < share)
-        action[explore] = self.pool.actions[
-            rng.integers(len(self.pool.actions), size=int(explore.sum()))
-        ]
-        reward = expected_reward(model, state, action)
-        after = torch.as_tensor(model.sample_next(state.numpy(), action.numpy(), rng))
-        place = (self._written + torch.arange(len(state))) % s.replay
-        for name, value in {
-            "state": state,
-            "left": left,
-            "action": action,
-            "reward": reward,
-            "next": after,
-        }.items():
-            self._replay[name][place] = value
-        self._written += len(state)
-        left = left - 1
-        fresh, steps = self._draw_states(rng, len(state))
-        starts = torch.as_tensor(self.instance.draw_start(rng, len(state)))
-        over = left <= 0
-        wide = torch.as_tensor(
-            rng.random(len(state)) < 0.5
-        )  # half of the new episodes start anywhere, at any time
-        fresh = torch.where(wide[:, None], fresh, starts)
-        steps = torch.where(wide, steps, torch.full_like(steps, self.instance.horizon))
-        self._replay["_state"] = torch.where(over[:, None], fresh, after)
-        self._replay["_left"] = torch.where(over, steps, left)
-
-    def _make_replay(self, rng: np.random.Generator) -> None:
-        s, model = self.settings, self.instance.dynamics
-        state, left = self._draw_states(rng, s.episodes)
-        joint = (s.replay, model.arms)
-        self._replay = {
-            "state": torch.zeros(joint, dtype=torch.int64),
-            "next": torch.zeros(joint, dtype=torch.int64),
-            "left": torch.zeros(s.replay, dtype=torch.int64),
-            "_state": state,
-            "_left": left,
-            "action": torch.zeros(s.replay, model.components),
-            "reward": torch.zeros(s.replay),
-        }
+        return self._remembered.best(self.network, state, left, self.global_step)
 
     # --- checks and checkpoints -------------------------------------------------------------------
 
@@ -459,18 +351,14 @@ class SequoiaModule(ResumableModule):
 
     def progress(self) -> dict[str, Any]:
         """Replay, remembered argmaxes and the best check so far."""
-        memo = [
-            (torch.as_tensor(np.frombuffer(key, np.int64).copy()), torch.as_tensor(action))
-            for key, action in self._memo.items()
-        ]
         return {
-            "stores": dict(self._replay),
-            "written": self._written,
-            "memo": memo,
+            "stores": dict(self._simulation.stores),
+            "written": self._simulation.written,
+            "memo": self._remembered.saved(),
             "best_reward": self.best_reward,
             "best": self.best,
             "best_returns": self._best_returns,
-            "start": None if self._start is None else _as_tensors(self._start),
+            "start": None if self._start is None else as_tensors(self._start),
             "unit": self._units.unit,
         }
 
@@ -485,12 +373,13 @@ class SequoiaModule(ResumableModule):
                 "the training was begun by an earlier version, whose network has another unit of "
                 "reward: start it again (--fresh, or another folder)"
             )
-        self._replay, self._written = dict(progress["stores"]), progress["written"]
-        self._memo = {key.numpy().tobytes(): action.numpy() for key, action in progress["memo"]}
+        self._simulation.stores = dict(progress["stores"])
+        self._simulation.written = progress["written"]
+        self._remembered.restore(progress["memo"])
         self.best_reward, self.best = progress["best_reward"], dict(progress["best"])
         self._best_returns, start = progress.get("best_returns"), progress.get("start")
         if start is not None:
-            self._aim_at(_as_start(start))
+            self._aim_at(as_start(start))
 
 
 def for_programme(
@@ -504,35 +393,3 @@ def for_programme(
     `base`.
     """
     return SequoiaModule(build(programme, base).instance, settings, seed, solver)
-
-
-def _as_tensors(start: Start) -> dict[str, Any]:
-    tables = {"base": start.base, "gain": start.gain}
-    groups = [
-        {"arms": torch.as_tensor(group.arms), "values": torch.as_tensor(group.values)}
-        for group in start.groups
-    ]
-    return (
-        {"name": start.name}
-        | {name: torch.as_tensor(table) for name, table in tables.items()}
-        | {"groups": groups}
-    )
-
-
-def _as_start(saved: dict[str, Any]) -> Start:
-    groups = tuple(
-        GroupTable(group["arms"].numpy(), group["values"].numpy())
-        for group in saved.get("groups", [])
-    )
-    return Start(saved["name"], saved["base"].numpy(), saved["gain"].numpy(), groups)
-
-
-def _corners(rng: np.random.Generator, count: int, size: int) -> Tensor:
-    """Nothing, and a single component: they anchor the function even where the set does not allow
-    them.
-    """
-    zero, one = (
-        np.zeros((count, 1, size), np.float32),
-        np.eye(size, dtype=np.float32)[rng.integers(size, size=(count, 1))],
-    )
-    return torch.as_tensor(np.concatenate([zero, one], axis=1))
