@@ -1,5 +1,4 @@
-"""Reward of every policy on the four domains and on pieces of a real network, against the bound:
-the table of docs/measurements/bandits.md.
+"""Reward of every policy on the four domains and a real network: docs/measurements/bandits.md.
 
     python -m benchmarks.bandits.domains [--arms 20,40,100] [--seeds 0..2] [--episodes 8,4,2]
         [--domains capacity,path] [--policies whittle,sequoia] [--connections london.csv]

@@ -46,14 +46,14 @@ class RememberedArgmax:
         return torch.as_tensor(np.stack([self._memo[key] for key in keys]), dtype=torch.float32)
 
     def saved(self) -> list[tuple[Tensor, Tensor]]:
-        """What is remembered, for a checkpoint."""
+        """Pairs of (arms + 1,), joint state and steps to go, and the action (components,)."""
         return [
             (torch.as_tensor(np.frombuffer(key, np.int64).copy()), torch.as_tensor(action))
             for key, action in self._memo.items()
         ]
 
     def restore(self, saved: list[tuple[Tensor, Tensor]]) -> None:
-        """Take over what `saved` returned."""
+        """Take over the pairs that `saved` returned: (arms + 1,) and (components,) each."""
         self._memo = {key.numpy().tobytes(): action.numpy() for key, action in saved}
 
     def _greedy(self, network: QNetwork, state: Tensor, left: Tensor) -> list[np.ndarray]:

@@ -52,7 +52,9 @@ class Simulation:
         self.written = 0
 
     def sample(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A batch of transitions: "state", "left", "action", "reward" and "next"."""
+        """A batch of transitions: "state" and "next" (batch, arms), "left" and "reward" (batch,),
+        "action" (batch, components).
+        """
         size = min(self.written, self._settings.replay)
         chosen = torch.as_tensor(rng.integers(size, size=self._settings.batch))
         return {name: store[chosen] for name, store in self.stores.items() if name[0] != "_"}

@@ -65,6 +65,19 @@ def test_shares_have_a_zero(tmp_path: Path, factor: float, constant: float) -> N
     assert summary.loc["fluid", "note"] == ""
 
 
+def test_means_are_those_of_the_returns_with_control_variates(tmp_path: Path) -> None:
+    """Tables of earlier versions have no such column: their returns count."""
+    scenario = Scenario(policies=["null", "fluid"], seeds=0)
+    steps = scenario.programme.horizon
+    table = pd.DataFrame({"return": [20.0, 60.0], "zero": 0.0, "decision_seconds": 0.1})
+    write_csv(result_file(tmp_path, BOUND, 0), table)
+    played = table.assign(time_limits=0, note="")
+    write_csv(result_file(tmp_path, "null", 0), played)
+    write_csv(result_file(tmp_path, "fluid", 0), played.assign(steady_return=[38.0, 40.0]))
+    means = summarise(tmp_path, scenario).set_index("policy")["mean"]
+    assert means.to_dict() == pytest.approx({"null": 40.0 / steps, "fluid": 39.0 / steps})
+
+
 def test_no_share_where_nothing_can_be_gained(tmp_path: Path) -> None:
     scenario = Scenario(policies=["null"], seeds=0)
     table = pd.DataFrame({"return": [1.0, 2.0], "zero": [1.0, 2.0], "decision_seconds": 0.1})
