@@ -21,6 +21,14 @@ _PROOF = {
     "mip_heuristic_run_feasibility_jump": False,
 }
 
+# options of the attempts at a linear program; rounding can stop an attempt ("Not Set", "Unknown")
+_ATTEMPTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"presolve": "off"},
+    {"simplex_strategy": 4},  # the primal simplex method
+    {"solver": "ipm"},
+)
+
 
 class HighsSession(Session):
     """HiGHS through its array interface."""
@@ -124,9 +132,7 @@ class HighsSession(Session):
             self._pass_cost()
         self._highs.setOptionValue("mip_abs_gap", max(LEAST_GAP, absolute_gap / self._unit))
         if not self.is_mip:
-            return replace(
-                self._run({}, start, basis, deadline), seconds=time.perf_counter() - began
-            )
+            return replace(self._linear(basis, deadline), seconds=time.perf_counter() - began)
         claims = Claims(self.matrices, self._unit)
         for way in self._ways():
             try:
@@ -139,6 +145,15 @@ class HighsSession(Session):
                 break
             start = start if claims.start is None else claims.start
         return replace(claims.answer(), seconds=time.perf_counter() - began)
+
+    def _linear(self, basis: Any, deadline: float) -> Solution:
+        """Solve a linear program, by the first attempt that HiGHS does not give up."""
+        for way in _ATTEMPTS[:-1]:
+            try:
+                return self._run(way, None, basis, deadline)
+            except SolverFailed:
+                basis = None
+        return self._run(_ATTEMPTS[-1], None, None, deadline)
 
     def _ways(self) -> Iterator[dict[str, Any]]:
         """Options of the solves of one program, of which two must agree (see `confirmation`)."""
