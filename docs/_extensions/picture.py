@@ -9,7 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sphinx.application import Sphinx
 
-_RESULTS = Path(__file__).resolve().parents[2] / "benchmarks/bandits/results/bandit_domains.csv"
+_RESULTS = (
+    Path(__file__).resolve().parents[2]
+    / "benchmarks/bandits/results/bandit_domains_fluid_bound.csv"
+)
 _NAMES = {
     "fluid": "fluid planner",
     "sequoia": "SEQUOIA",

@@ -28,13 +28,14 @@ def control_values(instance: BanditInstance, solver: SolverSettings | None = Non
     nothing = np.zeros((instance.horizon + 1, model.arms, model.states))
     if is_priced(instance):
         return nothing
-    models, units = in_units(models_of(instance, None), instance.discount)
+    models, units = in_units(models_of(instance, None), instance.discount, instance.late)
     program = FluidProgram(
         models,
         instance.actions,
         instance.horizon,
         solver or SolverSettings(),
         discount=instance.discount,
+        late=instance.late,
     )
     solution = program.solve(instance.initial)
     try:
