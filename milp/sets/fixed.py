@@ -15,7 +15,7 @@ from scipy import sparse
 
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.solved_set import SolvedSet
@@ -69,6 +69,12 @@ class Fixed(SolvedSet):
         """How many components are fixed today."""
         return int((self._absent | self._forced).sum())
 
+    def within(self, inner: FixedBudget) -> FixedBudget:
+        """The budget `inner`, of the inner set, with what this set fixes."""
+        lower = np.maximum(inner.lower, self._forced.astype(np.int8))
+        upper = np.minimum(inner.upper, (~self._absent).astype(np.int8))
+        return FixedBudget(inner.budget, lower, upper, inner.never | self._never)
+
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         self.inner.add_constraints(program, action, relaxed=relaxed)
         out = self._never if relaxed else self._absent
@@ -105,6 +111,33 @@ class Fixed(SolvedSet):
 
     def _raised(self, limit: Limit, by: int) -> ActionSet:
         return Fixed(limit.raised(by), *self._parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedBudget:
+    """A plain budget with some components fixed.
+
+    Args:
+        budget: the limit.
+        lower: (size,) 1 where a component is selected today.
+        upper: (size,) 0 where it is not selected today.
+        never: (size,) components that are not selected on any day.
+    """
+
+    budget: Budget
+    lower: Action
+    upper: Action
+    never: Truths
+
+
+def budget_of(actions: ActionSet) -> FixedBudget | None:
+    """What a plain budget fixes, also where it is the inner set of `Fixed`; None for other sets."""
+    if type(actions) is Budget:
+        size = actions.size
+        nothing = np.zeros(size, bool)
+        return FixedBudget(actions, np.zeros(size, np.int8), np.ones(size, np.int8), nothing)
+    inner = budget_of(actions.inner) if isinstance(actions, Fixed) else None
+    return None if inner is None or not isinstance(actions, Fixed) else actions.within(inner)
 
 
 @row_groups.register

@@ -16,7 +16,8 @@ import numpy as np
 from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.sets.base import Action, ActionSet, Budget
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
@@ -270,7 +271,7 @@ class MyopicPolicy(Planner):
 class IterativeMyopicPolicy(Planner):
     """Greedy component by component on the one-step expected reward (`greedy_action`).
 
-    With a plain `Budget` and no `effect`, the greedy action is found by sorting, for any number of
+    With a plain budget and no `effect`, the greedy action is found by sorting, for any number of
     arms.
 
     Args:
@@ -284,7 +285,7 @@ class IterativeMyopicPolicy(Planner):
     def __init__(self, instance: BanditInstance, *, dynamics: Dynamics = None) -> None:
         self._model = OneStep(instance, dynamics)
         self._set = instance.actions
-        plain = self._model.dynamics.effect is None and type(self._set) is Budget
+        plain = self._model.dynamics.effect is None and budget_of(self._set) is not None
         self._sorted = LevelMaximiser(instance) if plain else None
 
     def plan(self, observation: Any) -> Decision:

@@ -6,6 +6,7 @@ from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
+from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.fluid import FluidBound
@@ -53,7 +54,11 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
         )
     if kind == "joint" or (kind == "auto" and suits(instance)):
         return JointBound(instance, solver)
-    plain = isinstance(instance.actions, Budget) or instance.dynamics.effect is not None
+    plain = (
+        isinstance(instance.actions, Budget)
+        or instance.dynamics.effect is not None
+        or is_priced(instance)
+    )
     if kind == "hull" or (kind == "auto" and not plain and instance.discount == 1):
         return HullBound(instance, solver, refine=False)
     if is_priced(instance):
@@ -64,7 +69,7 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
 def is_priced(instance: BanditInstance) -> bool:
     """Whether one linear program would be too large and one price per step can replace it."""
     return (
-        isinstance(instance.actions, Budget)
-        and instance.dynamics.effect is None
+        instance.dynamics.effect is None
         and instance.dynamics.arms > LARGE
+        and budget_of(instance.actions) is not None
     )

@@ -30,7 +30,8 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Program
 from worldplan.milp.session import Lock, missing_share
-from worldplan.milp.sets.base import Budget
+from worldplan.milp.sets.base import ActionSet
+from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.level_maximiser import best_of_budget
@@ -117,6 +118,29 @@ class _Known:
     policies: tuple[ArmPolicies, ...]
 
 
+@dataclass(frozen=True)
+class _Fixed:
+    """Pulls that are not free, by arm (arms,).
+
+    Args:
+        forced: pulled at the first step.
+        out: not pulled at the first step.
+        never: not pulled at any later step.
+    """
+
+    forced: NDArray[np.bool_]
+    out: NDArray[np.bool_]
+    never: NDArray[np.bool_]
+
+    def pulls(self, policy: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+        """The policy (..., arms) of a step with what is fixed."""
+        return (policy | self.forced) & ~self.out if step == 0 else policy & ~self.never
+
+    def later(self) -> _Fixed:
+        """What is fixed if the first step is a later day."""
+        return _Fixed(np.zeros_like(self.forced), self.never, self.never)
+
+
 class _Arms:
     """Recursions over all arms at once.
 
@@ -143,8 +167,12 @@ class _Arms:
         counted = counting(self.late, left - step)
         return reward if counted is None else reward * counted
 
-    def best(self, prices: Floats) -> tuple[Floats, Floats, ArmPolicies]:
+    def best(self, prices: Floats, fixed: _Fixed) -> tuple[Floats, Floats, ArmPolicies]:
         """The best policy of every arm at `prices` (steps,), by backward induction.
+
+        Args:
+            prices: of a pull at each step.
+            fixed: pulls that are not free.
 
         Returns:
             At the first step the value (states, arms) and the gain of a pull (states, arms); the
@@ -157,8 +185,8 @@ class _Arms:
             now = self._earned(step, len(prices))
             worth = now + np.einsum("kstj,tj->ksj", self.transition, value)
             gain = worth[1] - worth[0] - prices[step]
-            policies[step] = gain > 0
-            value = worth[0] + np.maximum(gain, 0.0)
+            policies[step] = fixed.pulls(gain > 0, step)
+            value = worth[0] + np.where(policies[step], gain, 0.0)
         return value, gain, policies
 
     def follow(self, policies: ArmPolicies, start: Floats) -> tuple[Floats, Floats]:
@@ -183,13 +211,13 @@ class _Arms:
 
 
 class _Master:
-    """The cuts as a linear program in the prices and one value per group.
+    """The cuts as a linear program in the prices and one value per group; `budget` is (steps,).
 
     It is solved twice in an iteration: for the minimum over the cuts, and for the next prices.
     """
 
     def __init__(
-        self, cuts: _Cuts, budget: int, lower: Floats, upper: Floats, settings: SolverSettings
+        self, cuts: _Cuts, budget: Floats, lower: Floats, upper: Floats, settings: SolverSettings
     ) -> None:
         steps, groups = cuts.pulls[0].shape
         self.budget = budget
@@ -209,9 +237,9 @@ class _Master:
         unit, far = sparse.eye_array(steps), np.ones((steps, 1))
         self.above = program.add_rows((self.prices, unit), (self.distance, -far)).index
         self.below = program.add_rows((self.prices, unit), (self.distance, far)).index
-        # budget * sum of prices + sum of value <= level; the level is set in `nearest`
+        # budget @ prices + sum of value <= level; the level is set in `nearest`
         self.level = program.add_rows(
-            (self.prices, np.full((1, steps), float(budget))), (self.value, np.ones((1, groups)))
+            (self.prices, budget[None]), (self.value, np.ones((1, groups)))
         ).index
         self.session = open_session(program, settings)
 
@@ -220,7 +248,7 @@ class _Master:
 
         Without a solution by `deadline` on `time.perf_counter`: minus infinity and no prices.
         """
-        self.session.set_cost(self.prices, np.full(len(self.prices), -float(self.budget)))
+        self.session.set_cost(self.prices, -self.budget)
         self.session.set_cost(self.value, -np.ones(len(self.value)))
         solution = self.session.solve(time_limit=deadline - time.perf_counter())
         if solution.x is None:
@@ -253,13 +281,16 @@ class LagrangianBound(Bound):
     the first solve. So the result does not depend on what was solved before.
 
     Args:
-        instance: a programme whose action set is a `Budget`, without several interventions per arm.
+        instance: a programme whose action set is a `Budget`, also one of which `Fixed` fixes arms,
+            without several interventions per arm.
         settings: solver of the master program, and the time limit of a solve.
         steps: longest window; the horizon unless given.
         gap: the search for prices stops at this gap, relative to what the bound is above the
             return of the default action or, if that is larger, to the largest spread of an arm's
             rewards.
         dynamics: another model than the instance's.
+        later: the action set of the days after the first one, a budget too; that of the instance,
+            without what is fixed on the first day only, unless given.
 
     Raises:
         ConfigError: another action set, several interventions per arm, dynamics that do not fit the
@@ -274,16 +305,21 @@ class LagrangianBound(Bound):
         steps: int | None = None,
         gap: float = 1e-6,
         dynamics: ArmDynamics | None = None,
+        later: ActionSet | None = None,
     ) -> None:
         members, late = models_of(instance, dynamics)[:1], instance.late
         (model,), self._units = in_units(members, instance.discount, late)
-        if type(instance.actions) is not Budget or model.effect is not None or model.levels != 2:
+        today = budget_of(instance.actions)
+        after = today if later is None else budget_of(later)
+        unfit = model.effect is not None or model.levels != 2
+        if today is None or after is None or unfit:
             raise ConfigError(
                 "the Lagrangian bound needs a plain budget and arms that are pulled or not: "
                 "use the fluid bound and planner instead"
             )
         self.instance, self.gap = instance, checks.number(gap, "gap", least=0, below=1)
-        self.budget: Budget = instance.actions
+        self.today, self._later = today, after.budget
+        self._fixed = _Fixed(today.lower == 1, today.upper == 0, after.never)
         self.steps = checked_steps(steps, "steps") or instance.horizon
         if late is not None and self.steps < instance.horizon:
             raise ConfigError(
@@ -332,24 +368,30 @@ class LagrangianBound(Bound):
         Returns:
             The prices, and what another solve can start from.
         """
+        first = known is None  # no day's own search: no arm is forced
+        fixed = self._fixed.later() if first else self._fixed
+        budgets = [self._later if first else self.today.budget, *[self._later] * (left - 1)]
+        budget = np.array([float(each.most) for each in budgets])
         # In units of the largest spread of rewards. Above `high` no arm is pulled, below its
         # negative every arm is.
         high = np.arange(left, 0, -1.0) + 1e-6
-        low = -high if self.budget.least else np.zeros(left)
+        low = np.where([each.least > 0 for each in budgets], -high, 0.0)
         cuts, prices = _Cuts([], []), high / 4
-        always = np.broadcast_to(self.budget.default() > 0, (left, *mass.shape))
+        always = np.broadcast_to(self.instance.actions.default() > 0, (left, *mass.shape))
         zero = float(self._arms.follow(always, mass)[0].sum())
         if known is not None:
             prices = known.prices[len(known.prices) - left :]
             for policies in known.policies:
-                cuts.add(*self._arms.follow(policies[len(policies) - left :], mass))
+                own = policies[len(policies) - left :].copy()
+                own[0] = fixed.pulls(own[0], 0)
+                cuts.add(*self._arms.follow(own, mass))
         entry = self.steps * self._states * self._arms.arms  # bytes
         kept: deque[ArmPolicies] = deque(maxlen=min(100, max(8, MEMORY // entry)))
         best, best_gain, centre, lower, repeats = np.inf, np.zeros(0), prices, -np.inf, 0
         limited = False
         for _ in range(ITERATIONS):
-            value, gain, policies = self._arms.best(prices)
-            total = float((value * mass).sum() + self.budget.most * prices.sum())
+            value, gain, policies = self._arms.best(prices, fixed)
+            total = float((value * mass).sum() + budget @ prices)
             if total < best:
                 best, best_gain, centre = total, gain, prices
             if cuts.add(*self._arms.follow(policies, mass)):
@@ -357,7 +399,7 @@ class LagrangianBound(Bound):
                 repeats = 0
             else:
                 repeats += 1
-            master = _Master(cuts, self.budget.most, low, high, self._settings)
+            master = _Master(cuts, budget, low, high, self._settings)
             minimum, lowest = master.minimum(deadline)
             lower = max(lower, minimum)
             closed = best - lower <= self.gap * max(best - zero, 1.0)
@@ -397,6 +439,7 @@ class LagrangianPlanner(Planner):
         dynamics: another model than the instance's, or an ensemble, whose mean is planned for.
         settings: solver of the master program, and the time limit of a decision.
         gap: relative gap at which the search for prices stops.
+        later: as in `LagrangianBound`.
 
     Raises:
         ConfigError: another action set than `Budget`, or several interventions per arm.
@@ -411,6 +454,7 @@ class LagrangianPlanner(Planner):
         settings: SolverSettings | None = None,
         *,
         gap: float = 1e-4,
+        later: ActionSet | None = None,
     ) -> None:
         models = models_of(instance, dynamics)
         self.instance = instance
@@ -419,6 +463,7 @@ class LagrangianPlanner(Planner):
             settings,
             gap=gap,
             dynamics=mean_dynamics(models) if len(models) > 1 else models[0],
+            later=later,
         )
 
     def plan(self, observation: Any) -> Decision:
@@ -431,10 +476,15 @@ class LagrangianPlanner(Planner):
         """
         started = time.perf_counter()
         prices, index = self._index(observation)
-        action = best_of_budget(index + prices.prices[0], self._bound.budget)
+        within = self._bound.today
+        action = best_of_budget(index + prices.prices[0], within)
         # what a pull is worth where today's states are seen, which `prices.bound` allows
-        seen = (np.maximum(prices.gain, 0.0) * belief_of(self.instance, observation)).sum(-1)
-        bound = prices.bound - float((seen - np.maximum(index, 0.0)).sum())
+        belief = belief_of(self.instance, observation)
+        low, high = within.lower[:, None] == 1, within.upper[:, None] == 0
+        best = np.where(low, prices.gain, np.where(high, 0.0, np.maximum(prices.gain, 0.0)))
+        own = np.where(low[:, 0], index, np.where(high[:, 0], 0.0, np.maximum(index, 0.0)))
+        seen = (best * belief).sum(-1)
+        bound = prices.bound - float((seen - own).sum())
         # less what the action leaves out or takes at a loss at these prices
         value = prices.bound - float((seen - index * action).sum())
         search = missing_share(prices.lower, prices.bound, prices.zero)

@@ -12,7 +12,8 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.session import missing_share
-from worldplan.milp.sets.base import Action, Budget
+from worldplan.milp.sets.base import Action
+from worldplan.milp.sets.fixed import FixedBudget, budget_of
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.base import Decision
 
@@ -31,7 +32,7 @@ class LevelMaximiser:
     and earn too much where the values are not concave in the strength.
 
     The program is built and loaded once; `maximise` only changes costs. A plain `Budget` without
-    `effect` needs no solver: the best arms are found by sorting.
+    `effect` needs no solver, also with arms forced in or out: the best are found by sorting.
 
     Args:
         instance: actions and dynamics.
@@ -51,7 +52,7 @@ class LevelMaximiser:
         self._linear = instance.dynamics.effect is None
         self._arms = np.arange(instance.dynamics.arms)
         self._default_level = instance.dynamics.level(self._set.default())
-        self._budget = self._set if self._linear and type(self._set) is Budget else None
+        self._budget = budget_of(self._set) if self._linear else None
         if self._budget is not None:
             return
         program = Program()
@@ -128,16 +129,19 @@ def _since(started: float) -> float:
     return time.perf_counter() - started
 
 
-def best_of_budget(gain: Floats, budget: Budget) -> Action:
-    """The best action (arms,) of a plain `Budget` for the gains (arms,) of its arms.
+def best_of_budget(gain: Floats, within: FixedBudget) -> Action:
+    """The best action (arms,) of a plain budget for the gains (arms,) of its arms.
 
-    The largest gains are selected; beyond `least` arms, positive gains only. What is not above the
-    rounding of the largest gain counts as zero.
+    The arms that are forced in come first, then the largest gains; beyond `least` arms, positive
+    gains only. What is not above the rounding of the largest gain counts as zero.
     """
-    action = np.zeros(budget.size, np.int8)
-    order = np.argsort(-gain, kind="stable")[: budget.most]
+    budget, action = within.budget, within.lower.copy()
+    order = np.argsort(-gain, kind="stable")
+    order = order[(within.lower[order] == 0) & (within.upper[order] == 1)]
+    forced = int(action.sum())
+    order = order[: max(budget.most - forced, 0)]
     positive = gain[order] > 1e-13 * np.abs(gain).max(initial=0.0)
-    action[order[positive | (np.arange(len(order)) < budget.least)]] = 1
+    action[order[positive | (np.arange(len(order)) < budget.least - forced)]] = 1
     return action
 
 

@@ -44,6 +44,7 @@ from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet
+from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.nearest import did_you_mean
 from worldplan.planners.bandits.baselines import (
@@ -296,9 +297,12 @@ def _ucwhittle(context: PolicyContext) -> Planner:
 
 
 def _fluid(context: PolicyContext) -> Planner:
-    if is_priced(context.instance):
+    later = context.later
+    if is_priced(context.instance) and (later is None or budget_of(later) is not None):
         gap = min(context.solver.gap, 1e-4)
-        return LagrangianPlanner(context.instance, context.models, context.solver, gap=gap)
+        return LagrangianPlanner(
+            context.instance, context.models, context.solver, gap=gap, later=later
+        )
     return FluidPlanner(
         context.instance,
         context.fluid_window,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +17,10 @@ from worldplan.milp.networks.relu import Embedding, ReluNetwork, embed, tighten
 from worldplan.milp.networks.scaling import Scaling
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.session import objective_unit
-from worldplan.milp.sets.base import Action, ActionSet, Budget
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.fixed import FixedBudget, budget_of
 from worldplan.milp.solvers import Session, SolverSettings, open_session
-from worldplan.planners.bandits.level_maximiser import add_levels
+from worldplan.planners.bandits.level_maximiser import add_levels, best_of_budget
 from worldplan.planners.base import Decision
 
 SOLVER_ROUNDING = 1e-6  # of the objective's unit: the tolerance of a solver
@@ -41,33 +43,30 @@ class Problem(Protocol):
 
 
 class SortedProblem:
-    """A plain `Budget` with a linear objective: the largest gains are chosen, without a solver.
+    """A plain budget with a linear objective: the largest gains are chosen, without a solver.
 
     Args:
-        budget: the set.
+        within: the budget, and what the set fixes.
         gains: (arms,) what each arm adds.
         offset: constant that values and bounds leave out.
     """
 
-    def __init__(self, budget: Budget, gains: Floats, offset: float) -> None:
-        self._budget, self._gains, self.offset, self.rounding = budget, gains, offset, 0.0
-        self._order = np.argsort(-gains, kind="stable")
+    def __init__(self, within: FixedBudget, gains: Floats, offset: float) -> None:
+        self._within, self._gains, self.offset, self.rounding = within, gains, offset, 0.0
 
     def solve(self, lower: Action, upper: Action, time_limit: float) -> Decision:
         """As `DecisionProblem.solve`; the time limit does not matter.
 
         Raises:
-            InfeasibleActionSet: more arms are forced than the budget allows, or too few are left.
+            InfeasibleActionSet: more arms are forced than the budget allows, or too few are left,
+                or an arm is forced in and out.
         """
-        forced = int(lower.sum())
-        free = self._order[(upper[self._order] == 1) & (lower[self._order] == 0)]
-        least = max(0, self._budget.least - forced)
-        if forced > self._budget.most or least > len(free):
+        set_ = self._within
+        lower, upper = np.maximum(lower, set_.lower), np.minimum(upper, set_.upper)
+        most, least = set_.budget.most, set_.budget.least
+        if int(lower.sum()) > most or int(upper.sum()) < least or (lower > upper).any():
             raise InfeasibleActionSet("the budget allows no such action: force fewer arms")
-        useful = int(np.count_nonzero(self._gains[free] > 0))
-        taken = min(max(useful, least), self._budget.most - forced)
-        action = lower.astype(np.int8)
-        action[free[:taken]] = 1
+        action = best_of_budget(self._gains, replace(set_, lower=lower, upper=upper))
         value = float(self._gains @ action)
         return Decision(action, value, value, "optimal", 0.0)
 
@@ -152,8 +151,9 @@ def additive_problem(
     The objective is the gain over level 0, so that a constant of an arm changes no number of it.
     """
     gains, offset = values - values[:, :1], float(values[:, 0].sum())
-    if instance.dynamics.effect is None and type(actions) is Budget:
-        return SortedProblem(actions, gains[:, 1], offset)
+    within = budget_of(actions)
+    if instance.dynamics.effect is None and within is not None:
+        return SortedProblem(within, gains[:, 1], offset)
     program = Program()
     action = program.add_columns(actions.size, 0.0, actions.selectable, integer=True)
     actions.add_constraints(program, action)
