@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from worldplan.milp.errors import InfeasibleActionSet
@@ -21,6 +21,46 @@ from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.solved_set import SolvedSet
 
 Truths = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedBudget:
+    """A plain budget with some components fixed.
+
+    Args:
+        budget: the limit.
+        lower: (size,) 1 where a component is selected today.
+        upper: (size,) 0 where it is not selected today.
+        never: (size,) components that are not selected on any day.
+    """
+
+    budget: Budget
+    lower: Action
+    upper: Action
+    never: Truths
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is any action."""
+        forced, left = int(self.lower.sum()), int(self.upper.sum())
+        fits = forced <= self.budget.most and left >= self.budget.least
+        return fits and not (self.lower > self.upper).any()
+
+    def best(self, gain: Floats) -> Action:
+        """The best action (size,) for the gains (size,) of the components.
+
+        The components that are forced in come first, then the largest gains; beyond `least`
+        components, positive gains only. What is not above the rounding of the largest gain counts
+        as zero.
+        """
+        action = self.lower.copy()
+        order = np.argsort(-gain, kind="stable")
+        order = order[(self.lower[order] == 0) & (self.upper[order] == 1)]
+        forced = int(action.sum())
+        order = order[: max(self.budget.most - forced, 0)]
+        positive = gain[order] > 1e-13 * np.abs(gain).max(initial=0.0)
+        action[order[positive | (np.arange(len(order)) < self.budget.least - forced)]] = 1
+        return action
 
 
 class Fixed(SolvedSet):
@@ -54,8 +94,12 @@ class Fixed(SolvedSet):
         self.selectable = inner.selectable & ~self._absent
         self.least = max(inner.least, int(forced.sum()))
         self.most = min(inner.most, int(self.selectable.sum()))
+        self._budget = budget_of(self)
         try:
-            self._problem().best(0.0)
+            if self._budget is not None and not self._budget.feasible:
+                raise InfeasibleActionSet("more are fixed than the budget allows")
+            if self._budget is None:
+                self._best(0.0)
         except InfeasibleActionSet as error:
             lower, upper = forced.astype(np.int8), (~self._absent).astype(np.int8)
             conflict = conflict_of(inner, lower, upper, names)
@@ -97,7 +141,13 @@ class Fixed(SolvedSet):
 
     def sample(self, generator: np.random.Generator) -> Action:
         """The best action (size,) for random positive weights."""
-        return self._problem().best(1.0 + generator.random(self.size))
+        return self._best(1.0 + generator.random(self.size))
+
+    def _best(self, weights: ArrayLike) -> Action:
+        """As in `SolvedSet`; a budget needs no solver."""
+        if self._budget is None:
+            return super()._best(weights)
+        return self._budget.best(np.broadcast_to(np.asarray(weights, float), (self.size,)))
 
     def explain(self, action: Action) -> list[dict[str, Any]]:
         return self.inner.explain(action)
@@ -111,23 +161,6 @@ class Fixed(SolvedSet):
 
     def _raised(self, limit: Limit, by: int) -> ActionSet:
         return Fixed(limit.raised(by), *self._parts)
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedBudget:
-    """A plain budget with some components fixed.
-
-    Args:
-        budget: the limit.
-        lower: (size,) 1 where a component is selected today.
-        upper: (size,) 0 where it is not selected today.
-        never: (size,) components that are not selected on any day.
-    """
-
-    budget: Budget
-    lower: Action
-    upper: Action
-    never: Truths
 
 
 def budget_of(actions: ActionSet) -> FixedBudget | None:

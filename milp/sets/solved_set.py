@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
@@ -24,12 +25,16 @@ class SolvedSet(ActionSet):
             self._loaded = LinearProblem(self)
         return self._loaded
 
+    def _best(self, weights: ArrayLike) -> Action:
+        """The best action (size,) for `weights` (size,), or one number for all components."""
+        return self._problem().best(weights)
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_loaded"}
 
     def default(self) -> Action:
         """A feasible action (size,) with the fewest components."""
-        return self._problem().best(-1.0)
+        return self._best(-1.0)
 
     def fill(self, order: Sequence[int] | Indices, start: Action | None = None) -> Action:
         """The best action (size,) for weights that decrease along `order` (n,).
@@ -40,4 +45,4 @@ class SolvedSet(ActionSet):
         weights[np.asarray(order, dtype=np.int64)] = np.arange(len(order), 0, -1)
         if start is not None:
             weights[start.astype(bool)] += weights.sum()
-        return self._problem().best(weights)
+        return self._best(weights)

@@ -34,7 +34,6 @@ from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.bandits.bound import Bound
-from worldplan.planners.bandits.level_maximiser import best_of_budget
 from worldplan.planners.bandits.models import (
     Dynamics,
     mean_dynamics,
@@ -477,7 +476,7 @@ class LagrangianPlanner(Planner):
         started = time.perf_counter()
         prices, index = self._index(observation)
         within = self._bound.today
-        action = best_of_budget(index + prices.prices[0], within)
+        action = within.best(index + prices.prices[0])
         # what a pull is worth where today's states are seen, which `prices.bound` allows
         belief = belief_of(self.instance, observation)
         low, high = within.lower[:, None] == 1, within.upper[:, None] == 0

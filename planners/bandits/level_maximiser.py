@@ -13,7 +13,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Indices, Program
 from worldplan.milp.session import missing_share
 from worldplan.milp.sets.base import Action
-from worldplan.milp.sets.fixed import FixedBudget, budget_of
+from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings, open_session
 from worldplan.planners.base import Decision
 
@@ -82,7 +82,7 @@ class LevelMaximiser:
         zero = float(values[self._arms, self._default_level].sum())
         gains = values - values[self._arms, self._default_level][:, None]
         if self._budget is not None:
-            action = best_of_budget(gains[:, 1] - gains[:, 0], self._budget)
+            action = self._budget.best(gains[:, 1] - gains[:, 0])
             value = zero + self._gain(gains, action)
             return Decision(action, value, value, "optimal", _since(started), gap=0.0)
         with self._session.lock:
@@ -127,22 +127,6 @@ class LevelMaximiser:
 
 def _since(started: float) -> float:
     return time.perf_counter() - started
-
-
-def best_of_budget(gain: Floats, within: FixedBudget) -> Action:
-    """The best action (arms,) of a plain budget for the gains (arms,) of its arms.
-
-    The arms that are forced in come first, then the largest gains; beyond `least` arms, positive
-    gains only. What is not above the rounding of the largest gain counts as zero.
-    """
-    budget, action = within.budget, within.lower.copy()
-    order = np.argsort(-gain, kind="stable")
-    order = order[(within.lower[order] == 0) & (within.upper[order] == 1)]
-    forced = int(action.sum())
-    order = order[: max(budget.most - forced, 0)]
-    positive = gain[order] > 1e-13 * np.abs(gain).max(initial=0.0)
-    action[order[positive | (np.arange(len(order)) < budget.least - forced)]] = 1
-    return action
 
 
 def add_levels(

@@ -20,7 +20,7 @@ from worldplan.milp.session import objective_unit
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.fixed import FixedBudget, budget_of
 from worldplan.milp.solvers import Session, SolverSettings, open_session
-from worldplan.planners.bandits.level_maximiser import add_levels, best_of_budget
+from worldplan.planners.bandits.level_maximiser import add_levels
 from worldplan.planners.base import Decision
 
 SOLVER_ROUNDING = 1e-6  # of the objective's unit: the tolerance of a solver
@@ -63,10 +63,10 @@ class SortedProblem:
         """
         set_ = self._within
         lower, upper = np.maximum(lower, set_.lower), np.minimum(upper, set_.upper)
-        most, least = set_.budget.most, set_.budget.least
-        if int(lower.sum()) > most or int(upper.sum()) < least or (lower > upper).any():
+        within = replace(set_, lower=lower, upper=upper)
+        if not within.feasible:
             raise InfeasibleActionSet("the budget allows no such action: force fewer arms")
-        action = best_of_budget(self._gains, replace(set_, lower=lower, upper=upper))
+        action = within.best(self._gains)
         value = float(self._gains @ action)
         return Decision(action, value, value, "optimal", 0.0)
 
