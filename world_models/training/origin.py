@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 
 _NAMED = 3  # differences in a message
+_NOTHING = repr(None)
 _LONGEST = 200  # characters of a value that is written out
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _NAMED_TYPES = (
@@ -46,10 +47,18 @@ def origin(**parts: Any) -> dict[str, str]:
 
 
 def differences(saved: Any, now: Mapping[str, str]) -> str:
-    """Name what differs between a stored origin and that of the training at hand; "" if equal."""
+    """Name what differs between a stored origin and that of the training at hand; "" if equal.
+
+    A part that one of them lacks counts as None: a later version may have more settings, and None
+    means that they are not used.
+    """
     if not isinstance(saved, dict):
         return "saved by another version of worldplan"
-    names = [name for name in sorted(saved.keys() | now.keys()) if saved.get(name) != now.get(name)]
+    names = [
+        name
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name, _NOTHING) != now.get(name, _NOTHING)
+    ]
     was, now_is = ([part.get(name, "not set") for name in names] for part in (saved, now))
     texts = [f"{name} was {was[i]}, is {now_is[i]}" for i, name in enumerate(names[:_NAMED])]
     return ", ".join(texts) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -228,6 +228,14 @@ def test_differences_are_named() -> None:
     assert many.endswith("and 6 more")
 
 
+def test_a_setting_of_a_later_version_that_is_not_used_is_no_difference() -> None:
+    older = {"settings.batch": "32"}
+    for later in ({**older, "settings.table": "None"}, older):
+        assert differences(older, later) == "" == differences(later, older)
+    text = differences(older, {**older, "settings.table": "3"})
+    assert text == "settings.table was not set, is 3"
+
+
 @pytest.mark.parametrize("saved", [None, "a text of an older version", 3])
 def test_an_origin_of_another_version(saved: Any) -> None:
     assert "another version" in differences(saved, origin(seed=0))
