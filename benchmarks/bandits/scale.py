@@ -2,6 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
         [--skip-domains]
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only fixed
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only capacity
 
 Prints one line for each measurement.
 """
@@ -9,6 +11,7 @@ Prints one line for each measurement.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import resource
 import time
 import warnings
@@ -17,8 +20,11 @@ import numpy as np
 
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv
+from worldplan.milp.sets.fixed import fixed
+from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
+from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.units import default_returns
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, evaluate
@@ -50,6 +56,47 @@ def many_arms(arms: int) -> None:
     policies: dict[str, Planner] = {"whittle": whittle, "lagrangian": LagrangianPlanner(instance)}
     for name, planner in policies.items():
         report(name, planner, instance, 1, bound)
+
+
+def decided(name: str, instance: BanditInstance, limit: float) -> None:
+    """Two decisions of one state, within `limit` seconds each."""
+    state = np.random.default_rng(0).integers(0, instance.dynamics.states, instance.dynamics.arms)
+    observation = {"state": state, "steps_left": instance.horizon}
+    started = time.perf_counter()
+    context = PolicyContext(instance, solver=SolverSettings(gap=1e-3, time_limit=limit))
+    planner = make_policy(name, context)
+    made = time.perf_counter() - started
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        decision = planner.plan(observation)
+        seconds.append(time.perf_counter() - started)
+    bound = "no bound" if decision.gap is None else f"gap {100 * decision.gap:.3g} %"
+    print(
+        f"  {name}, limit {limit:g} s: made in {made:.2f} s, decisions {seconds[0]:.2f} and "
+        f"{seconds[1]:.2f} s, {decision.status}, {bound}, feasible "
+        f"{instance.actions.contains(decision.action)}; {peak()}",
+        flush=True,
+    )
+
+
+def fixed_budget(arms: int, limit: float) -> None:
+    """A plain budget with 2 % of the arms absent and 10 forced in."""
+    instance = generate("budget", arms, arms // 5, seed=0)
+    never = np.zeros(arms, bool)
+    absent, forced = np.arange(arms) < arms // 50, np.arange(arms) >= arms - 10
+    actions = fixed(instance.actions, never, absent, forced)
+    print(f"budget, {arms} arms, {arms // 50} absent and 10 forced in; {peak()}")
+    for name in ("fluid", "whittle", "myopic"):
+        decided(name, dataclasses.replace(instance, actions=actions), limit)
+
+
+def capacities(arms: int, limit: float) -> None:
+    """Workers with capacities."""
+    instance = generate("capacity", arms, arms // 5, seed=0)
+    print(f"capacity, {arms} arms, budget {arms // 5}; {peak()}")
+    for name in ("whittle", "myopic", "fluid"):
+        decided(name, instance, limit)
 
 
 def zero_of(instance: BanditInstance, episodes: int) -> float:
@@ -95,11 +142,18 @@ def main() -> None:
     parser.add_argument("--arms", type=int, default=10_000)
     parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--skip-domains", action="store_true")
+    parser.add_argument("--only", choices=("fixed", "capacity"))
+    parser.add_argument("--limit", type=float, default=30.0, help="seconds of a decision")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    many_arms(options.arms)
-    if not options.skip_domains:
-        domains(options.episodes)
+    if options.only == "fixed":
+        fixed_budget(options.arms, options.limit)
+    elif options.only == "capacity":
+        capacities(min(options.arms, 1200), options.limit)
+    else:
+        many_arms(options.arms)
+        if not options.skip_domains:
+            domains(options.episodes)
 
 
 if __name__ == "__main__":
