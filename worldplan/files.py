@@ -179,18 +179,28 @@ def input_files(config: Any, *folders: Path) -> dict[str, str]:
     Returns:
         The SHA-256 of each file, by the name in the configuration.
     """
+    hashes = {}
+    for name, path in named_files(config, *folders).items():
+        with path.open("rb") as file:
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def named_files(config: Any, *folders: Path) -> dict[str, Path]:
+    """The files that a configuration names, by the name there; the arguments are those of
+    `input_files`.
+    """
     if isinstance(config, Mapping):
-        return input_files(list(config.values()), *folders)
+        return named_files(list(config.values()), *folders)
     if isinstance(config, (list, tuple)):
-        return {name: code for part in config for name, code in input_files(part, *folders).items()}
+        return {name: file for part in config for name, file in named_files(part, *folders).items()}
     if not isinstance(config, (str, Path)):
         return {}
     name = str(config)
     for folder in folders or (Path(),):
         for path in (folder / name, folder / name.rpartition(":")[0]):
             if _is_file(path):
-                with path.open("rb") as file:
-                    return {name: hashlib.file_digest(file, "sha256").hexdigest()}
+                return {name: path}
     return {}
 
 

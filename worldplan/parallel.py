@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -24,16 +25,17 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from worldplan.milp.errors import JobKilled, MissingExtra
+from worldplan.cluster.engine import run_on_ray
+from worldplan.cluster.parcels import Job
+from worldplan.milp.errors import JobKilled
 from worldplan.unexpected import few_warnings
 
 J = TypeVar("J")
+R = TypeVar("R", bound=Job)
 ENGINES = ("local", "ray")
 
 
-def execute(
-    work: Callable[[J], J], jobs: list[J], processes: int, engine: str = "local"
-) -> Generator[J]:
+def execute(work: Callable[[J], J], jobs: Sequence[J], processes: int) -> Generator[J]:
     """Yield `work(job)` for each job, in the order in which they finish.
 
     The processes end when the generator is closed.
@@ -42,30 +44,18 @@ def execute(
         work: runs in another process, unless `processes` is 1.
         jobs: one argument of `work` each; they and the results are pickled.
         processes: how many run in parallel; 0 for one per core.
-        engine: "local" for processes on this machine, "ray" for Ray, whose cluster is the one at
-            RAY_ADDRESS if that is set.
 
     Raises:
         JobKilled: a process ended without a result.
-        MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     processes = min(processes, max(len(jobs), 1))  # joblib refuses a million
-    if processes == 1 and engine != "ray":
+    if processes == 1:
         yield from map(work, jobs)
         return
     # takes as long to import as all else that the commands' --help needs
-    from joblib import Parallel, delayed, parallel_backend
-
-    if engine == "ray":
-        ray, register_ray = require_ray()
-        if not ray.is_initialized():
-            ray.init(ignore_reinit_error=True, log_to_driver=False)
-        register_ray()
-        with parallel_backend("ray"):
-            yield from Parallel(n_jobs=processes or -1)(delayed(work)(job) for job in jobs)
-        return
     from multiprocessing import resource_tracker
 
+    from joblib import Parallel, delayed
     from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -131,12 +121,13 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def run_waiting(
-    work: Callable[[J], J],
-    jobs: list[J],
-    done: Callable[[J], bool],
-    describe: Callable[[J], str],
+    work: Callable[[R], R],
+    jobs: Sequence[R],
+    done: Callable[[R], bool],
+    describe: Callable[[R], str],
     processes: int,
     engine: str = "local",
+    inputs: Iterable[Path] = (),
 ) -> None:
     """Execute the jobs that are not done yet, under a progress bar.
 
@@ -146,9 +137,11 @@ def run_waiting(
         done: whether a job is finished already.
         describe: the name of a job, for the progress bar.
         processes: see `execute`.
-        engine: see `execute`.
+        engine: "local" for processes on this machine, "ray" for the machines of a Ray cluster.
+        inputs: the files that jobs read; they travel to the machines of a cluster.
 
     Raises:
+        ConfigError: the cluster cannot be reached or used.
         JobKilled: a process ended without a result.
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
@@ -169,8 +162,13 @@ def run_waiting(
     )
     # in a file, a bar is one line that says less than the results
     hidden = not sys.stderr.isatty()
+    results = (
+        run_on_ray(work, waiting, processes, inputs)
+        if engine == "ray"
+        else execute(work, waiting, processes)
+    )
     with (
-        closing(execute(work, waiting, processes, engine)) as finished,
+        closing(results) as finished,
         Progress(*columns, console=Console(stderr=True), disable=hidden, expand=True) as progress,
     ):
         task = progress.add_task(
@@ -215,17 +213,3 @@ def _watch(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=stop_with_parent, daemon=True).start()
-
-
-def require_ray() -> tuple[Any, Any]:
-    """Ray and the function that registers its joblib backend.
-
-    Raises:
-        MissingExtra: Ray is not installed.
-    """
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise MissingExtra("--engine ray needs Ray: pip install 'worldplan[ray]'") from error
-    return ray, register_ray

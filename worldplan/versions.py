@@ -35,13 +35,20 @@ def versions() -> dict[str, str]:
         "platform": platform.platform(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+    names |= package_versions()
+    commit = _git_commit()
+    return names | ({"commit": commit} if commit else {})
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that matter, as far as they are installed."""
+    names = {}
     for package in PACKAGES:
         try:
             names[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    commit = _git_commit()
-    return names | ({"commit": commit} if commit else {})
+    return names
 
 
 def _git_commit() -> str | None:

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.table import Table
 
+from worldplan.cluster import require_ray
 from worldplan.commands.actions.jobs import (
     COUNTS,
     KINDS,
@@ -29,7 +30,7 @@ from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.output.report import write_report
 from worldplan.output.style import COLOURS, INK, NARROW, new_figure, save_figure, style_axes
-from worldplan.parallel import require_ray, run_waiting
+from worldplan.parallel import run_waiting
 from worldplan.planners.base import bootstrap
 from worldplan.planners.numeric.task.result import STATUSES
 from worldplan.runs import METRICS, Run
@@ -184,6 +185,7 @@ def cross_validate(
             lambda job: f"fold {job.fold}, {job.count} trajectories",
             jobs,
             engine,
+            [study.domain, *study.files, *problems],
         )
         _write_results(run, todo)
     return run

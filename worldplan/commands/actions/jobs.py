@@ -143,6 +143,11 @@ class Job:
         )
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Its result files, the one without a kind last."""
+        return tuple(self.file(kind) for kind in reversed(KINDS))
+
+    @property
     def done(self) -> bool:
         """Whether all result files exist."""
         return all(self.file(kind).exists() for kind in KINDS)

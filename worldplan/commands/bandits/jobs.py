@@ -68,6 +68,13 @@ class Job:
         return result_file(self.folder, self.policy, self.seed, "-steps")
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Its files and folders, the one that says that it is done last."""
+        if self.policy == BOUND:
+            return (self.result,)
+        return training_folder(self), self.steps, self.result
+
+    @property
     def done(self) -> bool:
         """Whether the job's tables exist, in the form of this version."""
         if self.policy == BOUND:

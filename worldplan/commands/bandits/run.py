@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
+from worldplan.cluster import require_ray
 from worldplan.commands.bandits.jobs import jobs_of, policy_context, refuse_learner, run_job
 from worldplan.commands.bandits.results import write_results
 from worldplan.commands.bandits.scenario import (
@@ -21,10 +22,10 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
-from worldplan.files import input_files
+from worldplan.files import input_files, named_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
-from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.parallel import ENGINES, run_waiting
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.policies import check_policy, learns
 from worldplan.runs import Run
@@ -90,9 +91,16 @@ def run_scenario(
             lambda job: f"{job.policy}, seed {job.seed}",
             jobs,
             engine,
+            _inputs(scenario, base),
         )
         write_results(run, scenario, base)
     return run
+
+
+def _inputs(scenario: Scenario, base: Path) -> list[Path]:
+    """The files that jobs read: the scenario and those that it names."""
+    named = named_files(scenario.to_dict(), base.parent, Path()).values()
+    return [*([base] if base.is_file() else []), *named]
 
 
 def check(scenario: Scenario, base: Path, engine: str = "local") -> None:

@@ -75,6 +75,11 @@ class Job:
         return self.folder / "jobs" / f"{self.row.name}-{self.first}-spread.csv"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Its files and folders, the one that says that it is done last."""
+        return self.training, self.spreads, self.result
+
+    @property
     def training(self) -> Path:
         """Folder of checkpoint and metrics."""
         return self.folder / "checkpoints" / f"{self.row.name}-seed{self.first}"

@@ -13,15 +13,16 @@ import pandas as pd
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
+from worldplan.cluster import require_ray
 from worldplan.commands.studies.jobs import check_tasks, jobs_of, run_job
 from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.rows import Selection
 from worldplan.commands.studies.study import Study, parse_study, study_parser
-from worldplan.files import input_files
+from worldplan.files import input_files, named_files
 from worldplan.milp.errors import ConfigError, one_line
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
-from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.parallel import ENGINES, run_waiting
 from worldplan.runs import SUMMARY, UNFINISHED, Run
 
 _OPTIONAL = {
@@ -105,6 +106,7 @@ def run_study(
             lambda job: f"{job.row.name}, seeds {job.first}..{job.first + job.count - 1}",
             jobs,
             engine,
+            named_files(study.to_dict()).values(),
         )
         write_results(run, study)
     return run

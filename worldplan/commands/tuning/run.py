@@ -8,11 +8,13 @@ from pathlib import Path
 from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
+from worldplan.cluster import require_ray
 from worldplan.commands.tuning.tuning import SCORES, Tuning, parse_tuning, tuning_parser
-from worldplan.files import input_files
+from worldplan.files import input_files, named_files
+from worldplan.milp.errors import ConfigError
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
-from worldplan.parallel import ENGINES, require_ray, run_waiting
+from worldplan.parallel import ENGINES, run_waiting
 from worldplan.runs import SUMMARY, Run
 from worldplan.world_models.training.origin import origin
 
@@ -80,6 +82,7 @@ def run_tuning(
 
     if engine == "ray":
         require_ray()
+        _check_reachable(tuning.storage)
     check_inputs(tuning)
     config = tuning.to_dict()
     config["inputs"] = input_files(config)
@@ -102,9 +105,23 @@ def run_tuning(
             lambda job: "a trial",
             jobs,
             engine,
+            named_files(tuning.to_dict()).values(),
         )
         write_results(run, tuning, open_study(storage, tuning, made_with))
     return run
+
+
+def _check_reachable(storage: str | None) -> None:
+    """Check that a storage is no file, which other machines would make anew.
+
+    Raises:
+        ConfigError: it is a file.
+    """
+    if storage is not None and ("://" not in storage or storage.startswith("sqlite")):
+        raise ConfigError(
+            f"storage {storage}: a file, which other machines of the cluster do not see: give the "
+            "URL of a database server, or leave --engine ray out"
+        )
 
 
 def print_table(run: Run, tuning: Tuning) -> None:

@@ -42,6 +42,7 @@ class TrialJob:
         storage: absolute path or URL.
         made_with: see `open_study`.
         resumed: number of an unfinished trial; None draws a new one.
+        owner: the run that the trial belongs to, also on a machine with another folder.
     """
 
     folder: Path
@@ -49,10 +50,21 @@ class TrialJob:
     storage: str
     made_with: dict[str, str]
     resumed: int | None
+    owner: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The folder of an unfinished trial; that of a new one has no name yet."""
+        return () if self.resumed is None else (trial_folder(self.folder, self.resumed),)
 
     def open(self) -> optuna.Study:
         """The study that all trials belong to."""
         return open_study(self.storage, self.tuning, self.made_with)
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Where a trial of the run in `folder` is trained."""
+    return folder / "trials" / f"{number:04d}"
 
 
 def owner_of(folder: Path) -> str:
@@ -72,19 +84,19 @@ def jobs_of(
         made_with: see `open_study`.
         private: whether no other run uses the storage, so that every unfinished trial is ours.
     """
-    job = TrialJob(folder, tuning, storage, made_with, None)
+    owner = owner_of(folder)
+    job = TrialJob(folder, tuning, storage, made_with, None, owner)
     with storage_errors(storage):
         trials = job.open().get_trials(deepcopy=False)
     counted = [trial for trial in trials if trial.state != TrialState.FAIL]
     interrupted = [
         trial.number
         for trial in counted
-        if trial.state in _OPEN_STATES
-        and (private or trial.user_attrs.get(OWNER) == owner_of(folder))
+        if trial.state in _OPEN_STATES and (private or trial.user_attrs.get(OWNER) == owner)
     ]
     missing = max(tuning.trials - len(counted), 0)
     return [
-        TrialJob(folder, tuning, storage, made_with, number)
+        TrialJob(folder, tuning, storage, made_with, number, owner)
         for number in [*interrupted, *[None] * missing]
     ]
 
@@ -111,7 +123,7 @@ def run_trial(job: TrialJob) -> TrialJob:
 def _asked(study: optuna.Study, job: TrialJob) -> Trial | None:
     """A new trial; None where other processes have begun the last ones meanwhile."""
     trial = study.ask()
-    trial.set_user_attr(OWNER, owner_of(job.folder))
+    trial.set_user_attr(OWNER, job.owner)
     before = [
         other
         for other in study.get_trials(deepcopy=False)
@@ -157,7 +169,7 @@ def _scored(job: TrialJob, trial: Trial, changes: dict[str, Any]) -> tuple[float
     try:
         file = fit(
             training,
-            job.folder / "trials" / f"{trial.number:04d}",
+            trial_folder(job.folder, trial.number),
             save_every=tuning.save_every,
             accelerator=tuning.accelerator,
             callbacks=[] if tuning.pruner == "none" else [reports],

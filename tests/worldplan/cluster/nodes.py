@@ -1,0 +1,90 @@
+"""Ray nodes on this machine, each with a current folder and a folder for temporary files of its
+own: processes of one node find no file of another by a relative name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.places import ROOT
+
+
+@dataclass
+class Nodes:
+    """A Ray cluster of this machine.
+
+    Args:
+        root: folder of the nodes' folders.
+        address: HOST:PORT.
+    """
+
+    root: Path
+    address: str = ""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    session: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="r", dir="/tmp")))
+
+    def add(self, cores: int) -> None:
+        """Start a node; the first one is the head."""
+        folder = self.root / f"node{len(self.processes)}"
+        (folder / "tmp").mkdir(parents=True)
+        place = ["--address", self.address]
+        if not self.address:
+            self.address = f"127.0.0.1:{_free_port()}"
+            place = ["--head", "--port", self.address.rpartition(":")[2], "--temp-dir"]
+            place += [str(self.session), "--include-dashboard", "false"]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place]
+        memory = ["--object-store-memory", str(80 * 2**20)]
+        log = folder / "log"
+        process = subprocess.Popen(
+            [*ray, "--num-cpus", str(cores), *memory, "--disable-usage-stats"],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TMPDIR": str(folder / "tmp"),
+                "RAY_AUTH_MODE": "disabled",  # a token would be written into the home folder
+                "BEGUN": str(self.root / "begun"),
+                "NODE": str(len(self.processes)),
+            },
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        while b"Ray runtime started" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+
+    def kill(self, number: int) -> None:
+        """End a node with all its processes, as a power failure does."""
+        process = psutil.Process(self.processes[number].pid)
+        for part in (process, *process.children(recursive=True)):
+            try:
+                part.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                continue
+        self.processes[number].wait()
+
+    def close(self) -> None:
+        """End all nodes."""
+        for number in reversed(range(len(self.processes))):
+            if self.processes[number].poll() is None:
+                self.kill(number)
+        shutil.rmtree(self.session, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])

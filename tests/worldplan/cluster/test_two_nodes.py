@@ -1,0 +1,132 @@
+"""Jobs on two Ray nodes that share no folder with the command, and of which one is lost: the
+results are those of this machine, bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.places import CONFIGS, ROOT
+from tests.worldplan.cluster.nodes import Nodes
+from tests.worldplan.commands.test_shared_folders import assert_equal_runs
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'worldplan[ray]'")
+pytestmark = pytest.mark.slow
+
+SCENARIO = {
+    "name": "small",
+    "programme": {
+        "horizon": 5,
+        "rewards": "../tables/rewards.csv",
+        "transitions": "{home}/tables/transitions.csv",
+        "constraint": {"kind": "budget", "budget": 3, "rules": "rules.py:build"},
+    },
+    "policies": ["mine:Marking", "random", "fluid", "null"],
+    "seeds": "0..1",
+    "episodes": 10,
+}
+RULES = """
+import pyomo.environ as pyo
+from limits import MOST
+
+def build(block):
+    block.most = pyo.Constraint(expr=block.a[0] + block.a[1] <= MOST)
+"""
+POLICY = """
+import os, tempfile, time
+from pathlib import Path
+from worldplan.planners.bandits import NullPolicy
+
+class Marking(NullPolicy):
+    def plan(self, observation):
+        node = os.environ.get("NODE")
+        if node is not None:
+            for place in (os.getcwd(), __file__):
+                assert Path(place).is_relative_to(tempfile.gettempdir()), place
+        if node == "1":  # stays until the node is lost
+            Path(os.environ["BEGUN"]).touch()
+            time.sleep(1000)
+        while node == "0" and not Path(os.environ["BEGUN"]).exists():
+            time.sleep(0.1)
+        return super().plan(observation)
+"""
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    cluster = Nodes(tmp_path / "nodes")
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The user's folder, with tables, rules and modules."""
+    folder = tmp_path / "home"
+    (folder / "scenarios").mkdir(parents=True)
+    (folder / "modules").mkdir()
+    shutil.copytree(CONFIGS / "bandits" / "example_log", folder / "tables")
+    (folder / "modules" / "mine.py").write_text(POLICY)
+    (folder / "modules" / "limits.py").write_text("MOST = 1\n")
+    (folder / "scenarios" / "rules.py").write_text(RULES)
+    text = yaml.safe_dump(SCENARIO).replace("{home}", str(folder))
+    (folder / "scenarios" / "small.yaml").write_text(text)
+    return folder
+
+
+def start(home: Path, *words: str, address: str = "") -> subprocess.Popen[str]:
+    """`worldplan WORDS` in the user's folder."""
+    path = f"{ROOT}{os.pathsep}{home / 'modules'}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "worldplan", *words],
+        cwd=home,
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "RAY_ADDRESS": address,
+            "RAY_AUTH_MODE": "disabled",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What a command that ends well wrote to stderr."""
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    return err
+
+
+def run_of(home: Path, runs: str) -> Path:
+    (run,) = (home / runs / "small").glob("[!.]*")
+    return run
+
+
+def test_bandits_while_a_node_is_lost(home: Path, nodes: Nodes) -> None:
+    words = ("bandits", "run", "scenarios/small.yaml")
+    finish(start(home, *words, "--runs", "local"))
+    nodes.add(cores=1)
+    nodes.add(cores=1)
+    command = start(home, *words, "--runs", "ray", "--engine", "ray", address=nodes.address)
+    begun = nodes.root / "begun"
+    while not begun.exists():
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.1)
+    nodes.kill(1)
+    err = finish(command)
+    assert_equal_runs(run_of(home, "ray"), run_of(home, "local"))
+    assert not err, err
+    assert not list((nodes.root / "node0" / "tmp").glob("worldplan-ray-*"))
