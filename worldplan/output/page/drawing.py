@@ -30,19 +30,19 @@ _VALUE = re.compile(r"[-\w#.,%() +]*")
 _LINK = re.compile(r"url\(#([\w.-]+)\)")
 # colours of plots (worldplan.output.style) that change in a dark page, by where they are used
 _COLOURS = {
-    "#ffffff": "--paper",
-    "#22262b": "--ink",
-    "#000000": "--ink",
-    "#8a9099": "--axis",
-    "#e3e6ea": "--grid",
-    "#cfd4da": "--axis",
-    "#f4f5f7": "--empty",
-    "#0072b2": "--blue",
-    "#d55e00": "--orange",
-    "#009e73": "--green",
-    "#8c6d00": "--olive",
+    "#ffffff": "paper",
+    "#22262b": "ink",
+    "#000000": "ink",
+    "#8a9099": "axis",
+    "#e3e6ea": "grid",
+    "#cfd4da": "axis",
+    "#f4f5f7": "empty",
+    "#0072b2": "blue",
+    "#d55e00": "orange",
+    "#009e73": "green",
+    "#8c6d00": "olive",
 }
-_FILLS = {"#56b4e9": "--sky", "#b5dcf3": "--pale"}  # texts stand on them
+_FILLS = {"#56b4e9": "sky", "#b5dcf3": "pale"}  # texts stand on them
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +142,5 @@ def _style(text: str) -> str:
         colour = _COLOURS.get(value.lower())
         if name == "fill":
             colour = _FILLS.get(value.lower(), colour)
-        kept.append(f"{name}: var({colour})" if colour else f"{name}: {value}")
+        kept.append(f"{name}: var(--{colour})" if colour else f"{name}: {value}")
     return "; ".join(kept)
