@@ -43,7 +43,7 @@ ELSEWHERE = {
         "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
         "Spread", "Statistics", "Validation", "View", "WhittleIndices", "Reach", "ModemTask",
         "OfflineTask", "PlanStep", "StateVariables", "ClientReason", "LimitPrice", "Reasons",
-        "Valuation", "Conflict", "Limit", "Today",
+        "Valuation", "Conflict", "Limit", "Section", "Today",
     },
     "is a base class, made by subclasses": {
         "ActionSet", "OnlineLearner",
