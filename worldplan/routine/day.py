@@ -113,8 +113,9 @@ def _check_states(setup: Setup, request: Request) -> None:
     """
     if not request.outcomes:
         return
-    states = setup.rewards()[0].shape[-1]
+    own = setup.states_of()
     for outcome in request.outcomes:
+        states = own.get(outcome.client, max(own.values()))  # others are refused by name later
         if not 0 <= outcome.state < states:
             raise DatasetError(
                 f"{outcome.place}: client '{outcome.client}': state {outcome.state}: give 0 to "
@@ -213,10 +214,11 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     """
     if stored is not None:
         _refuse_outcomes_of(connection, stored.date)
-    reward, names = setup.rewards()
+    clients = setup.clients()
+    reward, names = clients.reward, clients.names
     if setup.programme.log is not None:
         log = Path(finder(setup.base)(setup.programme.log))
-        moves = import_log(connection, log, reward, names, request.date)
+        moves = import_log(connection, log, clients, request.date)
         if moves:
             record(connection, request.by, "log imported", request.date, moves=moves)
     enter_outcomes(connection, request)

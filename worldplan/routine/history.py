@@ -17,6 +17,7 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
 from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
+from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.dynamics import ArmLog, read_moves
 
@@ -37,16 +38,13 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def import_log(
-    connection: Connection, log: Path, reward: Floats, names: tuple[str, ...], today: dt.date
-) -> int:
+def import_log(connection: Connection, log: Path, clients: Clients, today: dt.date) -> int:
     """Import the moves of a log, on the first call; returns how many were imported.
 
     Args:
         connection: of the change.
         log: CSV arm, state, action, next_state, and if wanted when (`read_log`).
-        reward: (arms, states) of the clients.
-        names: (arms,) of the clients.
+        clients: of the programme.
         today: the day that is decided.
 
     Raises:
@@ -63,7 +61,7 @@ def import_log(
                 "enter new moves as outcomes (--outcomes), or begin another database (--database)"
             )
         return 0
-    moves = read_moves(log, reward, names, levels=2)
+    moves = read_moves(log, clients.reward, clients.names, clients.own_states, levels=2)
     _refuse_later(log, today)
     places = np.argwhere(moves.counts)
     rows = [

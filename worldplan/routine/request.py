@@ -12,6 +12,7 @@ from typing import Any
 from worldplan.envs.bandits.environment import Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.base import Planner
+from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, Programme, clients_of, finder
 
@@ -72,9 +73,30 @@ class Setup:
             ConfigError: the programme has none.
             DatasetError: the file is missing or malformed.
         """
-        self.rewards_file()
-        clients = clients_of(self.programme, finder(self.base))
+        clients = self.clients()
         return clients.reward, clients.names
+
+    def clients(self) -> Clients:
+        """Who is in the files of the programme.
+
+        Raises:
+            ConfigError: the programme has no rewards.
+            DatasetError: a file is missing or malformed.
+        """
+        self.rewards_file()
+        return clients_of(self.programme, finder(self.base))
+
+    def states_of(self) -> dict[str, int]:
+        """The number of states of each client.
+
+        Raises:
+            ConfigError: the programme has no rewards.
+            DatasetError: a file is missing or malformed.
+        """
+        clients = self.clients()
+        arms, most = clients.reward.shape
+        own = [most] * arms if clients.own_states is None else clients.own_states.tolist()
+        return dict(zip(clients.names, own, strict=True))
 
     def start_states(self) -> dict[str, int]:
         """First states by client, of the file `programme.start`; empty without one.
@@ -85,8 +107,7 @@ class Setup:
         """
         if self.programme.start is None:
             return {}
-        self.rewards_file()
-        clients = clients_of(self.programme, finder(self.base))
+        clients = self.clients()
         names, states = clients.names, clients.reward.shape[1]
         own = states if clients.own_states is None else clients.own_states
         state = read_states(finder(self.base)(self.programme.start), names, own)

@@ -152,7 +152,8 @@ class Service:
             DatasetError: the arms have no such state.
             Missing: there is no such client or day.
         """
-        states = self.arms()[1]
+        own = self.setup.states_of()
+        states = own.get(client, max(own.values()))
         if state is not None and not 0 <= state < states:
             raise DatasetError(f"client '{client}': state {state}: give 0 to {states - 1}")
         if not self.database.exists:
