@@ -86,6 +86,11 @@ class SeenArms:
         """The belief state of every arm today."""
         return int(self.belief.shape[-1]) * self.ages
 
+    def most_likely(self, state: Ints) -> Ints:
+        """The most likely state in each belief state, (..., arms) of numbers."""
+        likely: Ints = self.belief.argmax(-1)[np.arange(len(self.belief)), state]
+        return likely
+
     def older(self, state: Ints) -> Ints:
         """The belief states one step later, without a visit."""
         after: Ints = np.where(state % self.ages < self.ages - 1, state + 1, state)

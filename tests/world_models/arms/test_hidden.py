@@ -1,5 +1,6 @@
 """Programmes whose states are seen on visits: settings, members, commands."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 from tests.world_models.arms.test_groups import files
 from worldplan.cli import main
+from worldplan.commands.bandits.results import play
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.source import Constraint
+from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Programme, build
 
@@ -57,6 +60,18 @@ def test_a_run_and_a_decision(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         main(["bandits", "run", str(tmp_path / "p.yaml"), "--jobs", "1", "--runs", str(folder)])
         == 0
     )
+    (file,) = folder.rglob("episode.json")
+    shown = json.loads(file.read_text())
+    settings = programme()
+    hidden = as_seen(build(settings, tmp_path, shown["seed"]), settings)
+    planner = make_policy(shown["policy"], PolicyContext(hidden.built.instance))
+    planner.reset(seed=shown["seed"])
+    states, actions = play(planner, hidden.built, shown["seed"])
+    assert hidden.seen is not None
+    np.testing.assert_array_equal(shown["actions"], actions)
+    for arm in range(3):
+        likely = hidden.seen.belief[arm, states[:, arm]].argmax(-1)
+        np.testing.assert_array_equal(np.array(shown["states"])[:, arm], likely)
 
 
 def test_refusals(tmp_path: Path) -> None:

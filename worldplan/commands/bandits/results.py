@@ -28,6 +28,7 @@ from worldplan.output.report import write_report
 from worldplan.planners.bandits.policies import best_informed, naming_policy
 from worldplan.planners.base import Decider, Planner
 from worldplan.runs import Run
+from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build
 
 
@@ -88,16 +89,21 @@ def _metrics(folder: Path, scenario: Scenario, base: Path) -> pd.DataFrame | Non
 def _show_episode(run: Run, scenario: Scenario, base: Path) -> None:
     """Play the first episode again with the best-informed policy, and plot it.
 
-    The plots show states and pulls, and how the first action is carried out.
+    The plots show states and pulls, and how the first action is carried out. Where states are seen
+    on visits only, the states are those that the policy holds most likely.
     """
     policy = best_informed(scenario.policy_list())
     seed = scenario.seed_list()[0]
-    built = build(scenario.programme, base, scenario.programme.seed + seed)
+    programme = scenario.programme
+    hidden = as_seen(build(programme, base, programme.seed + seed), programme)
+    built = hidden.built
     folder = training_folder(Job(run.path, scenario, base, policy, seed))
     with naming_policy(policy, seed):
         planner = make_planner(policy, built, scenario, seed, folder)
         planner.reset(seed=seed)
         states, actions = play(planner, built, seed)
+    if hidden.seen is not None:
+        states = hidden.seen.most_likely(states)
     pulls = built.instance.dynamics.level(actions) > 0
     decision_plots.arm_states(states, pulls, run.plots / f"episode_{file_stem(policy)}.svg")
     draw_action(built.instance.actions, actions[0], run.plots)
