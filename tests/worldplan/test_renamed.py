@@ -93,10 +93,19 @@ def test_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: st
     assert "in checkpoint is now" in refused(["bandits", verb, str(file)], capsys)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "report"])
-def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = old_run(tmp_path, OLD_FIT)
-    assert str(folder / "config.yaml") in refused([command, str(folder)], capsys)
+    assert str(folder / "config.yaml") in refused(["evaluate", str(folder)], capsys)
+
+
+def test_the_report_of_an_old_run_opens_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = old_run(tmp_path, OLD_FIT)
+    assert main(["report", str(folder)]) == 0
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "config.yaml: from an older worldplan" in line
+    assert "from an older worldplan" in (folder / "report.html").read_text()
 
 
 def test_an_old_run_does_not_stop_a_new_one_of_its_name(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _check_states(setup: Setup, request: Request) -> None:
         states = own.get(outcome.client, max(own.values()))  # others are refused by name later
         if not 0 <= outcome.state < states:
             raise DatasetError(
-                f"{outcome.place}: client '{outcome.client}': state {outcome.state}: give 0 to "
+                f"{outcome.place}: client '{outcome.client}' in state {outcome.state}: give 0 to "
                 f"{states - 1}"
             )
 
