@@ -1,9 +1,9 @@
 """Dynamics that drift: moves of a log count less the older they are.
 
-A move of age t counts as w = 2^(-t / h) moves, with h the half-life: exponential forgetting (Kulhavy and Zarrop 1993), the posterior of a
-likelihood that is raised to the power w. So a client's estimates rest on sum(w) effective moves, at
-most 1 / (1 - 2^(-1/h)) for one move a step: older moves give way to the prior, which is that of all
-clients, weighted alike.
+A move of age t counts as w = 2^(-t / h) moves, with h the half-life: exponential forgetting
+(Kulhavy and Zarrop 1993), the posterior of a likelihood that is raised to the power w. So a
+client's estimates rest on sum(w) effective moves, at most 1 / (1 - 2^(-1/h)) for one move a step:
+older moves give way to the prior, which is that of all clients, weighted alike.
 """
 
 from __future__ import annotations
