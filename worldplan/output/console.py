@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 
 _WIDE = 500  # characters of a line in a file or pipe, where COLUMNS does not say otherwise
 _AROUND_A_CELL = 3  # its padding and a border
@@ -29,21 +29,25 @@ class PlainConsole(Console):
         super().print(*(self._fitting(one) for one in objects), **options)
 
     def _fitting(self, printed: Any) -> Any:
-        if not isinstance(printed, Table) or self._least_width(printed) <= self.width:
+        if not isinstance(printed, Table):
             return printed
-        return _rows_as_list(printed)
+        widths = [self._widths(column) for column in printed.columns]
+        room = self.width - 1 - sum(least + _AROUND_A_CELL for least, _ in widths)
+        if room < 0:
+            return _rows_as_list(printed)
+        wanted = sum(most - least for least, most in widths)
+        if wanted > room:  # rich would cut words of one column before it wraps another
+            for column, (least, most) in zip(printed.columns, widths, strict=True):
+                column.width = least + room * (most - least) // wanted
+        return printed
 
-    def _least_width(self, table: Table) -> int:
-        """The characters that the table takes if no word is cut."""
-        width = 1
-        for column in table.columns:
-            cells = [
-                Measurement.get(self, self.options, cell) for cell in (column.header, *column.cells)
-            ]
-            width += _AROUND_A_CELL + max(
-                cell.maximum if column.no_wrap else cell.minimum for cell in cells
-            )
-        return width
+    def _widths(self, column: Column) -> tuple[int, int]:
+        """The characters of a column in which no word is cut, and those of its longest line."""
+        cells = [
+            Measurement.get(self, self.options, cell) for cell in (column.header, *column.cells)
+        ]
+        most = max(cell.maximum for cell in cells)
+        return most if column.no_wrap else max(cell.minimum for cell in cells), most
 
 
 def plain_console() -> Console:

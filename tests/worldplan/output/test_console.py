@@ -1,7 +1,7 @@
 """Tables on terminals of any width, and in files."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.table import Table
 
@@ -27,6 +27,7 @@ def printed(table: Table) -> str:
     return capture.get()
 
 
+@example(width=54, count=3, no_wrap=False)
 @given(
     width=st.integers(40, 200),
     count=st.integers(1, 12),
