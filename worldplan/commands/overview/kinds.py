@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from worldplan.output.page import terms
 from worldplan.runs import CONFIG, REPORT, VERSIONS, Run
 from worldplan.world_models.folders import LOCK
 
@@ -36,12 +37,12 @@ class Kind:
     training: bool = False
 
 
-_BY_KEYS = {  # keys of the settings, all of which a run of the kind has
-    ("programme", "policies"): Kind("bandits", "reward per step"),
-    ("search", "trials"): Kind("tuning", "score"),
-    ("methods", "epochs"): Kind("study", "return"),
-    ("files", "domain", "folds"): Kind("action models", "solved", percent=True),
-    ("ensemble", "source", "report"): Kind("model report", "error"),
+_BY_REPORT = {  # by what reports call the run
+    terms.BANDITS: Kind("bandits", "reward per step"),
+    terms.TUNING: Kind("tuning", "score"),
+    terms.STUDY: Kind("study", "return"),
+    terms.ACTIONS: Kind("action models", "solved", percent=True),
+    terms.MODEL: Kind("model report", "error"),
 }
 _BY_MODULE = {  # beginnings of the class path of a training
     "worldplan.planners.modem.": Kind("MoDem", "success rate", percent=True, training=True),
@@ -58,14 +59,12 @@ def kind_of(config: Mapping[str, Any]) -> Kind | None:
     Args:
         config: of config.yaml.
     """
-    model = config.get("model")
-    if "trainer" in config and isinstance(model, Mapping | str):
+    kind, model = terms.kind_of(config), config.get("model")
+    if kind is terms.TRAINING and isinstance(model, Mapping | str):
         path = str(model.get("class_path", "") if isinstance(model, Mapping) else model)
         fitting = (kind for begin, kind in _BY_MODULE.items() if path.startswith(begin))
         return next(fitting, _OTHER)
-    return next(
-        (kind for keys, kind in _BY_KEYS.items() if all(key in config for key in keys)), None
-    )
+    return _BY_REPORT.get(kind)
 
 
 def state_of(run: Run, kind: Kind) -> str:

@@ -63,7 +63,7 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
     for keys, kind in (
         (("programme",), BANDITS),
         (("folds", "domain"), ACTIONS),
-        (("methods", "search"), TUNING),
+        (("search",), TUNING),
         (("methods",), STUDY),
         (("model", "trainer"), TRAINING),
     ):
