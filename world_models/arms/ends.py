@@ -16,13 +16,11 @@ import numpy as np
 from worldplan.envs.bandits.ends import counting
 from worldplan.envs.bandits.environment import BanditInstance, Ints
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
-from worldplan.milp.sets.base import ActionSet, Budget
+from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.sets.today import parse_date
 from worldplan.milp.tables import CsvTable
 from worldplan.world_models.arms.rewards import arm_positions
-
-LARGE = 1000  # arms above which a plain budget is kept as it is: prices replace its linear program
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def refuse_ended(ended: Sequence[str], forced: Sequence[str], option: str) -> No
 def without_ended(instance: BanditInstance, left: int) -> tuple[ActionSet, tuple[str, ...]]:
     """The feasible actions without visits of clients who have ended, and their names.
 
-    The set stays as it is where it demands such visits, or is a plain budget of very many arms.
+    The set stays as it is where it demands such visits.
 
     Args:
         instance: the programme.
@@ -130,8 +128,6 @@ def without_ended(instance: BanditInstance, left: int) -> tuple[ActionSet, tuple
     if counted is None or counted.all() or instance.dynamics.effect is not None:
         return actions, ()
     names = tuple(instance.label(arm) for arm in np.flatnonzero(~counted).tolist())
-    if isinstance(actions, Budget) and actions.size > LARGE:
-        return actions, names
     none = np.zeros(actions.size, bool)
     try:
         return fixed(actions, ~counted, none, none, instance.arm_names), names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from worldplan.cli import main
+from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.source import Constraint
-from worldplan.world_models.arms.ends import ends_on, read_ends
+from worldplan.planners.bandits.lagrangian import LagrangianPlanner
+from worldplan.world_models.arms.ends import ends_on, read_ends, without_ended
 from worldplan.world_models.arms.programme import Programme, build, on_day
 
 NAMES = ("ana", "bela", "chen")
@@ -149,3 +152,16 @@ def test_decide_and_day(
     capsys.readouterr()
     assert main([*day, "--date", "2026-12-01", "--database", "new.db"]) == 2
     assert "give the column until" in capsys.readouterr().err
+
+
+def test_very_many_arms_that_have_ended_are_not_offered() -> None:
+    """Prices decide above 1,000 arms, and a budget with arms left out is a budget for them too."""
+    plain = generate("budget", 1200, 30, seed=0, horizon=4)
+    ends = np.where(np.arange(1200) % 2, 4, 1)
+    instance = dataclasses.replace(plain, ends=ends)
+    actions, names = without_ended(instance, 3)
+    assert len(names) == 600
+    today = dataclasses.replace(instance, actions=actions)
+    planner = LagrangianPlanner(today, later=instance.actions)
+    action = planner.plan({"state": np.zeros(1200, int), "steps_left": 3}).action
+    assert action is not None and action.sum() > 0 and not action[::2].any()
