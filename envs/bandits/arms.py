@@ -105,8 +105,7 @@ class ArmDynamics:
         """
         if self.own_states is None:
             return
-        missing = np.arange(self.states) >= self.own_states[:, None]
-        bad = np.argwhere((transition > 0) & missing[:, None, None, :])
+        bad = np.argwhere((transition > 0) & ~self.exists[:, None, None, :])
         if len(bad):
             arm, level, state, after = (int(index) for index in bad[0])
             raise DatasetError(
@@ -183,7 +182,7 @@ class ArmDynamics:
     @property
     def exists(self) -> NDArray[np.bool_]:
         """(arms, states), whether the arm has the state."""
-        return np.asarray(np.arange(self.states) < self.state_counts[:, None])
+        return states_of(self.state_counts, self.states)
 
     @property
     def uniform(self) -> Floats:
@@ -303,12 +302,15 @@ class ArmDynamics:
         return draw(probabilities, rng.random(state.shape))
 
 
+def states_of(own: Ints, states: int) -> NDArray[np.bool_]:
+    """(arms, states), whether an arm with `own` (arms,) states has each of `states`."""
+    return np.asarray(np.arange(states) < own[:, None])
+
+
 def _first_for_missing(array: Floats, own: Ints, axis: int) -> Floats:
     """The array (arms, ...) with its entries of state 0 along `axis` for states beyond `own`."""
-    state = np.arange(array.shape[axis])
-    missing = np.expand_dims(
-        state >= own[:, None], [other for other in range(1, array.ndim) if other != axis]
-    )
-    filled = np.where(missing, np.take(array, [0], axis), array)
+    others = [other for other in range(1, array.ndim) if other != axis]
+    exists = np.expand_dims(states_of(own, array.shape[axis]), others)
+    filled = np.where(exists, array, np.take(array, [0], axis))
     filled.setflags(write=False)
     return filled

@@ -18,6 +18,7 @@ import pandas as pd
 from worldplan.envs.bandits.environment import Floats
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.tables import CsvTable
+from worldplan.world_models.arms.log_rows import spellings, spelt
 
 UNITS = {"day": ("date", 1.0), "week": ("date", 7.0), "step": ("step", 1.0)}
 LONGEST = 1e6  # of a half-life: above it no row of a log is old
@@ -59,7 +60,7 @@ class HalfLife:
     @property
     def spellings(self) -> tuple[str, ...]:
         """Names that the column may have."""
-        return self.column, self.column.capitalize(), self.column.upper()
+        return spellings(self.column)
 
     def weight(self, age: Floats) -> Floats:
         """Weights of moves of these ages, in days or steps."""
@@ -77,8 +78,8 @@ class HalfLife:
             DatasetError: the column is missing, a cell is no date or no step, or a date is after
                 today; names file, line and remedy.
         """
-        there = next((name for name in self.spellings if name in table.columns), None)
-        if there is None:
+        there = spelt(table.columns, self.column)
+        if not there:
             raise DatasetError(
                 f"{table.path}, line 1: programme.half_life '{self.text}' needs the column "
                 f"{self.column} (found: {', '.join(table.columns)}): add it, write the half-life "

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from worldplan.envs.bandits.arms import states_of
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
@@ -23,7 +24,12 @@ from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.log_rows import move_columns, read_rows
 from worldplan.world_models.arms.rewards import arm_positions as arm_positions
 from worldplan.world_models.arms.rewards import first_gap as first_gap
-from worldplan.world_models.arms.rewards import first_missing, own_states_in, read_reward_table
+from worldplan.world_models.arms.rewards import (
+    first_missing,
+    one_per_arm,
+    own_states_in,
+    read_reward_table,
+)
 
 Path = str | os.PathLike[str]
 
@@ -217,7 +223,7 @@ def _exists(table: ArmLog | ArmPosterior) -> NDArray[np.bool_]:
     """(arms, states), whether the arm has the state."""
     arms, states = table.reward.shape
     own = np.full(arms, states) if table.own_states is None else table.own_states
-    return np.asarray(np.arange(states) < own[:, None])
+    return states_of(own, states)
 
 
 def _check_own_states(table: ArmLog | ArmPosterior, moves: Floats | Ints) -> None:
@@ -286,7 +292,7 @@ def read_tables(
     table.refuse_repeats(
         case * states + target, "this arm, state, action and next_state", "keep one of the rows"
     )
-    needed = np.repeat(np.arange(states) < own[:, None], actions, axis=0).ravel()
+    needed = np.repeat(states_of(own, states), actions, axis=0).ravel()
     missing = first_missing(case, needed)
     if missing is not None:
         pair, s = divmod(missing, states)
@@ -329,15 +335,7 @@ def read_states(csv: Path, arm_names: tuple[str, ...], states: int | Ints) -> In
     table = CsvTable(csv, ("arm", "state"))
     arm = arm_positions(table, arm_names)
     state = own_states_in(table, "state", arm, np.broadcast_to(states, len(arm_names)), arm_names)
-    table.refuse_repeats(arm, "this arm", "keep one row per arm")
-    missing = first_gap(arm, len(arm_names))
-    if missing is not None:
-        raise DatasetError(
-            f"{table.path}: arm '{arm_names[missing]}' has no row: add its present state"
-        )
-    result = np.empty(len(arm_names), np.int64)
-    result[arm] = state
-    return result
+    return one_per_arm(table, arm, state, arm_names, "present state")
 
 
 def read_log(
@@ -387,7 +385,7 @@ def read_moves(
     `half_life`, moves are weighted by their age at `today`, or at the last row.
     """
     own = np.full(len(names), reward.shape[1]) if own_states is None else own_states
-    arm, state, action, target = read_rows(csv, names, own, levels)
+    table, (arm, state, action, target) = read_rows(csv, names, own, levels)
     counts = np.zeros(
         (len(names), levels or max(2, int(action.max()) + 1), reward.shape[1], reward.shape[1]),
         np.int64,
@@ -396,7 +394,6 @@ def read_moves(
     weights = None
     if half_life is not None:
         weights = np.zeros(counts.shape)
-        table = CsvTable(csv, ("arm", "state", "action", "next_state"), half_life.spellings)
         np.add.at(weights, (arm, action, state, target), half_life.of_rows(table, today))
     return ArmLog(counts, reward, names, own_states=own_states, weights=weights)
 

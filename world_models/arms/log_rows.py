@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -29,10 +30,21 @@ _MOVE = ("state", "action", "next_state")
 _WEEKEND = 5  # the number of Saturday, from Monday as 0
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """Names that the column of a log may have, such as date, Date and DATE."""
+    return name, name.capitalize(), name.upper()
+
+
+def spelt(columns: Collection[str], name: str) -> str:
+    """How the column is spelt in a log with these columns; "" if it is not there."""
+    return next((each for each in spellings(name) if each in columns), "")
+
+
 def read_rows(
     csv: str | os.PathLike[str], names: tuple[str, ...], own: Ints, levels: int | None = None
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """The columns arm, state, action and next_state as numbers, each (rows,).
+) -> tuple[CsvTable, tuple[Ints, Ints, Ints, Ints]]:
+    """The table with its columns `TIMES` and `EPISODE`, if it has them, and the columns arm, state,
+    action and next_state as numbers, each (rows,).
 
     Args:
         csv: the file.
@@ -44,17 +56,17 @@ def read_rows(
         DatasetError: a bad cell, or rows of a client that contradict each other; names file, line
             and remedy.
     """
-    spellings = [(name, name.capitalize(), name.upper()) for name in (*TIMES, EPISODE)]
-    table = CsvTable(csv, ("arm", *_MOVE), tuple(each for spelt in spellings for each in spelt))
+    optional = tuple(each for name in (*TIMES, EPISODE) for each in spellings(name))
+    table = CsvTable(csv, ("arm", *_MOVE), optional)
     arm, state, action, target = move_columns(table, names, own, levels)
-    there = [next((s for s in spelt if s in table.columns), "") for spelt in spellings]
-    when = next((name for name in there[:-1] if name), "")
+    when = next(filter(None, (spelt(table.columns, name) for name in TIMES)), "")
     if when:
-        episode = table.text(there[-1]) if there[-1] else pd.Series("", index=arm)
+        own_column = spelt(table.columns, EPISODE)
+        episode = table.text(own_column) if own_column else pd.Series("", index=arm)
         key = pd.factorize(pd.MultiIndex.from_arrays([arm, np.asarray(episode)]))[0]
         rows = pd.DataFrame({"key": key, "state": state, "action": action, "target": target})
         _refuse_contradictions(table, when, rows)
-    return arm, state, action, target
+    return table, (arm, state, action, target)
 
 
 def move_columns(

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from worldplan.envs.bandits.arms import Floats, Ints
+from worldplan.envs.bandits.arms import Floats, Ints, states_of
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.tables import CsvTable, FilePath
 
@@ -84,7 +84,7 @@ def read_reward_table(
     arms, states = len(ids), int(own.max())
     shape = (arms, levels if action is not None else 1, states)
     full = _filled(table, (arm, state, action), value, shape, own, arm_names, column)
-    full = np.where(np.arange(states) < own[:, None, None], full, full[..., :1])
+    full = np.where(states_of(own, states)[:, None], full, full[..., :1])
     if action is None:
         return RewardTable(full[:, 0], arm_names, own)
     extra = full[..., None] if column == "state" else full[:, :, None, :]
@@ -98,18 +98,9 @@ def _read_own_states(csv: FilePath, names: tuple[str, ...]) -> Ints:
         DatasetError: an arm is unknown, missing or repeated, or the number is below 1.
     """
     table = CsvTable(csv, ("arm", "states"))
-    arm = arm_positions(table, names)
-    table.refuse_repeats(arm, "this arm", "keep one row per arm")
-    given = table.integers("states")
+    arm, given = arm_positions(table, names), table.integers("states")
     table.refuse(given < 1, lambda i: f"states {given[i]}", "give at least 1")
-    missing = first_gap(arm, len(names))
-    if missing is not None:
-        raise DatasetError(
-            f"{table.path}: arm '{names[missing]}' has no row: add its number of states"
-        )
-    own = np.empty(len(names), np.int64)
-    own[arm] = given
-    return own
+    return one_per_arm(table, arm, given, names, "number of states")
 
 
 def _filled(
@@ -143,7 +134,7 @@ def _filled(
     table.refuse_repeats(
         code, what + (" and action" if action is not None else ""), "keep one of the rows"
     )
-    needed = np.repeat((np.arange(states) < own[:, None]).ravel(), levels)
+    needed = np.repeat(states_of(own, states).ravel(), levels)
     missing = first_missing(code, needed)
     if missing is not None:
         place, k = divmod(missing, levels)
@@ -192,7 +183,7 @@ def read_visit_costs(csv: FilePath, names: tuple[str, ...], own: Ints) -> Floats
     )
     what = "this arm and state" if by_state else "this arm"
     table.refuse_repeats(arm * per + state, what, "keep one of the rows")
-    missing = first_missing(arm * per + state, (np.arange(per) < own[:, None]).ravel())
+    missing = first_missing(arm * per + state, states_of(own, per).ravel())
     if missing is not None:
         j, s = divmod(missing, per)
         where = f" in state {s}" if by_state else ""
@@ -202,7 +193,7 @@ def read_visit_costs(csv: FilePath, names: tuple[str, ...], own: Ints) -> Floats
         )
     full = np.zeros((len(names), per))
     full[arm, state] = cost
-    full = np.where(np.arange(per) < own[:, None], full, full[:, :1])
+    full = np.where(states_of(own, per), full, full[:, :1])
     return np.broadcast_to(full, (len(names), states)).copy()
 
 
@@ -234,6 +225,30 @@ def arm_positions(table: CsvTable, names: tuple[str, ...]) -> Ints:
         "use an id listed in the rewards table, or add its rewards there",
     )
     return arm.astype(np.int64)
+
+
+def one_per_arm(
+    table: CsvTable, arm: Ints, values: Ints, names: tuple[str, ...], what: str
+) -> Ints:
+    """The values (rows,) in the order of the arms, (arms,).
+
+    Args:
+        table: with one row per arm.
+        arm: (rows,) position of the arm.
+        values: (rows,).
+        names: of the arms.
+        what: the values are, for a message.
+
+    Raises:
+        DatasetError: an arm has two rows, or none.
+    """
+    table.refuse_repeats(arm, "this arm", "keep one row per arm")
+    missing = first_gap(arm, len(names))
+    if missing is not None:
+        raise DatasetError(f"{table.path}: arm '{names[missing]}' has no row: add its {what}")
+    ordered = np.empty(len(names), np.int64)
+    ordered[arm] = values
+    return ordered
 
 
 def own_states_in(

@@ -20,6 +20,7 @@ from worldplan.routine import schema
 from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.dynamics import ArmLog, read_moves
+from worldplan.world_models.arms.log_rows import spelt
 
 
 def header(path: str | Path) -> list[str]:
@@ -85,9 +86,10 @@ def _refuse_later(log: Path, today: dt.date) -> None:
     Raises:
         DatasetError: names the line.
     """
-    if "date" not in header(log):
+    when = spelt(header(log), "date")
+    if not when:
         return
-    for line, text in CsvTable(log, ("date",)).cells(("date",)):
+    for line, text in CsvTable(log, (when,)).cells((when,)):
         try:
             date = dt.date.fromisoformat(text)
         except ValueError:

@@ -28,7 +28,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
@@ -75,8 +74,8 @@ class UCWhittle(OnlineLearner):
     def choose_model(self) -> Floats:
         self.episode += 1
         self._first = True
-        exists = self.instance.dynamics.exists
-        estimate, radius = confidence(self.counts, self.episode, self._delta, exists)
+        uniform = self.instance.dynamics.uniform
+        estimate, radius = confidence(self.counts, self.episode, self._delta, uniform)
         gamma = min(self.instance.discount, 1.0 - 1.0 / max(self.instance.horizon, 2))
         return optimistic(self.instance.dynamics, estimate, radius, self.price, gamma)
 
@@ -89,7 +88,7 @@ class UCWhittle(OnlineLearner):
 
 
 def confidence(
-    counts: Floats, episode: int, delta: float, exists: NDArray[np.bool_]
+    counts: Floats, episode: int, delta: float, uniform: Floats
 ) -> tuple[Floats, Floats]:
     """Frequencies (arms, 2, states, states) and radii (arms, 2, states) of the confidence set.
 
@@ -97,13 +96,12 @@ def confidence(
         counts: (arms, 2, states, states) moves.
         episode: t, from 1.
         delta: probability outside the set.
-        exists: (arms, states), whether the arm has the state.
+        uniform: (arms, states) the frequencies where nothing was observed.
     """
     arms, actions, states, _ = counts.shape
     moves = counts.sum(-1)
-    uniform = (exists / exists.sum(-1, keepdims=True))[:, None, None, :]
-    some = moves[..., None] > 0
-    estimate = np.where(some, counts / np.where(some, moves[..., None], 1.0), uniform)
+    some, start = moves[..., None] > 0, uniform[:, None, None, :]
+    estimate = np.where(some, counts / np.where(some, moves[..., None], 1.0), start)
     log = np.log(2.0 * states * actions * arms * float(episode) ** 4 / delta)
     radius: Floats = np.sqrt(2.0 * states * log / np.maximum(moves, 1.0))
     return estimate, radius

@@ -128,7 +128,7 @@ def test_most_valuable_distribution_is_that_of_a_linear_program(seed: int) -> No
 def test_confidence_radius() -> None:
     counts = np.zeros((3, 2, 2, 2))
     counts[1, 1, 0] = [3, 1]
-    estimate, radius = confidence(counts, 2, 0.05, np.ones((3, 2), bool))
+    estimate, radius = confidence(counts, 2, 0.05, np.full((3, 2), 0.5))
     log = np.log(2 * 2 * 2 * 3 * 2**4 / 0.05)
     assert radius[1, 1, 0] == pytest.approx(np.sqrt(2 * 2 * log / 4))
     assert radius[0, 0, 0] == pytest.approx(np.sqrt(2 * 2 * log))
