@@ -21,18 +21,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
-from worldplan.envs.bandits.ends import counting
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
-from worldplan.milp.errors import ConfigError, InfeasibleActionSet
-from worldplan.milp.program import Program
+from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock, missing_share
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import budget_of
-from worldplan.milp.solvers import SolverSettings, open_session
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.arm_recursions import ArmPolicies, ArmRecursions, FixedPulls
 from worldplan.planners.bandits.bound import Bound
 from worldplan.planners.bandits.models import (
     Dynamics,
@@ -45,16 +42,14 @@ from worldplan.planners.bandits.observations import (
     checked_steps,
     steps_left_of,
 )
+from worldplan.planners.bandits.price_cuts import Cuts, Master
 from worldplan.planners.bandits.units import in_units
 from worldplan.planners.base import Decision, Planner
 
-GROUPS = 20  # groups of arms in the master program: more groups, fewer but costlier iterations
 ITERATIONS = 500  # of the bundle method, at most
 KNOWN_SHARE = 0.5  # of the time limit: the search from the start distribution, before the first
 LEVEL = 0.5  # target of an iteration, between the proven minimum (0) and the best value so far (1)
 MEMORY = 32 * 2**20  # bytes of arm policies kept to start the next solve
-
-ArmPolicies = NDArray[np.bool_]  # (steps, states, arms): pull or not
 
 
 @dataclass(frozen=True)
@@ -78,32 +73,6 @@ class Prices:
     zero: float
 
 
-@dataclass
-class _Cuts:
-    """Linear lower bounds of V, one per arm policy, for one distribution of start states.
-
-    V(lambda) >= sum of reward - sum of pulls @ lambda + budget * sum of lambda, group by group.
-
-    Args:
-        reward: of each cut (groups,).
-        pulls: expected pulls of each cut, (steps, groups).
-    """
-
-    reward: list[Floats]
-    pulls: list[Floats]
-
-    def add(self, reward: Floats, pulls: Floats) -> bool:
-        """Add a cut: reward (groups,) and pulls (steps, groups). False if it is known already."""
-        if any(
-            np.array_equal(reward, known_reward) and np.array_equal(pulls, known_pulls)
-            for known_reward, known_pulls in zip(self.reward, self.pulls, strict=True)
-        ):
-            return False
-        self.reward.append(reward)
-        self.pulls.append(pulls)
-        return True
-
-
 @dataclass(frozen=True)
 class _Known:
     """What a solve leaves for others.
@@ -115,160 +84,6 @@ class _Known:
 
     prices: Floats
     policies: tuple[ArmPolicies, ...]
-
-
-@dataclass(frozen=True)
-class _Fixed:
-    """Pulls that are not free, by arm (arms,).
-
-    Args:
-        forced: pulled at the first step.
-        out: not pulled at the first step.
-        never: not pulled at any later step.
-    """
-
-    forced: NDArray[np.bool_]
-    out: NDArray[np.bool_]
-    never: NDArray[np.bool_]
-
-    def pulls(self, policy: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
-        """The policy (..., arms) of a step with what is fixed."""
-        return (policy | self.forced) & ~self.out if step == 0 else policy & ~self.never
-
-    def later(self) -> _Fixed:
-        """What is fixed if the first step is a later day."""
-        return _Fixed(np.zeros_like(self.forced), self.never, self.never)
-
-
-class _Arms:
-    """Recursions over all arms at once.
-
-    The arm is the last axis, so that each step is a few passes over contiguous memory. Rewards are
-    in units of `scale`, the largest spread of an arm's expected rewards. Values and prices of later
-    steps are discounted to the first one.
-    """
-
-    def __init__(self, model: ArmDynamics, discount: float = 1.0, late: Ints | None = None) -> None:
-        self.arms, self.discount, self.late = model.arms, discount, late
-        # (2, states, next states, arms)
-        self.transition = np.ascontiguousarray(model.transition.transpose(1, 2, 3, 0))
-        reward = model.one_step().transpose(1, 2, 0)
-        self.scale = float(np.ptp(reward, axis=(0, 1)).max()) or 1.0
-        self.reward = np.ascontiguousarray(reward / self.scale)  # (2, states, arms)
-        # first arm of each group
-        self.groups = np.unique(
-            np.linspace(0, model.arms, min(GROUPS, model.arms) + 1).astype(int)[:-1]
-        )
-
-    def _earned(self, step: int, left: int) -> Floats:
-        """Rewards (2, states, arms) of a step, discounted; `left` steps to go at step 0."""
-        reward = self.discount**step * self.reward
-        counted = counting(self.late, left - step)
-        return reward if counted is None else reward * counted
-
-    def best(self, prices: Floats, fixed: _Fixed) -> tuple[Floats, Floats, ArmPolicies]:
-        """The best policy of every arm at `prices` (steps,), by backward induction.
-
-        Args:
-            prices: of a pull at each step.
-            fixed: pulls that are not free.
-
-        Returns:
-            At the first step the value (states, arms) and the gain of a pull (states, arms); the
-            policies.
-        """
-        value = np.zeros(self.reward.shape[1:])
-        gain = value
-        policies = np.zeros((len(prices), *value.shape), bool)
-        for step in range(len(prices) - 1, -1, -1):
-            now = self._earned(step, len(prices))
-            worth = now + np.einsum("kstj,tj->ksj", self.transition, value)
-            gain = worth[1] - worth[0] - prices[step]
-            policies[step] = fixed.pulls(gain > 0, step)
-            value = worth[0] + np.where(policies[step], gain, 0.0)
-        return value, gain, policies
-
-    def follow(self, policies: ArmPolicies, start: Floats) -> tuple[Floats, Floats]:
-        """Expected reward (groups,) and pulls (steps, groups) from the distribution `start`.
-
-        Args:
-            policies: what each arm does.
-            start: (states, arms) distribution of each arm's first state.
-        """
-        mass = start
-        earned, pulls = np.zeros(start.shape[1]), np.zeros((len(policies), len(self.groups)))
-        for step, pulled in enumerate(policies):
-            active = mass * pulled
-            rest = mass - active
-            now = self._earned(step, len(policies))
-            earned += (now[0] * rest + now[1] * active).sum(0)
-            pulls[step] = np.add.reduceat(active.sum(0), self.groups)
-            mass = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
-                "stj,sj->tj", self.transition[1], active
-            )
-        return np.add.reduceat(earned, self.groups), pulls
-
-
-class _Master:
-    """The cuts as a linear program in the prices and one value per group; `budget` is (steps,).
-
-    It is solved twice in an iteration: for the minimum over the cuts, and for the next prices.
-    """
-
-    def __init__(
-        self, cuts: _Cuts, budget: Floats, lower: Floats, upper: Floats, settings: SolverSettings
-    ) -> None:
-        steps, groups = cuts.pulls[0].shape
-        self.budget = budget
-        program = Program()
-        self.prices = program.add_columns(steps, lower, upper)
-        self.value = program.add_columns(groups, -np.inf)
-        self.distance = program.add_columns(1)
-        # value_g + pulls_g @ prices >= reward_g for each cut and group
-        pulls = np.concatenate([pulls.T for pulls in cuts.pulls])
-        groupwise = sparse.csr_array(np.tile(np.eye(groups), (len(cuts.reward), 1)))
-        program.add_rows(
-            (self.prices, sparse.csr_array(pulls)),
-            (self.value, groupwise),
-            lower=np.concatenate(cuts.reward),
-        )
-        # |prices - centre| <= distance; the centre is set in `nearest`
-        unit, far = sparse.eye_array(steps), np.ones((steps, 1))
-        self.above = program.add_rows((self.prices, unit), (self.distance, -far)).index
-        self.below = program.add_rows((self.prices, unit), (self.distance, far)).index
-        # budget @ prices + sum of value <= level; the level is set in `nearest`
-        self.level = program.add_rows(
-            (self.prices, budget[None]), (self.value, np.ones((1, groups)))
-        ).index
-        self.session = open_session(program, settings)
-
-    def minimum(self, deadline: float) -> tuple[float, Floats]:
-        """Lower bound of V over all prices, and the prices (steps,) that attain it.
-
-        Without a solution by `deadline` on `time.perf_counter`: minus infinity and no prices.
-        """
-        self.session.set_cost(self.prices, -self.budget)
-        self.session.set_cost(self.value, -np.ones(len(self.value)))
-        solution = self.session.solve(time_limit=deadline - time.perf_counter())
-        if solution.x is None:
-            return -np.inf, np.zeros(0)
-        return -solution.value, solution.x[self.prices]
-
-    def nearest(self, centre: Floats, level: float, deadline: float) -> Floats | None:
-        """The prices (steps,) nearest to `centre` at which the cuts allow V <= `level`, or None.
-
-        The distance is the largest difference of one price. `deadline` is on `time.perf_counter`.
-        """
-        for columns, cost in ((self.prices, 0.0), (self.value, 0.0), (self.distance, -1.0)):
-            self.session.set_cost(columns, np.full(len(columns), cost))
-        self.session.set_row_bounds(self.above, -np.inf, centre)
-        self.session.set_row_bounds(self.below, centre, np.inf)
-        self.session.set_row_bounds(self.level, -np.inf, level)
-        try:
-            solution = self.session.solve(time_limit=deadline - time.perf_counter())
-        except InfeasibleActionSet:  # the level equals the minimum up to rounding
-            return None
-        return None if solution.x is None else solution.x[self.prices]
 
 
 class LagrangianBound(Bound):
@@ -318,7 +133,7 @@ class LagrangianBound(Bound):
             )
         self.instance, self.gap = instance, checks.number(gap, "gap", least=0, below=1)
         self.today, self._later = today, after.budget
-        self._fixed = _Fixed(today.lower == 1, today.upper == 0, after.never)
+        self._fixed = FixedPulls(today.lower == 1, today.upper == 0, after.never)
         self.steps = checked_steps(steps, "steps") or instance.horizon
         if late is not None and self.steps < instance.horizon:
             raise ConfigError(
@@ -326,7 +141,7 @@ class LagrangianBound(Bound):
                 f"({instance.horizon}): leave steps out, or use the fluid bound"
             )
         self._settings = settings or SolverSettings()
-        self._arms = _Arms(model, instance.discount, late)
+        self._arms = ArmRecursions(model, instance.discount, late)
         self._states = model.states
         self._known: _Known | None = None
         self._lock = Lock()
@@ -375,7 +190,7 @@ class LagrangianBound(Bound):
         # negative every arm is.
         high = np.arange(left, 0, -1.0) + 1e-6
         low = np.where([each.least > 0 for each in budgets], -high, 0.0)
-        cuts, prices = _Cuts([], []), high / 4
+        cuts, prices = Cuts([], []), high / 4
         always = np.broadcast_to(self.instance.actions.default() > 0, (left, *mass.shape))
         zero = float(self._arms.follow(always, mass)[0].sum())
         if known is not None:
@@ -398,7 +213,7 @@ class LagrangianBound(Bound):
                 repeats = 0
             else:
                 repeats += 1
-            master = _Master(cuts, budget, low, high, self._settings)
+            master = Master(cuts, budget, low, high, self._settings)
             minimum, lowest = master.minimum(deadline)
             lower = max(lower, minimum)
             closed = best - lower <= self.gap * max(best - zero, 1.0)
