@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.padding import Padding
 from rich.table import Table
 
 from worldplan.arguments import command_parser, parse_options
@@ -22,7 +21,6 @@ from worldplan.output.report import write_report
 from worldplan.output.summary import percent_text, share_text
 
 _KINDS = (".csv", ".svg", ".png", ".html")
-_TABLE_FROM = 100  # columns of the terminal
 
 
 def main(argv: Sequence[str]) -> int:
@@ -121,7 +119,7 @@ def titles(runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _print(table: pd.DataFrame, runs: Sequence[FoundRun]) -> None:
-    """A row per policy and a column per run, or lines where the terminal is narrow."""
+    """A row per policy and a column per run."""
     kind, console = runs[0].kind, plain_console()
     present = list(dict.fromkeys(table["run"]))
     cells: dict[str, dict[str, str]] = {}
@@ -134,17 +132,10 @@ def _print(table: pd.DataFrame, runs: Sequence[FoundRun]) -> None:
             texts.append(f"score {score}")
         cells.setdefault(str(row["policy"]), {})[row["run"]] = "\n".join(texts)
     title = f"{kind.value}, with the 95 % interval"
-    if console.width < _TABLE_FROM or len(present) * 26 + 20 > console.width:
-        console.print(title)
-        for policy, of_runs in cells.items():
-            console.print(policy)
-            for run, text in of_runs.items():
-                console.print(Padding(f"{run}: {', '.join(text.splitlines())}", (0, 0, 0, 4)))
-        return
     printed = Table(title=title)
-    printed.add_column("policy", overflow="fold")
+    printed.add_column("policy")
     for run in present:
-        printed.add_column(run, overflow="fold", justify="right")
+        printed.add_column(run, justify="right")
     for policy, of_runs in cells.items():
         printed.add_row(policy, *(of_runs.get(run, "-") for run in present))
     console.print(printed)

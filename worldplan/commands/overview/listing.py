@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.padding import Padding
 from rich.table import Table
 
 from worldplan.arguments import command_parser, parse_options
@@ -15,7 +14,6 @@ from worldplan.commands.overview.found import FoundRun, Skipped, find_runs
 from worldplan.output.console import plain_console
 
 _ORDERS = ("date", "name", "kind", "state")
-_TABLE_FROM = 100  # columns of the terminal
 _NAMED = 10  # folders that are skipped, in messages
 
 
@@ -40,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
         print(as_json(runs, skipped))
         return 0
     if runs:
-        _print(runs, options.folder)
+        plain_console().print(_table(runs, options.folder))
     else:
         print(f"no run folders in {options.folder}")
     for each in skipped[:_NAMED]:
@@ -76,24 +74,11 @@ def as_json(runs: Sequence[FoundRun], skipped: Sequence[Skipped]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _print(runs: Sequence[FoundRun], folder: Path) -> None:
-    """A row per run, or a few lines where the terminal is narrow."""
-    console = plain_console()
-    if console.width >= _TABLE_FROM:
-        console.print(_table(runs, folder))
-        return
-    for each in runs:
-        name, kind, begun, state, figures = _texts(each, folder)
-        console.print(name, soft_wrap=True)
-        for line in (f"{kind}, {begun}, {state}", *figures.splitlines()):
-            console.print(Padding(line, (0, 0, 0, 4)))
-
-
 def _table(runs: Sequence[FoundRun], folder: Path) -> Table:
     """A row per run."""
     table = Table(title=f"{len(runs)} runs in {folder}", title_justify="left")
     for name in ("run", "kind", "begun", "state", "figures"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("kind", "begun", "state"))
+        table.add_column(name, no_wrap=name in ("kind", "begun", "state"))
     for each in runs:
         table.add_row(*_texts(each, folder))
     return table
