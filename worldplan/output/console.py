@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -32,13 +33,14 @@ class PlainConsole(Console):
         if not isinstance(printed, Table):
             return printed
         widths = [self._widths(column) for column in printed.columns]
-        room = self.width - 1 - sum(least + _AROUND_A_CELL for least, _ in widths)
-        if room < 0:
+        room = self.width - 1 - _AROUND_A_CELL * len(widths)
+        if room < sum(least for least, _ in widths):
             return _rows_as_list(printed)
-        wanted = sum(most - least for least, most in widths)
-        if wanted > room:  # rich would cut words of one column before it wraps another
+        level = _level(widths, room)
+        # rich, too, takes from the widest columns first, but does not stop where it cuts a word
+        if any(most > level <= least + 1 for least, most in widths):
             for column, (least, most) in zip(printed.columns, widths, strict=True):
-                column.width = least + room * (most - least) // wanted
+                column.width = min(most, max(least, level))
         return printed
 
     def _widths(self, column: Column) -> tuple[int, int]:
@@ -48,6 +50,19 @@ class PlainConsole(Console):
         ]
         most = max(cell.maximum for cell in cells)
         return most if column.no_wrap else max(cell.minimum for cell in cells), most
+
+
+def _level(widths: Sequence[tuple[int, int]], room: int) -> int:
+    """The width to which the widest columns are cut, so that all fit into `room`.
+
+    Args:
+        widths: least and most width of each column.
+        room: at least the sum of the least widths.
+    """
+    level = max(most for _, most in widths)
+    while sum(min(most, max(least, level)) for least, most in widths) > room:
+        level -= 1
+    return level
 
 
 def plain_console() -> Console:
