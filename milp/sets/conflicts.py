@@ -3,11 +3,13 @@
 A deletion filter (Chinneck and Dravnieks 1991, "Locating minimal infeasible constraint sets in
 linear programs"): each named rule is left out in turn, and stays out if the others still
 conflict. What remains is irreducible: without any one of its rules, the others can be met.
+Rules are left out in blocks that grow while the others still conflict.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -23,10 +25,13 @@ from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.rules import STRUCTURE
 from worldplan.milp.sets.schedule import Schedule
-from worldplan.milp.solvers import SolverSettings, open_session
+from worldplan.milp.solvers import Solution, SolverSettings, open_session
+from worldplan.name_lists import SHOWN, some
 
 _INDEXED = re.compile(r"'(\w+)\[(.*)\]'")
-FEASIBILITY = SolverSettings(gap=0.0, time_limit=10.0)
+# presolve and heuristics take a second for 10,000 arms, a check without them ten milliseconds
+FEASIBILITY = SolverSettings(gap=0.0, quick=True)
+TIME_LIMIT = 10.0  # seconds of one search for a conflict
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,27 @@ class Conflict:
     """Rules that cannot all be met.
 
     Args:
-        rules: their names; without any one of them, the others can be met.
+        rules: their names; without any one of them, the others can be met, unless the search was
+            cut off.
         remedies: changes each of which alone makes all rules of the day feasible; none if the day
             has another conflict besides.
+        not_computed: what the time limit cut off, in words; "" for nothing.
     """
 
     rules: tuple[str, ...]
     remedies: tuple[str, ...]
+    not_computed: str = ""
 
     def sentence(self) -> str:
         """The conflict and its remedies in words."""
-        rules = _listed(_grouped(self.rules, "the rules '{0}' of {1}"), "and")
+        rules = _listed(_grouped(_together(self.rules), "the rules '{0}' of {1}"), "and")
         verb = "cannot be met" if len(self.rules) == 1 else "cannot all be met"
+        note = f" ({self.not_computed})" if self.not_computed else ""
         if not self.remedies:
-            return f"{rules} {verb}: relax one of them (there is another conflict besides)"
-        remedies = _grouped(self.remedies, "loosen '{0}' of one of {1}")
-        return f"{rules} {verb}: {_listed(remedies, 'or')}"
+            more = note or " (there is another conflict besides)"
+            return f"{rules} {verb}: relax one of them{more}"
+        remedies = _grouped(_together(self.remedies), "loosen '{0}' of one of {1}")
+        return f"{rules} {verb}: {_listed(remedies, 'or')}{note}"
 
 
 @dataclass(frozen=True)
@@ -138,11 +148,18 @@ class _Filter:
         lower: (components,) 1 where a component is forced in.
         upper: (components,) 0 where it is left out.
         names: of the components.
+        deadline: on `time.perf_counter`; a check that is not decided by then counts as feasible.
     """
 
     def __init__(
-        self, actions: ActionSet, lower: Action, upper: Action, names: Sequence[str]
+        self,
+        actions: ActionSet,
+        lower: Action,
+        upper: Action,
+        names: Sequence[str],
+        deadline: float,
     ) -> None:
+        self.deadline = deadline
         program = Program()
         self._action = program.add_columns(actions.size, 0.0, 1.0, integer=True)
         actions.add_constraints(program, self._action)
@@ -163,13 +180,23 @@ class _Filter:
 
     def feasible(self, members: set[int]) -> bool:
         """Whether these rules can all be met; a check that runs out of time counts as feasible."""
+        if self.over:
+            return True
         self._set(members)
         self._session.set_cost(np.arange(len(self._session.matrices.cost)), self._zeros())
         try:
-            self._session.solve()
+            self._solve()
         except InfeasibleActionSet:
             return False
         return True
+
+    @property
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return time.perf_counter() >= self.deadline
+
+    def _solve(self) -> Solution:
+        return self._session.solve(time_limit=max(self.deadline - time.perf_counter(), 1e-3))
 
     def _zeros(self) -> Floats:
         return np.zeros(len(self._session.matrices.cost))
@@ -191,8 +218,11 @@ class _Filter:
         self._session.set_column_bounds(self._action, lower, upper)
 
     def remedy(self, member: int, every: set[int]) -> str:
-        """What to do about a rule, if that alone makes the day feasible; else ""."""
-        if not self.feasible(every - {member}):
+        """What to do about a rule, if that alone makes the day feasible; else "".
+
+        Also "" where the time limit came before that was decided.
+        """
+        if not self.feasible(every - {member}) or self.over:
             return ""
         if member >= len(self.groups):
             name, component = self.asked[member - len(self.groups)]
@@ -213,7 +243,7 @@ class _Filter:
             cost = self._zeros()
             cost[columns] = way * values
             self._session.set_cost(np.arange(len(cost)), cost)
-            solution = self._session.solve()
+            solution = self._solve()
             if solution.x is None or solution.status != "optimal":
                 return None
             nearest = float(values @ solution.x[columns])
@@ -227,6 +257,8 @@ def conflict_of(
     lower: Action | None = None,
     upper: Action | None = None,
     names: Sequence[str] | None = None,
+    *,
+    time_limit: float = TIME_LIMIT,
 ) -> Conflict | None:
     """Rules of a set, and components forced in or out, that cannot all be met.
 
@@ -235,35 +267,85 @@ def conflict_of(
         lower: (components,) 1 where a component is forced in; none unless given.
         upper: (components,) 0 where a component is left out; none unless given.
         names: of the components; their numbers unless given.
+        time_limit: seconds of the search.
 
     Returns:
-        An irreducible conflict, or None if there is none.
+        A conflict, irreducible unless the time limit cut the search off, or None if there is none
+        or none was proven in time.
     """
+    deadline = time.perf_counter() + time_limit
     size = actions.size
     filter_ = _Filter(
         actions,
         np.zeros(size, np.int8) if lower is None else lower,
         np.ones(size, np.int8) if upper is None else upper,
         [str(j) for j in range(size)] if names is None else names,
+        deadline,
     )
     every = set(range(len(filter_.groups) + len(filter_.asked)))
     if filter_.feasible(every):
         return None
-    # which rules remain depends on the order: the smaller set of two orders
-    orders = (sorted(every), sorted(every, reverse=True))
-    first, second = (sorted(_reduced(filter_, order)) for order in orders)
-    members = first if len(first) <= len(second) else second
+    members = sorted(_reduced(filter_, sorted(every)))
+    reduced = not filter_.over
+    if reduced:
+        # which rules remain depends on the order: the smaller set of two orders
+        second = sorted(_reduced(filter_, sorted(every, reverse=True)))
+        members = members if filter_.over or len(members) <= len(second) else second
     remedies = [filter_.remedy(member, every) for member in members]
-    return Conflict(filter_.names(members), tuple(dict.fromkeys(r for r in remedies if r)))
+    cut_off = "" if reduced else "which of them matter"
+    if filter_.over:
+        cut_off = "remedies" if reduced else f"{cut_off}, and remedies"
+    return Conflict(
+        filter_.names(members),
+        tuple(dict.fromkeys(r for r in remedies if r)),
+        f"not computed within {time_limit:.3g} s: {cut_off}" if cut_off else "",
+    )
 
 
 def _reduced(filter_: _Filter, order: Sequence[int]) -> set[int]:
-    """The deletion filter: rules that still conflict, none of which can be left out."""
-    kept = set(order)
-    for member in order:
-        if not filter_.feasible(kept - {member}):
-            kept.discard(member)
+    """The deletion filter: rules that still conflict, none of which can be left out.
+
+    After the filter's deadline, rules that were not looked at are kept.
+    """
+    kept, place, size = set(order), 0, 1
+    while place < len(order) and not filter_.over:
+        block = order[place : place + size]
+        if not filter_.feasible(kept.difference(block)):
+            kept.difference_update(block)
+            place, size = place + len(block), 2 * size
+        elif len(block) == 1:
+            place += 1
+        else:
+            size = len(block) // 2
     return kept
+
+
+_TOGETHER = re.compile(r"'(.*)' (forced in|left out)|(do not force|do not leave out) (.*)", re.S)
+
+
+def _together(words: Sequence[str]) -> list[str]:
+    """The words, those on more than ten components that are asked for as one."""
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        match = _TOGETHER.fullmatch(word)
+        if match:
+            groups.setdefault(match[2] or match[3], []).append(match[1] or match[4])
+    together: dict[str, None] = {}
+    for word in words:
+        match = _TOGETHER.fullmatch(word)
+        kind = (match[2] or match[3]) if match else ""
+        if match is None or len(groups[kind]) <= SHOWN:
+            text = word
+        elif match[2]:
+            text = f"{some(_quoted(groups[kind]))} {kind}"
+        else:
+            text = f"{kind} one of {some(groups[kind])}"
+        together[text] = None
+    return list(together)
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f"'{name}'" for name in names]
 
 
 def _grouped(words: Sequence[str], several: str) -> list[str]:
@@ -282,7 +364,7 @@ def _grouped(words: Sequence[str], several: str) -> list[str]:
     for word in words:
         match = _INDEXED.search(word)
         many = match is not None and len(entries[match[1]]) > 2
-        text = several.format(match[1], ", ".join(entries[match[1]])) if match and many else word
+        text = several.format(match[1], some(entries[match[1]])) if match and many else word
         grouped[text] = None
     return list(grouped)
 

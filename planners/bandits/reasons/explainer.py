@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,10 @@ import numpy as np
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, SolverFailed
-from worldplan.milp.sets.base import Action, ActionSet
-from worldplan.milp.sets.conflicts import conflict_of
+from worldplan.milp.sets.base import Action
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.solvers import SolverSettings
+from worldplan.name_lists import some
 from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.reasons.clock import Clock
 from worldplan.planners.bandits.reasons.differences import difference
@@ -25,8 +26,8 @@ from worldplan.planners.bandits.reasons.names import (
     bounds_of,
     component_names,
     nearest,
-    some,
 )
+from worldplan.planners.bandits.reasons.obstacles import conflict_words, with_obstacles
 from worldplan.planners.bandits.reasons.problem import Problem
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
 from worldplan.planners.bandits.reasons.tomorrow import tomorrow
@@ -92,7 +93,9 @@ class Explainer:
         self._valuation = valuation(planner, instance, observation, time_limit)
         self.words = self._valuation.words
         self.names = component_names(instance)
+        began = time.perf_counter()
         self._problem = self._valuation.problem(instance.actions, self.settings)
+        self._loading = time.perf_counter() - began  # seconds
         usable = np.flatnonzero(instance.actions.selectable)
         effects = benefits(self._valuation, instance.actions.default(), usable)
         self._scale = float(np.abs(list(effects.values())).max(initial=0.0))
@@ -124,6 +127,7 @@ class Explainer:
             ConfigError: a name is unknown or both forced and forbidden, or the limit is unknown.
             InfeasibleActionSet: no list does all of this; names what conflicts.
         """
+        clock = Clock(time_limit, self.settings.time_limit)
         lower, upper = bounds_of(self.names, force, forbid)
         problem, actions = self._problem, self.instance.actions
         if limit:
@@ -134,25 +138,12 @@ class Explainer:
             actions = known[limit].raised(units)
             problem = self._valuation.problem(actions, self.settings)
         try:
-            return self._with_offset(self._solve(problem, lower, upper, time_limit))
+            return self._with_offset(self._solve(problem, lower, upper, clock.left()))
         except InfeasibleActionSet as error:
-            raise InfeasibleActionSet(self._conflict(actions, lower, upper)) from error
+            words = conflict_words(actions, lower, upper, self.names, clock.left())
+            raise InfeasibleActionSet(words) from error
 
-    def _conflict(self, actions: ActionSet, lower: Action, upper: Action) -> str:
-        """The rules that conflict, in words."""
-        conflict = conflict_of(actions, lower, upper, self.names)
-        if conflict is None:
-            return "no list was found: relax a rule, or force fewer arms"
-        return conflict.sentence()
-
-    def _solve(
-        self,
-        problem: Problem,
-        lower: Action,
-        upper: Action,
-        time_limit: float | None = None,
-    ) -> Decision:
-        seconds = self.settings.time_limit if time_limit is None else time_limit
+    def _solve(self, problem: Problem, lower: Action, upper: Action, seconds: float) -> Decision:
         return problem.solve(lower, upper, max(seconds, 0.01))
 
     # ---- reasons
@@ -191,8 +182,9 @@ class Explainer:
         try:
             best = self._solve(self._problem, lower, upper, clock.left())
         except InfeasibleActionSet as error:
-            text = self._conflict(self.instance.actions, lower, upper)
-            raise InfeasibleActionSet(text) from error
+            actions, seconds = self.instance.actions, clock.left()
+            words = conflict_words(actions, lower, upper, self.names, seconds)
+            raise InfeasibleActionSet(words) from error
         best = self._kept(best, decision, lower, upper, clock)
         if best.action is None:
             raise SolverFailed(
@@ -206,14 +198,18 @@ class Explainer:
             left_out.append("expected states: an intervention reaches several arms")
         ranked = sorted(open_.tolist(), key=lambda j: -benefit[j])
         on_list = sorted(chosen.tolist(), key=lambda j: -benefit[j])
-        # the few next best come first; half of what is left is kept for the limits
+        # the few next best come first, then half of the time for prices; a fifth of the rest is
+        # kept for the rules that make the opposite impossible
         next_ = [self._why(j, best, benefit[j], lower, upper, clock) for j in ranked[:next_best]]
-        part = clock.part(0.5 if limits and self.limits else 1.0)
+        half, late_prices = clock.part(0.5), list[str]()
+        prices = self._prices(best, lower, upper, half, late_prices) if limits else []
+        part = clock.part(0.8)
         whys = [self._why(j, best, benefit[j], lower, upper, part) for j in on_list]
         late = [why.name for why in (*whys, *next_) if why.possible is None and not why.asked]
         if late:
             left_out.append(f"costs of {some(late)}: not decided within the time limit")
-        prices = self._prices(best, lower, upper, clock, left_out) if limits else []
+        left_out += late_prices
+        next_, whys = self._obstacles(next_, whys, lower, upper, clock, left_out)
         shown = self._with_offset(best)
         next_.sort(key=lambda why: (math.inf if why.cost is None else why.cost, -why.benefit))
         return Reasons(
@@ -295,8 +291,7 @@ class Explainer:
         try:
             answer = self._solve(self._problem, low, high, clock.left())
         except InfeasibleActionSet:
-            why = self._conflict(self.instance.actions, low, high)
-            return dataclasses.replace(reason, possible=False, why_not=why)
+            return dataclasses.replace(reason, possible=False)
         if answer.action is None:
             return reason
         cost, cost_low, cost_high = difference(best, answer, self._tolerance(best.value))
@@ -310,6 +305,24 @@ class Explainer:
             enters=enters,
             leaves=leaves,
         )
+
+    def _obstacles(
+        self,
+        next_: list[ClientReason],
+        whys: list[ClientReason],
+        lower: Action,
+        upper: Action,
+        clock: Clock,
+        left_out: list[str],
+    ) -> tuple[list[ClientReason], list[ClientReason]]:
+        """Both lists with the rules that conflict where the opposite is not possible."""
+        actions = self.instance.actions
+        both, late = with_obstacles([*next_, *whys], actions, lower, upper, self.names, clock)
+        if late:
+            left_out.append(
+                f"which rules keep {some(late)} as they are: not computed within the time limit"
+            )
+        return both[: len(next_)], both[len(next_) :]
 
     def _prices(
         self,
@@ -343,7 +356,7 @@ class Explainer:
         self, limit: Limit, best: Decision, lower: Action, upper: Action, clock: Clock
     ) -> LimitPrice:
         unknown = LimitPrice(limit.name, limit.step, limit.amount, None)
-        if clock.over() or best.value is None:
+        if clock.left() <= self._loading or best.value is None:
             return unknown
         problem = self._valuation.problem(limit.raised(1), self.settings)
         answer = self._solve(problem, lower, upper, clock.left())

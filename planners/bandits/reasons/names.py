@@ -67,9 +67,3 @@ def places(names: Sequence[str], wanted: Names, what: str) -> list[int]:
         else:
             raise ConfigError(f"{what}: '{name}' is unknown{nearest(str(name), names)}")
     return found
-
-
-def some(names: Sequence[str]) -> str:
-    """The first five names, and how many more there are."""
-    first = ", ".join(names[:5])
-    return first if len(names) <= 5 else f"{first} and {len(names) - 5} more"

@@ -29,6 +29,7 @@ from worldplan.commands.bandits.why import names_in
 from worldplan.files import input_files, refuse_input_as_output
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.today import parse_date
+from worldplan.name_lists import some
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import POLICIES, check_policies
 from worldplan.routine.ahead import MOST_DAYS, ForeseenDay, foresee, next_dates
@@ -198,9 +199,9 @@ def _ask(names: Names) -> bool:
     """Ask on a terminal whether newcomers join; without a terminal they do not."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     try:
-        return input(f"not in the programme: {shown}. Let them join? [y/N] ").strip() in ("y", "Y")
+        question = f"not in the programme: {some(names)}. Let them join? [y/N] "
+        return input(question).strip() in ("y", "Y")
     except EOFError:
         return False
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from worldplan.name_lists import some
 from worldplan.world_models.arms.beliefs import PresentStates
 from worldplan.world_models.arms.evidence import Evidence
 from worldplan.world_models.arms.programme import Built
@@ -83,8 +84,7 @@ def _sentence(counts: np.ndarray, listed: list[int], names: tuple[str, ...]) -> 
     )
     none = [names[j] for j in listed if counts[j].min() == 0]
     if none:
-        more = f" and {len(none) - 5} more" if len(none) > 5 else ""
-        words += f"; none of one kind for {', '.join(none[:5])}{more}, who borrow from others"
+        words += f"; none of one kind for {some(none)}, who borrow from others"
     return [words]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from worldplan.name_lists import some
 from worldplan.world_models.arms.beliefs import PresentStates
 
 SHOWN = 10  # lines of arms that were not seen
@@ -41,9 +42,7 @@ def ended_sentences(names: Sequence[str]) -> list[str]:
     """Who has ended before today, if anybody."""
     if not names:
         return []
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    who = ", ".join(names[:10])
-    return [f"ended before today, visited only where the constraints demand it: {who}{more}"]
+    return [f"ended before today, visited only where the constraints demand it: {some(names)}"]
 
 
 def unseen_sentences(present: PresentStates, names: tuple[str, ...], policy: str) -> list[str]:

@@ -15,6 +15,7 @@ from tests.planners.bandits.builders import random_dynamics
 from worldplan.envs.bandits import ArmDynamics, BanditInstance, generate
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.sets import ActionSet, Budget, PyomoSet
+from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits import (
     FluidBound,
@@ -25,6 +26,8 @@ from worldplan.planners.bandits import (
     WhittlePolicy,
 )
 from worldplan.planners.bandits.reasons import Explainer
+from worldplan.planners.bandits.reasons.clock import Clock
+from worldplan.planners.bandits.reasons.obstacles import with_obstacles
 from worldplan.planners.bandits.sequoia.planner import build_network
 
 ARMS = 6
@@ -256,3 +259,21 @@ def test_the_unit_of_the_reward_changes_only_the_unit(
         other = others[name]
         assert other.benefit / unit == pytest.approx(why.benefit, rel=1e-4, abs=1e-5)
         assert other.cost / unit == pytest.approx(why.cost, rel=1e-4, abs=1e-5)
+
+
+def test_an_opposite_that_is_not_possible_is_said_where_no_time_is_left_for_its_rules() -> None:
+    instance = instance_of("budget", 3)
+    absent, forced = np.arange(ARMS) == 0, np.arange(ARMS) >= ARMS - 1
+    actions = fixed(instance.actions, np.zeros(ARMS, bool), absent, forced)
+    instance = dataclasses.replace(instance, actions=actions)
+    observation = {"state": np.zeros(ARMS, int), "steps_left": 3}
+    planner, _ = planner_and_value("myopic", instance, observation)
+    explainer = Explainer(planner, instance, observation)
+    whole = explainer.reasons()
+    (kept,) = (why for why in whole.chosen if why.possible is False)
+    assert kept.name == explainer.names[-1] and "who is there today" in kept.why_not
+    assert whole.left_out == ()
+    lower, upper = np.zeros(ARMS, np.int8), np.ones(ARMS, np.int8)
+    late_clock = Clock(1e-9, 1.0)
+    reasons, late = with_obstacles(whole.chosen, actions, lower, upper, explainer.names, late_clock)
+    assert late == [kept.name] and [why.possible for why in reasons].count(False) == 1
