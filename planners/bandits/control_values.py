@@ -42,3 +42,9 @@ def control_values(instance: BanditInstance, solver: SolverSettings | None = Non
         return units.unit * program.value_tables(solution).table
     except SolverFailed:  # no values within the time limit
         return nothing
+
+
+def found_none(instance: BanditInstance, values: Floats) -> bool:
+    """Whether the fluid program took too long: `values` are zero where it is solved at all."""
+    varies = bool(np.ptp(instance.dynamics.one_step()) > 0)
+    return varies and not is_priced(instance) and not values.any()

@@ -40,13 +40,7 @@ def finite_whittle_indices(dynamics: ArmDynamics, steps: int, discount: float = 
         ConfigError: an arm has several interventions, `steps` is below 1, or the discount is out of
             range.
     """
-    if dynamics.effect is not None or dynamics.levels != 2:
-        raise ConfigError(
-            "the Whittle index needs arms that are pulled or not: "
-            "for several interventions per arm use another policy"
-        )
-    checks.whole_number(steps, "steps", least=1)
-    checks.number(discount, "discount", above=0.0, most=1.0)
+    _check(dynamics, steps, discount)
     units = Units.of([dynamics])
     one_step = units.plan(dynamics).one_step()
     size = max(1, BLOCK // (4 * dynamics.states**2))
@@ -57,6 +51,42 @@ def finite_whittle_indices(dynamics: ArmDynamics, steps: int, discount: float = 
     ]  # fmt: skip
     indices: Floats = units.unit * np.concatenate(blocks)
     return indices
+
+
+def whittle_table(dynamics: ArmDynamics, steps: int, discount: float = 1.0) -> Floats:
+    """The indices with 0, 1, ... `steps` steps to go, (steps + 1, arms, states), zero at the end.
+
+    Arguments and errors are those of `finite_whittle_indices`. The search for each number of steps
+    begins at the indices of one step less, where few iterations are left.
+    """
+    _check(dynamics, steps, discount)
+    units = Units.of([dynamics])
+    one_step = units.plan(dynamics).one_step()
+    table = np.zeros((steps + 1, dynamics.arms, dynamics.states))
+    size = max(1, BLOCK // (4 * dynamics.states**2))
+    for first in range(0, dynamics.arms, size):
+        part = slice(first, first + size)
+        for left in range(1, steps + 1):
+            start = table[left - 1, part]
+            table[left, part] = _zero(
+                dynamics.transition[part], one_step[part], left, discount, start
+            )
+    return units.unit * table
+
+
+def _check(dynamics: ArmDynamics, steps: int, discount: float) -> None:
+    """Refuse arguments as `finite_whittle_indices` does.
+
+    Raises:
+        ConfigError: as there.
+    """
+    if dynamics.effect is not None or dynamics.levels != 2:
+        raise ConfigError(
+            "the Whittle index needs arms that are pulled or not: "
+            "for several interventions per arm use another policy"
+        )
+    checks.whole_number(steps, "steps", least=1)
+    checks.number(discount, "discount", above=0.0, most=1.0)
 
 
 def finite_indexable(
@@ -105,14 +135,23 @@ def _advantage(
     return gain, lift
 
 
-def _zero(transition: Floats, one_step: Floats, steps: int, discount: float) -> Floats:
-    """The subsidies (arms, states) at which both levels are equally good."""
+def _zero(
+    transition: Floats,
+    one_step: Floats,
+    steps: int,
+    discount: float,
+    start: Floats | None = None,
+) -> Floats:
+    """The subsidies (arms, states) at which both levels are equally good.
+
+    The search begins at `start` (arms, states), or at zero.
+    """
     states = np.arange(one_step.shape[2])
     spread = np.ptp(one_step, axis=(1, 2))[:, None]
     # no more can be lost by a pull than by all rewards that follow
     reach = (steps * spread + 1.0) * np.ones(len(states))
     low, high = -reach, reach
-    subsidy: Floats = np.zeros_like(reach)
+    subsidy: Floats = np.zeros_like(reach) if start is None else np.clip(start, low, high)
     found = np.zeros(reach.shape, bool)
     for _ in range(ITERATIONS):
         gain, slope = _advantage(transition, one_step, subsidy, steps, discount)

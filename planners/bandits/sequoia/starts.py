@@ -36,7 +36,7 @@ from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.sequoia.network import StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner
-from worldplan.planners.bandits.whittle_horizon import finite_whittle_indices
+from worldplan.planners.bandits.whittle_horizon import whittle_table
 from worldplan.planners.base import Planner, evaluate
 
 SEED = 800_001  # of the episodes; apart from those of checks and evaluations
@@ -82,9 +82,7 @@ def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> It
             yield Start("joint", *separable(groups, shape), groups)
         return
     yield Start("null", fluid.base, np.full(shape, -1.0))
-    index = np.zeros(shape)
-    for left in range(1, shape[0]):
-        index[left] = finite_whittle_indices(model, left)
+    index = whittle_table(model, instance.horizon)
     yield Start("whittle", fluid.base, index)
     try:
         tables = HullBound(instance, solver, gap=HULL_GAP).value_tables()

@@ -13,7 +13,11 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
 from worldplan.planners.bandits.baselines import MyopicPolicy
 from worldplan.planners.bandits.whittle import WhittlePolicy, whittle_indices
-from worldplan.planners.bandits.whittle_horizon import finite_indexable, finite_whittle_indices
+from worldplan.planners.bandits.whittle_horizon import (
+    finite_indexable,
+    finite_whittle_indices,
+    whittle_table,
+)
 from worldplan.world_models.arms.example_log import example_dynamics
 
 
@@ -148,3 +152,22 @@ def test_settings_out_of_range_are_refused() -> None:
     policy = WhittlePolicy(instance_of(model, Budget(3, 1), 5))
     with pytest.raises(ConfigError, match="steps_left"):
         policy.plan({"state": [0, 0, 0], "steps_left": 6})
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.7])
+def test_the_table_of_all_steps_is_that_of_each(
+    discount: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sharp random arms, also not indexable ones, in blocks; 12 instances of other sizes."""
+    monkeypatch.setattr("worldplan.planners.bandits.whittle_horizon.BLOCK", 2000)
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        arms, states, steps = generator.integers([1, 2, 1], [9, 5, 13])
+        transition = generator.dirichlet(np.full(states, 0.4), size=(arms, 2, states))
+        model = ArmDynamics(transition, 10.0 ** generator.integers(-6, 7) * generator.normal(
+            size=(arms, states)))  # fmt: skip
+        table = whittle_table(model, int(steps), discount)
+        assert table.shape == (steps + 1, arms, states) and not table[0].any()
+        for left in range(1, steps + 1):
+            each = finite_whittle_indices(model, left, discount)
+            np.testing.assert_allclose(table[left], each, atol=1e-9 * np.ptp(model.reward))

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from worldplan.commands.bandits.control import WITHOUT, control_file, values_of
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.control import ControlledVectorEnv
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.bounds import make_bound
-from worldplan.planners.bandits.control_values import control_values
+from worldplan.planners.bandits.control_values import found_none
 from worldplan.planners.bandits.online.play import play_online
 from worldplan.planners.bandits.policies import (
     PolicyContext,
@@ -69,10 +70,11 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its files and folders, the one that says that it is done last."""
+        """Its files and folders, the one that says that it is done last; first what it reads."""
         if self.policy == BOUND:
             return (self.result,)
-        return training_folder(self), self.steps, self.result
+        values = control_file(self.folder, self.seed)
+        return values, training_folder(self), self.steps, self.result
 
     @property
     def done(self) -> bool:
@@ -107,6 +109,11 @@ def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
         for policy in policies
         for seed in scenario.seed_list()
     ]
+
+
+def with_control_values(job: Job) -> bool:
+    """Whether the job reads the values of the control variates."""
+    return job.policy != BOUND and not learns(job.policy)
 
 
 def run_job(job: Job) -> Job:
@@ -158,11 +165,12 @@ def _evaluate(job: Job, built: Built) -> None:
     """Play the policy's episodes."""
     planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
     instance, episodes = built.instance, job.scenario.episodes
-    corrections = np.zeros((episodes, instance.horizon))
+    corrections, without = np.zeros((episodes, instance.horizon)), False
     if learns(job.policy):
         result = play_episodes(job.policy, planner, instance, episodes, job.seed)
     else:
-        values = control_values(instance, job.scenario.solver)
+        values = values_of(job.folder, job.seed, instance, job.scenario.solver)
+        without = found_none(instance, values)
         env = ControlledVectorEnv(instance, values, episodes)
         result = evaluate(planner, env, episodes, job.seed)
         corrections = env.corrections
@@ -177,6 +185,8 @@ def _evaluate(job: Job, built: Built) -> None:
     if learns(job.policy):
         means = table["return"].to_numpy() / annuity(instance.horizon, instance.discount)
         notes.append(_progress(means))
+    if without:
+        notes.append(WITHOUT)
     table["note"] = "; ".join(notes)
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
     write_result(job.steps, steps)

@@ -14,7 +14,14 @@ from rich.table import Table
 
 from worldplan.arguments import add_run_options, check_jobs
 from worldplan.cluster import require_ray
-from worldplan.commands.bandits.jobs import jobs_of, policy_context, refuse_learner, run_job
+from worldplan.commands.bandits.control import run_control_job, waiting_control_jobs
+from worldplan.commands.bandits.jobs import (
+    jobs_of,
+    policy_context,
+    refuse_learner,
+    run_job,
+    with_control_values,
+)
 from worldplan.commands.bandits.results import write_results
 from worldplan.commands.bandits.scenario import (
     Scenario,
@@ -84,14 +91,27 @@ def run_scenario(
     config = scenario.to_dict()
     config |= {"inputs": input_files(config, base.parent, Path()), "base": str(base.resolve())}
     with open_run(root, scenario.name, config, scenario.seed_list()[0], fresh=fresh) as run:
+        parts, inputs = jobs_of(run.path, scenario, base.resolve()), _inputs(scenario, base)
+        seeds = [job.seed for job in parts if with_control_values(job) and not job.done]
+        control = waiting_control_jobs(run.path, scenario, base.resolve(), seeds)
+        if control:
+            run_waiting(
+                run_control_job,
+                control,
+                lambda job: job.done,
+                lambda job: f"control variates, seed {job.seed}",
+                jobs,
+                engine,
+                inputs,
+            )
         run_waiting(
             run_job,
-            jobs_of(run.path, scenario, base.resolve()),
+            parts,
             lambda job: job.done,
             lambda job: f"{job.policy}, seed {job.seed}",
             jobs,
             engine,
-            _inputs(scenario, base),
+            inputs,
         )
         write_results(run, scenario, base)
     return run
