@@ -3,6 +3,8 @@
 Every message names the cause and what to do about it.
 """
 
+from dataclasses import dataclass
+
 
 def one_line(error: BaseException | str, longest: int = 200) -> str:
     """The text of an error as one line of about `longest` characters at most; of an error without a
@@ -20,6 +22,23 @@ class WorldplanError(Exception):
     """
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """A change that relaxes one rule of a conflict.
+
+    Args:
+        kind: "rule": leave the rule out; "visits", "moves", "hours": raise the limit of visits, of
+            moves, or of one worker; "forced", "left out": do not force a component in or out.
+        name: of the rule, the worker or the component; "" for visits and moves.
+        amount: of a limit: the least with which all other rules that were looked at can be met;
+            None where there is none, or where it is not known.
+    """
+
+    kind: str
+    name: str = ""
+    amount: float | None = None
+
+
 class InfeasibleActionSet(WorldplanError):
     """No action satisfies the constraints, or a constraint can never be met.
 
@@ -27,11 +46,19 @@ class InfeasibleActionSet(WorldplanError):
         text: of the message.
         conflict: names of rules that cannot all be met, as in `worldplan.milp.sets.Conflict`; empty
             where they are not known.
+        remedies: changes each of which relaxes one of these rules; there may be another conflict.
+        clash: the part of the text that says which rules conflict, without what to do about it.
     """
 
-    def __init__(self, text: str = "", conflict: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        conflict: tuple[str, ...] = (),
+        remedies: tuple[Remedy, ...] = (),
+        clash: str = "",
+    ) -> None:
         super().__init__(text)
-        self._conflict = conflict
+        self._conflict, self._remedies, self._clash = conflict, remedies, clash
 
     @property
     def conflict(self) -> tuple[str, ...]:
@@ -40,6 +67,22 @@ class InfeasibleActionSet(WorldplanError):
         if self._conflict or not isinstance(cause, InfeasibleActionSet):
             return self._conflict
         return cause.conflict
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The remedies of this error, or of the one that it was raised from."""
+        cause = self.__cause__
+        if self._remedies or not isinstance(cause, InfeasibleActionSet):
+            return self._remedies
+        return cause.remedies
+
+    @property
+    def clash(self) -> str:
+        """The rules in conflict in words, of this error or of the one that it was raised from."""
+        cause = self.__cause__
+        if self._clash or not isinstance(cause, InfeasibleActionSet):
+            return self._clash
+        return cause.clash
 
 
 class InfeasibleAction(WorldplanError):

@@ -11,20 +11,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import singledispatch
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.milp.program import Floats, Indices, Program
-from worldplan.milp.sets.base import Action, ActionSet, Budget
-from worldplan.milp.sets.capacity import Capacity
-from worldplan.milp.sets.custom import PyomoSet
-from worldplan.milp.sets.path import Path
-from worldplan.milp.sets.rules import STRUCTURE
-from worldplan.milp.sets.schedule import Schedule
+from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.sets.named_rows import RowGroup, Side, add_rules
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
 from worldplan.name_lists import SHOWN, some
 
@@ -44,100 +38,36 @@ class Conflict:
         remedies: changes each of which alone makes all rules of the day feasible; none if the day
             has another conflict besides.
         not_computed: what the time limit cut off, in words; "" for nothing.
+        changes: what relaxes one of the rules, whether that alone is enough or not.
     """
 
     rules: tuple[str, ...]
     remedies: tuple[str, ...]
     not_computed: str = ""
+    changes: tuple[Remedy, ...] = ()
 
     def sentence(self) -> str:
         """The conflict and its remedies in words."""
-        rules = _listed(_grouped(_together(self.rules), "the rules '{0}' of {1}"), "and")
-        verb = "cannot be met" if len(self.rules) == 1 else "cannot all be met"
         note = f" ({self.not_computed})" if self.not_computed else ""
         if not self.remedies:
             more = note or " (there is another conflict besides)"
-            return f"{rules} {verb}: relax one of them{more}"
+            return f"{self.clash()}: relax one of them{more}"
         remedies = _grouped(_together(self.remedies), "loosen '{0}' of one of {1}")
-        return f"{rules} {verb}: {_listed(remedies, 'or')}{note}"
+        return f"{self.clash()}: {_listed(remedies, 'or')}{note}"
 
+    def clash(self) -> str:
+        """The conflict in words."""
+        rules = _listed(_grouped(_together(self.rules), "the rules '{0}' of {1}"), "and")
+        return f"{rules} {'cannot be met' if len(self.rules) == 1 else 'cannot all be met'}"
 
-@dataclass(frozen=True)
-class RowGroup:
-    """Rows of a set's program that form one named rule.
+    def error(self, text: str) -> InfeasibleActionSet:
+        """An error with this conflict.
 
-    Args:
-        name: in messages: "the rule 'day'".
-        rows: their numbers, counted from the first row that the set adds.
-        loosen: words for the remedy, with {0} for the new amount of a single row; "": none.
-    """
-
-    name: str
-    rows: Indices
-    loosen: str = ""
-
-
-@singledispatch
-def row_groups(actions: ActionSet) -> list[RowGroup]:
-    """The rows that `actions.add_constraints` adds, by rule; a set of your own has one rule."""
-    return _with_budget(actions, f"the rules of {type(actions).__name__}")
-
-
-@row_groups.register
-def _budget(actions: Budget) -> list[RowGroup]:
-    exactly = "exactly" if actions.exactly else "at most"
-    rows = np.arange(1)
-    return [RowGroup(f"{exactly} {actions.most} visits a day", rows, "allow {0:g} visits a day")]
-
-
-@row_groups.register
-def _capacity(actions: Capacity) -> list[RowGroup]:
-    return _with_budget(actions, "the workers' capacities")
-
-
-@row_groups.register
-def _schedule(actions: Schedule) -> list[RowGroup]:
-    return _with_budget(actions, "the slots of workers and clients")
-
-
-@row_groups.register
-def _path(actions: Path) -> list[RowGroup]:
-    return _with_budget(actions, f"one route of at most {actions.moves} moves")
-
-
-@row_groups.register
-def _rules(actions: PyomoSet) -> list[RowGroup]:
-    groups = []
-    structure = np.flatnonzero(actions.structural)
-    if len(structure):
-        groups.append(RowGroup(f"the {STRUCTURE}", structure))
-    for row in np.flatnonzero(~actions.structural).tolist():
-        number, name = np.array([row]), actions.row_names[row]
-        groups.append(RowGroup(f"the rule '{name}'", number, f"loosen '{name}' to {{0:g}}"))
-    first = len(actions.row_names)
-    for place, (component, amount) in enumerate(actions.fixed()):
-        arm = "" if actions.arm_names is None else f" ({actions.arm_names[component]})"
-        text = f"a[{component}]{arm} set to {amount:g}"
-        groups.append(RowGroup(f"the rule that has {text}", np.array([first + place])))
-    return groups
-
-
-def _with_budget(actions: ActionSet, rest: str) -> list[RowGroup]:
-    """The row that counts all components, if there is one, and all other rows."""
-    program = Program()
-    columns = program.add_columns(actions.size, 0.0, 1.0, integer=True)
-    actions.add_constraints(program, columns)
-    m = program.matrices()
-    matrix = sparse.csr_array((m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost)))
-    counting = np.zeros(len(m.row_lower), bool)
-    for row in np.flatnonzero(np.diff(m.starts) == actions.size):
-        entries = matrix[[int(row)]].tocoo()
-        counting[row] = set(entries.col) == set(columns) and bool((entries.data == 1).all())
-    groups = [RowGroup(rest, np.flatnonzero(~counting))]
-    for row in np.flatnonzero(counting):
-        name = f"at most {m.row_upper[row]:g} visits a day"
-        groups.append(RowGroup(name, np.array([row]), "allow {0:g} visits a day"))
-    return [group for group in groups if len(group.rows)]
+        Args:
+            text: of its message, with {0} for the sentence.
+        """
+        message = text.format(self.sentence())
+        return InfeasibleActionSet(message, self.rules, self.changes, self.clash())
 
 
 class _Filter:
@@ -162,12 +92,11 @@ class _Filter:
         self.deadline = deadline
         program = Program()
         self._action = program.add_columns(actions.size, 0.0, 1.0, integer=True)
-        actions.add_constraints(program, self._action)
+        self.groups = add_rules(actions, program, self._action)
         self._session = open_session(program, FEASIBILITY)
         m = self._session.matrices
         self._row_lower, self._row_upper = m.row_lower.copy(), m.row_upper.copy()
         self._lower, self._upper = lower, upper
-        self.groups = row_groups(actions)
         self.asked = [
             (f"'{names[j]}' {'forced in' if lower[j] else 'left out'}", j)
             for j in np.flatnonzero((lower == 1) | (upper == 0)).tolist()
@@ -201,14 +130,14 @@ class _Filter:
     def _zeros(self) -> Floats:
         return np.zeros(len(self._session.matrices.cost))
 
-    def _set(self, members: set[int]) -> None:
-        """Leave out all rules but `members`."""
+    def _set(self, members: set[int], freed: Sequence[int] = ()) -> None:
+        """Leave out all rules but `members`, and the rows `freed`."""
         out: list[Indices] = [
             group.rows for number, group in enumerate(self.groups) if number not in members
         ]
-        freed = np.concatenate([np.zeros(0, np.int64), *out])
+        free = np.concatenate([np.array(freed, np.int64), *out])
         low, high = self._row_lower.copy(), self._row_upper.copy()
-        low[freed], high[freed] = -np.inf, np.inf
+        low[free], high[free] = -np.inf, np.inf
         self._session.set_row_bounds(np.arange(len(low)), low, high)
         lower, upper = np.zeros(len(self._action)), np.ones(len(self._action))
         for number, (_, component) in enumerate(self.asked, start=len(self.groups)):
@@ -217,37 +146,52 @@ class _Filter:
                 upper[component] = self._upper[component]
         self._session.set_column_bounds(self._action, lower, upper)
 
-    def remedy(self, member: int, every: set[int]) -> str:
-        """What to do about a rule, if that alone makes the day feasible; else "".
+    def remedies(self, member: int, every: set[int]) -> tuple[list[str], list[Remedy]]:
+        """What to do about a rule: in words where that alone makes the day feasible, and in all.
 
-        Also "" where the time limit came before that was decided.
+        No words where the time limit came before that was decided.
         """
-        if not self.feasible(every - {member}) or self.over:
-            return ""
+        alone = self.feasible(every - {member}) and not self.over
         if member >= len(self.groups):
             name, component = self.asked[member - len(self.groups)]
-            forced = bool(self._lower[component])
-            return f"{'do not force' if forced else 'do not leave out'} {name.split(chr(39))[1]}"
+            forced, called = bool(self._lower[component]), name[1:].rpartition("'")[0]
+            text = f"{'do not force' if forced else 'do not leave out'} {called}"
+            change = Remedy("forced" if forced else "left out", called)
+            return [text] if alone else [], [change]
         group = self.groups[member]
-        amount = self._amount(group) if group.loosen and len(group.rows) == 1 else None
-        return f"relax {group.name}" if amount is None else group.loosen.format(amount)
+        words, changes = list[str](), list(group.changes)
+        for side in group.sides:
+            amount = self._amount(group, side, every) if alone else None
+            if amount is not None:
+                words.append(side.words.format(amount))
+            if side.remedy.kind != "rule":
+                changes.append(replace(side.remedy, amount=amount))
+        if alone and not words:
+            words.append(f"relax {group.name}")
+        return words, changes
 
-    def _amount(self, group: RowGroup) -> float | None:
-        """The nearest side of a single row with which all other rules can be met."""
-        m, row = self._session.matrices, int(group.rows[0])
+    def _amount(self, group: RowGroup, side: Side, every: set[int]) -> float | None:
+        """The nearest side of a single row with which all other rows can be met; also where the
+        row is one of several of a rule.
+        """
+        self._set(every, freed=(side.row,))
+        m, row = self._session.matrices, side.row
         entries = slice(int(m.starts[row]), int(m.starts[row + 1]))
         columns, values = m.column[entries].astype(np.int64), m.value[entries].copy()
-        for side, way in ((self._row_upper[row], -1.0), (self._row_lower[row], 1.0)):
-            if not np.isfinite(side):
+        for limit, way in ((self._row_upper[row], -1.0), (self._row_lower[row], 1.0)):
+            if not np.isfinite(limit):
                 continue
             cost = self._zeros()
             cost[columns] = way * values
             self._session.set_cost(np.arange(len(cost)), cost)
-            solution = self._solve()
+            try:
+                solution = self._solve()
+            except InfeasibleActionSet:  # the other rows of the group conflict as well
+                return None
             if solution.x is None or solution.status != "optimal":
                 return None
             nearest = float(values @ solution.x[columns])
-            if way * (nearest - side) < -1e-6:
+            if way * (nearest - limit) < -1e-6:
                 return round(nearest, 6)
         return None
 
@@ -291,14 +235,15 @@ def conflict_of(
         # which rules remain depends on the order: the smaller set of two orders
         second = sorted(_reduced(filter_, sorted(every, reverse=True)))
         members = members if filter_.over or len(members) <= len(second) else second
-    remedies = [filter_.remedy(member, every) for member in members]
+    found = [filter_.remedies(member, every) for member in members]
     cut_off = "" if reduced else "which of them matter"
     if filter_.over:
         cut_off = "remedies" if reduced else f"{cut_off}, and remedies"
     return Conflict(
         filter_.names(members),
-        tuple(dict.fromkeys(r for r in remedies if r)),
+        tuple(dict.fromkeys(text for texts, _ in found for text in texts)),
         f"not computed within {time_limit:.3g} s: {cut_off}" if cut_off else "",
+        tuple(dict.fromkeys(change for _, changes in found for change in changes)),
     )
 
 

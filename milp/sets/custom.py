@@ -16,7 +16,7 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, check_names, check_size
 from worldplan.milp.sets.rule_files import load_build, sees_today
-from worldplan.milp.sets.rules import ASSIGNMENT, STRUCTURE
+from worldplan.milp.sets.rules import ASSIGNMENT, HOURS, SKILL, STRUCTURE
 from worldplan.milp.sets.solved_set import SolvedSet
 from worldplan.milp.sets.source import SetContext, naming_files
 from worldplan.milp.sets.today import known, today_of
@@ -57,7 +57,9 @@ class PyomoSet(SolvedSet):
             `block.arms`, and adds linear constraints and further variables.
         size: number of components.
         arm_names: of the components, for tables and messages.
-        waived: names of constraints that are left out, such as "day" or "district[2]".
+        waived: names of constraints that are left out, such as "day" or "district[2]"; "a[Ann]" is
+            the bounds of Ann's action variable.
+        some: whether names in `waived` may be those of no constraint: rules of some days only.
 
     Raises:
         ConfigError: `build` adds an objective or a nonlinear constraint, or fails, or a constraint
@@ -72,6 +74,7 @@ class PyomoSet(SolvedSet):
         size: int,
         arm_names: Sequence[Any] | None = None,
         waived: Collection[str] = (),
+        some: bool = False,
     ) -> None:
         check_size(size, "the list of arms")
         if not callable(build):
@@ -82,7 +85,7 @@ class PyomoSet(SolvedSet):
         self.size, self.arm_names = size, arm_names
         self._compile(build)
         if waived:
-            self._waive(waived)
+            self._waive(waived, some)
         exact = self._problem()
         self.least, self.most = 0, size
         try:
@@ -112,7 +115,7 @@ class PyomoSet(SolvedSet):
             build = load_build(f"{file}:{function}")
             if sees_today(build):
                 return cls._of_day(build, context)
-            return cls(build, len(context.arms), context.arms, context.waived)
+            return cls(build, len(context.arms), context.arms, context.waived, context.date is None)
 
     @classmethod
     def _of_day(cls, build: Callable[..., None], context: SetContext) -> Self:
@@ -125,7 +128,11 @@ class PyomoSet(SolvedSet):
         today = today_of(context)
         try:
             return cls(
-                lambda block: build(block, today), len(context.arms), context.arms, context.waived
+                lambda block: build(block, today),
+                len(context.arms),
+                context.arms,
+                context.waived,
+                context.date is None,
             )
         except ConfigError as error:
             states = context.states or ()
@@ -211,6 +218,12 @@ class PyomoSet(SolvedSet):
         self.row_names = [str(row.constraint.name) for row in form.rows]
         docs = [row.constraint.parent_component().doc for row in form.rows]
         self.structural = np.array([doc == STRUCTURE for doc in docs], dtype=bool)
+        self._limits = [doc not in (STRUCTURE, SKILL) for doc in docs]
+        self.hours_rows = {
+            number: str(row.constraint.index())
+            for number, (row, doc) in enumerate(zip(form.rows, docs, strict=True))
+            if doc == HOURS
+        }
         variables = [form.columns[k] for k in extra]
         self.variable_names = [variable.name for variable in variables]
         assigned = [v.parent_component().doc == ASSIGNMENT for v in variables]
@@ -230,7 +243,7 @@ class PyomoSet(SolvedSet):
             [1.0 if high is None else min(1.0, high) for _, high in bounds]
         )
 
-    def _waive(self, names: Collection[str]) -> None:
+    def _waive(self, names: Collection[str], some: bool) -> None:
         """Leave the rows with these names without bounds.
 
         Raises:
@@ -238,10 +251,17 @@ class PyomoSet(SolvedSet):
         """
         rows = np.array(self.row_names, dtype=object)
         rules = [name for name, fixed in zip(rows, self.structural, strict=True) if not fixed]
-        for name in names:
-            known(name, rules, "rule")
+        bounded = {self.name_of_fixed(component): component for component, _ in self.fixed()}
+        for name in () if some else names:
+            known(name, [*rules, *bounded], "rule")
         free = np.isin(rows, list(names))
         self._row_lower[free], self._row_upper[free] = -np.inf, np.inf
+        components = [component for name, component in bounded.items() if name in names]
+        self._action_lower[components], self._action_upper[components] = 0.0, 1.0
+
+    def name_of_fixed(self, component: int) -> str:
+        """The name by which bounds that `build` gave to an action variable are left out."""
+        return f"a[{component if self.arm_names is None else self.arm_names[component]}]"
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         # one column at a time: they keep the order of `variable_names` although some are integer
@@ -269,10 +289,10 @@ class PyomoSet(SolvedSet):
         from worldplan.milp.sets.conflicts import conflict_of  # which knows of all sets
 
         conflict = conflict_of(self)
-        default = "relax one of the constraints that build() adds"
-        text = conflict.sentence() if conflict else default
-        rules = conflict.rules if conflict else ()
-        return InfeasibleActionSet(f"the rules admit no action: {text}", rules)
+        head = "the rules admit no action:"
+        if conflict is None:
+            return InfeasibleActionSet(f"{head} relax one of the constraints that build() adds")
+        return conflict.error(head + " {0}")
 
     @property
     def assigns_workers(self) -> bool:
@@ -282,15 +302,19 @@ class PyomoSet(SolvedSet):
     def rules(self) -> list[Rule]:
         """The rows of the rules by name; an equation and a range have two rules each.
 
-        Rows that only define variables of `rules.assign_workers` are none.
+        Rows that only define variables of `rules.assign_workers`, and its skills, are none.
         """
         rules = []
-        for row in np.flatnonzero(~self.structural).tolist():
+        for row in np.flatnonzero(self._limits).tolist():
             name = self.row_names[row]
             for way, side in ((1, self._row_upper[row]), (-1, self._row_lower[row])):
                 if np.isfinite(side):
                     rules.append(Rule(name, row, way, float(side)))
         return rules
+
+    def most_of(self, row: int) -> float:
+        """The upper side of a row."""
+        return float(self._row_upper[row])
 
     def fixed(self) -> list[tuple[int, float]]:
         """(component, value) for the action variables whose bounds `build` has changed.

@@ -16,8 +16,9 @@ from scipy import sparse
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, Budget
-from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
+from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
+from worldplan.milp.sets.named_rows import RowGroup, add_rules
 from worldplan.milp.sets.solved_set import SolvedSet
 
 Truths = NDArray[np.bool_]
@@ -103,10 +104,9 @@ class Fixed(SolvedSet):
         except InfeasibleActionSet as error:
             lower, upper = forced.astype(np.int8), (~self._absent).astype(np.int8)
             conflict = conflict_of(inner, lower, upper, names)
-            reason = "" if conflict is None else f"{conflict.sentence()}, or "
-            raise InfeasibleActionSet(
-                f"{reason}force or leave out fewer", conflict.rules if conflict else ()
-            ) from error
+            if conflict is None:
+                raise InfeasibleActionSet("force or leave out fewer") from error
+            raise conflict.error("{0}, or force or leave out fewer") from error
 
     @property
     def fixed_today(self) -> int:
@@ -121,6 +121,10 @@ class Fixed(SolvedSet):
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         self.inner.add_constraints(program, action, relaxed=relaxed)
+        self.add_fixed(program, action, relaxed=relaxed)
+
+    def add_fixed(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
+        """Add the rows of the fixed components; arguments as in `add_constraints`."""
         out = self._never if relaxed else self._absent
         fixed = np.flatnonzero(out if relaxed else out | self._forced)
         if len(fixed):
@@ -173,16 +177,14 @@ def budget_of(actions: ActionSet) -> FixedBudget | None:
     return None if inner is None or not isinstance(actions, Fixed) else actions.within(inner)
 
 
-@row_groups.register
-def _fixed_rules(actions: Fixed) -> list[RowGroup]:
+@add_rules.register
+def _fixed_rules(actions: Fixed, program: Program, action: Indices) -> list[RowGroup]:
     """The rules of the inner set, then that of the fixed components."""
-    program = Program()
-    actions.inner.add_constraints(program, program.add_columns(actions.size, 0.0, 1.0))
-    first = len(program.matrices().row_lower)
-    count = actions.fixed_today
-    rows = np.arange(first, first + count)
-    own = [RowGroup("who is there today", rows)] if count else []
-    return [*row_groups(actions.inner), *own]
+    groups = add_rules(actions.inner, program, action)
+    first = program.rows
+    actions.add_fixed(program, action)
+    rows = np.arange(first, program.rows)
+    return [*groups, RowGroup("who is there today", rows)] if len(rows) else groups
 
 
 def fixed(

@@ -143,8 +143,8 @@ def assign_workers(
         sum_j hours_j serves_ij + sum_g travel_g goes_ig <= hours of i   for each worker i
         serves_ij <= goes_ig                                             for j in area g
 
-    serves_ij exists only if the worker has the skill that the arm needs. The decision's table has a
-    column with the worker of each arm.
+    and serves_ij = 0 unless worker i has the skill that arm j needs (one row `skill` for each arm).
+    The decision's table has a column with the worker of each arm.
 
     Args:
         block: Pyomo's.
@@ -166,7 +166,7 @@ def assign_workers(
         )
     length = _amounts(hours, today.names, "arm", "hours")
     able = _able(today, needs, skills)
-    pairs = [(i, name) for i in today.hours for name in today.names if name in able[i]]
+    pairs = [(i, name) for i in today.hours for name in today.names]
     block.serves = pyo.Var(pairs, domain=pyo.Binary, doc=ASSIGNMENT)
     by_worker: dict[str, list[str]] = {i: [] for i in today.hours}
     by_arm: dict[str, list[str]] = {name: [] for name in today.names}
@@ -178,6 +178,13 @@ def assign_workers(
         for name, workers in by_arm.items()
     }
     _add(block, "one_worker", served, doc=STRUCTURE)
+    unable = {name: [i for i in by_arm[name] if name not in able[i]] for name in today.names}
+    skill = {
+        name: sum(block.serves[i, name] for i in workers) <= 0
+        for name, workers in unable.items()
+        if workers
+    }
+    _add(block, "skill", skill, doc=SKILL)
     load = {
         i: sum(length[name] * block.serves[i, name] for name in names)
         for i, names in by_worker.items()
@@ -185,9 +192,12 @@ def assign_workers(
     }
     if area:
         _add_travel(block, today, area, travel, pairs, load)
-    _add(block, "hours_of", {i: used <= today.hours[i] for i, used in load.items()})
+    rows = {i: used <= today.hours[i] for i, used in load.items()}
+    _add(block, "hours_of", rows, doc=HOURS)
 
 
+SKILL = "skill of an arm"  # doc of constraints that may be left out, and are no limit to raise
+HOURS = "hours of a worker"  # doc of constraints whose index is the worker
 ASSIGNMENT = "worker and arm"  # doc of a variable whose indices are (worker, arm)
 STRUCTURE = "assignment of workers"  # doc of constraints that define, and are no limit to raise
 

@@ -77,6 +77,7 @@ class SetContext:
         absent: arms that no rule may ask for on that day.
         last_visits: dates by arm; None: those of the file `constraint.last_visits`.
         waived: names of own rules (`constraint.rules`) that do not hold on that day.
+        hours: of workers on that day, in place of the usual ones and those of the calendar.
     """
 
     arms: tuple[str, ...]
@@ -88,6 +89,7 @@ class SetContext:
     absent: frozenset[str] = frozenset()
     last_visits: Mapping[str, datetime.date] | None = None
     waived: frozenset[str] = frozenset()
+    hours: Mapping[str, float] = field(default_factory=dict)
 
     def file(self, setting: str) -> str:
         """Path of the file that `constraint.<setting>` names.

@@ -151,19 +151,23 @@ def today_of(context: SetContext) -> Today:
 
 
 def hours_on(context: SetContext, usual: dict[str, float]) -> dict[str, float]:
-    """The workers' hours on the day of a context: the calendar's where it has a row for the day.
+    """The workers' hours on the day of a context: its own, else the calendar's where it has a row
+    for the day, else the usual ones.
 
     Args:
         context: with the date; on any day the usual hours hold.
         usual: hours by worker.
 
     Raises:
+        ConfigError: the context has hours of an unknown worker.
         DatasetError: the calendar is malformed, or names an unknown worker.
     """
+    for worker in context.hours:
+        known(worker, usual, "worker")
     if context.date is None or context.settings.calendar is None:
-        return usual
+        return usual | dict(context.hours)
     path = context.find(context.settings.calendar)
-    return usual | read_calendar(path, tuple(usual)).get(context.date, {})
+    return usual | read_calendar(path, tuple(usual)).get(context.date, {}) | dict(context.hours)
 
 
 def read_attributes(path: str, names: tuple[str, ...]) -> dict[str, dict[str, str]]:

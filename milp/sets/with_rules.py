@@ -10,9 +10,10 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
-from worldplan.milp.sets.conflicts import RowGroup, conflict_of, row_groups
+from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.limits import Limit, limits_of
+from worldplan.milp.sets.named_rows import RowGroup, add_rules
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.solved_set import SolvedSet
 
@@ -54,10 +55,10 @@ class WithRules(SolvedSet):
                 self._problem().best(0.0)
         except InfeasibleActionSet as error:
             conflict = conflict_of(self, names=None if inner.arm_names is None else self._names())
-            text = conflict.sentence() if conflict else "relax one of them"
-            raise InfeasibleActionSet(
-                f"no action satisfies all rules: {text}", conflict.rules if conflict else ()
-            ) from error
+            head = "no action satisfies all rules:"
+            if conflict is None:
+                raise InfeasibleActionSet(f"{head} relax one of them") from error
+            raise conflict.error(head + " {0}") from error
 
     def _names(self) -> list[str]:
         return [str(name) for name in self.arm_names or range(self.size)]
@@ -114,13 +115,7 @@ class WithRules(SolvedSet):
         return [*map(of_inner, limits_of(self.inner)), *map(of_rules, limits_of(self.rules))]
 
 
-@row_groups.register
-def _both(actions: WithRules) -> list[RowGroup]:
-    program = Program()
-    actions.inner.add_constraints(program, program.add_columns(actions.size, 0.0, 1.0))
-    first = program.rows
-    moved = [
-        RowGroup(group.name, group.rows + first, group.loosen)
-        for group in row_groups(actions.rules)
-    ]
-    return [*row_groups(actions.inner), *moved]
+@add_rules.register
+def _both(actions: WithRules, program: Program, action: Indices) -> list[RowGroup]:
+    inner = add_rules(actions.inner, program, action)
+    return [*inner, *add_rules(actions.rules, program, action)]

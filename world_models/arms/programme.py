@@ -6,9 +6,11 @@ The arms' dynamics are generated (a domain of the paper), read from tables, or l
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +74,7 @@ def build(
     *,
     dated: bool = False,
     today: datetime.date | None = None,
+    relaxed: Mapping[str, Any] | None = None,
 ) -> Built:
     """The instance that a programme describes.
 
@@ -84,6 +87,8 @@ def build(
             the rewards file, in this order.
         dated: `on_day` is called for each decision, with a date: ends may be dates.
         today: from which the ages of moves count, with `programme.half_life`; None: the last row.
+        relaxed: waived, visits, moves and hours as in `on_day`, which hold on later days as well
+            if the constraints without a date cannot be met otherwise.
 
     Raises:
         ConfigError: a setting is missing, unknown or out of range, or ends are dates.
@@ -92,7 +97,7 @@ def build(
     """
     own = programme.seed if seed is None else seed
     try:
-        built = _build(programme, finder(FilePath(base)), own, log, today)
+        built = _build(programme, finder(FilePath(base)), own, log, today, relaxed or {})
         if built.until is not None and not dated:
             raise ConfigError(
                 "programme.ends has dates (until), which count where a day is decided: give the "
@@ -116,6 +121,8 @@ def on_day(
     last_visits: Mapping[str, datetime.date] | None = None,
     waived: Iterable[str] = (),
     visits: int | None = None,
+    moves: int | None = None,
+    hours: Mapping[str, float] | None = None,
 ) -> Built:
     """The programme of today: staff calendar, rules that see the day, and who has ended.
 
@@ -132,18 +139,19 @@ def on_day(
         last_visits: dates by arm; None: those of the file `constraint.last_visits`.
         waived: names of own rules that do not hold today.
         visits: most visits today, in place of `constraint.budget`.
+        moves: most moves of a route today, in place of `constraint.moves`.
+        hours: of workers today, in place of those of their files.
 
     Raises:
-        ConfigError: the settings need the date, the rules fail, a waived rule is unknown, or the
-            kind of set has no limit of visits.
+        ConfigError: the settings need the date, the rules fail, a waived rule or a worker is
+            unknown, or the kind of set has no such limit.
         DatasetError: a file is malformed.
         InfeasibleActionSet: no action satisfies today's rules; names what conflicts.
     """
     constraint = programme.constraint
     if programme.domain:
         return built
-    if visits is not None:
-        constraint = _with_visits(constraint, visits)
+    constraint = _with_limits(constraint, visits, moves, hours or {})
     horizon = built.instance.horizon
     left = horizon if steps_left is None else steps_left
     if built.until is not None:
@@ -166,9 +174,11 @@ def on_day(
         frozenset((*absent, *ended)),
         last_visits,
         frozenset(waived),
+        dict(hours or {}),
     )
     try:
-        if not (depends_on_day(context) or context.waived or visits is not None):
+        if not (depends_on_day(context) or context.waived or constraint != programme.constraint
+                or context.hours):
             return _without_ended(built, built.instance.actions, left) if ended else built
         if context.waived and constraint.rules is None:
             raise ConfigError("there are no rules of your own to leave out (constraint.rules)")
@@ -191,24 +201,48 @@ def _without_ended(built: Built, actions: ActionSet, left: int) -> Built:
     )
 
 
-def _with_visits(constraint: Constraint, visits: int) -> Constraint:
-    """The constraint with another limit of visits.
+def _with_limits(
+    constraint: Constraint, visits: int | None, moves: int | None, hours: Mapping[str, float]
+) -> Constraint:
+    """The constraint with another limit of visits, and of moves.
 
     Raises:
-        ConfigError: the kind of set has none, or the number is below 1.
+        ConfigError: the kind of set has no such limit, or a number is below 1 or no number of
+            hours.
     """
-    if constraint.kind == "custom" or ":" in constraint.kind:
+    kind = constraint.kind
+    if visits is not None and (kind == "custom" or ":" in kind):
         raise ConfigError(
-            f"constraint.kind '{constraint.kind}' has no limit of visits of its own: leave out a "
-            "rule instead"
+            f"constraint.kind '{kind}' has no limit of visits of its own: leave out a rule instead"
         )
-    if visits < 1:
-        raise ConfigError(f"{visits} visits: give at least 1")
-    return replace(constraint, budget=visits)
+    if moves is not None and kind != "path":
+        raise ConfigError(f"constraint.kind '{kind}' has no limit of moves: leave moves out")
+    rules = constraint.rules is not None and constraint.workers is not None
+    if hours and (kind == "schedule" or not (kind == "capacity" or rules)):
+        raise ConfigError(
+            f"constraint.kind '{kind}' has no hours of workers"
+            f"{'' if rules else ', and no rules that see them'}: leave the hours out"
+        )
+    for number, what in ((visits, "visits"), (moves, "moves")):
+        if number is not None and number < 1:
+            raise ConfigError(f"{number} {what}: give at least 1")
+    for worker, amount in hours.items():
+        if not 0 <= amount < math.inf:
+            raise ConfigError(f"hours {amount:g} of '{worker}': give a finite number from 0")
+    return replace(
+        constraint,
+        budget=constraint.budget if visits is None else visits,
+        moves=constraint.moves if moves is None else moves,
+    )
 
 
 def _build(
-    programme: Programme, find: Find, seed: int, log: ArmLog | None, today: datetime.date | None
+    programme: Programme,
+    find: Find,
+    seed: int,
+    log: ArmLog | None,
+    today: datetime.date | None,
+    relaxed: Mapping[str, Any],
 ) -> Built:
     check_settings(programme)
     if programme.domain:
@@ -219,7 +253,7 @@ def _build(
         raise ConfigError(NO_REWARDS)
     model = with_costs_of_visits(read_model(programme, find, seed, log, today), programme, find)
     check_size(programme, model.dynamics.arms, model.dynamics.states)
-    actions = make_set(SetContext(model.arm_names, programme.constraint, find))
+    actions = _any_day(SetContext(model.arm_names, programme.constraint, find), relaxed)
     model = in_order_of(actions, model)
     dynamics, names = model.dynamics, model.arm_names
     initial = dynamics.uniform
@@ -242,6 +276,25 @@ def _build(
         until=ends.until,
         weighted=model.weighted,
     )
+
+
+def _any_day(context: SetContext, relaxed: Mapping[str, Any]) -> ActionSet:
+    """The feasible set without a date.
+
+    Args:
+        context: without a date.
+        relaxed: as in `build`.
+    """
+    try:
+        return make_set(context)
+    except InfeasibleActionSet:
+        if not any(relaxed.values()):
+            raise
+    limits = {name: relaxed.get(name) for name in ("visits", "moves")}
+    hours = relaxed.get("hours") or {}
+    constraint = _with_limits(context.settings, **limits, hours=hours)
+    waived = frozenset(relaxed.get("waived") or ())
+    return make_set(replace(context, settings=constraint, waived=waived, hours=hours))
 
 
 def _generated(programme: Programme, find: Find, seed: int) -> BanditInstance:

@@ -98,7 +98,7 @@ def foresee(
             )
         reward, names = setup.rewards()
         now = members(connection)
-        model = build_model(connection, setup, dates[0], now, names, reward)
+        model = build_model(connection, setup, dates[0], now, names, reward, {})
         request = Request(dates[0], assume=True)
         known = states_today(connection, request, model.dynamics, model.names)
         decided = _Decided(

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Database, record
 from worldplan.routine.history import checksum, import_log
@@ -27,6 +27,7 @@ from worldplan.routine.outcomes import (
     outcomes_entered,
 )
 from worldplan.routine.people import Known, change_members, members, states_today
+from worldplan.routine.relax import refuse_infeasible
 from worldplan.routine.request import Names, Request, Setup
 from worldplan.versions import versions
 from worldplan.world_models.arms.programme import finder
@@ -199,11 +200,18 @@ def _compare(stored: Day, request: Request) -> None:
 
 
 def _already(stored: Day, name: str, then: Any, now: Any) -> str:
-    words = [", ".join(v) or "none" if isinstance(v, list) else str(v) for v in (then, now)]
+    words = [_words(value) for value in (then, now)]
     return (
         f"{stored.date} is decided already with {name} {words[0]}, not {words[1]}: leave the "
         "option out to see its list, or decide the day again (--redo)"
     )
+
+
+def _words(value: Any) -> str:
+    """A setting in words."""
+    if isinstance(value, dict):
+        value = [f"{name}={amount:g}" for name, amount in value.items()]
+    return ", ".join(value) or "none" if isinstance(value, list) else str(value)
 
 
 def _decide(connection: Connection, setup: Setup, request: Request, stored: Day | None) -> Day:
@@ -225,9 +233,16 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     first = last_day(connection, before=request.date) is None
     change_members(connection, request, names, setup.start_states() if first else {})
     now = members(connection)
-    model = build_model(connection, setup, request.date, now, names, reward)
-    known = states_today(connection, request, model.dynamics, model.names)
-    decision, plan = decide(setup, request, model, known)
+
+    def known_on(asked: Request) -> tuple[Model, dict[str, Known]]:
+        model = build_model(connection, setup, asked.date, now, names, reward, asked.settings())
+        return model, states_today(connection, request, model.dynamics, model.names)
+
+    try:
+        model, known = known_on(request)
+        decision, plan = decide(setup, request, model, known)
+    except InfeasibleActionSet as error:
+        refuse_infeasible(setup, request, known_on, error)
     left = {*request.leave, *(() if stored is None else stored.settings["left"])}
     values = {
         "date": request.date,
@@ -362,6 +377,8 @@ def redone(day: Day, **changes: Any) -> Request:
         steps_left=settings["steps_left"],
         waived=tuple(settings.get("waived", ())),
         visits=settings.get("visits"),
+        moves=settings.get("moves"),
+        hours=settings.get("hours", {}),
         leave=(),
         assume=True,
         redo=True,

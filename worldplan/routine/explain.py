@@ -74,7 +74,9 @@ class ExplainedDay:
         reward, names = setup.rewards()
         with database.read() as connection:
             self._known = decided_states(connection, day)
-            self._model = build_model(connection, setup, day.date, self._known, names, reward)
+            self._model = build_model(
+                connection, setup, day.date, self._known, names, reward, day.settings
+            )
         present = present_states(self._model, self._known)
         observation = observation_of(self._model, day.settings["steps_left"], present)
         away = np.isin(np.array(self._model.names), np.array([*day.settings["absent"], ""]))

@@ -66,6 +66,7 @@ def build_model(
     now: Collection[str],
     names: tuple[str, ...],
     reward: Floats,
+    settings: Mapping[str, Any],
 ) -> Model:
     """The programme with the moves before a day and the clients who are in it.
 
@@ -76,10 +77,12 @@ def build_model(
         now: the clients.
         names: (arms,) of the rewards file.
         reward: (arms, states).
+        settings: of the day (`Day.settings`).
 
     Raises:
         ConfigError: a setting is wrong.
         DatasetError: a file is wrong, or lacks a client who is in the programme.
+        InfeasibleActionSet: the constraints cannot be met on any day.
     """
     lost = sorted(set(now) - set(names))
     if lost:
@@ -95,7 +98,8 @@ def build_model(
         log, imported, observed = observed_moves(connection, date, names, reward, half_life, file)
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
-    built = build(programme, setup.base, setup.seed, log, dated=True)
+    relaxed = {name: settings.get(name) for name in ("waived", "visits", "moves", "hours")}
+    built = build(programme, setup.base, setup.seed, log, dated=True, relaxed=relaxed)
     if built.instance.ends is not None:
         raise ConfigError(
             f"{setup.base}: programme.ends has steps from the start of an episode: a day's routine "
@@ -158,11 +162,7 @@ def decide(
     """
     present = present_states(model, known)
     observation = observation_of(model, request.steps_left, present)
-    absent = _mark(model, request.absent, "--absent")
-    absent |= _mark(model, request.force_out, "--forbid")
-    forced = _mark(model, request.force_in, "--force")
-    steps = observation["steps_left"]
-    built = today(setup, model, present.known, steps, absent, forced, request.settings())
+    built = asked_today(setup, request, model, known)
     hidden = as_planned(setup, built, present.belief, observation)
     built, seen = hidden.built, hidden.observation(observation)
     actions = built.instance.actions
@@ -175,6 +175,16 @@ def decide(
             f"choose another policy, such as {DEFAULT_POLICY}"
         )
     return decision, rows_of(actions.explain(decision.action), model, known)
+
+
+def asked_today(setup: Setup, request: Request, model: Model, known: Mapping[str, Known]) -> Built:
+    """The programme with the feasible set of a request; arguments and errors as in `decide`."""
+    present = present_states(model, known)
+    steps = observation_of(model, request.steps_left, present)["steps_left"]
+    absent = _mark(model, request.absent, "--absent")
+    absent |= _mark(model, request.force_out, "--forbid")
+    forced = _mark(model, request.force_in, "--force")
+    return today(setup, model, present.known, steps, absent, forced, request.settings())
 
 
 def present_states(model: Model, known: Mapping[str, Known]) -> PresentStates:
@@ -253,6 +263,8 @@ def today(
         last_visits=model.last_visits,
         waived=settings.get("waived") or (),
         visits=settings.get("visits"),
+        moves=settings.get("moves"),
+        hours=settings.get("hours"),
     )
     refuse_ended(built.ended, [model.names[arm] for arm in np.flatnonzero(forced)], "--force")
     actions = fixed(built.instance.actions, out, absent, forced, model.names)

@@ -157,6 +157,8 @@ class Request:
         steps_left: days to plan for; None: the horizon.
         waived: names of own rules that do not hold on this day.
         visits: most visits on this day; None: `constraint.budget`.
+        moves: most moves of a route on this day; None: `constraint.moves`.
+        hours: of workers on this day, by name, in place of those of the files.
         by: who asks, for the audit trail.
         source: files of `outcomes` with their SHA-256, for the audit trail.
     """
@@ -176,6 +178,8 @@ class Request:
     steps_left: int | None = None
     waived: Names = ()
     visits: int | None = None
+    moves: int | None = None
+    hours: Mapping[str, float] = field(default_factory=dict)
     by: str = ""
     source: Mapping[str, str] = field(default_factory=dict)
 
@@ -198,4 +202,6 @@ class Request:
             "steps_left": self.steps_left,
             "waived": sorted(self.waived),
             "visits": self.visits,
+            "moves": self.moves,
+            "hours": dict(sorted(self.hours.items())),
         }

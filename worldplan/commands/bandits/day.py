@@ -105,6 +105,14 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--visits", type=int, help="most visits today; constraint.budget unless given"
     )
+    parser.add_argument(
+        "--moves", type=int, help="most moves of a route today; constraint.moves unless given"
+    )
+    parser.add_argument(
+        "--hours",
+        default="",
+        help="NAME=HOURS,...: of workers today, in place of those of the files",
+    )
     flags = {
         "join": "let clients in the outcomes join who are not in the programme",
         "assume": "decide with the probabilities of the states of clients without an outcome",
@@ -190,9 +198,32 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
         steps_left=settings.steps_left,
         waived=named["waive"],
         visits=settings.visits,
+        moves=settings.moves,
+        hours=_hours(settings.hours),
         by=settings.by or _login(),
         source=source,
     )
+
+
+def _hours(text: str) -> dict[str, float]:
+    """The hours that `--hours` gives to workers.
+
+    Raises:
+        ConfigError: a part of it is no name with a number, or a worker has two.
+    """
+    hours: dict[str, float] = {}
+    for part in names_in(text, "--hours"):
+        name, _, amount = part.rpartition("=")
+        try:
+            number = float(amount)
+        except ValueError:
+            number = -1.0
+        if not name.strip() or not 0 <= number < float("inf"):
+            raise ConfigError(f"--hours {part}: write NAME=HOURS, such as Amara=6")
+        if name.strip() in hours:
+            raise ConfigError(f"--hours: {name.strip()} is given twice: keep one")
+        hours[name.strip()] = number
+    return hours
 
 
 def _ask(names: Names) -> bool:

@@ -122,6 +122,8 @@ def _add_changes(router: APIRouter, service: Service) -> None:
             steps_left=body.steps_left,
             waived=tuple(body.waived),
             visits=body.visits,
+            moves=body.moves,
+            hours=body.hours,
             by=body.by or SOMEBODY,
         )
         return messages.DayOut(**day_dict(service.decide(request)))

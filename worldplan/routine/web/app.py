@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib import metadata
 
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from worldplan.milp.errors import FolderInUse, InfeasibleActionSet, WorldplanError, one_line
 from worldplan.routine.database import Conflict, Missing
+from worldplan.routine.relax import InfeasibleDay, Relaxation
 from worldplan.routine.request import Setup
 from worldplan.routine.web import messages
 from worldplan.routine.web.api import api_router
@@ -54,10 +56,19 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
     """Answer errors as JSON under /api, else as a page."""
 
     def answer(
-        request: Request, status: int, text: str, conflict: tuple[str, ...] = ()
+        request: Request,
+        status: int,
+        text: str,
+        conflict: tuple[str, ...] = (),
+        offers: tuple[Relaxation, ...] = (),
     ) -> Response:
         if request.url.path.startswith("/api/"):
-            problem = messages.Problem(detail=text, conflict=list(conflict))
+            relaxations = [
+                messages.RelaxationOut(**asdict(offer), words=offer.words()) for offer in offers
+            ]
+            problem = messages.Problem(
+                detail=text, conflict=list(conflict), relaxations=relaxations
+            )
             return JSONResponse(problem.model_dump(), status)
         heading = _HEADINGS.get(status, "Not possible")
         own = request.url.path if request.method != "GET" else "/"
@@ -66,11 +77,14 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(WorldplanError)
     def ours(request: Request, error: WorldplanError) -> Response:
-        text = without_options(one_line(error, 1000))
+        offers = error.offers if isinstance(error, InfeasibleDay) else ()
+        plain = error.plain if isinstance(error, InfeasibleDay) else str(error)
+        text = without_options(one_line(plain or error, 1000))
         kinds = (status for kind, status in _STATUS.items() if isinstance(error, kind))
         conflict = error.conflict if isinstance(error, InfeasibleActionSet) else ()
         infeasible = isinstance(error, InfeasibleActionSet)
-        return answer(request, next(kinds, 422 if infeasible else 400), text, conflict)
+        status = next(kinds, 422 if infeasible else 400)
+        return answer(request, status, text, conflict, offers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

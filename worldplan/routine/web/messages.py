@@ -17,12 +17,27 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class RelaxationOut(BaseModel):
+    """Changes for one day: fields to be sent with it, and clients to be taken out of others."""
+
+    waived: list[str] = Field(description="own rules to leave out")
+    visits: int | None = Field(description="limit of visits; null: as before")
+    moves: int | None = Field(description="limit of moves; null: as before")
+    hours: dict[str, float] = Field(description="of workers")
+    not_forced: list[str] = Field(description="to be taken out of force_in")
+    not_forbidden: list[str] = Field(description="to be taken out of force_out")
+    words: str = Field(description="the same for readers")
+
+
 class Problem(BaseModel):
     """Why a request was refused, whatever the reason."""
 
     detail: str = Field(description="the cause, and what to do about it")
     conflict: list[str] = Field(
         default=[], description="rules that cannot all be met, where no list is possible"
+    )
+    relaxations: list[RelaxationOut] = Field(
+        default=[], description="sets of changes with each of which the day can be decided"
     )
 
 
@@ -62,6 +77,8 @@ class Settings(BaseModel):
     steps_left: int | None = Field(description="days to plan for; null: the horizon")
     waived: list[str] = Field(default=[], description="own rules that did not hold on the day")
     visits: int | None = Field(default=None, description="most visits; null: constraint.budget")
+    moves: int | None = Field(default=None, description="most moves; null: constraint.moves")
+    hours: dict[str, float] = Field(default={}, description="of workers, if not as in the files")
 
 
 class MadeWith(BaseModel):
@@ -130,6 +147,10 @@ class DecideIn(Body):
     visits: int | None = Field(
         default=None, description="most visits on this day; null: constraint.budget"
     )
+    moves: int | None = Field(
+        default=None, description="most moves on this day; null: constraint.moves"
+    )
+    hours: dict[str, float] = Field(default={}, description="of workers on this day, by name")
     by: str = Field(default="", max_length=200)
 
 

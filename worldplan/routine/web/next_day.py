@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, Request
+from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, Response
 
-from worldplan.milp.errors import ConfigError, InfeasibleActionSet
+from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.policies import POLICIES
 from worldplan.routine import request as requests
-from worldplan.routine.relax import Relaxations, relaxations
+from worldplan.routine.relax import InfeasibleDay, Relaxation
 from worldplan.routine.web.api import SOMEBODY
 from worldplan.routine.web.forms import BY, Form, named, see, text_of, texts, user_of
 from worldplan.routine.web.listing import listing
+from worldplan.routine.web.messages import Body
 from worldplan.routine.web.rendering import Pages, without_options
 from worldplan.routine.web.service import Service
 
@@ -35,7 +37,7 @@ def add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
             return _new_page(service, pages, entries)
         try:
             day = service.decide(entries.request())
-        except InfeasibleActionSet as error:
+        except InfeasibleDay as error:
             return _new_page(service, pages, entries, error)
         return see(f"/days/{day.date}", entries.by)
 
@@ -51,6 +53,8 @@ class _Entries:
     states: Mapping[str, str] = field(default_factory=dict)
     waived: tuple[str, ...] = ()
     visits: str = ""
+    moves: str = ""
+    hours: Mapping[str, float] = field(default_factory=dict)
     by: str = ""
     find: str = ""
     page: str = "1"
@@ -69,6 +73,7 @@ class _Entries:
                 if state
             )
             visits = int(self.visits) if self.visits else None
+            moves = int(self.moves) if self.moves else None
         except ValueError:
             raise ConfigError("the form holds no date, or a state that is no number") from None
         chosen = {
@@ -85,6 +90,8 @@ class _Entries:
             assume=self.assume,
             waived=self.waived,
             visits=visits,
+            moves=moves,
+            hours=self.hours,
             by=self.by or SOMEBODY,
         )
 
@@ -99,22 +106,92 @@ def _entries_of(form: FormData) -> _Entries:
     if len(clients) != len(states):
         raise ConfigError("the form is not complete: open the page again")
     roles = (role.partition(":") for role in texts(form, "role") if role)
-    return _Entries(
+    entries = _Entries(
         text_of(form, "date"),
         text_of(form, "policy"),
         bool(text_of(form, "assume")),
         {client: kind for kind, _, client in roles},
         dict(zip(clients, states, strict=True)),
         named(texts(form, "waive")),
-        text_of(form, "visits"),
+        next(reversed(texts(form, "visits")), ""),  # the last of several boxes that were ticked
+        next(reversed(texts(form, "moves")), ""),
+        dict(_hours_of(text) for text in texts(form, "hours")),
         text_of(form, BY),
         text_of(form, "find"),
         text_of(form, "page") or "1",
     )
+    for text in texts(form, "relax"):
+        entries = _with_set(entries, text)
+    return entries
+
+
+def _hours_of(text: str) -> tuple[str, float]:
+    """Worker and hours, in the form as "Amara=6".
+
+    Raises:
+        ConfigError: the text is none.
+    """
+    worker, _, amount = text.rpartition("=")
+    try:
+        return worker, float(amount)
+    except ValueError:
+        raise ConfigError("the form holds hours that are no number: open the page again") from None
+
+
+def _with_set(entries: _Entries, text: str) -> _Entries:
+    """The entries with several changes that were ticked as one.
+
+    Args:
+        entries: without them.
+        text: JSON of `_Together`.
+
+    Raises:
+        ConfigError: the text is none.
+    """
+    try:
+        some = _Together.model_validate_json(text)
+    except ValidationError:
+        raise ConfigError("the form holds changes of no page: open the page again") from None
+    return replace(
+        entries,
+        waived=tuple(dict.fromkeys((*entries.waived, *some.waived))),
+        visits=entries.visits if some.visits is None else str(some.visits),
+        moves=entries.moves if some.moves is None else str(some.moves),
+        hours={**entries.hours, **some.hours},
+    )
+
+
+class _Together(Body):
+    """Several changes that are ticked as one."""
+
+    waived: list[str] = []
+    visits: int | None = None
+    moves: int | None = None
+    hours: dict[str, float] = {}
+
+
+def _shown(offer: Relaxation) -> tuple[str, str, str]:
+    """Field, value and label of the box to tick for an offer."""
+    label = offer.words()
+    single = [("waive", name) for name in offer.waived]
+    single += [
+        (name, str(value))
+        for name, value in (("visits", offer.visits), ("moves", offer.moves))
+        if value is not None
+    ]
+    single += [("hours", f"{worker}={amount:.10g}") for worker, amount in offer.hours.items()]
+    name, value = single[0] if len(single) == 1 else ("relax", _together(offer))
+    return name, value, label[0].upper() + label[1:]
+
+
+def _together(offer: Relaxation) -> str:
+    """The changes of an offer as JSON of `_Together`."""
+    fields = {name: getattr(offer, name) for name in _Together.model_fields}
+    return _Together(**fields).model_dump_json()
 
 
 def _new_page(
-    service: Service, pages: Pages, entries: _Entries, error: InfeasibleActionSet | None = None
+    service: Service, pages: Pages, entries: _Entries, error: InfeasibleDay | None = None
 ) -> HTMLResponse:
     """The page of the next day, with what was entered, and what may be relaxed after an error."""
     last = service.last()
@@ -151,7 +228,7 @@ def _new_page(
         policies=list(POLICIES),
         policy=entries.policy or (last.settings["policy"] if last else requests.DEFAULT_POLICY),
         entries=entries,
-        problem="" if error is None else without_options(str(error)),
-        relaxed=Relaxations() if error is None else relaxations(error),
+        problem="" if error is None else without_options(error.plain),
+        offers=[] if error is None else [_shown(offer) for offer in error.offers],
         by=entries.by,
     )

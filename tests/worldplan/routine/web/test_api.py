@@ -150,7 +150,7 @@ def test_what_is_refused(client: TestClient, clinic: Path, case: tuple[Any, ...]
     assert answer.status_code == status, answer.text
     detail = answer.json()["detail"]
     assert words in detail and "\n" not in detail and "--" not in detail
-    assert set(answer.json()) == {"detail", "conflict"}
+    assert set(answer.json()) == {"detail", "conflict", "relaxations"}
     assert content(clinic) == before
 
 

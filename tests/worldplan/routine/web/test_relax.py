@@ -110,3 +110,76 @@ def test_the_command_relaxes_too(full: Path, capsys: pytest.CaptureFixture[str])
     assert day(full, 0, "--redo", "--visits", "3", "--policy", "myopic") == 0
     ((plan,),) = rows(full, "select plan from days")
     assert len(json.loads(plan)) == 3
+
+
+NURSES = """
+from worldplan.milp.sets import rules
+SKILLS = {"Xenia": ["nurse", "any"], "Yann": ["any"]}
+def build(block, today):
+    rules.assign_workers(block, today, 1.5, needs="needs", skills=SKILLS)
+    rules.must_visit(block, today, ["Ann", "Bob", "Cid"])
+    rules.at_most_per_group(block, today, "needs", {"any": 1})
+    if today.states is not None:
+        block.a[3].setub(0)
+"""
+
+
+@pytest.fixture
+def nurses(tmp_path: Path) -> Path:
+    """A programme whose rules cannot be met on any day: three clients need the only nurse."""
+    write_programme(tmp_path, kind="custom", rules="rules.py:build", attributes="needs.csv")
+    scenario = (tmp_path / "clinic.yaml").read_text()
+    (tmp_path / "clinic.yaml").write_text(re.sub(r" *costs: .*\n", "", scenario))
+    (tmp_path / "rules.py").write_text(NURSES)
+    needs = ("nurse", "nurse", "nurse", "any", "any")
+    rows = [f"{name},{need}" for name, need in zip(NAMES, needs, strict=True)]
+    write_rows(tmp_path / "needs.csv", "arm,needs", rows)
+    return tmp_path
+
+
+def test_hours_skills_and_rules_of_any_day(
+    nurses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = TestClient(create_app(setup_of(nurses)), base_url="http://localhost")
+    body = {"date": "2026-11-02", "policy": "myopic", "states": dict.fromkeys(NAMES, 1)}
+    offers = client.post("/api/days", json=body).json()["relaxations"]
+    words = {offer["words"] for offer in offers}
+    assert words == {
+        "give Xenia 4.5 hours",
+        *(f"leave out the rule 'skill[{name}]'" for name in NAMES[:3]),
+        *(f"leave out the rule 'must_visit[{name}]'" for name in NAMES[:3]),
+    }
+    answer = client.post("/new", data=FORM)
+    assert fields(answer.text, "hours") == ["Xenia=4.5"]
+    outcomes = ["--outcomes", write_outcomes(nurses / "o.csv", 0), "--policy", "myopic"]
+    assert day(nurses, 0, *outcomes, "--force", "Dee,Eve") == 2
+    said = capsys.readouterr().err
+    assert "--hours Xenia=4.5 --force Eve; or --waive 'skill[Ann]' --force Eve" in said
+    assert day(nurses, 0, *outcomes, "--force", "Dee", "--hours", "Xenia=4.5") == 2
+    assert "--waive 'a[Dee]'" in capsys.readouterr().err
+    for wrong in ("Xenia", "Xenia=", "Xenia=-1", "Xenia=nan", "=3", "Xena=3", "Xenia=1,Xenia=2"):
+        assert day(nurses, 0, *outcomes, "--hours", wrong) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "Xen" in said or "NAME=HOURS" in said
+    assert client.post("/new", data={**FORM, "hours": ["Xenia=4.5"]}).status_code == 200
+    assert "Hours of that day: Xenia 4.5." in client.get("/days/2026-11-02").text
+    assert client.get("/days/2026-11-02/why").status_code == 200
+    assert client.get("/days/2026-11-02/what-if?out=Eve").status_code == 200
+    again = client.post("/api/days/2026-11-02/redo", json={"revision": 1, "force_out": ["Eve"]})
+    assert again.status_code == 200 and again.json()["settings"]["hours"] == {"Xenia": 4.5}
+
+
+def test_two_conflicts_are_relaxed_together(nurses: Path) -> None:
+    rules = NURSES.replace('{"any": 1}', '{"any": 1, "nurse": 2}')
+    (nurses / "rules.py").write_text(rules)
+    client = TestClient(create_app(setup_of(nurses)), base_url="http://localhost")
+    sets = fields(client.post("/new", data=FORM).text, "waive")
+    assert set(sets) == {f"must_visit[{name}]" for name in NAMES[:3]}
+    (nurses / "rules.py").write_text(rules.replace('"Cid"]', '"Cid", "Dee", "Eve"]'))
+    sets = fields(client.post("/new", data=FORM).text, "relax")
+    assert len(sets) > 1
+    for together in sets[:3]:
+        answer = client.post("/new", data={**FORM, "relax": [together], "role": [""] * 5})
+        assert answer.status_code == 200, together
+        (nurses / "c.db").unlink()
+        client = TestClient(create_app(setup_of(nurses)), base_url="http://localhost")
