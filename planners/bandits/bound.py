@@ -9,9 +9,18 @@ from worldplan.planners.bandits.observations import checked_state, one_hot
 
 
 class Bound(ABC):
-    """Upper bound on the expected return of every policy of `instance`."""
+    """Upper bound on the expected return of every policy of `instance`.
+
+    Attributes:
+        limited: a search behind a value so far ended before its gap, by the time limit or the
+            solver's rounding. Such values are bounds, but larger than they need be.
+        slack: of searches from the start distribution ("hull", "joint"): how much a longer search
+            could lower the bound, at most, as a share of its gain over the set's default action.
+    """
 
     instance: BanditInstance
+    limited: bool = False
+    slack: float = 0.0
 
     def from_state(self, state: Ints, steps_left: int | None = None) -> float:
         """Bound on the return from the joint state (arms,), as `from_distribution`.

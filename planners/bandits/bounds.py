@@ -24,9 +24,9 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     "fluid" relaxes the action set to its linear relaxation: one linear program or, for a plain
     budget over very many arms, a search for prices. "hull" keeps the convex hull of the set, by
     column generation; on a plain budget both are equal. "joint" treats arms that the same
-    interventions reach as one chain. If nothing is discounted, "auto" takes "hull" where arms are
-    pulled or not and the set is no plain budget, and "joint" where it suits the interventions; else
-    "fluid". Searches have the solver's time limit.
+    interventions reach as one chain. "auto" takes "hull" where arms are pulled or not and the set
+    is no plain budget, and "joint" where it suits the interventions; else "fluid". Searches have
+    the solver's time limit.
 
     Args:
         instance: the programme.
@@ -42,16 +42,6 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
             "bound hull needs arms that are pulled or not: choose auto, joint or fluid for several "
             "interventions per arm"
         )
-    if kind == "joint" and instance.ends is not None:
-        raise ConfigError(
-            "bound joint needs arms that count to the horizon, and programme.ends lets some end "
-            "before: choose auto or fluid"
-        )
-    if kind in ("hull", "joint") and instance.discount < 1:
-        raise ConfigError(
-            f"bound {kind} does not discount (programme.discount is {instance.discount:g}): "
-            "choose auto or fluid"
-        )
     if kind == "joint" or (kind == "auto" and suits(instance)):
         return JointBound(instance, solver)
     plain = (
@@ -59,7 +49,7 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
         or instance.dynamics.effect is not None
         or is_priced(instance)
     )
-    if kind == "hull" or (kind == "auto" and not plain and instance.discount == 1):
+    if kind == "hull" or (kind == "auto" and not plain):
         return HullBound(instance, solver, refine=False)
     if is_priced(instance):
         return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))

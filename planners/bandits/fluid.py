@@ -94,6 +94,7 @@ class FluidBound(Bound):
                 f"no fluid bound within {self.program.session.settings.time_limit:g} s: "
                 "raise solver.time_limit"
             )
+        self.limited = self.limited or solution.status == "time_limit"
         return self._units.total(solution.bound, min(left, self.program.steps), left)
 
     @property

@@ -56,21 +56,22 @@ def separable(tables: Sequence[GroupTable], shape: tuple[int, int, int]) -> tupl
     return base, gain
 
 
-def group_table(block: Block, prices: Floats) -> GroupTable:
+def group_table(block: Block, prices: Floats, discount: float) -> GroupTable:
     """The table of a block of a single group.
 
     Args:
         block: one group.
         prices: (steps, totals) of the block.
+        discount: per step.
     """
     (group,) = block.groups
-    later = block.values(prices)[0]  # with 0, 1, ... steps to go
+    later = block.values(prices, discount)[0]  # with 0, 1, ... steps to go
     most = max(total for total in block.totals)
     table = np.zeros((len(later), group.states, len(group.counts)))
     for left in range(1, len(later)):
         for count in group.counts:
             allowed = min(int(count), most)
-            earned, kernel = group.earned[allowed], group.kernels[allowed]
-            table[left, :, count] = earned + kernel @ later[left - 1]
+            earned, kernel = group.earned(left)[allowed], group.kernels[allowed]
+            table[left, :, count] = earned + discount * kernel @ later[left - 1]
     each = round(group.states ** (1 / len(group.arms)))
     return GroupTable(group.arms, table.reshape(len(later), *[each] * len(group.arms), -1))

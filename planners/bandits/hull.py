@@ -13,11 +13,11 @@ the row that couples arm j to a_t. The set's own MILP finds the action of the la
 
 which becomes a column of the master program. For *any* prices,
 
-    bound(lambda) = sum_j V_j(lambda_j) + sum_t h(lambda_t)
+    bound(lambda) = sum_j V_j(lambda_j) + sum_t d^t h(lambda_t)
 
-bounds the return of every policy (Lagrange; Farley 1990). V_j is one backward recursion of arm j,
-which pays lambda_tj for a pull. h is replaced by the MILP's proven bound. So a search that ends
-early still ends with a bound.
+bounds the return of every policy with the discount d (Lagrange; Farley 1990). V_j is one backward
+recursion of arm j, which pays lambda_tj for a pull; prices are those of their own step. h is
+replaced by the MILP's proven bound. So a search that ends early still ends with a bound.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from worldplan.planners.bandits.observations import (
     checked_distribution,
     checked_steps,
 )
-from worldplan.planners.bandits.units import in_units, of_counting
+from worldplan.planners.bandits.units import SPREAD, in_units, of_counting
 
 PRICING_GAP = 1e-3  # relative gap of the MILPs; the bound takes their proven bounds
 SMOOTHING = 0.2  # weight of the best prices so far in the next ones (Wentges 1997)
@@ -59,7 +59,7 @@ class HullPrices:
     """Prices of pulls, and the interval that they prove: lower <= hull optimum <= bound.
 
     Args:
-        prices: (steps, arms) price of a pull at each remaining step.
+        prices: (steps, arms) price of a pull at each remaining step, in the value of that step.
         support: (steps,) proven upper bound of `prices[t] @ a` over the feasible actions.
         bound: upper bound on the return of every policy.
         lower: lower bound on the fluid optimum over the hull; no bound of the best policy.
@@ -81,6 +81,7 @@ class _Known:
     actions: tuple[Action, ...]
     master: Master | None
     basis: Any
+    slack: float
 
 
 class HullBound(Bound):
@@ -113,16 +114,11 @@ class HullBound(Bound):
         refine: bool = True,
     ) -> None:
         members, late = models_of(instance, None), instance.late
-        models, self._units = in_units(members, late=late)
+        models, self._units = in_units(members, instance.discount, late)
         if instance.dynamics.effect is not None:
             raise ConfigError(
                 "the hull bound is not defined for several interventions per arm: "
                 "use the fluid bound or the joint bound"
-            )
-        if instance.discount < 1:
-            raise ConfigError(
-                f"the hull bound does not discount (the discount is {instance.discount:g}): "
-                "use the fluid bound"
             )
         if not 0 < checks.number(gap, "gap") < 1:
             raise ConfigError(f"gap is {gap:g}: give a number between 0 and 1, such as 0.001")
@@ -130,7 +126,12 @@ class HullBound(Bound):
         self.refine = checks.truth(refine, "refine")
         self.settings = settings or SolverSettings()
         self._fluid = FluidProgram(
-            models, instance.actions, instance.horizon, self.settings, late=late
+            models,
+            instance.actions,
+            instance.horizon,
+            self.settings,
+            discount=instance.discount,
+            late=late,
         )
         self.pricing = LinearProblem(
             instance.actions, settings=replace(self.settings, gap=PRICING_GAP)
@@ -165,12 +166,14 @@ class HullBound(Bound):
         with self._lock:
             if self._known is None:
                 self._known = self._first_search()
+                self.limited, self.slack = self._known.found.limited, self._known.slack
             known, horizon = self._known, self.instance.horizon
             left = min(horizon, steps_left or horizon)
             if start is None and left == horizon:
                 found = known.found
             else:
                 found = self._search_on(self.instance.initial if start is None else start, left)
+                self.limited = self.limited or found.limited
         return replace(
             found,
             prices=found.prices * self._units.unit,
@@ -182,8 +185,12 @@ class HullBound(Bound):
     def value_tables(self) -> ValueTables:
         """Separable upper bound of the value, from the prices for the start distribution."""
         found = self.solve()
-        table = _values(self.instance.dynamics, found.prices, self.instance.late)[::-1]
-        return ValueTables(table.copy(), np.append(0.0, np.cumsum(found.support[::-1])))
+        discount = self.instance.discount
+        table = _values(self.instance.dynamics, found.prices, self.instance.late, discount)[::-1]
+        constant = [0.0]
+        for support in found.support[::-1].tolist():
+            constant.append(support + discount * constant[-1])
+        return ValueTables(table.copy(), np.array(constant))
 
     # ---- the search
 
@@ -192,11 +199,14 @@ class HullBound(Bound):
         deadline = time.perf_counter() + self.settings.time_limit
         start, steps = self.instance.initial, self.instance.horizon
         relaxed = self._fluid.solve(start, steps)
-        search = _Search(self, start, self._fluid.pull_prices(relaxed), deadline)
+        prices = own_step_prices(self._fluid.pull_prices(relaxed), self.instance.discount)
+        search = _Search(self, start, prices, deadline)
         search.price(search.prices, range(steps))
         search.bound = min(search.bound, relaxed.bound)
         search.run(None, None)
-        return _Known(search.found(), tuple(search.pool.actions), search.master, search.basis)
+        slack = max(0.0, search.bound - search.lower) / search.gained()
+        pool = tuple(search.pool.actions)
+        return _Known(search.found(), pool, search.master, search.basis, slack)
 
     def _search_on(self, start: Floats, left: int) -> HullPrices:
         """Search for another start, from what the first search left."""
@@ -240,8 +250,10 @@ class _Search:
         self._latest, self._latest_support = self.prices.copy(), self.support.copy()
         self.bound, self.lower, self.limited = np.inf, -np.inf, False
         self._take(self.prices, self.support)
-        late = of.instance.late
-        self.floor = return_of(of.model, start, actions.default(), self.steps, late)
+        instance = of.instance
+        self.floor = return_of(
+            of.model, start, actions.default(), self.steps, instance.late, instance.discount
+        )
         self.master: Master | None = None
         self.basis: Any = None
 
@@ -267,8 +279,11 @@ class _Search:
         self.limited = not self._closed()
 
     def _closed(self) -> bool:
-        scale = max(self.bound - self.floor, 1e-9 * abs(self.bound))
-        return self.bound - self.lower <= self.of.gap * scale
+        return self.bound - self.lower <= self.of.gap * self.gained()
+
+    def gained(self) -> float:
+        """What the bound is above the default action; not less than the value's rounding."""
+        return max(self.bound - self.floor, 1e-9 * abs(self.bound), 1e-300)
 
     def _master_prices(self) -> Floats | None:
         """The master program's prices (steps, arms); None if it ran out of time."""
@@ -276,14 +291,14 @@ class _Search:
         if self.master is None or len(self.pool.actions) > self.master.room:
             room = max(ROOM, 2 * len(self.pool.actions))
             size = self.of.instance.actions.size
-            late = self.of.instance.late
-            self.master = Master(model, horizon, size, room, self.of.settings, late)
+            late, discount = self.of.instance.late, self.of.instance.discount
+            self.master = Master(model, horizon, size, room, self.of.settings, late, discount)
             self.basis = None
         solved = self.master.solve(self.pool, self.start, self.steps, self.basis)
         if solved is None:
             return None
         self.lower, prices, self.basis = solved
-        return prices
+        return own_step_prices(prices, self.of.instance.discount)
 
     def price(self, trial: Floats, steps: Iterable[int]) -> bool:
         """Price the actions of `steps` at the prices `trial` (steps, arms).
@@ -309,13 +324,28 @@ class _Search:
 
     def _take(self, prices: Floats, support: Floats) -> None:
         """Keep the prices (steps, arms) if their bound is the smallest so far."""
-        value = _values(self.of.model, prices, self.of.instance.late)[0]
-        total = float((value * self.start).sum() + support.sum())
+        discount = self.of.instance.discount
+        value = _values(self.of.model, prices, self.of.instance.late, discount)[0]
+        later = discount ** np.arange(len(support))
+        total = float((value * self.start).sum() + later @ support)
         if total < self.bound:
             self.bound, self.prices, self.support = total, prices, support
 
 
-def _values(model: ArmDynamics, prices: Floats, late: Ints | None) -> Floats:
+def own_step_prices(discounted: Floats, discount: float) -> Floats:
+    """Prices (steps, arms) in the value of their own step, of prices discounted to the first one.
+
+    No price beyond what all later planned rewards of an arm can differ by changes anything; the
+    limit keeps the solver's rounding small where the discount is.
+    """
+    steps = len(discounted)
+    largest = SPREAD * np.arange(steps, 0, -1)[:, None]
+    prices = discounted / np.maximum(discount ** np.arange(steps), 1e-30)[:, None]
+    clipped: Floats = np.clip(prices, -largest, largest)
+    return clipped
+
+
+def _values(model: ArmDynamics, prices: Floats, late: Ints | None, discount: float) -> Floats:
     """Value of every arm at each step, if a pull costs `prices` (steps, arms).
 
     `late` (arms,) as in `worldplan.envs.bandits.ends`.
@@ -327,18 +357,24 @@ def _values(model: ArmDynamics, prices: Floats, late: Ints | None) -> Floats:
     value = np.zeros((len(prices) + 1, model.arms, model.states))
     for step in range(len(prices) - 1, -1, -1):
         now = of_counting(reward, late, len(prices) - step)
-        worth = now + np.einsum("jkst,jt->jks", model.transition, value[step + 1])
+        later = np.einsum("jkst,jt->jks", model.transition, value[step + 1])
+        worth = now + discount * later
         value[step] = np.maximum(worth[:, 0], worth[:, 1] - prices[step][:, None])
     return value
 
 
 def return_of(
-    model: ArmDynamics, start: Floats, action: Action, steps: int, late: Ints | None = None
+    model: ArmDynamics,
+    start: Floats,
+    action: Action,
+    steps: int,
+    late: Ints | None = None,
+    discount: float = 1.0,
 ) -> float:
     """Expected return of `action` at every step, from the distribution `start`."""
     arms, level, total, mass = np.arange(model.arms), model.level(action), 0.0, start
     reward, kernel = model.one_step()[arms, level], model.transition[arms, level]
     for step in range(steps):
-        total += float((mass * of_counting(reward, late, steps - step)).sum())
+        total += discount**step * float((mass * of_counting(reward, late, steps - step)).sum())
         mass = np.einsum("js,jst->jt", mass, kernel)
     return total

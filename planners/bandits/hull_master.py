@@ -68,15 +68,20 @@ class Master:
         room: int,
         settings: SolverSettings,
         late: Ints | None = None,
+        discount: float = 1.0,
     ) -> None:
         self.room = room
         self._mixture = _Mixture(size, room)
-        self._program = FluidProgram([model], self._mixture, steps, settings, late=late)
+        self._program = FluidProgram(
+            [model], self._mixture, steps, settings, discount=discount, late=late
+        )
 
     def solve(
         self, pool: Pool, start: Floats, left: int, basis: Any
     ) -> tuple[float, Floats, Any] | None:
-        """The optimum, the prices (left, arms) and the final basis; None after the time limit."""
+        """The optimum, the prices (left, arms), discounted to the first step, and the final basis;
+        None after the time limit.
+        """
         program = self._program
         table = np.stack(pool.actions, axis=1).astype(float)
         unused = np.repeat(table[:, :1], self.room - table.shape[1], axis=1)

@@ -5,9 +5,9 @@ choose its own mixture of levels in each of its states, as if the others were el
 arms of a group, and the groups of a block, are one chain over their joint states, so that only the
 blocks are coupled in expectation.
 
-With a price lambda_tbc for c interventions on block b at step t,
+With a price lambda_tbc for c interventions on block b at step t, and the discount d,
 
-    bound(lambda) = sum_b V_b(lambda_b) + sum_t h(lambda_t)
+    bound(lambda) = sum_b V_b(lambda_b) + sum_t d^t h(lambda_t)
     h(lambda_t)   = max sum_b lambda_tb,c_b  over the numbers c_b that the budget allows
 
 bounds the return of every policy, for any prices (Lagrange). V_b is a backward recursion over the
@@ -43,7 +43,7 @@ from worldplan.planners.bandits.observations import (
     checked_distribution,
     checked_steps,
 )
-from worldplan.planners.bandits.units import in_units
+from worldplan.planners.bandits.units import in_units, of_counting
 
 STATES = 4096  # joint states of a block, at most
 STEP = 0.05  # of the rewards' spread in one step, by which an iteration lowers the bound at most
@@ -77,21 +77,14 @@ class JointBound(Bound):
         gap: float = 1e-3,
         states: int = STATES,
     ) -> None:
-        (model,), self._units = in_units(models_of(instance, None))
+        (model,), self._units = in_units(
+            models_of(instance, None), instance.discount, instance.late
+        )
         structure = structure_of(instance)
         if structure is None:
             raise ConfigError(
                 "the joint bound needs a plain budget of interventions, each of which reaches one "
                 "group of arms: use the fluid bound"
-            )
-        if instance.ends is not None:
-            raise ConfigError(
-                "the joint bound needs arms that count to the horizon (ends): use the fluid bound"
-            )
-        if instance.discount < 1:
-            raise ConfigError(
-                f"the joint bound does not discount (the discount is {instance.discount:g}): "
-                "use the fluid bound"
             )
         if not 0 < checks.number(gap, "gap") < 1:
             raise ConfigError(f"gap is {gap:g}: give a number between 0 and 1, such as 0.001")
@@ -104,8 +97,9 @@ class JointBound(Bound):
             )
         self.instance, self.gap, self._model = instance, gap, model
         self._settings, self._idle = settings or SolverSettings(), structure.idle
-        self._groups = joint_blocks(model, structure, instance.actions, 1)
-        self._blocks = joint_blocks(model, structure, instance.actions, limit)
+        late = instance.late
+        self._groups = joint_blocks(model, structure, instance.actions, 1, late)
+        self._blocks = joint_blocks(model, structure, instance.actions, limit, late)
         self._spare = structure.spare
         self._fluid = FluidBound(instance, self._settings)
         self._prices: list[Floats] | None = None  # of each block, (steps, totals)
@@ -140,7 +134,7 @@ class JointBound(Bound):
                 deadline = time.perf_counter() + self._settings.time_limit
                 self._group_prices = self._search_groups(deadline)
         return [
-            group_table(block, price)
+            group_table(block, price, self.instance.discount)
             for block, price in zip(self._groups, self._group_prices, strict=True)
         ]
 
@@ -165,8 +159,6 @@ class JointBound(Bound):
         deadline = time.perf_counter() + self._settings.time_limit
         if not self._group_prices:
             self._group_prices = self._search_groups(deadline)
-        if self._blocks is self._groups:
-            return self._group_prices
         joined = joined_prices(self._group_prices, self._groups, self._blocks)
         return self._search_from(self._blocks, joined, deadline)
 
@@ -177,15 +169,24 @@ class JointBound(Bound):
         point = np.concatenate([price.ravel() for price in prices])
         unit = sparse.csr_array(sparse.identity(len(point)))
         found = self._minimise(parts, point, unit, deadline)
+        if parts is self._blocks:
+            self.limited, gained = found.limited, _gained(found.value, self._floor())
+            self.slack = max(0.0, found.value - found.lower) / gained
         return _split(found.point, parts, self.instance.horizon)
+
+    def _floor(self) -> float:
+        """Expected return of the default action, without the arms that nothing reaches."""
+        steps, start, instance = self.instance.horizon, self.instance.initial, self.instance
+        default = instance.actions.default()
+        floor = return_of(self._model, start, default, steps, instance.late, instance.discount)
+        return floor - self._idle_return(start, steps)
 
     def _minimise(
         self, parts: list[Block], point: Floats, spread: sparse.csr_array, deadline: float
     ) -> Minimum:
         """The least bound over the points whose prices are `spread @ point`."""
         steps, start = self.instance.horizon, self.instance.initial
-        floor = return_of(self._model, start, self.instance.actions.default(), steps)
-        floor -= self._idle_return(start, steps)
+        floor = self._floor()
         masses = [part.start(start) for part in parts]
 
         def oracle(at: Floats) -> tuple[Floats, sparse.csr_array]:
@@ -197,7 +198,7 @@ class JointBound(Bound):
         )
 
         def enough(value: float, lower: float) -> bool:
-            return value - lower <= gap * max(value - floor, 1e-9 * abs(value))
+            return value - lower <= gap * _gained(value, floor)
 
         largest = steps * float(np.ptp(self._model.one_step(), axis=(1, 2)).sum())
         step = STEP * largest / steps
@@ -208,20 +209,23 @@ class JointBound(Bound):
     ) -> tuple[Floats, sparse.csr_array]:
         """Values and gradients of the blocks' values, then of the steps' knapsacks."""
         support, chosen = self._support(prices, parts)
-        values, rows = [], []
+        values, rows, discount = [], [], self.instance.discount
+        later = discount ** np.arange(len(support))[:, None]
         for block, price, mass in zip(parts, prices, masses, strict=True):
-            value, best = block.values(price)
+            value, best = block.values(price, discount)
             values.append(float((value[-1] * mass).sum()))
-            rows.append(-block.follow(best, mass).ravel())
+            rows.append(-(later * block.follow(best, mass)).ravel())
         own = sparse.block_diag([row[None] for row in rows])
         indicators = [
-            (np.arange(len(block.totals)) == choice[:, None]).astype(float)
+            later * (np.arange(len(block.totals)) == choice[:, None])
             for block, choice in zip(parts, chosen, strict=True)
         ]
         knapsack = sparse.hstack(
             [sparse.block_diag([row[None] for row in part]) for part in indicators]
         )
-        return np.append(values, support), sparse.csr_array(sparse.vstack([own, knapsack]))
+        return np.append(values, later[:, 0] * support), sparse.csr_array(
+            sparse.vstack([own, knapsack])
+        )
 
     def _support(self, prices: list[Floats], parts: list[Block]) -> tuple[Floats, list[Ints]]:
         """The knapsack of each step at `prices`.
@@ -250,19 +254,27 @@ class JointBound(Bound):
 
     def _bound(self, start: Floats, prices: list[Floats]) -> float:
         """The bound at `prices` of each block, (steps, totals), in planned rewards."""
-        total = self._idle_return(start, len(prices[0]))
+        total, discount = self._idle_return(start, len(prices[0])), self.instance.discount
         for block, price in zip(self._blocks, prices, strict=True):
-            total += float((block.values(price)[0][-1] * block.start(start)).sum())
-        return total + float(self._support(prices, self._blocks)[0].sum())
+            total += float((block.values(price, discount)[0][-1] * block.start(start)).sum())
+        later = discount ** np.arange(len(prices[0]))
+        return total + float(later @ self._support(prices, self._blocks)[0])
 
     def _idle_return(self, start: Floats, steps: int) -> float:
         """Expected return of the arms that nothing reaches."""
-        mass, total = start[self._idle], 0.0
+        mass, total, late = start[self._idle], 0.0, self.instance.late
+        late = None if late is None else late[self._idle]
         reward, kernel = self._model.one_step()[self._idle, 0], self._model.transition
-        for _ in range(steps):
-            total += float((mass * reward).sum())
+        for step in range(steps):
+            now = of_counting(reward, late, steps - step)
+            total += self.instance.discount**step * float((mass * now).sum())
             mass = np.einsum("js,jst->jt", mass, kernel[self._idle, 0])
         return total
+
+
+def _gained(value: float, floor: float) -> float:
+    """What the bound is above the default action; not less than the value's rounding."""
+    return max(value - floor, 1e-9 * abs(value), 1e-300)
 
 
 def _split(point: Floats, parts: list[Block], steps: int) -> list[Floats]:
@@ -274,7 +286,7 @@ def _split(point: Floats, parts: list[Block], steps: int) -> list[Floats]:
 def suits(instance: BanditInstance) -> bool:
     """Whether the joint bound with its own limit of states suits an instance."""
     structure = structure_of(instance)
-    if structure is None or instance.discount < 1 or instance.ends is not None:
+    if structure is None:
         return False
     largest = max(len(arms) for arms, _ in structure.groups)
     return bool(instance.dynamics.states**largest <= STATES)

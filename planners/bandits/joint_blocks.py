@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worldplan.envs.bandits.ends import counting
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.sets.base import ActionSet, Budget
+from worldplan.planners.bandits.units import of_counting
 
 
 class Group:
@@ -18,27 +20,38 @@ class Group:
         model: of all arms.
         arms: of the group.
         interventions: how many reach it.
+        late: (all arms,) steps to the end of the episode when each arm has ended; None: all are 0.
     """
 
-    def __init__(self, model: ArmDynamics, arms: Ints, interventions: int) -> None:
+    def __init__(
+        self, model: ArmDynamics, arms: Ints, interventions: int, late: Ints | None = None
+    ) -> None:
         assert model.effect is not None and model.strengths is not None
         self.arms, self.counts = arms, np.arange(interventions + 1)
         weight = model.effect[arms[0]].max()
         apart = np.abs(model.strengths[arms[0]][None] - weight * self.counts[:, None])
         level = apart.argmin(1)
-        one_step = model.one_step()
-        earned = [np.zeros(1) for _ in self.counts]
         kernels = [np.ones((1, 1)) for _ in self.counts]
         for arm in arms:
-            earned = [
-                np.add.outer(r, one_step[arm, x]).ravel()
-                for r, x in zip(earned, level, strict=True)
-            ]
             kernels = [
                 np.kron(k, model.transition[arm, x]) for k, x in zip(kernels, level, strict=True)
             ]
         self.states, self.kernels = len(kernels[0]), kernels
-        self.earned = earned  # by number of interventions, (states,) each
+        self._rewards = model.one_step()[arms[:, None], level]  # (arms, interventions, states)
+        self._late = None if late is None else late[arms]
+        self._earned: dict[bytes, list[Floats]] = {}  # by the arms that count
+
+    def earned(self, left: int) -> list[Floats]:
+        """Rewards by number of interventions, (states,) each, with `left` steps to go."""
+        rewards = of_counting(self._rewards, self._late, left)
+        counted = counting(self._late, left)
+        key = b"" if counted is None else counted.tobytes()
+        if key not in self._earned:
+            total = [np.zeros(1) for _ in self.counts]
+            for arm in rewards:
+                total = [np.add.outer(r, now).ravel() for r, now in zip(total, arm, strict=True)]
+            self._earned[key] = total
+        return self._earned[key]
 
     def start(self, start: Floats) -> Floats:
         """Joint distribution (states,) of first states with the distribution (arms, states)."""
@@ -64,17 +77,17 @@ class Block:
         self.shape = tuple(group.states for group in groups)
         self.place = np.array([self.totals.index(sum(choice)) for choice in self.choices])
 
-    def values(self, prices: Floats) -> tuple[list[Floats], list[Ints]]:
-        """Backward recursion at `prices` (steps, totals).
+    def values(self, prices: Floats, discount: float) -> tuple[list[Floats], list[Ints]]:
+        """Backward recursion at `prices` (steps, totals), each in the value of its step.
 
         Returns:
             Value (*shape) with 0, 1, ... steps to go, and the best choices (*shape) of each step.
         """
         values, best = [np.zeros(self.shape)], []
-        for price in prices[::-1]:
+        for left, price in enumerate(prices[::-1], start=1):
             value = np.full(self.shape, -np.inf)
             choice = np.zeros(self.shape, np.int64)
-            for number, worth in enumerate(self._worth(values[-1])):
+            for number, worth in enumerate(self._worth(discount * values[-1], left)):
                 worth = worth - price[self.place[number]]
                 better = worth > value
                 choice[better] = number
@@ -83,8 +96,8 @@ class Block:
             best.append(choice)
         return values, best[::-1]
 
-    def _worth(self, value: Floats) -> list[Floats]:
-        """Reward and later value (*shape) of each choice."""
+    def _worth(self, value: Floats, left: int) -> list[Floats]:
+        """Reward with `left` steps to go and later value (*shape) of each choice."""
         known: dict[tuple[int, ...], Floats] = {(): value}
         worth = []
         for choice in self.choices:
@@ -94,7 +107,7 @@ class Block:
                     known[choice[: axis + 1]] = _along(kernel, known[choice[:axis]], axis)
             total = known[choice]
             for axis, (group, number) in enumerate(zip(self.groups, choice, strict=True)):
-                total = total + _as_axis(group.earned[number], axis, len(choice))
+                total = total + _as_axis(group.earned(left)[number], axis, len(choice))
             worth.append(total)
         return worth
 
@@ -195,13 +208,17 @@ def joined_prices(prices: list[Floats], groups: list[Block], blocks: list[Block]
 
 
 def joint_blocks(
-    model: ArmDynamics, structure: Structure, actions: ActionSet, states: int
+    model: ArmDynamics,
+    structure: Structure,
+    actions: ActionSet,
+    states: int,
+    late: Ints | None = None,
 ) -> list[Block]:
     """The groups, joined in order while their joint states are few enough."""
     parts: list[list[Group]] = []
     size = 0
     for arms, interventions in structure.groups:
-        group = Group(model, arms, interventions)
+        group = Group(model, arms, interventions, late)
         if parts and size * group.states <= states:
             parts[-1].append(group)
             size *= group.states

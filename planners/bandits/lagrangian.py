@@ -166,7 +166,9 @@ class LagrangianBound(Bound):
                 self._known = self._search(initial, self.steps, None, half)[1]
         left = self.steps if steps_left is None else min(steps_left, self.steps)
         mass = np.ascontiguousarray(np.asarray(start, dtype=float).T)
-        return self._search(mass, left, self._known, started + limit)[0]
+        found = self._search(mass, left, self._known, started + limit)[0]
+        self.limited = self.limited or found.limited
+        return found
 
     def _search(
         self, mass: Floats, left: int, known: _Known | None, deadline: float

@@ -12,15 +12,12 @@ import numpy as np
 import pytest
 
 from tests.planners.bandits.transformed import parts_of_kind
-from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, BanditVectorEnv
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.hull import HullBound
-from worldplan.planners.bandits.joint import JointBound
 from worldplan.planners.bandits.lagrangian import LagrangianBound
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.units import default_returns
@@ -153,13 +150,6 @@ def test_a_pull_of_the_last_step_costs_nothing_to_others() -> None:
 
 
 def test_what_needs_the_whole_horizon_says_so() -> None:
-    plain = generate("interventions", 6, 2, seed=0, horizon=4)
-    instance = dataclasses.replace(plain, ends=np.array([1, 2, 3, 4, 4, 4]))
-    with pytest.raises(ConfigError, match="joint bound needs arms that count to the horizon"):
-        JointBound(instance)
-    with pytest.raises(ConfigError, match=r"programme\.ends.*choose auto or fluid"):
-        make_bound(instance, EXACT, "joint")
-    assert isinstance(make_bound(instance, EXACT), FluidBound)
     budget, _ = drawn(0)
     for name in ("sequoia", "sequoia_paper", "iterative_dqn", "repaired_dqn"):
         with pytest.raises(ConfigError, match=r"programme\.ends: SEQUOIA and the DQN"):

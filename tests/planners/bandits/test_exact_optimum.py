@@ -20,7 +20,6 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.fluid import FluidBound
-from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.lagrangian import LagrangianBound, LagrangianPlanner
 from worldplan.planners.bandits.observations import one_hot
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
@@ -205,10 +204,6 @@ def test_returns_of_policies_are_below_the_optimum_and_near_it(
 
 def test_what_does_not_discount_says_so() -> None:
     instance, _ = case(0, "capacity", 1.0, 0.0, 0.9)
-    with pytest.raises(ConfigError, match="the discount is 0.9"):
-        HullBound(instance)
-    with pytest.raises(ConfigError, match=r"programme\.discount is 0\.9.*auto or fluid"):
-        make_bound(instance, EXACT, "hull")
     for name in ("sequoia", "sequoia_paper", "iterative_dqn", "repaired_dqn"):
         with pytest.raises(ConfigError, match=r"programme\.discount is 0\.9"):
             make_policy(name, PolicyContext(instance))

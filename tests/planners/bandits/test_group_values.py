@@ -16,15 +16,16 @@ from worldplan.planners.bandits.joint_blocks import Block, Group
 from worldplan.planners.bandits.sequoia.targets import GroupTargets
 
 
+@pytest.mark.parametrize("discount", [1.0, 0.6])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_table_is_a_plain_recursion_over_joint_states(seed: int) -> None:
+def test_the_table_is_a_plain_recursion_over_joint_states(seed: int, discount: float) -> None:
     model, rng = groups_of(seed, idle=False).dynamics, np.random.default_rng(seed)
     assert model.effect is not None and model.strengths is not None
     arms = np.flatnonzero((model.effect != 0).all(1) | (model.effect[:, 0] != 0))
     count = int((model.effect[arms[0]] != 0).sum())
     prices = rng.normal(size=(3, count + 1))
     block = Block([Group(model, arms, count)], range(count + 1))
-    table = group_table(block, prices)
+    table = group_table(block, prices, discount)
     weight = model.effect[arms[0]].max()
     later = np.zeros((2,) * len(arms))
     for left in range(1, 4):
@@ -37,7 +38,7 @@ def test_the_table_is_a_plain_recursion_over_joint_states(seed: int) -> None:
                         level = int(np.abs(model.strengths[arm] - weight * number).argmin())
                         share *= model.transition[arm, level, s, t]
                         earned += model.reward[arm, t]
-                    now[(*state, number)] += share * (earned + later[after])
+                    now[(*state, number)] += share * (earned + discount * later[after])
         np.testing.assert_allclose(table.values[left], now, atol=1e-12)
         later = (now - prices[3 - left]).max(-1)
 

@@ -30,7 +30,10 @@ KINDS = ("exactly", "capacity", "schedule", "path")
 
 
 def plain_hull(instance: BanditInstance, start: np.ndarray, steps: int) -> float:
-    """The fluid optimum over mixtures of all feasible actions, as one dense linear program."""
+    """The discounted fluid optimum over mixtures of all feasible actions, as one dense linear
+    program; arms count while `steps - t` exceeds their own late steps.
+    """
+    late = np.zeros(instance.dynamics.arms) if instance.late is None else instance.late
     model, actions = instance.dynamics, feasible(instance)
     arms, states = model.arms, model.states
     shape, mixtures = (steps, arms, states, 2), steps * len(actions)
@@ -45,7 +48,8 @@ def plain_hull(instance: BanditInstance, start: np.ndarray, steps: int) -> float
             if t:
                 row[at[t - 1, j, before, k]] = -model.transition[j, k, before, s]
         for k in range(2):
-            cost[at[t, j, s, k]] = model.transition[j, k, s] @ model.reward[j]
+            earned = model.transition[j, k, s] @ model.reward[j]
+            cost[at[t, j, s, k]] = instance.discount**t * earned * (steps - t > late[j])
         rows.append(row)
         right.append(0.0 if t else start[j, s])
     for t in range(steps):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 
 import numpy as np
@@ -99,7 +98,3 @@ def test_other_structures_are_refused_and_get_the_fluid_bound() -> None:
     assert isinstance(make_bound(instance, SolverSettings()), FluidBound)
     with pytest.raises(ConfigError, match="64 joint states, states is 10"):
         JointBound(generate("interventions", 12, 4), states=10)
-    discounted = dataclasses.replace(generate("interventions", 12, 4), discount=0.9)
-    assert isinstance(make_bound(discounted, SolverSettings()), FluidBound)
-    with pytest.raises(ConfigError, match="does not discount"):
-        JointBound(discounted)

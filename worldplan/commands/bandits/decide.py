@@ -25,6 +25,7 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.commands.bandits.summary import early_end
 from worldplan.commands.bandits.unseen import ended_sentences, unseen_arms, unseen_sentences
 from worldplan.commands.bandits.why import (
     COLUMNS,
@@ -265,6 +266,7 @@ def bound(argv: Sequence[str]) -> int:
     table = Table(title="upper bound on the mean reward per step of every policy")
     for column in ("seed", "bound", "start states"):
         table.add_column(column, justify="right")
+    slacks = []
     for seed in scenario.seed_list():
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         built = as_seen(built, scenario.programme).built
@@ -273,5 +275,9 @@ def bound(argv: Sequence[str]) -> int:
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
         mean = float(np.mean(values)) / annuity(built.instance.horizon, built.instance.discount)
         table.add_row(str(seed), f"{mean:.6g}", str(len(values)))
+        if relaxation.limited:
+            slacks.append(relaxation.slack)
     plain_console().print(table)
+    if slacks:
+        plain_console().print(early_end(max(slacks)))
     return 0

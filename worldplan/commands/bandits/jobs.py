@@ -36,6 +36,7 @@ from worldplan.world_models.arms.programme import Built, Programme, build
 
 BOUND = "bound"  # the job that bounds the return of every policy
 ZERO = "zero"  # its column: the return of the set's default action at every step
+LIMITED, SLACK = "limited", "slack"  # its columns: `worldplan.planners.bandits.bound.Bound`
 STEADY = "steady_return"  # a policy's column: returns with control variates, of the same mean
 _BOUND_LENGTH = 1  # its relative length, as `NamedPolicy.job_length`
 
@@ -156,6 +157,8 @@ def _bound(job: Job, built: Built) -> None:
                 "return": values,
                 ZERO: default_returns(built.instance, observation["state"]),
                 "decision_seconds": seconds,
+                LIMITED: bound.limited,
+                SLACK: bound.slack,
             }
         ),
     )

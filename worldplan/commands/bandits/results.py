@@ -15,7 +15,7 @@ from worldplan.commands.bandits.jobs import (
     training_folder,
 )
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.commands.bandits.summary import mean_bound, summarise
+from worldplan.commands.bandits.summary import early_bound, mean_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.files import read_table
@@ -45,6 +45,8 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     run.write_csv("episodes.csv", _gather(run.path, scenario, ""))
     run.write_csv("steps.csv", per_step)
     run.write_text("bound.txt", f"{bound!r}\n")
+    if early := early_bound(run.path):
+        run.write_text("notes.txt", early + "\n")
     metrics = _metrics(run.path, scenario, base)
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)

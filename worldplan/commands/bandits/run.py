@@ -29,6 +29,7 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
+from worldplan.commands.bandits.summary import early_bound
 from worldplan.files import input_files, named_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -178,6 +179,8 @@ def print_table(run: Run) -> None:
     console.print(table)
     bound = float((run.path / "bound.txt").read_text())
     console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
+    if early := early_bound(run.path):
+        console.print(early)
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
     if (summary["bound_share"] > 1).any():
         console.print("a mean over episodes is above the bound by chance only: see its interval")

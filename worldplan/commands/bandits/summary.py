@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from worldplan.commands.bandits.jobs import BOUND, STEADY, ZERO, result_file
+from worldplan.commands.bandits.jobs import BOUND, LIMITED, SLACK, STEADY, ZERO, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.files import read_table
 from worldplan.planners.bandits.units import annuity
@@ -107,6 +107,29 @@ def mean_bound(folder: Path, scenario: Scenario) -> float:
     """
     tables = [_read(folder, BOUND, seed) for seed in scenario.seed_list()]
     return float(np.mean([table["return"].mean() for table in tables])) / weighted_steps(scenario)
+
+
+def early_bound(folder: Path) -> str:
+    """What is to be said where the search for the bound's prices ended early; else empty.
+
+    Raises:
+        DatasetError: a job's table is damaged.
+    """
+    tables = [
+        read_table(path)
+        for path in sorted(result_file(folder, BOUND, 0).parent.glob("bound-*.csv"))
+    ]
+    limited = [table for table in tables if LIMITED in table and table[LIMITED].any()]
+    return early_end(max(float(table[SLACK].max()) for table in limited)) if limited else ""
+
+
+def early_end(slack: float) -> str:
+    """That a search for a bound ended early, in words; `slack` as in `Bound`."""
+    most = f" by at most {100 * slack:.2g} % of the possible gain" if 0 < slack < 1 else ""
+    return (
+        "the search for the bound's prices ended early: the bound holds, and a longer search "
+        f"(solver.time_limit) may lower it{most}"
+    )
 
 
 def _read(folder: Path, policy: str, seed: int) -> pd.DataFrame:

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from tests.planners.bandits.transformed import parts_of_kind
+from worldplan.cli import main
 from worldplan.commands.bandits.jobs import BOUND, result_file
 from worldplan.commands.bandits.run import share_text
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.commands.bandits.summary import summarise
+from worldplan.commands.bandits.summary import early_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv
 from worldplan.files import write_csv
+from worldplan.planners.bandits import hull
 from worldplan.planners.bandits.baselines import NullPolicy
 from worldplan.planners.bandits.units import default_returns
 from worldplan.planners.base import evaluate
@@ -97,3 +99,32 @@ def test_the_default_action_earns_what_it_earns() -> None:
         exact = default_returns(instance, start).mean()
         played = evaluate(NullPolicy(instance), env, 4000, 1).episodes["return"]
         assert played.mean() == pytest.approx(exact, abs=4 * played.std() / 4000**0.5 + 1e-9)
+
+
+def test_a_bound_whose_search_ended_early_is_said_with_its_slack(tmp_path: Path) -> None:
+    plain = pd.DataFrame({"return": [1.0], "zero": 0.5, "decision_seconds": 0.1})
+    write_csv(result_file(tmp_path, BOUND, 0), plain)  # of an earlier version
+    assert early_bound(tmp_path) == ""
+    write_csv(result_file(tmp_path, BOUND, 1), plain.assign(limited=False, slack=0.5))
+    assert early_bound(tmp_path) == ""
+    write_csv(result_file(tmp_path, BOUND, 2), plain.assign(limited=True, slack=0.021))
+    assert early_bound(tmp_path).endswith("may lower it by at most 2.1 % of the possible gain")
+
+
+def test_the_commands_say_that_the_bound_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hull, "ROUNDS", 1)
+    Path("p.yaml").write_text(
+        "name: p\nprogramme: {domain: path, arms: 12, budget: 3, horizon: 6}\n"
+        "policies: [random]\nepisodes: 2\n"
+    )
+    words = "prices ended early: the bound holds"
+    assert main(["bandits", "bound", "p.yaml"]) == 0
+    assert words in capsys.readouterr().out
+    assert main(["bandits", "run", "p.yaml", "--jobs", "1"]) == 0
+    assert words in capsys.readouterr().out
+    (notes,) = Path("runs").rglob("notes.txt")
+    assert words in notes.read_text()
+    assert words in (notes.parent / "report.html").read_text()
