@@ -55,6 +55,8 @@ class ArmLog:
         own_states: (arms,) number of states of each arm; None: all have `states`.
         weights: (arms, actions, states, states) what the moves count for, at most as many; None:
             each counts for one (`worldplan.world_models.arms.drift`).
+        squares: (arms, actions, states, states) sums of the moves' squared weights, which say how
+            far weighted moves vary; None: as whole moves.
     """
 
     counts: Ints
@@ -63,6 +65,7 @@ class ArmLog:
     action_reward: Floats | None = None
     own_states: Ints | None = None
     weights: Floats | None = None
+    squares: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = ("arms", "actions", "states", "states")
@@ -70,14 +73,16 @@ class ArmLog:
         object.__setattr__(self, "counts", counts)
         _check_arms(self, counts)
         _check_own_states(self, counts)
-        if self.weights is not None:
-            weights = checks.array(self.weights, "weights", shape)
+        for name in ("weights", "squares"):
+            if getattr(self, name) is None:
+                continue
+            weights = checks.array(getattr(self, name), name, shape)
             if weights.shape != counts.shape or (weights < 0).any() or (weights > counts).any():
                 raise DatasetError(
-                    f"weights {weights.shape}: give a number from 0 to the number of moves for "
+                    f"{name} {weights.shape}: give a number from 0 to the number of moves for "
                     f"each of counts {counts.shape}"
                 )
-            object.__setattr__(self, "weights", weights)
+            object.__setattr__(self, name, weights)
         exists = _exists(self)
         outside = ~(exists[:, None, :, None] & exists[:, None, None, :])
         bad = np.argwhere((counts > 0) & outside)
@@ -391,11 +396,13 @@ def read_moves(
         np.int64,
     )
     np.add.at(counts, (arm, action, state, target), 1)
-    weights = None
+    weights = squares = None
     if half_life is not None:
-        weights = np.zeros(counts.shape)
-        np.add.at(weights, (arm, action, state, target), half_life.of_rows(table, today))
-    return ArmLog(counts, reward, names, own_states=own_states, weights=weights)
+        weight = half_life.of_rows(table, today)
+        weights, squares = np.zeros(counts.shape), np.zeros(counts.shape)
+        np.add.at(weights, (arm, action, state, target), weight)
+        np.add.at(squares, (arm, action, state, target), weight**2)
+    return ArmLog(counts, reward, names, own_states=own_states, weights=weights, squares=squares)
 
 
 def read_rewards(csv: Path) -> tuple[Floats, tuple[str, ...]]:

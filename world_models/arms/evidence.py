@@ -77,16 +77,18 @@ def learn(log: ArmLog, clients: Clients, prior_strength: float, *, estimate: boo
         ConfigError: the strength is not positive and finite.
     """
     moves = with_newcomers(clients, log.counts, log.arm_names)
-    weighted = log.weights
-    if weighted is not None:
-        weighted = with_newcomers(clients, weighted, log.arm_names)
+    weighted, squares = (
+        table if table is None else with_newcomers(clients, table, log.arm_names)
+        for table in (log.weights, log.squares)
+    )
     whole = ArmLog(
         moves, clients.reward, clients.names, clients.action_reward, clients.own_states, weighted
     )
     posterior = whole.posterior(prior_strength)
     strengths: dict[str, float] = {}
     if clients.columns or estimate:
-        borrowed = Tree(whole.effective, clients.codes).borrow(prior_strength, estimate=estimate)
+        tree = Tree(whole.effective, clients.codes, clients.own_states, squares)
+        borrowed = tree.borrow(prior_strength, estimate=estimate)
         posterior = whole.posterior(concentration=borrowed.concentration)
         levels = [f"groups by {column}" for column in clients.columns]
         levels.append("clients of one group" if clients.columns else "clients")

@@ -26,7 +26,14 @@ variances of p has strength
 
 The strengths c maximise the likelihood of each arm's moves under its prior, which the other arms'
 moves give (leave one arm out), times a log-normal prior around the `given` strength whose standard
-deviation is a factor of exp(1.5). With little data they stay near the given strength.
+deviation is a factor of exp(1.25). With little data they stay near the given strength.
+
+Moves that are weighted by w (`worldplan.world_models.arms.drift`) vary less than sum(w) whole moves
+of the same frequencies do: as (sum(w))^2 / sum(w^2) moves, Kish's effective sample size. The
+strengths are estimated from counts of this size; without, weighted clients would seem alike.
+
+An arm with fewer states has the message of its parent without the states that it lacks, and of the
+same strength.
 """
 
 from __future__ import annotations
@@ -39,9 +46,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import digamma, gammaln
 
+from worldplan.envs.bandits.arms import states_of
 from worldplan.envs.bandits.environment import Floats, Ints
 
-WIDTH = 1.5  # standard deviation of the logarithm of a strength
+WIDTH = 1.25  # standard deviation of the logarithm of a strength
 LARGEST = 6.0  # of the logarithm's distance to the given strength
 TOLERANCE = 1e-9  # of the means between two passes
 PASSES = 500
@@ -67,11 +75,22 @@ class Tree:
         counts: (arms, actions, states, states) moves, whole or weighted.
         codes: for each level, from the coarsest to the finest, the group 0, 1, ... of each arm,
             (arms,); a group of a level lies in one group of the level above.
+        own_states: (arms,) number of states of each arm; None: all have `states`.
+        squares: as counts, of weighted moves the sums of their squared weights; None: whole moves.
     """
 
-    def __init__(self, counts: NDArray[np.generic], codes: Sequence[Ints] = ()) -> None:
+    def __init__(
+        self,
+        counts: NDArray[np.generic],
+        codes: Sequence[Ints] = (),
+        own_states: Ints | None = None,
+        squares: Floats | None = None,
+    ) -> None:
         self.counts: Floats = np.asarray(counts, dtype=float)
         arms = len(self.counts)
+        self._to_estimate = self
+        if squares is not None:
+            self._to_estimate = Tree(effective(self.counts, squares), codes, own_states)
         self._codes = [np.zeros(arms, np.int64), *(np.asarray(code) for code in codes)]
         self._parents = []  # of the groups of level 1, 2, ..., then of the arms
         for above, code in zip(self._codes, self._codes[1:], strict=False):
@@ -79,8 +98,15 @@ class Tree:
             self._parents.append(above[first])
         self._parents.append(self._codes[-1])
         self._start = self._pooled()
-        # arms of one group with equal counts hand up the same: each pair is computed once
-        cell = self._codes[-1][:, None] * self.counts[0].size + np.arange(self.counts[0].size)
+        states = self.counts.shape[-1]
+        own = np.full(arms, states) if own_states is None else np.asarray(own_states)
+        # arms of one kind have the same group and the same states
+        both = np.stack([self._codes[-1], own], axis=1)
+        kinds, kind = np.unique(both, axis=0, return_inverse=True)
+        self._kind: Ints = kind.ravel()
+        self._group_of_kind, self._has = kinds[:, 0], states_of(kinds[:, 1], states)
+        # arms of one kind with equal counts hand up the same: each pair is computed once
+        cell = self._kind[:, None] * self.counts[0].size + np.arange(self.counts[0].size)
         some = self.counts.reshape(arms, -1) > 0
         pairs = np.stack([cell[some], self.counts.reshape(arms, -1)[some]], axis=1)
         self._pairs, self._place, self._repeats = np.unique(
@@ -101,7 +127,7 @@ class Tree:
         """
         log_given = np.full(self.levels, np.log(given))
         if estimate and self.counts.any():
-            log_given = self._estimated(log_given)
+            log_given = self._to_estimate._estimated(log_given)
         strengths = np.exp(log_given)
         means, nodes = self._fixed_point(strengths, TOLERANCE)
         return Borrowed(self._without_own(strengths, means, nodes), strengths)
@@ -158,10 +184,12 @@ class Tree:
 
     def _up(self, strengths: Floats, means: list[Floats]) -> list[Floats]:
         """The counts that the children of each node hand up, from everybody down."""
-        each = self._own(strengths[-1] * means[-1])
+        each = self._own(strengths, means)
         cell = self._pairs[:, 0].astype(np.int64)
-        sums = np.bincount(cell, each * self._repeats, means[-1].size).astype(float)
-        below: Floats = sums.reshape(means[-1].shape)
+        size = len(self._group_of_kind) * self.counts[0].size
+        sums = np.bincount(cell, each * self._repeats, size).astype(float)
+        by_kind = sums.reshape(-1, *self.counts.shape[1:])
+        below = self._sum(by_kind, self._group_of_kind, len(means[-1]))
         handed = [below]
         for level in range(self.levels - 2, -1, -1):
             parent = self._parents[level]
@@ -170,19 +198,16 @@ class Tree:
             handed.insert(0, below)
         return handed
 
-    def _own(self, prior: Floats) -> Floats:
-        """Tables of each distinct pair of cell and count, (pairs,).
-
-        Args:
-            prior: (finest groups, actions, states, states).
-        """
+    def _own(self, strengths: Floats, means: list[Floats]) -> Floats:
+        """Tables of each distinct pair of cell and count, (pairs,)."""
+        prior = strengths[-1] * self._among(means[-1][self._group_of_kind], self._has)
         return tables(self._pairs[:, 1], prior.ravel()[self._pairs[:, 0].astype(np.int64)])
 
     def _without_own(self, strengths: Floats, means: list[Floats], nodes: list[Floats]) -> Floats:
         """Each arm's prior concentration from the other arms, (arms, actions, states, states)."""
         code = self._codes[-1]
         own = np.zeros_like(self.counts)
-        own[self.counts > 0] = self._own(strengths[-1] * means[-1])[self._place.ravel()]
+        own[self.counts > 0] = self._own(strengths, means)[self._place.ravel()]
         others = [np.maximum(nodes[-1][code] - own, 0.0)]
         for level in range(self.levels - 2, -1, -1):
             fine, coarse = self._codes[level + 1], self._codes[level]
@@ -195,7 +220,19 @@ class Tree:
             prior = strength / (strength + size + 1.0) * prior
             if level + 1 < self.levels:
                 prior = prior + others[level + 1]
-        return prior
+        return self._among(prior, self._has[self._kind])
+
+    @staticmethod
+    def _among(table: Floats, has: NDArray[np.bool_]) -> Floats:
+        """A table (arms, actions, states, states) without the states that an arm lacks.
+
+        Rows keep their sums.
+        """
+        if has.all():
+            return table
+        left = np.where(has[:, None, None, :], table, 0.0)
+        scaled: Floats = left * (table.sum(-1, keepdims=True) / left.sum(-1, keepdims=True))
+        return scaled
 
     @staticmethod
     def _sum(table: Floats, code: Ints, count: int) -> Floats:
@@ -203,6 +240,18 @@ class Tree:
         total = np.zeros((count, *table.shape[1:]))
         np.add.at(total, code, table)
         return total
+
+
+def effective(counts: Floats, squares: Floats) -> Floats:
+    """Weighted counts (..., states) with each row at its effective size (sum w)^2 / sum w^2.
+
+    Args:
+        counts: sums of weights.
+        squares: sums of squared weights.
+    """
+    size, square = counts.sum(-1, keepdims=True), squares.sum(-1, keepdims=True)
+    scaled: Floats = counts * np.divide(size, square, out=np.ones_like(size), where=square > 0)
+    return scaled
 
 
 def tables(counts: Floats, prior: Floats) -> Floats:

@@ -15,7 +15,7 @@ from worldplan.world_models.arms.drift import HalfLife
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
-BORROW = ("auto", "estimated", "fixed")
+BORROW = ("estimated", "fixed", "auto")
 OF_LOGS = ("groups", "borrow", "members", "prior_strength", "half_life")
 OF_OWN_DATA = ("rewards", "own_states", "visit_costs", "ends", "start")
 OF_DOMAINS = ("arms", "budget", "states", "connections", "stations", "centre")
@@ -43,12 +43,13 @@ class Programme:
         visit_costs: CSV arm, cost: of a visit, in the unit of the reward; with the column state,
             of a visit in today's state.
         members: planners see this many posterior samples instead of the mean (with `log`).
-        prior_strength: observations that the prior counts for (with `log`).
+        prior_strength: observations that what clients have in common counts for, where it is not
+            estimated, and the guess from which the estimate starts (with `log`).
         groups: columns of `constraint.attributes`, from the coarsest group to the finest: a client
             borrows from the clients with the same texts (with `log`; see
             `worldplan.world_models.arms.groups`).
         borrow: how strongly clients borrow from each other: "estimated" from the log, "fixed" as
-            `prior_strength` says, or "auto": estimated where there are groups.
+            `prior_strength` says, or "auto": estimated where there are groups, fixed without.
         ends: CSV arm, steps: from the start of an episode, after which the arm earns and costs
             nothing; or arm, until: its last date, where a day is decided. Arms without a row stay
             to the horizon.
@@ -80,9 +81,9 @@ class Programme:
     own_states: str | None = None
     visit_costs: str | None = None
     members: int = 0
-    prior_strength: float = 2.0
+    prior_strength: float = 5.0
     groups: tuple[str, ...] | str = ()
-    borrow: str = "auto"
+    borrow: str = "estimated"
     ends: str | None = None
     half_life: str = ""
     start: str | None = None

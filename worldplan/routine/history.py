@@ -129,13 +129,15 @@ def observed_moves(
     counts = np.zeros((len(names), 2, states, states), np.int64)
     imported = _add(counts, names, _log_rows(connection))
     observed = _add(counts, names, _outcome_rows(connection, before))
-    weights = None
+    weights = squares = None
     if half_life is not None:
-        weights = np.zeros(counts.shape)
+        weights, squares = np.zeros(counts.shape), np.zeros(counts.shape)
         for rows in _weighted_rows(connection, before, half_life, log):
             _add(weights, names, rows)
-        weights = np.minimum(weights, counts)  # rounding
-    return ArmLog(counts, reward, names, weights=weights), imported, observed
+            _add(squares, names, rows.assign(count=rows["count"] ** 2))
+        weights, squares = np.minimum(weights, counts), np.minimum(squares, counts)  # rounding
+    moves = ArmLog(counts, reward, names, weights=weights, squares=squares)
+    return moves, imported, observed
 
 
 def _weighted_rows(

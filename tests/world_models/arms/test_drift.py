@@ -63,7 +63,7 @@ def test_weights_are_those_of_an_independent_count(tmp_path: Path, seed: int) ->
     days = [7.0, 30.0, 365.0][seed % 3]
     today = None if seed % 2 else FIRST + dt.timedelta(days=310)
     unit = "days" if today else ["days", "steps"][seed % 4 // 2]
-    built = learned(tmp_path, f"{days:g} {unit}", today, prior_strength=1.5)
+    built = learned(tmp_path, f"{days:g} {unit}", today, prior_strength=1.5, borrow="fixed")
     last = max(log["date"]) if today is None else today
     expected = np.zeros((arms, 2, states, states))
     for row in log.itertuples():
@@ -81,7 +81,7 @@ def test_weights_are_those_of_an_independent_count(tmp_path: Path, seed: int) ->
 
 def test_a_long_half_life_and_none_are_alike(tmp_path: Path) -> None:
     write(tmp_path, random_log(0, 4, 3, 200), 4, 3)
-    for groups in ({}, {"borrow": "estimated"}):
+    for groups in ({"borrow": "fixed"}, {"borrow": "estimated"}):
         plain, long = (learned(tmp_path, text, **groups) for text in ("", "1000000 steps"))
         assert plain.weighted is None and plain.posterior is not None
         assert long.posterior is not None
@@ -144,13 +144,14 @@ def drifting(rng: np.random.Generator, arms: int, steps: int) -> tuple[pd.DataFr
 def test_forgetting_beats_none_where_dynamics_drift(tmp_path: Path) -> None:
     """Policies of both posteriors play the dynamics at the end of the log."""
     gained, closer = [], []
+    prior: dict[str, object] = {"borrow": "fixed", "prior_strength": 2.0}
     for seed in range(6):
         log, now = drifting(np.random.default_rng(seed), 12, 160)
         write(tmp_path, log, 12, 2)
         true = BanditInstance(now, Budget(12, 3), 10, np.full((12, 2), 0.5))
         played, errors = [], []
         for text in ("25 steps", ""):
-            model = learned(tmp_path, text).instance.dynamics
+            model = learned(tmp_path, text, **prior).instance.dynamics
             errors.append(np.abs(model.transition - now.transition).mean())
             planner = WhittlePolicy(true, dynamics=model)
             result = evaluate(planner, BanditVectorEnv(true, 40), 40, seed)

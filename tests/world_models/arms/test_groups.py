@@ -1,5 +1,6 @@
 """Priors from similar arms: against exact integration, limits, known strengths, held-out moves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import stats
 
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.source import Constraint
+from worldplan.world_models.arms.dynamics import ArmLog
 from worldplan.world_models.arms.groups import Tree, log_evidence, tables
 from worldplan.world_models.arms.programme import Built, Programme, build
 
@@ -105,6 +107,91 @@ def test_with_little_data_the_strengths_stay_near_the_given_one() -> None:
         assert (estimated > 2.0 / 20).all() and (estimated < 2.0 * 20).all()
 
 
+def test_weights_do_not_make_clients_alike() -> None:
+    """Strengths from a log with a half-life are those of whole moves, where nothing drifts."""
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        up, weight = rng.beta(2, 2, (200, 2)), 2.0 ** (-np.arange(160) / 25)
+        arm, action = np.arange(200), rng.integers(0, 2, (160, 200))
+        after = (rng.random((160, 200)) < up[arm, action]).astype(int)
+        tables = np.zeros((3, 200, 2, 2, 2))
+        for step, each in enumerate(weight):
+            for table, power in zip(tables, (each**0, each, each**2), strict=True):
+                np.add.at(table, (arm, action[step], 0, after[step]), power)
+        whole, sums, squares = tables
+        trees = Tree(whole), Tree(sums, squares=squares), Tree(sums)
+        found.append([tree.borrow(5.0).strengths[0] for tree in trees])
+    same, mended, before = np.mean(found, axis=0)
+    assert same == pytest.approx(4.0, rel=0.1)  # Beta(2, 2)
+    assert mended == pytest.approx(4.0, rel=0.1)
+    assert before > 4.5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_arms_with_fewer_states_borrow_with_the_same_strength(seed: int) -> None:
+    """Beside arms with three states, arms with two have priors as among their own kind."""
+    rng = np.random.default_rng(seed)
+    counts, _, _ = drawn(rng, 40, 1, 12, (1e6, 6.0))
+    own = np.where(np.arange(40) < 20, 2, 3)
+    counts[:20, :, 2] = counts[:20, :, :, 2] = 0
+    borrowed = Tree(counts, own_states=own).borrow(5.0)
+    prior = borrowed.concentration
+    assert (prior[:20, :, :, 2] == 0).all() and (prior[20:] > 0).all()
+    size = prior.sum(-1)
+    np.testing.assert_allclose(size[:20, :, :2], size[20:, :, :2].mean(), rtol=0.15)
+    alone = Tree(counts[:20, :, :2, :2]).borrow(borrowed.strengths[0], estimate=False)
+    apart = prior[:20, :, :2, :2] / size[:20, :, :2, None]
+    expected = alone.concentration / alone.concentration.sum(-1, keepdims=True)
+    np.testing.assert_allclose(apart, expected, atol=0.2)
+    assert 2.0 < borrowed.strengths[0] < 18.0
+
+
+KINDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "alike": lambda rng: rng.beta(15, 45, (60, 2)),
+    "as the year's clients": lambda rng: rng.uniform([0.05, 0.5], [0.45, 0.95], (60, 2)),
+    "apart": lambda rng: rng.beta(0.8, 1.2, (60, 2)),
+    "two kinds": lambda rng: np.array([[0.1, 0.9], [0.5, 0.55]])[rng.integers(2, size=60)],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("moves", [2, 8, 30])
+def test_the_default_predicts_as_well_as_the_best_fixed_strength(kind: str, moves: int) -> None:
+    """Log-likelihood of later moves, by move; the fixed strengths are 0.5 to 60."""
+    got = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        up = KINDS[kind](rng)
+        rows = np.stack([1 - up, up], axis=-1)[:, :, None]
+        counts = np.zeros((60, 2, 2, 2), np.int64)
+        counts[:, :, :1] = rng.multinomial(rng.integers(0, moves + 1, (60, 2, 1)), rows)
+        later = rng.multinomial(100, rows)
+        log = ArmLog(counts, np.zeros((60, 2)), tuple(map(str, range(60))))
+        posteriors = [log.posterior(concentration=Tree(counts).borrow(5.0).concentration)]
+        posteriors += [log.posterior(strength) for strength in (0.5, 2.0, 8.0, 30.0, 60.0)]
+        means = [each.mean().transition[:, :, :1] for each in posteriors]
+        got.append([(later * np.log(mean)).sum() / later.sum() for mean in means])
+    estimated, *fixed = np.mean(got, axis=0)
+    assert estimated > max(fixed) - 0.015
+    assert estimated > min(fixed) + 0.01
+
+
+def test_the_default_estimates(tmp_path: Path) -> None:
+    """Without groups too; `auto` is the default of before."""
+    folder = files(tmp_path)
+    default, estimated = built(folder, groups=()), built(folder, groups=(), borrow="estimated")
+    assert default.evidence is not None and set(default.evidence.strengths) == {"clients"}
+    assert default.posterior is not None and estimated.posterior is not None
+    np.testing.assert_array_equal(
+        default.posterior.concentration, estimated.posterior.concentration
+    )
+    for changes in ({"groups": ()}, {"groups": (), "prior_strength": 2.0}):
+        before, fixed = (built(folder, borrow=how, **changes) for how in ("auto", "fixed"))
+        assert before.posterior is not None and fixed.posterior is not None
+        np.testing.assert_array_equal(before.posterior.concentration, fixed.posterior.concentration)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_newcomers_group_predicts_better_than_everybody(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -173,7 +260,7 @@ def test_nested_groups_and_a_fixed_strength(tmp_path: Path) -> None:
     assert nested.evidence is not None and not nested.evidence.strengths
     assert nested.evidence.groups[0] == "district north, needs nurse"
     assert (nested.evidence.borrowed < 7.0).all()
-    plain = built(folder, groups=())
+    plain = built(folder, groups=(), borrow="fixed", prior_strength=2.0)
     assert plain.instance.dynamics.arms == 3  # as before: those of the rewards file
     assert plain.evidence is not None
     np.testing.assert_allclose(plain.evidence.borrowed, 2.0)

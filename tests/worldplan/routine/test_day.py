@@ -27,6 +27,7 @@ from worldplan.cli import main
 from worldplan.routine.database import Database
 from worldplan.routine.history import observed_moves
 from worldplan.world_models.arms.dynamics import read_rewards
+from worldplan.world_models.arms.groups import Tree
 
 
 def test_a_day_decides_what_decide_does_with_all_moves_so_far(tmp_path: Path) -> None:
@@ -327,7 +328,8 @@ def test_beliefs_of_a_log_that_grows(tmp_path: Path) -> None:
     reward, names = read_rewards(tmp_path / "rewards.csv")
     with Database(setup_of(tmp_path).database, "clinic").read() as connection:
         log, *_ = observed_moves(connection, dt.date(2026, 11, 5), names, reward)
-    transition = log.posterior(2.0).mean().transition
+    prior = Tree(log.counts).borrow(5.0).concentration
+    transition = log.posterior(concentration=prior).mean().transition
     for arm, name in enumerate(NAMES):
         columns = "state, observed, chosen, belief"
         query = f"select {columns} from visits where client = '{name}' order by date"
