@@ -60,6 +60,7 @@ ELSEWHERE = {
         "PlainQNetwork", "PlanarPushDemonstrator", "PolicyContext", "Polyhedron", "Program",
         "Ramp", "RampPlanner", "ReachAwareModule", "ReachAwarePolicy", "Recorder", "Recording",
         "RelaxedPlanHeuristic", "SequoiaModule", "SequoiaPlanner", "SetContext", "StateGraph",
+        "SharedModule", "SharedPlanner", "SharedQNetwork",
         "StateQNetwork", "UprightPivotDemonstrator",
     },
 }  # fmt: skip

@@ -332,9 +332,19 @@ def _load_sequoia(context: PolicyContext) -> Planner | None:
     _check_learned(context)
     if context.checkpoint is None:
         return None
-    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner  # torch takes a second
+    return _of_checkpoints(context.checkpoint, context)
 
-    return SequoiaPlanner.load(context.checkpoint, context.instance, context.solver)
+
+def _of_checkpoints(paths: str | Sequence[Path], context: PolicyContext) -> Planner:
+    """The planner of trained networks, of the kind that the first file holds."""
+    from worldplan.planners.bandits.sequoia.checkpoint_files import checkpoint_files, read
+    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner  # torch takes a second
+    from worldplan.planners.bandits.sequoia.shared.planner import SharedPlanner
+
+    instance, solver = context.instance, context.solver
+    if read(checkpoint_files(paths)[0]).settings.network != "shared":
+        return SequoiaPlanner.load(paths, instance, solver)
+    return SharedPlanner.load(paths, instance, solver, dynamics=context.models, later=context.later)
 
 
 def _sequoia(context: PolicyContext) -> Planner:
@@ -355,20 +365,20 @@ def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Pl
         )
     # Lightning takes seconds to import
     from worldplan.planners.bandits.sequoia.greedy import greedy_planner
-    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, load_network
-    from worldplan.planners.bandits.sequoia.training import SequoiaModule
+    from worldplan.planners.bandits.sequoia.planner import load_network
+    from worldplan.planners.bandits.sequoia.training import module_for
     from worldplan.world_models.training.trainer import fit
 
     instance, seed, solver = context.instance, context.seed, context.solver
     if settings.argmax == "greedy":
-        path = fit(SequoiaModule(instance, settings, seed, solver), context.folder)
+        path = fit(module_for(instance, settings, seed, solver), context.folder)
         return greedy_planner(instance, load_network(path, instance))
     paths = []
     for member, model in enumerate(context.models or [instance.dynamics]):
         folder = context.folder / f"member{member}" if context.models else context.folder
         member_instance = dataclasses.replace(instance, dynamics=model)
-        paths.append(fit(SequoiaModule(member_instance, settings, seed, solver), folder))
-    return SequoiaPlanner.load(paths, instance, solver)
+        paths.append(fit(module_for(member_instance, settings, seed, solver), folder))
+    return _of_checkpoints(paths, context)
 
 
 _BUILT_IN = {

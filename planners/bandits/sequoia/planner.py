@@ -30,20 +30,26 @@ from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.observations import state_of, steps_left_of
+from worldplan.planners.bandits.sequoia.checkpoint_files import (
+    TRAIN,
+    Saved,
+    checkpoint_files,
+    read,
+)
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.planners.bandits.sequoia.shared.arm_values import kind_of
+from worldplan.planners.bandits.sequoia.shared.network import SharedQNetwork
 from worldplan.planners.base import Decision, Planner
-from worldplan.world_models.training.checkpoints import (
-    load_tensors,
-    load_weights,
-    reading_checkpoint,
-)
+from worldplan.world_models.training.checkpoints import load_weights, reading_checkpoint
 
 
 def build_network(instance: BanditInstance, settings: SequoiaSettings, seed: int = 0) -> QNetwork:
     """A network with random weights for an instance; torch's random state is not changed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        if settings.network == "shared":
+            return SharedQNetwork(kind_of(instance), tuple(settings.hidden))
         make = NETWORKS[settings.network]
         network: QNetwork = make(instance.dynamics, instance.horizon, tuple(settings.hidden))
         return network
@@ -99,9 +105,7 @@ class SequoiaPlanner(Planner):
         Raises:
             CheckpointError: a file is missing, damaged, or of an instance of another size.
         """
-        paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
-        paths = [file for p in paths for file in (best_checkpoints(p) if p.is_dir() else [p])]
-        return cls(instance, [load_network(p, instance) for p in paths], settings)
+        return cls(instance, [load_network(p, instance) for p in checkpoint_files(path)], settings)
 
     def plan(self, observation: Any) -> Decision:
         """Decide for {"state": (arms,), "steps_left": int}.
@@ -142,6 +146,7 @@ def save_network(
     numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
     return {
         "shape": shape_of(instance),
+        "arms": list(instance.arm_names),
         "settings": numbers,
         "units": [float(network.unit), float(network.constant)],
         "weights": network.state_dict(),
@@ -152,28 +157,43 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
     """The network of a checkpoint file.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of an instance of another size.
+        CheckpointError: the file is missing, damaged, or of an instance of another size or with
+            other arms.
     """
-    commands = "worldplan bandits run, or worldplan fit"
-    with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
-        saved = load_tensors(path)["sequoia"]
-        numbers: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()
-        }
-        settings = SequoiaSettings(**numbers)
-        shape = {name: int(size) for name, size in saved["shape"].items()}
-        # without units: trained on the rewards themselves
-        unit, constant = map(float, saved.get("units", (1.0, 0.0)))
+    saved = read(path)
+    if saved.settings.network == "shared":
+        raise CheckpointError(
+            f"{path}: its network has weights that all clients share: load it with SharedPlanner"
+        )
+    shape = saved.shape
     if shape != shape_of(instance):
         raise CheckpointError(
             f"{path}: trained for {_words(shape)}, "
-            f"but this programme has {_words(shape_of(instance))}: train for it"
+            f"but this programme has {_words(shape_of(instance))}: train for it, or train with "
+            "sequoia.network: shared, which also decides for other clients"
         )
-    with reading_checkpoint(path, "a SEQUOIA checkpoint", commands):
-        network = build_network(instance, settings)
-        load_weights(network, saved["weights"], path)
-    network.unit, network.constant = unit, constant
+    _refuse_other_arms(saved, instance)
+    with reading_checkpoint(path, "a SEQUOIA checkpoint", TRAIN):
+        network = build_network(instance, saved.settings)
+        load_weights(network, saved.weights, path)
+    network.unit, network.constant = saved.units
     return network.eval()
+
+
+def _refuse_other_arms(saved: Saved, instance: BanditInstance) -> None:
+    """Refuse a network whose weights are those of other arms, or of the same in another order.
+
+    Raises:
+        CheckpointError: names the first one.
+    """
+    pairs = zip(saved.arms, instance.arm_names, strict=False)  # no names: arms cannot be told apart
+    for place, (before, now) in enumerate(pairs):
+        if before != now:
+            raise CheckpointError(
+                f"{saved.path}: arm {place} was '{before}' in its training and is '{now}' in this "
+                "programme: train for it, or train with sequoia.network: shared, which also "
+                "decides for other clients"
+            )
 
 
 def _words(shape: dict[str, int]) -> str:
@@ -181,28 +201,3 @@ def _words(shape: dict[str, int]) -> str:
         f"{value} {name}" if name != "horizon" else f"horizon {value}"
         for name, value in shape.items()
     )
-
-
-def best_checkpoints(folder: Path) -> list[Path]:
-    """The `best.ckpt` files of one training, several if an ensemble was trained.
-
-    Args:
-        folder: of checkpoints, or a run that trained "sequoia" on one seed.
-
-    Raises:
-        CheckpointError: there is no training in the folder, or there are several.
-    """
-    files = sorted(folder.glob("checkpoints/sequoia-seed*/**/best.ckpt")) or sorted(
-        folder.rglob("best.ckpt")
-    )
-    trainings = {
-        path.parent.parent if path.parent.name.startswith("member") else path.parent
-        for path in files
-    }
-    if len(trainings) != 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in sorted(trainings)[:3])
-        what = "no best.ckpt" if not files else f"{len(trainings)} trainings ({names}, ...)"
-        raise CheckpointError(
-            f"{folder}: {what}: name the folder or the checkpoint file of one training"
-        )
-    return files

@@ -35,8 +35,9 @@ class SequoiaSettings:
     """Every number of the learning.
 
     Args:
-        network: "state" (action weights from tables by arm, state and steps to go) or "plain" (the
-            paper's MLP).
+        network: "state" (action weights from tables by arm, state and steps to go), "shared" (one
+            function of an arm's features for all arms, whose checkpoint also decides for other
+            clients) or "plain" (the paper's MLP).
         hidden: widths of the ReLU layers.
         pretrain: start and targets of the first phase: "best" (of the fluid relaxation, the prices
             of the hull or the joint bound, Whittle indices and one-step rewards, whichever earns
@@ -93,7 +94,7 @@ class SequoiaSettings:
     def __post_init__(self) -> None:
         check_fields(self, "sequoia.")
         choices = {
-            "network": ("state", "plain"),
+            "network": ("state", "shared", "plain"),
             "pretrain": ("best", "fluid", "myopic", "none"),
             "argmax": ("pool", "milp", "greedy"),
             "coverage": ("all", "start"),
@@ -107,6 +108,11 @@ class SequoiaSettings:
             raise ConfigError(
                 f"sequoia.discount is {self.discount}: "
                 "a plain network, which does not see the steps to go, needs a discount below 1"
+            )
+        if self.network == "shared" and self.argmax != "pool":
+            raise ConfigError(
+                f"sequoia.argmax is '{self.argmax}': a shared network, whose values are sums over "
+                "the arms, needs pool (its decisions and checks are exact)"
             )
         self._check_numbers()
 

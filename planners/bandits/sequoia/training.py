@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,6 @@ from torch.utils.data import DataLoader
 from worldplan.envs.bandits.environment import BanditInstance, Floats
 from worldplan.milp.errors import CheckpointError, ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.baselines import IterativeQPolicy
 from worldplan.planners.bandits.sequoia.action_pool import ActionPool, corners
 from worldplan.planners.bandits.sequoia.greedy import greedy_planner
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
@@ -47,11 +47,14 @@ from worldplan.planners.bandits.sequoia.targets import (
     SeparableTargets,
 )
 from worldplan.planners.bandits.units import Units
+from worldplan.planners.base import Planner
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import check_seed
+
+Targets = Callable[[Tensor, Tensor, Tensor], Tensor]  # of states, steps to go and actions
 
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
@@ -70,12 +73,14 @@ class SequoiaModule(ResumableModule):
         solver: of the exact decisions in checks and in targets.
 
     Raises:
-        ConfigError: the seed is no whole number of at least 0, or the programme discounts.
+        ConfigError: the seed is no whole number of at least 0, the programme discounts, or the
+            network is of another kind.
     """
 
     KEY: ClassVar[str] = "sequoia"
     RESULT: ClassVar[str] = "best.ckpt"
     MADE_WITH: ClassVar[str] = "another instance, other settings or another seed"
+    NETWORKS: ClassVar[tuple[str, ...]] = ("state", "plain")
 
     def __init__(
         self,
@@ -87,6 +92,12 @@ class SequoiaModule(ResumableModule):
         super().__init__()
         check_seed(seed)
         refuse_discount(instance)
+        kind = (settings or SequoiaSettings()).network
+        if kind not in self.NETWORKS:
+            raise ConfigError(
+                f"sequoia.network is '{kind}': {type(self).__name__} trains "
+                f"{' or '.join(self.NETWORKS)}: make the module with module_for"
+            )
         # the learning's rates and losses are made for rewards of ordinary size
         self._units = Units.of([instance.dynamics])
         self.instance = self._units.instance(instance)
@@ -104,7 +115,7 @@ class SequoiaModule(ResumableModule):
         self._best_returns: Tensor | None = None  # of the episodes of its check
         self._start: Start | None = None
         self._fluid: FluidTargets | None = None
-        self._targets: FluidTargets | GroupTargets | SeparableTargets | None = None
+        self._targets: Targets | None = None
         self._remembered = RememberedArgmax(self.instance, self.settings, self.solver)
         self._simulation = Simulation(self.instance, self.settings)
 
@@ -264,9 +275,15 @@ class SequoiaModule(ResumableModule):
             follow = self._argmax(batch["next"], after)
             value = self.target(batch["next"], after, follow[:, None])[:, 0]
             alive = (after > 0) if s.discount == 1 else torch.ones_like(after, dtype=torch.bool)
-            goal = batch["reward"] + s.discount * value * alive
+            goal = batch["reward"] + s.discount * (value * alive - self._chance(batch))
         predicted = self.network(batch["state"], batch["left"], batch["action"][:, None])[:, 0]
         return nn.functional.smooth_l1_loss(predicted, goal)
+
+    def _chance(self, batch: dict[str, Tensor]) -> Tensor | float:
+        """What a guess of the value gained by chance in each transition, (batch,): a number of mean
+        zero, which is taken out of the targets. Here there is no guess.
+        """
+        return 0.0
 
     def _argmax(self, state: Tensor, left: Tensor) -> Tensor:
         if self.settings.argmax == "pool":
@@ -327,7 +344,7 @@ class SequoiaModule(ResumableModule):
         self._best_returns, self.best_reward = returns, self._per_step(returns)
         self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
-    def planner(self) -> SequoiaPlanner | IterativeQPolicy:
+    def planner(self) -> Planner:
         """The planner of the network as it stands: exact, or greedy for the greedy baseline."""
         network = copy.deepcopy(self.network).eval()
         return (
@@ -382,6 +399,21 @@ class SequoiaModule(ResumableModule):
             self._aim_at(as_start(start))
 
 
+def module_for(
+    instance: BanditInstance,
+    settings: SequoiaSettings | None = None,
+    seed: int = 0,
+    solver: SolverSettings | None = None,
+) -> SequoiaModule:
+    """The module that trains the network of the settings; arguments as in `SequoiaModule`."""
+    if settings is None or settings.network != "shared":
+        return SequoiaModule(instance, settings, seed, solver)
+    # it derives from the class above
+    from worldplan.planners.bandits.sequoia.shared.training import SharedModule
+
+    return SharedModule(instance, settings, seed, solver)
+
+
 def for_programme(
     programme: Programme,
     settings: SequoiaSettings | None = None,
@@ -392,4 +424,4 @@ def for_programme(
     """The module for a programme in a YAML file (`worldplan fit`); file names in it are relative to
     `base`.
     """
-    return SequoiaModule(build(programme, base).instance, settings, seed, solver)
+    return module_for(build(programme, base).instance, settings, seed, solver)

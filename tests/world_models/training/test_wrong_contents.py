@@ -18,6 +18,8 @@ from worldplan.envs.bandits import generate
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.bandits.sequoia.planner import build_network, load_network, save_network
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.planners.bandits.sequoia.shared.planner import SharedPlanner
+from worldplan.planners.bandits.sequoia.training import module_for
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.policy import load_policy, policy_record
 from worldplan.planners.offline.policy import ReachAwarePolicy
@@ -63,6 +65,13 @@ def sequoia(path: Path) -> Load:
     return lambda file: [load_network(file, instance)]
 
 
+def shared(path: Path) -> Load:
+    instance = generate("budget", arms=4, budget=2, horizon=2, seed=0)
+    module = module_for(instance, SequoiaSettings(network="shared", hidden=(4,)))
+    save_tensors({"sequoia": module.record()}, path)
+    return lambda file: list(SharedPlanner.load(file, instance).networks)
+
+
 def places(entry: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths of all entries inside `entry`."""
     inside = entry.items() if isinstance(entry, dict) else ()
@@ -84,7 +93,7 @@ def changed(value: Any) -> list[Any]:
     return wrong
 
 
-@pytest.mark.parametrize("make", [ensemble, ravl, scaled_ravl, modem, sequoia])
+@pytest.mark.parametrize("make", [ensemble, ravl, scaled_ravl, modem, sequoia, shared])
 def test_a_wrong_entry_is_refused(make: Callable[[Path], Load], tmp_path: Path) -> None:
     """About 40 wrong entries of each kind of checkpoint."""
     path, rng = tmp_path / "made.ckpt", np.random.default_rng(0)
