@@ -8,7 +8,9 @@ With subsidy l in each step in which the arm is left alone, and n steps to go,
 and the index of state s is the subsidy at which Q_n(s, 1) = Q_n(s, 0) (Whittle 1988, at a fixed
 time of a finite horizon). The advantage of pulling is piecewise linear in the subsidy; its zero is
 found by Newton's method between proven signs, for every arm and state in the same array operations.
-With one step to go the index is the gain in the next reward.
+Where both levels are equally good over an interval of subsidies, the index is the least of them: at
+larger ones leaving the arm alone is optimal. With one step to go the index is the gain in the next
+reward.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.units import Units
 
 ITERATIONS = 100  # of Newton's method; a bisection needs about 50
+BISECTIONS = 60
 POINTS = 25  # subsidies at which indexability is tested
+NEAR = 1e-6  # below a zero: how far another one shows an interval of zeros
 BLOCK = 2**23  # numbers in the arrays of one block of arms
 
 
@@ -142,7 +146,7 @@ def _zero(
     discount: float,
     start: Floats | None = None,
 ) -> Floats:
-    """The subsidies (arms, states) at which both levels are equally good.
+    """The least subsidies (arms, states) at which both levels are equally good.
 
     The search begins at `start` (arms, states), or at zero.
     """
@@ -165,4 +169,31 @@ def _zero(
         inside = falls & (newton > low) & (newton < high)
         following = np.where(inside, newton, (low + high) / 2)
         subsidy = np.where(found, subsidy, following)
-    return subsidy
+    return _least(transition, one_step, steps, discount, subsidy)
+
+
+def _least(
+    transition: Floats, one_step: Floats, steps: int, discount: float, zero: Floats
+) -> Floats:
+    """The lower ends (arms, states) of the intervals of zeros of the advantage around `zero`.
+
+    Where moves are certain, both levels are often equally good over an interval.
+    """
+    states = np.arange(one_step.shape[2])
+    spread = np.ptp(one_step, axis=(1, 2))[:, None]
+    gain, _ = _advantage(transition, one_step, zero - NEAR, steps, discount)
+    flat = gain[:, states, states] <= 1e-11 * (1.0 + spread)
+    arms = np.flatnonzero(flat.any(1))
+    if not len(arms):
+        return zero
+    moves, reward, flat = transition[arms], one_step[arms], flat[arms]
+    high = np.where(flat, zero[arms] - NEAR, zero[arms])
+    low = np.where(flat, -(steps * spread[arms] + 1.0), zero[arms])
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        gain, _ = _advantage(moves, reward, middle, steps, discount)
+        pulls = gain[:, states, states] > 1e-11 * (1.0 + spread[arms])
+        low, high = np.where(pulls, middle, low), np.where(pulls, high, middle)
+    least = zero.copy()
+    least[arms] = np.where(flat, high, zero[arms])
+    return least

@@ -62,6 +62,28 @@ def test_against_bisection_with_a_plain_recursion(steps: int, discount: float) -
         assert found[arm, state] == pytest.approx(low, abs=1e-8)
 
 
+def test_the_least_subsidy_where_an_interval_of_them_is_equally_good() -> None:
+    """Moves without chance: both levels are often equally good over an interval of subsidies."""
+    wide, grid = 0, np.arange(-20.25, 21.0, 1.5)
+    for seed in range(25):
+        generator = np.random.default_rng(seed)
+        moves = np.eye(3)[generator.integers(3, size=(1, 2, 3))]
+        model = ArmDynamics(moves, generator.integers(-3, 4, (1, 3)).astype(float))
+        found = finite_whittle_indices(model, 3)[0]
+        for state in range(3):
+            gains = np.array([advantage(model, 0, state, subsidy, 3, 1.0) for subsidy in grid])
+            if (np.diff(gains) > 1e-9).any():
+                continue  # not indexable
+            low, high = -30.0, 30.0
+            for _ in range(50):
+                middle = (low + high) / 2
+                pulls = advantage(model, 0, state, middle, 3, 1.0) > 1e-9
+                low, high = (middle, high) if pulls else (low, middle)
+            wide += abs(advantage(model, 0, state, high + 0.1, 3, 1.0)) < 1e-9
+            assert found[state] == pytest.approx(high, abs=1e-7)
+    assert wide > 3
+
+
 def test_one_step_is_the_gain_and_many_are_the_discounted_index() -> None:
     generator = np.random.default_rng(0)
     model = example_dynamics(30, 4, generator)
