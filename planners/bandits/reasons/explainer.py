@@ -347,7 +347,10 @@ class Explainer:
                 )
             known[limit.key] = price
             prices.append(price)
-        late = [price.name for price in prices if price.price is None]
+        none = [price.name for price in prices if not price.possible]
+        if none:
+            left_out.append(f"prices of {some(none)}: no list is feasible with one unit more")
+        late = [price.name for price in prices if price.possible and price.price is None]
         if late:
             left_out.append(f"prices of {some(late)}: not decided within the time limit")
         return prices
@@ -358,8 +361,11 @@ class Explainer:
         unknown = LimitPrice(limit.name, limit.step, limit.amount, None)
         if clock.left() <= self._loading or best.value is None:
             return unknown
-        problem = self._valuation.problem(limit.raised(1), self.settings)
-        answer = self._solve(problem, lower, upper, clock.left())
+        try:
+            problem = self._valuation.problem(limit.raised(1), self.settings)
+            answer = self._solve(problem, lower, upper, clock.left())
+        except InfeasibleActionSet:  # exactly so many visits, and no arm is left
+            return dataclasses.replace(unknown, possible=False)
         if answer.action is None:
             return unknown
         loss, low, high = difference(best, answer, self._tolerance(best.value))

@@ -72,11 +72,12 @@ class LimitPrice:
         step: what one unit is: "one more visit".
         amount: the limit's present value.
         price: gain in the value if the limit is raised by one unit today, found by solving again;
-            None if it was not decided in time.
+            None if it was not decided in time, or is not possible.
         price_low: the proven range of `price`, if the time limit came first.
         price_high: the upper end.
         enters: the arms that are on the list with the raised limit, and not on this one.
         leaves: the arms that are on this list only.
+        possible: false if no list is feasible with the raised limit ("exactly" so many visits).
     """
 
     name: str
@@ -87,6 +88,7 @@ class LimitPrice:
     price_high: float | None = None
     enters: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    possible: bool = True
 
     @property
     def binds(self) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,39 @@ def test_an_answer_is_the_best_list_or_a_conflict(
     fewer_low = lower * np.isin(NAMES, list(named))
     fewer_high = np.maximum(upper, ~np.isin(NAMES, list(named)))
     assert not any(((a >= fewer_low) & (a <= fewer_high)).all() for a in feasible)
+
+
+def test_a_limit_that_cannot_be_raised_has_no_price_and_stops_no_decision() -> None:
+    """Exactly so many visits: one more is impossible where rules or questions allow no more."""
+    impossible = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        exactly = int(generator.integers(1, ARMS))
+        most = int(generator.integers(exactly, ARMS + 1))
+        plain = Budget(ARMS, exactly, exactly=True)
+        few = PyomoSet(partial(at_most, most), ARMS, NAMES)
+        actions = WithRules(plain, few) if seed % 2 else plain
+        dynamics = random_dynamics(generator, ARMS, 3)
+        instance = BanditInstance(dynamics, actions, 3, np.full((ARMS, 3), 1 / 3), NAMES)
+        state = generator.integers(0, 3, size=ARMS)
+        observation = {"state": state, "steps_left": 2}
+        explainer = Explainer(MyopicPolicy(instance), instance, observation)
+        out = generator.permutation(ARMS)[: int(generator.integers(0, ARMS - exactly + 1))]
+        reasons = explainer.reasons(forbid=[NAMES[arm] for arm in out])
+        price = next(limit for limit in reasons.limits if limit.name == "visits a day")
+        best = [
+            max((dynamics.expected_reward(state, a) for a in EVERY if fits(a, count)), default=None)
+            for count in (exactly, exactly + 1)
+            for fits in [lambda a, n: a.sum() == n <= (most if seed % 2 else ARMS) and not a[out].any()]
+        ]  # fmt: skip
+        assert price.possible == (best[1] is not None)
+        if best[1] is None:
+            impossible += 1
+            assert price.price is None and "no list is feasible" in " ".join(reasons.left_out)
+        else:
+            assert price.price == pytest.approx(best[1] - best[0], abs=1e-6)
+    assert 10 < impossible < 50
+
+
+def at_most(most: int, block: Any) -> None:
+    block.day = pyo.Constraint(expr=sum(block.a.values()) <= most)
