@@ -14,6 +14,7 @@ from scipy import sparse
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, InfeasibleActionSet, MissingExtra
 from worldplan.milp.program import Floats, Indices, Program
+from worldplan.milp.sets import rule_checks
 from worldplan.milp.sets.base import Action, check_names, check_size
 from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.rules import ASSIGNMENT, HOURS, SKILL, STRUCTURE
@@ -62,8 +63,9 @@ class PyomoSet(SolvedSet):
         some: whether names in `waived` may be those of no constraint: rules of some days only.
 
     Raises:
-        ConfigError: `build` adds an objective or a nonlinear constraint, or fails, or a constraint
-            that is to be left out is not there.
+        ConfigError: `build` adds an objective or a nonlinear constraint, fails, returns something
+            else than components, or has numbers that no solver takes; or a constraint that is to
+            be left out is not there.
         InfeasibleActionSet: no action satisfies the rules.
         MissingExtra: Pyomo is not installed.
     """
@@ -142,7 +144,7 @@ class PyomoSet(SolvedSet):
                     f"{error}: today.states holds None for arm '{arm}', whose state is not known: "
                     "leave the rule out for such an arm"
                 ) from error
-            if context.date is not None or "failed (" not in str(error):
+            if context.date is not None or not _for_want_of_a_day(str(error), context.arms):
                 raise
             raise ConfigError(
                 f"{error}: on any day (a later one, or without --date) today.date is None and "
@@ -163,23 +165,28 @@ class PyomoSet(SolvedSet):
         """Turn the rules into matrices and bounds.
 
         Raises:
-            ConfigError: `build` adds an objective or a nonlinear constraint, or fails.
+            ConfigError: `build` adds an objective or a nonlinear constraint, fails, returns
+                something, replaces `block.a`, or has numbers that no solver takes.
+            InfeasibleActionSet: a constraint has no variables, and is not met.
             MissingExtra: Pyomo is not installed.
         """
         try:
             import pyomo.environ as pyo
+            from pyomo.common.errors import InfeasibleConstraintException
             from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
         except ImportError as error:
             raise MissingExtra("rules in Pyomo need it installed: pip install pyomo") from error
         block = pyo.ConcreteModel()
         block.arms = pyo.RangeSet(0, self.size - 1)
-        block.a = pyo.Var(block.arms, domain=pyo.Binary)
+        block.a = actions = pyo.Var(block.arms, domain=pyo.Binary)
         try:
-            build(block)
+            returned = build(block)
         except ConfigError as error:
             raise ConfigError(f"build(): {error}") from error
         except (Exception, SystemExit) as error:
             raise ConfigError(f"build() failed ({type(error).__name__}: {error})") from error
+        rule_checks.refuse_returned(returned)
+        rule_checks.refuse_replaced(block, actions)
         if any(True for _ in block.component_data_objects(pyo.Objective, active=True)):
             raise ConfigError(
                 "build() adds an objective: leave it out, a feasible set only has constraints"
@@ -189,6 +196,10 @@ class PyomoSet(SolvedSet):
         block.worldplan_objective = pyo.Objective(expr=sum(block.a[j] for j in block.arms))
         try:
             form = LinearStandardFormCompiler().write(block, mixed_form=True)
+        except InfeasibleConstraintException as error:
+            raise InfeasibleActionSet(
+                f"the rules admit no action: {error}: relax it, or leave it out"
+            ) from error
         except Exception as error:
             raise ConfigError(
                 f"build() adds something that is not linear: {' '.join(str(error).split())}"
@@ -202,6 +213,8 @@ class PyomoSet(SolvedSet):
             np.asarray(form.rhs, dtype=float),
             np.array([row.bound_type for row in form.rows], dtype=int),
         )
+        names = [str(row.constraint.name) for row in form.rows]
+        rule_checks.refuse_numbers(sparse.csr_array(matrix), rhs, names)
         self._row_lower = np.where(kind <= 0, rhs, -np.inf)
         self._row_upper = np.where(kind >= 0, rhs, np.inf)
         rows = matrix.shape[0]
@@ -215,7 +228,7 @@ class PyomoSet(SolvedSet):
         self._extra_matrix = (
             sparse.csr_array(matrix[:, extra]) if rows else sparse.csr_array((0, len(extra)))
         )
-        self.row_names = [str(row.constraint.name) for row in form.rows]
+        self.row_names = names
         docs = [row.constraint.parent_component().doc for row in form.rows]
         self.structural = np.array([doc == STRUCTURE for doc in docs], dtype=bool)
         self._limits = [doc not in (STRUCTURE, SKILL) for doc in docs]
@@ -387,3 +400,8 @@ class PyomoSet(SolvedSet):
             for row in rows:
                 row["worker"] = workers.get(str(self.arm_names[row["arm"]]), "")
         return rows + others
+
+
+def _for_want_of_a_day(text: str, arms: Sequence[str]) -> bool:
+    """Whether an exception of `build` comes from what is None or empty on any day."""
+    return "NoneType" in text or any(f"(KeyError: {name!r})" in text for name in arms)
