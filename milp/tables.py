@@ -8,7 +8,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +20,10 @@ from worldplan.milp.program import Floats, Indices
 from worldplan.milp.user_files import read_user_text
 
 FilePath = str | os.PathLike[str]
+BLANKS = ("", "nan", "na", "null", "none")  # cells that stand for a missing value
+NAMES = ("arm", "worker", "slot")  # columns of names: somebody may be called Na or None
+LARGEST_NUMBER = 1e100  # sums and products of such numbers are finite
+LONGEST = 20_000  # characters of a line
 LARGEST = 9_999  # largest whole number where no limit is given; more is taken for a typing error
 
 
@@ -40,13 +44,14 @@ class CsvTable:
         self, path: FilePath, columns: tuple[str, ...], optional: tuple[str, ...] = ()
     ) -> None:
         self.path = os.fspath(path)
-        frame = _read(self.path)
+        frame = read_frame(self.path)
         frame.columns = frame.columns.str.strip()
         missing = [column for column in columns if column not in frame.columns]
         if missing:
+            remedy = f"the header must name {', '.join(columns)}"
             raise DatasetError(
                 f"{self.path}, line 1: column '{missing[0]}' is missing "
-                f"(found: {', '.join(frame.columns)}): the header must name {', '.join(columns)}"
+                f"(found: {', '.join(frame.columns)}): {separator(frame.columns) or remedy}"
             )
         self.columns = tuple(frame.columns)
         kept = [*columns, *(column for column in optional if column in frame.columns)]
@@ -63,14 +68,13 @@ class CsvTable:
     def _refuse_empty(self, column: str) -> None:
         self.refuse(
             self._empty(column),
-            lambda _: f"column '{column}' is empty or NaN",
+            lambda i: f"column '{column}' {_missing(self._frame[column].iloc[i])}",
             "fill it in or delete the row",
         )
 
     def _empty(self, column: str) -> NDArray[np.bool_]:
         """(rows,), whether the cell is empty."""
-        # an arm may be called "None" or "NA"; in the other columns these words mean a missing value
-        blanks = ("", "nan") if column == "arm" else ("", "nan", "na", "null", "none")
+        blanks = BLANKS[:2] if column in NAMES else BLANKS
         return np.asarray(self._frame[column].str.lower().isin(blanks))
 
     def __len__(self) -> int:
@@ -121,11 +125,16 @@ class CsvTable:
 
     def numbers(self, column: str) -> Floats:
         """A column of finite numbers, (rows,). Raises DatasetError for any other cell."""
-        values = self._numeric(column)
+        values, cells = self._numeric(column), self._frame[column]
         self.refuse(
             ~np.isfinite(values),
-            lambda i: f"{column} '{self._frame[column].iloc[i]}' is not a finite number",
+            lambda i: f"{column} '{cells.iloc[i]}' is not a finite number",
             "write a plain number",
+        )
+        self.refuse(
+            np.abs(values) > LARGEST_NUMBER,
+            lambda i: f"{column} {cells.iloc[i]} is too large to be added up",
+            f"give numbers up to {LARGEST_NUMBER:g}, in another unit",
         )
         return values
 
@@ -165,13 +174,19 @@ class CsvTable:
         return np.asarray(numbers, dtype=np.float64)
 
 
-def _read(path: str) -> pd.DataFrame:
-    """The whole file as text; blank lines are rows too, so that the index counts lines.
+def read_frame(path: str) -> pd.DataFrame:
+    """The whole CSV file as text; blank lines are rows too, so that the index counts lines.
 
     Raises:
-        DatasetError: the file is missing, empty, unreadable or no CSV.
+        DatasetError: the file is missing, empty, unreadable or no CSV, or a line is too long.
     """
     text = read_user_text(path, megabytes=1024)
+    lengths = list(map(len, text.split("\n")))
+    if max(lengths) > LONGEST:
+        raise DatasetError(
+            f"{path}, line {lengths.index(max(lengths)) + 1}: a cell is too long, the line has "
+            f"{max(lengths)} characters of at most {LONGEST}: check commas, quotes and line ends"
+        )
     try:
         _refuse_repeated_columns(path, text)
         with warnings.catch_warnings():
@@ -187,13 +202,49 @@ def _read(path: str) -> pd.DataFrame:
         raise DatasetError(f"{path}: the file is empty: write a header and rows") from error
     except (csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         line = re.search(r"(?:line|row) (\d+)", str(error))
-        where = f"{path}, line {line[1]}" if line else path
-        problem = "more cells than the header has columns"
+        number = int(line[1]) if line else _first_long_row(text)
+        where = f"{path}, line {number}" if number else path
+        problem = "more cells than the header has columns: check commas and quotes"
         if "inside string" in str(error):
-            problem = "a quote is opened and never closed"
-        elif "field larger" in str(error):
-            problem = "a cell is too long"
-        raise DatasetError(f"{where}: {problem}: check commas and quotes") from error
+            problem = "a quote is opened and never closed: check commas and quotes"
+        elif separator(text.splitlines()[:1]):
+            where, problem = f"{path}, line 1", separator(text.splitlines()[:1])
+        raise DatasetError(f"{where}: {problem}") from error
+
+
+def separator(header: Iterable[str]) -> str:
+    """What is wrong with a header of one cell in which other marks separate the names; else ""."""
+    cells = list(header)
+    alone = cells[0] if len(cells) == 1 and "," not in cells[0] else ""
+    for mark, name in ((";", "';'"), ("\t", "tabs")):
+        if mark in alone:
+            return (
+                f"the cells are separated by {name}: save the file with commas between cells and "
+                "points in numbers"
+            )
+    return ""
+
+
+def _missing(cell: str) -> str:
+    """Words for a cell without a value."""
+    if cell.lower() in BLANKS[:2]:
+        return "is empty or NaN"
+    return f"holds '{cell}', which stands for a missing value"
+
+
+def _first_long_row(text: str) -> int:
+    """The line of the first row with more cells than the header; 0 if there is none."""
+    rows = csv.reader(io.StringIO(text))
+    columns = len(next(rows, []))
+    return next((rows.line_num for row in rows if len(row) > columns), 0)
+
+
+def plain_number(text: str) -> float:
+    """The number in a cell, as `CsvTable.numbers` reads it; NaN where there is none."""
+    try:
+        return float("nan" if "_" in text else text)  # Python takes 1_0 for 10
+    except ValueError:
+        return float("nan")
 
 
 def _refuse_repeated_columns(path: str, text: str) -> None:

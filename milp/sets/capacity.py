@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from worldplan.milp import checks
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import DatasetError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_budget, check_names, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
@@ -100,9 +100,14 @@ class Capacity(ActionSet):
             InfeasibleActionSet: no arm fits anywhere; the message names both files.
         """
         costs_file, workers_file = context.file("costs"), context.file("workers")
+        costs = read_amounts(costs_file, "arm", "cost", context.arms)
+        for name, cost in costs.items():
+            if cost == 0:
+                raise DatasetError(
+                    f"{costs_file}: cost of '{name}' is 0: give a number above 0, however small"
+                )
+        capacities = hours_on(context, read_amounts(workers_file, "worker", "capacity"))
         with naming_files(costs_file, workers_file):
-            costs = read_amounts(costs_file, "arm", "cost", context.arms)
-            capacities = hours_on(context, read_amounts(workers_file, "worker", "capacity"))
             if not any(capacities.values()):
                 raise InfeasibleActionSet(
                     f"every worker is away{f' on {context.date}' if context.date else ''}: "

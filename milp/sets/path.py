@@ -111,7 +111,7 @@ class Path(ActionSet):
         """
         connections, settings = context.file("connections"), context.settings
         stations = context.find(settings.stations) if settings.stations is not None else None
-        with naming_files(connections):
+        with naming_files(connections, errors=(InfeasibleActionSet,)):
             graph = read_graph(connections, stations)
             check_stations(graph, context.arms, connections)
             if settings.source is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from worldplan.milp.errors import DatasetError
-from worldplan.milp.user_files import read_user_text
+from worldplan.milp.tables import read_frame, separator
 
 
 def read_graph(connections: str | Path, stations: str | Path | None = None) -> nx.Graph:
@@ -30,17 +29,18 @@ def read_graph(connections: str | Path, stations: str | Path | None = None) -> n
     """
     edges = _read(connections)
     if edges.shape[1] < 2:
-        raise DatasetError(f"{connections}: needs two columns of node ids, one row per connection")
+        remedy = separator(edges.columns) or "needs two columns of node ids, one row per connection"
+        raise DatasetError(f"{connections}, line 1: {remedy}")
+    lines = edges.index.to_numpy() + 2
     empty = np.flatnonzero((edges.iloc[:, :2] == "").any(axis=1))
     if len(empty):
         raise DatasetError(
-            f"{connections}, line {empty[0] + 2}: a node id is empty: fill it or remove the row"
+            f"{connections}, line {lines[empty[0]]}: a node id is empty: fill it or remove the row"
         )
     graph = nx.Graph()
     if stations is not None:
         _add_stations(graph, stations)
-    ends = zip(edges.iloc[:, 0], edges.iloc[:, 1], strict=True)
-    for line, (first, second) in enumerate(ends, start=2):
+    for line, first, second in zip(lines, edges.iloc[:, 0], edges.iloc[:, 1], strict=True):
         for node in (first, second):
             if stations is not None and node not in graph:
                 raise DatasetError(
@@ -67,8 +67,8 @@ def _add_stations(graph: nx.Graph, stations: str | Path) -> None:
                 "needed are id, name, latitude, longitude"
             )
     lines: dict[str, int] = {}
-    for line, row in enumerate(table.itertuples(), start=2):
-        node = str(row.id)
+    for row in table.itertuples():
+        line, node = int(str(row.Index)) + 2, str(row.id)
         if node == "" or node in lines:
             what = f"already appeared on line {lines[node]}" if node else "is empty"
             raise DatasetError(
@@ -121,11 +121,12 @@ def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> No
 
 
 def _read(path: str | Path) -> pd.DataFrame:
-    text = read_user_text(path)
-    try:
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DatasetError(f"{path}: not a readable CSV file ({error})") from None
+    """The rows of a CSV as text, by their line number less two; blank lines are left out.
+
+    Raises:
+        DatasetError: the file is missing, empty, unreadable or no CSV.
+    """
+    table = read_frame(str(path))
     table.columns = table.columns.str.strip()
-    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
-    return stripped
+    table = table.fillna("").apply(lambda column: column.str.strip())
+    return table[(table != "").any(axis=1)]

@@ -132,7 +132,7 @@ class Schedule(ActionSet):
                 "constraint.visits is missing: give the number of visits that a selected arm needs "
                 "in one step (1; or 2 in different slots; with same_slot: true also in one slot)"
             )
-        with naming_files(arm_slots, workers):
+        with naming_files(arm_slots, workers, errors=(InfeasibleActionSet,)):
             arm_pairs = read_pairs(arm_slots, ("arm", "slot"), names=context.arms)
             worker_pairs = read_pairs(workers, ("worker", "slot"))
             present = hours_on(context, {worker: 1.0 for _, worker, _ in worker_pairs})

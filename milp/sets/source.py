@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet, WorldplanError
 from worldplan.milp.settings_check import check_fields
-from worldplan.milp.tables import CsvTable
+from worldplan.milp.tables import CsvTable, plain_number
 
 
 @dataclass(frozen=True)
@@ -186,12 +187,11 @@ def read_amounts(
     """
     amounts: dict[str, float] = {}
     for line, name, text in read_pairs(path, (key, value), names=names, unique=(0,)):
-        try:
-            amounts[name] = float(text)
-        except ValueError:
+        amounts[name] = plain_number(text)
+        if math.isnan(amounts[name]):
             raise DatasetError(
                 f"{path}, line {line}: {value} '{text}' of '{name}' is not a number: correct it"
-            ) from None
+            )
         if not 0 <= amounts[name] < float("inf"):
             raise DatasetError(
                 f"{path}, line {line}: {value} {text} of '{name}' is negative or not finite: "

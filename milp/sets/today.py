@@ -15,7 +15,7 @@ from typing import Any
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.source import SetContext, read_amounts, read_pairs
-from worldplan.milp.tables import CsvTable
+from worldplan.milp.tables import CsvTable, plain_number
 from worldplan.nearest import closest
 
 AWAY = "away"
@@ -252,10 +252,7 @@ def _date(path: str, line: int, text: str) -> datetime.date:
 def _hours(path: str, line: int, text: str) -> float:
     if text.lower() == AWAY:
         return 0.0
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = -1.0
+    hours = plain_number(text)
     if not 0 <= hours < float("inf"):
         raise DatasetError(
             f"{path}, line {line}: hours '{text}': write a number from 0 on, or {AWAY}"
