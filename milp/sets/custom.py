@@ -161,7 +161,7 @@ class PyomoSet(SolvedSet):
         """
         return cls(load_build(reference), size)
 
-    def _compile(self, build: Callable[[Any], None]) -> None:
+    def _compile(self, build: Callable[[Any], object]) -> None:
         """Turn the rules into matrices and bounds.
 
         Raises:

@@ -129,4 +129,5 @@ def _read(path: str | Path) -> pd.DataFrame:
     table = read_frame(str(path))
     table.columns = table.columns.str.strip()
     table = table.fillna("").apply(lambda column: column.str.strip())
-    return table[(table != "").any(axis=1)]
+    filled: pd.DataFrame = table[(table != "").any(axis=1)]
+    return filled

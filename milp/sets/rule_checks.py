@@ -1,4 +1,4 @@
-"""What a function of rules may not do: return its rules, replace the actions, write wild numbers."""
+"""What a function of rules may not do: return its rules, replace the actions, use wild numbers."""
 
 from __future__ import annotations
 

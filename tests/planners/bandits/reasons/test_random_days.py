@@ -118,17 +118,17 @@ def test_a_limit_that_cannot_be_raised_has_no_price_and_stops_no_decision() -> N
         out = generator.permutation(ARMS)[: int(generator.integers(0, ARMS - exactly + 1))]
         reasons = explainer.reasons(forbid=[NAMES[arm] for arm in out])
         price = next(limit for limit in reasons.limits if limit.name == "visits a day")
-        best = [
-            max((dynamics.expected_reward(state, a) for a in EVERY if fits(a, count)), default=None)
+        allowed = [a for a in EVERY if a.sum() <= (most if seed % 2 else ARMS) and not a[out].any()]
+        first, second = (
+            [float(dynamics.expected_reward(state, a)) for a in allowed if a.sum() == count]
             for count in (exactly, exactly + 1)
-            for fits in [lambda a, n: a.sum() == n <= (most if seed % 2 else ARMS) and not a[out].any()]
-        ]  # fmt: skip
-        assert price.possible == (best[1] is not None)
-        if best[1] is None:
+        )
+        assert price.possible == bool(second)
+        if not second:
             impossible += 1
             assert price.price is None and "no list is feasible" in " ".join(reasons.left_out)
         else:
-            assert price.price == pytest.approx(best[1] - best[0], abs=1e-6)
+            assert price.price == pytest.approx(max(second) - max(first), abs=1e-6)
     assert 10 < impossible < 50
 
 
