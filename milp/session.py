@@ -12,6 +12,7 @@ import numpy as np
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.program import Floats, Indices, Matrices, Program
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class SolverSettings:
     def __post_init__(self) -> None:
         check_fields(self, "solver.", infinite=("time_limit",))
         if self.name not in ("highs", "gurobi"):
-            raise ConfigError(f"solver '{self.name}' is unknown: use 'highs' or 'gurobi'")
+            near = did_you_mean(str(self.name), ("highs", "gurobi"))
+            raise ConfigError(f"solver '{self.name}' is unknown{near}: use 'highs' or 'gurobi'")
         if not self.time_limit > 0:
             raise ConfigError(
                 f"solver.time_limit is {self.time_limit:g} s: give a positive number of seconds"

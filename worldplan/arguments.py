@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from worldplan.free_options import with_whole_mappings
+from worldplan.lists import with_lists
 from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.limits import refuse_absurd
-from worldplan.nearest import nearest_setting
+from worldplan.nearest import did_you_mean, nearest_setting
 from worldplan.short_help import describe_all, show_help
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _UNKNOWN = (
     re.compile(r"^Option '([^']+)' is not accepted"),
     re.compile(r"^unrecognized arguments: --([^=\s]+)"),
 )
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _TYPE = re.compile(r"<class\s+'(\w+)'>")  # how Python writes a type, in jsonargparse's texts
 
 
@@ -87,21 +89,67 @@ def parse_options(
 
 
 def _parsed(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
-    """The values of the words.
+    """The values of the words; errors as in `parse_mapping`."""
+    with _nearest(parser, words):
+        return parser.parse_args(words)
+
+
+def parse_mapping(parser: ArgumentParser, values: Mapping[str, Any]) -> Namespace:
+    """The values of a mapping of settings.
 
     Raises:
-        ArgumentError: a name is unknown, and the message has the nearest; or another error.
+        ArgumentError: a name or a choice is unknown, and the message has the nearest; or another
+            error.
+    """
+    with _nearest(parser):
+        parsed: Namespace = parser.parse_object(dict(values))
+    return parsed
+
+
+@contextmanager
+def _nearest(parser: ArgumentParser, words: Sequence[str] = ()) -> Iterator[None]:
+    """Name the nearest where an error in the block under `with` is about a name or a choice that
+    does not exist.
+
+    Raises:
+        ArgumentError: the error.
     """
     try:
-        return parser.parse_args(words)
+        yield
     except ArgumentError as error:
-        name = _unknown_name(str(error))
-        if not name or own_error(error):
+        text = "" if own_error(error) else _nearer(str(error), parser, words)
+        if not text:
             raise
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        known = [flag.lstrip("-") for flag in flags if not flag.endswith("+")]
-        dashes = "--" if f"--{name}" in str(error) else ""
-        raise ArgumentError(None, unknown_setting(f"{dashes}{name}", known)) from error
+        raise ArgumentError(None, text) from error
+
+
+def _nearer(text: str, parser: ArgumentParser, words: Sequence[str]) -> str:
+    """The message with the nearest name; "" where it is about something else."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    known = [flag.lstrip("-") for flag in flags if not flag.endswith("+")]
+    name = _unknown_name(text)
+    if name and f"--{name}" in text:
+        name = f"--{name}"
+    if name := name or _unknown_word(words, flags):
+        return unknown_setting(name, known)
+    return nearest_choice(text)
+
+
+def _unknown_word(words: Sequence[str], flags: Sequence[str]) -> str:
+    """The first option that does not exist, or "": its spelling may be why an argument is missing.
+    Dotted names may lead into a mapping.
+    """
+    names = [word.partition("=")[0] for word in words if word.startswith("--") and word != "--"]
+    return next((name for name in names if "." not in name and name not in flags), "")
+
+
+def nearest_choice(text: str) -> str:
+    """A message of argparse about a choice, with the nearest of the choices; "" for another one."""
+    match = _CHOICE.search(text)
+    if match is None or "did you mean" in text:
+        return ""
+    choices = re.findall(r"'([^']*)'", match[2])
+    return f"{text[: match.end(1) + 1]}{did_you_mean(match[1], choices)}{text[match.end(1) + 1 :]}"
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
@@ -205,7 +253,8 @@ def parse_settings(parser: ArgumentParser, argv: Sequence[str], settings: type) 
         ConfigError: see `with_whole_mappings`.
     """
     show_help(parser, argv, settings)
-    return _parsed(parser, with_whole_mappings(parser, argv, get_type_hints(settings)))
+    hints = get_type_hints(settings)
+    return _parsed(parser, with_whole_mappings(parser, with_lists(argv, hints), hints))
 
 
 def instantiate(parser: ArgumentParser, values: Namespace, settings: type[Settings]) -> Settings:

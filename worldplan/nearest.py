@@ -13,10 +13,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         name: as it was written.
         known: names that would have been right.
     """
+    near = closest_of(name, known)
+    return f" (did you mean '{near}'?)" if near else ""
+
+
+def closest_of(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names; "" where none is near."""
     names = list(known)
     exact = {known.lower(): known for known in names}
-    found = [exact[name.lower()]] if name.lower() in exact else get_close_matches(name, names, n=1)
-    return f" (did you mean '{found[0]}'?)" if found else ""
+    if name.lower() in exact:
+        return exact[name.lower()]
+    return next(iter(get_close_matches(name, names, n=1)), "")
 
 
 def closest(name: str, known: Iterable[str]) -> list[str]:
@@ -39,8 +46,13 @@ def nearest_setting(name: str, known: Iterable[str]) -> str:
         known: such as "programme.horizon".
     """
     names = list(known)
-    last = name.rpartition(".")[2]
+    group, _, last = name.rpartition(".")
+    inside = [other for other in names if group and other.startswith(f"{group}.")]
     places = [other for other in names if other.rpartition(".")[2] == last]
     if len(places) == 1:
         return f" (did you mean '{places[0]}'?)"
+    if inside:  # the first words of the names are alike: only the last ones tell them apart
+        lasts = {other.removeprefix(f"{group}."): other for other in inside}
+        near = closest_of(last, lasts)
+        return f" (did you mean '{lasts[near]}'?)" if near else ""
     return did_you_mean(name, names)

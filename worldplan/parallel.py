@@ -162,23 +162,30 @@ def run_waiting(
     )
     # in a file, a bar is one line that says less than the results
     hidden = not sys.stderr.isatty()
+    bar = Progress(*columns, console=Console(stderr=True), disable=hidden, expand=True)
+    on_cluster = engine == "ray"
+    first = "waiting for a core of the cluster" if on_cluster and waiting else None
+    task = bar.add_task(
+        first or running(left, side_by_side),
+        total=len(jobs),
+        completed=len(jobs) - len(waiting),
+    )
+
+    def show(jobs: Sequence[R]) -> None:
+        names = [describe(job) for job in jobs]
+        bar.update(task, description=running(names, len(names)) if names else first)
+
     results = (
-        run_on_ray(work, waiting, processes, inputs)
-        if engine == "ray"
+        run_on_ray(work, waiting, processes, inputs, show)
+        if on_cluster
         else execute(work, waiting, processes)
     )
-    with (
-        closing(results) as finished,
-        Progress(*columns, console=Console(stderr=True), disable=hidden, expand=True) as progress,
-    ):
-        task = progress.add_task(
-            running(left, side_by_side),
-            total=len(jobs),
-            completed=len(jobs) - len(waiting),
-        )
+    with closing(results) as finished, bar:
         for job in finished:
             left.remove(describe(job))
-            progress.update(task, advance=1, description=running(left, side_by_side))
+            if not on_cluster:
+                bar.update(task, description=running(left, side_by_side))
+            bar.advance(task)
 
 
 def running(left: Sequence[str], side_by_side: int) -> str:

@@ -17,6 +17,7 @@ from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.path_graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
+from worldplan.nearest import did_you_mean
 
 DOMAINS = ("capacity", "schedule", "path", "interventions", "budget")
 SLOTS = 5  # time slots of the schedule domain
@@ -53,7 +54,8 @@ def generate(
         DatasetError: a CSV file is missing or malformed, or has too few nodes.
     """
     if not isinstance(domain, str) or domain not in DOMAINS:
-        raise ConfigError(f"domain '{domain}' is unknown: choose from {', '.join(DOMAINS)}")
+        near = did_you_mean(str(domain), DOMAINS)
+        raise ConfigError(f"domain '{domain}' is unknown{near}: choose from {', '.join(DOMAINS)}")
     for name, value, least in (
         ("arms", arms, None),
         ("budget", budget, None),

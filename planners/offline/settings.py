@@ -8,6 +8,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.options.cost_settings import CostConstraint
 from worldplan.planners.offline.options.gap_settings import DynamicsGap
 from worldplan.planners.offline.options.guardian import Guardian
@@ -195,9 +196,11 @@ class ReachAwareSettings:
             ConfigError: a setting is out of its range.
         """
         if self.last_step not in LAST_STEPS:
-            raise ConfigError(f"last_step '{self.last_step}': choose {', '.join(LAST_STEPS)}")
+            near = did_you_mean(str(self.last_step), LAST_STEPS)
+            raise ConfigError(f"last_step '{self.last_step}'{near}: choose {', '.join(LAST_STEPS)}")
         if self.targets not in TARGETS:
-            raise ConfigError(f"targets '{self.targets}': choose {', '.join(TARGETS)}")
+            near = did_you_mean(str(self.targets), TARGETS)
+            raise ConfigError(f"targets '{self.targets}'{near}: choose {', '.join(TARGETS)}")
         if self.mobile < 0:
             raise ConfigError(f"mobile {self.mobile}: must not be negative")
 
@@ -216,8 +219,10 @@ class ReachAwareSettings:
                 "real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]"
             )
         if self.episode_weighting not in WEIGHTINGS:
+            near = did_you_mean(str(self.episode_weighting), WEIGHTINGS)
             raise ConfigError(
-                f"episode_weighting '{self.episode_weighting}': choose {', '.join(WEIGHTINGS)}"
+                f"episode_weighting '{self.episode_weighting}'{near}: "
+                f"choose {', '.join(WEIGHTINGS)}"
             )
         if self.real_share > 0 and round(self.batch * self.real_share) == 0:
             raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 METHODS = ("mppi", "cem", "icem")
 SCALES = ("elites", "running", "none")
@@ -72,7 +73,8 @@ class ShootingSettings:
         for name, choices in (("method", METHODS), ("scale", SCALES), ("pick", (*PICKS, None))):
             if getattr(self, name) not in choices:
                 names = ", ".join(map(str, choices))
-                raise ConfigError(f"{name}: '{getattr(self, name)}' is unknown: use {names}")
+                near = did_you_mean(str(getattr(self, name)), filter(None, choices))
+                raise ConfigError(f"{name}: '{getattr(self, name)}' is unknown{near}: use {names}")
         for name in ("samples", "elites", "iterations", "horizon"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is too small: give at least 1")

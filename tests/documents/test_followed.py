@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Reader:
         assert self.code == 0, f"{block.place}: the command before it failed: {self.printed}"
         if file:
             Path(file).write_text(block.text)
+            if language == "bash":  # for a cluster: read, not run
+                subprocess.run(["bash", "-n", file], check=True)
         elif language == "python":
             self.capsys.readouterr()
             exec(compile("\n" * (block.line - 1) + block.text, block.path, "exec"), self.names)

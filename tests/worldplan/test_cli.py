@@ -21,6 +21,8 @@ from tests.places import ROOT
 from worldplan import __version__
 from worldplan.cli import main
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
+from worldplan.commands.evaluation.bandit_references import BOUND, DEFAULT
+from worldplan.commands.studies.references import RANDOM
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditEnv
 from worldplan.milp.sets.custom import PyomoSet
@@ -170,10 +172,15 @@ def test_a_run_leaves_everything_and_can_be_used_again(
     assert summary.loc["fluid", "mean"] >= summary.loc["null", "mean"]
 
     monkeypatch.chdir("/")  # a run knows where its scenario lies
-    assert main(["evaluate", str(folder), "--episodes", "3", "--policies", "fluid"]) == 0
+    assert main(["evaluate", str(folder), "--episodes", "3", "--policies", "fluid,random"]) == 0
     again = pd.read_csv(folder / "evaluation.csv")
-    assert again["policy"].tolist() == ["fluid", "fluid"]
-    assert (again["episodes"] == 3).all()
+    references = [DEFAULT, DEFAULT, RANDOM, RANDOM, BOUND]
+    assert again["policy"].tolist() == ["fluid"] * 2 + ["random"] * 2 + references
+    assert (again["episodes"][:8] == 3).all()
+    means = again.groupby("policy")["mean"].mean()
+    assert means[RANDOM] == means["random"] and means[DEFAULT] <= means[BOUND]
+    bound = float((folder / "bound.txt").read_text())
+    assert means[BOUND] == pytest.approx(bound, rel=1e-12)
     assert main(["report", str(folder), "--output", str(tmp_path / "out.html")]) == 0
     assert "fluid" in (tmp_path / "out.html").read_text()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import Lifted
@@ -70,7 +71,8 @@ class Declaration:
             ("effects", self.effects, EFFECTS),
         ):
             if value not in known:
-                raise ConfigError(f"{name}: '{value}' is unknown: use {', '.join(known)}")
+                near = did_you_mean(str(value), known)
+                raise ConfigError(f"{name}: '{value}' is unknown{near}: use {', '.join(known)}")
         if self.size < 1 or self.support < 0:
             raise ConfigError(
                 f"size is {self.size} and support {self.support}: give at least 1 and at least 0"

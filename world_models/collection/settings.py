@@ -19,6 +19,7 @@ from worldplan.envs.episodes import EpisodeBatch
 from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 POLICIES = ("random", "medium", "medium-replay", "expert")
 # MuJoCo tasks: about the strength of D4RL's medium agents (44, 42 and 62 points); the others:
@@ -97,7 +98,10 @@ class CollectionSettings:
         object.__setattr__(self, "env_kwargs", spec.kwargs)
         object.__setattr__(self, "wrappers", tuple(spec.to_json()["wrappers"]))
         if self.policy not in POLICIES:
-            raise ConfigError(f"unknown policy '{self.policy}': choose from {', '.join(POLICIES)}")
+            near = did_you_mean(str(self.policy), POLICIES)
+            raise ConfigError(
+                f"unknown policy '{self.policy}'{near}: choose from {', '.join(POLICIES)}"
+            )
         for name in ("steps", "train_steps", "evaluate_every", "evaluation_episodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from worldplan.envs.dynamics.model import Members
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 
 Penalty = Callable[[Members, Tensor | None], Tensor]
 
@@ -124,7 +125,8 @@ def penalty(name: str) -> Penalty:
         ConfigError: there is none; the message lists the names.
     """
     if name not in PENALTIES:
+        near = did_you_mean(name, PENALTIES)
         raise ConfigError(
-            f"no uncertainty penalty is called '{name}': choose one of {', '.join(PENALTIES)}"
+            f"no uncertainty penalty is called '{name}'{near}: choose one of {', '.join(PENALTIES)}"
         )
     return PENALTIES[name]

@@ -4,7 +4,8 @@ file that says that the job is done last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,10 +43,16 @@ class Parcel:
     gone: tuple[str, ...] = ()
 
 
-def pack(job: Job) -> Parcel:
-    """What the run folder has of the job."""
+def pack(job: Job, names: Iterable[str] = ()) -> Parcel:
+    """What the run folder has of the job.
+
+    Args:
+        job: the job.
+        names: paths in the run folder that are its own too, of which some may not exist.
+    """
     root = job.folder
-    found = [file for path in job.files for file in _files_in(path)]
+    places = [*job.files, *(root / name for name in names)]
+    found = [file for path in places for file in _files_in(path)]
     return Parcel({file.relative_to(root).as_posix(): file.read_bytes() for file in found})
 
 
@@ -57,11 +64,62 @@ def unpack(parcel: Parcel, folder: Path) -> None:
         path.write_bytes(content)
 
 
-def changes(before: Parcel, folder: Path) -> Parcel:
-    """What differs between a parcel and the folder that it was unpacked into."""
+def changes(before: Parcel, folder: Path, names: Iterable[str] = ()) -> Parcel:
+    """What differs between a parcel and the folder that it was unpacked into.
+
+    Args:
+        before: the parcel.
+        folder: the folder.
+        names: of files that were written and sent since, and may be deleted again.
+    """
     now = {file.relative_to(folder).as_posix(): file.read_bytes() for file in _files_in(folder)}
     changed = {name: content for name, content in now.items() if before.files.get(name) != content}
-    return Parcel(changed, tuple(name for name in before.files if name not in now))
+    known = dict.fromkeys((*before.files, *names))
+    return Parcel(changed, tuple(name for name in known if name not in now))
+
+
+def merged(first: Parcel, second: Parcel) -> Parcel:
+    """Two parcels of a job, the first of which is older, as one."""
+    files = {name: text for name, text in first.files.items() if name not in second.gone}
+    gone = [name for name in first.gone if name not in second.files]
+    return Parcel(files | second.files, tuple(dict.fromkeys((*gone, *second.gone))))
+
+
+class Snapshots:
+    """What a running job has written, parcel by parcel."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen = self._stamps()
+        self.names: set[str] = set()
+
+    def next(self) -> Parcel | None:
+        """What has changed since the last parcel, as it would be found if the job was killed now;
+        None where nothing has, or where a file is being replaced. The paths are added to `names`.
+        """
+        now = self._stamps()
+        changed = [name for name, stamp in now.items() if self._seen.get(name) != stamp]
+        gone = tuple(name for name in self._seen if name not in now)
+        if not changed and not gone:
+            return None
+        try:
+            files = {name: (self._folder / name).read_bytes() for name in changed}
+        except FileNotFoundError:
+            return None
+        if self._stamps() != now:  # files of two moments may contradict each other
+            return None
+        self._seen = now
+        self.names.update(changed)
+        return Parcel(files, gone)
+
+    def _stamps(self) -> dict[str, tuple[int, int, int]]:
+        stamps = {}
+        for file in _files_in(self._folder):
+            with suppress(FileNotFoundError):
+                state = file.stat()
+                name = file.relative_to(self._folder).as_posix()
+                stamps[name] = (state.st_ino, state.st_mtime_ns, state.st_size)
+        return stamps
 
 
 def deliver(parcel: Parcel, job: Job) -> None:

@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,6 +63,18 @@ def connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def start_actor(ray: Any, kind: Callable[..., Any], *arguments: Any, name: str = "") -> Any:
+    """An actor of a class, which runs on the machine of the command where that belongs to the
+    cluster, so that no other machine's loss ends it.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    place = NodeAffinitySchedulingStrategy(node, soft=True)
+    actor = ray.remote(num_cpus=0)(kind)
+    return actor.options(scheduling_strategy=place, name=name or None).remote(*arguments)
 
 
 @contextmanager

@@ -12,10 +12,12 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from worldplan.cluster.luggage import Luggage
+from worldplan.cluster.mailbox import reporting
 from worldplan.cluster.parcels import Parcel, changes, unpack
 from worldplan.cluster.places import moved, under
 from worldplan.milp.errors import ConfigError
@@ -34,11 +36,15 @@ class Order:
         call: the pickled function and job.
         folder: absolute path of the run folder here.
         parcel: what the run folder has of the job.
+        attempt: a number of its own for each attempt to run a job.
+        every: seconds between two looks for new checkpoints.
     """
 
     call: bytes
     folder: str
     parcel: Parcel
+    attempt: int
+    every: float
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ class Outcome:
     trace: str = ""
 
 
-def run_there(luggage: Luggage, order: Order) -> Outcome:
-    """Run one job in the folder of this process. What the job raises is part of the outcome: Ray
-    repeats jobs that end without one.
+def run_there(luggage: Luggage, order: Order, mailbox: Any) -> Outcome:
+    """Run one job in the folder of this process. What the job raises is part of the outcome: a job
+    that ends without one is repeated.
     """
     try:
         _check_versions(luggage.versions)
@@ -74,7 +80,10 @@ def run_there(luggage: Luggage, order: Order) -> Outcome:
     unpack(order.parcel, folder)
     error: Exception | None = None
     trace = ""
-    with warnings.catch_warnings(record=True) as caught:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        reporting(mailbox, order.attempt, folder, order.every) as snapshots,
+    ):
         warnings.simplefilter("default")
         try:
             work, job = pickle.loads(order.call)
@@ -82,7 +91,7 @@ def run_there(luggage: Luggage, order: Order) -> Outcome:
         except (Exception, SystemExit) as problem:
             error, trace = _as_here(problem, root), _without(traceback.format_exc(), root)
     warned = tuple((entry.category, _without(str(entry.message), root)) for entry in caught)
-    written = changes(order.parcel, folder)
+    written = changes(order.parcel, folder, snapshots.names)
     shutil.rmtree(folder, ignore_errors=True)
     return Outcome(written, warned, error, trace)
 

@@ -30,6 +30,7 @@ from worldplan.commands.fit_folder import (
 )
 from worldplan.commands.fit_help import fit_help
 from worldplan.commands.fit_loggers import place_loggers, with_remedy
+from worldplan.commands.fit_names import unknown_name
 from worldplan.commands.fit_settings import (
     check_settings,
     evaluated_checkpoint,
@@ -136,11 +137,21 @@ class _PlainCLI(LightningCLI):
         """Without the warning that arguments were given while the process has some of its own.
 
         Raises:
-            ConfigError: see `module_words`.
+            ArgumentError: a value is wrong.
+            ConfigError: a name does not exist; see `module_words`.
+            ValueError: as ArgumentError.
         """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-            super().parse_arguments(parser, module_words(parser, args))
+            try:
+                super().parse_arguments(parser, module_words(parser, args))
+            except (ArgumentError, ValueError) as error:
+                if own_error(error):
+                    raise
+                problem = unknown_name(self._subcommand_parsers[args[0]], args)
+                if problem:
+                    raise ConfigError(f"{problem}: see worldplan {args[0]} --help-all") from error
+                raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """`--journal.every`: epochs between two checkpoints."""

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser
 
 from worldplan.files import read_config
 from worldplan.free_options import with_whole_mappings
+from worldplan.lists import with_lists
 
 _ARGUMENTS = "--model.init_args."
 
@@ -29,12 +30,13 @@ def module_words(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: see `with_whole_mappings`.
     """
-    hints = _arguments(_class_path(argv))
+    hints = arguments_of(class_path_of(argv))
     words = [_with_init_args(word, hints) for word in argv]
+    words = with_lists(words, {"model": {"init_args": hints}})
     return with_whole_mappings(parser, words, {"model": {"init_args": hints}}, argv[:1])
 
 
-def _class_path(argv: Sequence[str]) -> str:
+def class_path_of(argv: Sequence[str]) -> str:
     """The class path of the module that files and options name; the last one counts."""
     path = ""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
@@ -49,7 +51,7 @@ def _class_path(argv: Sequence[str]) -> str:
     return path
 
 
-def _arguments(class_path: str) -> dict[str, Any]:
+def arguments_of(class_path: str) -> dict[str, Any]:
     """Type hints of the arguments of a class or function that can be read; none where it cannot be
     imported, which jsonargparse reports.
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 
 def refuse_discount(instance: BanditInstance) -> None:
@@ -101,8 +102,10 @@ class SequoiaSettings:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
+                near = did_you_mean(str(getattr(self, name)), allowed)
                 raise ConfigError(
-                    f"sequoia.{name} is '{getattr(self, name)}': choose from {', '.join(allowed)}"
+                    f"sequoia.{name} is '{getattr(self, name)}'{near}: "
+                    f"choose from {', '.join(allowed)}"
                 )
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
             raise ConfigError(

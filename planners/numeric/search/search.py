@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
 from worldplan.planners.numeric.search.shortening import path_to, shorten
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
@@ -107,7 +108,8 @@ def search_plan(
     """
     check_limits(model, problem, time_limit, memory_limit_mb)
     if method not in METHODS:
-        raise ConfigError(f"search method '{method}' is unknown: use {', '.join(METHODS)}")
+        near = did_you_mean(method, METHODS)
+        raise ConfigError(f"search method '{method}' is unknown{near}: use {', '.join(METHODS)}")
     run = _Run(SearchLimits(time_limit, memory_limit_mb), progress)
     try:
         task = GroundTask(model, problem, run.limits.check)

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.model_free.learner import (
     Learner,
     LoggedBatch,
@@ -109,7 +110,10 @@ class TD3BCSettings(ModelFreeSettings):
         if self.alpha == 0 and self.actor_penalty == 0:
             raise ConfigError("alpha and actor_penalty are 0: the actor would learn nothing")
         if self.actor_value not in ACTOR_VALUES:
-            raise ConfigError(f"actor_value '{self.actor_value}': choose {', '.join(ACTOR_VALUES)}")
+            near = did_you_mean(str(self.actor_value), ACTOR_VALUES)
+            raise ConfigError(
+                f"actor_value '{self.actor_value}'{near}: choose {', '.join(ACTOR_VALUES)}"
+            )
 
     def usable(self, last: Tensor, terminated: Tensor, returns: Tensor) -> Tensor:
         """Rows with a target, (n,) bool; see `ModelFreeSettings.usable` for the arguments, of

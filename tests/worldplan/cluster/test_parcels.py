@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worldplan.cluster.parcels import Parcel, changes, deliver, pack, unpack
+from worldplan.cluster.mailbox import Mailbox
+from worldplan.cluster.parcels import Parcel, Snapshots, changes, deliver, merged, pack, unpack
 from worldplan.cluster.places import moved
 from worldplan.milp.errors import ConfigError
 
@@ -65,3 +66,41 @@ def test_paths_of_carried_files_follow() -> None:
     assert there.folder == Path("/tmp/w/home/ann/run")
     assert there.settings == {**settings, "rules": "/tmp/w/home/ann/rules.py:build"}
     assert job.settings is settings and settings["rules"] == "/home/ann/rules.py:build"
+
+
+def test_snapshots_have_what_changed_since_the_last_one(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("0")
+    snapshots = Snapshots(tmp_path)
+    assert snapshots.next() is None
+    (tmp_path / "a").write_text("1")
+    (tmp_path / ".draft").write_text("half")
+    assert snapshots.next() == Parcel({"a": b"1"})
+    (tmp_path / "b").write_text("2")
+    (tmp_path / "a").unlink()
+    assert snapshots.next() == Parcel({"b": b"2"}, ("a",))
+    assert snapshots.next() is None and snapshots.names == {"a", "b"}
+
+
+def test_parcels_in_a_mailbox_are_joined() -> None:
+    mailbox = Mailbox()
+    mailbox.begin(7)
+    mailbox.save(7, Parcel({"a": b"1", "b": b"1"}))
+    mailbox.save(7, Parcel({"b": b"2"}, ("a",)))
+    mailbox.save(7, Parcel({"c": b"3"}))
+    assert mailbox.take() == ([7], {7: Parcel({"b": b"2", "c": b"3"}, ("a",))})
+    assert mailbox.take() == ([], {})
+    assert merged(Parcel({}, ("a",)), Parcel({"a": b"1"})) == Parcel({"a": b"1"})
+
+
+def test_a_repeated_job_gets_what_it_handed_over(tmp_path: Path) -> None:
+    """Also files that its job does not name, such as the folder of a new trial; those that it has
+    deleted since are deleted.
+    """
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "0003").write_text("state")
+    job = Job(tmp_path, {})
+    before = pack(job, ["trials/0003", "trials/gone"])
+    assert before == Parcel({"trials/0003": b"state"})
+    there = tmp_path / "there"
+    there.mkdir()
+    assert changes(before, there, ["more"]).gone == ("trials/0003", "more")

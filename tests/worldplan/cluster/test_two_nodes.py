@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,15 +58,6 @@ class Marking(NullPolicy):
             time.sleep(0.1)
         return super().plan(observation)
 """
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    cluster = Nodes(tmp_path / "nodes")
-    try:
-        yield cluster
-    finally:
-        cluster.close()
 
 
 @pytest.fixture

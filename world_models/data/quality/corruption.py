@@ -29,6 +29,7 @@ import numpy as np
 
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.world_models.data.on_disk.rows import require_in_memory
 from worldplan.world_models.data.transitions import ARRAYS, Transitions, episode_numbers
 
@@ -67,7 +68,8 @@ class Corruption:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.kind not in KINDS:
-            raise ConfigError(f"unknown kind '{self.kind}': choose from {', '.join(KINDS)}")
+            near = did_you_mean(str(self.kind), KINDS)
+            raise ConfigError(f"unknown kind '{self.kind}'{near}: choose from {', '.join(KINDS)}")
         if not 0 < self.share <= 1:
             raise ConfigError(f"share is {self.share}: give a number above 0 and at most 1")
         if not 0 < self.scale < 1e6:

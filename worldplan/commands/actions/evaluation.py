@@ -25,6 +25,7 @@ from worldplan.commands.actions.jobs import (
     true_model,
 )
 from worldplan.files import input_files, read_table
+from worldplan.lists import whole_numbers
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -129,7 +130,7 @@ def _counts(text: str, most: int) -> tuple[int, ...]:
     """The numbers of trajectories to learn from.
 
     Args:
-        text: numbers separated by commas; "" for the default numbers up to `most`.
+        text: such as 1,5,10 or 1..5; "" for the default numbers up to `most`.
         most: largest default number.
 
     Raises:
@@ -138,10 +139,10 @@ def _counts(text: str, most: int) -> tuple[int, ...]:
     if not text:
         return tuple(count for count in COUNTS if count <= most)
     try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
+        return tuple(sorted(set(whole_numbers(text))))
     except ValueError:
         raise ConfigError(
-            f"--counts {text}: write numbers of trajectories such as 1,5,10"
+            f"--counts {text}: write numbers of trajectories such as 1,5,10 or 1..5"
         ) from None
 
 

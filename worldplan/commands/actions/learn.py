@@ -14,7 +14,10 @@ from typing import Any
 
 from rich.table import Table
 
-from worldplan.arguments import naming
+from worldplan.arguments import (
+    naming,
+    parse_mapping,
+)
 from worldplan.files import read_config, refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.output.console import plain_console
@@ -121,7 +124,7 @@ def _declaration(path: Path, name: str, values: Any) -> Declaration:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
     with naming(f"{path}: {name}"):
-        _declaration_parser().parse_object(values)  # names and types; the class checks the rest
+        parse_mapping(_declaration_parser(), values)  # names and types; the class checks the rest
         return Declaration.from_dict(values)
 
 

@@ -19,9 +19,11 @@ from worldplan.arguments import (
     file_first,
     instantiate,
     naming,
+    parse_mapping,
     parse_settings,
 )
 from worldplan.files import plain
+from worldplan.lists import items
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.limits import LARGEST_SEED
@@ -110,8 +112,7 @@ class Scenario:
         if isinstance(self.seeds, list):
             seeds = self.seeds
         else:
-            parts = str(self.seeds).split(",")
-            seeds = [seed for part in parts for seed in self._seed_range(part.strip())]
+            seeds = [seed for part in items(str(self.seeds)) for seed in self._seed_range(part)]
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ConfigError(f"seeds '{self.seeds}': give at least one, none negative, none twice")
         if max(seeds) > LARGEST_SEED:
@@ -201,8 +202,8 @@ def scenario_from_dict(config: Mapping[str, Any], source: Path) -> Scenario:
     """
     parser = scenario_parser("bandits", "")
     with naming(source.name and str(source)):
-        settings = parser.parse_object(
-            {k: v for k, v in config.items() if k in Scenario.__dataclass_fields__}
+        settings = parse_mapping(
+            parser, {k: v for k, v in config.items() if k in Scenario.__dataclass_fields__}
         )
     return make_scenario(parser, settings, source)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from worldplan.commands.bandits.day import make_setup
 from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, scenario_parser
+from worldplan.lists import items
 from worldplan.milp.errors import ConfigError, MissingExtra
 from worldplan.output.console import plain_console
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     from worldplan.routine.web.security import access_for, is_local
 
     token = "" if is_local(settings.host) else secrets.token_urlsafe(24)
-    names = tuple(name.strip() for name in settings.names.split(",") if name.strip())
+    names = tuple(name for name in items(settings.names) if name)
     app = create_app(setup, access_for(settings.host, token, names))
     with listen(settings.host, settings.port) as listener:
         _announce(settings.host, listener.getsockname()[1], token, setup.database)

@@ -28,6 +28,7 @@ from worldplan.commands.data.model_options import (
 from worldplan.commands.data.outputs import is_finished, resumable, saying_what_is_kept
 from worldplan.commands.data.quality import add_quality_options, quality_tables
 from worldplan.commands.data.tables import demonstration_tables, describe_tables
+from worldplan.lists import whole_numbers
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
@@ -304,7 +305,7 @@ def _widths(text: str) -> tuple[int, ...]:
         ConfigError: a part of the text is not a whole number.
     """
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(whole_numbers(text))
     except ValueError:
         raise ConfigError(
             f"--hidden: '{text}' is not a list of layer widths: write e.g. 256,256"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from worldplan.commands.data.outputs import is_finished, resumable
+from worldplan.lists import items
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
@@ -159,7 +160,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that only demonstrators have, with --cameras as a tuple of names."""
     options = {name: given[name] for name in DEMONSTRATOR_OPTIONS if name in given}
     if "cameras" in options:
-        options["cameras"] = tuple(name for name in options["cameras"].split(",") if name)
+        options["cameras"] = tuple(name for name in items(options["cameras"]) if name)
     return options
 
 

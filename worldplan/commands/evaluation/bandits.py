@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,11 @@ from worldplan.commands.bandits.jobs import (
     training_folder,
 )
 from worldplan.commands.bandits.scenario import scenario_from_dict
+from worldplan.commands.evaluation.bandit_references import (
+    bound_rows,
+    log_rows,
+    reference_rows,
+)
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.output.console import plain_console
 from worldplan.planners.bandits.policies import naming_policy
@@ -40,13 +46,12 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
     scenario = scenario_from_dict(config, run.path / CONFIG)
     policies = policies_to_evaluate(run, "worldplan bandits run", names, scenario.policy_list())
     base = Path(config.get("base", "."))
-    table = Table("policy", "seed", "mean", "95 % interval")
-    table.title = f"{episodes} new episodes per policy and seed: mean reward per step"
-    rows = []
-    for policy in policies:
-        for seed in scenario.seed_list():
-            built = build(scenario.programme, base, scenario.programme.seed + seed)
-            built = as_seen(built, scenario.programme).built
+    rows: list[dict[str, Any]] = []
+    references: list[dict[str, Any]] = []
+    for seed in scenario.seed_list():
+        built = build(scenario.programme, base, scenario.programme.seed + seed)
+        built = as_seen(built, scenario.programme).built
+        for policy in policies:
             folder = training_folder(Job(run.path, scenario, base, policy, seed))
             with naming_policy(policy, seed):
                 planner = make_planner(policy, built, scenario, seed, folder)
@@ -54,10 +59,28 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
             rewards = played.step_reward
             weights = built.instance.discount ** np.arange(rewards.shape[1])
             result = bootstrap(rewards @ weights / weights.sum())
-            interval = f"{result['low']:.3f} .. {result['high']:.3f}"
-            table.add_row(policy, str(seed), f"{result['mean']:.3f}", interval)
             rows.append({"policy": policy, "seed": seed, **result, "episodes": episodes})
-    plain_console().print(table)
-    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+        references += reference_rows(built, scenario, seed, first_seed, episodes)
+    rows.sort(key=lambda row: policies.index(row["policy"]))
+    references.sort(key=lambda row: str(row["policy"]))
+    table = pd.DataFrame([*rows, *references, *log_rows(built), *bound_rows(run.path)])
+    table = table.astype({"seed": "Int64"})
+    plain_console().print(_printed(table, episodes))
+    file = run.write_csv("evaluation.csv", table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     return file
+
+
+def _printed(table: pd.DataFrame, episodes: int) -> Table:
+    """The table as it is printed: a row per policy and seed, and per reference."""
+    printed = Table("policy", "seed", "mean", "95 % interval")
+    printed.title = f"{episodes} new episodes per policy and seed: mean reward per step"
+    for row in table.to_dict("records"):
+        known = not pd.isna(row["low"])
+        printed.add_row(
+            str(row["policy"]),
+            "all" if pd.isna(row["seed"]) else str(row["seed"]),
+            f"{row['mean']:.3f}",
+            f"{row['low']:.3f} .. {row['high']:.3f}" if known else "-",
+        )
+    return printed

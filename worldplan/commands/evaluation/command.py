@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.arguments import command_parser, parse_options
+from worldplan.lists import items
 from worldplan.milp.errors import ConfigError
 from worldplan.runs import Run
 from worldplan.world_models.folders import exclusive
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     if options.updates < 1:
         raise ConfigError("--updates must be at least 1")
     run = Run.open(options.run)
-    names = options.policies.split(",") if options.policies else []
+    names = items(options.policies)
     evaluate = _evaluator(run, options)
     with exclusive(run.path):
         evaluate(run, options.episodes, names, FIRST_SEED)

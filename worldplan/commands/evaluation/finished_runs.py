@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.runs import SUMMARY, Run
 
 
@@ -30,7 +31,8 @@ def policies_to_evaluate(
     unknown = [name for name in names if name not in available]
     if unknown:
         raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run: choose from "
+            f"--policies: {', '.join(unknown)} is not in this run"
+            f"{did_you_mean(unknown[0], available)}: choose from "
             f"{', '.join(available)}"
         )
     return list(names or available)

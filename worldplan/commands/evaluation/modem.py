@@ -14,21 +14,24 @@ import pandas as pd
 from rich.table import Table
 
 from worldplan.commands.evaluation.environment import named_environment
+from worldplan.commands.studies.references import RANDOM
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.envs.from_files import makeable
 from worldplan.envs.registered import differences
 from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.output.console import plain_console
 from worldplan.output.videos import record_video, require_pictures
-from worldplan.planners.base import bootstrap
+from worldplan.planners.base import Planner, bootstrap
 from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.handover import Handover
-from worldplan.planners.modem.planner import ModemPlanner
+from worldplan.planners.modem.planner import ModemPlanner, UniformPlanner
 from worldplan.planners.modem.policy import load_policy
 from worldplan.runs import CONFIG, Run
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
+DEMONSTRATIONS = "demonstrations (successes alone are read)"
 _SIDE_BY_SIDE = 25  # environments
 _MOST_FILMED = 20  # episodes, if none succeeds before
 _DEFAULT_FPS = 12.5  # of films, if the environment has no render_fps
@@ -42,7 +45,8 @@ def evaluate_modem(
 
     The policies are "planner", the planner alone; "behaviour", the mixture of planner and clone at
     the end of the training; and "clone", unless the run was trained without one. A behaviour policy
-    that equals one of the others is left out.
+    that equals one of the others is left out. Rows of a random policy and of the demonstrations
+    follow, to compare with.
 
     Args:
         run: a MoDem training.
@@ -64,7 +68,8 @@ def evaluate_modem(
     if unknown:
         reason = "" if "clone" in shares else " (trained with clone_updates 0, it has no clone)"
         raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run{reason}: choose from "
+            f"--policies: {', '.join(unknown)} is not in this run{reason}"
+            f"{did_you_mean(unknown[0], shares)}: choose from "
             f"{', '.join(shares)}"
         )
     environment = _environment_of(run, about)
@@ -79,6 +84,10 @@ def evaluate_modem(
         planner.share = share
         measures = _measures(_play(planner, environment, episodes, seed))
         rows.append({"policy": name, **measures, "episodes": episodes})
+    random = UniformPlanner(planner.agent.action_size)
+    measures = _measures(_play(random, environment, episodes, seed))
+    rows.append({"policy": RANDOM, **measures, "episodes": episodes})
+    rows += _demonstrated(about)
     plain_console().print(_table(rows, episodes))
     file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
     plain_console().print(f"written to {file}", soft_wrap=True)
@@ -143,8 +152,17 @@ def _environment_of(run: Run, about: Mapping[str, Any]) -> EnvironmentSpec:
     return named
 
 
+def _demonstrated(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The row of the demonstrations, of which a training reads the successes only."""
+    count = int(about.get("episodes") or 0)
+    if not count:
+        return []
+    unknown = dict.fromkeys(("low", "high", *_FORMATS), math.nan)
+    return [{"policy": DEMONSTRATIONS, "mean": 1.0, **unknown, "episodes": count}]
+
+
 def _play(
-    planner: ModemPlanner, environment: EnvironmentSpec, episodes: int, seed: int
+    planner: Planner, environment: EnvironmentSpec, episodes: int, seed: int
 ) -> list[PlayedEpisode]:
     """Play episodes side by side."""
     played = []
@@ -188,9 +206,9 @@ def _table(rows: list[dict[str, Any]], episodes: int) -> Table:
             "-" if math.isnan(row[key]) else format(row[key], digits)
             for key, digits in _FORMATS.items()
         )
-        table.add_row(
-            row["policy"], f"{row['mean']:.2f}", f"{row['low']:.2f} .. {row['high']:.2f}", *safety
-        )
+        known = not math.isnan(row["low"])
+        interval = f"{row['low']:.2f} .. {row['high']:.2f}" if known else "-"
+        table.add_row(row["policy"], f"{row['mean']:.2f}", interval, *safety)
     return table
 
 

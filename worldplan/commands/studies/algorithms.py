@@ -8,9 +8,14 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from worldplan.arguments import instantiate, naming
+from worldplan.arguments import (
+    instantiate,
+    naming,
+    parse_mapping,
+)
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.leq import LEQSettings
 from worldplan.planners.offline.model_free.behaviour_cloning import BehaviourCloningSettings
 from worldplan.planners.offline.model_free.iql import RIQL, IQLSettings
@@ -48,8 +53,10 @@ def algorithm_settings(
     """
     name = changes["algorithm"]
     if not isinstance(name, str) or name not in ALGORITHMS:
+        near = did_you_mean(str(name), ALGORITHMS)
         raise ConfigError(
-            f"method '{method}': algorithm {name!r:.60}: choose {', '.join(ALGORITHMS)}, or leave "
+            f"method '{method}': algorithm {name!r:.60}{near}: "
+            f"choose {', '.join(ALGORITHMS)}, or leave "
             "it out for reach-aware value learning"
         )
     published, kind = plain(asdict(ALGORITHMS[name])), type(ALGORITHMS[name])
@@ -63,4 +70,4 @@ def algorithm_settings(
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     with naming(f"method '{method}'"):
-        return instantiate(parser, parser.parse_object(published | plain(shared) | own), kind)
+        return instantiate(parser, parse_mapping(parser, published | plain(shared) | own), kind)

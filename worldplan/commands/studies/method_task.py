@@ -10,7 +10,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from worldplan.arguments import instantiate, naming
+from worldplan.arguments import (
+    instantiate,
+    naming,
+    parse_mapping,
+)
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.options.finetuning import Finetuning
 
@@ -74,7 +78,7 @@ def finetuning_of(method: str, changes: Mapping[str, Any]) -> Finetuning | None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Finetuning)
     with naming(place):
-        return instantiate(parser, parser.parse_object(dict(given)), Finetuning)
+        return instantiate(parser, parse_mapping(parser, given), Finetuning)
 
 
 def check_method_task(

@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worldplan.lists import items
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ class Selection:
         ):
             missing = [value for value in wanted if value not in available]
             if missing:
+                near = did_you_mean(_listed(missing[:1]), map(str, available))
                 raise ConfigError(
-                    f"{option}: {_listed(missing)} is not in this study: choose from "
+                    f"{option}: {_listed(missing)} is not in this study{near}: choose from "
                     f"{_listed(available)}"
                 )
         chosen = [row for row in rows if self._includes(row)]
@@ -100,7 +103,7 @@ def take_selection(argv: Sequence[str]) -> tuple[Selection, list[str]]:
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error}: see worldplan run --help") from error
     try:
-        shares = tuple(float(share) for share in _parts("--shares", options.shares))
+        shares = tuple(map(float, _parts("--shares", options.shares)))
     except ValueError:
         raise ConfigError(
             f"--shares {options.shares}: give numbers separated by commas, such as --shares 0,1"
@@ -109,13 +112,13 @@ def take_selection(argv: Sequence[str]) -> tuple[Selection, list[str]]:
 
 
 def _parts(option: str, text: str | None) -> tuple[str, ...]:
-    """The parts of a text between its commas.
+    """The items of a list as people write it.
 
     Raises:
         ConfigError: a part is empty.
     """
-    parts = () if text is None else tuple(part.strip() for part in text.split(","))
-    if not all(parts):
+    parts = () if text is None else tuple(items(text))
+    if text is not None and not (parts and all(parts)):
         raise ConfigError(f"{option} {text}: a name or number is missing between the commas")
     return parts
 

@@ -16,6 +16,7 @@ from worldplan.arguments import (
     file_first,
     instantiate,
     naming,
+    parse_mapping,
     parse_settings,
 )
 from worldplan.commands.studies.algorithms import algorithm_settings
@@ -27,9 +28,11 @@ from worldplan.commands.studies.method_task import (
 )
 from worldplan.commands.studies.method_task import DatasetTask as DatasetTask
 from worldplan.commands.studies.rows import Selection, StudyRow, crossed_row, take_selection
+from worldplan.commands.studies.seeds import with_seed_range
 from worldplan.envs.edge_of_reach import Plane
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.options.finetuning import Finetuning
 from worldplan.planners.offline.oracle_patch import PATCHES
@@ -294,7 +297,10 @@ class Study:
         """
         patch = str(self.methods[method].get("patch", "none"))
         if patch not in PATCHES:
-            raise ConfigError(f"method '{method}': patch '{patch}': choose {', '.join(PATCHES)}")
+            near = did_you_mean(patch, PATCHES)
+            raise ConfigError(
+                f"method '{method}': patch '{patch}'{near}: choose {', '.join(PATCHES)}"
+            )
         return patch
 
     def halt_quantile(self, method: str) -> float | None:
@@ -346,7 +352,7 @@ def _settings(method: str, common: dict[str, Any], changes: dict[str, Any]) -> R
     if isinstance(changes.get("pessimism"), dict):
         nested["pessimism"] = {**common["pessimism"], **changes["pessimism"]}
     with naming(f"method '{method}'"):
-        return instantiate(parser, parser.parse_object(nested), ReachAwareSettings)
+        return instantiate(parser, parse_mapping(parser, nested), ReachAwareSettings)
 
 
 def study_parser() -> Any:
@@ -365,7 +371,7 @@ def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Selection, Any
         ConfigError: something is wrong with it; one line that names the file.
     """
     selection, rest = take_selection(argv)
-    arguments, file = file_first(rest, "study")
+    arguments, file = file_first(with_seed_range(rest), "study")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Study)
         return instantiate(parser, options, Study), selection, options
@@ -386,4 +392,4 @@ def study_from_dict(config: dict[str, Any], source: Path) -> Study:
     if isinstance(recorded := fields.get("settings"), dict):
         fields["settings"] = with_added(recorded)
     with naming(str(source)):
-        return instantiate(parser, parser.parse_object(fields), Study)
+        return instantiate(parser, parse_mapping(parser, fields), Study)

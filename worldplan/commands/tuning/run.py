@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.table import Table
@@ -69,6 +70,7 @@ def run_tuning(
         FolderInUse: another process works on the unfinished run of this tuning.
     """
     # these import optuna and Lightning: seconds
+    from worldplan.commands.tuning.cluster_journal import journal_on_cluster
     from worldplan.commands.tuning.results import write_results
     from worldplan.commands.tuning.scores import check_inputs
     from worldplan.commands.tuning.storage import (
@@ -98,15 +100,22 @@ def run_tuning(
         storage = absolute(tuning.storage or str(folder / JOURNAL))
         (folder / "trials").mkdir(exist_ok=True)
         mend(folder / JOURNAL)
-        run_waiting(
-            run_trial,
-            jobs_of(folder, tuning, storage, made_with, tuning.storage is None),
-            lambda job: False,
-            lambda job: "a trial",
-            jobs,
-            engine,
-            named_files(tuning.to_dict()).values(),
-        )
+        open_study(storage, tuning, made_with)  # a damaged journal is refused here
+        own = tuning.storage is None
+        with (
+            journal_on_cluster(folder / JOURNAL)
+            if own and engine == "ray"
+            else (nullcontext(storage)) as shared
+        ):
+            run_waiting(
+                run_trial,
+                jobs_of(folder, tuning, shared, made_with, own),
+                lambda job: False,
+                lambda job: "a trial",
+                jobs,
+                engine,
+                named_files(tuning.to_dict()).values(),
+            )
         write_results(run, tuning, open_study(storage, tuning, made_with))
     return run
 

@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from worldplan.commands.tuning.cluster_journal import SCHEME, ClusterJournal
 from worldplan.commands.tuning.tuning import Tuning
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.training.origin import differences
@@ -114,6 +115,8 @@ def _storage(storage: str) -> BaseStorage:
     """
     if "://" not in storage:
         return JournalStorage(JournalFileBackend(storage))
+    if storage.startswith(SCHEME):
+        return JournalStorage(ClusterJournal(storage.removeprefix(SCHEME)))
     scheme = storage.partition("://")[0].partition("+")[0]
     url = make_url(storage)
     if scheme in _PORTS:

@@ -5,9 +5,10 @@ process of its own, on this machine or another, which shares the storage with al
 from __future__ import annotations
 
 import math
+import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from worldplan.planners.offline.saved_policies import load_policies
 from worldplan.planners.offline.training import ReachAwareModule
 from worldplan.world_models.training.trainer import fit
 
-OWNER, NOTE, SCORES, RETURNS, STOPPED = "owner", "note", "scores", "returns", "stopped"
+OWNER, TOKEN, NOTE, SCORES = "owner", "token", "note", "scores"
+RETURNS, STOPPED = "returns", "stopped"
 WORST = float("-inf")  # the score of a trial that diverged
 _OPEN_STATES = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -43,6 +45,7 @@ class TrialJob:
         made_with: see `open_study`.
         resumed: number of an unfinished trial; None draws a new one.
         owner: the run that the trial belongs to, also on a machine with another folder.
+        token: of its own for each new trial, whose job is repeated where its machine is lost.
     """
 
     folder: Path
@@ -51,6 +54,7 @@ class TrialJob:
     made_with: dict[str, str]
     resumed: int | None
     owner: str
+    token: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -96,8 +100,8 @@ def jobs_of(
     ]
     missing = max(tuning.trials - len(counted), 0)
     return [
-        TrialJob(folder, tuning, storage, made_with, number, owner)
-        for number in [*interrupted, *[None] * missing]
+        *(replace(job, resumed=number) for number in interrupted),
+        *(replace(job, token=secrets.token_hex(8)) for _ in range(missing)),
     ]
 
 
@@ -121,9 +125,15 @@ def run_trial(job: TrialJob) -> TrialJob:
 
 
 def _asked(study: optuna.Study, job: TrialJob) -> Trial | None:
-    """A new trial; None where other processes have begun the last ones meanwhile."""
+    """A new trial, or the one that this job began on a machine that was lost; None where other
+    processes have begun the last ones meanwhile.
+    """
+    for other in study.get_trials(deepcopy=False, states=_OPEN_STATES):
+        if job.token and other.user_attrs.get(TOKEN) == job.token:
+            return _resumed(study, other.number)
     trial = study.ask()
     trial.set_user_attr(OWNER, job.owner)
+    trial.set_user_attr(TOKEN, job.token)
     before = [
         other
         for other in study.get_trials(deepcopy=False)

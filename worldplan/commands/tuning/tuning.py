@@ -18,10 +18,12 @@ from worldplan.arguments import (
     naming,
     parse_settings,
 )
+from worldplan.commands.studies.seeds import with_seed_range
 from worldplan.commands.studies.study import Study
 from worldplan.commands.tuning.space import Choice, Parameter, nested, read_space
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.estimation.fitted_q import FittedQSettings
 from worldplan.planners.offline.settings import ReachAwareSettings
 
@@ -79,7 +81,9 @@ class Tuning(Study):
             )
         for name, allowed in (("score", SCORES), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} '{getattr(self, name)}': choose {', '.join(allowed)}")
+                value = getattr(self, name)
+                near = did_you_mean(str(value), allowed)
+                raise ConfigError(f"{name} '{value}'{near}: choose {', '.join(allowed)}")
         if self.shares:
             raise ConfigError("shares: a tuning has one share: leave shares out, set true_share")
         if self.trials < 1:
@@ -215,7 +219,7 @@ def parse_tuning(parser: Any, argv: Sequence[str]) -> tuple[Tuning, Any]:
     Raises:
         ConfigError: something is wrong with it; one line that names the file.
     """
-    arguments, file = file_first(argv, "tuning")
+    arguments, file = file_first(with_seed_range(argv), "tuning")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Tuning)
         return instantiate(parser, options, Tuning), options

@@ -21,6 +21,8 @@ from benchmarks.modem.study import method_settings
 from tests.places import CONFIGS
 from worldplan.cli import main
 from worldplan.commands.evaluation import modem as modem_evaluation
+from worldplan.commands.evaluation.modem import DEMONSTRATIONS
+from worldplan.commands.studies.references import RANDOM
 from worldplan.planners.modem.training import ModemModule
 from worldplan.world_models.latent.settings import LatentSettings
 
@@ -48,6 +50,9 @@ TINY = {
     "environments": 2,
     "handover": {"begin": 0, "end": 600},
 }
+
+
+REFERENCES = [RANDOM, DEMONSTRATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -215,9 +220,20 @@ def test_ctrl_c_tells_how_to_continue(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("settings.check_episodes=2", "model.settings.check_episodes: there is no such setting"),
-        ("settings.handover.finish=2", "model.settings.handover.finish: there is no such setting"),
-        ("check_episodez=2", "model.check_episodez: there is no such setting"),
+        (
+            "settings.check_episodes=2",
+            "there is no setting 'model.init_args.settings.check_episodes' (did you mean "
+            "'model.init_args.check_episodes'?)",
+        ),
+        (
+            "settings.handover.finish=2",
+            "there is no setting 'model.init_args.settings.handover.finish': see",
+        ),
+        (
+            "check_episodez=2",
+            "there is no setting 'model.init_args.check_episodez' (did you mean "
+            "'model.init_args.check_episodes'?)",
+        ),
         ("settings.steps=many", "model.settings.steps: Expected a <class 'int'>. Got value: many"),
     ],
 )
@@ -267,11 +283,10 @@ def test_evaluation_of_planner_behaviour_and_clone(
     assert (
         "the planner's share of the acting is 0.50" in capsys.readouterr().out
     )  # 300 of 600 steps
-    assert pd.read_csv(run / "evaluation.csv")["policy"].tolist() == [
-        "planner",
-        "behaviour",
-        "clone",
-    ]
+    table = pd.read_csv(run / "evaluation.csv").set_index("policy")
+    assert list(table.index) == ["planner", "behaviour", "clone", *REFERENCES]
+    assert table.loc[REFERENCES[1], "mean"] == 1 and table.loc[REFERENCES[1], "episodes"] > 0
+    assert table.loc[REFERENCES[0], "mean"] <= 1 and table.loc[REFERENCES[0], "episodes"] == 2
 
 
 def test_a_behaviour_that_is_the_planner_is_not_played_twice(
@@ -286,9 +301,13 @@ def test_a_behaviour_that_is_the_planner_is_not_played_twice(
         "the planner's share of the acting is 1.00, which is the planner alone"
         in capsys.readouterr().out
     )
-    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner", "clone"]
+    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == [
+        "planner",
+        "clone",
+        *REFERENCES,
+    ]
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "behaviour"]) == 0
-    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["behaviour"]
+    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["behaviour", *REFERENCES]
 
 
 def test_a_run_without_a_clone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,7 +319,7 @@ def test_a_run_without_a_clone(run: Path, capsys: pytest.CaptureFixture[str]) ->
     reason = "(trained with clone_updates 0, it has no clone): choose from planner"
     assert f"clone is not in this run {reason}" in capsys.readouterr().err
     assert main(["evaluate", str(copy), "--episodes", "1"]) == 0
-    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner"]
+    assert pd.read_csv(copy / "evaluation.csv")["policy"].tolist() == ["planner", *REFERENCES]
 
 
 def test_no_pictures_are_told_before_anything_is_played(
@@ -367,7 +386,7 @@ def test_environments_without_forces_and_frame_rate_and_with_other_limits(
     Plain.asked.clear()
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner", "--video"]) == 0
     shown = capsys.readouterr().out
-    played, filmed = Plain.asked
+    played, _, filmed = Plain.asked  # the second is of the random policy
     assert filmed == pytest.approx(
         played, abs=1.5
     )  # the same scale; the planner's random stream differs
@@ -377,7 +396,7 @@ def test_environments_without_forces_and_frame_rate_and_with_other_limits(
     assert [cell.strip() for cell in row.split("│")[-4:-1]] == ["-", "-", "-"]
     table = pd.read_csv(copy / "evaluation.csv")
     assert table[["violations", "saturations", "largest_force"]].isna().all(axis=None)
-    assert table["mean"].tolist() == [1.0]
+    assert table["mean"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_film_that_fails_does_not_lose_the_evaluation(
@@ -386,7 +405,7 @@ def test_a_film_that_fails_does_not_lose_the_evaluation(
     copy = on_plain(run, "broken", broken=True)
     assert main(["evaluate", str(copy), "--episodes", "1", "--video"]) == 2
     assert "episode" in capsys.readouterr().err
-    assert len(pd.read_csv(copy / "evaluation.csv")) == 3
+    assert len(pd.read_csv(copy / "evaluation.csv")) == 3 + len(REFERENCES)
     assert not list((copy / "plots").glob("*"))
 
 
@@ -449,7 +468,7 @@ def test_a_module_that_the_settings_name_is_imported(
     name = "own_one:OwnOne-v0"
     copy = changed(run, "named", in_environment(name, {}), {"environment": name, "options": None})
     assert main(["evaluate", str(copy), "--episodes", "1", "--policies", "planner"]) == 0
-    assert pd.read_csv(copy / "evaluation.csv")["mean"].tolist() == [1.0]
+    assert pd.read_csv(copy / "evaluation.csv")["mean"][0] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ ROWS = [StudyRow("a", 0.0, "a_learned"), StudyRow("a", 1.0, "a_true"), StudyRow(
         ("--shares 0.5", "choose from 0, 1"),
         ("--methods b --shares 1", "no method of this study has such a share"),
         ("--methods a,,b", "missing between the commas"),
-        ("--shares [0]", "numbers separated by commas"),
+        ("--shares [x]", "numbers separated by commas"),
         ("--shares", "expected one argument"),
         ("--methods {}", "choose from a, b"),
     ],
