@@ -35,7 +35,7 @@ class BanditInstance:
     Args:
         dynamics: of the arms.
         actions: the feasible joint actions.
-        horizon: steps of an episode.
+        horizon: steps of an episode; of an endless programme, those of it that are played.
         initial: (arms, states) distribution of each arm's first state, independent over arms; kept
             as a copy that cannot be written to.
         arm_names: labels for tables and reports, one for each arm, or none.
@@ -43,6 +43,8 @@ class BanditInstance:
         discount: of the reward of each further step, above 0 and at most 1.
         ends: (arms,) steps from the start of an episode that each arm counts; in the steps after
             them it earns and costs nothing. None: all arms count to the horizon.
+        endless: the programme goes on after the horizon, for ever. What counts is then the
+            discounted reward of all steps or, with the discount 1, the long-run average per step.
 
     Raises:
         ConfigError: `dynamics` or `actions` is of another type.
@@ -59,6 +61,7 @@ class BanditInstance:
     domain: str = "custom"
     discount: float = 1.0
     ends: Ints | None = None
+    endless: bool = False
 
     def __post_init__(self) -> None:
         checks.of_type(self.dynamics, "dynamics", ArmDynamics, remedy="an ArmDynamics")
@@ -91,6 +94,17 @@ class BanditInstance:
             ends = np.minimum(ends, horizon)
             ends.setflags(write=False)
             object.__setattr__(self, "ends", None if (ends == horizon).all() else ends)
+        object.__setattr__(self, "endless", checks.truth(self.endless, "endless"))
+        if self.endless and self.ends is not None:
+            raise DatasetError(
+                "endless: a programme without an end has no arms that end with it: leave ends or "
+                "endless out"
+            )
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the long-run average reward per step counts."""
+        return self.endless and self.discount == 1
 
     @property
     def late(self) -> Ints | None:

@@ -26,7 +26,8 @@ optimal value changes by at most
     sum_j eps_j r_j n (n + 1) / 2,
 
 since the difference of the rewards in a step is at most eps_j r_j, and that of the values of what
-is seen on a visit at most eps_j times the range (n - 1) r_j of the steps that follow.
+is seen on a visit at most eps_j times the range (n - 1) r_j of the steps that follow. With a
+discount d below 1 it is at most sum_j eps_j r_j / (1 - d)^2, for any number of steps.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def seen_on_visits(
     *,
     tolerance: float = 1e-4,
     ages: int | None = None,
+    discount: float = 1.0,
 ) -> SeenArms:
     """The arms as arms whose belief state is known.
 
@@ -121,6 +123,7 @@ def seen_on_visits(
         kind: what a visit shows: "visits", the state before it; "outcomes", the state after it.
         tolerance: in total variation, where the chains are cut; 0: nowhere.
         ages: cut here instead, so that several models have equal belief states.
+        discount: per step, for `SeenArms.error`.
 
     Raises:
         ConfigError: an argument is of another kind, the arms have several interventions, or there
@@ -141,7 +144,10 @@ def seen_on_visits(
     cut = _differences(dynamics, chains, steps)
     flat = chains.reshape(dynamics.arms, -1, dynamics.states)
     expanded = _expanded(dynamics, flat, count, kind)
-    error = float((cut * _ranges(dynamics)).sum() * steps * (steps + 1) / 2)
+    weight = steps * (steps + 1) / 2
+    if discount < 1:
+        weight = min(weight, 1 / (1 - discount) ** 2)
+    error = float((cut * _ranges(dynamics)).sum() * weight)
     return SeenArms(expanded, flat, count, kind, error)
 
 

@@ -43,7 +43,7 @@ class Today:
         date: of today; None on any day.
         last_visits: by arm, for the arms that were visited before today; empty on any day.
         hours: of the workers today, by name: their capacity, 0 if they are away.
-        steps_left: days that remain, today included; None on any day.
+        steps_left: days that remain, today included; None on any day, and without an end.
         attributes: by column and arm, the texts of `constraint.attributes`.
         absent: arms that cannot be visited today: who has left or is away.
     """

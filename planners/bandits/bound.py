@@ -5,7 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
+from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.observations import checked_state, one_hot
+
+
+def refuse_endless(instance: BanditInstance, what: str, remedy: str) -> None:
+    """Refuse a programme without an end.
+
+    Args:
+        instance: the programme.
+        what: that needs an end, such as "the hull bound".
+        remedy: what to do instead.
+
+    Raises:
+        ConfigError: the programme is endless.
+    """
+    if instance.endless:
+        raise ConfigError(f"programme.endless: {what} needs a programme with an end: {remedy}")
 
 
 class Bound(ABC):

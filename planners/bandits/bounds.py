@@ -8,7 +8,8 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
 from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.bound import Bound, refuse_endless
+from worldplan.planners.bandits.endless import EndlessBound
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
@@ -25,8 +26,10 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     budget over very many arms, a search for prices. "hull" keeps the convex hull of the set, by
     column generation; on a plain budget both are equal. "joint" treats arms that the same
     interventions reach as one chain. "auto" takes "hull" where arms are pulled or not and the set
-    is no plain budget, and "joint" where it suits the interventions; else "fluid". Searches have
-    the solver's time limit.
+    is no plain budget, and "joint" where it suits the interventions; else "fluid". A programme
+    without an end has one kind, the relaxation of all steps to come
+    (`worldplan.planners.bandits.endless`): "auto" and "fluid" are the same. Searches have the
+    solver's time limit.
 
     Args:
         instance: the programme.
@@ -36,12 +39,9 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     Raises:
         ConfigError: the kind is unknown or does not suit the instance.
     """
-    checks.choice(kind, "bound", BOUNDS)
-    if kind == "hull" and instance.dynamics.effect is not None:
-        raise ConfigError(
-            "bound hull needs arms that are pulled or not: choose auto, joint or fluid for several "
-            "interventions per arm"
-        )
+    check_bound(instance, kind)
+    if instance.endless:
+        return EndlessBound(instance, solver)
     if kind == "joint" or (kind == "auto" and suits(instance)):
         return JointBound(instance, solver)
     plain = (
@@ -54,6 +54,26 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     if is_priced(instance):
         return LagrangianBound(instance, solver, gap=min(solver.gap, 1e-6))
     return FluidBound(instance, solver)
+
+
+def check_bound(instance: BanditInstance, kind: str) -> None:
+    """Refuse a kind of bound that does not suit an instance.
+
+    Args:
+        instance: the programme.
+        kind: one of `BOUNDS`.
+
+    Raises:
+        ConfigError: the kind is unknown or does not suit the instance.
+    """
+    checks.choice(kind, "bound", BOUNDS)
+    if kind == "hull" and instance.dynamics.effect is not None:
+        raise ConfigError(
+            "bound hull needs arms that are pulled or not: choose auto, joint or fluid for several "
+            "interventions per arm"
+        )
+    if kind in ("hull", "joint"):
+        refuse_endless(instance, f"bound {kind}", "choose auto or fluid")
 
 
 def is_priced(instance: BanditInstance) -> bool:

@@ -26,7 +26,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.bound import Bound, refuse_endless
 from worldplan.planners.bandits.fluid_program import FluidProgram as FluidProgram
 from worldplan.planners.bandits.models import (
     Dynamics,
@@ -66,6 +66,7 @@ class FluidBound(Bound):
     ) -> None:
         self.instance = instance
         members = models_of(instance, None)
+        refuse_endless(instance, "the fluid bound", "use EndlessBound")
         models, self._units = in_units(members, instance.discount, instance.late)
         self.program = FluidProgram(
             models,
@@ -137,6 +138,7 @@ class FluidPlanner(Planner):
     ) -> None:
         started = time.perf_counter()
         members, late = models_of(instance, dynamics), instance.late
+        refuse_endless(instance, "FluidPlanner", "use EndlessPlanner")
         models, self.units = in_units(members, instance.discount, late)
         settings = settings or SolverSettings(gap=1e-4)
         self.instance = instance

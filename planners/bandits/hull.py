@@ -36,7 +36,7 @@ from worldplan.milp.session import Lock
 from worldplan.milp.sets.base import Action
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.bound import Bound, refuse_endless
 from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.fluid import FluidProgram
 from worldplan.planners.bandits.hull_master import Master, Pool
@@ -114,6 +114,7 @@ class HullBound(Bound):
         refine: bool = True,
     ) -> None:
         members, late = models_of(instance, None), instance.late
+        refuse_endless(instance, "bound hull", "choose auto or fluid")
         models, self._units = in_units(members, instance.discount, late)
         if instance.dynamics.effect is not None:
             raise ConfigError(

@@ -27,7 +27,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.bound import Bound, refuse_endless
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.group_values import GroupTable, group_table
 from worldplan.planners.bandits.hull import return_of
@@ -77,6 +77,7 @@ class JointBound(Bound):
         gap: float = 1e-3,
         states: int = STATES,
     ) -> None:
+        refuse_endless(instance, "bound joint", "choose auto or fluid")
         (model,), self._units = in_units(
             models_of(instance, None), instance.discount, instance.late
         )

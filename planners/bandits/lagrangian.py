@@ -30,7 +30,7 @@ from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.arm_recursions import ArmPolicies, ArmRecursions, FixedPulls
-from worldplan.planners.bandits.bound import Bound
+from worldplan.planners.bandits.bound import Bound, refuse_endless
 from worldplan.planners.bandits.models import (
     Dynamics,
     mean_dynamics,
@@ -122,6 +122,7 @@ class LagrangianBound(Bound):
         later: ActionSet | None = None,
     ) -> None:
         members, late = models_of(instance, dynamics)[:1], instance.late
+        refuse_endless(instance, "the Lagrangian bound", "use EndlessBound and EndlessPlanner")
         (model,), self._units = in_units(members, instance.discount, late)
         today = budget_of(instance.actions)
         after = today if later is None else budget_of(later)

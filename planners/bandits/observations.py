@@ -118,10 +118,14 @@ def checked_steps(steps: int | None, name: str) -> int | None:
 def steps_left_of(instance: BanditInstance, observation: Mapping[str, Any]) -> int:
     """The steps to the end of the episode; the instance's horizon if the observation has none.
 
+    Without an end they are not read: the horizon.
+
     Raises:
         ConfigError: they are no whole number from 1 to the horizon.
     """
     horizon = instance.horizon
+    if instance.endless:
+        return horizon
     left = observation.get("steps_left", horizon)
     return checks.whole_number(left, "steps_left", least=1, most=horizon)
 

@@ -55,6 +55,7 @@ from worldplan.planners.bandits.baselines import (
     SamplingPolicy,
 )
 from worldplan.planners.bandits.bounds import is_priced
+from worldplan.planners.bandits.endless_planner import EndlessPlanner, refuse_several_classes
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.online.thompson import ThompsonSampling
@@ -275,8 +276,13 @@ def _bind(
 
 
 def _check_whittle(context: PolicyContext) -> None:
-    if context.instance.dynamics.effect is not None:
+    if context.instance.dynamics.effect is not None or context.instance.averaged:
         _whittle(context)  # raises
+
+
+def _check_fluid(context: PolicyContext) -> None:
+    if context.instance.averaged:
+        refuse_several_classes(context.instance)
 
 
 def _whittle(context: PolicyContext) -> Planner:
@@ -298,6 +304,10 @@ def _ucwhittle(context: PolicyContext) -> Planner:
 
 def _fluid(context: PolicyContext) -> Planner:
     later = context.later
+    if context.instance.endless:
+        return EndlessPlanner(
+            context.instance, context.fluid_window, context.models, context.solver, later=later
+        )
     if is_priced(context.instance) and (later is None or budget_of(later) is not None):
         gap = min(context.solver.gap, 1e-4)
         return LagrangianPlanner(
@@ -425,7 +435,7 @@ _BUILT_IN = {
         rank=7,
         on_request=True,
     ),
-    "fluid": NamedPolicy(_fluid, job_length=2, rank=10),
+    "fluid": NamedPolicy(_fluid, check=_check_fluid, job_length=2, rank=10),
 }
 for _name, _policy in _BUILT_IN.items():
     POLICIES.register(_name, _policy)

@@ -18,6 +18,7 @@ from worldplan.envs.bandits.ends import counting, own_steps
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.session import missing_share
 from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.planners.bandits.chains import endless_values
 
 SPREAD = 6.0  # as in the published domains, for which the settings of learning were chosen
 
@@ -79,6 +80,15 @@ class Units:
             return self.unit * planned + float(np.array(shares)[np.minimum(own, steps)] @ self.low)
         return self.unit * planned + annuity(steps, self.discount) * float(self.low.sum())
 
+    def endless_total(self, planned: float) -> float:
+        """A return without an end, in the unit of the rewards: discounted, or the average of a step
+        if the discount is 1.
+
+        Args:
+            planned: the same in planned rewards.
+        """
+        return self.unit * planned + endless_annuity(self.discount) * float(self.low.sum())
+
 
 def _ends(model: ArmDynamics) -> Floats:
     """Least and largest rewards of states and of actions, (2, 2, arms)."""
@@ -91,6 +101,18 @@ def _ends(model: ArmDynamics) -> Floats:
 def annuity(steps: int, discount: float) -> float:
     """The return of a reward of 1 in each of `steps` steps."""
     return float(steps) if discount == 1 else (1 - discount**steps) / (1 - discount)
+
+
+def endless_annuity(discount: float) -> float:
+    """What a reward of 1 in every step is worth without an end: discounted, or on average."""
+    return 1.0 if discount == 1 else 1.0 / (1.0 - discount)
+
+
+def counted_steps(instance: BanditInstance) -> float:
+    """What returns of an instance are divided by: its steps, each with its discount."""
+    if instance.endless:
+        return endless_annuity(instance.discount)
+    return annuity(instance.horizon, instance.discount)
 
 
 def in_units(
@@ -110,17 +132,28 @@ def of_counting(reward: Floats, late: Ints | None, left: int) -> Floats:
 
 
 def default_returns(instance: BanditInstance, states: Ints) -> Floats:
-    """Expected return of the set's default action at every step, (n,), from states (n, arms)."""
+    """Expected return of the set's default action at every step, (n,), from states (n, arms).
+
+    Without an end it is the discounted return of all steps, or the average of a step.
+    """
+    value = default_tables(instance)
+    returns: Floats = value[np.arange(instance.dynamics.arms), states].sum(-1)
+    return returns
+
+
+def default_tables(instance: BanditInstance) -> Floats:
+    """As `default_returns`, of each arm and state: (arms, states)."""
     model = instance.dynamics
     arms = np.arange(model.arms)
     level = model.level(instance.actions.default())
     reward, move = model.one_step()[arms, level], model.transition[arms, level]
+    if instance.endless:
+        return endless_values(move, reward, instance.discount)
     value = np.zeros_like(reward)
     for left in range(1, instance.horizon + 1):
         now = of_counting(reward, instance.late, left)
         value = now + instance.discount * np.einsum("jst,jt->js", move, value)
-    returns: Floats = value[arms, states].sum(-1)
-    return returns
+    return value
 
 
 class Outlook:
@@ -149,7 +182,7 @@ class Outlook:
         self._free = np.zeros(shape)
         arms = np.arange(models[0].arms)
         for model, table in zip(models, self._default, strict=True):
-            every, free, usable = model.one_step(), np.zeros(shape[1:]), _used_levels(model)
+            every, free, usable = model.one_step(), np.zeros(shape[1:]), used_levels(model)
             for left in range(1, steps + 1):
                 one_step = of_counting(every, late, left)
                 later = np.einsum("jst,jt->js", model.transition[arms, level], table[left - 1])
@@ -191,7 +224,7 @@ def _expected(values: Floats, start: Floats) -> float:
     return float((values * start).sum(-1).sum())
 
 
-def _used_levels(model: ArmDynamics) -> NDArray[np.bool_]:
+def used_levels(model: ArmDynamics) -> NDArray[np.bool_]:
     """(arms, levels), false for the padding, which repeats the last strength."""
     if model.strengths is None:
         return np.ones((model.arms, model.levels), bool)

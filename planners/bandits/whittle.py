@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.chains import has_one_class, values_of
 from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
@@ -59,41 +60,45 @@ class _Paths:
 
 
 def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleIndices:
-    """Exact discounted Whittle indices (Whittle 1988) of two-level arms, and their indexability.
+    """Exact Whittle indices (Whittle 1988) of two-level arms without an end, and indexability.
 
     An arm earns the expected reward of its next state, plus the subsidy in each step in which it is
     left alone. For a fixed policy the advantage of pulling is linear in the subsidy. So each arm's
     optimal policy is followed along the subsidy from one break point to the next: parametric policy
     iteration with one batch of linear systems per break point, as in the testing algorithm of Gast,
     Gaujal and Khun 2023, "Testing indexability and computing Whittle and Gittins index in subcubic
-    time".
+    time". With the discount 1 the long-run average counts: the values of a policy are then its
+    relative values h and its gain g, with h = r - g + P h, which exist if the policy has one
+    recurrent class.
 
     An arm is indexable if no state returns from "leave" to "pull" at a larger subsidy than the one
     at which it turned to "leave". The test is numerical: overlaps narrower than
-    1e-9 / (1 - discount) of the arm's range of rewards count as ties.
+    1e-9 / (1 - discount) of the arm's range of rewards (1e-7 of it for averages) count as ties.
 
     Args:
         dynamics: of the arms.
-        discount: per step, between 0 and 1.
+        discount: per step, above 0; 1 for the average reward. Indices (states,) of the average are
+            NaN for an arm with a policy on this path that has several recurrent classes.
 
     Raises:
-        ConfigError: an arm has several interventions, or the discount is outside (0, 1).
+        ConfigError: an arm has several interventions, or the discount is outside (0, 1].
     """
     if dynamics.effect is not None or dynamics.levels != 2:
         raise ConfigError(
             "the Whittle index needs arms that are pulled or not: "
             "for several interventions per arm use another policy"
         )
-    if not 0 < checks.number(discount, "whittle discount") < 1:
+    if not 0 < checks.number(discount, "whittle discount") <= 1:
         raise ConfigError(
-            f"whittle discount is {discount:g}: give a number between 0 and 1, such as 0.99"
+            f"whittle discount is {discount:g}: give a number above 0, such as 0.99, or 1 for the "
+            "average reward"
         )
     arms, states = dynamics.arms, dynamics.states
     units = Units.of([dynamics])
     one_step = units.plan(dynamics).one_step()
     # the rounding of the rewards themselves counts, too
     rounding = 1e-13 * np.abs(dynamics.one_step()).max((1, 2)) / units.unit
-    slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + rounding) / (1 - discount)
+    slack = (1e-9 * np.ptp(one_step, axis=(1, 2)) + rounding) / max(1 - discount, 0.01)
     one_step = one_step - one_step.mean((1, 2), keepdims=True)
     paths = _Paths(
         np.ones((arms, states), bool),
@@ -101,8 +106,13 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
         np.full((arms, states), np.inf),
         np.ones(arms, bool),
     )
-    unfinished = np.arange(arms)
+    unfinished, defined = np.arange(arms), np.ones(arms, bool)
     for _ in range(20 + 10 * states):
+        if discount == 1:
+            followed = _followed(dynamics.transition[unfinished], paths.active[unfinished])
+            single = has_one_class(followed)
+            defined[unfinished[~single]] = False
+            unfinished = unfinished[single]
         if not len(unfinished):
             break
         base, slope = _advantage(
@@ -114,7 +124,14 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
         unfinished = _advance(paths, unfinished, base, slope, slack[unfinished])
     paths.indexable[unfinished] = False  # break points without end
     index = np.where(np.isfinite(paths.index), paths.index, paths.subsidy[:, None])
-    return WhittleIndices(units.unit * index, paths.indexable)
+    index[~defined] = np.nan
+    return WhittleIndices(units.unit * index, paths.indexable & defined)
+
+
+def _followed(transition: Floats, active: NDArray[np.bool_]) -> Floats:
+    """Transition matrices (arms, states, states) of the policies `active` (arms, states)."""
+    followed: Floats = np.where(active[..., None], transition[:, 1], transition[:, 0])
+    return followed
 
 
 def _advantage(
@@ -126,9 +143,8 @@ def _advantage(
         base and slope, each (arms, states).
     """
     leave, pull = transition[:, 0], transition[:, 1]
-    followed = np.where(active[..., None], pull, leave)
     earned = np.stack([np.where(active, one_step[:, 1], one_step[:, 0]), ~active], axis=-1)
-    value = np.linalg.solve(np.eye(active.shape[1]) - discount * followed, earned)
+    value = values_of(_followed(transition, active), earned, discount)
     later = discount * (pull - leave) @ value
     return one_step[:, 1] - one_step[:, 0] + later[..., 0], later[..., 1] - 1.0
 
@@ -193,6 +209,8 @@ class WhittlePolicy(Planner):
                 "the Whittle index is not defined for several interventions per arm: "
                 "use the myopic or iterative policy"
             )
+        if discount is None and instance.endless:
+            discount = instance.discount
         self.instance, self._endless = instance, discount is not None
         self._by_steps: dict[int, Floats] = {}
         if discount is not None and instance.ends is not None:
@@ -202,6 +220,7 @@ class WhittlePolicy(Planner):
             )
         if discount is not None:
             members = [whittle_indices(model, discount) for model in self._models]
+            self._refuse_undefined(members)
         else:
             members = [self._with_steps(model) for model in self._models]
         self.indices = WhittleIndices(
@@ -221,6 +240,21 @@ class WhittlePolicy(Planner):
             )
             warnings.warn(self.notes[0], stacklevel=2)
         self._spent = time.perf_counter() - started  # counts as the first decision's
+
+    def _refuse_undefined(self, members: Sequence[WhittleIndices]) -> None:
+        """Refuse arms without an index of the average reward.
+
+        Raises:
+            ConfigError: names the first such arm.
+        """
+        missing = np.flatnonzero([np.isnan(m.index).any(1) for m in members])
+        if len(missing):
+            arm = int(missing[0]) % len(members[0].index)
+            raise ConfigError(
+                f"arm '{self.instance.label(arm)}' can stay in one part of its states or in "
+                "another for ever, so that its long-run average has no Whittle index: discount "
+                "(programme.discount 0.99), or choose myopic"
+            )
 
     def _with_steps(self, model: ArmDynamics) -> WhittleIndices:
         """The indices of a whole episode."""

@@ -5,6 +5,7 @@ See `worldplan.envs.bandits.seen` for the belief states.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,7 +66,7 @@ def as_seen(
         built: the programme of the arms' states.
         programme: its settings.
         belief: (arms, states) of today; None: of the first states of an episode.
-        steps: that are planned; None: the horizon.
+        steps: that are planned; None: the horizon. Of no meaning without an end.
 
     Raises:
         ConfigError: the arms are not visited or left, or there are too many belief states.
@@ -75,15 +76,27 @@ def as_seen(
     instance, kind, tolerance = built.instance, programme.seen, programme.seen_tolerance
     first = instance.initial if belief is None else belief
     ahead = instance.horizon if steps is None else steps
+    discount = 1.0
+    if instance.endless:
+        discount, ahead = instance.discount, _without_end(instance)
     models = [instance.dynamics, *(built.models or ())]
     ages = None
     if built.models:
         ages = ages_of(models, first, ahead, kind, tolerance)
     made = [
-        seen_on_visits(model, first, ahead, kind, tolerance=tolerance, ages=ages)
+        seen_on_visits(model, first, ahead, kind, tolerance=tolerance, ages=ages, discount=discount)
         for model in models
     ]
     check_size(programme, instance.dynamics.arms, made[0].dynamics.states)
     known: BanditInstance = of_belief_states(instance, made[0])
     members = tuple(each.dynamics for each in made[1:]) if built.models else None
     return HiddenProgramme(replace(built, instance=known, models=members, posterior=None), made[0])
+
+
+def _without_end(instance: BanditInstance) -> int:
+    """Steps after which the discounted weight of all further ones is 2e-9.
+
+    Args:
+        instance: without an end, discounted (`worldplan.world_models.arms.settings`).
+    """
+    return math.ceil(20 / (1 - instance.discount))

@@ -170,15 +170,19 @@ def on_day(
         finder(FilePath(base)),
         date,
         states,
-        steps_left,
+        None if built.instance.endless else steps_left,
         frozenset((*absent, *ended)),
         last_visits,
         frozenset(waived),
         dict(hours or {}),
     )
     try:
-        if not (depends_on_day(context) or context.waived or constraint != programme.constraint
-                or context.hours):
+        if not (
+            depends_on_day(context)
+            or context.waived
+            or constraint != programme.constraint
+            or context.hours
+        ):
             return _without_ended(built, built.instance.actions, left) if ended else built
         if context.waived and constraint.rules is None:
             raise ConfigError("there are no rules of your own to leave out (constraint.rules)")
@@ -248,7 +252,7 @@ def _build(
     if programme.domain:
         check_size(programme, programme.arms, programme.states)
         generated = _generated(programme, find, seed)
-        return Built(replace(generated, discount=programme.discount))
+        return Built(replace(generated, discount=programme.discount, endless=programme.endless))
     if programme.rewards is None:
         raise ConfigError(NO_REWARDS)
     model = with_costs_of_visits(read_model(programme, find, seed, log, today), programme, find)
@@ -265,7 +269,15 @@ def _build(
     if programme.ends is not None:
         ends = read_ends(find(programme.ends), names, programme.horizon)
     instance = BanditInstance(
-        dynamics, actions, programme.horizon, initial, names, kind, programme.discount, ends.steps
+        dynamics,
+        actions,
+        programme.horizon,
+        initial,
+        names,
+        kind,
+        programme.discount,
+        ends.steps,
+        programme.endless,
     )
     return Built(
         instance,

@@ -15,6 +15,7 @@ from worldplan.world_models.arms.drift import HalfLife
 
 MOST_VARIABLES = 2_000_000  # of the fluid program; solvers need hours and gigabytes above it
 MOST_PRICED = 200_000_000  # where prices replace the program: a plain budget and many arms
+ENDLESS_STEPS = 10  # of the fluid program of a programme without an end
 BORROW = ("estimated", "fixed", "auto")
 OF_LOGS = ("groups", "borrow", "members", "prior_strength", "half_life")
 OF_OWN_DATA = ("rewards", "own_states", "visit_costs", "ends", "start")
@@ -31,8 +32,10 @@ class Programme:
             "budget"); leave empty to read `transitions` or `log`.
         arms, budget, states, seed: of the generated instance (see
             `worldplan.envs.bandits.domains.generate`).
-        horizon: steps of an episode.
+        horizon: steps of an episode; of an endless programme, those that `bandits run` plays.
         discount: of the reward of each further step, above 0 and at most 1.
+        endless: the programme goes on for ever. The discounted reward of all its steps counts or,
+            with the discount 1, the long-run average reward per step.
         connections, stations, centre: a real graph for the generated path domain.
         transitions: CSV arm, state, action, next_state, probability.
         log: CSV arm, state, action, next_state of observed moves; the dynamics are its posterior
@@ -72,6 +75,7 @@ class Programme:
     seed: int = 0
     horizon: int = 20
     discount: float = 1.0
+    endless: bool = False
     connections: str | None = None
     stations: str | None = None
     centre: str | None = None
@@ -126,6 +130,17 @@ def check_settings(programme: Programme) -> None:
     if not 0 < programme.discount <= 1:
         raise ConfigError(
             f"programme.discount is {programme.discount:g}: give a number above 0, at most 1"
+        )
+    if programme.endless and programme.ends is not None:
+        raise ConfigError(
+            "programme.ends says when clients end, and programme.endless that the programme never "
+            "does: leave one of them out"
+        )
+    if programme.endless and programme.discount == 1 and programme.seen != "always":
+        raise ConfigError(
+            f"programme.seen {programme.seen}: beliefs of a programme without an end need a "
+            "discount: give programme.discount below 1, such as 0.99, or leave programme.endless "
+            "out"
         )
     for name in ("budget", "moves"):
         if getattr(programme.constraint, name) < 0:
@@ -190,15 +205,17 @@ def check_size(programme: Programme, arms: int, states: int) -> None:
     Raises:
         ConfigError: names the sizes and the number of variables.
     """
-    variables = 2 * arms * states * programme.horizon * max(1, programme.members)
+    steps = ENDLESS_STEPS if programme.endless else programme.horizon
+    variables = 2 * arms * states * steps * max(1, programme.members)
     entries = 2 * arms * states**2 * max(1, programme.members)
     kind = programme.domain or programme.constraint.kind
     plain = kind in ("budget", "exactly") and programme.constraint.rules is None
     priced = plain and arms > 1000
     most = MOST_PRICED if priced else MOST_VARIABLES
+    length = "programme.endless" if programme.endless else f"programme.horizon {steps}"
     if variables > most or entries > 10 * MOST_VARIABLES:
         raise ConfigError(
-            f"programme.horizon {programme.horizon} with {arms} arms, {states} states and "
+            f"{length} with {arms} arms, {states} states and "
             f"{max(1, programme.members)} members: the program of its bound has {variables:.3g} "
             f"variables and its models {entries:.3g} probabilities, at most {most} and "
             f"{10 * MOST_VARIABLES} are taken: make one of the sizes smaller"

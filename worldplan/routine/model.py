@@ -214,8 +214,13 @@ def observation_of(model: Model, steps_left: int | None, present: PresentStates)
         present: states of the arms.
 
     Raises:
-        ConfigError: more days than the horizon, or none.
+        ConfigError: more days than the horizon, or none, or the programme has no end.
     """
+    if model.built.instance.endless and steps_left is not None:
+        raise ConfigError(
+            f"{steps_left} days left: the programme has no end (programme.endless): leave "
+            "--steps_left out"
+        )
     horizon = model.built.instance.horizon
     steps = horizon if steps_left is None else steps_left
     if not 1 <= steps <= horizon:

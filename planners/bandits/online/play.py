@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from worldplan.milp import checks
 from worldplan.planners.base import Evaluation, Planner, as_planner, play_round
 
 
-def play_online(planner: Planner, instance: BanditInstance, episodes: int, seed: int) -> Evaluation:
+def play_online(
+    planner: Planner,
+    instance: BanditInstance,
+    episodes: int,
+    seed: int,
+    *,
+    envs: Sequence[BanditVectorEnv] | None = None,
+) -> Evaluation:
     """Play episodes one after the other, so that a learner begins each with all moves before it.
 
     Episode i has the start and the random numbers of episode i of `BanditVectorEnv(instance,
@@ -25,6 +33,7 @@ def play_online(planner: Planner, instance: BanditInstance, episodes: int, seed:
         instance: the programme with the true dynamics.
         episodes: how many.
         seed: of planner and episodes.
+        envs: the environment of each episode; made unless given.
 
     Returns:
         As `worldplan.planners.base.evaluate`.
@@ -40,7 +49,7 @@ def play_online(planner: Planner, instance: BanditInstance, episodes: int, seed:
     rewards: list[NDArray[np.float64]] = []
     for number in range(episodes):
         planner.restart(np.ones(1, bool))
-        env = BanditVectorEnv(instance, 1, first_episode=number)
+        env = BanditVectorEnv(instance, 1, first_episode=number) if envs is None else envs[number]
         row, earned = play_round(planner, EpisodeBatch(env, seed=seed))
         rows += row
         rewards += earned

@@ -26,6 +26,7 @@ from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import MyopicPolicy
 from worldplan.planners.bandits.coupling import ValueTables
+from worldplan.planners.bandits.endless_planner import EndlessPlanner
 from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.models import mean_dynamics
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
@@ -82,6 +83,8 @@ def valuation(
         ConfigError: the planner maximises nothing over the feasible set.
         SolverFailed: the fluid planner's prices were not found within the time limit.
     """
+    if isinstance(planner, EndlessPlanner):
+        return _endless(planner, instance, observation, time_limit)
     left = steps_left_of(instance, observation)
     remaining = f"expected over the {left} {'day' if left == 1 else 'days'} that remain"
     if isinstance(planner, FluidPlanner):
@@ -157,6 +160,57 @@ def _fluid(
         problem,
         _gains(instance, units.unit * today),
         units.unit * worth_of_moves(counted[0], instance.discount * later),
+    )
+
+
+def _endless(
+    planner: EndlessPlanner,
+    instance: BanditInstance,
+    observation: Mapping[str, Any],
+    time_limit: float | None,
+) -> Valuation:
+    """As `_fluid`, without an end.
+
+    Raises:
+        SolverFailed: no prices within the time limit.
+    """
+    start, units, models = belief_of(instance, observation), planner.units, planner.program.dynamics
+    tail = planner.tail(start, time_limit)
+    offset, later = planner.offset(start, tail), tail.table[1]
+    values: Floats = np.mean([model.one_step() for model in models], axis=0)
+    values = values + planner.discount * np.mean(
+        [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
+    )
+    today = np.einsum("jks,js->jk", values, start)
+
+    def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
+        steps = planner.program.steps
+        program = FluidProgram(
+            models,
+            planner.later,
+            steps,
+            settings,
+            integral_first=True,
+            first=actions,
+            discount=planner.discount,
+        )
+        program.load(start, steps + 1, tail)
+        constant = program.session.matrices.offset
+        program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
+        whole = units.unit * constant + offset
+        return DecisionProblem(program.session, program.first_action, whole, units.unit)
+
+    words = (
+        "a day on average in the long run, less what it loses against the plan's prices"
+        if instance.averaged
+        else f"expected over all days to come, with the discount {instance.discount:g}"
+    )
+    return Valuation(
+        words,
+        lambda actions: units.unit * level_score(instance.dynamics, today, actions),
+        problem,
+        _gains(instance, units.unit * today),
+        units.unit * worth_of_moves(models[0], planner.discount * later),
     )
 
 

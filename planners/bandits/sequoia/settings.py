@@ -14,11 +14,17 @@ from worldplan.nearest import did_you_mean
 
 
 def refuse_discount(instance: BanditInstance) -> None:
-    """Refuse a programme whose rewards are discounted, or whose arms end before the horizon.
+    """Refuse a programme whose rewards are discounted, without an end, or with arms that end
+    before the horizon.
 
     Raises:
-        ConfigError: its discount is below 1, or an arm has an end of its own.
+        ConfigError: its discount is below 1, it has no end, or an arm has an end of its own.
     """
+    if instance.endless:
+        raise ConfigError(
+            "programme.endless: SEQUOIA and the DQN policies learn returns of programmes with an "
+            "end: choose others in `policies`, such as fluid and whittle"
+        )
     if instance.ends is not None:
         raise ConfigError(
             "programme.ends: SEQUOIA and the DQN policies learn returns of arms that count to the "

@@ -153,7 +153,7 @@ def test_whittle_refuses_several_interventions_and_odd_discounts() -> None:
     with pytest.raises(ConfigError, match="several interventions"):
         whittle_indices(dynamics)
     with pytest.raises(ConfigError, match="discount"):
-        whittle_indices(random_dynamics(np.random.default_rng(0), 3, 2), 1.0)
+        whittle_indices(random_dynamics(np.random.default_rng(0), 3, 2), 1.1)
 
 
 def joint_values(

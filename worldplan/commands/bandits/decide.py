@@ -50,7 +50,7 @@ from worldplan.planners.bandits.policies import (
 )
 from worldplan.planners.bandits.reasons.results import Reasons
 from worldplan.planners.bandits.reasons.tomorrow import with_states
-from worldplan.planners.bandits.units import annuity
+from worldplan.planners.bandits.units import counted_steps
 from worldplan.planners.base import Decision
 from worldplan.world_models.arms.beliefs import PresentStates, read_present
 from worldplan.world_models.arms.ends import refuse_ended
@@ -83,6 +83,11 @@ def decide(argv: Sequence[str]) -> int:
     names = instance.arm_names or tuple(str(arm) for arm in range(instance.dynamics.arms))
     present = read_present(settings.state, names, instance.dynamics)
     state = present.known
+    if instance.endless and settings.steps_left:
+        raise ConfigError(
+            f"--steps_left {settings.steps_left}: the programme has no end (programme.endless): "
+            "leave --steps_left out"
+        )
     steps_left = settings.steps_left or instance.horizon
     if not 1 <= steps_left <= instance.horizon:
         raise ConfigError(
@@ -121,7 +126,7 @@ def decide(argv: Sequence[str]) -> int:
             "policy": settings.policy,
             "date": settings.date or None,
             "unit": scenario.programme.unit,
-            "steps_left": steps_left,
+            "steps_left": None if instance.endless else steps_left,
             "forced": force,
             "forbidden": forbid,
             "unseen": unseen_arms(present, names),
@@ -273,7 +278,7 @@ def bound(argv: Sequence[str]) -> int:
         starts = BanditVectorEnv(built.instance, scenario.episodes).reset(seed=seed)[0]["state"]
         relaxation = make_bound(built.instance, scenario.solver, scenario.bound)
         values = [relaxation.from_state(state) for state in np.unique(starts, axis=0)]
-        mean = float(np.mean(values)) / annuity(built.instance.horizon, built.instance.discount)
+        mean = float(np.mean(values)) / counted_steps(built.instance)
         table.add_row(str(seed), f"{mean:.6g}", str(len(values)))
         if relaxation.limited:
             slacks.append(relaxation.slack)

@@ -6,6 +6,7 @@ that are missing.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,11 @@ import pandas as pd
 
 from worldplan.commands.bandits.control import WITHOUT, control_file, values_of
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.envs.bandits.control import ControlledVectorEnv
-from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Floats
+from worldplan.envs.bandits.environment import BanditVectorEnv, Floats
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.control_values import found_none
-from worldplan.planners.bandits.online.play import play_online
+from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.policies import (
     PolicyContext,
     job_length,
@@ -28,8 +28,8 @@ from worldplan.planners.bandits.policies import (
     make_policy,
     naming_policy,
 )
-from worldplan.planners.bandits.units import annuity, default_returns
-from worldplan.planners.base import Evaluation, Planner, evaluate
+from worldplan.planners.bandits.units import counted_steps, default_returns
+from worldplan.planners.base import Planner
 from worldplan.runs import write_result
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, Programme, build
@@ -38,6 +38,7 @@ BOUND = "bound"  # the job that bounds the return of every policy
 ZERO = "zero"  # its column: the return of the set's default action at every step
 LIMITED, SLACK = "limited", "slack"  # its columns: `worldplan.planners.bandits.bound.Bound`
 STEADY = "steady_return"  # a policy's column: returns with control variates, of the same mean
+MOST_UNPLAYED = 0.01  # of the discounted weight of all steps of a programme without an end
 _BOUND_LENGTH = 1  # its relative length, as `NamedPolicy.job_length`
 
 
@@ -114,7 +115,9 @@ def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
 
 def with_control_values(job: Job) -> bool:
     """Whether the job reads the values of the control variates."""
-    return job.policy != BOUND and not learns(job.policy)
+    programme = job.scenario.programme
+    averaged = programme.endless and programme.discount == 1  # corrected by them for learners, too
+    return job.policy != BOUND and (averaged or not learns(job.policy))
 
 
 def run_job(job: Job) -> Job:
@@ -168,49 +171,26 @@ def _evaluate(job: Job, built: Built) -> None:
     """Play the policy's episodes."""
     planner = make_planner(job.policy, built, job.scenario, job.seed, training_folder(job))
     instance, episodes = built.instance, job.scenario.episodes
-    corrections, without = np.zeros((episodes, instance.horizon)), False
-    if learns(job.policy):
-        result = play_episodes(job.policy, planner, instance, episodes, job.seed)
-    else:
+    values = None
+    if with_control_values(job):
         values = values_of(job.folder, job.seed, instance, job.scenario.solver)
-        without = found_none(instance, values)
-        env = ControlledVectorEnv(instance, values, episodes)
-        result = evaluate(planner, env, episodes, job.seed)
-        corrections = env.corrections
+    played = play_policy(planner, instance, episodes, job.seed, values, learns=learns(job.policy))
+    result = played.evaluation
     table = result.episodes[["return", "decision_seconds", "time_limits"]].reset_index(
         names="episode"
     )
     rewards = result.step_reward
-    weights = instance.discount ** np.arange(rewards.shape[1])
-    table["return"] = rewards @ weights
-    table[STEADY] = (rewards + corrections) @ weights
+    table["return"], table[STEADY] = played.returns, played.steady
     notes = list(getattr(planner, "notes", []))
     if learns(job.policy):
-        means = table["return"].to_numpy() / annuity(instance.horizon, instance.discount)
+        means = played.returns / counted_steps(instance)
         notes.append(_progress(means))
-    if without:
+    if values is not None and found_none(instance, values):
         notes.append(WITHOUT)
     table["note"] = "; ".join(notes)
     steps = pd.DataFrame({"step": np.arange(1, rewards.shape[1] + 1), "mean": rewards.mean(0)})
     write_result(job.steps, steps)
     write_result(job.result, table)  # last: its presence says that the job is done
-
-
-def play_episodes(
-    policy: str, planner: Planner, instance: BanditInstance, episodes: int, seed: int
-) -> Evaluation:
-    """Episodes of a policy: side by side, or in sequence if it learns from them.
-
-    Args:
-        policy: its name or address.
-        planner: of the policy.
-        instance: that is played.
-        episodes: how many.
-        seed: of planner and episodes.
-    """
-    if learns(policy):
-        return play_online(planner, instance, episodes, seed)
-    return evaluate(planner, BanditVectorEnv(instance, episodes), episodes, seed)
 
 
 def _progress(means: Floats) -> str:
@@ -268,6 +248,26 @@ def refuse_learner(policy: str, programme: Programme, *, simulated: bool) -> Non
             f"policy '{policy}' learns the dynamics, and this programme gives them: give "
             "programme.log in place of programme.transitions, or choose whittle"
         )
+
+
+def refuse_short(programme: Programme) -> None:
+    """Refuse to play too few steps of a discounted programme without an end.
+
+    The steps after them count as those of the default action; their discounted weight is the share
+    of the return that is not measured.
+
+    Raises:
+        ConfigError: names the number of steps that suffice.
+    """
+    discount, steps = programme.discount, programme.horizon
+    if not programme.endless or discount == 1 or discount**steps <= MOST_UNPLAYED:
+        return
+    enough = math.ceil(math.log(MOST_UNPLAYED) / math.log(discount))
+    raise ConfigError(
+        f"programme.horizon is {steps}: with the discount {discount:g}, the steps after them have "
+        f"{100 * discount**steps:.0f} % of the weight, and at most {100 * MOST_UNPLAYED:g} % may "
+        f"go unplayed: give programme.horizon {enough} or more"
+    )
 
 
 def make_planner(

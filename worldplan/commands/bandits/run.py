@@ -19,6 +19,7 @@ from worldplan.commands.bandits.jobs import (
     jobs_of,
     policy_context,
     refuse_learner,
+    refuse_short,
     run_job,
     with_control_values,
 )
@@ -29,12 +30,12 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
-from worldplan.commands.bandits.summary import early_bound
+from worldplan.commands.bandits.summary import early_bound, endless_sentences
 from worldplan.files import input_files, named_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
 from worldplan.parallel import ENGINES, run_waiting
-from worldplan.planners.bandits.bounds import make_bound
+from worldplan.planners.bandits.bounds import check_bound, make_bound
 from worldplan.planners.bandits.policies import check_policy, learns
 from worldplan.runs import Run
 from worldplan.world_models.arms.programme import build
@@ -137,6 +138,8 @@ def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         if number > 0 and not scenario.programme.domain:
             continue  # the same instance for every seed
+        refuse_short(scenario.programme)
+        check_bound(built.instance, scenario.bound)
         for policy in scenario.policy_list():
             if learns(policy):
                 refuse_learner(policy, scenario.programme, simulated=True)
@@ -181,6 +184,8 @@ def print_table(run: Run) -> None:
     console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
     if early := early_bound(run.path):
         console.print(early)
+    for sentence in endless_sentences(run.config["programme"]):
+        console.print(sentence)
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
     if (summary["bound_share"] > 1).any():
         console.print("a mean over episodes is above the bound by chance only: see its interval")

@@ -13,7 +13,9 @@ same expectation as the returns of the episodes, and less variance.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from worldplan.commands.bandits.jobs import BOUND, LIMITED, SLACK, STEADY, ZERO, result_file
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.files import read_table
-from worldplan.planners.bandits.units import annuity
+from worldplan.planners.bandits.units import annuity, endless_annuity
 
 
 def summarise(folder: Path, scenario: Scenario) -> pd.DataFrame:
@@ -95,8 +97,33 @@ def _note(tables: list[pd.DataFrame]) -> str:
 
 
 def weighted_steps(scenario: Scenario) -> float:
-    """What returns are divided by: the steps of an episode, each with its discount."""
-    return annuity(scenario.programme.horizon, scenario.programme.discount)
+    """What returns are divided by: the steps of an episode, each with its discount; 1 where they
+    are averages already.
+    """
+    programme = scenario.programme
+    if programme.endless:
+        return endless_annuity(programme.discount)
+    return annuity(programme.horizon, programme.discount)
+
+
+def endless_sentences(programme: Mapping[str, Any]) -> list[str]:
+    """What the figures of a programme without an end are, in words; none with an end.
+
+    Args:
+        programme: its settings, in plain types.
+    """
+    if not programme.get("endless"):
+        return []
+    steps, discount = programme["horizon"], programme["discount"]
+    if discount == 1:
+        return [
+            f"no end: averages per step of {steps} steps, corrected for the first and last states "
+            "by the relaxation's values"
+        ]
+    return [
+        f"no end: {steps} steps were played; later ones, {100 * discount**steps:.2g} % of the "
+        "discounted weight, count as the default action's"
+    ]
 
 
 def mean_bound(folder: Path, scenario: Scenario) -> float:

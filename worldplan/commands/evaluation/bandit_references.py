@@ -12,16 +12,22 @@ import numpy as np
 from worldplan.commands.bandits.jobs import make_planner
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.studies.references import RANDOM
-from worldplan.envs.bandits.environment import BanditVectorEnv
-from worldplan.planners.bandits.units import annuity, default_returns
-from worldplan.planners.base import bootstrap, evaluate
+from worldplan.envs.bandits.environment import BanditVectorEnv, Floats
+from worldplan.planners.bandits.played import play_policy
+from worldplan.planners.bandits.units import counted_steps, default_returns
+from worldplan.planners.base import bootstrap
 from worldplan.world_models.arms.programme import Built
 
 DEFAULT, LOG, BOUND = "default action (exact)", "the log's decisions", "upper bound"
 
 
 def reference_rows(
-    built: Built, scenario: Scenario, seed: int, first_seed: int, episodes: int
+    built: Built,
+    scenario: Scenario,
+    seed: int,
+    first_seed: int,
+    episodes: int,
+    values: Floats | None,
 ) -> list[dict[str, Any]]:
     """Rows policy, seed, mean, low, high and episodes of one seed of a run.
 
@@ -31,18 +37,16 @@ def reference_rows(
         seed: of the run.
         first_seed: added to it for the episodes.
         episodes: how many.
+        values: as in `worldplan.planners.bandits.played.play_policy`.
     """
     instance, start = built.instance, seed + first_seed
-    environment = BanditVectorEnv(instance, episodes)
-    played = evaluate(
-        make_planner("random", built, scenario, seed, None), environment, episodes, start
-    )
-    weights = instance.discount ** np.arange(played.step_reward.shape[1])
-    random = bootstrap(played.step_reward @ weights / weights.sum())
+    planner = make_planner("random", built, scenario, seed, None)
+    played = play_policy(planner, instance, episodes, start, values)
+    random = bootstrap(played.returns / counted_steps(instance))
     rows = [{"policy": RANDOM, "seed": seed, **random, "episodes": episodes}]
-    observation, _ = environment.reset(seed=start)
+    observation, _ = BanditVectorEnv(instance, episodes).reset(seed=start)
     returns = default_returns(instance, observation["state"])
-    default = returns.mean() / annuity(instance.horizon, instance.discount)
+    default = returns.mean() / counted_steps(instance)
     rows.append({"policy": DEFAULT, "seed": seed, "mean": float(default), "episodes": episodes})
     return rows
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.table import Table
 
 from worldplan.commands.bandits.jobs import (
     Job,
     make_planner,
-    play_episodes,
     training_folder,
 )
 from worldplan.commands.bandits.scenario import scenario_from_dict
@@ -23,7 +21,10 @@ from worldplan.commands.evaluation.bandit_references import (
 )
 from worldplan.commands.evaluation.finished_runs import policies_to_evaluate
 from worldplan.output.console import plain_console
-from worldplan.planners.bandits.policies import naming_policy
+from worldplan.planners.bandits.control_values import control_values
+from worldplan.planners.bandits.played import play_policy
+from worldplan.planners.bandits.policies import learns, naming_policy
+from worldplan.planners.bandits.units import counted_steps
 from worldplan.planners.base import bootstrap
 from worldplan.runs import CONFIG, Run
 from worldplan.world_models.arms.hidden import as_seen
@@ -51,16 +52,23 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
     for seed in scenario.seed_list():
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         built = as_seen(built, scenario.programme).built
+        averaged = built.instance.averaged  # corrected for first and last states
+        values = control_values(built.instance, scenario.solver) if averaged else None
         for policy in policies:
             folder = training_folder(Job(run.path, scenario, base, policy, seed))
             with naming_policy(policy, seed):
                 planner = make_planner(policy, built, scenario, seed, folder)
-                played = play_episodes(policy, planner, built.instance, episodes, seed + first_seed)
-            rewards = played.step_reward
-            weights = built.instance.discount ** np.arange(rewards.shape[1])
-            result = bootstrap(rewards @ weights / weights.sum())
+                played = play_policy(
+                    planner,
+                    built.instance,
+                    episodes,
+                    seed + first_seed,
+                    values,
+                    learns=learns(policy),
+                )
+            result = bootstrap(played.returns / counted_steps(built.instance))
             rows.append({"policy": policy, "seed": seed, **result, "episodes": episodes})
-        references += reference_rows(built, scenario, seed, first_seed, episodes)
+        references += reference_rows(built, scenario, seed, first_seed, episodes, values)
     rows.sort(key=lambda row: policies.index(row["policy"]))
     references.sort(key=lambda row: str(row["policy"]))
     table = pd.DataFrame([*rows, *references, *log_rows(built), *bound_rows(run.path)])
