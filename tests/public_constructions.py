@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,10 @@ BOX = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 def instance() -> bandits.BanditInstance:
     return bandits.generate("budget", 4, 2, seed=0, horizon=3)
+
+
+def endless_instance() -> bandits.BanditInstance:
+    return dataclasses.replace(instance(), endless=True, discount=0.9)
 
 
 def transitions() -> dict[str, Any]:
@@ -112,6 +117,14 @@ CONSTRUCTIONS: dict[str, Construction] = {
     "generate": (
         bandits.generate,
         lambda: {"domain": "budget", "arms": 3, "budget": 1, "seed": 0, "horizon": 2, "states": 4},
+    ),
+    "EndlessBound": (
+        bandit_planners.EndlessBound,
+        lambda: {"instance": endless_instance(), "window": 2},
+    ),
+    "EndlessPlanner": (
+        bandit_planners.EndlessPlanner,
+        lambda: {"instance": endless_instance(), "window": 2},
     ),
     "FluidBound": (bandit_planners.FluidBound, lambda: {"instance": instance(), "steps": 2}),
     "FluidPlanner": (bandit_planners.FluidPlanner, lambda: {"instance": instance(), "window": 2}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bound import Bound
@@ -23,7 +24,7 @@ class EndlessBound(Bound):
         window: see `EndlessProgram`.
 
     Raises:
-        ConfigError: the programme has an end.
+        ConfigError: the programme has an end, or an argument of another type or out of range.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class EndlessBound(Bound):
             )
         (model,), self._units = in_units(members, instance.discount)
         self.instance = instance
+        if settings is not None:
+            checks.of_type(settings, "settings", SolverSettings)
         self.program = EndlessProgram(
             model,
             instance.actions,
             instance.discount,
             settings or SolverSettings(),
-            window=window,
+            window=checks.whole_number(window, "window", least=0),
         )
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
