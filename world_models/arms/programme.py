@@ -296,6 +296,9 @@ def _any_day(context: SetContext, relaxed: Mapping[str, Any]) -> ActionSet:
     Args:
         context: without a date.
         relaxed: as in `build`.
+
+    Raises:
+        InfeasibleActionSet: no action satisfies the rules.
     """
     try:
         return make_set(context)
