@@ -50,7 +50,6 @@ class HighsSession(Session):
             "threads": settings.threads,
             "parallel": "off" if settings.threads == 1 else "choose",
             "random_seed": settings.seed,
-            "mip_rel_gap": settings.gap,
             "mip_feasibility_tolerance": 1e-7,
         }
         if settings.quick:
@@ -130,6 +129,7 @@ class HighsSession(Session):
             self._load()
         elif not self._cost_passed:
             self._pass_cost()
+        self._highs.setOptionValue("mip_rel_gap", self.settings.gap)
         self._highs.setOptionValue("mip_abs_gap", max(LEAST_GAP, absolute_gap / self._unit))
         if not self.is_mip:
             return replace(self._linear(basis, deadline), seconds=time.perf_counter() - began)

@@ -2,23 +2,27 @@
 
     maximise  min_m q_m(a)   over the actions a of a feasible set
 
-The program is built once for a set and a network shape; a new state rewrites the first layer, the
-bounds and the objective only. Three steps, and the search ends at the first whose bound is within
+A program is built once for a set and a network shape; a new state rewrites the first layer, the
+bounds and the objective only. Five steps, and the search ends at the first whose bound is within
 the gap of the best action so far:
 
 1. A local search proposes an action. A linear function above each network is maximised by the
    number of components that an action may select.
 2. That function is maximised over the linear relaxation of the set.
-3. The mixed-integer program is solved.
+3. The linear relaxation of set and networks is solved. Its dual values give a tighter linear
+   function above the networks (`NetworkProgram.plane`).
+4. That function is maximised over the set.
+5. The mixed-integer program is solved, without the components that no better action can have, by
+   the reduced costs of step 3 (Dantzig, Fulkerson, Johnson 1954).
 
-All three work on networks in ordinary numbers, whose value is measured from the set's default
+All of them work on networks in ordinary numbers, whose value is measured from the set's default
 action (`scaling`). The value of the result is computed by the given networks, in double precision.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,14 +37,16 @@ from worldplan.milp.networks.bounds import (
     output_plane,
 )
 from worldplan.milp.networks.local_search import greedy_start, local_search, value
-from worldplan.milp.networks.relu import Embedding, ReluNetwork, check_same_shape, embed, tighten
+from worldplan.milp.networks.network_program import NetworkProgram
+from worldplan.milp.networks.relu import ReluNetwork, check_same_shape, same_after_first
 from worldplan.milp.networks.scaling import Scaling
-from worldplan.milp.program import Floats, Indices, Program, Rows
+from worldplan.milp.program import Floats
 from worldplan.milp.session import LEAST_GAP, Lock, missing_share
 from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.linear_problem import LinearProblem
-from worldplan.milp.solvers import Session, Solution, SolverSettings, open_session, relative_gap
+from worldplan.milp.solvers import Solution, SolverSettings, relative_gap
 
+_PLANE_SHARE = 0.1  # of the absolute gap: that of a linear function over the set
 _TOLERANCE = 1e-5  # tolerated relative difference between solver and network values
 
 
@@ -108,7 +114,9 @@ class NetworkArgmax:
         checks.of_type(actions, "actions", ActionSet, remedy="an ActionSet")
         self.method = checks.choice(bounds, "bounds", METHODS)
         self.actions, self.settings = actions, settings or SolverSettings()
-        self._relaxation: LinearProblem | None = None
+        self._set_problems: dict[bool, LinearProblem] = {}  # by whether they are relaxed
+        self._programs: dict[bool, NetworkProgram] = {}
+        self._reduced: tuple[float, Floats] | None = None  # the relaxation's bound, reduced costs
         self._lock = Lock()  # of a maximisation
         self._default = actions.default()
         self._take(_as_list(networks))
@@ -122,35 +130,9 @@ class NetworkArgmax:
             scaling = Scaling.of(networks)
         scaled = scaling.scaled(networks, zero)
         known: list[ReluNetwork] = self.__dict__.get("_scaled", [])
-        if len(known) != len(scaled) or not all(map(_same_model, scaled, known)):
-            self._scaled: list[ReluNetwork] = []  # until the program is complete
-            self._build(scaled)
+        if len(known) != len(scaled) or not all(map(same_after_first, scaled, known)):
+            self._programs = {}
         self.networks, self._scaling, self._scaled, self._zero = networks, scaling, scaled, zero
-
-    def _build(self, networks: list[ReluNetwork]) -> None:
-        self._session: Session | None = None
-        program = Program()
-        self._a = program.add_columns(self.actions.size, 0.0, 1.0, integer=True)
-        before = program.columns
-        self.actions.add_constraints(program, self._a)
-        self._aux = np.arange(before, program.columns)
-        self._blocks: list[Embedding] = [embed(program, network, self._a) for network in networks]
-        self._floor: Indices | None = None
-        self._floor_rows: list[Rows] = []
-        if len(networks) > 1:
-            self._floor = program.add_columns(1, -np.inf, np.inf, cost=1.0)
-            self._floor_rows = [self._below(program, block, self._floor) for block in self._blocks]
-        self._program = program
-
-    def _below(self, program: Program, block: Embedding, floor: Indices) -> Rows:
-        """The row floor <= w y + skip a + b; `_set_objective` sets skip and b for each solve."""
-        columns, weights = block.output
-        return program.add_rows(
-            (self._a, np.zeros((1, self.actions.size))),
-            (columns, -weights[None]),
-            (floor, np.ones((1, 1))),
-            upper=0.0,
-        )
 
     def maximise(
         self,
@@ -206,16 +188,14 @@ class NetworkArgmax:
         action, best = self._search(starts, bound, deadline)
         if self._closed(best, bound):
             return self._result(action, best, bound, "within_gap", began)
-        # the relaxation of a plain budget has the same maximum as its cardinality bound
-        if not isinstance(self.actions, Budget):
-            relaxed, starts = self._relax(planes, deadline)
-            bound = min(bound, relaxed)
+        for proven, starts in self._tighter(planes, bounds, deadline):
+            bound = min(bound, proven)
             candidate, candidate_value = self._search([action, *starts], bound, deadline)
             if candidate_value > best:
                 action, best = candidate, candidate_value
             if self._closed(best, bound):
                 return self._result(action, best, bound, "within_gap", began)
-        solution = self._solve(bounds, action, deadline)
+        solution = self._solve(bounds, action, best, deadline)
         return self._read(solution, action, best, bound, began)
 
     def _set_gaps(self, absolute_gap: float | None) -> None:
@@ -240,6 +220,31 @@ class NetworkArgmax:
         )
         return local_search(self._scaled, self.actions, starts, enough=enough, deadline=deadline)
 
+    def _tighter(
+        self, planes: list[tuple[Floats, float]], bounds: list[Bounds], deadline: float
+    ) -> Iterator[tuple[float, list[Action]]]:
+        """Upper bounds, each costlier than the one before, with actions (size,) to search from."""
+        self._reduced = None
+        # the relaxation of a plain budget has the same maximum as its cardinality bound
+        plain = isinstance(self.actions, Budget)
+        if not plain:
+            yield self._relax(planes, deadline)
+        program = self._program(relaxed=True)
+        program.load(self._scaled, bounds)
+        solution = program.session.solve(time_limit=deadline - time.perf_counter())
+        if solution.x is None or solution.row_dual is None:
+            return
+        bound = _above(solution.bound)
+        self._reduced = bound, program.reduced_costs(solution.row_dual)
+        plane = program.plane(solution.row_dual)
+        weights = planes[0][0] if plane is None else plane[0]
+        start = self._rounded(solution.x[program.action], weights)
+        if plane is not None and plain:  # proven without the solver's tolerance
+            bound = output_bound(plane, self.actions)
+        yield bound, [start]
+        if plane is not None and not plain:
+            yield self._over_set(plane, deadline)
+
     def _relax(
         self, planes: list[tuple[Floats, float]], deadline: float
     ) -> tuple[float, list[Action]]:
@@ -249,73 +254,74 @@ class NetworkArgmax:
             The least maximum, an upper bound, and feasible actions (size,) rounded from the
             maximisers.
         """
-        if self._relaxation is None:
-            self._relaxation = LinearProblem(
-                self.actions, relaxed=True, settings=SolverSettings(self.settings.name)
-            )
         bound, starts = np.inf, []
         for weights, constant in planes:
             remaining = deadline - time.perf_counter()
-            solution = self._relaxation.solve(weights, time_limit=remaining)
-            maximum = constant + solution.bound
-            # widened by more than the solver's tolerance
-            bound = min(bound, maximum + 1e-7 * (1 + abs(maximum)))
+            solution = self._set_problem(relaxed=True).solve(weights, time_limit=remaining)
+            bound = min(bound, _above(constant + solution.bound))
             if solution.x is not None:
-                share = solution.x[: self.actions.size]
-                by_share = np.lexsort((-weights, -share.round(6)))
-                useful = np.count_nonzero((share > 1e-6) | (weights > 0))
-                starts.append(self.actions.fill(by_share[:useful]))
+                starts.append(self._rounded(solution.x[: self.actions.size], weights))
         return bound, starts
 
-    def _solve(self, bounds: list[Bounds], action: Action, deadline: float) -> Solution:
-        """Solve the mixed-integer program with the present numbers, from `action` (size,)."""
-        if self._session is None:
-            settings = replace(self.settings, quick=True, gap=self._relative)
-            self._session = open_session(self._program, settings)
-        session = self._session
-        session.settings = replace(session.settings, gap=self._relative)
-        for network, block, layer_bounds in zip(self._scaled, self._blocks, bounds, strict=True):
-            first = block.layers[0]
-            session.set_values(
-                first.dense.slots[: network.weights[0].size], -network.weights[0].ravel()
+    def _rounded(self, share: Floats, weights: Floats) -> Action:
+        """A feasible action (size,), filled by share (size,), then by weight (size,)."""
+        by_share = np.lexsort((-weights, -share.round(6)))
+        useful = np.count_nonzero((share > 1e-6) | (weights > 0))
+        return self.actions.fill(by_share[:useful])
+
+    def _over_set(self, plane: tuple[Floats, float], deadline: float) -> tuple[float, list[Action]]:
+        """Maximise a linear function above the networks over the set itself: bound, maximiser."""
+        weights, constant = plane
+        solution = self._set_problem(relaxed=False).solve(
+            weights,
+            time_limit=deadline - time.perf_counter(),
+            absolute_gap=_PLANE_SHARE * self._absolute,
+        )
+        starts = []
+        if solution.x is not None:
+            starts.append(np.rint(solution.x[: self.actions.size]).astype(np.int8))
+        return _above(constant + solution.bound), starts
+
+    def _set_problem(self, *, relaxed: bool) -> LinearProblem:
+        if relaxed not in self._set_problems:
+            settings = SolverSettings(self.settings.name, gap=0.0, quick=not relaxed)
+            self._set_problems[relaxed] = LinearProblem(
+                self.actions, relaxed=relaxed, settings=settings
             )
-            for layer, bias, (lower, upper) in zip(
-                block.layers, network.biases[:-1], layer_bounds, strict=True
-            ):
-                session.set_row_bounds(layer.dense.index, bias, bias)
-                tighten(session, layer, lower, upper)
-        self._set_objective(session)
+        return self._set_problems[relaxed]
+
+    def _program(self, *, relaxed: bool) -> NetworkProgram:
+        if relaxed not in self._programs:
+            settings = replace(self.settings, quick=True)
+            self._programs[relaxed] = NetworkProgram(
+                self._scaled, self.actions, settings, relaxed=relaxed
+            )
+        return self._programs[relaxed]
+
+    def _solve(
+        self, bounds: list[Bounds], action: Action, best: float, deadline: float
+    ) -> Solution:
+        """Solve the mixed-integer program from `action` (size,), whose value is `best`."""
+        program = self._program(relaxed=False)
+        session = program.session
+        session.settings = replace(session.settings, gap=self._relative)
+        program.load(self._scaled, bounds)
+        session.set_column_bounds(program.action, *self._of_better(best))
         return session.solve(
-            self._point(action),
+            program.point(self._scaled, action),
             time_limit=deadline - time.perf_counter(),
             absolute_gap=self._absolute,
         )
 
-    def _set_objective(self, session: Session) -> None:
-        if self._floor is None:
-            columns, weights = self._blocks[0].output
-            session.set_cost(columns, weights, float(self._scaled[0].biases[-1][0]))
-            session.set_cost(self._a, self._skip(self._scaled[0]))
-            return
-        for network, rows in zip(self._scaled, self._floor_rows, strict=True):
-            session.set_row_bounds(rows.index, -np.inf, network.biases[-1])
-            session.set_values(rows.slots[: self.actions.size], -self._skip(network))
-
-    def _skip(self, network: ReluNetwork) -> Floats:
-        return np.zeros(self.actions.size) if network.skip is None else network.skip
-
-    def _point(self, action: Action) -> Floats | None:
-        """The complete point (columns,) of `action`; None where the set has no witness for it."""
-        auxiliary = self.actions.witness(action)
-        if auxiliary is None:
-            return None
-        x = np.zeros(self._program.columns)
-        x[self._a], x[self._aux] = action, auxiliary
-        for network, block in zip(self._scaled, self._blocks, strict=True):
-            block.point(network, action, x)
-        if self._floor is not None:
-            x[self._floor] = value(self._scaled, action[None])
-        return x
+    def _of_better(self, best: float) -> tuple[Floats, Floats]:
+        """Least and largest value of each component, (size,), in actions better than `best`."""
+        lower, upper = np.zeros(self.actions.size), np.ones(self.actions.size)
+        if self._reduced is not None:
+            bound, reduced = self._reduced
+            worse = bound - np.abs(reduced) < best - 1e-6 * (1 + abs(best))
+            lower[worse & (reduced > 0)] = 1.0
+            upper[worse & (reduced < 0)] = 0.0
+        return lower, upper
 
     def _read(
         self, solution: Solution, action: Action, best: float, bound: float, began: float
@@ -326,7 +332,7 @@ class NetworkArgmax:
             SolverFailed: the solver values its action higher than the network does.
         """
         if solution.x is not None:
-            solved = np.rint(solution.x[self._a]).astype(np.int8)
+            solved = np.rint(solution.x[: self.actions.size]).astype(np.int8)
             solved_value = float(value(self._scaled, solved[None])[0])
             if _exceeds(solution.value, solved_value):
                 raise SolverFailed(
@@ -362,6 +368,11 @@ class NetworkArgmax:
         return Argmax(action, own, bound, status, seconds, zero, unit * self._effect)
 
 
+def _above(bound: float) -> float:
+    """A solver's bound, widened by more than its tolerance."""
+    return bound + 1e-7 * (1 + abs(bound))
+
+
 def _exceeds(first: float, second: float) -> bool:
     """Whether `first` is above `second` by more than the tolerance."""
     return first - second > _TOLERANCE * max(1.0, abs(second))
@@ -379,13 +390,3 @@ def _as_list(networks: ReluNetwork | Sequence[ReluNetwork]) -> list[ReluNetwork]
     for index, member in enumerate(members):
         checks.of_type(member, f"networks[{index}]", ReluNetwork)
     return list(members)
-
-
-def _same_model(new: ReluNetwork, old: ReluNetwork) -> bool:
-    """Whether two networks differ only in what each solve rewrites: first layer, biases, skip."""
-    if new.weights[0].shape != old.weights[0].shape or len(new.weights) != len(old.weights):
-        return False
-    return all(
-        new_weight is old_weight or np.array_equal(new_weight, old_weight)
-        for new_weight, old_weight in zip(new.weights[1:], old.weights[1:], strict=True)
-    )

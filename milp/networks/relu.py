@@ -298,3 +298,13 @@ def check_same_shape(networks: Sequence[ReluNetwork], size: int) -> None:
                 f"the network takes {taken} action components, the action set has {size}: use the "
                 "checkpoint trained for it"
             )
+
+
+def same_after_first(new: ReluNetwork, old: ReluNetwork) -> bool:
+    """Whether two networks of one shape differ in the first layer, biases and skip only."""
+    if new.weights[0].shape != old.weights[0].shape or len(new.weights) != len(old.weights):
+        return False
+    return all(
+        new_weight is old_weight or np.array_equal(new_weight, old_weight)
+        for new_weight, old_weight in zip(new.weights[1:], old.weights[1:], strict=True)
+    )

@@ -47,10 +47,16 @@ class LinearProblem:
         lower: ArrayLike = 0.0,
         upper: ArrayLike = 1.0,
         time_limit: float | None = None,
+        absolute_gap: float = 0.0,
     ) -> Solution:
         """The optimum for `weights` (size,) with the action between `lower` and `upper` (size,).
 
-        `time_limit`: seconds; that of the settings unless given.
+        Args:
+            weights: of the components.
+            lower: least value of each component.
+            upper: largest value of each component.
+            time_limit: seconds; that of the settings unless given.
+            absolute_gap: bound - value at which the solve may stop as well.
 
         Raises:
             ConfigError: the weights are no finite numbers, or of another shape.
@@ -62,7 +68,7 @@ class LinearProblem:
         with self._session.lock:
             self._session.set_cost(self.columns, np.broadcast_to(cost, (self.size,)))
             self._session.set_column_bounds(self.columns, lower, upper)
-            return self._session.solve(time_limit=time_limit)
+            return self._session.solve(time_limit=time_limit, absolute_gap=absolute_gap)
 
     def best(self, weights: ArrayLike, *, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Action:
         """The best action, (size,); arguments and further errors as in `solve`.
