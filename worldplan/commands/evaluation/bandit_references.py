@@ -27,7 +27,7 @@ def reference_rows(
     seed: int,
     first_seed: int,
     episodes: int,
-    values: Floats | None,
+    values: Floats | None = None,
 ) -> list[dict[str, Any]]:
     """Rows policy, seed, mean, low, high and episodes of one seed of a run.
 
