@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
+from worldplan.envs.bandits.ends import counting
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.envs.episodes import EpisodeStep
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.endless_values import planning_discount
 from worldplan.planners.bandits.level_maximiser import EXACT
+from worldplan.planners.bandits.observations import steps_left_of
+from worldplan.planners.bandits.units import of_counting
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Decision, Planner
 
@@ -23,11 +27,17 @@ TIE = 1e-6  # added to a visit's index, as a share of the range of the rewards
 
 
 class _VisitsTies(WhittlePolicy):
-    """The Whittle policy, which visits where the index is zero: there is a move to learn."""
+    """The Whittle policy, which visits where the index is zero: there is a move to learn.
+
+    Not of arms that have ended, whose moves nobody sees.
+    """
 
     def action_values(self, observation: Any) -> Floats:
         values = super().action_values(observation)
-        values[:, 1] += TIE * float(np.ptp(self.instance.dynamics.reward))
+        tie = np.full(len(values), TIE * float(np.ptp(self.instance.dynamics.reward)))
+        values[:, 1] += of_counting(
+            tie, self.instance.late, steps_left_of(self.instance, observation)
+        )
         return values
 
 
@@ -36,7 +46,14 @@ class OnlineLearner(Planner):
 
     A model is chosen when an episode begins, and the Whittle policy of this model decides to its
     end. The instance's own transition probabilities are never read. Episodes that are played side
-    by side share their model, and the learner counts the moves of them all.
+    by side share their model, and the learner counts the moves of them all. Moves of an arm after
+    its own end are not counted: nobody sees them.
+
+    Without an end there are learning periods in place of episodes, as in Akbarzadeh and Mahajan
+    2023: a model is chosen anew when the period is longer than the one before, or when the moves
+    from some state of some arm under some action are more than twice those at its beginning. An
+    average reward is planned for with a discount of 0.999, for a drawn or optimistic model may have
+    no average index.
 
     Args:
         instance: the programme; of its dynamics only sizes and rewards are used.
@@ -90,13 +107,20 @@ class OnlineLearner(Planner):
         own = self._seed if seed is None else checks.whole_number(seed, "seed", least=0)
         self._generator = np.random.default_rng(own)
         self.counts: Floats = np.array(self._before, dtype=float)
+        self._before_period = 0  # steps of the last learning period of an endless programme
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin an episode, or a learning period of an endless programme."""
         self.model: ArmDynamics | None = None
         self._policy: WhittlePolicy | None = None
+        self._period = 0  # steps of the present learning period
+        self._known = self.counts.sum(-1)
 
     def restart(self, begun: np.ndarray) -> None:
         """Begin an episode: its model is chosen when its first decision is due."""
         if np.any(begun):
-            self.model = self._policy = None
+            self._begin()
 
     def learn(self, observations: Any, step: EpisodeStep) -> None:
         """Count the moves of all arms in all episodes that are not over.
@@ -121,12 +145,18 @@ class OnlineLearner(Planner):
             for each in (observations, step.next_observation)
         )
         level = checks.truths(step.action, "action", shape, error=ConfigError).astype(np.int64)
-        self._count(before[step.running], level[step.running], after[step.running])
-
-    def _count(self, before: Ints, level: Ints, after: Ints) -> None:
-        """Count moves; arrays are (episodes, arms)."""
-        arms = np.broadcast_to(np.arange(len(self.counts)), before.shape)
-        np.add.at(self.counts, (arms, level, before, after), 1.0)
+        seen = np.repeat(step.running[:, None], shape[1], axis=1)
+        if self.instance.late is not None:
+            left = observations.get("steps_left", np.full(shape[0], self.instance.horizon))
+            seen &= counting(self.instance.late, np.asarray(left))
+        arms = np.broadcast_to(np.arange(shape[1]), shape)
+        np.add.at(self.counts, (arms[seen], level[seen], before[seen], after[seen]), 1.0)
+        if self.instance.endless:
+            self._period += 1
+            more = self.counts.sum(-1) > 2 * self._known
+            if self._period > self._before_period or more.any():
+                self._before_period = self._period
+                self._begin()
 
     def plan(self, observation: Any) -> Decision:
         decision = self._policy_of_episode().plan(observation)
@@ -151,7 +181,11 @@ class OnlineLearner(Planner):
             self.model = dataclasses.replace(self.instance.dynamics, transition=transition)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a drawn model may well not be indexable
+                discount = planning_discount(self.instance.discount)
                 self._policy = _VisitsTies(
-                    self.instance, dynamics=self.model, settings=self._settings
+                    self.instance,
+                    dynamics=self.model,
+                    discount=discount if self.instance.endless else None,
+                    settings=self._settings,
                 )
         return self._policy

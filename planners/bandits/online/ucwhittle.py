@@ -17,8 +17,9 @@ largest with a budget of K; it is 0 in the first episode.
 
 Other than in their work: episodes have an end, and indices are those of the steps that are left
 (`WhittlePolicy`), for which their proof of regret does not speak; gamma is the programme's
-discount, at most 1 - 1 / horizon. Where nothing was observed, P^ is uniform. Model and price are of
-an episode, and the price that of its first step; the published code chooses both anew in each
+discount, at most 1 - 1 / n for an arm with n steps in an episode. Without an end, episodes are the
+learning periods of `OnlineLearner`. Where nothing was observed, P^ is uniform. Model and price are
+of an episode, and the price that of its first step; the published code chooses both anew in each
 step. It also counts each move for every state of the arm, takes a set by component, cut at 1, in
 place of the 1-norm, and adds the constraints that visits and good states help: none of it here.
 """
@@ -76,7 +77,8 @@ class UCWhittle(OnlineLearner):
         self._first = True
         uniform = self.instance.dynamics.uniform
         estimate, radius = confidence(self.counts, self.episode, self._delta, uniform)
-        gamma = min(self.instance.discount, 1.0 - 1.0 / max(self.instance.horizon, 2))
+        own = self.instance.horizon if self.instance.ends is None else self.instance.ends
+        gamma = np.minimum(self.instance.discount, 1.0 - 1.0 / np.maximum(own, 2))
         return optimistic(self.instance.dynamics, estimate, radius, self.price, gamma)
 
     def decided(self, observation: Any, decision: Decision) -> None:
@@ -108,7 +110,7 @@ def confidence(
 
 
 def optimistic(
-    dynamics: ArmDynamics, estimate: Floats, radius: Floats, price: float, gamma: float
+    dynamics: ArmDynamics, estimate: Floats, radius: Floats, price: float, gamma: Floats | float
 ) -> Floats:
     """The dynamics in the confidence set with the largest values, (arms, 2, states, states).
 
@@ -117,9 +119,10 @@ def optimistic(
         estimate: (arms, 2, states, states).
         radius: (arms, 2, states) in the 1-norm.
         price: of a visit.
-        gamma: discount, below 1.
+        gamma: discount, below 1; one for each arm (arms,), or for all.
     """
     arms, levels, states, _ = estimate.shape
+    gamma = np.broadcast_to(gamma, arms)
     reward = np.broadcast_to(dynamics.reward[:, None, None, :], estimate.shape)
     if dynamics.action_reward is not None:
         reward = reward + dynamics.action_reward
@@ -130,7 +133,7 @@ def optimistic(
     accuracy = accuracy + 1e-13 * (np.abs(reward).max((1, 2, 3)) + price)  # rounding
     best, own = estimate, dynamics.exists[:, None, None, :]
     for _ in range(MOST_PASSES):
-        worth = reward + gamma * value[:, None, None, :]
+        worth = reward + gamma[:, None, None, None] * value[:, None, None, :]
         worth = np.where(own, worth, worth.min(-1, keepdims=True) - 1.0)  # never the best state
         best = most_valuable(estimate, radius, worth)
         after = ((best * worth).sum(-1) - cost).max(1)

@@ -266,3 +266,79 @@ def test_other_seeds_draw_other_models() -> None:
 def test_wrong_arguments_are_refused(make: object, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         make(small(0))  # type: ignore[operator]
+
+
+# ---- own ends, and programmes without an end
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("seed", range(4))
+def test_moves_after_an_arm_s_end_are_not_seen(learner: type[ThompsonSampling], seed: int) -> None:
+    instance = small(seed)
+    ends = np.random.default_rng(seed).integers(0, 7, 5)
+    planner = learner(dataclasses.replace(instance, ends=ends))
+    episodes = 1 + seed
+    play_online(planner, planner.instance, episodes, seed)
+    np.testing.assert_array_equal(planner.counts.sum((1, 2, 3)), episodes * ends)
+    decision = planner.plan({"state": np.zeros(5, int), "steps_left": 1})
+    assert not decision.action[ends < 6].any() or ends.max() < 6  # they are of no worth
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_regret_with_own_ends_falls(learner: type[ThompsonSampling]) -> None:
+    gained = []
+    for seed in range(3):
+        instance = generate("budget", 10, 2, seed=seed, horizon=8, states=3)
+        ends = np.array([1, 2, 3, 4, 5, 6, 7, 8, 8, 8])
+        instance = dataclasses.replace(instance, ends=ends)
+        known = play_online(WhittlePolicy(instance), instance, 45, seed)
+        learned = play_online(learner(instance), instance, 45, seed)
+        lost = regret(learned, known)["regret"].to_numpy()
+        gained.append(lost[:10] - lost[-10:])
+    assert bootstrap(np.concatenate(gained))["low"] > 0
+
+
+@pytest.mark.parametrize("discount", [0.9, 1.0])
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_learning_periods_without_an_end(learner: type[ThompsonSampling], discount: float) -> None:
+    """Against the rule of the paper, followed by hand."""
+    instance = dataclasses.replace(small(3), horizon=60, endless=True, discount=discount)
+    planner = learner(instance)
+    planner.reset(seed=0)
+    batch = EpisodeBatch(BanditVectorEnv(instance, 1), seed=0)
+    decide = Decider(planner, batch)
+    chosen, expected = [], [0]
+    moves = np.zeros((5, 2, 3))
+    begun, length, before = moves.copy(), 0, batch.observation["state"][0]
+    for number, step in enumerate(batch.play(decide)):
+        chosen.append(planner.model)
+        planner.learn(decide.observations, step)
+        moves[np.arange(5), step.action[0].astype(int), before] += 1
+        before = step.next_observation["state"][0]
+        now = number + 1 - expected[-1]
+        if now > length or (moves > 2 * begun).any():
+            expected.append(number + 1)
+            begun, length = moves.copy(), now
+    found = [0] + [i for i in range(1, 60) if chosen[i] is not chosen[i - 1]]
+    assert found == [start for start in expected if start < 60]
+    assert 10 < len(found) < 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("discount", [0.95, 1.0])
+def test_a_learner_without_an_end_comes_near_the_known_policy(discount: float) -> None:
+    late, blind = [], []
+    for seed in range(4):
+        instance = generate("budget", 10, 2, seed=seed, horizon=400, states=3)
+        instance = dataclasses.replace(instance, endless=True, discount=discount)
+        flat = np.full(instance.dynamics.transition.shape, 1 / 3)
+        unlearned = WhittlePolicy(
+            instance, dynamics=dataclasses.replace(instance.dynamics, transition=flat)
+        )
+        known, learned, without = (
+            play_online(planner, instance, 1, seed).step_reward[0, -200:].mean()
+            for planner in (WhittlePolicy(instance), ThompsonSampling(instance), unlearned)
+        )
+        late.append(learned / known)
+        blind.append(without / known)
+    assert np.mean(late) > 0.97 and np.mean(late) > np.mean(blind) + 0.02
