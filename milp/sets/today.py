@@ -115,9 +115,12 @@ def parse_date(text: str, what: str) -> datetime.date:
         ConfigError: it is no date; begins with `what`.
     """
     try:
-        return datetime.date.fromisoformat(text)
+        date = datetime.date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{what} '{text}' is no date: write YYYY-MM-DD") from None
+        date = None
+    if date is None or date.isoformat() != text:  # 20261129 and 2026-W48-7 are read by Python
+        raise ConfigError(f"{what} {checks.shown(text)} is no date: write YYYY-MM-DD")
+    return date
 
 
 def today_of(context: SetContext) -> Today:

@@ -6,7 +6,6 @@ The arms' dynamics are generated (a domain of the paper), read from tables, or l
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -36,6 +35,9 @@ from worldplan.world_models.arms.sources import (
 )
 from worldplan.world_models.arms.sources import clients_of as clients_of
 from worldplan.world_models.arms.sources import finder as finder
+
+
+_MOST = 1_000_000_000  # visits, moves
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,7 @@ def _with_limits(
     """The constraint with another limit of visits, and of moves.
 
     Raises:
-        ConfigError: the kind of set has no such limit, or a number is below 1 or no number of
-            hours.
+        ConfigError: the kind of set has no such limit, or a number is out of range.
     """
     kind = constraint.kind
     if visits is not None and (kind == "custom" or ":" in kind):
@@ -228,11 +229,8 @@ def _with_limits(
             f"{'' if rules else ', and no rules that see them'}: leave the hours out"
         )
     for number, what in ((visits, "visits"), (moves, "moves")):
-        if number is not None and number < 1:
-            raise ConfigError(f"{number} {what}: give at least 1")
-    for worker, amount in hours.items():
-        if not 0 <= amount < math.inf:
-            raise ConfigError(f"hours {amount:g} of '{worker}': give a finite number from 0")
+        if number is not None and not 1 <= number <= _MOST:
+            raise ConfigError(f"{number} {what}: give 1 to {_MOST}")
     return replace(
         constraint,
         budget=constraint.budget if visits is None else visits,
@@ -305,11 +303,35 @@ def _any_day(context: SetContext, relaxed: Mapping[str, Any]) -> ActionSet:
     except InfeasibleActionSet:
         if not any(relaxed.values()):
             raise
+    return _relaxed(context, relaxed)
+
+
+def _relaxed(context: SetContext, relaxed: Mapping[str, Any]) -> ActionSet:
     limits = {name: relaxed.get(name) for name in ("visits", "moves")}
     hours = relaxed.get("hours") or {}
     constraint = _with_limits(context.settings, **limits, hours=hours)
     waived = frozenset(relaxed.get("waived") or ())
     return make_set(replace(context, settings=constraint, waived=waived, hours=hours))
+
+
+def later_days(
+    built: Built, programme: Programme, base: str | FilePath, relaxed: Mapping[str, Any]
+) -> ActionSet:
+    """The feasible actions of the days after today with what is relaxed today, for a programme
+    whose own later days have no action.
+
+    Args:
+        built: the programme.
+        programme: its settings.
+        base: as in `build`.
+        relaxed: as in `build`.
+
+    Raises:
+        InfeasibleActionSet: nothing satisfies them.
+    """
+    names = built.instance.arm_names
+    context = SetContext(names, programme.constraint, finder(FilePath(base)))
+    return _relaxed(context, relaxed)
 
 
 def _generated(programme: Programme, find: Find, seed: int) -> BanditInstance:

@@ -10,11 +10,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
-from sqlalchemy.exc import DatabaseError, NoResultFound
+from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound, OperationalError
 from sqlalchemy.pool import NullPool
 
 from worldplan.milp.errors import ConfigError, DatasetError, FolderInUse, WorldplanError, one_line
 from worldplan.routine import schema
+from worldplan.routine.integrity import check_rows
 from worldplan.world_models.storage import require_replaceable
 
 _BUSY = 60.0  # seconds to wait for the transaction of another process
@@ -58,6 +59,9 @@ class Database:
             if version < schema.VERSION:
                 with self.write():  # brings the tables to this version
                     pass
+            with self.read() as connection:
+                if inspect(connection).has_table("programme"):
+                    check_rows(connection, path)
 
     @property
     def exists(self) -> bool:
@@ -143,10 +147,15 @@ class Database:
             return schema.VERSION
         try:
             version = schema.stored_version(connection)
-        except (DatabaseError, NoResultFound) as error:
+        except (OperationalError, NoResultFound, MultipleResultsFound, ValueError) as error:
             raise ConfigError(
                 f"{self.path}: is no database of worldplan: give another file with --database"
             ) from error
+        if version < 1:
+            raise ConfigError(
+                f"{self.path}: version {version} of the tables was never written by worldplan: "
+                "restore a copy of the file, or give another file with --database"
+            )
         if version > schema.VERSION:
             raise ConfigError(
                 f"{self.path}: was written by a newer worldplan (version {version} of the tables, "

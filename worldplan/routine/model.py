@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.files import plain
-from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.sets.today import read_last_visits
 from worldplan.planners.bandits.policies import naming_policy
@@ -27,7 +27,7 @@ from worldplan.world_models.arms.beliefs import PresentStates
 from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.ends import refuse_ended
 from worldplan.world_models.arms.hidden import HiddenProgramme, as_seen
-from worldplan.world_models.arms.programme import Built, build, finder, on_day
+from worldplan.world_models.arms.programme import Built, build, finder, later_days, on_day
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def build_model(
         log, imported, observed = observed_moves(connection, date, names, reward, half_life, file)
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
-    relaxed = {name: settings.get(name) for name in ("waived", "visits", "moves", "hours")}
+    relaxed = relaxed_of(settings)
     built = build(programme, setup.base, setup.seed, log, dated=True, relaxed=relaxed)
     if built.instance.ends is not None:
         raise ConfigError(
@@ -113,6 +113,15 @@ def build_model(
     visits = last_visits(connection, setup, date, names)
     built = replace(built, instance=instance, models=models)
     return Model(built, inside, description, date, visits)
+
+
+def relaxed_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is relaxed on a day, as `worldplan.world_models.arms.programme.build` takes it.
+
+    Args:
+        settings: of the day (`Day.settings`).
+    """
+    return {name: settings.get(name) for name in ("waived", "visits", "moves", "hours")}
 
 
 def last_visits(
@@ -275,7 +284,15 @@ def today(
     actions = fixed(built.instance.actions, out, absent, forced, model.names)
     later = built.later
     if later is not None:
-        later = fixed(later, out, np.zeros_like(out), np.zeros_like(out), model.names)
+        nobody = np.zeros_like(out)
+        try:
+            later = fixed(later, out, nobody, nobody, model.names)
+        except InfeasibleActionSet:  # a rule asks for somebody who has left
+            relaxed = relaxed_of(settings)
+            if not any(relaxed.values()):
+                raise
+            later = later_days(model.built, setup.programme, setup.base, relaxed)
+            later = fixed(later, out, nobody, nobody, model.names)
     return replace(built, instance=replace(built.instance, actions=actions), later=later)
 
 

@@ -101,9 +101,13 @@ def change_members(
     called = tuple(outcome.client for outcome in newcomers)
     if not request.join(called):
         more = f" and {len(called) - 1} more" if len(called) > 1 else ""
+        left = connection.execute(
+            select(schema.clients.c.left).where(schema.clients.c.name == called[0])
+        ).scalar_one_or_none()
+        how = "is not in the programme" if left is None else f"left the programme on {left}"
         raise DatasetError(
-            f"{newcomers[0].place}: client '{called[0]}'{more} is not in the programme: let them "
-            "join (--join), or remove the row"
+            f"{newcomers[0].place}: client '{called[0]}'{more} {how}: let them join (--join), or "
+            "remove the row"
         )
     for outcome in newcomers:
         _join(connection, request, outcome.client, outcome.state)

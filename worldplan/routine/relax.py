@@ -20,12 +20,11 @@ from typing import NoReturn
 from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.routine.model import Model, asked_today
 from worldplan.routine.people import Known
-from worldplan.routine.request import Names, Request, Setup
+from worldplan.routine.request import MOST_HOURS, Names, Request, Setup
 
 _SECONDS = 10.0  # for the search
 _MOST = 12  # sets that are offered
 _LARGEST = 3  # changes in a set, before any one set is looked for
-_FREE = 1e6  # hours of a worker who is no limit
 _CENT = 0.01  # hours are offered in steps of this
 _ORDER = ("visits", "moves", "hours", "forced", "left out", "rule")
 
@@ -227,7 +226,7 @@ class _Search:
             names["rule"],
             limits["visits"],
             limits["moves"],
-            {r.name: _FREE if r.amount is None else r.amount for r in by["hours"]},
+            {r.name: MOST_HOURS if r.amount is None else r.amount for r in by["hours"]},
             names["forced"],
             names["left out"],
         )
@@ -303,7 +302,9 @@ class _Search:
     def _bisected(self, change: Remedy, rest: Changes, step: float) -> Remedy:
         """As `_least`, where conflicts do not tell the amount."""
         low, high = 0, 1
-        while high * step < _FREE and self._fails(rest | {replace(change, amount=high * step)}):
+        while high * step < MOST_HOURS and self._fails(
+            rest | {replace(change, amount=high * step)}
+        ):
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2

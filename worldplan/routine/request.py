@@ -17,6 +17,8 @@ from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, Programme, clients_of, finder
 
 DEFAULT_POLICY = "fluid"
+MOST_BY = 200  # characters
+MOST_HOURS = 1e6  # of a worker on a day
 Names = tuple[str, ...]
 
 
@@ -185,6 +187,18 @@ class Request:
 
     def __post_init__(self) -> None:
         check_text(self.by, "the name of who decides (--by)")
+        if len(self.by) > MOST_BY:
+            raise ConfigError(
+                f"the name of who decides (--by) has {len(self.by)} characters: give at most "
+                f"{MOST_BY}"
+            )
+        for name in ("leave", "absent", "force_in", "force_out", "waived"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
+        for worker, amount in self.hours.items():
+            if not 0 <= amount <= MOST_HOURS:
+                raise ConfigError(
+                    f"{amount:g} hours of '{worker}': give 0 to {MOST_HOURS:.0f} (--hours)"
+                )
         forced = set(self.force_in)
         for name in (*self.force_out, *self.absent, *self.leave):
             if name in forced:

@@ -62,6 +62,8 @@ def main(argv: Sequence[str]) -> int:
     outcomes, source = _outcomes(setup, settings.outcomes)
     request = _request(settings, outcomes, source)
     own = setup.lists_folder(request.date)
+    if settings.output is not None and not settings.output.strip():
+        raise ConfigError("--output is blank: give a folder for the lists")
     folder = Path(settings.output) if settings.output else own
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output {folder}: is a file: give a folder for the lists")
@@ -178,7 +180,8 @@ def _request(settings: Namespace, outcomes: tuple[Outcome, ...], source: dict[st
     """
     if settings.policy is not None:
         check_policies([settings.policy], "--policy")
-    date = parse_date(settings.date, "--date") if settings.date else dt.date.today()
+    given = settings.date is not None  # "" is none, and not today
+    date = parse_date(settings.date, "--date") if given else dt.date.today()
     named = {
         name: tuple(names_in(settings[name], f"--{name}"))
         for name in ("leave", "absent", "force", "forbid", "waive")

@@ -5,6 +5,7 @@ Read from a YAML file; any setting can be replaced on the command line as `--a.b
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -151,9 +152,23 @@ def database_file(scenario: Scenario, base: Path) -> Path:
         scenario: of the programme.
         base: the scenario's file; the database lies beside it, or in the current folder if the file
             comes with worldplan.
+
+    Raises:
+        ConfigError: the database would lie in the folder of worldplan itself, or has no name.
     """
-    folder = Path() if base.is_relative_to(PACKAGE) else base.parent
-    return folder / (scenario.database or f"{base.stem}.db")
+    own = PACKAGE.resolve()
+    shipped = base.is_relative_to(PACKAGE) or base.parent.resolve().is_relative_to(own)
+    path = (Path() if shipped else base.parent) / (scenario.database or f"{base.stem}.db")
+    if not path.name or path.name == "..":
+        raise ConfigError(f"--database {path}: is a folder: give a file, such as clinic.db")
+    if Path(os.path.abspath(path)).is_relative_to(PACKAGE) or (
+        path.parent.is_dir() and path.parent.resolve().is_relative_to(own)
+    ):
+        raise ConfigError(
+            f"{path}: the database would lie in the folder of worldplan itself: copy the scenario "
+            "(worldplan examples FOLDER), or give another file with --database"
+        )
+    return path
 
 
 def scenario_parser(command: str, description: str) -> ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
+from worldplan.routine.request import MOST_BY
 
 
 class Body(BaseModel):
@@ -119,7 +120,7 @@ class OutcomeIn(Body):
     state: int | None = Field(default=None, description="after the visits; null: not known")
     visited: bool | None = Field(default=None, description="null: as the list said")
     note: str = Field(default="", max_length=2000)
-    by: str = Field(default="", max_length=200)
+    by: str = Field(default="", max_length=MOST_BY)
 
 
 class Version(BaseModel):
@@ -151,7 +152,7 @@ class DecideIn(Body):
         default=None, description="most moves on this day; null: constraint.moves"
     )
     hours: dict[str, float] = Field(default={}, description="of workers on this day, by name")
-    by: str = Field(default="", max_length=200)
+    by: str = Field(default="", max_length=MOST_BY)
 
 
 class RedoIn(Body):
@@ -161,7 +162,7 @@ class RedoIn(Body):
     force_in: list[str] = []
     force_out: list[str] = []
     absent: list[str] | None = Field(default=None, description="null: as before")
-    by: str = Field(default="", max_length=200)
+    by: str = Field(default="", max_length=MOST_BY)
 
 
 class WhatIfIn(Body):

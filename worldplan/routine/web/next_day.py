@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, Response
 
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.today import parse_date
 from worldplan.planners.bandits.policies import POLICIES
 from worldplan.routine import request as requests
 from worldplan.routine.relax import InfeasibleDay, Relaxation
@@ -66,7 +67,7 @@ class _Entries:
             ConfigError: a date or a number is none.
         """
         try:
-            date = dt.date.fromisoformat(self.date)
+            date = parse_date(self.date, "the day")
             outcomes = tuple(
                 requests.Outcome(client, int(state), place="the form")
                 for client, state in self.states.items()
