@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
@@ -13,6 +13,7 @@ from worldplan.planners.bandits.observations import checked_distribution, checke
 from worldplan.planners.bandits.units import in_units
 
 WINDOW = 8  # steps with an action of their own; more make a discounted bound tighter, and slower
+MOST = 40_000  # variables of all steps of such a window
 
 
 class EndlessBound(Bound):
@@ -21,7 +22,7 @@ class EndlessBound(Bound):
     Args:
         instance: a programme without an end.
         settings: the solver.
-        window: see `EndlessProgram`.
+        window: see `EndlessProgram`; by the size of the programme unless given.
 
     Raises:
         ConfigError: the programme has an end, or an argument of another type or out of range.
@@ -32,7 +33,7 @@ class EndlessBound(Bound):
         instance: BanditInstance,
         settings: SolverSettings | None = None,
         *,
-        window: int = WINDOW,
+        window: int | None = None,
     ) -> None:
         members = models_of(instance, None)
         if not instance.endless:
@@ -42,6 +43,7 @@ class EndlessBound(Bound):
             )
         (model,), self._units = in_units(members, instance.discount)
         self.instance = instance
+        checked = checks.whole_number(window or 0, "window", least=0)
         if settings is not None:
             checks.of_type(settings, "settings", SolverSettings)
         self.program = EndlessProgram(
@@ -49,7 +51,7 @@ class EndlessBound(Bound):
             instance.actions,
             instance.discount,
             settings or SolverSettings(),
-            window=checks.whole_number(window, "window", least=0),
+            window=_window(model) if window is None else checked,
         )
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:
@@ -73,3 +75,8 @@ class EndlessBound(Bound):
                 "solver.time_limit"
             )
         return self._units.endless_total(solution.bound)
+
+
+def _window(model: ArmDynamics) -> int:
+    """Steps of the window that suit the size of a programme."""
+    return min(WINDOW, MOST // (model.arms * model.states * model.levels))

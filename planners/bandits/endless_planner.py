@@ -5,7 +5,9 @@ prices that value every arm's state at the end of a short window. The program of
 (`fluid_program`) then has an integral first action and these values at its end. Re-solving it every
 day is model predictive control of the relaxation ("LP-update", arXiv 2511.08097).
 
-An average reward is planned for with a discount of `NEARLY_ONE`; its bound is that of the average.
+With a plain budget and very many arms the window is one step, which needs no program: the arms
+with the largest gains are visited. An average reward is planned for with a discount of
+`NEARLY_ONE`; its bound is that of the average.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.session import missing_share
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.bounds import is_priced
 from worldplan.planners.bandits.chains import has_one_class
 from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.endless_program import EndlessProgram
 from worldplan.planners.bandits.endless_values import EndlessOutlook, planning_discount
 from worldplan.planners.bandits.fluid_program import FluidProgram
+from worldplan.planners.bandits.level_maximiser import LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
 from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.units import Units, in_units, used_levels
@@ -77,6 +81,9 @@ class EndlessPlanner(Planner):
         models, self.units = in_units(members, self.discount)
         self.settings = settings or SolverSettings(gap=1e-4)
         steps = checks.whole_number(window, "window", least=1)
+        self._sorted = LevelMaximiser(instance, self.settings) if is_priced(instance) else None
+        if self._sorted is not None:
+            steps = 1
         self.later = instance.actions if later is None else later
         self.program = FluidProgram(
             models,
@@ -115,6 +122,8 @@ class EndlessPlanner(Planner):
         zero = self._outlook.window(start, steps, later)
         zero += self.discount**steps * float(tail.constant[1])
         remaining = limit - (time.perf_counter() - started)
+        if self._sorted is not None:
+            return self._best_of_sorted(start, tail, limited, started)
         solution = self.program.solve(start, steps + 1, tail, zero=zero, time_limit=remaining)
         if solution.x is None:
             weights = self._one_step_gain(start, later)
@@ -128,8 +137,48 @@ class EndlessPlanner(Planner):
             status, value = "time_limit", self._outlook.first(action, start)
         bound = max(bound, value)
         gap = 0.0 if status == "optimal" else missing_share(value, bound, zero)
-        shown, proven = self._shown(value, bound, start, tail, limited)
+        without = limited or solution.x is None
+        shown, proven = self._shown(value, bound, start, tail, without)
         return Decision(action, shown, proven, status, time.perf_counter() - started, gap=gap)
+
+    def _best_of_sorted(
+        self, start: Floats, tail: ValueTables, limited: bool, started: float
+    ) -> Decision:
+        """The decision where sorting finds the best action of a window of one step.
+
+        Args:
+            start: (arms, states) distribution of today's states.
+            tail: values of the states after today.
+            limited: they are those of the default action, as the relaxation took too long.
+            started: when the decision began, of `time.perf_counter`.
+        """
+        assert self._sorted is not None
+        found = self._sorted.maximise(self.action_table(start, tail))
+        value = self._outlook.first(found.action, start) if limited else float(found.value or 0.0)
+        bound = self._outlook.free(start) if limited else value
+        shown, proven = self._shown(value, bound, start, tail, limited)
+        status, gap = ("time_limit", None) if limited else ("optimal", 0.0)
+        seconds = time.perf_counter() - started
+        return Decision(found.action, shown, proven, status, seconds, gap=gap)
+
+    @property
+    def additive(self) -> bool:
+        """Whether a decision maximises the sum of `action_table` over the arms."""
+        return self._sorted is not None
+
+    def action_table(self, start: Floats, tail: ValueTables) -> Floats:
+        """Planned values (arms, levels) of today's actions, whose sum is the value of a joint one.
+
+        Args:
+            start: (arms, states) distribution of today's states.
+            tail: of `tail`.
+        """
+        models, later = self.program.dynamics, tail.table[1]
+        after = [np.einsum("jkst,jt->jks", model.transition, later) for model in models]
+        values = np.mean([model.one_step() for model in models], axis=0)
+        values = values + self.discount * np.mean(after, axis=0)
+        today: Floats = np.einsum("jks,js->jk", values, start)
+        return today + self.discount * float(tail.constant[1]) / len(today)
 
     def tail(self, start: Floats, time_limit: float | None = None) -> ValueTables:
         """Values of the states after the window: the same with 1, 2, ... steps to go.

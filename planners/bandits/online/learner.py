@@ -146,9 +146,10 @@ class OnlineLearner(Planner):
         )
         level = checks.truths(step.action, "action", shape, error=ConfigError).astype(np.int64)
         seen = np.repeat(step.running[:, None], shape[1], axis=1)
-        if self.instance.late is not None:
-            left = observations.get("steps_left", np.full(shape[0], self.instance.horizon))
-            seen &= counting(self.instance.late, np.asarray(left))
+        left = observations.get("steps_left", np.full(shape[0], self.instance.horizon))
+        counted = counting(self.instance.late, np.asarray(left))
+        if counted is not None:
+            seen &= counted
         arms = np.broadcast_to(np.arange(shape[1]), shape)
         np.add.at(self.counts, (arms[seen], level[seen], before[seen], after[seen]), 1.0)
         if self.instance.endless:

@@ -176,14 +176,12 @@ def _endless(
     """
     start, units, models = belief_of(instance, observation), planner.units, planner.program.dynamics
     tail = planner.tail(start, time_limit)
-    offset, later = planner.offset(start, tail), tail.table[1]
-    values: Floats = np.mean([model.one_step() for model in models], axis=0)
-    values = values + planner.discount * np.mean(
-        [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
-    )
-    today = np.einsum("jks,js->jk", values, start)
+    offset, today = planner.offset(start, tail), planner.action_table(start, tail)
 
-    def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
+    def problem(actions: ActionSet, settings: SolverSettings) -> Problem:
+        if planner.additive:
+            values = units.unit * today + offset / len(today)
+            return additive_problem(instance, actions, values, settings)
         steps = planner.program.steps
         program = FluidProgram(
             models,
@@ -210,7 +208,7 @@ def _endless(
         lambda actions: units.unit * level_score(instance.dynamics, today, actions),
         problem,
         _gains(instance, units.unit * today),
-        units.unit * worth_of_moves(models[0], planner.discount * later),
+        units.unit * worth_of_moves(models[0], planner.discount * tail.table[1]),
     )
 
 

@@ -78,6 +78,8 @@ class Parts:
         edges: of the path's graph, between arm numbers; the source is arm `source`.
         pairs: of the custom and own sets.
         source: of the path.
+        discount: per step.
+        endless: the programme has no end.
     """
 
     kind: str
@@ -89,6 +91,8 @@ class Parts:
     edges: list[tuple[int, int]]
     pairs: list[tuple[int, int]]
     source: int = 0
+    discount: float = 1.0
+    endless: bool = False
 
     def instance(self) -> BanditInstance:
         arms, budget = self.dynamics.arms, self.budget
@@ -108,7 +112,14 @@ class Parts:
         else:
             forced = self.kind in ("exactly", "interventions")
             actions = Budget(self.dynamics.components, budget, exactly=forced)
-        return BanditInstance(self.dynamics, actions, self.horizon, self.dynamics.uniform)
+        return BanditInstance(
+            self.dynamics,
+            actions,
+            self.horizon,
+            self.dynamics.uniform,
+            discount=self.discount,
+            endless=self.endless,
+        )
 
     def in_unit(self, factor: float, constant: np.ndarray) -> Parts:
         """Rewards times `factor`, plus `constant` (arms,)."""
