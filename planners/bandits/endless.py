@@ -43,7 +43,8 @@ class EndlessBound(Bound):
             )
         (model,), self._units = in_units(members, instance.discount)
         self.instance = instance
-        checked = checks.whole_number(window or 0, "window", least=0)
+        if window is None:
+            window = _window(model)
         if settings is not None:
             checks.of_type(settings, "settings", SolverSettings)
         self.program = EndlessProgram(
@@ -51,7 +52,7 @@ class EndlessBound(Bound):
             instance.actions,
             instance.discount,
             settings or SolverSettings(),
-            window=_window(model) if window is None else checked,
+            window=checks.whole_number(window, "window", least=0),
         )
 
     def from_distribution(self, start: Floats, steps_left: int | None = None) -> float:

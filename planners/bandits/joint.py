@@ -77,10 +77,10 @@ class JointBound(Bound):
         gap: float = 1e-3,
         states: int = STATES,
     ) -> None:
-        refuse_endless(instance, "bound joint", "choose auto or fluid")
         (model,), self._units = in_units(
             models_of(instance, None), instance.discount, instance.late
         )
+        refuse_endless(instance, "bound joint", "choose auto or fluid")
         structure = structure_of(instance)
         if structure is None:
             raise ConfigError(

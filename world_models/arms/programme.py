@@ -36,7 +36,6 @@ from worldplan.world_models.arms.sources import (
 from worldplan.world_models.arms.sources import clients_of as clients_of
 from worldplan.world_models.arms.sources import finder as finder
 
-
 _MOST = 1_000_000_000  # visits, moves
 
 
