@@ -10,18 +10,27 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.worldplan.routine.builders import day, write_outcomes
 
 
-def attempt(folder: Path, number: int, patience: float) -> bool:
-    """Whether a day's process ends by itself, and well, within `patience` seconds."""
-    outcomes = write_outcomes(folder / "o.csv", number)
+def attempt(folder: Path, number: int, patience: float, more: Sequence[str] | None = None) -> bool:
+    """Whether a day's process ends by itself, and well, within `patience` seconds.
+
+    Args:
+        folder: of the programme.
+        number: of the day.
+        patience: seconds.
+        more: options of the command; random outcomes unless given.
+    """
+    if more is None:
+        more = ["--outcomes", write_outcomes(folder / "o.csv", number)]
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os._exit(day(folder, number, "--outcomes", outcomes))
+        os._exit(day(folder, number, *more))
     ends = time.monotonic() + patience
     while time.monotonic() < ends:
         done, status = os.waitpid(child, os.WNOHANG)
