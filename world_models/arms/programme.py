@@ -20,6 +20,7 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import depends_on_day, make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
+from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_states
 from worldplan.world_models.arms.ends import Ends, ends_on, read_ends, without_ended
 from worldplan.world_models.arms.evidence import Evidence
@@ -76,6 +77,7 @@ def build(
     dated: bool = False,
     today: datetime.date | None = None,
     relaxed: Mapping[str, Any] | None = None,
+    clients: Clients | None = None,
 ) -> Built:
     """The instance that a programme describes.
 
@@ -90,6 +92,7 @@ def build(
         today: from which the ages of moves count, with `programme.half_life`; None: the last row.
         relaxed: waived, visits, moves and hours as in `on_day`, which hold on later days as well
             if the constraints without a date cannot be met otherwise.
+        clients: of the files, if they are read already.
 
     Raises:
         ConfigError: a setting is missing, unknown or out of range, or ends are dates.
@@ -98,7 +101,7 @@ def build(
     """
     own = programme.seed if seed is None else seed
     try:
-        built = _build(programme, finder(FilePath(base)), own, log, today, relaxed or {})
+        built = _build(programme, finder(FilePath(base)), own, log, today, relaxed or {}, clients)
         if built.until is not None and not dated:
             raise ConfigError(
                 "programme.ends has dates (until), which count where a day is decided: give the "
@@ -244,6 +247,7 @@ def _build(
     log: ArmLog | None,
     today: datetime.date | None,
     relaxed: Mapping[str, Any],
+    clients: Clients | None,
 ) -> Built:
     check_settings(programme)
     if programme.domain:
@@ -252,7 +256,9 @@ def _build(
         return Built(replace(generated, discount=programme.discount, endless=programme.endless))
     if programme.rewards is None:
         raise ConfigError(NO_REWARDS)
-    model = with_costs_of_visits(read_model(programme, find, seed, log, today), programme, find)
+    model = with_costs_of_visits(
+        read_model(programme, find, seed, log, today, clients), programme, find
+    )
     check_size(programme, model.dynamics.arms, model.dynamics.states)
     actions = _any_day(SetContext(model.arm_names, programme.constraint, find), relaxed)
     model = in_order_of(actions, model)

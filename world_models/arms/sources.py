@@ -53,10 +53,12 @@ def read_model(
     seed: int,
     log: ArmLog | None,
     today: datetime.date | None = None,
+    clients: Clients | None = None,
 ) -> Model:
     """The dynamics from `transitions`, or their posterior from `log` or its file.
 
     With `programme.half_life`, moves are weighted by their age at `today`, or at the last row.
+    `clients` are those of `clients_of`, if they are read already.
 
     Raises:
         DatasetError: a file is missing or malformed.
@@ -64,7 +66,7 @@ def read_model(
     assert programme.rewards is not None
     rewards = find(programme.rewards)
     if programme.log is not None:
-        clients = clients_of(programme, find)
+        clients = clients or clients_of(programme, find)
         if log is None:
             log = read_moves(
                 find(programme.log),

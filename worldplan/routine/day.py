@@ -192,7 +192,9 @@ def _compare(stored: Day, request: Request) -> None:
     if not set(request.leave) <= left:
         raise ConfigError(_already(stored, "leave", sorted(left), sorted(request.leave)))
     for name, value in request.settings().items():
-        given = request.policy is not None if name == "policy" else bool(value)
+        given = value not in (None, [], {})
+        if name == "policy":
+            given = request.policy is not None
         then = stored.settings.get(name)
         if given and then != value:
             option = {"force_in": "force", "force_out": "forbid", "waived": "waive"}.get(name, name)

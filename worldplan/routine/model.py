@@ -99,7 +99,15 @@ def build_model(
         kind = "posterior samples" if programme.members else "posterior mean"
         description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
     relaxed = relaxed_of(settings)
-    built = build(programme, setup.base, setup.seed, log, dated=True, relaxed=relaxed)
+    built = build(
+        programme,
+        setup.base,
+        setup.seed,
+        log,
+        dated=True,
+        relaxed=relaxed,
+        clients=setup.clients(),
+    )
     if built.instance.ends is not None:
         raise ConfigError(
             f"{setup.base}: programme.ends has steps from the start of an episode: a day's routine "

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.envs.bandits.environment import Floats
+from worldplan.milp.checks import shown
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.bandits.policies import POLICIES
 from worldplan.planners.base import Planner
 from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.dynamics import read_states
@@ -44,6 +46,7 @@ class Setup:
         make_planner: a planner of a policy's name for a built programme.
         seed: of random policies and of posterior samples.
         inputs: SHA-256 of the files that the scenario names, by name; called for each decision.
+        policies: addresses of policies of the user's own that pages may choose.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Setup:
     make_planner: Callable[[str, Built], Planner]
     seed: int = 0
     inputs: Callable[[], Mapping[str, str]] = dict
+    policies: Names = ()
+    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def rewards_file(self) -> Path:
         """The rewards file.
@@ -79,14 +84,24 @@ class Setup:
         return clients.reward, clients.names
 
     def clients(self) -> Clients:
-        """Who is in the files of the programme.
+        """Who is in the files of the programme; read again only if a file is another one.
 
         Raises:
             ConfigError: the programme has no rewards.
             DatasetError: a file is missing or malformed.
         """
         self.rewards_file()
-        return clients_of(self.programme, finder(self.base))
+        programme, find = self.programme, finder(self.base)
+        names = (programme.rewards, programme.own_states, programme.constraint.attributes)
+        files = [Path(find(name)) for name in names if name is not None]
+        if not all(file.is_file() for file in files):
+            return clients_of(programme, find)  # says which is missing
+        stats = [file.stat() for file in files]
+        now = [(each.st_ino, each.st_size, each.st_mtime_ns) for each in stats]
+        if self._read.get("files") != now:
+            self._read.update(files=now, clients=clients_of(programme, find))
+        clients: Clients = self._read["clients"]
+        return clients
 
     def states_of(self) -> dict[str, int]:
         """The number of states of each client.
@@ -118,6 +133,23 @@ class Setup:
     def lists_folder(self, date: dt.date) -> Path:
         """Where the lists of a day are written unless another folder is given."""
         return self.database.with_name(f"{self.database.stem}-lists") / date.isoformat()
+
+
+def check_offered(policy: str, setup: Setup) -> None:
+    """Refuse a policy that a page or a request may not choose: an address is code that would run.
+
+    Args:
+        policy: by name, or an address of the scenario's own.
+        setup: the programme.
+
+    Raises:
+        ConfigError: it is unknown.
+    """
+    if policy in POLICIES or policy in setup.policies:
+        return
+    offered = [*POLICIES, *setup.policies]
+    more = "" if ":" not in policy else ", or write it into `policies` of the scenario"
+    raise ConfigError(f"policy {shown(policy)}: choose from {', '.join(offered)}{more}")
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ def make_setup(scenario: Scenario, base: Path) -> Setup:
         lambda policy, built: make_planner(policy, built, scenario, seed, None),
         scenario.programme.seed + seed,
         lambda: input_files(scenario.to_dict(), base.parent, Path()),
+        tuple(name for name in scenario.policies if name and ":" in name),
     )
 
 

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.bandits.policies import check_policies
 from worldplan.routine.ahead import MOST_DAYS
 from worldplan.routine.day import Day, redone
-from worldplan.routine.request import Outcome, Request
+from worldplan.routine.request import Outcome, Request, check_offered
 from worldplan.routine.web import messages
 from worldplan.routine.web.service import Service
 
@@ -60,7 +59,7 @@ def _add_reading(router: APIRouter, service: Service) -> None:
         return service.dates()
 
     @router.get("/days/{date}", summary="A decided day, its list and everybody's state")
-    def day(date: dt.date) -> messages.DayWithVisits:
+    def day(date: messages.Date) -> messages.DayWithVisits:
         visits = [messages.VisitOut(**asdict(visit)) for visit in service.visits(date)]
         return messages.DayWithVisits(**day_dict(service.day(date)), visits=visits)
 
@@ -77,24 +76,24 @@ def _add_questions(router: APIRouter, service: Service) -> None:
         summary="Why the list of a day is as it is",
         response_model=messages.ReasonsOut,
     )
-    def reasons(date: dt.date) -> dict[str, Any]:
+    def reasons(date: messages.Date) -> dict[str, Any]:
         return service.explained(date).reasons().to_dict()
 
     @router.get("/days/{date}/ahead", summary="The lists of the next days, as foreseen")
     def ahead(
-        date: dt.date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5
+        date: messages.Date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5
     ) -> list[messages.ForeseenOut]:
         return [messages.ForeseenOut(**asdict(entry)) for entry in service.foresee(date, days)]
 
     @router.get("/days/{date}/limits", summary="The limits that a what-if may raise")
-    def limits(date: dt.date) -> list[messages.LimitOut]:
+    def limits(date: messages.Date) -> list[messages.LimitOut]:
         return [
             messages.LimitOut(name=limit.name, step=limit.step, amount=limit.amount)
             for limit in service.explained(date).limits
         ]
 
     @router.post("/days/{date}/what-if", summary="Another list; nothing is changed")
-    def what_if(date: dt.date, question: messages.WhatIfIn) -> messages.WhatIfOut:
+    def what_if(date: messages.Date, question: messages.WhatIfIn) -> messages.WhatIfOut:
         check_raised(question.raised)
         answer = service.explained(date).what_if(
             tuple(question.force_in), tuple(question.force_out), question.raised
@@ -108,7 +107,7 @@ def _add_changes(router: APIRouter, service: Service) -> None:
     @router.post("/days", summary="Decide a day", status_code=201)
     def decide(body: messages.DecideIn) -> messages.DayOut:
         if body.policy is not None:
-            check_policies([body.policy], "policy")
+            check_offered(body.policy, service.setup)
         request = Request(
             body.date,
             tuple(Outcome(name, state, place="states") for name, state in body.states.items()),
@@ -129,7 +128,7 @@ def _add_changes(router: APIRouter, service: Service) -> None:
         return messages.DayOut(**day_dict(service.decide(request)))
 
     @router.post("/days/{date}/redo", summary="Decide the last day again")
-    def redo(date: dt.date, body: messages.RedoIn) -> messages.DayOut:
+    def redo(date: messages.Date, body: messages.RedoIn) -> messages.DayOut:
         day = service.day(date)
         request = redone(
             day,
@@ -142,7 +141,7 @@ def _add_changes(router: APIRouter, service: Service) -> None:
         return messages.DayOut(**day_dict(service.decide(request)))
 
     @router.put("/days/{date}/outcomes/{client:path}", summary="Enter or replace an outcome")
-    def outcome(date: dt.date, client: str, body: messages.OutcomeIn) -> messages.Version:
+    def outcome(date: messages.Date, client: str, body: messages.OutcomeIn) -> messages.Version:
         version = service.change_outcome(
             date, client, body.version, body.state, body.visited, body.note, body.by or SOMEBODY
         )

@@ -88,6 +88,13 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if (
+            request.url.path.startswith("/api/")
+            and request.method in ("POST", "PUT")
+            and (kind != "application/json")
+        ):
+            return answer(request, 415, "send JSON, with the header Content-Type: application/json")
         problems = [
             f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
             for each in error.errors()

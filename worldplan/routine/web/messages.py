@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from worldplan.milp.errors import ConfigError
+from worldplan.milp.sets.today import parse_date
 from worldplan.planners.bandits.reasons.results import ClientReason, LimitPrice, Reasons
 from worldplan.routine.request import MOST_BY
+
+
+def _exact_date(value: object) -> object:
+    """A text as a date; what is no text is left to the schema.
+
+    Raises:
+        ValueError: the text is not written YYYY-MM-DD.
+    """
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return parse_date(value if isinstance(value, str) else repr(value), "the date")
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Date = Annotated[dt.date, BeforeValidator(_exact_date)]
+Whole = Annotated[int, Field(strict=True)]  # neither true nor "1"
+Truth = Annotated[bool, Field(strict=True)]
+Amount = Annotated[float, Field(strict=True)]
 
 
 class Body(BaseModel):
@@ -116,9 +138,9 @@ class DayWithVisits(DayOut):
 class OutcomeIn(Body):
     """An outcome; the version is the one that was read."""
 
-    version: int
-    state: int | None = Field(default=None, description="after the visits; null: not known")
-    visited: bool | None = Field(default=None, description="null: as the list said")
+    version: Whole
+    state: Whole | None = Field(default=None, description="after the visits; null: not known")
+    visited: Truth | None = Field(default=None, description="null: as the list said")
     note: str = Field(default="", max_length=2000)
     by: str = Field(default="", max_length=MOST_BY)
 
@@ -126,39 +148,39 @@ class OutcomeIn(Body):
 class Version(BaseModel):
     """The version of an outcome after a change."""
 
-    version: int
+    version: Whole
 
 
 class DecideIn(Body):
     """A day to be decided, as the options of `worldplan bandits day`."""
 
-    date: dt.date
-    states: dict[str, int] = Field(
+    date: Date
+    states: dict[str, Whole] = Field(
         default_factory=dict, description="of newcomers, and of everybody on the first day"
     )
     policy: str | None = None
-    join: bool = False
+    join: Truth = False
     leave: list[str] = []
     absent: list[str] = []
     force_in: list[str] = []
     force_out: list[str] = []
-    assume: bool = False
-    steps_left: int | None = None
+    assume: Truth = False
+    steps_left: Whole | None = None
     waived: list[str] = Field(default=[], description="own rules that do not hold on this day")
-    visits: int | None = Field(
+    visits: Whole | None = Field(
         default=None, description="most visits on this day; null: constraint.budget"
     )
-    moves: int | None = Field(
+    moves: Whole | None = Field(
         default=None, description="most moves on this day; null: constraint.moves"
     )
-    hours: dict[str, float] = Field(default={}, description="of workers on this day, by name")
+    hours: dict[str, Amount] = Field(default={}, description="of workers on this day, by name")
     by: str = Field(default="", max_length=MOST_BY)
 
 
 class RedoIn(Body):
     """The last day, decided again with other clients forced in or out."""
 
-    revision: int
+    revision: Whole
     force_in: list[str] = []
     force_out: list[str] = []
     absent: list[str] | None = Field(default=None, description="null: as before")
@@ -170,7 +192,7 @@ class WhatIfIn(Body):
 
     force_in: list[str] = []
     force_out: list[str] = []
-    raised: dict[str, int] = Field(
+    raised: dict[str, Whole] = Field(
         default_factory=dict, description="units more of limits, by name"
     )
 

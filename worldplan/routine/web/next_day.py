@@ -36,6 +36,9 @@ def add_next_day(router: APIRouter, service: Service, pages: Pages) -> None:
         entries = _entries_of(form)
         if "page" in form:  # another part of the list: nothing is decided
             return _new_page(service, pages, entries)
+        last = service.last()
+        if entries.policy and (last is None or entries.policy != last.settings["policy"]):
+            requests.check_offered(entries.policy, service.setup)
         try:
             day = service.decide(entries.request())
         except InfeasibleDay as error:
@@ -205,6 +208,7 @@ def _new_page(
     clients = sorted(set(inside) - set(newcomers)) if last else inside
     people, joining = (listing(some, str, entries.find, number) for some in (clients, newcomers))
     shown = {*people.rows, *joining.rows}
+    chosen = [last.settings["policy"]] if last else []
     given = {client: str(state) for client, state in starts.items()}
     return pages.render(
         "new.html",
@@ -226,7 +230,7 @@ def _new_page(
         kept_roles={name: role for name, role in entries.roles.items() if name not in shown},
         newcomers=joining,
         states=states,
-        policies=list(POLICIES),
+        policies=list(dict.fromkeys([*POLICIES, *service.setup.policies, *chosen])),
         policy=entries.policy or (last.settings["policy"] if last else requests.DEFAULT_POLICY),
         entries=entries,
         problem="" if error is None else without_options(error.plain),

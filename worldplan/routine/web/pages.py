@@ -10,12 +10,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worldplan.milp.errors import ConfigError, DatasetError, WorldplanError
 from worldplan.routine.ahead import MOST_DAYS
-from worldplan.routine.database import Conflict
+from worldplan.routine.database import Conflict, Missing
 from worldplan.routine.day import redone
 from worldplan.routine.explain import Answer, ExplainedDay
 from worldplan.routine.web.api import SOMEBODY, check_raised
 from worldplan.routine.web.forms import BY, Form, named, remember, see, text_of, texts, user_of
 from worldplan.routine.web.listing import MOST, listing
+from worldplan.routine.web.messages import Date
 from worldplan.routine.web.next_day import add_next_day
 from worldplan.routine.web.rendering import Pages, model_words, shown_fields, without_options
 from worldplan.routine.web.service import Service
@@ -42,13 +43,13 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
         return RedirectResponse("/new" if last is None else f"/days/{last.date}", 303)
 
     @router.get("/days/{date}")
-    def day(date: dt.date) -> HTMLResponse:
+    def day(date: Date) -> HTMLResponse:
         stored = service.day(date)
         text = model_words(stored.made_with["model"])
         return pages.render("day.html", "Today", day=stored, model=text)
 
     @router.get("/days/{date}/why")
-    def why(date: dt.date) -> HTMLResponse:
+    def why(date: Date) -> HTMLResponse:
         explained = service.explained(date)
         return pages.render(
             "why.html",
@@ -59,7 +60,7 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
         )
 
     @router.get("/week")
-    def week(until: dt.date | None = None, find: str = "", page: int = 1) -> HTMLResponse:
+    def week(until: Date | None = None, find: str = "", page: int = 1) -> HTMLResponse:
         days = service.dates()
         until = until or (days[0] if days else dt.date.today())
         dates, table = service.week(until)
@@ -78,7 +79,7 @@ def _add_lists(router: APIRouter, service: Service, pages: Pages) -> None:
         )
 
     @router.get("/days/{date}/ahead")
-    def ahead(date: dt.date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5) -> HTMLResponse:
+    def ahead(date: Date, days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 5) -> HTMLResponse:
         foreseen = service.foresee(date, days)
         return pages.render(
             "ahead.html",
@@ -99,7 +100,7 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
     """Add the page of what-ifs, and the change that makes one the day's list."""
 
     @router.get("/days/{date}/what-if")
-    def what_if(request: Request, date: dt.date, part: str = "") -> HTMLResponse:
+    def what_if(request: Request, date: Date, part: str = "") -> HTMLResponse:
         explained = service.explained(date)
         query = request.query_params
         given = bool([key for key in query if key != "part"])
@@ -129,7 +130,7 @@ def _add_what_if(router: APIRouter, service: Service, pages: Pages) -> None:
         )
 
     @router.post("/days/{date}/redo")
-    def redo(request: Request, date: dt.date, form: Form) -> Response:
+    def redo(request: Request, date: Date, form: Form) -> Response:
         day = service.day(date)
         by = text_of(form, BY)
         try:
@@ -216,34 +217,28 @@ def _add_outcomes(router: APIRouter, service: Service, pages: Pages) -> None:
         )
 
     @router.get("/days/{date}/outcomes")
-    def outcomes(request: Request, date: dt.date) -> HTMLResponse:
+    def outcomes(request: Request, date: Date) -> HTMLResponse:
         return page(request, date, user_of(request), [])
 
     @router.post("/days/{date}/outcomes")
-    def save(request: Request, date: dt.date, form: Form) -> HTMLResponse:
+    def save(request: Request, date: Date, form: Form) -> HTMLResponse:
         by, conflicts, changed = text_of(form, BY), list[str](), 0
         columns = [texts(form, name) for name in ("client", "version", "was", "state", "visited")]
         columns.append(texts(form, "note"))
         if len({len(column) for column in columns}) != 1:
             raise ConfigError("the form is not complete: open the page again")
-        for client, version, was, state, visited, note in zip(*columns, strict=True):
-            if was == shown_fields(state, visited, note):
-                continue
+        rows = [row for row in zip(*columns, strict=True) if row[2] != shown_fields(*row[3:])]
+        if not all(number.isdecimal() for row in rows for number in (row[1], row[3] or "0")):
+            raise ConfigError("the form holds a state that is no number: nothing was saved")
+        for client, version, _, state, visited, note in rows:
+            done = {"1": True, "0": False}.get(visited)
             try:
-                service.change_outcome(
-                    date,
-                    client,
-                    int(version),
-                    int(state) if state else None,
-                    {"1": True, "0": False}.get(visited),
-                    note,
-                    by or SOMEBODY,
-                )
+                after = int(state[:9]) if state else None
+                number = int(version[:9])
+                service.change_outcome(date, client, number, after, done, note, by or SOMEBODY)
                 changed += 1
-            except (ConfigError, Conflict, DatasetError) as error:
+            except (ConfigError, Conflict, DatasetError, Missing) as error:
                 conflicts.append(f"{error}. Your entry was: {_entry(state, visited, note)}")
-            except ValueError:
-                raise ConfigError("the form holds a state that is no number") from None
         answer = page(request, date, by, conflicts, f"{changed} saved.")
         remember(answer, by)
         return answer

@@ -16,12 +16,15 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldplan.routine.web.messages import Problem
 
 COOKIE = "worldplan-token"
+MOST_BYTES = 16_000_000  # of a body: the form of 40,000 clients
+_TOO_LARGE = f"the body has more than {MOST_BYTES // 1_000_000} MB: send less at a time"
 _READING = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; "
@@ -49,7 +52,10 @@ class Access:
 
     def allows_host(self, host: str) -> bool:
         """Whether `host`, from the header Host, may be this server."""
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # an open bracket
+            return False
         try:
             address = ipaddress.ip_address(name)
         except ValueError:
@@ -100,6 +106,15 @@ class Guard:
             return
         refusal = self._refusal(scope, Headers(scope=scope))
         answer = refusal if refusal is not None else self.app
+        taken = 0
+
+        async def receive_counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MOST_BYTES:
+                raise HTTPException(413, _TOO_LARGE)
+            return message
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -108,7 +123,7 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        await answer(scope, receive, send_guarded)
+        await answer(scope, receive_counted, send_guarded)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """The answer to a request that is refused, or None."""
@@ -117,6 +132,9 @@ class Guard:
             return _answer(
                 path, 400, "this server has another name: use the address that it printed"
             )
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdecimal() and int(length[:20]) > MOST_BYTES:
+            return _answer(path, 413, _TOO_LARGE)
         if method not in _READING and not _same_origin(headers):
             return _answer(path, 403, "this change was sent by another site: it is refused")
         if self.access.allows_token(_token(headers)):
@@ -134,7 +152,10 @@ def _same_origin(headers: Headers) -> bool:
     """Whether a request comes from a page of this server, or from no browser."""
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host")
+        try:
+            return urlsplit(origin).netloc == headers.get("host")
+        except ValueError:  # an open bracket
+            return False
     return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
 
