@@ -265,7 +265,7 @@ def refuse_short(programme: Programme) -> None:
     enough = math.ceil(math.log(MOST_UNPLAYED) / math.log(discount))
     raise ConfigError(
         f"programme.horizon is {steps}: with the discount {discount:g}, the steps after them have "
-        f"{100 * discount**steps:.0f} % of the weight, and at most {100 * MOST_UNPLAYED:g} % may "
+        f"{100 * discount**steps:.3g} % of the weight, and at most {100 * MOST_UNPLAYED:g} % may "
         f"go unplayed: give programme.horizon {enough} or more"
     )
 
