@@ -86,6 +86,15 @@ class ArmRecursions:
             value = worth[0] + np.where(policies[step], gain, 0.0)
         return value, gain, policies
 
+    def pulls(self, policies: ArmPolicies, start: Floats) -> Floats:
+        """Expected pulls (steps, arms) of `policies`; arguments as in `follow`."""
+        mass, pulls = start, np.zeros((len(policies), self.arms))
+        for step, pulled in enumerate(policies):
+            active = mass * pulled
+            pulls[step] = active.sum(0)
+            mass = self._moved(mass - active, active)
+        return pulls
+
     def follow(self, policies: ArmPolicies, start: Floats) -> tuple[Floats, Floats]:
         """Expected reward (groups,) and pulls (steps, groups) from the distribution `start`.
 
@@ -101,7 +110,12 @@ class ArmRecursions:
             now = self._earned(step, len(policies))
             earned += (now[0] * rest + now[1] * active).sum(0)
             pulls[step] = np.add.reduceat(active.sum(0), self.groups)
-            mass = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
-                "stj,sj->tj", self.transition[1], active
-            )
+            mass = self._moved(rest, active)
         return np.add.reduceat(earned, self.groups), pulls
+
+    def _moved(self, rest: Floats, active: Floats) -> Floats:
+        """The next distribution (states, arms) of those not pulled and of those pulled."""
+        moved: Floats = np.einsum("stj,sj->tj", self.transition[0], rest) + np.einsum(
+            "stj,sj->tj", self.transition[1], active
+        )
+        return moved

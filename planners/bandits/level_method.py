@@ -7,7 +7,7 @@ the best one so far at which the cuts allow a value between the proven minimum a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,7 @@ def minimise(
     enough: Callable[[float, float], bool],
     deadline: float,
     settings: SolverSettings,
+    near: Sequence[Floats] = (),
 ) -> Minimum:
     """The minimum over points whose coordinates are at most `radius` in size.
 
@@ -62,9 +63,15 @@ def minimise(
         enough: whether a value and a lower bound end the search.
         deadline: of `time.perf_counter()`.
         settings: the solver of the cuts.
+        near: further points (variables,) whose cuts are known from the beginning.
     """
     point, best, centre, lower = start, np.inf, start, -np.inf
     known = _Known(radius)
+    for other in near:
+        values, gradients = oracle(other)
+        known.add(values - gradients @ other, gradients)
+        if values.sum() < best:
+            best, centre = float(values.sum()), other
     for _ in range(ITERATIONS):
         values, gradients = oracle(point)
         if values.sum() < best:

@@ -54,7 +54,8 @@ from worldplan.planners.bandits.baselines import (
     RandomPolicy,
     SamplingPolicy,
 )
-from worldplan.planners.bandits.bounds import is_priced
+from worldplan.planners.bandits.bounds import is_classed, is_priced
+from worldplan.planners.bandits.classes.planner import ClassPlanner
 from worldplan.planners.bandits.endless_planner import EndlessPlanner, refuse_several_classes
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
@@ -313,6 +314,9 @@ def _fluid(context: PolicyContext) -> Planner:
         return LagrangianPlanner(
             context.instance, context.models, context.solver, gap=gap, later=later
         )
+    if is_classed(context.instance, later):
+        gap = min(context.solver.gap, 1e-4)
+        return ClassPlanner(context.instance, context.models, context.solver, gap=gap, later=later)
     return FluidPlanner(
         context.instance,
         context.fluid_window,

@@ -1,0 +1,2 @@
+from .planner import ClassPlanner as ClassPlanner
+from .prices import ClassBound as ClassBound
