@@ -15,7 +15,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
-from worldplan.milp.sets.path_graph import read_graph
+from worldplan.milp.sets.routes.graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.nearest import did_you_mean
 
@@ -45,7 +45,7 @@ def generate(
         horizon: steps of an episode.
         states: states per arm; only the plain "budget" domain takes other values than 4.
         connections: for the path domain, the CSV file of a graph (see
-            `worldplan.milp.sets.path_graph`); a random graph without.
+            `worldplan.milp.sets.routes.graph`); a random graph without.
         stations: CSV file with names and positions of its nodes.
         centre: id of the node that paths start from; the best-connected node without.
 

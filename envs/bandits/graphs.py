@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from worldplan.milp.errors import DatasetError
-from worldplan.milp.sets.path_graph import label_of, named_hint
+from worldplan.milp.sets.routes.graph import label_of, named_hint
 
 
 def random_geometric(nodes: int, seed: int) -> nx.Graph:

@@ -11,7 +11,7 @@ from .limits import Limit as Limit
 from .limits import limits_of as limits_of
 from .linear_problem import LinearProblem as LinearProblem
 from .path import Path as Path
-from .path_graph import read_graph as read_graph
+from .routes.graph import read_graph as read_graph
 from .schedule import Schedule as Schedule
 from .source import Constraint as Constraint
 from .source import SetContext as SetContext

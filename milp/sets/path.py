@@ -17,9 +17,15 @@ from worldplan.milp.errors import ConfigError, InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
-from worldplan.milp.sets.path_chains import Block, Row, add_rows, cut_into_chains
-from worldplan.milp.sets.path_graph import check_stations, label_of, named_hint, read_graph
-from worldplan.milp.sets.path_routes import closed_tour, shortest_paths
+from worldplan.milp.sets.routes.chains import Block, Row, add_rows, cut_into_chains
+from worldplan.milp.sets.routes.graph import (
+    check_source,
+    check_stations,
+    label_of,
+    named_hint,
+    read_graph,
+)
+from worldplan.milp.sets.routes.tours import closed_tour, shortest_paths
 from worldplan.milp.sets.source import SetContext, naming_files
 
 EXACT_TERMINALS = 12  # nodes of a block up to which the shortest tour is computed (Held-Karp)
@@ -42,7 +48,7 @@ class Path(ActionSet):
 
     * A block of one edge, a bridge, is used twice if and only if its far node is visited. Most
       edges of a transport network are bridges.
-    * A larger block is cut into chains between junctions (`path_chains.Block`). Its columns say
+    * A larger block is cut into chains between junctions (`routes.chains.Block`). Its columns say
       which chains are used once, twice or as dead ends. At each junction an even number of chains
       is used once. A flow from the root ensures connection.
 
@@ -81,7 +87,9 @@ class Path(ActionSet):
         self.size = len(self.graph)
         check_size(self.size, "the graph")
         self.arm_names = list(self.graph.nodes)
-        self._check()
+        check_source(self.graph, self.source)
+        for name, value in (("moves", self.moves), ("budget", self.budget)):
+            checks.whole_number(value, name, least=0, error=InfeasibleActionSet)
         numbered = nx.Graph(nx.convert_node_labels_to_integers(self.graph))
         edges = [(u, v) for u, v in numbered.edges if u != v]
         self._source = self.arm_names.index(self.source)
@@ -126,26 +134,6 @@ class Path(ActionSet):
                 )
             budget = context.budget()
             return cls(graph, settings.source, moves=settings.moves or 2 * budget, budget=budget)
-
-    def _check(self) -> None:
-        """Refuse bad input.
-
-        Raises:
-            InfeasibleActionSet: says what is wrong.
-        """
-        if self.graph.is_directed():
-            raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
-        if not isinstance(self.source, Hashable) or self.source not in self.graph:
-            raise InfeasibleActionSet(
-                f"source {self.source!r} is not a node of the graph: "
-                f"give one of its {self.size} nodes"
-            )
-        if self.size > 1 and not set(self.graph[self.source]) - {self.source}:
-            raise InfeasibleActionSet(
-                f"source {self.source!r} has no edge: join it to the graph or choose another source"
-            )
-        for name, value in (("moves", self.moves), ("budget", self.budget)):
-            checks.whole_number(value, name, least=0, error=InfeasibleActionSet)
 
     def _split(self, edges: list[tuple[int, int]], away: Floats) -> None:
         """Split the graph into bridges and larger blocks.

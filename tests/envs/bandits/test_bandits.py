@@ -26,7 +26,7 @@ from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleAction, I
 from worldplan.milp.sets.base import MEMORY, ActionSet, Budget
 from worldplan.milp.sets.capacity import Capacity
 from worldplan.milp.sets.path import Path
-from worldplan.milp.sets.path_graph import read_graph
+from worldplan.milp.sets.routes.graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.planners.bandits.baselines import NullPolicy, RandomPolicy
 from worldplan.planners.base import evaluate

@@ -12,7 +12,7 @@ from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet, WorldplanError
 from worldplan.milp.sets.kinds import make_set
 from worldplan.milp.sets.path import Path
-from worldplan.milp.sets.path_graph import read_graph
+from worldplan.milp.sets.routes.graph import read_graph
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.source import Constraint, SetContext
 

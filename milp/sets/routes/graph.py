@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pandas as pd
 
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import DatasetError, InfeasibleActionSet
 from worldplan.milp.tables import read_frame, separator
 
 
@@ -97,6 +97,24 @@ def named_hint(graph: nx.Graph, text: object) -> str:
     if not ids:
         return ""
     return f" (it is the name of the station with the id {' and '.join(map(repr, ids))})"
+
+
+def check_source(graph: nx.Graph, source: object) -> None:
+    """Refuse a graph with directions, or a source from which no round trip starts.
+
+    Raises:
+        InfeasibleActionSet: says what is wrong.
+    """
+    if graph.is_directed():
+        raise InfeasibleActionSet("the graph is directed: give an undirected networkx.Graph")
+    if not isinstance(source, Hashable) or source not in graph:
+        raise InfeasibleActionSet(
+            f"source {source!r} is not a node of the graph: give one of its {len(graph)} nodes"
+        )
+    if len(graph) > 1 and not set(graph[source]) - {source}:
+        raise InfeasibleActionSet(
+            f"source {source!r} has no edge: join it to the graph or choose another source"
+        )
 
 
 def check_stations(graph: nx.Graph, arms: Sequence[str], connections: str) -> None:

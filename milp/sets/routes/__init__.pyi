@@ -1,0 +1,1 @@
+from .graph import read_graph as read_graph
