@@ -16,7 +16,7 @@ from worldplan.envs import bandits, crafting, dynamics
 from worldplan.milp import networks, sets
 from worldplan.planners import bandits as bandit_planners
 from worldplan.planners import modem, numeric, offline, shooting
-from worldplan.planners.bandits import online, reasons
+from worldplan.planners.bandits import classes, online, reasons
 from worldplan.planners.numeric import task as numeric_task
 from worldplan.world_models import arms, data, ensemble, latent
 from worldplan.world_models import numeric as numeric_models
@@ -148,6 +148,8 @@ CONSTRUCTIONS: dict[str, Construction] = {
         bandit_planners.LagrangianPlanner,
         lambda: {"instance": instance(), "gap": 1e-4},
     ),
+    "ClassBound": (classes.ClassBound, lambda: {"instance": instance(), "gap": 1e-4}),
+    "ClassPlanner": (classes.ClassPlanner, lambda: {"instance": instance(), "gap": 1e-4}),
     "WhittlePolicy": (
         bandit_planners.WhittlePolicy,
         lambda: {"instance": instance(), "discount": 0.9},

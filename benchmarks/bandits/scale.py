@@ -1,9 +1,9 @@
 """Time and peak memory with many arms, on HiGHS: 10,000 with a plain budget, 100 in each domain.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms N] [--episodes 2]
         [--skip-domains]
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only fixed
-    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only capacity
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only capacity [--arms 10000]
 
 Prints one line for each measurement.
 """
@@ -139,7 +139,7 @@ def domains(episodes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arms", type=int, default=10_000)
+    parser.add_argument("--arms", type=int, help="10,000, or 1,200 with capacities")
     parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--skip-domains", action="store_true")
     parser.add_argument("--only", choices=("fixed", "capacity"))
@@ -147,11 +147,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.only == "fixed":
-        fixed_budget(options.arms, options.limit)
+        fixed_budget(options.arms or 10_000, options.limit)
     elif options.only == "capacity":
-        capacities(min(options.arms, 1200), options.limit)
+        capacities(options.arms or 1200, options.limit)
     else:
-        many_arms(options.arms)
+        many_arms(options.arms or 10_000)
         if not options.skip_domains:
             domains(options.episodes)
 

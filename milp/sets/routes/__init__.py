@@ -1,4 +1,7 @@
-"""Round trips on a graph: the graph's files, its chains of stations, and short tours."""
+"""Round trips on a graph, for `worldplan.milp.sets.path`.
+
+The graph from its files, its blocks as chains of stations, and short tours of some stations.
+"""
 
 from worldplan.extras import attach
 

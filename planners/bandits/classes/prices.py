@@ -106,8 +106,8 @@ class ClassBound(Bound):
         dynamics: ArmDynamics | None = None,
         later: ActionSet | None = None,
     ) -> None:
-        refuse_endless(instance, "the bound by classes", "use the fluid bound")
         members, late = models_of(instance, dynamics)[:1], instance.late
+        refuse_endless(instance, "the bound by classes", "use the fluid bound")
         (model,), self._units = in_units(members, instance.discount, late)
         if model.effect is not None:
             raise ConfigError(

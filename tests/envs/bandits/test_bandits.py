@@ -248,7 +248,7 @@ def test_graphs_from_csv_and_what_is_wrong_with_them(tmp_path: File) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_graph(tmp_path / "none.csv")
     for content, message in (
-        ("", "readable"),
+        ("", "the file is empty"),
         ("a\n1\n", "two columns"),
         ("a,b\n1,2\n3,\n", "line 3"),
     ):
