@@ -20,7 +20,10 @@ from worldplan.envs.bandits.environment import (
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, DatasetError
 
-BELIEF_POLICIES = "fluid, myopic, iterative_myopic, sampling or whittle"
+BELIEF_POLICIES = (
+    "fluid, myopic, iterative_myopic, sampling, whittle, or sequoia trained with sequoia.network: "
+    "shared"
+)
 
 
 def state_of(instance: BanditInstance, observation: Any) -> Ints:

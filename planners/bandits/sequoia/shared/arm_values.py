@@ -119,8 +119,10 @@ class ArmValues:
         return np.stack([priced[..., 0], priced[..., 0] + gain], axis=-1)
 
     def offset(self, name: str, left: int) -> float:
-        """What is added to the sum over the arms of the values of a start."""
-        return 0.0 if name in ("none", "joint") else float(self.constant[left])
+        """What is added to the sum over the arms of the values of a start: what the action set can
+        earn at the prices in the steps after this one.
+        """
+        return 0.0 if left == 0 or name in ("none", "joint") else float(self.constant[left - 1])
 
     def passive(self, values: Floats) -> Floats:
         """Of values (arms, states, levels), those without interventions, (arms, states)."""

@@ -15,7 +15,7 @@ from tests.planners.bandits.transformed import KINDS, Parts, parts_of_kind
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.fluid import FluidBound
+from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.sequoia.shared.arm_values import ArmValues, kind_of
 from worldplan.planners.bandits.sequoia.shared.features import ArmFeatures
 from worldplan.planners.bandits.sequoia.shared.network import SharedQNetwork
@@ -203,16 +203,19 @@ def test_a_belief_counts_by_its_mean() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_the_start_decides_like_its_policy() -> None:
-    """Before training the values are those of the start; the upper bound is one of the policy."""
-    instance = generate("budget", 10, 3, seed=3, horizon=8)
-    network = SharedQNetwork("pulls", (4,))
+@pytest.mark.parametrize("domain", ["budget", "capacity", "schedule", "interventions"])
+def test_before_training_the_value_is_that_of_the_relaxation(domain: str) -> None:
+    """At the prices for the very state, it is below their bound by what whole actions lose."""
+    instance = generate(domain, 10, 3, seed=3, horizon=8)
+    state = np.random.default_rng(2).integers(0, 4, 10)
+    instance = dataclasses.replace(instance, initial=np.eye(4)[state])
+    network = SharedQNetwork(kind_of(instance), (4,))
     network.start = "prices"
-    observation = seen(instance, np.random.default_rng(2)) | {"steps_left": 8}
-    decision = SharedPlanner(instance, network, EXACT).plan(observation)
-    bound = FluidBound(instance).from_state(observation["state"])
+    kind = "hull" if domain in ("capacity", "schedule") else "fluid"
+    bound = make_bound(instance, EXACT, kind).from_state(state)
+    decision = SharedPlanner(instance, network, EXACT).plan({"state": state, "steps_left": 8})
     assert decision.value is not None
-    assert bound - 1e-6 <= decision.value <= 1.2 * bound  # prices are of the start distribution
+    assert 0.97 * bound <= decision.value <= 1.01 * bound
 
 
 def test_a_copy_shares_the_features_and_no_weight() -> None:
