@@ -28,11 +28,10 @@ def make_bound(instance: BanditInstance, solver: SolverSettings, kind: str = "au
     arms, a search for prices (of a plain budget, or of limits that treat few classes of arms
     alike; there "auto" is the same). "hull" keeps the convex hull of the set, by column generation;
     on a plain budget both are equal. "joint" treats arms that the same interventions reach as one
-    chain. "auto" takes "hull" where arms are pulled or not and the set
-    is no plain budget, and "joint" where it suits the interventions; else "fluid". A programme
-    without an end has one kind, the relaxation of all steps to come
-    (`worldplan.planners.bandits.endless`): "auto" and "fluid" are the same. Searches have the
-    solver's time limit.
+    chain. "auto" takes "hull" where arms are pulled or not and the set is no plain budget, and
+    "joint" where it suits the interventions; else "fluid". A programme without an end has one kind,
+    the relaxation of all steps to come (`worldplan.planners.bandits.endless`): "auto" and "fluid"
+    are the same. Searches have the solver's time limit.
 
     Args:
         instance: the programme.
