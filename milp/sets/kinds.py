@@ -53,7 +53,7 @@ from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
 from worldplan.milp.sets.rule_files import load_build, sees_today
 from worldplan.milp.sets.schedule import Schedule
-from worldplan.milp.sets.source import SetContext, naming_files
+from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.milp.sets.with_rules import WithRules
 from worldplan.nearest import did_you_mean
 
@@ -74,6 +74,14 @@ _BUILT_IN: dict[str, type[ActionSet] | SetFactory] = {
     "schedule": Schedule,
     "path": Path,
     "custom": PyomoSet,
+}
+_LIMITS: dict[str, set[str]] = {  # settings that only these kinds read
+    "budget": {"budget"},
+    "exactly": {"budget"},
+    "capacity": {"budget", "costs", "workers"},
+    "schedule": {"budget", "arm_slots", "workers", "visits", "same_slot"},
+    "path": {"budget", "connections", "stations", "source", "moves"},
+    "custom": set(),
 }
 for _name, _member in _BUILT_IN.items():
     SETS.register(_name, _member)
@@ -103,6 +111,8 @@ def make_set(context: SetContext) -> ActionSet:
     member = SETS.get(kind)
     with own_errors(f"constraint.kind '{kind}'", "mend it, or choose another set"):
         actions = _made(member, context)
+    if kind in _BUILT_IN:
+        _refuse_idle(context.settings)
     if isinstance(actions, ActionSet) and kind != "custom" and context.settings.rules is not None:
         arms = tuple(map(str, actions.arm_names or context.arms))
         rules = PyomoSet.from_files(dataclasses.replace(context, arms=arms))
@@ -129,6 +139,26 @@ def _refuse_idle_calendar(context: SetContext) -> None:
         raise ConfigError(
             f"constraint.calendar has no effect on kind '{settings.kind}': give constraint.workers "
             "and constraint.rules that see the workers' hours, or kind capacity or schedule"
+        )
+
+
+def _refuse_idle(settings: Constraint) -> None:
+    """Refuse limits that the kind does not read: hours, for example, that would not count.
+
+    Raises:
+        ConfigError: names the setting, and the kinds that read it.
+    """
+    plain = Constraint()
+    for name in sorted(set().union(*_LIMITS.values())):
+        if getattr(settings, name) == getattr(plain, name) or name in _LIMITS[settings.kind]:
+            continue
+        if name == "workers" and settings.rules is not None:
+            continue  # rules see the workers' hours
+        kinds = " or ".join(kind for kind, read in _LIMITS.items() if name in read)
+        way = "put it into a rule" if settings.kind == "custom" else "leave it out"
+        raise ConfigError(
+            f"constraint.{name} has no effect on kind '{settings.kind}': {way}, or choose kind "
+            f"{kinds}"
         )
 
 

@@ -110,6 +110,8 @@ class Path(ActionSet):
     def from_files(cls, context: SetContext) -> Self:
         """From `constraint.connections` and `stations` (see `read_graph`); nodes are arms.
 
+        Components have the order of the rewards file, not that of the connections.
+
         Also read: `constraint.source`, `budget`, and `moves` (twice the budget if 0).
 
         Raises:
@@ -133,7 +135,10 @@ class Path(ActionSet):
                     f"{named_hint(graph, settings.source)}: give the id of a station"
                 )
             budget = context.budget()
-            return cls(graph, settings.source, moves=settings.moves or 2 * budget, budget=budget)
+            ordered = nx.Graph()  # component j is arm j of the rewards file, for rules too
+            ordered.add_nodes_from((name, graph.nodes[name]) for name in context.arms)
+            ordered.add_edges_from(graph.edges)
+            return cls(ordered, settings.source, moves=settings.moves or 2 * budget, budget=budget)
 
     def _split(self, edges: list[tuple[int, int]], away: Floats) -> None:
         """Split the graph into bridges and larger blocks.

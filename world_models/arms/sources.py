@@ -146,7 +146,7 @@ def with_costs_of_visits(model: Model, programme: Programme, find: Find) -> Mode
 def in_order_of(actions: ActionSet, model: Model) -> Model:
     """The models with the arms in the order of the set's components.
 
-    A path set orders its components as the nodes of its graph.
+    A set of your own may have another order than the rewards file.
     """
     order = None if actions.arm_names is None else tuple(actions.arm_names)
     if order is None or order == model.arm_names or set(order) != set(model.arm_names):

@@ -180,3 +180,16 @@ def test_bad_files_are_refused_by_line(own: Desk, file: str, text: str, words: l
         },
     )
     own.decide(*words, more=["--date", "2026-11-29"])
+
+
+@pytest.mark.parametrize("kind", ["budget", "capacity", "path"])
+def test_a_number_in_rules_is_the_place_in_the_rewards_file(desk: Desk, kind: str) -> None:
+    """A route had the order of its connections: the rule held for another arm."""
+    desk.write("links.csv", "from,to\nc,b\nb,a\n")
+    rule = "    block.out = p.Constraint(expr=block.a[0] <= 0)\n"
+    rule = "import pyomo.environ as p\ndef build(block):\n" + rule
+    desk.write("rules.py", rule)
+    wide = {"budget": {"budget": 3}, "path": {"budget": 3, "source": "b", "moves": 9}}.get(kind, {})
+    desk.scenario(kind, constraint={"rules": "rules.py:build"} | wide)
+    listed = decide(desk, "--policy", "myopic")["arm"].tolist()
+    assert "a" not in listed and "c" in listed
