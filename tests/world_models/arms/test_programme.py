@@ -1,17 +1,37 @@
 """From settings to an instance: models, samples and posterior have the arms of the instance."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 
 from worldplan.milp.errors import ConfigError
-from worldplan.milp.sets.source import Constraint
+from worldplan.milp.sets.base import Budget
+from worldplan.milp.sets.source import Constraint, SetContext
 from worldplan.world_models.arms.programme import Programme, build
 
 
-def test_the_posterior_is_in_the_order_of_the_instance(tmp_path: Path) -> None:
+class Backwards(Budget):
+    """A set of one's own with another order of the arms."""
+
+    @classmethod
+    def from_files(cls, context: SetContext) -> Self:
+        actions = cls(len(context.arms), 2)
+        actions.arm_names = context.arms[::-1]
+        return actions
+
+
+@pytest.mark.parametrize(
+    ("constraint", "order"),
+    [
+        (Constraint("path", budget=2, connections="edges.csv", source="a"), "dacb"),
+        (Constraint("tests.world_models.arms.test_programme:Backwards"), "bcad"),
+    ],
+)
+def test_the_posterior_is_in_the_order_of_the_instance(
+    tmp_path: Path, constraint: Constraint, order: str
+) -> None:
     rewards = "arm,state,reward\n" + "".join(
         f"{arm},{state},{10 * number + state}\n"
         for number, arm in enumerate("dacb")
@@ -23,14 +43,14 @@ def test_the_posterior_is_in_the_order_of_the_instance(tmp_path: Path) -> None:
     edges = "one,two\nb,a\na,c\nc,d\n"
     for name, text in (("rewards", rewards), ("log", log), ("edges", edges)):
         (tmp_path / f"{name}.csv").write_text(text)
-    constraint = Constraint("path", budget=2, connections="edges.csv", source="a")
     programme = Programme(
         log="log.csv", rewards="rewards.csv", members=2, horizon=3, constraint=constraint
     )
     built = build(programme, tmp_path)
     assert built.posterior is not None and built.models is not None
-    assert built.instance.arm_names == ("b", "a", "c", "d") == built.posterior.arm_names
-    np.testing.assert_array_equal(built.posterior.reward[:, 0], [30, 10, 20, 0])
+    assert built.instance.arm_names == tuple(order) == built.posterior.arm_names
+    rewards_of = ["dacb".index(arm) * 10 for arm in order]
+    np.testing.assert_array_equal(built.posterior.reward[:, 0], rewards_of)
     mean = built.posterior.mean()
     np.testing.assert_array_equal(mean.transition, built.instance.dynamics.transition)
     for model in (mean, *built.models):
