@@ -19,6 +19,7 @@ from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.limits import refuse_absurd
 from worldplan.nearest import did_you_mean, nearest_setting
 from worldplan.short_help import describe_all, show_help
+from worldplan.wrong_types import in_words
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,12 +42,6 @@ _UNKNOWN = (
     re.compile(r"^unrecognized arguments: --([^=\s]+)"),
 )
 _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
-_UNION = re.compile(  # how jsonargparse refuses a value of none of several types
-    r'Parser key "([^"]+)": Does not validate against any of the Union subtypes Subtypes: '
-    r"\[(.*?)\] Errors: .* Given value type: (\w+) Given value: (.*)"
-)
-_NO_SETTINGS = re.compile(r"""Parser key "([^"]+)": Unable to load config ['"](.*?)['"]""")
-_WORDS = {"str": "text", "NoneType": "null", "int": "a whole number", "float": "a number"}
 _TYPE = re.compile(r"<class\s+'(\w+)'>")  # how Python writes a type, in jsonargparse's texts
 
 
@@ -334,30 +329,10 @@ def shorten(text: str) -> str:
     message, the line that names the wrong setting.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    line = _plainly(_TYPE.sub(r"\1", " ".join(line.strip(" -") for line in lines)))
+    line = in_words(_TYPE.sub(r"\1", " ".join(line.strip(" -") for line in lines)))
     if len(line) >= _LONGEST and len(lines) > 1:
         line = _innermost(lines)
     return line if len(line) < _LONGEST else line[:_LONGEST] + " ..."
-
-
-def _plainly(line: str) -> str:
-    """The message about a value of the wrong type in words, where it is of a known form."""
-    if found := _NO_SETTINGS.search(line):
-        return f"{found[1]} is {found[2]}: give settings as 'name: value' lines"
-    found = _UNION.search(line)
-    if found is None:
-        return line
-    key, kinds, kind, value = found.groups()
-    names = re.split(r", (?![^\[]*\])", kinds)
-    quoted = "str" in names and kind in ("int", "float", "bool")
-    quotes = f' in quotes ("{value}")' if quoted else ""
-    words = [
-        "a list"
-        if name.startswith(("list", "tuple"))
-        else _WORDS.get(name, name) + (quotes if name == "str" else "")
-        for name in names
-    ]
-    return f"{key} is {value}: give {' or '.join(words)}"
 
 
 def _innermost(lines: Sequence[str]) -> str:
