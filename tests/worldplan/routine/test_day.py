@@ -263,7 +263,7 @@ def build(block, today):
 def test_rules_see_the_days_of_the_database(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(RULES)
     files = {"rules": "rules.py:build", "last_visits": "last.csv"}
-    write_programme(tmp_path, names=NAMES[:4], kind="custom", **files)
+    write_programme(tmp_path, names=NAMES[:4], kind="custom", costs=None, **files)
     earlier = ["Ann,2026-10-31", "Bob,2026-10-31", "Cid,2026-11-01", "Dee,2026-11-01"]
     write_rows(tmp_path / "last.csv", "arm,date", earlier)
     for number in range(6):

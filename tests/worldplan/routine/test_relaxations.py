@@ -180,7 +180,7 @@ def context_of(case: Case, folder: Path) -> SetContext:
     )
     constraint = Constraint(
         case.kind,
-        budget=case.visits,
+        budget=0 if case.kind == "custom" else case.visits,
         costs="costs.csv" if case.kind == "capacity" else None,
         workers=None if case.kind == "budget" else "workers.csv",
         rules="rules.py:build",
@@ -196,7 +196,7 @@ def offered(case: Case, folder: Path) -> list[Relaxation] | None:
     context, request = context_of(case, folder), Request(TODAY, force_in=case.forced)
 
     def fails(asked: Request) -> InfeasibleActionSet | None:
-        budget = case.visits if asked.visits is None else asked.visits
+        budget = context.settings.budget if asked.visits is None else asked.visits
         settings = dataclasses.replace(context.settings, budget=budget)
         day = dataclasses.replace(
             context, settings=settings, waived=frozenset(asked.waived), hours=asked.hours

@@ -127,7 +127,9 @@ def build(block, today):
 @pytest.fixture
 def nurses(tmp_path: Path) -> Path:
     """A programme whose rules cannot be met on any day: three clients need the only nurse."""
-    write_programme(tmp_path, kind="custom", rules="rules.py:build", attributes="needs.csv")
+    write_programme(
+        tmp_path, kind="custom", costs=None, rules="rules.py:build", attributes="needs.csv"
+    )
     scenario = (tmp_path / "clinic.yaml").read_text()
     (tmp_path / "clinic.yaml").write_text(re.sub(r" *costs: .*\n", "", scenario))
     (tmp_path / "rules.py").write_text(NURSES)
