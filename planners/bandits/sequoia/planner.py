@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.level_maximiser import LevelMaximiser
 from worldplan.planners.bandits.observations import state_of, steps_left_of
 from worldplan.planners.bandits.sequoia.checkpoint_files import (
     TRAIN,
@@ -91,6 +92,7 @@ class SequoiaPlanner(Planner):
         self.settings = settings or SolverSettings(gap=1e-3, time_limit=30.0)
         self._bounds = bounds
         self._argmax: NetworkArgmax | None = None
+        self._linear: LevelMaximiser | None = None
         self._lock = Lock()
 
     @classmethod
@@ -128,6 +130,8 @@ class SequoiaPlanner(Planner):
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()
+        if self._is_linear(networks):
+            return self._decide_linearly(networks[0], started)
         with self._lock:
             if self._argmax is None:
                 self._argmax = NetworkArgmax(
@@ -137,6 +141,26 @@ class SequoiaPlanner(Planner):
         best = self._argmax.maximise(networks, time_limit=remaining)
         seconds = time.perf_counter() - started
         return Decision(best.action, best.value, best.bound, best.status, seconds, gap=best.gap)
+
+    def _is_linear(self, networks: list[ReluNetwork]) -> bool:
+        """Whether nothing of the neurons reaches the value: a start that no training improved."""
+        plain = len(networks) == 1 and self.instance.dynamics.effect is None
+        return plain and not networks[0].weights[-1].any()
+
+    def _decide_linearly(self, network: ReluNetwork, started: float) -> Decision:
+        """Decide as the policy that the start stands for: by a program without neurons, which the
+        solver proves with less left over than its gap.
+        """
+        with self._lock:
+            if self._linear is None:
+                self._linear = LevelMaximiser(self.instance, self.settings)
+        values = np.zeros((self.instance.dynamics.arms, 2))
+        values[:, 1] = 0.0 if network.skip is None else network.skip
+        remaining = self.settings.time_limit - (time.perf_counter() - started)
+        best, base = self._linear.maximise(values, remaining), float(network.biases[-1][0])
+        assert best.value is not None and best.bound is not None
+        seconds = time.perf_counter() - started
+        return replace(best, value=base + best.value, bound=base + best.bound, seconds=seconds)
 
 
 def save_network(

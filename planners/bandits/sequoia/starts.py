@@ -7,6 +7,8 @@ with exactly these values, its MILP then decides like the policy that they stand
 * "hull": values at the prices of the hull bound (`worldplan.planners.bandits.hull`);
 * "whittle": the arms' Whittle indices of the steps that are left;
 * "hull-whittle": the mean of the gains of both;
+* "whittle-hull": Whittle indices, and the hull's gains in the last `LAST` of the horizon, where
+  what can still be reached counts;
 * "joint": for interventions that work together, the separable part of the values of groups of arms
   at the prices of the joint bound (`worldplan.planners.bandits.joint`);
 * "myopic": one-step gains;
@@ -41,6 +43,7 @@ from worldplan.planners.base import Planner, evaluate
 
 SEED = 800_001  # of the episodes; apart from those of checks and evaluations
 FIRST_EPISODES = 4  # of all starts; the better half plays on
+LAST = 0.2  # of the horizon, in which "whittle-hull" has the hull's gains
 HULL_GAP = 2e-3  # of the search for the hull's prices
 JOINT_GAP = 2e-3  # of the search for the joint bound's prices
 
@@ -92,6 +95,8 @@ def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> It
     base[1:] += tables.constant[:-1, None, None] / model.arms
     yield Start("hull", base, gain)
     yield Start("hull-whittle", base, (gain + index) / 2)
+    last = np.arange(shape[0]) <= LAST * instance.horizon
+    yield Start("whittle-hull", base, np.where(last[:, None, None], gain, index))
 
 
 def action_values(model: ArmDynamics, table: Floats) -> tuple[Floats, Floats]:

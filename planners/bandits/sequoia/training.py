@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -56,6 +57,7 @@ from worldplan.world_models.training.seeds import check_seed
 
 Targets = Callable[[Tensor, Tensor, Tensor], Tensor]  # of states, steps to go and actions
 
+LEVEL = 0.95  # of the test that a trained network beats the best one so far
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
 
@@ -330,14 +332,16 @@ class SequoiaModule(ResumableModule):
     def _is_better(self, returns: Tensor) -> bool:
         """Whether the network beats the best one so far.
 
-        With the start "best", the mean difference over the episodes must exceed its standard error:
-        what cannot be told from the start is not kept.
+        With the start "best", the mean difference over the episodes must be positive by a one-sided
+        t test at `LEVEL`: what cannot be told from the start is not kept.
         """
         if self.settings.pretrain != "best" or self._best_returns is None:
             return self._per_step(returns) > self.best_reward
         gain = returns - self._best_returns
-        error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else 0.0
-        return float(gain.mean()) > error
+        if len(gain) < 2:
+            return float(gain.mean()) > 0
+        error = float(gain.std()) / math.sqrt(len(gain))
+        return float(gain.mean()) > float(stats.t.ppf(LEVEL, len(gain) - 1)) * error
 
     def _keep(self, returns: Tensor) -> None:
         """Take the network as it stands for the best one."""

@@ -39,7 +39,7 @@ def starts_of(instance: BanditInstance) -> dict[str, Start]:
 def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
     instance = generate(domain, 8, 3, seed=1, horizon=5)
     found, rng, arms = starts_of(instance), np.random.default_rng(0), np.arange(8)
-    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle"]
+    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle", "whittle-hull"]
     assert list(found) == names
     network = StateQNetwork(instance.dynamics, instance.horizon)
     for name, start in found.items():
@@ -65,6 +65,31 @@ def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
                 assert index @ decision.action == pytest.approx(index @ same, abs=1e-6)
             if name == "null":
                 assert not decision.action.any()
+
+
+@pytest.mark.parametrize("domain", ["path", "schedule"])
+def test_decisions_of_a_start_need_no_neurons(domain: str) -> None:
+    """They are those of the policy, and the program has no neurons (a third of the time)."""
+    instance, rng = generate(domain, 12, 4, seed=1, horizon=6), np.random.default_rng(0)
+    start, arms = starts_of(instance)["whittle"], np.arange(12)
+    network = StateQNetwork(instance.dynamics, instance.horizon)
+    network.start_from(start.base, start.gain)
+    planner, policy = SequoiaPlanner(instance, network), WhittlePolicy(instance)
+    for state in rng.integers(0, 4, (8, 12)):
+        left = int(rng.integers(1, 7))
+        decision, gain = planner.plan({"state": state, "steps_left": left}), start.gain[left]
+        same = policy.plan({"state": state, "steps_left": left}).action
+        assert gain[arms, state] @ decision.action == pytest.approx(gain[arms, state] @ same)
+        base = start.base[left, arms, state].sum()
+        expected = base + gain[arms, state] @ decision.action
+        assert decision.value == pytest.approx(expected, abs=1e-3)
+        assert decision.bound is not None and decision.bound >= decision.value
+    assert planner._argmax is None
+    trained = StateQNetwork(instance.dynamics, instance.horizon)
+    torch.nn.init.ones_(trained.tail[-1].weight)  # type: ignore[arg-type]
+    planner = SequoiaPlanner(instance, trained)
+    planner.plan({"state": state, "steps_left": 3})
+    assert planner._argmax is not None and planner._linear is None
 
 
 def test_action_values_are_one_step_ahead_of_the_table() -> None:
@@ -113,7 +138,9 @@ def test_a_training_that_does_harm_leaves_the_start(tmp_path: Path) -> None:
     assert not torch.equal(module.network.direct, network.direct)
 
 
-@pytest.mark.parametrize(("gain", "noise", "kept"), [(1.0, 0.5, True), (0.1, 4.0, False)])
+@pytest.mark.parametrize(
+    ("gain", "noise", "kept"), [(1.0, 0.5, True), (0.3, 0.5, False), (0.1, 4.0, False)]
+)
 def test_a_network_is_kept_where_it_is_better_beyond_its_error(
     gain: float, noise: float, kept: bool
 ) -> None:
