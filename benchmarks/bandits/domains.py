@@ -6,7 +6,8 @@
 The domain "network" is the path domain on connected pieces of the network in --connections, around
 its best-connected station. Runs the code of `worldplan bandits run`, so an interrupted benchmark
 resumes. Writes benchmarks/bandits/results/bandit_domains.csv and .md: mean reward per step with its
-interval, share of the bound, SEQUOIA's lead in the same episodes, CPU time of a decision.
+interval, share of the bound, the largest share that a longer search for the bound could show,
+SEQUOIA's lead in the same episodes, CPU time of a decision.
 
 The share is (policy - untreated) / (bound - untreated), where nobody is treated at all. (On three
 domains that is the set's default action. Interventions must choose exactly B, and the default, the

@@ -61,7 +61,7 @@ from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.online.thompson import ThompsonSampling
 from worldplan.planners.bandits.online.ucwhittle import UCWhittle
-from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_discount
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_unsuited
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
 
@@ -326,13 +326,14 @@ def _fluid(context: PolicyContext) -> Planner:
     )
 
 
-def _check_learned(context: PolicyContext) -> None:
-    """Refuse what a policy with networks cannot be made for.
+def _check_learned(context: PolicyContext, network: str) -> None:
+    """Refuse what a policy with networks of a kind cannot be made for.
 
     Raises:
+        ConfigError: the network cannot learn the programme's returns.
         MissingExtra: torch or lightning is not installed.
     """
-    refuse_discount(context.instance)
+    refuse_unsuited(context.instance, network)
     for module in ("torch", "lightning"):
         if not is_installed(module):
             raise MissingExtra(
@@ -342,8 +343,12 @@ def _check_learned(context: PolicyContext) -> None:
             )
 
 
+def _check_plain(context: PolicyContext) -> None:
+    _check_learned(context, "plain")
+
+
 def _load_sequoia(context: PolicyContext) -> Planner | None:
-    _check_learned(context)
+    _check_learned(context, context.sequoia.network)
     if context.checkpoint is None:
         return None
     return _of_checkpoints(context.checkpoint, context)
@@ -356,7 +361,9 @@ def _of_checkpoints(paths: str | Sequence[Path], context: PolicyContext) -> Plan
     from worldplan.planners.bandits.sequoia.shared.planner import SharedPlanner
 
     instance, solver = context.instance, context.solver
-    if read(checkpoint_files(paths)[0]).settings.network != "shared":
+    network = read(checkpoint_files(paths)[0]).settings.network
+    refuse_unsuited(instance, network)
+    if network != "shared":
         return SequoiaPlanner.load(paths, instance, solver)
     return SharedPlanner.load(paths, instance, solver, dynamics=context.models, later=context.later)
 
@@ -371,7 +378,7 @@ def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Pl
     Raises:
         ConfigError: there is no folder to train in.
     """
-    _check_learned(context)
+    _check_learned(context, settings.network)
     if context.folder is None:
         raise ConfigError(
             f"policy '{name}' must be trained: run the scenario first and give its checkpoint "
@@ -417,7 +424,7 @@ _BUILT_IN = {
     ),
     "iterative_dqn": NamedPolicy(
         lambda context: _trained("iterative_dqn", SequoiaSettings.greedy(), context),
-        check=_check_learned,
+        check=_check_plain,
         job_length=3,
         rank=6,
     ),
@@ -427,14 +434,14 @@ _BUILT_IN = {
     "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia),
     "sequoia_paper": NamedPolicy(
         lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),
-        check=_check_learned,
+        check=_check_plain,
         job_length=6,
         rank=9,
         on_request=True,
     ),
     "repaired_dqn": NamedPolicy(
         lambda context: _trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
-        check=_check_learned,
+        check=_check_plain,
         job_length=5,
         rank=7,
         on_request=True,

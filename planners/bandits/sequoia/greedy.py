@@ -22,6 +22,6 @@ def greedy_planner(instance: BanditInstance, network: QNetwork) -> IterativeQPol
         candidates = torch.as_tensor(np.asarray(actions, dtype=np.float32))[None]
         with torch.no_grad():
             planned = np.asarray(network(state, left, candidates)[0].numpy(), dtype=float)
-        return network.unit * planned + network.constant * float(left)
+        return network.unit * planned + network.offset(left.numpy())
 
     return IterativeQPolicy(instance, value)

@@ -25,11 +25,13 @@ class QNetwork(nn.Module):
     Attributes:
         unit, constant: the return of n steps is unit * Q + n * constant; networks are trained on
             planned rewards, see `worldplan.planners.bandits.units`.
+        constants: (horizon + 1,) in the place of n * constant, with a discount or ends of arms.
     """
 
     tail: nn.Sequential
     unit: float = 1.0
     constant: float = 0.0
+    constants: Floats | None = None
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The first layer and the direct path, for states (b, arms) and steps to go (b,).
@@ -55,6 +57,13 @@ class QNetwork(nn.Module):
         value: Tensor = self.tail(first)[..., 0]
         return value + (actions @ skip[..., None])[..., 0] + constant[:, None]
 
+    def offset(self, left: Ints) -> Floats:
+        """What is added to unit * Q with `left` (b,) steps to go, (b,)."""
+        steps = np.asarray(left)
+        if self.constants is None:
+            return self.constant * steps.astype(float)
+        return np.asarray(self.constants[np.minimum(steps, len(self.constants) - 1)])
+
     @torch.no_grad()
     def action_networks(self, state: Ints, left: Ints) -> list[ReluNetwork]:
         """A double-precision network of the action for each state (b, arms) with `left` (b,).
@@ -68,7 +77,7 @@ class QNetwork(nn.Module):
         weights = tuple(layer.weight.double().cpu().numpy().copy() for layer in linear)
         biases = [layer.bias.double().cpu().numpy().copy() for layer in linear]
         weights, last = (*weights[:-1], self.unit * weights[-1]), biases[-1]
-        total = self.unit * (last + constant[:, None]) + self.constant * np.asarray(left)[:, None]
+        total = self.unit * (last + constant[:, None]) + self.offset(left)[:, None]
         return [
             ReluNetwork(
                 (weight[i], *weights), (bias[i], *biases[:-1], total[i]), self.unit * skip[i]

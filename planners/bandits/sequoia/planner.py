@@ -173,6 +173,9 @@ def save_network(
         "arms": list(instance.arm_names),
         "settings": numbers,
         "units": [float(network.unit), float(network.constant)],
+        "constants": None if network.constants is None else torch.as_tensor(network.constants),
+        "discount": float(instance.discount),
+        "ends": instance.ends is not None,
         "weights": network.state_dict(),
     }
 
@@ -197,10 +200,13 @@ def load_network(path: Path, instance: BanditInstance) -> QNetwork:
             "sequoia.network: shared, which also decides for other clients"
         )
     _refuse_other_arms(saved, instance)
+    _refuse_other_returns(saved, instance)
     with reading_checkpoint(path, "a SEQUOIA checkpoint", TRAIN):
         network = build_network(instance, saved.settings)
         load_weights(network, saved.weights, path)
     network.unit, network.constant = saved.units
+    constants = saved.entry.get("constants")
+    network.constants = None if constants is None else constants.numpy()
     return network.eval()
 
 
@@ -218,6 +224,25 @@ def _refuse_other_arms(saved: Saved, instance: BanditInstance) -> None:
                 "programme: train for it, or train with sequoia.network: shared, which also "
                 "decides for other clients"
             )
+
+
+def _refuse_other_returns(saved: Saved, instance: BanditInstance) -> None:
+    """Refuse a network that learned returns with another discount, or of arms without ends.
+
+    Raises:
+        CheckpointError: names the setting.
+    """
+    discount = float(saved.entry.get("discount", 1.0))
+    if discount != instance.discount:
+        raise CheckpointError(
+            f"{saved.path}: trained with programme.discount {discount:g}, and this programme has "
+            f"{instance.discount:g}: train for it"
+        )
+    if instance.ends is not None and not saved.entry.get("ends", False):
+        raise CheckpointError(
+            f"{saved.path}: trained for clients who stay to the horizon, and this programme has "
+            "programme.ends: train for it"
+        )
 
 
 def _words(shape: dict[str, int]) -> str:

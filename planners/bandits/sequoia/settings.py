@@ -13,27 +13,33 @@ from worldplan.milp.settings_check import check_fields
 from worldplan.nearest import did_you_mean
 
 
-def refuse_discount(instance: BanditInstance) -> None:
-    """Refuse a programme whose rewards are discounted, without an end, or with arms that end
-    before the horizon.
+def refuse_unsuited(instance: BanditInstance, network: str) -> None:
+    """Refuse a programme whose returns a kind of network cannot learn.
+
+    Args:
+        instance: the programme.
+        network: "state", "shared" or "plain".
 
     Raises:
-        ConfigError: its discount is below 1, it has no end, or an arm has an end of its own.
+        ConfigError: the programme has no end; an arm has an end of its own, and the network does
+            not see the steps to go; or the network is shared, and there is a discount or an end.
     """
     if instance.endless:
         raise ConfigError(
             "programme.endless: SEQUOIA and the DQN policies learn returns of programmes with an "
             "end: choose others in `policies`, such as fluid and whittle"
         )
-    if instance.ends is not None:
+    if instance.ends is not None and network == "plain":
         raise ConfigError(
-            "programme.ends: SEQUOIA and the DQN policies learn returns of arms that count to the "
-            "horizon: choose others in `policies`, such as fluid and whittle"
+            "programme.ends: iterative_dqn, repaired_dqn, sequoia_paper and the network 'plain' do "
+            "not see the steps to go, so that they cannot learn who has ended: choose others in "
+            "`policies`, such as sequoia, fluid and whittle"
         )
-    if instance.discount < 1:
+    if network == "shared" and (instance.ends is not None or instance.discount < 1):
+        name = "discount" if instance.ends is None else "ends"
         raise ConfigError(
-            f"programme.discount is {instance.discount:g}: SEQUOIA and the DQN policies learn "
-            "returns without discount: choose others in `policies`, such as fluid and whittle"
+            f"programme.{name}: a shared network learns returns without discount of arms that "
+            "count to the horizon: set sequoia.network to state, or choose fluid or whittle"
         )
 
 

@@ -83,7 +83,7 @@ class Simulation:
         share = last + (first - last) * np.exp(-3.0 * update / max(s.updates, 1))
         explore = torch.as_tensor(rng.random(len(state)) < share)
         action[explore] = pool[rng.integers(len(pool), size=int(explore.sum()))]
-        reward = expected_reward(model, state, action)
+        reward = expected_reward(self._instance, state, left, action[:, None])[:, 0]
         after = torch.as_tensor(model.sample_next(state.numpy(), action.numpy(), rng))
         place = (self.written + torch.arange(len(state))) % s.replay
         for name, value in {

@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 
 from worldplan.envs.bandits.control import ControlledVectorEnv
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
+from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.group_values import GroupTable, separable
@@ -38,11 +39,13 @@ from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.sequoia.network import StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner
+from worldplan.planners.bandits.units import of_counting
 from worldplan.planners.bandits.whittle_horizon import whittle_table
 from worldplan.planners.base import Planner, evaluate
 
 SEED = 800_001  # of the episodes; apart from those of checks and evaluations
-FIRST_EPISODES = 4  # of all starts; the better half plays on
+FIRST_EPISODES, LAST_EPISODES = 4, 16  # of all starts, and of the better half
+LEVEL = 0.95  # of the tests that one start, or a trained network, is better than another
 LAST = 0.2  # of the horizon, in which "whittle-hull" has the hull's gains
 HULL_GAP = 2e-3  # of the search for the hull's prices
 JOINT_GAP = 2e-3  # of the search for the joint bound's prices
@@ -66,51 +69,60 @@ class Start:
 
 
 def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> Iterator[Start]:
-    """All starts that suit the instance, "fluid" first.
+    """All starts that suit the instance; the first of those that episodes cannot tell apart counts.
 
     Args:
         instance: the programme.
         fluid: the start from the fluid relaxation.
         solver: of the search for the hull's prices, and its time limit.
     """
-    yield fluid
     model = instance.dynamics
     shape = (instance.horizon + 1, model.arms, model.states)
-    one_step = model.one_step()
-    passive, best_gain = one_step[:, 0], one_step[:, -1] - one_step[:, 0]
-    yield Start("myopic", np.tile(passive, (shape[0], 1, 1)), np.tile(best_gain, (shape[0], 1, 1)))
+    discount, late, lefts = instance.discount, instance.late, np.arange(shape[0])
+    if model.effect is None:
+        table, own = whittle_table(model, instance.horizon, discount), lefts[:, None]
+        if late is not None:  # an arm has the indices of its own steps
+            own = np.maximum(own - late, 0)
+        index = table[own, np.arange(model.arms)]
+        yield Start("whittle", fluid.base, index)
+    yield fluid
+    now = np.stack([of_counting(model.one_step(), late, int(left)) for left in lefts])
+    yield Start("myopic", now[:, :, 0], now[:, :, -1] - now[:, :, 0])
     if model.effect is not None:
         if suits(instance):
             groups = tuple(JointBound(instance, solver, gap=JOINT_GAP).group_values())
             yield Start("joint", *separable(groups, shape), groups)
         return
     yield Start("null", fluid.base, np.full(shape, -1.0))
-    index = whittle_table(model, instance.horizon)
-    yield Start("whittle", fluid.base, index)
     try:
         tables = HullBound(instance, solver, gap=HULL_GAP).value_tables()
     except SolverFailed:  # no prices within the time limit
         return
-    base, gain = action_values(model, tables.table)
-    base[1:] += tables.constant[:-1, None, None] / model.arms
+    base, gain = action_values(model, tables.table, discount, late)
+    base[1:] += discount * tables.constant[:-1, None, None] / model.arms
     yield Start("hull", base, gain)
     yield Start("hull-whittle", base, (gain + index) / 2)
-    last = np.arange(shape[0]) <= LAST * instance.horizon
+    last = lefts <= LAST * instance.horizon
     yield Start("whittle-hull", base, np.where(last[:, None, None], gain, index))
 
 
-def action_values(model: ArmDynamics, table: Floats) -> tuple[Floats, Floats]:
+def action_values(
+    model: ArmDynamics, table: Floats, discount: float = 1.0, late: Ints | None = None
+) -> tuple[Floats, Floats]:
     """Value without a pull and gain of a pull, each (horizon + 1, arms, states), zero at the end.
 
     Args:
         model: arms with two levels.
         table: (horizon + 1, arms, states) value of each arm by steps to go.
+        discount: per step.
+        late: (arms,) as in `worldplan.envs.bandits.ends`.
     """
     base, gain = np.zeros_like(table), np.zeros_like(table)
-    later = np.einsum("jkst,njt->nkjs", model.transition, table[:-1])
-    now = model.one_step().transpose(1, 0, 2)  # (levels, arms, states)
-    base[1:] = now[0] + later[:, 0]
-    gain[1:] = now[1] - now[0] + later[:, 1] - later[:, 0]
+    later = discount * np.einsum("jkst,njt->njks", model.transition, table[:-1])
+    lefts = range(1, len(table))
+    worth = later + np.stack([of_counting(model.one_step(), late, left) for left in lefts])
+    base[1:] = worth[:, :, 0]
+    gain[1:] = worth[:, :, 1] - worth[:, :, 0]
     return base, gain
 
 
@@ -122,36 +134,47 @@ def best_start(
     episodes: int,
     solver: SolverSettings,
 ) -> Start:
-    """The start whose decisions earn most; the first of equals.
+    """The start whose decisions earn most; the first that a t test cannot tell from it.
 
     Args:
         instance: the programme.
         candidates: two starts or more.
         network: is copied and begins at each start.
         values: (horizon + 1, arms, states) of the control variates.
-        episodes: that the better half of the starts plays.
+        episodes: that the better half of the starts plays, at least `LAST_EPISODES`.
         solver: of the decisions.
     """
-    few = min(FIRST_EPISODES, episodes)
-    for count, kept in ((few, (len(candidates) + 1) // 2), (episodes, 1)):
-        earned = [_mean(instance, each, network, values, count, solver) for each in candidates]
-        order = np.argsort(-np.array(earned), kind="stable")[:kept]
-        candidates = [candidates[place] for place in sorted(order)]
-    return candidates[0]
+    for last, count in enumerate((FIRST_EPISODES, max(episodes, LAST_EPISODES))):
+        earned = [_returns(instance, each, network, values, count, solver) for each in candidates]
+        means = np.array([returns.mean() for returns in earned])
+        if not last:
+            better = np.argsort(-means, kind="stable")[: (len(candidates) + 1) // 2]
+            candidates = [candidates[place] for place in sorted(better)]
+    best = earned[int(means.argmax())]
+    same = [place for place, returns in enumerate(earned) if not exceeds(best - returns)]
+    return candidates[same[0]]
 
 
-def _mean(
+def exceeds(gain: Floats) -> bool:
+    """Whether the mean of paired differences (episodes,) is above zero: one-sided t test."""
+    if len(gain) < 2:
+        return bool(gain.mean() > 0)
+    error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    return bool(gain.mean() > stats.t.ppf(LEVEL, len(gain) - 1) * error)
+
+
+def _returns(
     instance: BanditInstance,
     start: Start,
     network: StateQNetwork,
     values: Floats,
     episodes: int,
     solver: SolverSettings,
-) -> float:
+) -> Floats:
     trial = copy.deepcopy(network)
     trial.start_from(start.base, start.gain)
     planner = SequoiaPlanner(instance, trial.eval(), solver)
-    return float(steady_returns(planner, instance, values, episodes, SEED).mean())
+    return steady_returns(planner, instance, values, episodes, SEED)
 
 
 def steady_returns(
@@ -168,7 +191,8 @@ def steady_returns(
     """
     env = ControlledVectorEnv(instance, values, episodes)
     played = evaluate(planner, env, episodes, seed)
-    returns: Floats = (played.step_reward + env.corrections).sum(1)
+    weights = instance.discount ** np.arange(instance.horizon)
+    returns: Floats = (played.step_reward + env.corrections) @ weights
     return returns
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, draw
+from worldplan.envs.bandits.ends import counting
+from worldplan.envs.bandits.environment import BanditInstance, Floats, draw
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidProgram
 from worldplan.planners.bandits.group_values import GroupTable
 from worldplan.planners.bandits.observations import one_hot
+from worldplan.planners.bandits.units import of_counting
 
 
 class FluidTargets:
@@ -42,7 +44,15 @@ class FluidTargets:
         settings: SolverSettings | None = None,
     ) -> None:
         model, horizon = instance.dynamics, instance.horizon
-        program = FluidProgram([model], instance.actions, horizon, settings or SolverSettings())
+        discount, late = instance.discount, instance.late
+        program = FluidProgram(
+            [model],
+            instance.actions,
+            horizon,
+            settings or SolverSettings(),
+            discount=discount,
+            late=late,
+        )
         tables, constants = [], []
         for number in range(solves):
             start = instance.initial if number % 2 else model.uniform
@@ -55,9 +65,10 @@ class FluidTargets:
         # reward now and expected value after: (solves, horizon, arms, states, levels), where entry
         # n - 1 has n steps to go
         after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
-        now = model.one_step().transpose(0, 2, 1)
-        self.level_value = torch.as_tensor(after + now, dtype=torch.float32)
-        self.constant = torch.as_tensor(np.stack(constants)[:, :-1], dtype=torch.float32)
+        reward = model.one_step().transpose(0, 2, 1)  # (arms, states, levels)
+        now = np.stack([of_counting(reward, late, left) for left in range(1, horizon + 1)])
+        self.level_value = torch.as_tensor(discount * after + now, dtype=torch.float32)
+        self.constant = torch.as_tensor(discount * np.stack(constants)[:, :-1], dtype=torch.float32)
         self._model = model
 
     def separable(self) -> tuple[Floats, Floats]:
@@ -151,8 +162,20 @@ class SeparableTargets:
         return base.sum(1, keepdim=True) + torch.einsum("bj,bmj->bm", gain, actions)
 
 
-def expected_reward(model: ArmDynamics, state: Tensor, action: Tensor) -> Tensor:
-    """Expected reward of one joint step, (b,), as float32."""
-    return torch.as_tensor(
-        model.expected_reward(state.numpy(), action.numpy()), dtype=torch.float32
-    )
+def expected_reward(
+    instance: BanditInstance, state: Tensor, left: Tensor, actions: Tensor
+) -> Tensor:
+    """Expected rewards (b, m) of one joint step, as float32, of the arms that have not ended.
+
+    Args:
+        instance: the programme.
+        state: (b, arms).
+        left: (b,) steps to go.
+        actions: (b, m, components).
+    """
+    model, arms = instance.dynamics, np.arange(instance.dynamics.arms)
+    reward = model.one_step()[arms, model.level(actions.numpy()), state.numpy()[:, None]]
+    counted = counting(instance.late, left.numpy())  # (b, arms)
+    if counted is not None:
+        reward = reward * counted[:, None]
+    return torch.as_tensor(reward.sum(-1), dtype=torch.float32)

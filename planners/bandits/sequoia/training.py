@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,7 +30,7 @@ from worldplan.planners.bandits.sequoia.remembered_argmax import RememberedArgma
 from worldplan.planners.bandits.sequoia.settings import (
     SequoiaSettings,
     learning_rate,
-    refuse_discount,
+    refuse_unsuited,
 )
 from worldplan.planners.bandits.sequoia.simulation import Simulation, draw_states
 from worldplan.planners.bandits.sequoia.starts import (
@@ -39,6 +38,7 @@ from worldplan.planners.bandits.sequoia.starts import (
     as_start,
     as_tensors,
     best_start,
+    exceeds,
     starts,
     steady_returns,
 )
@@ -46,8 +46,9 @@ from worldplan.planners.bandits.sequoia.targets import (
     FluidTargets,
     GroupTargets,
     SeparableTargets,
+    expected_reward,
 )
-from worldplan.planners.bandits.units import Units
+from worldplan.planners.bandits.units import Units, annuity
 from worldplan.planners.base import Planner
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
@@ -57,7 +58,6 @@ from worldplan.world_models.training.seeds import check_seed
 
 Targets = Callable[[Tensor, Tensor, Tensor], Tensor]  # of states, steps to go and actions
 
-LEVEL = 0.95  # of the test that a trained network beats the best one so far
 _CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
 
@@ -75,8 +75,8 @@ class SequoiaModule(ResumableModule):
         solver: of the exact decisions in checks and in targets.
 
     Raises:
-        ConfigError: the seed is no whole number of at least 0, the programme discounts, or the
-            network is of another kind.
+        ConfigError: the seed is no whole number of at least 0, the network is of another kind, or
+            it cannot learn the programme's returns (`settings.refuse_unsuited`).
     """
 
     KEY: ClassVar[str] = "sequoia"
@@ -93,15 +93,15 @@ class SequoiaModule(ResumableModule):
     ) -> None:
         super().__init__()
         check_seed(seed)
-        refuse_discount(instance)
         kind = (settings or SequoiaSettings()).network
+        refuse_unsuited(instance, kind)
         if kind not in self.NETWORKS:
             raise ConfigError(
                 f"sequoia.network is '{kind}': {type(self).__name__} trains "
                 f"{' or '.join(self.NETWORKS)}: make the module with module_for"
             )
         # the learning's rates and losses are made for rewards of ordinary size
-        self._units = Units.of([instance.dynamics])
+        self._units = Units.of([instance.dynamics], instance.discount, instance.late)
         self.instance = self._units.instance(instance)
         self.settings, self.seed = settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
@@ -111,6 +111,9 @@ class SequoiaModule(ResumableModule):
         self.network: QNetwork = build_network(self.instance, self.settings, seed)
         self.network.unit = self._units.unit
         self.network.constant = float(self._units.low.sum())
+        if instance.discount < 1 or instance.ends is not None:
+            totals = [self._units.total(0.0, left) for left in range(instance.horizon + 1)]
+            self.network.constants = np.array(totals)
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
         self.best_reward = -math.inf
         self.best: dict[str, Tensor] = {}  # the weights that had it
@@ -262,8 +265,7 @@ class SequoiaModule(ResumableModule):
         if self._targets is not None:
             target = self._targets(state, left, actions)
         else:
-            reward = self.instance.dynamics.expected_reward(state.numpy()[:, None], actions.numpy())
-            target = torch.as_tensor(reward, dtype=torch.float32)
+            target = expected_reward(self.instance, state, left, actions)
         return nn.functional.smooth_l1_loss(self.network(state, left, actions), target)
 
     def _learning_loss(self, update: int, rng: np.random.Generator) -> Tensor:
@@ -277,7 +279,8 @@ class SequoiaModule(ResumableModule):
             follow = self._argmax(batch["next"], after)
             value = self.target(batch["next"], after, follow[:, None])[:, 0]
             alive = (after > 0) if s.discount == 1 else torch.ones_like(after, dtype=torch.bool)
-            goal = batch["reward"] + s.discount * (value * alive - self._chance(batch))
+            discount = s.discount * self.instance.discount
+            goal = batch["reward"] + discount * (value * alive - self._chance(batch))
         predicted = self.network(batch["state"], batch["left"], batch["action"][:, None])[:, 0]
         return nn.functional.smooth_l1_loss(predicted, goal)
 
@@ -327,21 +330,18 @@ class SequoiaModule(ResumableModule):
 
     def _per_step(self, returns: Tensor) -> float:
         horizon = self.instance.horizon
-        return self._units.total(float(returns.mean()), horizon) / horizon
+        total = self._units.total(float(returns.mean()), horizon)
+        return total / annuity(horizon, self.instance.discount)
 
     def _is_better(self, returns: Tensor) -> bool:
         """Whether the network beats the best one so far.
 
-        With the start "best", the mean difference over the episodes must be positive by a one-sided
-        t test at `LEVEL`: what cannot be told from the start is not kept.
+        With the start "best", the mean difference over the episodes must be positive by a t test:
+        what cannot be told from the start is not kept.
         """
         if self.settings.pretrain != "best" or self._best_returns is None:
             return self._per_step(returns) > self.best_reward
-        gain = returns - self._best_returns
-        if len(gain) < 2:
-            return float(gain.mean()) > 0
-        error = float(gain.std()) / math.sqrt(len(gain))
-        return float(gain.mean()) > float(stats.t.ppf(LEVEL, len(gain) - 1)) * error
+        return exceeds((returns - self._best_returns).numpy())
 
     def _keep(self, returns: Tensor) -> None:
         """Take the network as it stands for the best one."""

@@ -151,9 +151,6 @@ def test_a_pull_of_the_last_step_costs_nothing_to_others() -> None:
 
 def test_what_needs_the_whole_horizon_says_so() -> None:
     budget, _ = drawn(0)
-    for name in ("sequoia", "sequoia_paper", "iterative_dqn", "repaired_dqn"):
-        with pytest.raises(ConfigError, match=r"programme\.ends: SEQUOIA and the DQN"):
-            make_policy(name, PolicyContext(budget))
     with pytest.raises(ConfigError, match="leave discount out"):
         WhittlePolicy(budget, discount=0.9)
     with pytest.raises(ConfigError, match="need the whole horizon"):

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tests.planners.bandits.builders import feasible
 from tests.planners.bandits.transformed import EXTRAS, KINDS, parts_of_kind
 from worldplan.envs.bandits.environment import BanditInstance
-from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.fluid import FluidBound
@@ -200,10 +199,3 @@ def test_returns_of_policies_are_below_the_optimum_and_near_it(
             assert (reached <= best + 1e-9).all()
             found.append(float((reached - null).sum() / max((best - null).sum(), 1e-9)))
     assert all(np.mean(found) > 0.97 for found in shares.values()), shares
-
-
-def test_what_does_not_discount_says_so() -> None:
-    instance, _ = case(0, "capacity", 1.0, 0.0, 0.9)
-    for name in ("sequoia", "sequoia_paper", "iterative_dqn", "repaired_dqn"):
-        with pytest.raises(ConfigError, match=r"programme\.discount is 0\.9"):
-            make_policy(name, PolicyContext(instance))

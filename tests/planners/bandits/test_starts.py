@@ -24,7 +24,7 @@ from worldplan.planners.bandits.sequoia.starts import Start, action_values, best
 from worldplan.planners.bandits.sequoia.targets import FluidTargets, SeparableTargets
 from worldplan.planners.bandits.sequoia.training import SequoiaModule
 from worldplan.planners.bandits.whittle import WhittlePolicy
-from worldplan.planners.bandits.whittle_horizon import finite_whittle_indices
+from worldplan.planners.bandits.whittle_horizon import finite_whittle_indices, whittle_table
 from worldplan.world_models.training.trainer import fit
 
 EXACT = SolverSettings(gap=0.0)
@@ -39,7 +39,7 @@ def starts_of(instance: BanditInstance) -> dict[str, Start]:
 def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
     instance = generate(domain, 8, 3, seed=1, horizon=5)
     found, rng, arms = starts_of(instance), np.random.default_rng(0), np.arange(8)
-    names = ["fluid", "myopic", "null", "whittle", "hull", "hull-whittle", "whittle-hull"]
+    names = ["whittle", "fluid", "myopic", "null", "hull", "hull-whittle", "whittle-hull"]
     assert list(found) == names
     network = StateQNetwork(instance.dynamics, instance.horizon)
     for name, start in found.items():
@@ -71,7 +71,8 @@ def test_the_network_begins_with_the_values_of_the_start(domain: str) -> None:
 def test_decisions_of_a_start_need_no_neurons(domain: str) -> None:
     """They are those of the policy, and the program has no neurons (a third of the time)."""
     instance, rng = generate(domain, 12, 4, seed=1, horizon=6), np.random.default_rng(0)
-    start, arms = starts_of(instance)["whittle"], np.arange(12)
+    index, arms = whittle_table(instance.dynamics, 6), np.arange(12)
+    start = Start("whittle", np.zeros_like(index), index)
     network = StateQNetwork(instance.dynamics, instance.horizon)
     network.start_from(start.base, start.gain)
     planner, policy = SequoiaPlanner(instance, network), WhittlePolicy(instance)
@@ -87,7 +88,7 @@ def test_decisions_of_a_start_need_no_neurons(domain: str) -> None:
     assert planner._argmax is None
     trained = StateQNetwork(instance.dynamics, instance.horizon)
     torch.nn.init.ones_(trained.tail[-1].weight)  # type: ignore[arg-type]
-    planner = SequoiaPlanner(instance, trained)
+    planner = SequoiaPlanner(instance, trained, SolverSettings(time_limit=0.3))
     planner.plan({"state": state, "steps_left": 3})
     assert planner._argmax is not None and planner._linear is None
 
@@ -150,3 +151,24 @@ def test_a_network_is_kept_where_it_is_better_beyond_its_error(
     offsets = gain + noise * torch.tensor([1.0, -1.0] * 4)
     assert module._is_better(first + offsets) == kept
     assert not module._is_better(first)
+
+
+def test_a_start_that_episodes_cannot_tell_from_the_first_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(3, 16))
+    gain = {"first": 0.0, "second": 0.1, "third": 0.0}
+
+    def returns(instance: object, start: Start, *rest: int) -> np.ndarray:
+        place = list(gain).index(start.name)
+        return gain[start.name] + noise[place][: rest[2]]
+
+    monkeypatch.setattr("worldplan.planners.bandits.sequoia.starts._returns", returns)
+    monkeypatch.setattr("worldplan.planners.bandits.sequoia.starts.FIRST_EPISODES", 16)
+    candidates = [Start(name, np.zeros(1), np.zeros(1)) for name in gain]
+    rest = (StateQNetwork(harmful().dynamics, 4), np.zeros(1), 4, EXACT)
+    noise[2] -= 9.0  # leaves in the first round
+    noise[:2] -= noise[:2].mean(1, keepdims=True)
+    assert best_start(harmful(), candidates, *rest).name == "first"
+    gain["second"] = 2.0
+    assert best_start(harmful(), candidates, *rest).name == "second"

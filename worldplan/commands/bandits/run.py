@@ -15,6 +15,7 @@ from rich.table import Table
 from worldplan.arguments import add_run_options, check_jobs
 from worldplan.cluster import require_ray
 from worldplan.commands.bandits.control import run_control_job, waiting_control_jobs
+from worldplan.commands.bandits.default_policies import suited
 from worldplan.commands.bandits.jobs import (
     jobs_of,
     policy_context,
@@ -51,6 +52,9 @@ def main(argv: Sequence[str]) -> int:
     settings, base = parse_scenario(parser, argv)
     scenario = make_scenario(parser, settings, base)
     check_jobs(settings.jobs)
+    scenario, left_out = suited(scenario, base)
+    for sentence in left_out:
+        plain_console().print(sentence, soft_wrap=True)
     run = run_scenario(
         scenario,
         base,

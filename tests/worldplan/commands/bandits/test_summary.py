@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from tests.planners.bandits.transformed import parts_of_kind
 from worldplan.cli import main
+from worldplan.commands.bandits.default_policies import suited
 from worldplan.commands.bandits.jobs import BOUND, result_file
 from worldplan.commands.bandits.run import share_text
 from worldplan.commands.bandits.scenario import Scenario
@@ -20,6 +22,7 @@ from worldplan.planners.bandits import hull
 from worldplan.planners.bandits.baselines import NullPolicy
 from worldplan.planners.bandits.units import default_returns
 from worldplan.planners.base import evaluate
+from worldplan.world_models.arms.programme import Programme
 
 
 def test_own_notes_and_time_limits_are_told_apart(tmp_path: Path) -> None:
@@ -128,3 +131,16 @@ def test_the_commands_say_that_the_bound_is_limited(
     (notes,) = Path("runs").rglob("notes.txt")
     assert words in notes.read_text()
     assert words in (notes.parent / "report.html").read_text()
+
+
+def test_default_policies_that_do_not_suit_the_programme_are_left_out_in_words(
+    tmp_path: Path,
+) -> None:
+    plain = Scenario("p", Programme(domain="path", arms=6, budget=2, horizon=4))
+    assert suited(plain, tmp_path / "p.yaml") == (plain, [])
+    interventions = Scenario("i", Programme(domain="interventions", arms=6, budget=2, horizon=4))
+    kept, said = suited(interventions, tmp_path / "p.yaml")
+    assert set(plain.policy_list()) - set(kept.policy_list()) == {"whittle"}
+    assert len(said) == 1 and said[0].startswith("left out of the default policies: whittle (")
+    named = replace(interventions, policies=["whittle"])
+    assert suited(named, tmp_path / "p.yaml") == (named, [])
