@@ -19,7 +19,7 @@ from worldplan.planners.bandits.level_maximiser import LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.sequoia.checkpoint_files import TRAIN, Saved, checkpoint_files, read
-from worldplan.planners.bandits.sequoia.settings import refuse_discount
+from worldplan.planners.bandits.sequoia.settings import refuse_unsuited
 from worldplan.planners.bandits.sequoia.shared.arm_values import STARTS, ArmValues, kind_of
 from worldplan.planners.bandits.sequoia.shared.features import ArmFeatures
 from worldplan.planners.bandits.sequoia.shared.network import SharedQNetwork
@@ -61,7 +61,7 @@ class SharedPlanner(Planner):
         features: Sequence[ArmFeatures] | None = None,
     ) -> None:
         started = time.perf_counter()
-        refuse_discount(instance)
+        refuse_unsuited(instance, "shared")
         self.instance = instance
         self.settings = settings or SolverSettings(gap=1e-3, time_limit=30.0)
         self.networks = [networks] if isinstance(networks, SharedQNetwork) else list(networks)
