@@ -59,15 +59,16 @@ def many_arms(arms: int) -> None:
 
 
 def decided(name: str, instance: BanditInstance, limit: float) -> None:
-    """Two decisions of one state, within `limit` seconds each."""
-    state = np.random.default_rng(0).integers(0, instance.dynamics.states, instance.dynamics.arms)
-    observation = {"state": state, "steps_left": instance.horizon}
+    """Decisions of two states, within `limit` seconds each."""
+    generator, model = np.random.default_rng(0), instance.dynamics
     started = time.perf_counter()
     context = PolicyContext(instance, solver=SolverSettings(gap=1e-3, time_limit=limit))
     planner = make_policy(name, context)
     made = time.perf_counter() - started
     seconds = []
     for _ in range(2):
+        state = generator.integers(0, model.states, model.arms)
+        observation = {"state": state, "steps_left": instance.horizon}
         started = time.perf_counter()
         decision = planner.plan(observation)
         seconds.append(time.perf_counter() - started)

@@ -275,6 +275,7 @@ class LagrangianPlanner(Planner):
     ) -> None:
         models = models_of(instance, dynamics)
         self.instance = instance
+        self._last: tuple[tuple[bytes, int], Prices] | None = None
         self._bound = LagrangianBound(
             instance,
             settings,
@@ -321,5 +322,9 @@ class LagrangianPlanner(Planner):
     def _index(self, observation: Any) -> tuple[Prices, Floats]:
         """The optimal prices, and the gain of each arm's pull beyond today's price, (arms,)."""
         belief = belief_of(self.instance, observation)
-        prices = self._bound.solve(belief, steps_left_of(self.instance, observation))
+        left = steps_left_of(self.instance, observation)
+        key = (belief.tobytes(), left)
+        if self._last is None or self._last[0] != key:  # those of a decision serve its reasons
+            self._last = key, self._bound.solve(belief, left)
+        prices = self._last[1]
         return prices, (prices.gain * belief).sum(-1)

@@ -61,6 +61,7 @@ class ClassPlanner(Planner):
             later=later,
         )
         self._maximiser = LevelMaximiser(instance, self._settings)
+        self._last: tuple[tuple[bytes, int], ClassPrices] | None = None
         self._spent = time.perf_counter() - started  # counts as the first decision's
 
     def plan(self, observation: Any) -> Decision:
@@ -98,8 +99,12 @@ class ClassPlanner(Planner):
         return _levels(self._worth(self._prices(belief, observation, limit), belief))
 
     def _prices(self, belief: Floats, observation: Any, limit: float) -> ClassPrices:
+        """The prices of an observation; those of the last one are kept, for its reasons."""
         left = steps_left_of(self.instance, observation)
-        return self._bound.solve(belief, left, time_limit=limit)
+        key = (belief.tobytes(), left)
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._bound.solve(belief, left, time_limit=limit)
+        return self._last[1]
 
     @staticmethod
     def _worth(prices: ClassPrices, belief: Floats) -> Floats:
