@@ -152,15 +152,19 @@ class LagrangianBound(Bound):
         start = checked_distribution(self.instance, start)
         return self.solve(start, checked_steps(steps_left, "steps_left")).bound
 
-    def solve(self, start: Floats, steps_left: int | None = None) -> Prices:
+    def solve(
+        self, start: Floats, steps_left: int | None = None, *, time_limit: float | None = None
+    ) -> Prices:
         """The best prices for first states with the distribution `start`.
 
         Args:
             start: (arms, states), rows one-hot for a known state.
             steps_left: steps to the end of the episode; at most `steps` are looked ahead.
+            time_limit: seconds; that of the settings unless given.
         """
         with self._lock:
-            started, limit = time.perf_counter(), self._settings.time_limit
+            started = time.perf_counter()
+            limit = self._settings.time_limit if time_limit is None else time_limit
             if self._known is None:
                 initial = np.ascontiguousarray(self.instance.initial.T)
                 half = started + KNOWN_SHARE * limit
@@ -312,19 +316,26 @@ class LagrangianPlanner(Planner):
         seconds = time.perf_counter() - started
         return Decision(action, value, bound, status, seconds, detail, gap=gap)
 
-    def action_values(self, observation: Any) -> Floats:
-        """Zero for no pull, and what a pull is worth before today's price, (arms, 2)."""
-        prices, index = self._index(observation)
+    def action_values(self, observation: Any, *, time_limit: float | None = None) -> Floats:
+        """Zero for no pull, and what a pull is worth before today's price, (arms, 2).
+
+        Args:
+            observation: as in `plan`.
+            time_limit: seconds; that of the settings unless given.
+        """
+        prices, index = self._index(observation, time_limit)
         # the price is the same for all arms, so the order is that of the index
         gain = index + prices.prices[0]
         return np.stack([np.zeros_like(gain), gain], axis=1)
 
-    def _index(self, observation: Any) -> tuple[Prices, Floats]:
+    def _index(self, observation: Any, time_limit: float | None = None) -> tuple[Prices, Floats]:
         """The optimal prices, and the gain of each arm's pull beyond today's price, (arms,)."""
         belief = belief_of(self.instance, observation)
         left = steps_left_of(self.instance, observation)
         key = (belief.tobytes(), left)
-        if self._last is None or self._last[0] != key:  # those of a decision serve its reasons
-            self._last = key, self._bound.solve(belief, left)
-        prices = self._last[1]
+        if self._last is not None and self._last[0] == key:
+            prices = self._last[1]  # of the decision whose reasons are found
+        else:
+            prices = self._bound.solve(belief, left, time_limit=time_limit)
+            self._last = None if prices.limited else (key, prices)
         return prices, (prices.gain * belief).sum(-1)

@@ -92,19 +92,26 @@ class ClassPlanner(Planner):
             gap=missing_share(value, bound, prices.zero),
         )
 
-    def action_values(self, observation: Any) -> Floats:
-        """Zero for no pull, and what a pull is worth before today's price, (arms, 2)."""
+    def action_values(self, observation: Any, *, time_limit: float | None = None) -> Floats:
+        """Zero for no pull, and what a pull is worth before today's price, (arms, 2).
+
+        Args:
+            observation: as in `plan`.
+            time_limit: seconds; that of the settings unless given.
+        """
         belief = belief_of(self.instance, observation)
-        limit = self._settings.time_limit
+        limit = self._settings.time_limit if time_limit is None else time_limit
         return _levels(self._worth(self._prices(belief, observation, limit), belief))
 
     def _prices(self, belief: Floats, observation: Any, limit: float) -> ClassPrices:
         """The prices of an observation; those of the last one are kept, for its reasons."""
         left = steps_left_of(self.instance, observation)
         key = (belief.tobytes(), left)
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._bound.solve(belief, left, time_limit=limit)
-        return self._last[1]
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        prices = self._bound.solve(belief, left, time_limit=limit)
+        self._last = None if prices.limited else (key, prices)
+        return prices
 
     @staticmethod
     def _worth(prices: ClassPrices, belief: Floats) -> Floats:

@@ -25,9 +25,11 @@ from worldplan.milp.program import Indices
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import MyopicPolicy
+from worldplan.planners.bandits.classes.planner import ClassPlanner
 from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.endless_planner import EndlessPlanner
 from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
+from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.models import mean_dynamics
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.reasons.problem import (
@@ -77,7 +79,8 @@ def valuation(
         planner: the planner.
         instance: the programme.
         observation: of the day.
-        time_limit: seconds for the fluid planner's prices; those of its settings unless given.
+        time_limit: seconds for the prices of planners that search for them; those of their
+            settings unless given.
 
     Raises:
         ConfigError: the planner maximises nothing over the feasible set.
@@ -99,7 +102,10 @@ def valuation(
         )
     if hasattr(planner, "action_values"):
         name = type(planner).__name__
-        values = check_values(planner.action_values(observation), instance, name)
+        # searches for prices take as long as they may
+        limited = isinstance(planner, ClassPlanner | LagrangianPlanner)
+        options = {"time_limit": time_limit} if limited else {}
+        values = check_values(planner.action_values(observation, **options), instance, name)
         return Valuation(
             getattr(planner, "value_words", "by the policy's own values"),
             lambda actions: level_score(instance.dynamics, values - values[:, :1], actions),

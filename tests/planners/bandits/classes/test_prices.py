@@ -20,6 +20,7 @@ from worldplan.planners.bandits.classes import ClassBound, ClassPlanner
 from worldplan.planners.bandits.classes.limits import ClassLimits
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
+from worldplan.planners.bandits.reasons import Explainer
 
 ARMS, STATES, STEPS = 10, 3, 3
 KINDS = ("budget", "exactly", "capacity", "schedule", "rules", "fixed", "fixed rules")
@@ -148,3 +149,29 @@ def test_arms_that_the_limits_all_tell_apart_are_refused() -> None:
     )
     with pytest.raises(ConfigError, match="classes of arms apart"):
         ClassBound(instance)
+
+
+def test_reasons_limit_the_search_for_prices_and_take_those_of_the_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = []
+    whole = ClassBound.solve
+
+    def solve(self: ClassBound, *args: Any, time_limit: float | None = None) -> Any:
+        limits.append(time_limit)
+        return whole(self, *args, time_limit=time_limit)
+
+    monkeypatch.setattr(ClassBound, "solve", solve)
+    instance, generator = drawn("capacity", 0)
+    planner = ClassPlanner(instance)
+    first, second = (
+        {"state": generator.integers(STATES, size=ARMS), "steps_left": STEPS} for _ in range(2)
+    )
+    reasons = Explainer(planner, instance, first, time_limit=7.0).reasons()
+    assert limits == [7.0] and reasons.left_out == ()
+    decision = planner.plan(second)
+    values = planner.action_values(second)
+    assert len(limits) == 2
+    fresh = ClassPlanner(instance)
+    np.testing.assert_array_equal(values, fresh.action_values(second))
+    assert fresh.plan(second).value == decision.value
