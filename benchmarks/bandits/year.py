@@ -1,8 +1,8 @@
 """A simulated year of a programme, decided through the daily routine and its database.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.year [--clients 2000] [--weeks 52] [--seed 0]
-        [--policies whittle,myopic,round_robin,random] [--seen all] [--output year.csv]
-        [--log_weeks 10,1,40] [--borrow estimated] [--half_life "26 weeks"]
+        [--policies whittle,myopic,thompson,round_robin,random] [--seen all] [--output year.csv]
+        [--log_weeks 10,1,40] [--borrow auto --prior_strength 2] [--half_life "26 weeks"]
 
 Clients join and leave (1 % a week), their dynamics drift, and a client's state is seen on a visit
 only (or, with --seen all, always). Workers have hours and are away in some weeks (staff calendar).
@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ FIRST = dt.date(2026, 1, 5)
 HORIZON = 12  # weeks that each decision plans for
 CHURN = 0.01  # share of the clients that leaves and joins in a week
 DRIFT = 0.08  # amplitude of the yearly change of the probabilities
+LEARNING = ("borrow", "prior_strength", "half_life")  # settings of the programme
 SOLVER = SolverSettings(gap=1e-3, time_limit=30.0)
 
 
@@ -115,7 +117,7 @@ def write_files(
     seed: int,
     folder: Path,
     log_weeks: int = 10,
-    **learning: str,
+    **learning: Any,
 ) -> Programme:
     """Write rewards, hours, calendar and a log of some weeks of random visits; the programme.
 
@@ -158,7 +160,7 @@ def write_files(
         horizon=HORIZON,
         members=0,
         constraint=constraint,
-        **learning,  # type: ignore[arg-type]
+        **learning,
     )
 
 
@@ -212,7 +214,9 @@ def routine(
     def make_planner(name: str, built: Built) -> Planner:
         if policy == "round_robin":
             return RoundRobin(built, last, now["week"])
-        return make_policy(name, PolicyContext(built.instance, built.models, SOLVER, seed))
+        prior = None if built.posterior is None else built.posterior.concentration
+        context = PolicyContext(built.instance, built.models, SOLVER, seed, prior=prior)
+        return make_policy(name, context)
 
     database = folder / f"{policy}.db"
     setup = Setup("year", programme, folder / "year.yaml", database, make_planner, seed)
@@ -282,7 +286,7 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         given = (world, arguments.clients, weeks, arguments.seed)
-        learning = {"borrow": arguments.borrow, "half_life": arguments.half_life}
+        learning = {name: getattr(arguments, name) for name in LEARNING}
         programme = write_files(*given, folder, sizes[0], **learning)
         decisions: dict[str, Decide] = {
             "nobody": lambda week, state: np.zeros_like(state),
@@ -324,13 +328,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2000)
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--policies", default="whittle,myopic,round_robin,random")
+    parser.add_argument("--policies", default="whittle,myopic,thompson,round_robin,random")
     parser.add_argument("--seen", choices=("visited", "all"), default="visited")
     parser.add_argument(
         "--log_weeks", default="10", help="weeks of the log: 10,2,50 for the curve of --curve"
     )
     parser.add_argument("--curve", default="whittle", help="policies of the further log sizes")
-    parser.add_argument("--borrow", default="auto", help="auto or estimated: programme.borrow")
+    parser.add_argument("--borrow", default="estimated", help="or fixed: programme.borrow")
+    parser.add_argument("--prior_strength", type=float, default=5.0)
     parser.add_argument("--half_life", default="", help="programme.half_life, such as '26 weeks'")
     parser.add_argument("--output", default="", help="CSV file of the table")
     arguments = parser.parse_args()
