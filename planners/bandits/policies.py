@@ -120,6 +120,7 @@ class NamedPolicy:
         rank: the report shows an episode of the policy with the highest rank.
         on_request: left out where a scenario names no policies.
         learns: from the moves that it sees while it decides; its episodes are played in sequence.
+        trained: before it is played, unless a checkpoint is given.
         check: raises what `make` would raise for bad input, where that takes little time.
     """
 
@@ -128,6 +129,7 @@ class NamedPolicy:
     rank: float = math.inf
     on_request: bool = False
     learns: bool = False
+    trained: bool = False
     check: Callable[[PolicyContext], object] = lambda context: None
 
     def __call__(self, context: PolicyContext) -> Planner:
@@ -206,6 +208,11 @@ def job_length(name: str) -> float:
 def learns(name: str) -> bool:
     """The policy's `NamedPolicy.learns`."""
     return _named(name).learns
+
+
+def is_trained(name: str) -> bool:
+    """The policy's `NamedPolicy.trained`."""
+    return _named(name).trained
 
 
 def best_informed(names: Iterable[str]) -> str:
@@ -427,17 +434,19 @@ _BUILT_IN = {
         check=_check_plain,
         job_length=3,
         rank=6,
+        trained=True,
     ),
     "whittle": NamedPolicy(_whittle, rank=8, check=_check_whittle),
     "thompson": NamedPolicy(_thompson, rank=7.5, on_request=True, learns=True, check=_thompson),
     "ucwhittle": NamedPolicy(_ucwhittle, rank=7.4, on_request=True, learns=True, check=_ucwhittle),
-    "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia),
+    "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia, trained=True),
     "sequoia_paper": NamedPolicy(
         lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),
         check=_check_plain,
         job_length=6,
         rank=9,
         on_request=True,
+        trained=True,
     ),
     "repaired_dqn": NamedPolicy(
         lambda context: _trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
@@ -445,6 +454,7 @@ _BUILT_IN = {
         job_length=5,
         rank=7,
         on_request=True,
+        trained=True,
     ),
     "fluid": NamedPolicy(_fluid, check=_check_fluid, job_length=2, rank=10),
 }

@@ -14,6 +14,7 @@ from worldplan.commands.bandits.jobs import (
     result_file,
     training_folder,
 )
+from worldplan.commands.bandits.judged import DRAWS, JUDGED, gather_draws, judged
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.bandits.summary import early_bound, mean_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
@@ -58,6 +59,10 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
             )
             # without the bound: it is of the evaluated start states, not of the training's episodes
             plots.learning_curve(curve, run.plots / f"learning_curve_{file_stem(str(policy))}.svg")
+    if scenario.draws:
+        draws = gather_draws(run.path, scenario)
+        run.write_csv(DRAWS, draws)
+        run.write_csv(JUDGED, judged(draws))
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.svg")
     plots.step_rewards(per_step, run.plots / "step_rewards.svg")
     _show_episode(run, scenario, base)

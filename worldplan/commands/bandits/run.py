@@ -24,6 +24,13 @@ from worldplan.commands.bandits.jobs import (
     run_job,
     with_control_values,
 )
+from worldplan.commands.bandits.judged import (
+    JUDGED,
+    check_draws,
+    check_memory,
+    judged_jobs,
+    run_judged,
+)
 from worldplan.commands.bandits.results import write_results
 from worldplan.commands.bandits.scenario import (
     Scenario,
@@ -119,6 +126,16 @@ def run_scenario(
             engine,
             inputs,
         )
+        if scenario.draws:
+            run_waiting(
+                run_judged,
+                judged_jobs(run.path, scenario, base.resolve()),
+                lambda job: job.done,
+                lambda job: f"{job.policy} in draws, seed {job.seed}",
+                jobs,
+                engine,
+                inputs,
+            )
         write_results(run, scenario, base)
     return run
 
@@ -138,12 +155,14 @@ def check(scenario: Scenario, base: Path, engine: str = "local") -> None:
     """
     if engine == "ray":
         require_ray()
+    check_draws(scenario)
     for number, seed in enumerate(scenario.seed_list()):
         built = build(scenario.programme, base, scenario.programme.seed + seed)
         if number > 0 and not scenario.programme.domain:
             continue  # the same instance for every seed
         refuse_short(scenario.programme)
         check_bound(built.instance, scenario.bound)
+        check_memory(scenario, built.instance.dynamics)
         for policy in scenario.policy_list():
             if learns(policy):
                 refuse_learner(policy, scenario.programme, simulated=True)
@@ -193,4 +212,33 @@ def print_table(run: Run) -> None:
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
     if (summary["bound_share"] > 1).any():
         console.print("a mean over episodes is above the bound by chance only: see its interval")
+    if (run.path / JUDGED).is_file():
+        print_judged(run)
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)
+
+
+def print_judged(run: Run) -> None:
+    """Print what the policies earn in draws of the posterior."""
+    judged = run.read_csv(JUDGED)
+    assert judged is not None
+    count = int(judged["draws"].iloc[0])
+    table = Table(title=f"mean reward per step in {count} posterior samples of the dynamics")
+    table.add_column("policy", no_wrap=True)
+    for column in ("mean", "interval", "regret", "its interval", "best in"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in judged.to_dict("records"):
+        known = not math.isnan(row["regret"])
+        table.add_row(
+            str(row["policy"]),
+            f"{row['mean']:.5g}",
+            f"{row['low']:.4g}..{row['high']:.4g}",
+            f"{row['regret']:.3g}" if known else "",
+            f"{row['regret_low']:.3g}..{row['regret_high']:.3g}" if known else "",
+            f"{100 * row['best']:.0f} %",
+        )
+    console = plain_console()
+    console.print(table)
+    console.print(
+        "regret: what each policy would gain if it were made from the sample, as if the dynamics "
+        "were known; 95 % intervals over samples"
+    )

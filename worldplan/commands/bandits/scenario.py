@@ -36,6 +36,7 @@ from worldplan.shipped import PACKAGE
 from worldplan.world_models.arms.programme import Programme
 
 MOST_SEEDS = 10_000
+MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Scenario:
             training and random numbers.
         episodes: per policy and seed; episode i has the same start and the same random numbers
             under every policy.
+        draws: of the posterior of a log, in which `bandits run` plays every policy as well: what it
+            earns if the dynamics are others than it was made from, and what knowing them would be
+            worth; 0: none.
         solver: of decisions and bounds.
         sequoia: learning of the "sequoia" policy.
         fluid_window: steps of the fluid planner's integral window.
@@ -72,6 +76,7 @@ class Scenario:
     policies: list[str | None] = field(default_factory=lambda: list(DEFAULT_POLICIES))
     seeds: str | int | list[int] = "0"
     episodes: int = 50
+    draws: int = 0
     solver: SolverSettings = field(
         default_factory=lambda: SolverSettings(gap=1e-3, time_limit=30.0)
     )
@@ -91,6 +96,7 @@ class Scenario:
         check_policies(self.policy_list())
         if self.episodes < 1 or self.fluid_window < 1 or self.samples < 1:
             raise ConfigError("episodes, fluid_window and samples must be at least 1")
+        checks.whole_number(self.draws, "draws", least=0, most=MOST_DRAWS)
         checks.number(self.delta, "delta", above=0.0, below=1.0)
         checks.choice(self.bound, "bound", BOUNDS)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
