@@ -22,7 +22,6 @@ import pandas as pd
 from worldplan.commands.bandits.jobs import (
     Job,
     make_planner,
-    play_episodes,
     result_file,
     training_folder,
 )
@@ -30,8 +29,9 @@ from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import ArmDynamics
 from worldplan.files import read_table
 from worldplan.milp.errors import ConfigError
+from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.policies import is_trained, learns, naming_policy
-from worldplan.planners.bandits.units import annuity
+from worldplan.planners.bandits.units import counted_steps
 from worldplan.planners.base import Planner, bootstrap
 from worldplan.runs import write_result
 from worldplan.world_models.arms.hidden import as_seen
@@ -158,9 +158,10 @@ def _mean(job: JudgedJob, planner: Planner, true: Built, draw: int) -> float:
     instance, scenario = true.instance, job.scenario
     numbers = np.random.default_rng([job.seed, _EPISODES, draw])
     seed = int(numbers.integers(2**31))
-    played = play_episodes(job.policy, planner, instance, scenario.episodes, seed).step_reward
-    weights = instance.discount ** np.arange(played.shape[1])
-    return float((played @ weights).mean() / annuity(instance.horizon, instance.discount))
+    played = play_policy(
+        planner, instance, scenario.episodes, seed, None, learns=learns(job.policy)
+    )
+    return float(played.returns.mean() / counted_steps(instance))
 
 
 def gather_draws(folder: Path, scenario: Scenario) -> pd.DataFrame:
