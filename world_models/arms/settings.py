@@ -99,9 +99,18 @@ class Programme:
     def __post_init__(self) -> None:
         check_fields(self, "programme.")
         checks.choice(self.borrow, "programme.borrow", BORROW)
-        HalfLife.parse(self.half_life)
+        _ = self.forgetting  # refuses what is none
         checks.choice(self.seen, "programme.seen", SEEN)
         checks.number(self.seen_tolerance, "programme.seen_tolerance", least=0.0, most=1.0)
+
+    @property
+    def forgetting(self) -> HalfLife | None:
+        """`half_life` as an age; None: all moves count alike.
+
+        Raises:
+            ConfigError: it is no half-life.
+        """
+        return HalfLife.parse(self.half_life)
 
     @property
     def estimates_strength(self) -> bool:

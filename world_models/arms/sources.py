@@ -13,7 +13,6 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import ActionSet
 from worldplan.world_models.arms.clients import Clients, read_clients
-from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_moves, read_tables
 from worldplan.world_models.arms.evidence import Evidence, learn
 from worldplan.world_models.arms.rewards import read_visit_costs, with_visit_costs
@@ -74,7 +73,7 @@ def read_model(
                 clients.names,
                 clients.own_states,
                 levels=2,
-                half_life=HalfLife.parse(programme.half_life),
+                half_life=programme.forgetting,
                 today=today,
             )
         learned = learn(

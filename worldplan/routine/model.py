@@ -24,7 +24,6 @@ from worldplan.routine.history import observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.beliefs import PresentStates
-from worldplan.world_models.arms.drift import HalfLife
 from worldplan.world_models.arms.ends import refuse_ended
 from worldplan.world_models.arms.hidden import HiddenProgramme, as_seen
 from worldplan.world_models.arms.programme import Built, build, finder, later_days, on_day
@@ -93,7 +92,7 @@ def build_model(
     programme = replace(setup.programme, start=None)  # first states are read on the first day
     log, description = None, dict[str, Any](kind="tables")
     if programme.log is not None:
-        half_life = HalfLife.parse(programme.half_life)
+        half_life = programme.forgetting
         file = Path(finder(setup.base)(programme.log))
         log, imported, observed = observed_moves(connection, date, names, reward, half_life, file)
         kind = "posterior samples" if programme.members else "posterior mean"
