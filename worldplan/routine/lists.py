@@ -17,6 +17,7 @@ from worldplan.routine.ahead import ForeseenDay
 from worldplan.routine.day import Day
 from worldplan.world_models.folders import sweep
 
+VARIABLES = "variables.csv"  # those that own rules add
 EVERYBODY = "list"  # the list of a feasible set without workers
 _COLUMNS = ("arm", "state", "unseen", "expected", "worker", "slot", "stop", "cost")
 
@@ -99,7 +100,12 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
         The files.
     """
     lists = worker_lists(day.plan)
-    files = [write_csv(folder / "all.csv", _table(day.plan))]
+    visits = [row for row in day.plan if "arm" in row]  # may be filled in and read as outcomes
+    files = [write_csv(folder / "all.csv", _table(visits))]
+    further = further_variables(day.plan)
+    if further:
+        own_rules = pd.DataFrame(list(further.items()), columns=["variable", "value"])
+        files.append(write_csv(folder / VARIABLES, own_rules))
     names = _file_names([entry.worker for entry in lists])
     for entry, name in zip(lists, names, strict=True):
         if entry.worker:
@@ -109,7 +115,7 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
         day=day,
         title=title,
         lists=shown_lists(day.plan),
-        further=further_variables(day.plan),
+        further=further,
         date=day.date,
         heading=heading,
     )
@@ -117,6 +123,7 @@ def write_lists(day: Day, folder: Path, title: str, *, own: bool = False) -> lis
     if own:
         sweep(folder)
         old = set(folder.glob("worker-*.csv")) - set(files)
+        old |= set(folder.glob(VARIABLES)) - set(files)
         for path in {*old, *(folder.glob("ahead.*") if day.new else ())}:
             path.unlink()
     return files
@@ -138,7 +145,12 @@ def write_ahead(day: Day, foreseen: Sequence[ForeseenDay], folder: Path, title: 
     table = pd.concat(tables) if tables else pd.DataFrame(columns=["date", "arm", "expected"])
     table = table[["date", *(name for name in table.columns if name != "date")]]
     page = _AHEAD.render(
-        day=day, title=title, foreseen=foreseen, lists=worker_lists, heading=heading
+        day=day,
+        title=title,
+        foreseen=foreseen,
+        lists=worker_lists,
+        variables=further_variables,
+        heading=heading,
     )
     return [
         write_csv(folder / "ahead.csv", table.fillna("")),

@@ -105,6 +105,8 @@ class InfeasibleDay(InfeasibleActionSet):
         error: that says which.
         request: of the day.
         offers: sets of changes with each of which the day can be decided.
+
+    `head` says which rules conflict, `plain` also what helps, without options of the command.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class InfeasibleDay(InfeasibleActionSet):
         head = str(error)
         if error.clash and error.clash in head:
             head = head.partition(error.clash)[0] + error.clash
+        self.head = head
         words = "; or ".join(offer.words() for offer in self.offers)
         options = "; or ".join(offer.options(request) for offer in self.offers)
         none = "nothing that may be relaxed for the day alone was found to be enough: change the "

@@ -36,7 +36,15 @@ from worldplan.routine.ahead import MOST_DAYS, ForeseenDay, foresee, next_dates
 from worldplan.routine.database import Database
 from worldplan.routine.day import Day, changed_inputs, decide_day
 from worldplan.routine.history import checksum
-from worldplan.routine.lists import cell_text, heading, worker_lists, write_ahead, write_lists
+from worldplan.routine.lists import (
+    VARIABLES,
+    cell_text,
+    further_variables,
+    heading,
+    worker_lists,
+    write_ahead,
+    write_lists,
+)
 from worldplan.routine.model import clients_on
 from worldplan.routine.outcomes import read_outcomes
 from worldplan.routine.request import DEFAULT_POLICY, Names, Outcome, Request, Setup
@@ -68,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output {folder}: is a file: give a folder for the lists")
     inputs = [base.parent / name for name in setup.inputs()] + [base, setup.database]
-    for name in ("all.csv", "list.html", "ahead.csv", "ahead.html"):
+    for name in ("all.csv", VARIABLES, "list.html", "ahead.csv", "ahead.html"):
         refuse_input_as_output(folder / name, settings.outcomes, *inputs)
     dates = _dates(settings.days, request.date)
     database = Database(setup.database, setup.name)
@@ -279,7 +287,7 @@ def _print(day: Day, folder: Path, setup: Setup) -> None:
 
 
 def _print_lists(console: Console, plan: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print a table for each worker."""
+    """Print a table for each worker, and the variables that own rules add."""
     for entry in worker_lists(plan):
         table = Table(title=f"{title}  {entry.worker}".strip())
         for column in entry.columns:
@@ -287,6 +295,9 @@ def _print_lists(console: Console, plan: Sequence[Mapping[str, Any]], title: str
         for row in entry.rows:
             table.add_row(*row)
         console.print(table)
+    if own := further_variables(plan):
+        text = ", ".join(f"{name} = {value}" for name, value in own.items())
+        console.print(text, soft_wrap=True, markup=False)
 
 
 def _print_ahead(foreseen: Sequence[ForeseenDay], dates: Sequence[dt.date]) -> None:

@@ -194,6 +194,11 @@ def _together(offer: Relaxation) -> str:
     return _Together(**fields).model_dump_json()
 
 
+def _problem(error: InfeasibleDay) -> str:
+    """Why a day cannot be decided; what helps is offered below."""
+    return f"{error.head}." if error.offers else without_options(error.plain)
+
+
 def _new_page(
     service: Service, pages: Pages, entries: _Entries, error: InfeasibleDay | None = None
 ) -> HTMLResponse:
@@ -233,7 +238,7 @@ def _new_page(
         policies=list(dict.fromkeys([*POLICIES, *service.setup.policies, *chosen])),
         policy=entries.policy or (last.settings["policy"] if last else requests.DEFAULT_POLICY),
         entries=entries,
-        problem="" if error is None else without_options(error.plain),
+        problem="" if error is None else _problem(error),
         offers=[] if error is None else [_shown(offer) for offer in error.offers],
         by=entries.by,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -52,14 +51,6 @@ FAINT = """() => {
 NAMELESS = """() => [...document.querySelectorAll("input:not([type=hidden]), select, button, a")]
   .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim()))
   .map((e) => e.outerHTML)"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def open_page(browser: sync_api.Browser, address: str, width: int) -> sync_api.Page:

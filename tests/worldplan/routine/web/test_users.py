@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.worldplan.routine.builders import rows
+from tests.worldplan.routine.builders import NAMES, rows
 
 USERS = 20
 LAST = "/api/days/2026-11-04"
@@ -45,6 +45,47 @@ def test_no_update_is_lost(address: str, clinic: Path) -> None:
     assert version == 1 + USERS and state == int(names[-1][1:]) % 3
     by = [each for (each,) in rows(clinic, "select by from events where what like 'outcome %ed'")]
     assert by[-USERS:] == names
+
+
+def test_no_update_is_lost_while_others_ask(address: str, clinic: Path) -> None:
+    """Twenty users at a time: they save forms, some of them twice, and ask what-ifs meanwhile."""
+
+    def use(user: int) -> tuple[int, int]:
+        name, saved, asked = NAMES[user % len(NAMES)], 0, 0
+        with httpx.Client(base_url=address, timeout=120) as client:
+            while saved < 2:
+                question = {"force_out": [name], "raised": {"capacity of Xenia": user % 3}}
+                answer = client.post(f"{LAST}/what-if", json=question)
+                assert answer.status_code == 200, answer.text
+                assert name not in {row["arm"] for row in answer.json()["plan"]}
+                asked += 1
+                visits = client.get(LAST).json()["visits"]
+                seen = next(visit for visit in visits if visit["client"] == name)
+                state = "" if seen["next_state"] is None else str(seen["next_state"])
+                done = "" if seen["visited"] is None else str(int(seen["visited"]))
+                form = {
+                    "client": name,
+                    "version": str(seen["version"]),
+                    "was": "|".join((state, done, seen["note"])),
+                    "state": str(user % 3),
+                    "visited": "1",
+                    "note": f"{seen['note']} u{user}.{saved}".strip(),
+                    "by": f"u{user}",
+                }
+                page = client.post("/days/2026-11-04/outcomes", data=form)
+                assert page.status_code in (200, 409), page.text
+                saved += page.status_code == 200
+        return saved, asked
+
+    with ThreadPoolExecutor(USERS) as pool:
+        done = list(pool.map(use, range(USERS)))
+    assert all(saved == 2 for saved, _ in done)
+    found = rows(clinic, "select client, note, version from visits where date = '2026-11-04'")
+    for number, (client, note, version) in enumerate(sorted(found)):
+        users = [u for u in range(USERS) if u % len(NAMES) == number]
+        assert client == NAMES[number] and version == 1 + 2 * len(users)
+        assert sorted(note.split()) == sorted(f"u{u}.{k}" for u in users for k in (0, 1))
+    assert rows(clinic, "select count(*) from events where what like 'outcome %ed'") >= [(40,)]
 
 
 def test_a_day_that_all_decide_is_decided_once(address: str, clinic: Path) -> None:
