@@ -133,12 +133,15 @@ def _decision(reasons: Reasons) -> Decision:
 def _better(decision: Decision, reasons: Reasons) -> Decision:
     """The better list of the reasons; what was proven of the planner's list holds for it, too."""
     better = _decision(reasons)
-    if better.status != "time_limit" or decision.status == "time_limit":
+    if better.status != "time_limit":
         return better
     bounds = [bound for bound in (better.bound, decision.bound) if bound is not None]
-    return dataclasses.replace(
-        better, status=decision.status, gap=decision.gap, bound=min(bounds, default=None)
-    )
+    bound = min(bounds, default=None)
+    if bound is not None and better.value is not None:
+        bound = max(bound, better.value)  # nothing but rounding is below the value
+    if decision.status == "time_limit":
+        return dataclasses.replace(better, bound=bound)
+    return dataclasses.replace(better, status=decision.status, gap=decision.gap, bound=bound)
 
 
 def with_reasons(table: pd.DataFrame, reasons: Reasons) -> pd.DataFrame:

@@ -6,11 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.worldplan.commands.bandits.builders import KINDS, Desk
 from worldplan.cli import main
+from worldplan.commands.bandits import why
+from worldplan.envs.bandits import generate
+from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.baselines import NullPolicy
+from worldplan.planners.bandits.reasons.results import Reasons
+from worldplan.planners.base import Decision
 
 NEW = {
     "benefit", "cost_of_leaving_out", "expected_state_if_visited", "expected_state_if_not",
@@ -91,3 +98,29 @@ def test_a_policy_without_reasons_says_so(desk: Desk) -> None:
     table, day, text = decide(desk, "--policy", "random")
     assert not NEW & set(table) and day["reasons"] is None
     assert "no reasons: RandomPolicy" in text and "RandomPolicy" in day["note"]
+
+
+@pytest.mark.parametrize(("earlier", "shown"), [(8.0, 8.0), (None, 15.0), (5.9, 6.0), (20.0, 15.0)])
+def test_a_better_list_of_the_reasons_keeps_what_was_proven_before(
+    earlier: float | None, shown: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ran out of time: the looser bound of the reasons was shown."""
+    better = Reasons(
+        "reward", "", np.array([0, 1], np.int8), 6.0, 15.0, "time_limit", (), (), (), (), 1.0
+    )
+
+    class Late:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def reasons(self, **_: Any) -> Reasons:
+            return better
+
+    monkeypatch.setattr(why, "Explainer", Late)
+    first = Decision(np.array([1, 0], np.int8), 4.0, earlier, "time_limit", 1.0)
+    instance = generate("budget", 2, 1, seed=0)
+    decision, _, _ = why.reasons_of(
+        NullPolicy(instance), instance, {}, first, solver=SolverSettings(), unit="reward",
+        force=[], forbid=[], seconds=1.0,
+    )  # fmt: skip
+    assert (decision.value, decision.bound, decision.status) == (6.0, shown, "time_limit")
