@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -14,20 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-
 from worldplan.cluster.engine import run_on_ray
 from worldplan.cluster.parcels import Job
 from worldplan.milp.errors import JobKilled
+from worldplan.output.progress import progress_bar
 from worldplan.unexpected import few_warnings
 
 J = TypeVar("J")
@@ -148,21 +137,7 @@ def run_waiting(
     waiting = [job for job in jobs if not done(job)]
     left = [describe(job) for job in waiting]
     side_by_side = processes or os.cpu_count() or 1
-    columns = (
-        TextColumn(
-            "{task.description}",
-            markup=False,
-            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-        ),
-        BarColumn(12),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:", markup=False),
-        TimeRemainingColumn(compact=True),
-    )
-    # in a file, a bar is one line that says less than the results
-    hidden = not sys.stderr.isatty()
-    bar = Progress(*columns, console=Console(stderr=True), disable=hidden, expand=True)
+    bar = progress_bar()
     on_cluster = engine == "ray"
     first = "waiting for a core of the cluster" if on_cluster and waiting else None
     task = bar.add_task(

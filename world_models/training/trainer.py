@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Timer, TQDMProgressBar
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import Logger
 
 from worldplan.milp.errors import ConfigError
+from worldplan.world_models.training.bar import TrainingBar
 from worldplan.world_models.training.failures import named_failures
 from worldplan.world_models.training.journal import LAST, Journal
 from worldplan.world_models.training.module import ResumableModule
@@ -73,7 +74,7 @@ def fit(
     """
     folder = Path(folder)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    bars = [TQDMProgressBar(refresh_rate=5)] if progress else []
+    bars = [TrainingBar()] if progress else []
     with named_failures():
         trainer = L.Trainer(
             **TRAINER | {"accelerator": accelerator, "logger": list(loggers)},

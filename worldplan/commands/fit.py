@@ -32,6 +32,7 @@ from worldplan.commands.fit_help import fit_help
 from worldplan.commands.fit_loggers import place_loggers, with_remedy
 from worldplan.commands.fit_names import unknown_name
 from worldplan.commands.fit_settings import (
+    callbacks_of,
     check_settings,
     evaluated_checkpoint,
     read_state,
@@ -43,11 +44,14 @@ from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
 from worldplan.short_help import ALL, HelpShown, wants_help
+from worldplan.world_models.training.bar import TrainingBar
 from worldplan.world_models.training.failures import named_failures
 from worldplan.world_models.training.journal import Journal, is_trial
 from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.saved import Length, Saved
 from worldplan.world_models.training.trainer import TRAINER, interruptible, train
+
+_BARS = (RichProgressBar, TQDMProgressBar)  # that Lightning adds by itself
 
 
 def fit(argv: Sequence[str]) -> int:
@@ -208,7 +212,7 @@ class _PlainCLI(LightningCLI):
             arguments["seed"] = seed
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """The trainer, with a bar that needs no number of epochs.
+        """The trainer, with the progress bar of all trainings unless the settings name another.
 
         Raises:
             ConfigError: a setting is wrong, or the length of the training is missing.
@@ -225,8 +229,10 @@ class _PlainCLI(LightningCLI):
             raise ConfigError(
                 f"{type(self.model).__name__} does not end by itself: give --trainer.max_epochs"
             )
+        given = callbacks_of(self.config[str(self.subcommand)]["trainer"])
+        own = any("ProgressBar" in str(entry.get("class_path")) for entry in given)
         callbacks[:] = [
-            TQDMProgressBar() if type(callback) is RichProgressBar else callback
+            TrainingBar() if type(callback) in _BARS and not own else callback
             for callback in callbacks
         ]
         return trainer

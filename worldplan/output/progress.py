@@ -1,23 +1,37 @@
-"""The progress bar of commands that take minutes."""
+"""The progress bar of commands that take minutes: what runs, how much is done, how long is left."""
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 
-def progress_bar(*, terminal_only: bool = False) -> Progress:
-    """A bar on stderr with description, count and remaining time; use it with `with`.
-
-    Args:
-        terminal_only: show nothing where stderr is no terminal, not even the finished bar.
+def progress_bar() -> Progress:
+    """A bar on stderr; use it with `with`. In a file, where a bar is one line that says less than
+    the results, there is none.
     """
-    console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(12),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=terminal_only and not console.is_terminal,
+        TimeElapsedColumn(),
+        TextColumn("left:", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        expand=True,
     )

@@ -142,11 +142,14 @@ def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
     """Read all files under a progress bar and add them; returns the number of trajectories."""
     files = trajectory_files(sources)
     count = 0
-    with progress_bar(terminal_only=True) as bar:
-        for file in bar.track(files, description="files"):
+    with progress_bar() as bar:
+        task = bar.add_task("", total=len(files))
+        for file in files:
+            bar.update(task, description=f"learning from {file.name}")
             trajectories = read_file(file, learner.vocabulary)
             learner.observe_all(trajectories)
             count += len(trajectories)
+            bar.advance(task)
     return count
 
 

@@ -275,7 +275,7 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
         from worldplan.world_models.collection.collect import collect_transitions
 
         with progress_bar() as bar:
-            data = collect_transitions(settings, folder, _reporter(bar), fresh=fresh)
+            data = collect_transitions(settings, folder, _reporter(bar, env_id), fresh=fresh)
         target = save_transitions(data, output, place, replace=place.path.exists())
     returns = data.returns()
     plain_console().print(
@@ -286,13 +286,17 @@ def _collect_with_policy(given: Mapping[str, Any]) -> int:
     return 0
 
 
-def _reporter(bar: Progress) -> Callable[[str, int, int], None]:
+_STAGES = {"training": "training an agent in {env}", "roll-out": "recording steps in {env}"}
+
+
+def _reporter(bar: Progress, env: str) -> Callable[[str, int, int], None]:
     """A function that shows (stage, steps done, steps in total) in a bar for each stage."""
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
-            tasks[stage] = bar.add_task(stage, total=total)
+            text = _STAGES.get(stage, stage).format(env=env)
+            tasks[stage] = bar.add_task(text, total=total)
         bar.update(tasks[stage], completed=done)
 
     return report

@@ -105,7 +105,7 @@ def collect_with_demonstrator(given: Mapping[str, Any]) -> int:
             plain_console().print(f"finished already: {dataset_id}", soft_wrap=True)
             return 0
         with progress_bar() as bar:
-            task = bar.add_task("demonstrations", total=given["episodes"])
+            task = bar.add_task(f"demonstrations of {given['env']}", total=given["episodes"])
             collection = job.collect(
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
                 folder=folder,
