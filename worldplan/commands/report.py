@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldplan.arguments import command_parser, parse_options
-from worldplan.files import refuse_input_as_output
-from worldplan.milp.errors import ConfigError
+from worldplan.commands.overview.outputs import refuse_a_runs_file
 from worldplan.output.report import write_report
-from worldplan.runs import CONFIG, REPORT, Run
+from worldplan.runs import REPORT, Run
 from worldplan.world_models.folders import exclusive
 
 
@@ -35,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     own = len(runs) == 1 and _is_report_of(options.output, runs[0])
     if not own:
         if options.output is not None:
-            _refuse_a_runs_file(options.output, runs)
+            refuse_a_runs_file(options.output, [run.path for run in runs])
         print(write_report(options.runs, options.output, _say))
         return 0
     run = runs[0]
@@ -47,23 +46,6 @@ def main(argv: Sequence[str]) -> int:
 def _is_report_of(output: Path | None, run: Run) -> bool:
     """Whether a page goes to the run's own report."""
     return output is None or output.resolve() == (run.path / REPORT).resolve()
-
-
-def _refuse_a_runs_file(output: Path, runs: Sequence[Run]) -> None:
-    """Check that a page neither replaces a file of a run, nor passes for one that a run writes.
-
-    Raises:
-        ConfigError: it would.
-        IsADirectoryError: it is a folder.
-    """
-    files = [file for run in runs for file in run.path.rglob("*")]
-    refuse_input_as_output(output, *(file for file in files if file.suffix != ".html"))
-    inside = next((place for place in output.resolve().parents if (place / CONFIG).is_file()), None)
-    if inside is not None and (output.suffix != ".html" or output.name == REPORT):
-        raise ConfigError(
-            f"--output {output}: lies in the run folder {inside}, where this name belongs to the "
-            "run: choose another name that ends with .html, or another folder"
-        )
 
 
 def _say(line: str) -> None:

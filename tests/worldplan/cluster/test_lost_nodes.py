@@ -23,7 +23,6 @@ from tests.worldplan.commands.actions.builders import DELIVERY, TRUE, make_data
 from tests.worldplan.commands.tuning.builders import TUNING
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'worldplan[ray]'")
-pytestmark = pytest.mark.slow
 
 COUNTING = """
 import os, time
@@ -105,6 +104,7 @@ def test_a_lost_job_continues_from_its_last_checkpoint(tmp_path: Path, nodes: No
     assert starts == ["0 30", "12 30"]
 
 
+@pytest.mark.slow
 def test_no_core_is_free(tmp_path: Path, nodes: Nodes) -> None:
     nodes.add(cores=0)
     process = _program(tmp_path, nodes.address, "cd", patience=2.0)
@@ -115,6 +115,7 @@ def test_no_core_is_free(tmp_path: Path, nodes: Nodes) -> None:
     finish(process)
 
 
+@pytest.mark.slow
 def test_trials_while_a_node_is_lost(tmp_path: Path, nodes: Nodes) -> None:
     tuning = TUNING | {"trials": 4, "settings": TUNING["settings"] | {"updates": 100}}
     (tmp_path / "tune.yaml").write_text(yaml.safe_dump(tuning))
@@ -141,6 +142,7 @@ def test_trials_while_a_node_is_lost(tmp_path: Path, nodes: Nodes) -> None:
     assert len(list((run / "trials").glob("*/last.ckpt"))) == 4
 
 
+@pytest.mark.slow
 def test_folds_while_a_node_is_lost(
     tmp_path: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

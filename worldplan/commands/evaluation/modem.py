@@ -89,7 +89,9 @@ def evaluate_modem(
     rows.append({"policy": RANDOM, **measures, "episodes": episodes})
     rows += _demonstrated(about)
     plain_console().print(_table(rows, episodes))
-    file = run.write_csv("evaluation.csv", pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    table["reference"] = table["policy"].isin((RANDOM, DEMONSTRATIONS))
+    file = run.write_csv("evaluation.csv", table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     if video:
         planner.share = 1.0

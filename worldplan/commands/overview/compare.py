@@ -14,7 +14,8 @@ from worldplan.commands.overview.curves import curves_of, plot_curves
 from worldplan.commands.overview.figures import COLUMNS, Figure, rows_of
 from worldplan.commands.overview.found import FoundRun, open_found
 from worldplan.commands.overview.kinds import FINISHED
-from worldplan.files import refuse_input_as_output, write_csv
+from worldplan.commands.overview.outputs import refuse_a_runs_file
+from worldplan.files import write_csv
 from worldplan.milp.errors import ConfigError
 from worldplan.output.console import plain_console
 from worldplan.output.report import write_report
@@ -82,11 +83,10 @@ def _check_outputs(outputs: Sequence[Path], runs: Sequence[FoundRun]) -> None:
     Raises:
         ConfigError: its ending is another one, or it is a file of a run.
     """
-    files = [file for each in runs for file in each.run.path.rglob("*") if file.is_file()]
     for output in outputs:
         if output.suffix.lower() not in _KINDS:
             raise ConfigError(f"--output {output}: the name ends in none of {', '.join(_KINDS)}")
-        refuse_input_as_output(output, *files)
+        refuse_a_runs_file(output, [each.run.path for each in runs])
 
 
 def comparison(runs: Sequence[FoundRun]) -> pd.DataFrame:

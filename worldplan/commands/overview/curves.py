@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from worldplan.commands.overview.figures import RESULTS, judged_by
+from worldplan.commands.overview.figures import RESULTS
 from worldplan.commands.overview.kinds import Kind
 from worldplan.milp.errors import DatasetError
+from worldplan.output.judged import judged_by
 from worldplan.output.style import COLOURS, DASHES, new_figure, save_figure, style_axes
 from worldplan.runs import METRICS, Run
 

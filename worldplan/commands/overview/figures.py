@@ -12,8 +12,9 @@ import pandas as pd
 from worldplan.commands.overview.kinds import Kind
 from worldplan.files import plain
 from worldplan.milp.errors import DatasetError
+from worldplan.output.judged import last_value
 from worldplan.output.summary import interval_text, number_text, read_summary
-from worldplan.runs import METRICS, Run
+from worldplan.runs import Run
 
 EVALUATION, RESULTS = "evaluation.csv", "results.csv"
 COLUMNS = ("policy", "mean", "low", "high", "bound_share", "share_low", "share_high", "score")
@@ -23,15 +24,6 @@ _ACTION_MEASURES = {
     "effect_precision": "effect precision",
     "effect_recall": "effect recall",
 }
-# of metrics.csv: the first of these that a training has is its value
-CURVES = (
-    "check/planner_success",
-    "check/clone_success",
-    "check/mean_return",
-    "check/return",
-    "val/reward",
-    "best_val_mse",
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,8 @@ def rows_of(run: Run, kind: Kind) -> pd.DataFrame | None:
 
 
 def _evaluated(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of evaluation.csv that have a policy of the run; those for comparison have no seed.
+    """The rows of evaluation.csv that have a policy of the run; those to compare with have no seed,
+    or are marked as references.
 
     Raises:
         DatasetError: a column is missing, or holds text.
@@ -104,6 +97,8 @@ def _evaluated(run: Run, table: pd.DataFrame) -> pd.DataFrame:
                 f"{run.path / EVALUATION}: column '{name}' is missing: evaluate anew"
             )
     own = table.dropna(subset=["seed"]) if "seed" in table else table
+    if "reference" in own:
+        own = own[~own["reference"].isin([True])]
     for name in COLUMNS[1:]:
         if name not in own:
             own = own.assign(**{name: math.nan})
@@ -116,45 +111,6 @@ def _evaluated(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         names = [f"{row['policy']}, seed {row['seed']:.0f}" for row in own.to_dict("records")]
         own = own.assign(policy=names)
     return own.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def last_value(run: Run) -> tuple[str, float] | None:
-    """Name and last value of what a training is judged by; None where nothing was measured.
-
-    Args:
-        run: the run folder.
-
-    Raises:
-        DatasetError: the metrics are damaged.
-    """
-    metrics = run.read_csv(METRICS)
-    if metrics is None:
-        return None
-    name, values = judged_by(metrics)
-    known = values.dropna()
-    return None if known.empty else (name, float(known.iloc[-1]))
-
-
-def judged_by(metrics: pd.DataFrame) -> tuple[str, pd.Series]:
-    """Name and values of the metric that a training is judged by: the mean over its seeds where
-    each has a column ("check/return/0"). Empty where there is none.
-
-    Args:
-        metrics: of metrics.csv.
-    """
-    numbers = metrics.select_dtypes("number")
-    for name in CURVES:
-        columns = [column for column in numbers if column == name or _seed_of(column, name)]
-        if columns:
-            return name, numbers[columns].mean(axis=1)
-    for column in numbers:
-        if str(column).startswith(("val", "check")):
-            return str(column), numbers[column]
-    return "", pd.Series(dtype=float)
-
-
-def _seed_of(column: Any, name: str) -> bool:
-    return str(column).startswith(f"{name}/") and str(column).rpartition("/")[2].isdigit()
 
 
 def headlines(run: Run, kind: Kind) -> list[Figure]:

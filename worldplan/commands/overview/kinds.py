@@ -12,11 +12,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from worldplan.output.page import terms
-from worldplan.runs import CONFIG, REPORT, VERSIONS, Run
+from worldplan.runs import CONFIG, REPORT, SUMMARY, UNFINISHED, VERSIONS, Run
 from worldplan.world_models.folders import LOCK
 
 DONE = "done"  # of worldplan.world_models.training.saved, whose import takes seconds
 FINISHED, RUNNING, BROKEN_OFF = "finished", "running", "broken off"
+PART = "part of it"  # the rows that --methods or --shares chose are finished
 _STAMP = re.compile(r"(\d{8}-\d{6})(-\d{4})?")
 
 
@@ -68,7 +69,8 @@ def kind_of(config: Mapping[str, Any]) -> Kind | None:
 
 
 def state_of(run: Run, kind: Kind) -> str:
-    """Whether a run is finished, running in another process, or broken off.
+    """Whether a run is finished, finished in the part that was chosen, running in another process,
+    or broken off.
 
     Args:
         run: the run folder.
@@ -82,7 +84,10 @@ def state_of(run: Run, kind: Kind) -> str:
         finished = run.finished
     if finished:
         return FINISHED
-    return RUNNING if _is_held(run.path / LOCK) else BROKEN_OFF
+    if _is_held(run.path / LOCK):
+        return RUNNING
+    part = (run.path / UNFINISHED).is_file() and (run.path / SUMMARY).is_file()
+    return PART if part else BROKEN_OFF
 
 
 def _is_held(file: Path) -> bool:

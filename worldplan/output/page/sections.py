@@ -16,6 +16,7 @@ import pandas as pd
 from worldplan.files import config_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text
+from worldplan.output.page.answer import answer
 from worldplan.output.page.films import Film, films
 from worldplan.output.page.hidden_paths import settings_without_folders, without_folders
 from worldplan.output.page.pictures import Picture, pictures
@@ -56,6 +57,7 @@ class Section:
         kind: of the run.
         seed: of the run, or "unknown".
         missing: lines on what is missing or damaged.
+        answer: sentences on what came out.
         summary: the table of results, for a comparison.
         table: the same for the page.
         others: further tables.
@@ -74,6 +76,7 @@ class Section:
     kind: Kind = OTHER
     seed: str = "unknown"
     missing: list[str] = field(default_factory=list)
+    answer: list[str] = field(default_factory=list)
     summary: pd.DataFrame | None = None
     table: Table | None = None
     others: list[Table] = field(default_factory=list)
@@ -117,6 +120,7 @@ def read_section(run: Run, prefix: str, page: Path) -> Section:
     section.summary = _tried(lambda: read_summary(run), say)
     if section.summary is not None:
         section.table = policy_table(section.summary, section.kind)
+    section.answer = _tried(lambda: answer(run, section.summary, section.kind), say) or []
     section.others = _other_tables(run, section, say)
     _say_unfinished(run, section, say)
     section.bound = _bound_text(run, section)

@@ -91,7 +91,7 @@ def test_states(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     part = make_run(tmp_path / "part", "study", summary=SUMMARY)
     (part / "unfinished.txt").write_text("rows are left")
     states = {run["path"]: run["state"] for run in listed(tmp_path, capsys)["runs"]}
-    assert states[str(part)] == "broken off"
+    assert states[str(part)] == "part of it"
     assert DONE == saved.DONE
 
 
