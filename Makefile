@@ -16,7 +16,7 @@ help:
 	@echo "make test       install, then lint, type-check and run the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-X     the tests of one family: bandits, offline, shooting, modem, numeric or ramp"
-	@echo "make docs       install, then build the documentation site: build/docs/index.html"
+	@echo "make docs       install, execute tutorials and how-tos, build the documentation site: build/docs/index.html"
 	@echo "make lint       ruff, mypy and import-linter only"
 	@echo "make format     let ruff format and mend the code"
 	@echo "make metaworld  an environment of its own for Meta-World, whose pinned mujoco clashes with ours"
@@ -64,6 +64,7 @@ demo: install
 	@echo "report: $$(ls -t runs/*/*/report.html | head -n 1)"
 
 docs: $(VENV)/.installed-docs
+	$(BIN)/python -m pytest -q tests/documents/test_followed.py  # every tutorial and how-to works
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 	@echo "documentation: build/docs/index.html"
 

@@ -1,0 +1,93 @@
+"""The documentation site in a real browser: every page that the start page leads to loads nothing
+from a network, is silent, fits a phone, and has no serious fault of accessibility.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.places import ROOT
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+)
+pytest.importorskip("sphinx", reason="Sphinx is not installed: pip install -e '.[docs]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no program chromium"),
+]
+SEEN = {(390, "light"): 0, (1280, "dark"): 1}  # width and colours; every page in both
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    subprocess.run(
+        [*command, str(ROOT / "docs"), str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("width", "colours"), SEEN)
+def test_every_page(site: Path, browser: Any, width: int, colours: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
+    page, problems = context.new_page(), list[str]()
+    page.on("console", lambda message: problems.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on(
+        "request",
+        lambda request: problems.extend(
+            [] if request.url.startswith(("file:", "data:")) else [request.url]
+        ),
+    )
+    start = (site / "index.html").as_uri()
+    waiting, visited, faults = [start], set[str](), list[tuple[str, ...]]()
+    while waiting:
+        address = waiting.pop()
+        if address in visited:
+            continue
+        visited.add(address)
+        page.goto(address)
+        links = page.locator("a[href]").evaluate_all(
+            "all => all.map((a) => a.getAttribute('href'))"
+        )
+        for link in links:
+            target = urljoin(address, link).partition("#")[0]
+            if target.startswith(start.removesuffix("index.html")) and target.endswith(".html"):
+                waiting.append(target)
+        name = address.removeprefix(start.removesuffix("index.html"))
+        if (found := page.evaluate("document.documentElement.scrollWidth")) > width:
+            faults.append((name, f"{found} px wide"))
+        faults += [
+            (name, fault["id"], fault["nodes"][0]["html"])
+            for fault in axe.Axe().run(page).response["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+        faults += [(name, problem) for problem in problems]
+        problems.clear()
+    context.close()
+    assert len(visited) > 30, visited
+    assert faults == []
