@@ -23,7 +23,13 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.world_models.arms.programme import Programme
 
-OF_OTHER_PROGRAMS = {"--strict", "--global", "--head"}  # of mypy, git and ray
+OF_OTHER_PROGRAMS = {
+    "--strict",
+    "--global",
+    "--head",
+    "--address",
+    "--num-cpus",
+}  # of git, mypy, ray
 OF_FIT = r"--(config|ckpt_path|model|trainer|print_config)\b"
 PLACEHOLDERS = {"--a.b"}
 OF_GIT = {"--abbrev", "--always", "--dirty", "--exclude"}

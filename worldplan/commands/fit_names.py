@@ -125,7 +125,7 @@ def _unknown_class(path: str) -> str:
             here = ".".join(parts[: count - 1])
             if near and here:
                 near = near.replace("mean '", f"mean '{here}.")
-            return f"model: there is no '{'.'.join(parts[:count])}'{near}: check the class path"
+            return f"class_path {path}: there is no '{'.'.join(parts[:count])}'{near}"
         except Exception:  # of any module
             return ""
     return ""
