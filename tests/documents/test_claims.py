@@ -23,7 +23,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.world_models.arms.programme import Programme
 
-OF_OTHER_PROGRAMS = {
+OF_OTHER_PROGRAMS = {"--strict", "--global", "--head", "--address", "--num-cpus"}  # git, mypy, ray
     "--strict",
     "--global",
     "--head",
