@@ -23,13 +23,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.offline.settings import ReachAwareSettings
 from worldplan.world_models.arms.programme import Programme
 
-OF_OTHER_PROGRAMS = {"--strict", "--global", "--head", "--address", "--num-cpus"}  # git, mypy, ray
-    "--strict",
-    "--global",
-    "--head",
-    "--address",
-    "--num-cpus",
-}  # of git, mypy, ray
+OF_OTHER_PROGRAMS = {"--strict", "--global", "--head", "--address", "--num-cpus"}  # mypy, git, ray
 OF_FIT = r"--(config|ckpt_path|model|trainer|print_config)\b"
 PLACEHOLDERS = {"--a.b"}
 OF_GIT = {"--abbrev", "--always", "--dirty", "--exclude"}
