@@ -63,12 +63,12 @@ def exact(planner: Planner, true: BanditInstance) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_means_and_regret_are_those_of_exact_evaluation(desk: Desk, seed: int) -> None:
     write(desk, seed)
-    desk.scenario(programme=LOG, policies=["whittle", "random"], episodes=600, draws=6)
+    desk.scenario(programme=LOG, policies=["whittle", "random"], episodes=600, draws=3)
     table = pd.read_csv(run(desk) / "draws.csv")
     programme = Programme(
         log="log.csv", rewards="rewards.csv", horizon=4, constraint=Constraint(budget=1)
     )
-    scenario = Scenario(programme=programme, policies=["whittle"], draws=6)
+    scenario = Scenario(programme=programme, policies=["whittle"], draws=3)
     built, draws = with_draws(build(programme), scenario, 0)
     policy = WhittlePolicy(built.instance)
     played = table[table["policy"] == "whittle"].set_index("draw")
