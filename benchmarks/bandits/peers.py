@@ -5,8 +5,9 @@
   2511.08097). In each step the fluid linear program over the next `WINDOW` steps is solved from the
   present states; its first action is a probability of a pull for each arm, which is rounded at
   random with these probabilities. The publication has a plain budget, for which systematic sampling
-  keeps probabilities and budget. For other sets nothing is published: the sampled arms are filled
-  in by decreasing probability while the set allows it, then the others.
+  keeps probabilities and budget. In the authors' code for arms that are alike the budget is an
+  equation; here it is at most, as in the sets. For other sets nothing is published: the sampled
+  arms are filled in by decreasing probability while the set allows it, then the others.
 * `MarkovianWhittle`: Whittle indices of the package markovianbandit-pkg (Gast, Gaujal, Khun), which
   are those of an endless programme, maximised over the feasible set. It is imported where it is
   used: `pip install markovianbandit-pkg numba`.
