@@ -74,8 +74,9 @@ class Capacity(ActionSet):
         check_budget(self.budget)
         self.costs, self.capacities = self._costs, self._room  # not the caller's own arrays
         largest = float(self._room.max())
-        self._slack = 1e-9 * largest  # 0.1 + 0.2 fits in 0.3
-        self.selectable = self._costs <= largest + self._slack
+        # 0.1 + 0.2 fits in 0.3; of each worker's own capacity, so that no other's widens it
+        self._widened = (1 + 1e-9) * self._room
+        self.selectable = self._costs <= self._widened.max()
         if not self.selectable.any():
             raise InfeasibleActionSet(
                 f"every arm costs more than the largest capacity {largest:g}: "
@@ -127,11 +128,11 @@ class Capacity(ActionSet):
         """(capacity, workers with it, patterns) by ascending capacity, or None if too many."""
         available = np.bincount(self._class_of).tolist()
         groups, total = [], 0
-        for capacity, workers in sorted(Counter(self._room.tolist()).items()):
-            if capacity + self._slack < self._classes[0]:
+        for capacity, workers in sorted(Counter(self._widened.tolist()).items()):
+            if capacity < self._classes[0]:
                 continue
             patterns = maximal_patterns(
-                self._classes.tolist(), available, capacity + self._slack, PATTERN_LIMIT - total
+                self._classes.tolist(), available, capacity, PATTERN_LIMIT - total
             )
             if patterns is None:
                 return None
@@ -145,14 +146,14 @@ class Capacity(ActionSet):
         The cheapest arms are packed against the total capacity, and against each worker alone.
         """
         running = np.cumsum(np.sort(self._costs))
-        alone = np.searchsorted(running, self._room + self._slack, side="right")
-        together = np.searchsorted(running, self._room.sum() + self._slack, side="right")
+        alone = np.searchsorted(running, self._widened, side="right")
+        together = np.searchsorted(running, self._widened.sum(), side="right")
         bounds = [int(alone.sum()), int(together), int(self.selectable.sum())]
         return min(bounds if self.budget is None else [*bounds, self.budget])
 
     def _pairs(self) -> tuple[Indices, Indices]:
         """The (worker, arm) pairs that fit, worker by worker."""
-        worker, arm = np.nonzero(self._costs[None, :] <= self._room[:, None] + self._slack)
+        worker, arm = np.nonzero(self._costs[None, :] <= self._widened[:, None])
         return worker, arm
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
@@ -188,7 +189,7 @@ class Capacity(ActionSet):
         load = sparse.csr_array(
             (self._costs[arm], (worker, np.arange(count))), shape=(len(self._room), count)
         )
-        program.add_rows((serves, load), upper=self._room + self._slack)
+        program.add_rows((serves, load), upper=self._widened)
         served = sparse.csr_array(
             (np.ones(count), (arm, np.arange(count))), shape=(self.size, count)
         )
@@ -227,7 +228,7 @@ class Capacity(ActionSet):
         values = []
         for capacity, _, patterns in self._patterns:
             table, chosen = np.array(patterns), np.zeros(len(patterns))
-            for load in loads[self._room == capacity]:
+            for load in loads[self._widened == capacity]:
                 chosen[np.flatnonzero((table >= load).all(axis=1))[0]] += 1
             values.append(chosen)
         return np.concatenate(values)
@@ -239,7 +240,7 @@ class Capacity(ActionSet):
         """
         order = arms[np.argsort(-self._costs[arms], kind="stable")].tolist()
         costs = self._costs[order].tolist()
-        room = (self._room + self._slack).tolist()
+        room = self._widened.tolist()
         if sum(costs) > sum(room):
             return None
         for tightest in (True, False):
@@ -307,7 +308,7 @@ class Capacity(ActionSet):
         ]
         packing, numbers = {}, iter(np.rint(values).astype(int).tolist())
         for capacity, _, patterns in self._patterns:
-            free = iter(np.flatnonzero(self._room == capacity).tolist())
+            free = iter(np.flatnonzero(self._widened == capacity).tolist())
             for load in patterns:
                 for _ in range(next(numbers)):
                     worker_index = next(free)

@@ -315,3 +315,18 @@ def test_budget():
 def test_bad_input_is_refused(build):
     with pytest.raises(InfeasibleActionSet):
         build()
+
+
+@pytest.mark.parametrize("huge", [1e12, 1e300])
+@few
+@given(seed=st.integers(0, 10_000))
+def test_a_worker_of_any_capacity_does_not_widen_the_others(huge: float, seed: int) -> None:
+    """What each of the others is given fits into the own capacity."""
+    rng = np.random.default_rng(seed)
+    costs = rng.integers(1, 6, 5).astype(float)
+    room = np.array([*rng.integers(1, 8, 2), huge])
+    loads = np.zeros(3)
+    for row in Capacity(costs, room).explain(np.ones(5, np.int8)):
+        loads[row["worker"]] += row["cost"]
+    assert loads.sum() == costs.sum()
+    assert (loads <= room).all()
