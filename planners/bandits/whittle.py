@@ -285,12 +285,16 @@ class WhittlePolicy(Planner):
 
     def plan(self, observation: Any) -> Decision:
         started = time.perf_counter()
-        values = self.action_values(observation)
+        values = self.weights(observation)
         spent, self._spent = self._spent + time.perf_counter() - started, 0.0
         limit = self._maximiser.time_limit - spent
         decision = self._maximiser.maximise(values, time_limit=limit)
         seconds = time.perf_counter() - started
         return dataclasses.replace(decision, value=None, bound=None, seconds=seconds)
+
+    def weights(self, observation: Any) -> Floats:
+        """What `plan` maximises the sum of, (arms, 2)."""
+        return self.action_values(observation)
 
     def action_values(self, observation: Any) -> Floats:
         """Zero for leaving an arm alone and the Whittle index for pulling it, (arms, 2).

@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,18 +26,21 @@ from worldplan.planners.base import Decision, Planner
 TIE = 1e-6  # added to a visit's index, as a share of the range of the rewards
 
 
-class _VisitsTies(WhittlePolicy):
+class VisitsTies(WhittlePolicy):
     """The Whittle policy, which visits where the index is zero: there is a move to learn.
 
     Not of arms that have ended, whose moves nobody sees.
     """
 
+    @property
+    def tie(self) -> float:
+        """What is added to a visit's index."""
+        return TIE * float(np.ptp(self.instance.dynamics.reward))
+
     def action_values(self, observation: Any) -> Floats:
         values = super().action_values(observation)
-        tie = np.full(len(values), TIE * float(np.ptp(self.instance.dynamics.reward)))
-        values[:, 1] += of_counting(
-            tie, self.instance.late, steps_left_of(self.instance, observation)
-        )
+        left = steps_left_of(self.instance, observation)
+        values[:, 1] += of_counting(np.full(len(values), self.tie), self.instance.late, left)
         return values
 
 
@@ -69,6 +72,8 @@ class OnlineLearner(Planner):
     Raises:
         ConfigError: several interventions per arm, or counts of another shape.
     """
+
+    policy_class: ClassVar[type[VisitsTies]] = VisitsTies
 
     def __init__(
         self,
@@ -113,7 +118,7 @@ class OnlineLearner(Planner):
     def _begin(self) -> None:
         """Begin an episode, or a learning period of an endless programme."""
         self.model: ArmDynamics | None = None
-        self._policy: WhittlePolicy | None = None
+        self._policy: VisitsTies | None = None
         self._period = 0  # steps of the present learning period
         self._known = self.counts.sum(-1)
 
@@ -175,7 +180,7 @@ class OnlineLearner(Planner):
     def choose_model(self) -> Floats:
         """Transition probabilities (arms, 2, states, states) for the next episode."""
 
-    def _policy_of_episode(self) -> WhittlePolicy:
+    def _policy_of_episode(self) -> VisitsTies:
         """The Whittle policy of the episode's model; chooses the model in the first step."""
         if self._policy is None:
             transition = self.choose_model()
@@ -183,7 +188,7 @@ class OnlineLearner(Planner):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a drawn model may well not be indexable
                 discount = planning_discount(self.instance.discount)
-                self._policy = _VisitsTies(
+                self._policy = self.policy_class(
                     self.instance,
                     dynamics=self.model,
                     discount=discount if self.instance.endless else None,

@@ -13,7 +13,9 @@ present price l of a visit,
 and acts by the Whittle indices of these dynamics. For two states they solve a bilinear program;
 rows vary independently of each other, so extended value iteration (Jaksch, Ortner and Auer 2010)
 solves it for any number of states. The price is the smallest index that was visited, the K-th
-largest with a budget of K; it is 0 in the first episode.
+largest with a budget of K; it is 0 in the first episode. They always visit K arms, also of
+negative indices, which are common: the most valuable dynamics of an arm left alone are optimistic
+too. The set's own limits say here how many that is; only the order of the indices counts.
 
 Other than in their work: episodes have an end, and indices are those of the steps that are left
 (`WhittlePolicy`), for which their proof of regret does not speak; gamma is the programme's
@@ -26,7 +28,7 @@ place of the 1-norm, and adds the constraints that visits and good states help: 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,11 +36,24 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floa
 from worldplan.milp import checks
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.level_maximiser import EXACT
-from worldplan.planners.bandits.online.learner import OnlineLearner
+from worldplan.planners.bandits.observations import steps_left_of
+from worldplan.planners.bandits.online.learner import OnlineLearner, VisitsTies
+from worldplan.planners.bandits.units import of_counting
 from worldplan.planners.base import Decision
 
 ACCURACY = 1e-6  # of the optimistic values, as a share of the range of the rewards
 MOST_PASSES = 20_000  # of value iteration
+
+
+class _ByOrder(VisitsTies):
+    """The Whittle policy of indices that are raised alike until every arm is worth a visit."""
+
+    def weights(self, observation: Any) -> Floats:
+        values = super().weights(observation)
+        raised = max(0.0, self.tie - float(values[:, 1].min()))
+        left = steps_left_of(self.instance, observation)
+        values[:, 1] += of_counting(np.full(len(values), raised), self.instance.late, left)
+        return values
 
 
 class UCWhittle(OnlineLearner):
@@ -67,6 +82,8 @@ class UCWhittle(OnlineLearner):
     ) -> None:
         self._delta = checks.number(delta, "delta", above=0.0, below=1.0)
         super().__init__(instance, counts=counts, settings=settings)
+
+    policy_class: ClassVar[type[VisitsTies]] = _ByOrder
 
     def reset(self, *, seed: int | None = None) -> None:
         super().reset(seed=seed)

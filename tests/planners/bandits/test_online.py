@@ -182,6 +182,21 @@ def test_price_is_the_smallest_index_visited_first() -> None:
     assert planner.price == price
 
 
+def test_ucwhittle_visits_as_many_as_the_set_allows() -> None:
+    """The published method takes the largest indices, also where none is positive."""
+    instance = generate("budget", 8, 3, seed=2, horizon=6)
+    dear = np.zeros(instance.dynamics.transition.shape)
+    dear[:, 1] = -50.0
+    dynamics = dataclasses.replace(instance.dynamics, action_reward=dear)
+    planner = UCWhittle(dataclasses.replace(instance, dynamics=dynamics))
+    observation = {"state": np.arange(8) % instance.dynamics.states, "steps_left": 6}
+    action = np.asarray(planner.plan(observation).action)
+    index = planner.action_values(observation)[:, 1]
+    assert (index < 0).all() and planner.price == 0.0
+    assert action.sum() == 3
+    assert index[action == 1].min() >= index[action == 0].max()
+
+
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_regret_falls_and_ends_below_that_of_the_prior_mean(
     learner: type[ThompsonSampling],
