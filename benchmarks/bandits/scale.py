@@ -1,6 +1,6 @@
 """Time and peak memory with many arms, on HiGHS: 10,000 with a plain budget, 100 in each domain.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms N] [--episodes 2]
+    OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale [--arms 10000] [--episodes 2]
         [--skip-domains]
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only fixed
     OMP_NUM_THREADS=1 python -m benchmarks.bandits.scale --only capacity [--arms 10000]

@@ -37,7 +37,10 @@ def module_words(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
 
 
 def class_path_of(argv: Sequence[str]) -> str:
-    """The class path of the module that files and options name; the last one counts."""
+    """The class path of the module that files and options name; the last one counts.
+
+    "" where it stands in a file for a part of the settings, which the parser reads.
+    """
     path = ""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, text = word.partition("=")
@@ -48,7 +51,7 @@ def class_path_of(argv: Sequence[str]) -> str:
             path = named if isinstance(named, str) else path
         elif name in ("--model", "--model.class_path"):
             path = value
-    return path
+    return "" if path.endswith((".yaml", ".yml", ".json")) else path
 
 
 def arguments_of(class_path: str) -> dict[str, Any]:
