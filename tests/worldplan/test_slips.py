@@ -55,7 +55,10 @@ SLIPS = [
     ("bandits run folder", "give a file"),
     ("bandits run none.yaml", "check the path"),
     ("bandits decide {clinic} --state short.csv", "arm 'Bruno' has no row: add"),
-    ("bandits decide {clinic} --state semicolon.csv", "separated by ';': save the file with commas"),
+    (
+        "bandits decide {clinic} --state semicolon.csv",
+        "separated by ';': save the file with commas",
+    ),
     ("bandits decide {clinic} --state text.csv", "text.csv, line 2"),
     ("bandits decide {clinic} --state none.csv", "check the path"),
     ("bandits decide {clinic} --state folder", "give a file"),
