@@ -35,10 +35,11 @@ class Nodes:
     session: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="r", dir="/tmp")))
 
     def add(self, cores: int) -> None:
-        """Start a node; the first one is the head."""
-        folder = self.root / f"node{len(self.processes)}"
+        """Start a node; the first one is the head, to which commands connect by its address."""
+        number = len(self.processes)
+        folder = self.root / f"node{number}"
         (folder / "tmp").mkdir(parents=True)
-        place = ["--address", self.address]
+        place = ["--address", self.address, "--node-ip-address", f"127.0.0.{number + 1}"]
         if not self.address:
             self.address = f"127.0.0.1:{_free_port()}"
             place = ["--head", "--port", self.address.rpartition(":")[2], "--temp-dir"]
@@ -55,7 +56,7 @@ class Nodes:
                 "TMPDIR": str(folder / "tmp"),
                 "RAY_AUTH_MODE": "disabled",  # a token would be written into the home folder
                 "BEGUN": str(self.root / "begun"),
-                "NODE": str(len(self.processes)),
+                "NODE": str(number),
             },
             stdout=log.open("wb"),
             stderr=subprocess.STDOUT,
