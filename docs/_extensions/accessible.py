@@ -1,5 +1,5 @@
 """What the accessibility checker finds in pages of the theme, mended: headings of the navigation
-get a level, and blocks of code that scroll can be reached by the keyboard.
+get a level, and what scrolls, blocks of code and tables, can be reached by the keyboard.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: o
     for name, old, new in (
         ("furo_navigation_tree", ' role="heading"', ' role="heading" aria-level="2"'),
         ("body", '<div class="highlight"><pre>', '<div class="highlight"><pre tabindex="0">'),
+        ("body", '<div class="table-wrapper ', '<div tabindex="0" class="table-wrapper '),
     ):
         if name in context:
             context[name] = str(context[name]).replace(old, new)
