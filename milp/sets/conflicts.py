@@ -163,7 +163,7 @@ class _Filter:
         for side in group.sides:
             amount = self._amount(group, side, every) if alone else None
             if amount is not None:
-                words.append(side.words.format(amount))
+                words.append(f"{amount:g}".join(side.words))
             if side.remedy.kind != "rule":
                 changes.append(replace(side.remedy, amount=amount))
         if alone and not words:

@@ -25,12 +25,12 @@ class Side:
     Args:
         row: its number in the program.
         remedy: without its amount.
-        words: for the remedy, with {0} for the new amount.
+        words: for the remedy, before and after the new amount.
     """
 
     row: int
     remedy: Remedy
-    words: str
+    words: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _budget(actions: Budget, program: Program, action: Indices) -> list[RowGroup
 
 
 def _visits(name: str, row: int) -> RowGroup:
-    side = Side(row, Remedy("visits"), "allow {0:g} visits a day")
+    side = Side(row, Remedy("visits"), ("allow ", " visits a day"))
     return RowGroup(name, np.array([row]), (side,))
 
 
@@ -100,7 +100,7 @@ def _capacity(actions: Capacity, program: Program, action: Indices) -> list[RowG
     program.add_rows((served, load), upper=room + 1e-9 * room.max())
     rows = np.arange(first, first + workers)
     sides = [
-        Side(first + i, Remedy("hours", str(name)), f"raise the capacity of {name} to {{0:g}}")
+        Side(first + i, Remedy("hours", str(name)), (f"raise the capacity of {name} to ", ""))
         for i, name in enumerate(range(workers) if names is None else names)
         if room[i] > 0
     ]
@@ -131,7 +131,7 @@ def _rules(actions: PyomoSet, program: Program, action: Indices) -> list[RowGrou
         name, worker = actions.row_names[row], actions.hours_rows.get(row)
         waive = Remedy("rule", name)
         remedy = waive if worker is None else Remedy("hours", worker)
-        side = Side(first + row, remedy, f"loosen '{name}' to {{0:g}}")
+        side = Side(first + row, remedy, (f"loosen '{name}' to ", ""))
         away = worker is not None and actions.most_of(row) == 0
         changes = (waive,) if worker is None else ()
         sides = () if away else (side,)

@@ -94,6 +94,18 @@ def test_a_conflict_of_forced_arms_is_irreducible(kind: str) -> None:
     assert conflict_of(actions, None, ones) is None
 
 
+def test_names_with_braces_stand_in_words_as_they_are() -> None:
+    ones = np.ones(3, np.int8)
+    workers = conflict_of(Capacity([2, 3, 4], [5, 3], worker_names=["X{0}", "{en}"]), ones)
+    assert workers is not None and "raise the capacity of {en} to 4" in workers.remedies
+
+    def build(block: Any) -> None:
+        block.most = pyo.Constraint(["{a}"], rule=lambda *_: sum(block.a.values()) <= 1)
+
+    rules = conflict_of(PyomoSet(build, 3), ones)
+    assert rules is not None and "loosen 'most[{a}]' to 3" in rules.remedies
+
+
 def build(block: Any) -> None:
     block.day = pyo.Constraint(expr=sum(block.a.values()) <= 3)
     block.district = pyo.ConstraintList()
