@@ -50,6 +50,9 @@ class Capacity(ActionSet):
         arm_names: shown by `explain` instead of arm numbers.
         worker_names: shown by `explain` instead of worker numbers.
 
+    Attributes:
+        widened: (workers,) the capacities with a margin for rounding: 0.1 + 0.2 fits in 0.3.
+
     Raises:
         InfeasibleActionSet: empty, non-finite or non-positive input, names that do not match, or no
             arm fits anywhere.
@@ -64,6 +67,7 @@ class Capacity(ActionSet):
     least: int = field(init=False, default=0)
     most: int = field(init=False)
     selectable: NDArray[np.bool_] = field(init=False, repr=False)
+    widened: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._costs = _numbers(self.costs, "arm costs", zero_allowed=False)
@@ -74,9 +78,9 @@ class Capacity(ActionSet):
         check_budget(self.budget)
         self.costs, self.capacities = self._costs, self._room  # not the caller's own arrays
         largest = float(self._room.max())
-        # 0.1 + 0.2 fits in 0.3; of each worker's own capacity, so that no other's widens it
-        self._widened = (1 + 1e-9) * self._room
-        self.selectable = self._costs <= self._widened.max()
+        # of each worker's own capacity, so that no other's widens it
+        self.widened = (1 + 1e-9) * self._room
+        self.selectable = self._costs <= self.widened.max()
         if not self.selectable.any():
             raise InfeasibleActionSet(
                 f"every arm costs more than the largest capacity {largest:g}: "
@@ -128,7 +132,7 @@ class Capacity(ActionSet):
         """(capacity, workers with it, patterns) by ascending capacity, or None if too many."""
         available = np.bincount(self._class_of).tolist()
         groups, total = [], 0
-        for capacity, workers in sorted(Counter(self._widened.tolist()).items()):
+        for capacity, workers in sorted(Counter(self.widened.tolist()).items()):
             if capacity < self._classes[0]:
                 continue
             patterns = maximal_patterns(
@@ -146,14 +150,14 @@ class Capacity(ActionSet):
         The cheapest arms are packed against the total capacity, and against each worker alone.
         """
         running = np.cumsum(np.sort(self._costs))
-        alone = np.searchsorted(running, self._widened, side="right")
-        together = np.searchsorted(running, self._widened.sum(), side="right")
+        alone = np.searchsorted(running, self.widened, side="right")
+        together = np.searchsorted(running, self.widened.sum(), side="right")
         bounds = [int(alone.sum()), int(together), int(self.selectable.sum())]
         return min(bounds if self.budget is None else [*bounds, self.budget])
 
     def _pairs(self) -> tuple[Indices, Indices]:
         """The (worker, arm) pairs that fit, worker by worker."""
-        worker, arm = np.nonzero(self._costs[None, :] <= self._widened[:, None])
+        worker, arm = np.nonzero(self._costs[None, :] <= self.widened[:, None])
         return worker, arm
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
@@ -189,7 +193,7 @@ class Capacity(ActionSet):
         load = sparse.csr_array(
             (self._costs[arm], (worker, np.arange(count))), shape=(len(self._room), count)
         )
-        program.add_rows((serves, load), upper=self._widened)
+        program.add_rows((serves, load), upper=self.widened)
         served = sparse.csr_array(
             (np.ones(count), (arm, np.arange(count))), shape=(self.size, count)
         )
@@ -228,7 +232,7 @@ class Capacity(ActionSet):
         values = []
         for capacity, _, patterns in self._patterns:
             table, chosen = np.array(patterns), np.zeros(len(patterns))
-            for load in loads[self._widened == capacity]:
+            for load in loads[self.widened == capacity]:
                 chosen[np.flatnonzero((table >= load).all(axis=1))[0]] += 1
             values.append(chosen)
         return np.concatenate(values)
@@ -240,7 +244,7 @@ class Capacity(ActionSet):
         """
         order = arms[np.argsort(-self._costs[arms], kind="stable")].tolist()
         costs = self._costs[order].tolist()
-        room = self._widened.tolist()
+        room = self.widened.tolist()
         if sum(costs) > sum(room):
             return None
         for tightest in (True, False):
@@ -308,7 +312,7 @@ class Capacity(ActionSet):
         ]
         packing, numbers = {}, iter(np.rint(values).astype(int).tolist())
         for capacity, _, patterns in self._patterns:
-            free = iter(np.flatnonzero(self._widened == capacity).tolist())
+            free = iter(np.flatnonzero(self.widened == capacity).tolist())
             for load in patterns:
                 for _ in range(next(numbers)):
                     worker_index = next(free)

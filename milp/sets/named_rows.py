@@ -97,7 +97,7 @@ def _capacity(actions: Capacity, program: Program, action: Indices) -> list[RowG
     program.add_rows((action, member), (served, -every), lower=0.0, upper=0.0)
     first = program.rows
     load = sparse.kron(sparse.eye_array(workers), classes[None, :], format="csr")
-    program.add_rows((served, load), upper=room + 1e-9 * room.max())
+    program.add_rows((served, load), upper=actions.widened)
     rows = np.arange(first, first + workers)
     sides = [
         Side(first + i, Remedy("hours", str(name)), (f"raise the capacity of {name} to ", ""))

@@ -94,6 +94,13 @@ def test_a_conflict_of_forced_arms_is_irreducible(kind: str) -> None:
     assert conflict_of(actions, None, ones) is None
 
 
+def test_a_large_capacity_does_not_widen_another_ones() -> None:
+    actions, both = Capacity([1.0005, 1e6], [1e6, 1.0]), np.ones(2, np.int8)
+    assert not actions.contains(both)
+    conflict = conflict_of(actions, both)
+    assert conflict is not None and "the workers' capacities" in conflict.rules
+
+
 def test_names_with_braces_stand_in_words_as_they_are() -> None:
     ones = np.ones(3, np.int8)
     workers = conflict_of(Capacity([2, 3, 4], [5, 3], worker_names=["X{0}", "{en}"]), ones)
