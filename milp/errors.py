@@ -3,6 +3,8 @@
 Every message names the cause and what to do about it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
@@ -60,29 +62,27 @@ class InfeasibleActionSet(WorldplanError):
         super().__init__(text)
         self._conflict, self._remedies, self._clash = conflict, remedies, clash
 
+    def _reason(self) -> InfeasibleActionSet:
+        """This error, or the one that it was raised from, whichever knows the conflict."""
+        cause = self.__cause__
+        if self._conflict or not isinstance(cause, InfeasibleActionSet):
+            return self
+        return cause._reason()
+
     @property
     def conflict(self) -> tuple[str, ...]:
         """The conflict of this error, or of the one that it was raised from."""
-        cause = self.__cause__
-        if self._conflict or not isinstance(cause, InfeasibleActionSet):
-            return self._conflict
-        return cause.conflict
+        return self._reason()._conflict
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
         """The remedies of this error, or of the one that it was raised from."""
-        cause = self.__cause__
-        if self._remedies or not isinstance(cause, InfeasibleActionSet):
-            return self._remedies
-        return cause.remedies
+        return self._reason()._remedies
 
     @property
     def clash(self) -> str:
         """The rules in conflict in words, of this error or of the one that it was raised from."""
-        cause = self.__cause__
-        if self._clash or not isinstance(cause, InfeasibleActionSet):
-            return self._clash
-        return cause.clash
+        return self._reason()._clash
 
 
 class InfeasibleAction(WorldplanError):
