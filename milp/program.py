@@ -189,6 +189,11 @@ class Matrices:
     place: Indices
     offset: float
 
+    def table(self) -> sparse.csr_array:
+        """The coefficients, (rows, columns)."""
+        shape = (len(self.row_lower), len(self.cost))
+        return sparse.csr_array((self.value, self.column, self.starts), shape=shape)
+
     def rows_of(self, entries: Indices) -> Indices:
         """Row numbers (entries,) of entries (entries,) of the compressed form."""
         return np.searchsorted(self.starts, entries, side="right") - 1

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
 
 from worldplan.milp.networks.bounds import Bounds
 from worldplan.milp.networks.local_search import value
@@ -133,22 +132,20 @@ class NetworkProgram:
             if total <= 0:
                 return None
             dual /= total
-        unbounded = np.where(dual > 0, m.row_upper, m.row_lower)
-        dual[~np.isfinite(unbounded)] = 0.0
         side = np.where(dual > 0, m.row_upper, m.row_lower)
-        constant = m.offset + float((dual * np.where(dual == 0, 0.0, side)).sum())
-        matrix = sparse.csr_array((m.value, m.column, m.starts), shape=(len(dual), len(m.cost)))
-        reduced = m.cost - matrix.T @ dual
+        dual[~np.isfinite(side)] = 0.0
+        used = dual != 0
+        constant = m.offset + float((dual[used] * side[used]).sum())
+        reduced = m.cost - m.table().T @ dual
         own = self.own if self.floor is None else self.own[:-1]
+        own = own[reduced[own] != 0]
         ends = np.where(reduced[own] > 0, m.upper[own], m.lower[own])
-        if not np.isfinite(ends[reduced[own] != 0]).all():
+        if not np.isfinite(ends).all():
             return None
         return reduced[self.action], constant + float((reduced[own] * ends).sum())
 
     def reduced_costs(self, row_dual: Floats) -> Floats:
         """What one unit of each component changes, at the relaxation's dual values, (size,)."""
         m = self.session.matrices
-        shape = (len(m.row_lower), len(m.cost))
-        matrix = sparse.csr_array((m.value, m.column, m.starts), shape=shape)
-        reduced: Floats = m.cost - matrix.T @ row_dual
+        reduced: Floats = m.cost - m.table().T @ row_dual
         return reduced[self.action]

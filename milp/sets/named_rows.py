@@ -152,10 +152,9 @@ def _with_budget(
     first = program.rows
     actions.add_constraints(program, action)
     m = program.matrices()
-    matrix = sparse.csr_array((m.value, m.column, m.starts), shape=(len(m.row_lower), len(m.cost)))
-    counting = np.zeros(len(m.row_lower), bool)
+    table, counting = m.table(), np.zeros(len(m.row_lower), bool)
     for row in (first + np.flatnonzero(np.diff(m.starts)[first:] == actions.size)).tolist():
-        entries = matrix[[row]].tocoo()
+        entries = table[[row]].tocoo()
         counting[row] = set(entries.col) == set(action) and bool((entries.data == 1).all())
     groups = [RowGroup(rest, first + np.flatnonzero(~counting[first:]))]
     for row in np.flatnonzero(counting).tolist():
