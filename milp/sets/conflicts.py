@@ -96,15 +96,16 @@ class _Filter:
         self._session = open_session(program, FEASIBILITY)
         m = self._session.matrices
         self._row_lower, self._row_upper = m.row_lower.copy(), m.row_upper.copy()
-        self._lower, self._upper = lower, upper
-        self.asked = [
-            (f"'{names[j]}' {'forced in' if lower[j] else 'left out'}", j)
-            for j in np.flatnonzero((lower == 1) | (upper == 0)).tolist()
-        ]
+        self._lower, self._upper, self._names = lower, upper, names
+        self.asked: list[int] = np.flatnonzero((lower == 1) | (upper == 0)).tolist()
 
     def names(self, members: list[int]) -> tuple[str, ...]:
         """Names of rules: the groups come first, then the components that are asked for."""
-        every = [*(group.name for group in self.groups), *(name for name, _ in self.asked)]
+        every = [group.name for group in self.groups]
+        every += [
+            f"'{self._names[j]}' {'forced in' if self._lower[j] else 'left out'}"
+            for j in self.asked
+        ]
         return tuple(dict.fromkeys(every[member] for member in members))
 
     def feasible(self, members: set[int]) -> bool:
@@ -140,7 +141,7 @@ class _Filter:
         low[free], high[free] = -np.inf, np.inf
         self._session.set_row_bounds(np.arange(len(low)), low, high)
         lower, upper = np.zeros(len(self._action)), np.ones(len(self._action))
-        for number, (_, component) in enumerate(self.asked, start=len(self.groups)):
+        for number, component in enumerate(self.asked, start=len(self.groups)):
             if number in members:
                 lower[component] = self._lower[component]
                 upper[component] = self._upper[component]
@@ -153,8 +154,8 @@ class _Filter:
         """
         alone = self.feasible(every - {member}) and not self.over
         if member >= len(self.groups):
-            name, component = self.asked[member - len(self.groups)]
-            forced, called = bool(self._lower[component]), name[1:].rpartition("'")[0]
+            component = self.asked[member - len(self.groups)]
+            forced, called = bool(self._lower[component]), self._names[component]
             text = f"{'do not force' if forced else 'do not leave out'} {called}"
             change = Remedy("forced" if forced else "left out", called)
             return [text] if alone else [], [change]
