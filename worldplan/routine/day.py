@@ -19,15 +19,15 @@ from worldplan.milp.errors import ConfigError, DatasetError, InfeasibleActionSet
 from worldplan.routine import schema
 from worldplan.routine.database import Conflict, Database, record
 from worldplan.routine.history import checksum, import_log
-from worldplan.routine.model import Model, build_model, clients_on, decide
+from worldplan.routine.model import Model, clients_on, decide
 from worldplan.routine.outcomes import (
     check_first_states,
     enter_outcomes,
     last_day,
     outcomes_entered,
 )
-from worldplan.routine.people import Known, change_members, members, states_today
-from worldplan.routine.relax import refuse_infeasible
+from worldplan.routine.people import Known, change_members
+from worldplan.routine.relax import models_for, refuse_infeasible
 from worldplan.routine.request import Names, Request, Setup
 from worldplan.versions import versions
 from worldplan.world_models.arms.programme import finder
@@ -225,7 +225,6 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
     if stored is not None:
         _refuse_outcomes_of(connection, stored.date)
     clients = setup.clients()
-    reward, names = clients.reward, clients.names
     if setup.programme.log is not None:
         log = Path(finder(setup.base)(setup.programme.log))
         moves = import_log(connection, log, clients, request.date)
@@ -233,13 +232,8 @@ def _decide(connection: Connection, setup: Setup, request: Request, stored: Day 
             record(connection, request.by, "log imported", request.date, moves=moves)
     enter_outcomes(connection, request)
     first = last_day(connection, before=request.date) is None
-    change_members(connection, request, names, setup.start_states() if first else {})
-    now = members(connection)
-
-    def known_on(asked: Request) -> tuple[Model, dict[str, Known]]:
-        model = build_model(connection, setup, asked.date, now, names, reward, asked.settings())
-        return model, states_today(connection, request, model.dynamics, model.names)
-
+    change_members(connection, request, clients.names, setup.start_states() if first else {})
+    known_on = models_for(connection, setup, clients)
     try:
         model, known = known_on(request)
         decision, plan = decide(setup, request, model, known)

@@ -13,14 +13,17 @@ import io
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from sqlalchemy import Connection
+
 from worldplan.milp.errors import InfeasibleActionSet, Remedy
-from worldplan.routine.model import Model, asked_today
-from worldplan.routine.people import Known
+from worldplan.routine.model import Model, asked_today, build_model, relaxed_of
+from worldplan.routine.people import Known, members, states_today
 from worldplan.routine.request import MOST_HOURS, Names, Request, Setup
+from worldplan.world_models.arms.clients import Clients
 
 _SECONDS = 10.0  # for the search
 _MOST = 12  # sets that are offered
@@ -125,6 +128,36 @@ class InfeasibleDay(InfeasibleActionSet):
         super().__init__(text, error.conflict, error.remedies, error.clash)
 
 
+def models_for(
+    connection: Connection, setup: Setup, clients: Clients
+) -> Callable[[Request], tuple[Model, dict[str, Known]]]:
+    """Model and states for requests of one day that differ in what is relaxed.
+
+    They are made once, unless the constraints cannot be met on any day without what is relaxed.
+
+    Args:
+        connection: of the read.
+        setup: the programme.
+        clients: of its files.
+
+    Returns:
+        A function with the errors of `build_model` and `states_today`.
+    """
+    now, kept = members(connection), list[tuple[Model, dict[str, Known]]]()
+
+    def known_on(asked: Request) -> tuple[Model, dict[str, Known]]:
+        if kept:
+            return kept[0]
+        names, reward, settings = clients.names, clients.reward, asked.settings()
+        model = build_model(connection, setup, asked.date, now, names, reward, settings)
+        found = model, states_today(connection, asked, model.dynamics, model.names)
+        if not any(relaxed_of(settings).values()):
+            kept.append(found)
+        return found
+
+    return known_on
+
+
 def refuse_infeasible(
     setup: Setup,
     request: Request,
@@ -136,7 +169,7 @@ def refuse_infeasible(
     Args:
         setup: the programme.
         request: of the day.
-        known_on: model and states for a request.
+        known_on: model and states for a request, of `models_for`.
         error: the reason.
 
     Raises:
@@ -217,7 +250,7 @@ class _Search:
             return remedy.name in self.request.force_in
         return remedy.kind != "left out" or remedy.name in self.request.force_out
 
-    def _relaxation(self, changes: Iterator[Remedy] | Changes | Sequence[Remedy]) -> Relaxation:
+    def _relaxation(self, changes: Changes) -> Relaxation:
         """The changes; a limit without an amount is none."""
         by = {kind: [r for r in changes if r.kind == kind] for kind in _ORDER}
         free = {"visits": self.clients, "moves": 2 * self.clients}

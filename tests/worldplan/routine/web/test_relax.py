@@ -6,6 +6,7 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -20,6 +21,7 @@ from tests.worldplan.routine.builders import (
     write_programme,
     write_rows,
 )
+from worldplan.routine.model import build_model
 from worldplan.routine.web import create_app
 
 RULES = """
@@ -110,6 +112,20 @@ def test_the_command_relaxes_too(full: Path, capsys: pytest.CaptureFixture[str])
     assert day(full, 0, "--redo", "--visits", "3", "--policy", "myopic") == 0
     ((plan,),) = rows(full, "select plan from days")
     assert len(json.loads(plan)) == 3
+
+
+def test_the_model_is_built_once_for_all_that_is_tried(
+    full: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = list[Any]()
+
+    def counted(*args: Any) -> Any:
+        models.append(build_model(*args))
+        return models[-1]
+
+    monkeypatch.setattr("worldplan.routine.relax.build_model", counted)
+    assert day(full, 0, "--outcomes", write_outcomes(full / "o.csv", 0)) == 2
+    assert "--visits 3" in capsys.readouterr().err and len(models) == 1
 
 
 NURSES = """
