@@ -27,7 +27,6 @@ from worldplan.commands.bandits.jobs import (
 )
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import ArmDynamics
-from worldplan.files import read_table
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.policies import is_trained, learns, naming_policy
@@ -164,27 +163,11 @@ def _mean(job: JudgedJob, planner: Planner, true: Built, draw: int) -> float:
     return float(played.returns.mean() / counted_steps(instance))
 
 
-def gather_draws(folder: Path, scenario: Scenario) -> pd.DataFrame:
-    """The tables of all policies and seeds, with columns policy and seed.
-
-    Raises:
-        DatasetError: a job's table is missing or damaged.
-    """
-    return pd.concat(
-        [
-            read_table(result_file(folder, policy, seed, SUFFIX)).assign(policy=policy, seed=seed)
-            for policy in scenario.policy_list()
-            for seed in scenario.seed_list()
-        ],
-        ignore_index=True,
-    )
-
-
 def judged(table: pd.DataFrame) -> pd.DataFrame:
     """One row per policy, the best mean first.
 
     Args:
-        table: policy, seed, draw, mean, known, as from `gather_draws`.
+        table: policy, seed, draw, mean, known: the tables of all jobs.
 
     Returns:
         Columns policy, mean, low, high, regret, regret_low, regret_high, best, draws. `best` is the

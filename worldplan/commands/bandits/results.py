@@ -14,7 +14,7 @@ from worldplan.commands.bandits.jobs import (
     result_file,
     training_folder,
 )
-from worldplan.commands.bandits.judged import DRAWS, JUDGED, gather_draws, judged
+from worldplan.commands.bandits.judged import DRAWS, JUDGED, SUFFIX, judged
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.commands.bandits.summary import early_bound, mean_bound, summarise
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
@@ -32,6 +32,8 @@ from worldplan.runs import Run
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build
 
+NOTES = "notes.txt"  # of a run: what the report and the command say of its bound
+
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     """Gather the jobs' results; the summary and the report, written last, mark a finished run.
@@ -47,7 +49,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     run.write_csv("steps.csv", per_step)
     run.write_text("bound.txt", f"{bound!r}\n")
     if early := early_bound(run.path):
-        run.write_text("notes.txt", early + "\n")
+        run.write_text(NOTES, early + "\n")
     metrics = _metrics(run.path, scenario, base)
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)
@@ -60,7 +62,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
             # without the bound: it is of the evaluated start states, not of the training's episodes
             plots.learning_curve(curve, run.plots / f"learning_curve_{file_stem(str(policy))}.svg")
     if scenario.draws:
-        draws = gather_draws(run.path, scenario)
+        draws = _gather(run.path, scenario, SUFFIX)
         run.write_csv(DRAWS, draws)
         run.write_csv(JUDGED, judged(draws))
     plots.policy_comparison(summary, bound, run.plots / "policy_comparison.svg")

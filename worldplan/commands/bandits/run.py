@@ -31,14 +31,14 @@ from worldplan.commands.bandits.judged import (
     judged_jobs,
     run_judged,
 )
-from worldplan.commands.bandits.results import write_results
+from worldplan.commands.bandits.results import NOTES, write_results
 from worldplan.commands.bandits.scenario import (
     Scenario,
     make_scenario,
     parse_scenario,
     scenario_parser,
 )
-from worldplan.commands.bandits.summary import early_bound, endless_sentences
+from worldplan.commands.bandits.summary import endless_sentences
 from worldplan.files import input_files, named_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -205,8 +205,8 @@ def print_table(run: Run) -> None:
     console.print(table)
     bound = float((run.path / "bound.txt").read_text())
     console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
-    if early := early_bound(run.path):
-        console.print(early)
+    if (run.path / NOTES).is_file():
+        console.print((run.path / NOTES).read_text(encoding="utf-8").rstrip())
     for sentence in endless_sentences(run.config["programme"]):
         console.print(sentence)
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
