@@ -155,12 +155,21 @@ def write_result(path: Path, table: pd.DataFrame) -> None:
     Raises:
         ConfigError: the run folder was deleted or moved; it is not made again.
     """
-    if not path.parent.is_dir():
-        raise ConfigError(
-            f"{path.parent}: the folder of this run was deleted or moved while the run went on: "
-            "repeat the command"
-        )
+    refuse_deleted(path.parent)
     write_csv(path, table)
+
+
+def refuse_deleted(folder: Path) -> None:
+    """Refuse to write into a folder of a run that is no longer there.
+
+    Raises:
+        ConfigError: it was deleted or moved.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{folder}: the folder of this run was deleted or moved while the run went on: repeat "
+            "the command"
+        )
 
 
 def list_runs(root: str | Path, name: str) -> list[Run]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from worldplan.milp.errors import ConfigError
+from worldplan.runs import refuse_deleted
 from worldplan.world_models.storage import replace_file
 
 
@@ -128,11 +128,7 @@ def deliver(parcel: Parcel, job: Job) -> None:
     Raises:
         ConfigError: the run folder was deleted or moved; it is not made again.
     """
-    if not job.folder.is_dir():
-        raise ConfigError(
-            f"{job.folder}: the folder of this run was deleted or moved while the run went on: "
-            "repeat the command"
-        )
+    refuse_deleted(job.folder)
     own = [path.relative_to(job.folder) for path in job.files]
     for name in sorted(parcel.files, key=lambda name: (_place(Path(name), own), name)):
         replace_file(job.folder / name, _writer(parcel.files, name))

@@ -14,9 +14,10 @@ import numpy as np
 
 from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import BanditInstance, Floats
-from worldplan.milp.errors import ConfigError, DatasetError, one_line
+from worldplan.milp.errors import DatasetError, one_line
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.control_values import control_values
+from worldplan.runs import refuse_deleted
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import build
 from worldplan.world_models.storage import READ_ERRORS, replace_file
@@ -67,11 +68,7 @@ def run_control_job(job: ControlJob) -> ControlJob:
         programme = job.scenario.programme
         built = as_seen(build(programme, job.base, programme.seed + job.seed), programme).built
         values = control_values(built.instance, job.scenario.solver)
-        if not job.files[0].parent.is_dir():
-            raise ConfigError(
-                f"{job.folder}: the folder of this run was deleted or moved while the run went "
-                "on: repeat the command"
-            )
+        refuse_deleted(job.files[0].parent)
         replace_file(job.files[0], lambda draft: np.savez_compressed(draft, values=values))
     return job
 
