@@ -27,8 +27,9 @@ class ControlledVectorEnv(BanditVectorEnv):
 
     Args:
         instance: the problem.
-        values: (horizon + 1, arms, states) guess of each arm's return by steps to go; the mean over
-            the arms' next states is taken with the instance's own transition probabilities.
+        values: (horizon + 1, arms, states) guess of each arm's return by steps to go, or
+            (1, arms, states), the same whatever is to go; the mean over the arms' next states is
+            taken with the instance's own transition probabilities.
         num_envs: number of episodes.
         first_episode: added to the episodes' numbers, for runs that are split.
 
@@ -51,9 +52,10 @@ class ControlledVectorEnv(BanditVectorEnv):
         super().__init__(instance, num_envs, first_episode=first_episode)
         shape = (instance.horizon + 1, instance.dynamics.arms, instance.dynamics.states)
         names = ("horizon + 1", "arms", "states")
-        self._values = checks.array(values, "values", names, error=ConfigError)
-        if self._values.shape != shape:
-            raise ConfigError(f"values have the shape {self._values.shape}: give {shape}")
+        given = checks.array(values, "values", names, error=ConfigError)
+        if given.shape not in (shape, (1, *shape[1:])):
+            raise ConfigError(f"values have the shape {given.shape}: give {shape}")
+        self._values = np.broadcast_to(given, shape)
         self.corrections = np.zeros((num_envs, instance.horizon))
 
     def reset(

@@ -57,11 +57,11 @@ class EndlessVectorEnv(ControlledVectorEnv):
         checks.of_type(instance, "instance", BanditInstance, remedy="a BanditInstance")
         if not instance.endless:
             raise ConfigError("EndlessVectorEnv needs a programme without an end: endless=True")
-        repeated = np.repeat(np.asarray(values)[None], instance.horizon + 1, axis=0)
-        super().__init__(instance, repeated, num_envs, first_episode=first_episode)
+        super().__init__(instance, np.asarray(values)[None], num_envs, first_episode=first_episode)
         self._end = checks.array(tail, "tail", ("arms", "states"), error=ConfigError)
-        if self._end.shape != repeated.shape[1:]:
-            raise ConfigError(f"tail has the shape {self._end.shape}: give {repeated.shape[1:]}")
+        shape = self._values.shape[1:]
+        if self._end.shape != shape:
+            raise ConfigError(f"tail has the shape {self._end.shape}: give {shape}")
         self._first = self._state
         self.carried = np.zeros(num_envs)
 

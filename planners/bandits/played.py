@@ -75,8 +75,7 @@ def _maker(
 ) -> Callable[[int, int], ControlledVectorEnv]:
     """Makes environments from their number of episodes and the number of the first."""
     if values is None:
-        shape = (instance.horizon + 1, instance.dynamics.arms, instance.dynamics.states)
-        values = np.zeros(shape)
+        values = np.zeros((1, instance.dynamics.arms, instance.dynamics.states))
     given = values
     if not instance.endless:
         return lambda count, first: ControlledVectorEnv(instance, given, count, first_episode=first)

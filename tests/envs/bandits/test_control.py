@@ -86,3 +86,11 @@ def test_a_second_round_begins_without_corrections() -> None:
 def test_values_of_another_shape_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"values have the shape \(6, 4, 3\): give \(7, 4, 3\)"):
         ControlledVectorEnv(free_arms(0, 1.0), np.zeros((6, 4, 3)))
+
+
+def test_one_table_counts_for_every_number_of_steps_to_go() -> None:
+    instance, rng = free_arms(1, 0.9), np.random.default_rng(1)
+    policy, table = rng.integers(0, 2, (4, 3)), rng.normal(size=(1, 4, 3))
+    _, _, one = play(instance, policy, table, 20)
+    _, _, each = play(instance, policy, np.repeat(table, 7, axis=0), 20)
+    np.testing.assert_array_equal(one, each)

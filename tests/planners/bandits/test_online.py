@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Band
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.sets.base import Budget
+from worldplan.planners.bandits.baselines import NullPolicy
 from worldplan.planners.bandits.online import ThompsonSampling, UCWhittle, play_online, regret
 from worldplan.planners.bandits.online.ucwhittle import confidence, most_valuable, optimistic
+from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Decider, Planner, bootstrap, evaluate
@@ -337,6 +340,19 @@ def test_learning_periods_without_an_end(learner: type[ThompsonSampling], discou
     found = [0] + [i for i in range(1, 60) if chosen[i] is not chosen[i - 1]]
     assert found == [start for start in expected if start < 60]
     assert 10 < len(found) < 50
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_episodes_in_sequence_hold_no_table_of_every_step(endless: bool) -> None:
+    """Each episode had (horizon + 1, arms, states) numbers of its own: gigabytes in long runs."""
+    instance = generate("budget", 200, 5, seed=0, horizon=60)
+    instance = dataclasses.replace(instance, endless=endless)
+    tracemalloc.start()
+    play_policy(NullPolicy(instance), instance, 60, 0, None, learns=True)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    tables = 60 * 61 * 200 * instance.dynamics.states * 8  # bytes
+    assert most < tables / 3
 
 
 @pytest.mark.slow
