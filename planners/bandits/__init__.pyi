@@ -5,8 +5,8 @@ from .baselines import NullPolicy as NullPolicy
 from .baselines import RandomPolicy as RandomPolicy
 from .baselines import SamplingPolicy as SamplingPolicy
 from .bounds import make_bound as make_bound
-from .endless import EndlessBound as EndlessBound
-from .endless_planner import EndlessPlanner as EndlessPlanner
+from .endless.bound import EndlessBound as EndlessBound
+from .endless.planner import EndlessPlanner as EndlessPlanner
 from .fluid import FluidBound as FluidBound
 from .fluid import FluidPlanner as FluidPlanner
 from .hull import HullBound as HullBound

@@ -10,7 +10,7 @@ from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bound import Bound, refuse_endless
 from worldplan.planners.bandits.classes.prices import ClassBound, suits_classes
-from worldplan.planners.bandits.endless import EndlessBound
+from worldplan.planners.bandits.endless.bound import EndlessBound
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits

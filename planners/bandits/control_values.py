@@ -8,8 +8,8 @@ from worldplan.envs.bandits.environment import BanditInstance, Floats
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import is_priced
-from worldplan.planners.bandits.endless_program import EndlessProgram
-from worldplan.planners.bandits.endless_values import planning_discount
+from worldplan.planners.bandits.endless.program import EndlessProgram
+from worldplan.planners.bandits.endless.values import planning_discount
 from worldplan.planners.bandits.fluid import FluidProgram
 from worldplan.planners.bandits.models import models_of
 from worldplan.planners.bandits.units import in_units
@@ -19,7 +19,7 @@ def control_values(instance: BanditInstance, solver: SolverSettings | None = Non
     """(horizon + 1, arms, states) values for `worldplan.envs.bandits.control`, by steps to go.
 
     They are the dual values of one fluid program from the start distribution. Without an end, they
-    are those of the relaxation of all steps to come (`endless_program`), the same with every number
+    are those of the relaxation of all steps to come (`endless.program`), the same with every number
     of steps to go; of an average they are differences to a constant. For very many arms,
     whose mean varies little, and where the program takes too long, they are zero: returns are then
     as they are.

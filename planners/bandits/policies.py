@@ -56,7 +56,7 @@ from worldplan.planners.bandits.baselines import (
 )
 from worldplan.planners.bandits.bounds import is_classed, is_priced
 from worldplan.planners.bandits.classes.planner import ClassPlanner
-from worldplan.planners.bandits.endless_planner import EndlessPlanner, refuse_several_classes
+from worldplan.planners.bandits.endless.planner import EndlessPlanner, refuse_several_classes
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.online.thompson import ThompsonSampling

@@ -16,7 +16,7 @@ from worldplan.envs.episodes import EpisodeStep
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.endless_values import planning_discount
+from worldplan.planners.bandits.endless.values import planning_discount
 from worldplan.planners.bandits.level_maximiser import EXACT
 from worldplan.planners.bandits.observations import steps_left_of
 from worldplan.planners.bandits.units import of_counting

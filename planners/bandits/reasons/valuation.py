@@ -27,7 +27,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.baselines import MyopicPolicy
 from worldplan.planners.bandits.classes.planner import ClassPlanner
 from worldplan.planners.bandits.coupling import ValueTables
-from worldplan.planners.bandits.endless_planner import EndlessPlanner
+from worldplan.planners.bandits.endless.planner import EndlessPlanner
 from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.models import mean_dynamics

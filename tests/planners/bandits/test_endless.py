@@ -21,7 +21,7 @@ from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import make_bound
 from worldplan.planners.bandits.control_values import control_values
-from worldplan.planners.bandits.endless import EndlessBound
+from worldplan.planners.bandits.endless.bound import EndlessBound
 from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound

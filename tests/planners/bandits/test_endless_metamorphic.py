@@ -24,7 +24,7 @@ from tests.planners.bandits.test_metamorphic import (
 )
 from tests.planners.bandits.transformed import KINDS, Parts
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.endless import EndlessBound
+from worldplan.planners.bandits.endless.bound import EndlessBound
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.units import default_returns
 

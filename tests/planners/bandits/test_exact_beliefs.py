@@ -21,7 +21,7 @@ from tests.planners.bandits.transformed import EXTRAS, KINDS
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.envs.bandits.seen import SEEN, of_belief_states, seen_on_visits
 from worldplan.milp.sets.base import Budget
-from worldplan.planners.bandits.endless import EndlessBound
+from worldplan.planners.bandits.endless.bound import EndlessBound
 
 drawn = settings(
     max_examples=5,

@@ -1,4 +1,4 @@
-"""Upper bound on every policy of a programme without an end (see `endless_program`)."""
+"""Upper bound on every policy of a programme without an end (see `program`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bound import Bound
-from worldplan.planners.bandits.endless_program import EndlessProgram
+from worldplan.planners.bandits.endless.program import EndlessProgram
 from worldplan.planners.bandits.models import models_of
 from worldplan.planners.bandits.observations import checked_distribution, checked_steps
 from worldplan.planners.bandits.units import in_units

@@ -1,6 +1,6 @@
 """The fluid planner of a programme without an end.
 
-Each decision solves two programs. The relaxation of all days to come (`endless_program`) gives
+Each decision solves two programs. The relaxation of all days to come (`program`) gives
 prices that value every arm's state at the end of a short window. The program of the window
 (`fluid_program`) then has an integral first action and these values at its end. Re-solving it every
 day is model predictive control of the relaxation ("LP-update", arXiv 2511.08097).
@@ -26,8 +26,8 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import is_priced
 from worldplan.planners.bandits.chains import has_one_class
 from worldplan.planners.bandits.coupling import ValueTables
-from worldplan.planners.bandits.endless_program import EndlessProgram
-from worldplan.planners.bandits.endless_values import EndlessOutlook, planning_discount
+from worldplan.planners.bandits.endless.program import EndlessProgram
+from worldplan.planners.bandits.endless.values import EndlessOutlook, planning_discount
 from worldplan.planners.bandits.fluid_program import FluidProgram
 from worldplan.planners.bandits.level_maximiser import LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of

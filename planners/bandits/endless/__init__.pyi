@@ -1,0 +1,2 @@
+from .bound import EndlessBound as EndlessBound
+from .planner import EndlessPlanner as EndlessPlanner
