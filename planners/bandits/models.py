@@ -78,6 +78,24 @@ def mean_dynamics(models: Sequence[ArmDynamics]) -> ArmDynamics:
     )
 
 
+def level_values(
+    models: Sequence[ArmDynamics], start: Floats, later: Floats, discount: float
+) -> Floats:
+    """Mean value (arms, levels) over the models of a level now and `later` (arms, states) after it.
+
+    Args:
+        models: one, or an ensemble.
+        start: (arms, states) distribution of the present states.
+        later: value of the next states.
+        discount: per step.
+    """
+    after = [np.einsum("jkst,jt->jks", model.transition, later) for model in models]
+    values: Floats = np.mean([model.one_step() for model in models], axis=0)
+    values = values + discount * np.mean(after, axis=0)
+    value: Floats = np.einsum("jks,js->jk", values, start)
+    return value
+
+
 def _mean_action_reward(models: Sequence[ArmDynamics]) -> Floats | None:
     """The mean of the members' rewards of actions; None if they have none."""
     extra = [model.action_reward for model in models]

@@ -30,9 +30,9 @@ from worldplan.planners.bandits.endless.program import EndlessProgram
 from worldplan.planners.bandits.endless.values import EndlessOutlook, planning_discount
 from worldplan.planners.bandits.fluid_program import FluidProgram
 from worldplan.planners.bandits.level_maximiser import LevelMaximiser
-from worldplan.planners.bandits.models import Dynamics, mean_dynamics, models_of
+from worldplan.planners.bandits.models import Dynamics, level_values, mean_dynamics, models_of
 from worldplan.planners.bandits.observations import belief_of
-from worldplan.planners.bandits.units import Units, in_units, used_levels
+from worldplan.planners.bandits.units import in_units, used_levels
 from worldplan.planners.base import Decision, Planner
 
 WHOLE_SHARE = 0.7  # of the time limit: the relaxation of all days
@@ -118,12 +118,12 @@ class EndlessPlanner(Planner):
             tail, limited = self.tail(start, WHOLE_SHARE * limit), False
         except SolverFailed:
             tail, limited = self._default_tail(), True
+        if self._sorted is not None:
+            return self._best_of_sorted(start, tail, limited, started)
         steps, later = self.program.steps, tail.table[1]
         zero = self._outlook.window(start, steps, later)
         zero += self.discount**steps * float(tail.constant[1])
         remaining = limit - (time.perf_counter() - started)
-        if self._sorted is not None:
-            return self._best_of_sorted(start, tail, limited, started)
         solution = self.program.solve(start, steps + 1, tail, zero=zero, time_limit=remaining)
         if solution.x is None:
             weights = self._one_step_gain(start, later)
@@ -133,11 +133,11 @@ class EndlessPlanner(Planner):
             action = np.rint(solution.x[self.program.first_action]).astype(np.int8)
         status, value = solution.status, solution.value
         bound = min(self._outlook.free(start), np.inf if limited else solution.bound)
-        if limited or solution.x is None:
+        without = limited or solution.x is None
+        if without:
             status, value = "time_limit", self._outlook.first(action, start)
         bound = max(bound, value)
         gap = 0.0 if status == "optimal" else missing_share(value, bound, zero)
-        without = limited or solution.x is None
         shown, proven = self._shown(value, bound, start, tail, without)
         return Decision(action, shown, proven, status, time.perf_counter() - started, gap=gap)
 
@@ -173,11 +173,7 @@ class EndlessPlanner(Planner):
             start: (arms, states) distribution of today's states.
             tail: of `tail`.
         """
-        models, later = self.program.dynamics, tail.table[1]
-        after = [np.einsum("jkst,jt->jks", model.transition, later) for model in models]
-        values = np.mean([model.one_step() for model in models], axis=0)
-        values = values + self.discount * np.mean(after, axis=0)
-        today: Floats = np.einsum("jks,js->jk", values, start)
+        today = level_values(self.program.dynamics, start, tail.table[1], self.discount)
         return today + self.discount * float(tail.constant[1]) / len(today)
 
     def tail(self, start: Floats, time_limit: float | None = None) -> ValueTables:
@@ -234,8 +230,7 @@ class EndlessPlanner(Planner):
             solution = program.solve(self._mean.uniform)
             if solution.x is None:
                 raise SolverFailed("no bound of the average in time: raise solver.time_limit")
-            units: Units = self.units
-            self._average = units.unit * solution.bound + float(units.low.sum())
+            self._average = self.units.unit * solution.bound + float(self.units.low.sum())
         return self._average
 
     def _constantly(self, table: Floats, constant: float) -> ValueTables:
@@ -251,10 +246,7 @@ class EndlessPlanner(Planner):
     def _one_step_gain(self, start: Floats, later: Floats) -> Floats:
         """Gain of the strongest level over none, (components,), with `later` (arms, states)."""
         model = self.program.dynamics[0]
-        worth = model.one_step() + self.discount * np.einsum(
-            "jkst,jt->jks", model.transition, later
-        )
-        table = np.einsum("jks,js->jk", worth, start)
+        table = level_values([model], start, later, self.discount)
         gain: Floats = table[:, -1] - table[:, 0]
         return gain if model.effect is None else gain @ model.effect
 

@@ -45,7 +45,6 @@ class EndlessProgram:
         discount: per step; 1 for the average reward per step.
         settings: the solver.
         window: first steps that have an action of their own; of no use for the average.
-        first: the set of the first action, if it is another one; needs a window.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class EndlessProgram:
         settings: SolverSettings,
         *,
         window: int = 0,
-        first: ActionSet | None = None,
     ) -> None:
         self.model, self.discount, self.window = model, discount, window if discount < 1 else 0
         self._forward = transition_matrix(model)
@@ -67,8 +65,7 @@ class EndlessProgram:
         previous: Indices | None = None
         flows: list[Indices] = []
         for step in range(self.window):
-            own = actions if step or first is None else first
-            x, _ = self._columns(program, own, discount**step * self._reward)
+            x = self._columns(program, actions, discount**step * self._reward)
             blocks: list[tuple[Indices, Any]] = [(x, self._balance)]
             if previous is not None:
                 blocks.append((previous, -self._forward))
@@ -80,28 +77,25 @@ class EndlessProgram:
         self._end_rows = flows[-1]
         self.session = open_session(program, settings)
 
-    def _columns(
-        self, program: Program, actions: ActionSet, cost: Floats
-    ) -> tuple[Indices, Indices]:
-        """Columns of a state-action measure with its coupled action; the action's columns too."""
+    def _columns(self, program: Program, actions: ActionSet, cost: Floats) -> Indices:
+        """Columns of a state-action measure with its coupled action."""
         x = program.add_columns(len(cost), cost=cost)
         action = program.add_columns(actions.size, 0.0, 1.0)
         actions.add_constraints(program, action, relaxed=True)
         couple(program, self.model, actions, x, action, integral=False)
-        return x, action
+        return x
 
     def _add_end(self, program: Program, actions: ActionSet, previous: Indices | None) -> Indices:
         """Add what follows the window; returns the rows of the state at its beginning."""
         discount, forward, balance = self.discount, self._forward, self._balance
         if discount == 1:
-            x, self.action = self._columns(program, actions, self._reward)
+            x = self._columns(program, actions, self._reward)
             before = program.add_columns(len(self._reward))
             program.add_rows((x, balance - forward), lower=0.0, upper=0.0)
             blocks: list[tuple[Indices, Any]] = [(x, balance), (before, balance - forward)]
             return program.add_rows(*blocks, lower=0.0, upper=0.0).index
         weight = discount**self.window / (1 - discount)
-        y, self.action = self._columns(program, actions, weight * self._reward)
-        self._time = y
+        self._time = y = self._columns(program, actions, weight * self._reward)
         blocks = [(y, balance - discount * forward)]
         if previous is not None:
             blocks.append((previous, -(1 - discount) * forward))

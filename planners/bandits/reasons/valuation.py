@@ -30,7 +30,7 @@ from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.endless.planner import EndlessPlanner
 from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
-from worldplan.planners.bandits.models import mean_dynamics
+from worldplan.planners.bandits.models import level_values, mean_dynamics
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.reasons.problem import (
     DecisionProblem,
@@ -135,29 +135,13 @@ def _fluid(
     tail = tables if left > steps else None
     # the value of each arm's levels today, by the prices of the days that follow
     later = tables.table[left - 1]
-    values: Floats = np.mean([model.one_step() for model in counted], axis=0)
-    values = values + instance.discount * np.mean(
-        [np.einsum("jkst,jt->jks", model.transition, later) for model in models], axis=0
-    )
-    today = np.einsum("jks,js->jk", values, start)
+    today = level_values(counted, start, later, instance.discount)
     units = planner.units
 
     def problem(actions: ActionSet, settings: SolverSettings) -> DecisionProblem:
-        program = FluidProgram(
-            models,
-            planner.program.actions,
-            steps,
-            settings,
-            integral_first=True,
-            first=actions,
-            discount=instance.discount,
-            late=instance.late,
-        )
-        program.load(start, left, tail)
-        offset = program.session.matrices.offset
-        program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
+        program, constant = _with_today(planner.program, actions, settings, start, left, tail)
         return DecisionProblem(
-            program.session, program.first_action, units.total(offset, left), units.unit
+            program.session, program.first_action, units.total(constant, left), units.unit
         )
 
     return Valuation(
@@ -188,19 +172,8 @@ def _endless(
         if planner.additive:
             values = units.unit * today + offset / len(today)
             return additive_problem(instance, actions, values, settings)
-        steps = planner.program.steps
-        program = FluidProgram(
-            models,
-            planner.later,
-            steps,
-            settings,
-            integral_first=True,
-            first=actions,
-            discount=planner.discount,
-        )
-        program.load(start, steps + 1, tail)
-        constant = program.session.matrices.offset
-        program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
+        left = planner.program.steps + 1
+        program, constant = _with_today(planner.program, actions, settings, start, left, tail)
         whole = units.unit * constant + offset
         return DecisionProblem(program.session, program.first_action, whole, units.unit)
 
@@ -216,6 +189,33 @@ def _endless(
         _gains(instance, units.unit * today),
         units.unit * worth_of_moves(models[0], planner.discount * tail.table[1]),
     )
+
+
+def _with_today(
+    window: FluidProgram,
+    actions: ActionSet,
+    settings: SolverSettings,
+    start: Floats,
+    left: int,
+    tail: ValueTables | None,
+) -> tuple[FluidProgram, float]:
+    """The planner's program with other feasible actions today, its numbers set; and its constant,
+    which the program leaves out.
+    """
+    program = FluidProgram(
+        window.dynamics,
+        window.actions,
+        window.steps,
+        settings,
+        integral_first=True,
+        first=actions,
+        discount=window.discount,
+        late=window.late,
+    )
+    program.load(start, left, tail)
+    constant = program.session.matrices.offset
+    program.session.set_cost(np.zeros(0, np.int64), np.zeros(0), 0.0)
+    return program, constant
 
 
 def _counted(model: ArmDynamics, instance: BanditInstance, left: int) -> ArmDynamics:
