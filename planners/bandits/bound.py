@@ -24,6 +24,16 @@ def refuse_endless(instance: BanditInstance, what: str, remedy: str) -> None:
         raise ConfigError(f"programme.endless: {what} needs a programme with an end: {remedy}")
 
 
+def gained(bound: float, floor: float) -> float:
+    """What a bound is above the default action's return; not less than the value's rounding.
+
+    Args:
+        bound: on the return of every policy.
+        floor: return of the default action at every step.
+    """
+    return max(bound - floor, 1e-9 * abs(bound), 1e-300)
+
+
 class Bound(ABC):
     """Upper bound on the expected return of every policy of `instance`.
 

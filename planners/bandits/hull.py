@@ -36,7 +36,7 @@ from worldplan.milp.session import Lock
 from worldplan.milp.sets.base import Action
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound, refuse_endless
+from worldplan.planners.bandits.bound import Bound, gained, refuse_endless
 from worldplan.planners.bandits.coupling import ValueTables
 from worldplan.planners.bandits.fluid import FluidProgram
 from worldplan.planners.bandits.hull_master import Master, Pool
@@ -205,7 +205,7 @@ class HullBound(Bound):
         search.price(search.prices, range(steps))
         search.bound = min(search.bound, relaxed.bound)
         search.run(None, None)
-        slack = max(0.0, search.bound - search.lower) / search.gained()
+        slack = max(0.0, search.bound - search.lower) / gained(search.bound, search.floor)
         pool = tuple(search.pool.actions)
         return _Known(search.found(), pool, search.master, search.basis, slack)
 
@@ -280,11 +280,7 @@ class _Search:
         self.limited = not self._closed()
 
     def _closed(self) -> bool:
-        return self.bound - self.lower <= self.of.gap * self.gained()
-
-    def gained(self) -> float:
-        """What the bound is above the default action; not less than the value's rounding."""
-        return max(self.bound - self.floor, 1e-9 * abs(self.bound), 1e-300)
+        return self.bound - self.lower <= self.of.gap * gained(self.bound, self.floor)
 
     def _master_prices(self) -> Floats | None:
         """The master program's prices (steps, arms); None if it ran out of time."""

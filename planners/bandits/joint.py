@@ -27,7 +27,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.session import Lock
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.bound import Bound, refuse_endless
+from worldplan.planners.bandits.bound import Bound, gained, refuse_endless
 from worldplan.planners.bandits.fluid import FluidBound
 from worldplan.planners.bandits.group_values import GroupTable, group_table
 from worldplan.planners.bandits.hull import return_of
@@ -171,8 +171,8 @@ class JointBound(Bound):
         unit = sparse.csr_array(sparse.identity(len(point)))
         found = self._minimise(parts, point, unit, deadline)
         if parts is self._blocks:
-            self.limited, gained = found.limited, _gained(found.value, self._floor())
-            self.slack = max(0.0, found.value - found.lower) / gained
+            self.limited = found.limited
+            self.slack = max(0.0, found.value - found.lower) / gained(found.value, self._floor())
         return _split(found.point, parts, self.instance.horizon)
 
     def _floor(self) -> float:
@@ -199,7 +199,7 @@ class JointBound(Bound):
         )
 
         def enough(value: float, lower: float) -> bool:
-            return value - lower <= gap * _gained(value, floor)
+            return value - lower <= gap * gained(value, floor)
 
         largest = steps * float(np.ptp(self._model.one_step(), axis=(1, 2)).sum())
         step = STEP * largest / steps
@@ -271,11 +271,6 @@ class JointBound(Bound):
             total += self.instance.discount**step * float((mass * now).sum())
             mass = np.einsum("js,jst->jt", mass, kernel[self._idle, 0])
         return total
-
-
-def _gained(value: float, floor: float) -> float:
-    """What the bound is above the default action; not less than the value's rounding."""
-    return max(value - floor, 1e-9 * abs(value), 1e-300)
 
 
 def _split(point: Floats, parts: list[Block], steps: int) -> list[Floats]:
