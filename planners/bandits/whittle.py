@@ -22,7 +22,11 @@ from worldplan.planners.bandits.level_maximiser import EXACT, LevelMaximiser
 from worldplan.planners.bandits.models import Dynamics, models_of
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
 from worldplan.planners.bandits.units import Units
-from worldplan.planners.bandits.whittle_horizon import finite_indexable, finite_whittle_indices
+from worldplan.planners.bandits.whittle_horizon import (
+    finite_indexable,
+    finite_whittle_indices,
+    refuse_levels,
+)
 from worldplan.planners.base import Decision, Planner
 
 
@@ -83,11 +87,7 @@ def whittle_indices(dynamics: ArmDynamics, discount: float = 0.99) -> WhittleInd
     Raises:
         ConfigError: an arm has several interventions, or the discount is outside (0, 1].
     """
-    if dynamics.effect is not None or dynamics.levels != 2:
-        raise ConfigError(
-            "the Whittle index needs arms that are pulled or not: "
-            "for several interventions per arm use another policy"
-        )
+    refuse_levels(dynamics)
     if not 0 < checks.number(discount, "whittle discount") <= 1:
         raise ConfigError(
             f"whittle discount is {discount:g}: give a number above 0, such as 0.99, or 1 for the "

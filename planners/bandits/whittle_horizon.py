@@ -44,9 +44,7 @@ def finite_whittle_indices(dynamics: ArmDynamics, steps: int, discount: float = 
         ConfigError: an arm has several interventions, `steps` is below 1, or the discount is out of
             range.
     """
-    _check(dynamics, steps, discount)
-    units = Units.of([dynamics])
-    one_step = units.plan(dynamics).one_step()
+    units, one_step = _planned(dynamics, steps, discount)
     size = max(1, BLOCK // (4 * dynamics.states**2))
     blocks = [
         _zero(dynamics.transition[first : first + size], one_step[first : first + size], steps,
@@ -63,9 +61,7 @@ def whittle_table(dynamics: ArmDynamics, steps: int, discount: float = 1.0) -> F
     Arguments and errors are those of `finite_whittle_indices`. The search for each number of steps
     begins at the indices of one step less, where few iterations are left.
     """
-    _check(dynamics, steps, discount)
-    units = Units.of([dynamics])
-    one_step = units.plan(dynamics).one_step()
+    units, one_step = _planned(dynamics, steps, discount)
     table = np.zeros((steps + 1, dynamics.arms, dynamics.states))
     size = max(1, BLOCK // (4 * dynamics.states**2))
     for first in range(0, dynamics.arms, size):
@@ -78,19 +74,30 @@ def whittle_table(dynamics: ArmDynamics, steps: int, discount: float = 1.0) -> F
     return units.unit * table
 
 
-def _check(dynamics: ArmDynamics, steps: int, discount: float) -> None:
-    """Refuse arguments as `finite_whittle_indices` does.
+def _planned(dynamics: ArmDynamics, steps: int, discount: float) -> tuple[Units, Floats]:
+    """The units, and planned rewards (arms, 2, states) of a step.
 
     Raises:
-        ConfigError: as there.
+        ConfigError: as in `finite_whittle_indices`.
+    """
+    refuse_levels(dynamics)
+    checks.whole_number(steps, "steps", least=1)
+    checks.number(discount, "discount", above=0.0, most=1.0)
+    units = Units.of([dynamics])
+    return units, units.plan(dynamics).one_step()
+
+
+def refuse_levels(dynamics: ArmDynamics) -> None:
+    """Refuse arms that are not pulled or not.
+
+    Raises:
+        ConfigError: an arm has several interventions.
     """
     if dynamics.effect is not None or dynamics.levels != 2:
         raise ConfigError(
             "the Whittle index needs arms that are pulled or not: "
             "for several interventions per arm use another policy"
         )
-    checks.whole_number(steps, "steps", least=1)
-    checks.number(discount, "discount", above=0.0, most=1.0)
 
 
 def finite_indexable(
