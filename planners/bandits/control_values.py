@@ -30,10 +30,10 @@ def control_values(instance: BanditInstance, solver: SolverSettings | None = Non
     """
     model = instance.dynamics
     nothing = np.zeros((instance.horizon + 1, model.arms, model.states))
-    if is_priced(instance) and not instance.endless:
-        return nothing
     if instance.endless:
         return nothing + _endless(instance, solver or SolverSettings())
+    if is_priced(instance):
+        return nothing
     models, units = in_units(models_of(instance, None), instance.discount, instance.late)
     program = FluidProgram(
         models,

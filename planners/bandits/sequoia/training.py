@@ -93,7 +93,8 @@ class SequoiaModule(ResumableModule):
     ) -> None:
         super().__init__()
         check_seed(seed)
-        kind = (settings or SequoiaSettings()).network
+        self.settings, self.seed = settings or SequoiaSettings(), seed
+        kind = self.settings.network
         refuse_unsuited(instance, kind)
         if kind not in self.NETWORKS:
             raise ConfigError(
@@ -103,7 +104,6 @@ class SequoiaModule(ResumableModule):
         # the learning's rates and losses are made for rewards of ordinary size
         self._units = Units.of([instance.dynamics], instance.discount, instance.late)
         self.instance = self._units.instance(instance)
-        self.settings, self.seed = settings or SequoiaSettings(), seed
         self.solver = solver or SolverSettings(gap=1e-3, time_limit=30.0)
         self._origin = origin(
             instance=instance, settings=self.settings, solver=self.solver, seed=seed

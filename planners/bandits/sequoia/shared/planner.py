@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -120,7 +119,7 @@ class SharedPlanner(Planner):
             for number in (decision.value, decision.bound)
         )
         seconds = time.perf_counter() - started
-        return dataclasses.replace(decision, value=value, bound=bound, seconds=seconds)
+        return replace(decision, value=value, bound=bound, seconds=seconds)
 
     def action_values(self, observation: Any) -> Floats:
         """Values of each arm's levels, (arms, levels), in the unit of the rewards; their sum is the
