@@ -29,7 +29,6 @@ import addresses only), or from the entry-point group "worldplan.policies" of an
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,9 +38,8 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
-from worldplan.extras import install_command, is_installed
 from worldplan.milp.addresses import own_errors
-from worldplan.milp.errors import ConfigError, MissingExtra, WorldplanError
+from worldplan.milp.errors import ConfigError, WorldplanError
 from worldplan.milp.registry import Registry
 from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.fixed import budget_of
@@ -61,7 +59,13 @@ from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.online.thompson import ThompsonSampling
 from worldplan.planners.bandits.online.ucwhittle import UCWhittle
-from worldplan.planners.bandits.sequoia.settings import SequoiaSettings, refuse_unsuited
+from worldplan.planners.bandits.sequoia.policy import (
+    check_learned,
+    load_sequoia,
+    make_sequoia,
+    trained,
+)
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 from worldplan.planners.bandits.whittle import WhittlePolicy
 from worldplan.planners.base import Planner, as_planner
 
@@ -333,80 +337,8 @@ def _fluid(context: PolicyContext) -> Planner:
     )
 
 
-def _check_learned(context: PolicyContext, network: str) -> None:
-    """Refuse what a policy with networks of a kind cannot be made for.
-
-    Raises:
-        ConfigError: the network cannot learn the programme's returns.
-        MissingExtra: torch or lightning is not installed.
-    """
-    refuse_unsuited(context.instance, network)
-    for module in ("torch", "lightning"):
-        if not is_installed(module):
-            raise MissingExtra(
-                f"policies with networks need {module}, which is not installed: "
-                f"{install_command(module, __name__)}, or name other policies: "
-                "--policies null,random,myopic,whittle,fluid"
-            )
-
-
 def _check_plain(context: PolicyContext) -> None:
-    _check_learned(context, "plain")
-
-
-def _load_sequoia(context: PolicyContext) -> Planner | None:
-    _check_learned(context, context.sequoia.network)
-    if context.checkpoint is None:
-        return None
-    return _of_checkpoints(context.checkpoint, context)
-
-
-def _of_checkpoints(paths: str | Sequence[Path], context: PolicyContext) -> Planner:
-    """The planner of trained networks, of the kind that the first file holds."""
-    from worldplan.planners.bandits.sequoia.checkpoint_files import checkpoint_files, read
-    from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner  # torch takes a second
-    from worldplan.planners.bandits.sequoia.shared.planner import SharedPlanner
-
-    instance, solver = context.instance, context.solver
-    network = read(checkpoint_files(paths)[0]).settings.network
-    refuse_unsuited(instance, network)
-    if network != "shared":
-        return SequoiaPlanner.load(paths, instance, solver)
-    return SharedPlanner.load(paths, instance, solver, dynamics=context.models, later=context.later)
-
-
-def _sequoia(context: PolicyContext) -> Planner:
-    return _load_sequoia(context) or _trained("sequoia", context.sequoia, context)
-
-
-def _trained(name: str, settings: SequoiaSettings, context: PolicyContext) -> Planner:
-    """A planner of the SEQUOIA family, trained with `settings`; one network per model.
-
-    Raises:
-        ConfigError: there is no folder to train in.
-    """
-    _check_learned(context, settings.network)
-    if context.folder is None:
-        raise ConfigError(
-            f"policy '{name}' must be trained: run the scenario first and give its checkpoint "
-            "(--checkpoint RUN), or choose fluid"
-        )
-    # Lightning takes seconds to import
-    from worldplan.planners.bandits.sequoia.greedy import greedy_planner
-    from worldplan.planners.bandits.sequoia.planner import load_network
-    from worldplan.planners.bandits.sequoia.training import module_for
-    from worldplan.world_models.training.trainer import fit
-
-    instance, seed, solver = context.instance, context.seed, context.solver
-    if settings.argmax == "greedy":
-        path = fit(module_for(instance, settings, seed, solver), context.folder)
-        return greedy_planner(instance, load_network(path, instance))
-    paths = []
-    for member, model in enumerate(context.models or [instance.dynamics]):
-        folder = context.folder / f"member{member}" if context.models else context.folder
-        member_instance = dataclasses.replace(instance, dynamics=model)
-        paths.append(fit(module_for(member_instance, settings, seed, solver), folder))
-    return _of_checkpoints(paths, context)
+    check_learned(context, "plain")
 
 
 _BUILT_IN = {
@@ -430,7 +362,7 @@ _BUILT_IN = {
         lambda context: IterativeMyopicPolicy(context.instance, dynamics=context.models), rank=4
     ),
     "iterative_dqn": NamedPolicy(
-        lambda context: _trained("iterative_dqn", SequoiaSettings.greedy(), context),
+        lambda context: trained("iterative_dqn", SequoiaSettings.greedy(), context),
         check=_check_plain,
         job_length=3,
         rank=6,
@@ -439,9 +371,9 @@ _BUILT_IN = {
     "whittle": NamedPolicy(_whittle, rank=8, check=_check_whittle),
     "thompson": NamedPolicy(_thompson, rank=7.5, on_request=True, learns=True, check=_thompson),
     "ucwhittle": NamedPolicy(_ucwhittle, rank=7.4, on_request=True, learns=True, check=_ucwhittle),
-    "sequoia": NamedPolicy(_sequoia, job_length=4, rank=11, check=_load_sequoia, trained=True),
+    "sequoia": NamedPolicy(make_sequoia, job_length=4, rank=11, check=load_sequoia, trained=True),
     "sequoia_paper": NamedPolicy(
-        lambda context: _trained("sequoia_paper", SequoiaSettings.paper(), context),
+        lambda context: trained("sequoia_paper", SequoiaSettings.paper(), context),
         check=_check_plain,
         job_length=6,
         rank=9,
@@ -449,7 +381,7 @@ _BUILT_IN = {
         trained=True,
     ),
     "repaired_dqn": NamedPolicy(
-        lambda context: _trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
+        lambda context: trained("repaired_dqn", SequoiaSettings.repaired_greedy(), context),
         check=_check_plain,
         job_length=5,
         rank=7,
