@@ -5,9 +5,21 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.sets.base import Budget
+
+
+def examples(count: int) -> settings:
+    """For tests of programs that may be slow: so many examples, the same in every run."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class OwnBudget(Budget):

@@ -49,11 +49,7 @@ class EndlessJoint(Joint):
 
     def of(self, planner: Planner) -> np.ndarray:
         """The exact values (n,) of a policy."""
-        place = {action.tobytes(): k for k, action in enumerate(self.actions)}
-        chosen = [
-            place[planner.act({"state": state}).astype(np.int8).tobytes()] for state in self.states
-        ]
-        return self.whole(self.of_choice(np.array(chosen)))
+        return self.whole(self.of_choice(self.chosen(planner)))
 
 
 def endless(

@@ -8,10 +8,10 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planners.bandits.builders import random_dynamics
+from tests.planners.bandits.builders import examples, random_dynamics
 from tests.planners.bandits.endless_joint import EndlessJoint, endless
 from tests.planners.bandits.transformed import EXTRAS, KINDS
 from worldplan.envs.bandits.domains import generate
@@ -33,13 +33,7 @@ from worldplan.planners.bandits.whittle import WhittlePolicy, whittle_indices
 from worldplan.planners.base import Planner
 
 EXACT = SolverSettings(gap=0.0)
-quick = settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+quick = examples(6)
 
 
 def made(name: str, instance: BanditInstance) -> Planner | None:
@@ -203,9 +197,8 @@ def test_played_returns_have_the_policy_s_value_as_their_mean(name: str, discoun
         assert played.steady.mean() <= EndlessBound(instance).from_distribution(start) + error
     if name == "random":
         return
-    joint, chosen = EndlessJoint(instance), None
-    place = {action.tobytes(): k for k, action in enumerate(joint.actions)}
-    chosen = np.array([place[planner.act({"state": s}).tobytes()] for s in joint.states])
+    joint = EndlessJoint(instance)
+    chosen = joint.chosen(planner)
     tail = control_values(instance)[0] if discount == 1 else None
     value = default_returns(instance, joint.states)
     if tail is not None:

@@ -11,9 +11,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.planners.bandits.builders import examples
 from tests.planners.bandits.endless_joint import EndlessJoint, endless
 from tests.planners.bandits.test_endless import made
 from tests.planners.bandits.test_exact_optimum import SHIFTS, STATES, UNITS, Joint, case, planners
@@ -23,13 +24,7 @@ from worldplan.envs.bandits.seen import SEEN, of_belief_states, seen_on_visits
 from worldplan.milp.sets.base import Budget
 from worldplan.planners.bandits.endless.bound import EndlessBound
 
-drawn = settings(
-    max_examples=5,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+drawn = examples(5)
 
 
 def belief_of_some(

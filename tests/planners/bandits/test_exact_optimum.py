@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planners.bandits.builders import feasible
+from tests.planners.bandits.builders import examples, feasible
 from tests.planners.bandits.transformed import EXTRAS, KINDS, parts_of_kind
 from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.solvers import SolverSettings
@@ -85,16 +85,18 @@ class Joint:
             best = values.max(0)
         return best, values
 
+    def chosen(self, planner: Planner, **more: int) -> np.ndarray:
+        """The number (n,) of the action of a policy in each joint state, with `more` observed."""
+        place = {action.tobytes(): k for k, action in enumerate(self.actions)}
+        actions = [planner.act({"state": state, **more}) for state in self.states]
+        return np.array([place[action.astype(np.int8).tobytes()] for action in actions])
+
     def of_policy(self, planner: Planner, left: int) -> np.ndarray:
         """The exact return (n,) of a policy with `left` steps to go."""
         value = np.zeros(len(self.states))
-        place = {action.tobytes(): k for k, action in enumerate(self.actions)}
         for step in range(1, left + 1):
             values = self.values(value, step)
-            chosen = [
-                place[planner.act({"state": state, "steps_left": step}).astype(np.int8).tobytes()]
-                for state in self.states
-            ]
+            chosen = self.chosen(planner, steps_left=step)
             value = values[chosen, np.arange(len(self.states))]
         return value
 
@@ -124,10 +126,7 @@ def case(
 
 @pytest.mark.parametrize("discount", [1.0, 0.6])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(
-    max_examples=8, deadline=None, derandomize=True, database=None,
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+@examples(8)
 @given(st.integers(0, 10**6), UNITS, SHIFTS, st.sampled_from(EXTRAS), STATES, STATES)
 def test_bounds_and_decisions(
     kind: str,

@@ -14,9 +14,10 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.planners.bandits.builders import examples
 from tests.planners.bandits.transformed import EXTRAS, KINDS, Apart, Parts, parts_of_kind
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.errors import ConfigError
@@ -38,13 +39,7 @@ ROUNDING = 1e-6  # of the rewards' spread: what solvers leave
 FACTORS = st.sampled_from([1e-8, 1e-5, 0.3, 7.0, 1e4, 1e9])
 CONSTANTS = st.sampled_from([0.0, -1.0, 1e3, -1e5])  # in spreads of the rewards
 
-quick = settings(
-    max_examples=4,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+quick = examples(4)
 
 
 def drawn(kind: str, generator: np.random.Generator) -> Parts:
