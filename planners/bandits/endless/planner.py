@@ -13,6 +13,7 @@ with the largest gains are visited. An average reward is planned for with a disc
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ from worldplan.planners.bandits.observations import belief_of
 from worldplan.planners.bandits.units import in_units, used_levels
 from worldplan.planners.base import Decision, Planner
 
-WHOLE_SHARE = 0.7  # of the time limit: the relaxation of all days
+AVERAGE_SHARE = 0.3  # of the time limit: the bound of the average, until it is found
+WHOLE_SHARE = 0.7  # of the rest: the relaxation of all days
 MIXED = 0.01  # weight of equally likely states, so that no state is left without a price
 
 
@@ -114,8 +116,12 @@ class EndlessPlanner(Planner):
         start = belief_of(self.instance, observation)
         spent, self._spent = self._spent, 0.0
         limit = self.program.session.settings.time_limit - spent
+        if self.instance.averaged:
+            with suppress(SolverFailed):
+                self._average_bound(AVERAGE_SHARE * limit)
+        remaining = limit - (time.perf_counter() - started)
         try:
-            tail, limited = self.tail(start, WHOLE_SHARE * limit), False
+            tail, limited = self.tail(start, WHOLE_SHARE * remaining), False
         except SolverFailed:
             tail, limited = self._default_tail(), True
         if self._sorted is not None:
@@ -190,12 +196,13 @@ class EndlessPlanner(Planner):
         solution = self.relaxation.solve(mixed, time_limit=time_limit)
         return self._constantly(*self.relaxation.later_values(solution))
 
-    def offset(self, start: Floats, tail: ValueTables) -> float:
+    def offset(self, start: Floats, tail: ValueTables, time_limit: float | None = None) -> float:
         """What is added to a planned value so that it is a value of this class.
 
         Args:
             start: (arms, states) distribution of today's states.
             tail: of `tail`.
+            time_limit: seconds; that of the settings unless given.
 
         Raises:
             SolverFailed: the solver ran out of time before it had the bound of the average.
@@ -203,31 +210,33 @@ class EndlessPlanner(Planner):
         if not self.instance.averaged:
             return self.units.endless_total(0.0)
         relaxed = float((tail.table[1] * start).sum()) + float(tail.constant[1])
-        return self._average_bound() - self.units.unit * relaxed
+        return self._average_bound(time_limit) - self.units.unit * relaxed
 
     def _shown(
         self, value: float, bound: float, start: Floats, tail: ValueTables, limited: bool
     ) -> tuple[float | None, float | None]:
         """Value and bound in the unit of the rewards; None where the solver had no time for it."""
-        try:
-            offset = self.offset(start, tail)
-        except SolverFailed:
+        if self.instance.averaged and self._average is None:
             return None, None
+        offset = self.offset(start, tail)
         own = self.units.unit * value + offset
         if self.instance.averaged:
             most = self._average_bound()
             return (None, most) if limited else (own, max(most, own))
         return own, self.units.unit * bound + offset
 
-    def _average_bound(self) -> float:
+    def _average_bound(self, time_limit: float | None = None) -> float:
         """Bound on the long-run average reward per step; it does not depend on the first state.
+
+        Args:
+            time_limit: seconds; that of the settings unless given.
 
         Raises:
             SolverFailed: the solver ran out of time before it had a bound.
         """
         if self._average is None:
             program = EndlessProgram(self._mean, self.later, 1.0, self.settings)
-            solution = program.solve(self._mean.uniform)
+            solution = program.solve(self._mean.uniform, time_limit=time_limit)
             if solution.x is None:
                 raise SolverFailed("no bound of the average in time: raise solver.time_limit")
             self._average = self.units.unit * solution.bound + float(self.units.low.sum())

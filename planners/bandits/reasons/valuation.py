@@ -32,6 +32,7 @@ from worldplan.planners.bandits.fluid import FluidPlanner, FluidProgram
 from worldplan.planners.bandits.lagrangian import LagrangianPlanner
 from worldplan.planners.bandits.models import level_values, mean_dynamics
 from worldplan.planners.bandits.observations import belief_of, steps_left_of
+from worldplan.planners.bandits.reasons.clock import Clock
 from worldplan.planners.bandits.reasons.problem import (
     DecisionProblem,
     Problem,
@@ -165,8 +166,9 @@ def _endless(
         SolverFailed: no prices within the time limit.
     """
     start, units, models = belief_of(instance, observation), planner.units, planner.program.dynamics
-    tail = planner.tail(start, time_limit)
-    offset, today = planner.offset(start, tail), planner.action_table(start, tail)
+    clock = Clock(time_limit, planner.settings.time_limit)
+    tail = planner.tail(start, clock.left())
+    offset, today = planner.offset(start, tail, clock.left()), planner.action_table(start, tail)
 
     def problem(actions: ActionSet, settings: SolverSettings) -> Problem:
         if planner.additive:

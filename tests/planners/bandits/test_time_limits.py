@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from tests.planners.bandits.transformed import KINDS, parts_of_kind
 from worldplan.milp.highs import HighsSession
 from worldplan.milp.session import Solution
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.endless.planner import EndlessPlanner
+from worldplan.planners.bandits.endless.program import EndlessProgram
 from worldplan.planners.bandits.fluid import FluidPlanner
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner, build_network
@@ -65,20 +68,27 @@ def test_a_network_without_time(kind: str) -> None:
     assert decision.value <= exact.value + 1e-9 <= decision.bound + 1e-6
 
 
-def test_the_solves_of_a_decision_share_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the building of the programs counts in the first decision."""
-    limits: list[float] = []
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time limits of the solves."""
+    found: list[float] = []
     solve = HighsSession.solve
 
     def recorded(self: HighsSession, *args: object, **kwargs: float) -> Solution:
-        limits.append(kwargs["time_limit"])
+        found.append(kwargs["time_limit"])
         return solve(self, *args, **kwargs)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(HighsSession, "solve", recorded)
+    return found
+
+
+def test_the_solves_of_a_decision_share_its_time(limits: list[float]) -> None:
+    """And the building of the programs counts in the first decision."""
     instance = parts_of_kind("capacity", np.random.default_rng(1)).instance()
     instance = dataclasses.replace(instance, horizon=9)
     planner = FluidPlanner(instance, 2, settings=SolverSettings(time_limit=50.0))
     planner._spent = 10.0  # the time that building took
-    monkeypatch.setattr(HighsSession, "solve", recorded)
+    limits.clear()
     seen = {"state": [0, 1, 0, 1], "steps_left": 9}
     planner.plan(seen)
     assert max(limits) <= 40.0 and limits[-1] <= 40.0
@@ -86,3 +96,28 @@ def test_the_solves_of_a_decision_share_its_time(monkeypatch: pytest.MonkeyPatch
     limits.clear()
     planner.plan(seen)
     assert 40.0 < limits[-1] <= 50.0
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_bound_of_an_average_is_found_in_the_decision_s_time(
+    *, found: bool, limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once; a decision that came without it has no value, and the next one tries again."""
+    plain = parts_of_kind("capacity", np.random.default_rng(1)).instance()
+    instance = dataclasses.replace(plain, endless=True)
+    planner = EndlessPlanner(instance, 2, settings=SolverSettings(time_limit=50.0))
+    solve = EndlessProgram.solve
+
+    def slow(self: EndlessProgram, *args: Any, **kwargs: float) -> Solution:
+        solution = solve(self, *args, **kwargs)
+        late = self.discount == 1 and not found
+        return dataclasses.replace(solution, x=None) if late else solution
+
+    monkeypatch.setattr(EndlessProgram, "solve", slow)
+    for again in (False, True):
+        limits.clear()
+        decision = planner.plan({"state": [0, 1, 0, 1]})
+        assert len(limits) == (2 if found and again else 3)
+        shares = (0.7, 1.0) if len(limits) == 2 else (0.3, 0.7, 1.0)
+        assert all(limit <= 50.0 * share for limit, share in zip(limits, shares, strict=True))
+        assert (decision.value is not None) == (decision.bound is not None) == found
