@@ -9,7 +9,6 @@ from typing import Any, Literal
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
-from worldplan.nearest import did_you_mean
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 
 CHOICES = {
@@ -111,11 +110,7 @@ class RampSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                near = did_you_mean(str(getattr(self, name)), choices)
-                raise ConfigError(
-                    f"{name}: '{getattr(self, name)}' is unknown{near}: use {', '.join(choices)}"
-                )
+            checks.choice(getattr(self, name), name, choices)
         for name, least in (
             ("rollout", 2),
             ("epochs", 1),
