@@ -1,10 +1,10 @@
 from .dynamics import ArmLog as ArmLog
 from .dynamics import ArmPosterior as ArmPosterior
-from .dynamics import ArmTables as ArmTables
-from .dynamics import read_log as read_log
-from .dynamics import read_states as read_states
-from .dynamics import read_tables as read_tables
 from .example_log import write_example_log as write_example_log
 from .programme import Built as Built
 from .programme import Programme as Programme
 from .programme import build as build
+from .tables import ArmTables as ArmTables
+from .tables import read_log as read_log
+from .tables import read_states as read_states
+from .tables import read_tables as read_tables

@@ -21,7 +21,7 @@ from worldplan.milp.sets.base import ActionSet
 from worldplan.milp.sets.kinds import depends_on_day, make_set
 from worldplan.milp.sets.source import Constraint, SetContext, naming_files
 from worldplan.world_models.arms.clients import Clients
-from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_states
+from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior
 from worldplan.world_models.arms.ends import Ends, ends_on, read_ends, without_ended
 from worldplan.world_models.arms.evidence import Evidence
 from worldplan.world_models.arms.settings import Programme as Programme
@@ -36,6 +36,7 @@ from worldplan.world_models.arms.sources import (
 )
 from worldplan.world_models.arms.sources import clients_of as clients_of
 from worldplan.world_models.arms.sources import finder as finder
+from worldplan.world_models.arms.tables import read_states
 
 _MOST = 1_000_000_000  # visits, moves
 

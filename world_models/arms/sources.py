@@ -13,10 +13,11 @@ from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.base import ActionSet
 from worldplan.world_models.arms.clients import Clients, read_clients
-from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior, read_moves, read_tables
+from worldplan.world_models.arms.dynamics import ArmLog, ArmPosterior
 from worldplan.world_models.arms.evidence import Evidence, learn
 from worldplan.world_models.arms.rewards import read_visit_costs, with_visit_costs
 from worldplan.world_models.arms.settings import Programme
+from worldplan.world_models.arms.tables import read_moves, read_tables
 
 NO_REWARDS = "programme.rewards is missing: give a CSV with the columns arm, state, reward"
 Find = Callable[[str], str]  # the path of a file that is named in the settings

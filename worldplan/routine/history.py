@@ -19,8 +19,9 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
 from worldplan.world_models.arms.clients import Clients
 from worldplan.world_models.arms.drift import HalfLife
-from worldplan.world_models.arms.dynamics import ArmLog, read_moves
+from worldplan.world_models.arms.dynamics import ArmLog
 from worldplan.world_models.arms.log_rows import spelt
+from worldplan.world_models.arms.tables import read_moves
 
 
 def header(path: str | Path) -> list[str]:

@@ -15,8 +15,8 @@ from worldplan.milp.errors import ConfigError
 from worldplan.planners.bandits.policies import POLICIES
 from worldplan.planners.base import Planner
 from worldplan.world_models.arms.clients import Clients
-from worldplan.world_models.arms.dynamics import read_states
 from worldplan.world_models.arms.programme import Built, Programme, clients_of, finder
+from worldplan.world_models.arms.tables import read_states
 
 DEFAULT_POLICY = "fluid"
 MOST_BY = 200  # characters

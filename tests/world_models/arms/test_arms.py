@@ -14,12 +14,13 @@ from scipy import stats
 
 from tests.places import ROOT
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.world_models.arms.dynamics import ArmLog, read_log, read_states, read_tables
+from worldplan.world_models.arms.dynamics import ArmLog
 from worldplan.world_models.arms.example_log import (
     example_dynamics,
     write_example_log,
     write_tables,
 )
+from worldplan.world_models.arms.tables import read_log, read_states, read_tables
 
 REWARDS = "arm,state,reward\nb,0,0\nb,1,1\na,1,2\na,0,0.5\n"
 LAWS = "".join(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.arms.dynamics import read_log
 from worldplan.world_models.arms.example_log import write_example_log
+from worldplan.world_models.arms.tables import read_log
 
 RULES = "arm,state,action,next_state"
 REWARDS = [f"{arm},{state},{state}" for arm in ("Ann", "Bob") for state in (0, 1, 2)]

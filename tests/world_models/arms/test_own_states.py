@@ -17,8 +17,9 @@ from worldplan.planners.bandits.fluid import FluidBound, FluidPlanner
 from worldplan.planners.bandits.observations import belief_of, state_of
 from worldplan.planners.bandits.policies import PolicyContext, make_policy
 from worldplan.world_models.arms.beliefs import read_present
-from worldplan.world_models.arms.dynamics import ArmLog, read_log, read_states
+from worldplan.world_models.arms.dynamics import ArmLog
 from worldplan.world_models.arms.programme import Built, Programme, build
+from worldplan.world_models.arms.tables import read_log, read_states
 
 OWN = {"Ada": 3, "Ben": 5, "Cy": 1, "Dee": 3}
 

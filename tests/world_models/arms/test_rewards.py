@@ -11,9 +11,9 @@ import pytest
 from worldplan.envs.bandits.environment import ArmDynamics, BanditVectorEnv
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.sets.source import Constraint
-from worldplan.world_models.arms.dynamics import read_log, read_tables
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.arms.rewards import read_reward_table
+from worldplan.world_models.arms.tables import read_log, read_tables
 
 ARMS, STATES = ("Ada", "Ben", "Cy"), 3
 

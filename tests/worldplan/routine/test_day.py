@@ -26,8 +26,8 @@ from tests.worldplan.routine.builders import (
 from worldplan.cli import main
 from worldplan.routine.database import Database
 from worldplan.routine.history import observed_moves
-from worldplan.world_models.arms.dynamics import read_rewards
 from worldplan.world_models.arms.groups import Tree
+from worldplan.world_models.arms.rewards import read_reward_table
 
 
 def test_a_day_decides_what_decide_does_with_all_moves_so_far(tmp_path: Path) -> None:
@@ -61,7 +61,8 @@ def test_moves_are_counted_from_observed_states_and_what_was_done(tmp_path: Path
     file = write_rows(tmp_path / "o.csv", "arm,state,visited", lines)
     assert day(tmp_path, 2, *absent, file) == 0
     assert day(tmp_path, 3, "--outcomes", write_outcomes(tmp_path / "o.csv", 3)) == 0
-    reward, names = read_rewards(tmp_path / "rewards.csv")
+    rewards = read_reward_table(tmp_path / "rewards.csv")
+    reward, names = rewards.reward, rewards.arm_names
     setup = setup_of(tmp_path)
     with Database(setup.database, "clinic").read() as connection:
         log, imported, observed = observed_moves(connection, dt.date(2027, 1, 1), names, reward)
@@ -325,7 +326,8 @@ def test_beliefs_of_a_log_that_grows(tmp_path: Path) -> None:
     for number, file in enumerate(seen, start=1):
         assert day(tmp_path, number, "--outcomes", file, "--assume") == 0
     assert day(tmp_path, 3, "--assume") == 0
-    reward, names = read_rewards(tmp_path / "rewards.csv")
+    rewards = read_reward_table(tmp_path / "rewards.csv")
+    reward, names = rewards.reward, rewards.arm_names
     with Database(setup_of(tmp_path).database, "clinic").read() as connection:
         log, *_ = observed_moves(connection, dt.date(2026, 11, 5), names, reward)
     prior = Tree(log.counts).borrow(5.0).concentration

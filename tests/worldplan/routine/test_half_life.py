@@ -24,7 +24,7 @@ from tests.worldplan.routine.builders import (
 from worldplan.routine.database import Database
 from worldplan.routine.history import observed_moves
 from worldplan.world_models.arms.drift import HalfLife
-from worldplan.world_models.arms.dynamics import read_rewards
+from worldplan.world_models.arms.rewards import read_reward_table
 
 
 def write_dated(folder: Path, half_life: str, **columns: object) -> None:
@@ -43,7 +43,8 @@ def test_log_and_outcomes_count_by_their_age(tmp_path: Path) -> None:
     write_dated(tmp_path, "2 weeks")
     days(tmp_path, 3)
     today = MONDAY + dt.timedelta(5)
-    reward, names = read_rewards(tmp_path / "rewards.csv")
+    rewards = read_reward_table(tmp_path / "rewards.csv")
+    reward, names = rewards.reward, rewards.arm_names
     setup = setup_of(tmp_path)
     expected = np.zeros((len(NAMES), 2, STATES, STATES))
     for row in pd.read_csv(tmp_path / "log.csv", parse_dates=["date"]).itertuples():
