@@ -30,6 +30,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.bandits.priors import ladder
+from worldplan.commands.bandits.jobs import make_planner
+from worldplan.commands.bandits.scenario import Scenario
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints, draw
 from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.sets.source import Constraint
@@ -75,11 +78,7 @@ class World:
         """True dynamics of a week."""
         drift = DRIFT * np.sin(2 * np.pi * week / 52 + self.phase)
         up = np.clip(self.up + drift[:, None], 0.02, 0.98)
-        transition = np.zeros((len(self.names), 2, STATES, STATES))
-        states = np.arange(STATES)
-        transition[:, :, states, np.minimum(states + 1, STATES - 1)] += up[:, :, None]
-        transition[:, :, states, np.maximum(states - 1, 0)] += 1 - up[:, :, None]
-        return ArmDynamics(transition, self.reward)
+        return ArmDynamics(ladder(up[:, :, None]), self.reward)
 
     def inside(self, week: int) -> np.ndarray:
         """(people,) who is in the programme in a week."""
@@ -209,17 +208,15 @@ def routine(
     """The decisions of a policy through the daily routine: a function for `play`."""
     last, seen = np.full(len(world.names), -1), dict[str, int]()
     place = {name: number for number, name in enumerate(world.names)}
-    now = {"week": 0}
+    now, scenario = {"week": 0}, Scenario("year", programme, solver=SOLVER)
 
-    def make_planner(name: str, built: Built) -> Planner:
+    def planner_of(name: str, built: Built) -> Planner:
         if policy == "round_robin":
             return RoundRobin(built, last, now["week"])
-        prior = None if built.posterior is None else built.posterior.concentration
-        context = PolicyContext(built.instance, built.models, SOLVER, seed, prior=prior)
-        return make_policy(name, context)
+        return make_planner(name, built, scenario, seed, None)
 
     database = folder / f"{policy}.db"
-    setup = Setup("year", programme, folder / "year.yaml", database, make_planner, seed)
+    setup = Setup("year", programme, folder / "year.yaml", database, planner_of, seed)
 
     def decide(week: int, state: Ints) -> Ints:
         now["week"] = week
