@@ -113,6 +113,11 @@ class Programme:
         return HalfLife.parse(self.half_life)
 
     @property
+    def averaged(self) -> bool:
+        """Whether the long-run average reward per step counts."""
+        return self.endless and self.discount == 1
+
+    @property
     def estimates_strength(self) -> bool:
         """Whether the log says how strongly clients borrow from each other."""
         return self.borrow == "estimated" or (self.borrow == "auto" and bool(self.group_columns))
@@ -145,7 +150,7 @@ def check_settings(programme: Programme) -> None:
             "programme.ends says when clients end, and programme.endless that the programme never "
             "does: leave one of them out"
         )
-    if programme.endless and programme.discount == 1 and programme.seen != "always":
+    if programme.averaged and programme.seen != "always":
         raise ConfigError(
             f"programme.seen {programme.seen}: beliefs of a programme without an end need a "
             "discount: give programme.discount below 1, such as 0.99, or leave programme.endless "

@@ -115,8 +115,7 @@ def jobs_of(folder: Path, scenario: Scenario, base: Path) -> list[Job]:
 
 def with_control_values(job: Job) -> bool:
     """Whether the job reads the values of the control variates."""
-    programme = job.scenario.programme
-    averaged = programme.endless and programme.discount == 1  # corrected by them for learners, too
+    averaged = job.scenario.programme.averaged  # corrected by them for learners, too
     return job.policy != BOUND and (averaged or not learns(job.policy))
 
 
@@ -260,7 +259,7 @@ def refuse_short(programme: Programme) -> None:
         ConfigError: names the number of steps that suffice.
     """
     discount, steps = programme.discount, programme.horizon
-    if not programme.endless or discount == 1 or discount**steps <= MOST_UNPLAYED:
+    if not programme.endless or programme.averaged or discount**steps <= MOST_UNPLAYED:
         return
     enough = math.ceil(math.log(MOST_UNPLAYED) / math.log(discount))
     raise ConfigError(
