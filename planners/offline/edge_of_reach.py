@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from worldplan.envs.edge_of_reach import Plane
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.diagnostics import critic_spread, masked_median
 from worldplan.planners.offline.options.finetuned import CHECK_SEED
 from worldplan.planners.offline.oracle_patch import PATCHES, OraclePatch
@@ -50,7 +50,10 @@ class EdgeOfReach(L.Callback):
     """
 
     def __init__(self, plane: Plane, patch: str = "none") -> None:
-        self.plane, self.patch = plane, checks.choice(patch, "patch", PATCHES)
+        if patch not in PATCHES:
+            near = did_you_mean(str(patch), PATCHES)
+            raise ConfigError(f"patch '{patch}'{near}: choose {', '.join(PATCHES)}")
+        self.plane, self.patch = plane, patch
         self.snapshots: dict[str, Tensor] = {}
 
     @property

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from worldplan.envs.dynamics.model import DynamicsModel, Prediction, step_unfinished
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.actor import SquashedActor
 from worldplan.planners.offline.replay import Batch, pack
 from worldplan.world_models.ensemble.uncertainty import (
@@ -54,8 +54,16 @@ class Pessimism:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        checks.choice(self.penalty, "penalty", ("none", *PENALTIES))
-        checks.choice(self.cut_measure, "cut_measure", PENALTIES)
+        if self.penalty != "none" and self.penalty not in PENALTIES:
+            near = did_you_mean(str(self.penalty), PENALTIES)
+            raise ConfigError(
+                f"penalty '{self.penalty}'{near}: choose none, {', '.join(PENALTIES)}"
+            )
+        if self.cut_measure not in PENALTIES:
+            near = did_you_mean(str(self.cut_measure), PENALTIES)
+            raise ConfigError(
+                f"cut_measure '{self.cut_measure}'{near}: choose {', '.join(PENALTIES)}"
+            )
         if self.cut_quantile is not None and not 0 < self.cut_quantile <= 1:
             raise ConfigError(
                 f"cut_quantile {self.cut_quantile}: give a share above 0 and at most 1"

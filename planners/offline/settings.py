@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.options.cost_settings import CostConstraint
 from worldplan.planners.offline.options.gap_settings import DynamicsGap
 from worldplan.planners.offline.options.guardian import Guardian
@@ -195,8 +195,12 @@ class ReachAwareSettings:
         Raises:
             ConfigError: a setting is out of its range.
         """
-        checks.choice(self.last_step, "last_step", LAST_STEPS)
-        checks.choice(self.targets, "targets", TARGETS)
+        if self.last_step not in LAST_STEPS:
+            near = did_you_mean(str(self.last_step), LAST_STEPS)
+            raise ConfigError(f"last_step '{self.last_step}'{near}: choose {', '.join(LAST_STEPS)}")
+        if self.targets not in TARGETS:
+            near = did_you_mean(str(self.targets), TARGETS)
+            raise ConfigError(f"targets '{self.targets}'{near}: choose {', '.join(TARGETS)}")
         if self.mobile < 0:
             raise ConfigError(f"mobile {self.mobile}: must not be negative")
 
@@ -214,7 +218,12 @@ class ReachAwareSettings:
             raise ConfigError(
                 "real_share must be in [0, 1], discount in (0, 1), target_rate in (0, 1]"
             )
-        checks.choice(self.episode_weighting, "episode_weighting", WEIGHTINGS)
+        if self.episode_weighting not in WEIGHTINGS:
+            near = did_you_mean(str(self.episode_weighting), WEIGHTINGS)
+            raise ConfigError(
+                f"episode_weighting '{self.episode_weighting}'{near}: "
+                f"choose {', '.join(WEIGHTINGS)}"
+            )
         if self.real_share > 0 and round(self.batch * self.real_share) == 0:
             raise ConfigError(
                 f"real_share {self.real_share} of a batch of {self.batch} is no row at all: raise "

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 
 CHOICES = {
@@ -110,7 +111,11 @@ class RampSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, choices in CHOICES.items():
-            checks.choice(getattr(self, name), name, choices)
+            if getattr(self, name) not in choices:
+                near = did_you_mean(str(getattr(self, name)), choices)
+                raise ConfigError(
+                    f"{name}: '{getattr(self, name)}' is unknown{near}: use {', '.join(choices)}"
+                )
         for name, least in (
             ("rollout", 2),
             ("epochs", 1),

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 METHODS = ("mppi", "cem", "icem")
 SCALES = ("elites", "running", "none")
@@ -70,10 +70,11 @@ class ShootingSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        checks.choice(self.method, "method", METHODS)
-        checks.choice(self.scale, "scale", SCALES)
-        if self.pick is not None:
-            checks.choice(self.pick, "pick", PICKS)
+        for name, choices in (("method", METHODS), ("scale", SCALES), ("pick", (*PICKS, None))):
+            if getattr(self, name) not in choices:
+                names = ", ".join(map(str, choices))
+                near = did_you_mean(str(getattr(self, name)), filter(None, choices))
+                raise ConfigError(f"{name}: '{getattr(self, name)}' is unknown{near}: use {names}")
         for name in ("samples", "elites", "iterations", "horizon"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is too small: give at least 1")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worldplan.envs.bandits.environment import BanditInstance
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 
 
 def refuse_unsuited(instance: BanditInstance, network: str) -> None:
@@ -113,7 +113,12 @@ class SequoiaSettings:
             "coverage": ("all", "start"),
         }
         for name, allowed in choices.items():
-            checks.choice(getattr(self, name), f"sequoia.{name}", allowed)
+            if getattr(self, name) not in allowed:
+                near = did_you_mean(str(getattr(self, name)), allowed)
+                raise ConfigError(
+                    f"sequoia.{name} is '{getattr(self, name)}'{near}: "
+                    f"choose from {', '.join(allowed)}"
+                )
         if not 0 < self.discount <= 1 or (self.discount == 1 and self.network == "plain"):
             raise ConfigError(
                 f"sequoia.discount is {self.discount}: "

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worldplan.milp import checks
+from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
 from worldplan.planners.numeric.search.shortening import path_to, shorten
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
@@ -106,7 +107,9 @@ def search_plan(
         AssertionError: the plan fails the exact check, which is a bug of the search.
     """
     check_limits(model, problem, time_limit, memory_limit_mb)
-    checks.choice(method, "search method", METHODS)
+    if method not in METHODS:
+        near = did_you_mean(method, METHODS)
+        raise ConfigError(f"search method '{method}' is unknown{near}: use {', '.join(METHODS)}")
     run = _Run(SearchLimits(time_limit, memory_limit_mb), progress)
     try:
         task = GroundTask(model, problem, run.limits.check)

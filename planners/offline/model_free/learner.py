@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.settings_check import check_fields
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.critics import Critics
 from worldplan.planners.offline.model_free.networks import INITIAL_VALUES, Actor, Values
 
@@ -74,7 +74,11 @@ class ModelFreeSettings(ABC):
             raise ConfigError(
                 f"hidden {list(self.hidden)}: give at least one layer of at least one unit"
             )
-        checks.choice(self.initial_values, "initial_values", INITIAL_VALUES)
+        if self.initial_values not in INITIAL_VALUES:
+            near = did_you_mean(str(self.initial_values), INITIAL_VALUES)
+            raise ConfigError(
+                f"initial_values '{self.initial_values}'{near}: choose {', '.join(INITIAL_VALUES)}"
+            )
         self.check()
 
     def check(self) -> None:  # noqa: B027  # optional

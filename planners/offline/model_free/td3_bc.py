@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.model_free.learner import (
     Learner,
     LoggedBatch,
@@ -109,7 +109,11 @@ class TD3BCSettings(ModelFreeSettings):
             require_least(self, 0, "actor_penalty")
         if self.alpha == 0 and self.actor_penalty == 0:
             raise ConfigError("alpha and actor_penalty are 0: the actor would learn nothing")
-        checks.choice(self.actor_value, "actor_value", ACTOR_VALUES)
+        if self.actor_value not in ACTOR_VALUES:
+            near = did_you_mean(str(self.actor_value), ACTOR_VALUES)
+            raise ConfigError(
+                f"actor_value '{self.actor_value}'{near}: choose {', '.join(ACTOR_VALUES)}"
+            )
 
     def usable(self, last: Tensor, terminated: Tensor, returns: Tensor) -> Tensor:
         """Rows with a target, (n,) bool; see `ModelFreeSettings.usable` for the arguments, of

@@ -185,7 +185,7 @@ def test_wrong_settings_of_the_cut() -> None:
     for quantile in (0.0, 1.5, -1.0):
         with pytest.raises(ConfigError, match="cut_quantile"):
             Pessimism(cut_quantile=quantile)
-    with pytest.raises(ConfigError, match="cut_measure is 'x': choose max_aleatoric"):
+    with pytest.raises(ConfigError, match="cut_measure 'x': choose max_aleatoric"):
         Pessimism(cut_measure="x")
     with pytest.raises(ConfigError, match="start states only"):
         ReachAwareModule(task_of(data=False), replace(SMALL, pessimism=CUT))

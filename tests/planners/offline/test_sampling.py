@@ -124,7 +124,7 @@ def test_weighting_needs_episodes() -> None:
     settings = replace(SMALL, episode_weighting="return")
     with pytest.raises(ConfigError, match="needs a dataset of episodes"):
         samplers(task_of(data=False), settings)
-    with pytest.raises(ConfigError, match="episode_weighting is 'best': choose none"):
+    with pytest.raises(ConfigError, match="episode_weighting 'best': choose none"):
         replace(SMALL, episode_weighting="best")
     with pytest.raises(ConfigError, match="episode_temperature"):
         replace(SMALL, episode_temperature=0.0)
