@@ -9,17 +9,16 @@ and drops what the mapping held before. Here these options become one option wit
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
-import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader
 
+from worldplan.hints import members, settings_within
 from worldplan.milp.errors import ConfigError
 from worldplan.strict_yaml import RefusedYAML, strict_load
 
@@ -119,24 +118,11 @@ def _place(name: str, hints: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] |
         if isinstance(hints[key], Mapping):
             hints = hints[key]
             continue
-        kinds = list(_members(hints[key]))
-        if any(map(_is_free, kinds)):
+        if any(map(_is_free, members(hints[key]))):
             below = tuple(keys[count:])
             return (".".join(keys[:count]), below) if below and all(below) else None
-        classes = [
-            kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-        ]
-        hints = {name: hint for kind in classes for name, hint in get_type_hints(kind).items()}
+        hints = settings_within(hints[key])
     return None
-
-
-def _members(hint: Any) -> Iterator[Any]:
-    """The types of a union, or the type itself."""
-    if get_origin(hint) in (Union, types.UnionType):
-        for part in get_args(hint):
-            yield from _members(part)
-    else:
-        yield hint
 
 
 def _is_free(hint: Any) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
+
+from worldplan.hints import members, settings_within
 
 LONGEST = 10_000  # numbers of a range
 _RANGE = re.compile(r"(\d{1,10})\s*\.\.\s*(\d{1,10})")
@@ -75,11 +75,9 @@ def _item_type(path: Sequence[str], hints: Mapping[str, Any]) -> Any:
     hint = hints.get(path[0].replace("-", "_"), hints.get(path[0]))
     if isinstance(hint, Mapping):
         return _item_type(path[1:], hint) if len(path) > 1 else None
-    kinds = members(hint)
     if len(path) > 1:
-        inner = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
-        below = {name: part for kind in inner for name, part in get_type_hints(kind).items()}
-        return _item_type(path[1:], below)
+        return _item_type(path[1:], settings_within(hint))
+    kinds = members(hint)
     if str in kinds:
         return None
     for kind in kinds:
@@ -89,13 +87,6 @@ def _item_type(path: Sequence[str], hints: Mapping[str, Any]) -> Any:
             if types_of_items and types_of_items <= {int, float, str}:
                 return next(iter(types_of_items))
     return None
-
-
-def members(hint: Any) -> list[Any]:
-    """The types of a union, or the type itself."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return [kind for part in get_args(hint) for kind in members(part)]
-    return [hint]
 
 
 def _bracketed(text: str, item: Any) -> str:

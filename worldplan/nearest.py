@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], group: str = "") -> str:
     """ " (did you mean 'fluid'?)", with the nearest of the known names; "" where none is near.
 
     Args:
         name: as it was written.
         known: names that would have been right.
+        group: dotted name of what holds them, written before the nearest; "": none.
     """
     near = closest_of(name, known)
-    return f" (did you mean '{near}'?)" if near else ""
+    before = f"{group}." if group else ""
+    return f" (did you mean '{before}{near}'?)" if near else ""
 
 
 def closest_of(name: str, known: Iterable[str]) -> str:
@@ -52,7 +54,5 @@ def nearest_setting(name: str, known: Iterable[str]) -> str:
     if len(places) == 1:
         return f" (did you mean '{places[0]}'?)"
     if inside:  # the first words of the names are alike: only the last ones tell them apart
-        lasts = {other.removeprefix(f"{group}."): other for other in inside}
-        near = closest_of(last, lasts)
-        return f" (did you mean '{lasts[near]}'?)" if near else ""
+        return did_you_mean(last, [other.removeprefix(f"{group}.") for other in inside], group)
     return did_you_mean(name, names)

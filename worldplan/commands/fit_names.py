@@ -7,14 +7,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from worldplan.commands.fit_words import arguments_of, class_path_of
 from worldplan.files import read_config
-from worldplan.lists import members
+from worldplan.hints import settings_within
 from worldplan.nearest import did_you_mean
 
 _MODEL = ("class_path", "init_args", "dict_kwargs")
@@ -72,9 +71,7 @@ def _unknown(name: Sequence[str], flags: Sequence[str], arguments: Mapping[str, 
         if len(name) > 1 and below and name[1] not in below:
             return _sentence(name[:2], name[:1], below)
         return ""
-    if len(name) == 1:
-        return ""
-    if name[1] in _MODEL[:1]:
+    if len(name) == 1 or name[1] == "class_path":
         return ""
     start = 2 if name[1] in _MODEL else 1
     if start == 2 or name[1] in arguments or not did_you_mean(name[1], _MODEL):
@@ -90,21 +87,14 @@ def _unknown_argument(name: Sequence[str], start: int, known: Mapping[str, Any])
             if name[place] in first:  # it stands in the wrong place
                 return _sentence(name[: place + 1], name[:start], first)
             return _sentence(name[: place + 1], name[:place], known)
-        classes = [
-            kind
-            for kind in members(known[name[place]])
-            if isinstance(kind, type) and is_dataclass(kind)
-        ]
-        known = {key: hint for kind in classes for key, hint in get_type_hints(kind).items()}
+        known = settings_within(known[name[place]])
         if not known:
             return ""
     return ""
 
 
 def _sentence(name: Sequence[str], before: Sequence[str], known: Iterable[str]) -> str:
-    near = did_you_mean(name[-1], known)
-    if near and before:
-        near = near.replace("mean '", f"mean '{'.'.join(before)}.")
+    near = did_you_mean(name[-1], known, ".".join(before))
     return f"there is no setting '{'.'.join(name)}'{near}"
 
 
@@ -121,10 +111,8 @@ def _unknown_class(path: str) -> str:
             if hasattr(module, part):
                 module = getattr(module, part)
                 continue
-            near = did_you_mean(part, _within(module) if module else ("worldplan",))
-            here = ".".join(parts[: count - 1])
-            if near and here:
-                near = near.replace("mean '", f"mean '{here}.")
+            known = _within(module) if module else ["worldplan"]
+            near = did_you_mean(part, known, ".".join(parts[: count - 1]))
             return f"class_path {path}: there is no '{'.'.join(parts[:count])}'{near}"
         except Exception:  # of any module
             return ""

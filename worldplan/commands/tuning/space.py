@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from worldplan.hints import members
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.settings import ReachAwareSettings
 
@@ -82,7 +82,7 @@ def _leaves(settings: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(settings)
     for entry in fields(settings):
         hint, name = hints[entry.name], f"{prefix}{entry.name}"
-        groups = [kind for kind in _types(hint) if isinstance(kind, type) and is_dataclass(kind)]
+        groups = [kind for kind in members(hint) if isinstance(kind, type) and is_dataclass(kind)]
         for group in groups:
             yield from _leaves(group, f"{name}.")
         if not groups:
@@ -179,7 +179,7 @@ def _range(name: str, given: dict[str, Any], hint: Any) -> Range:
     if unknown or not {"low", "high"} <= given.keys():
         problem = f"has '{unknown[0]}'" if unknown else "lacks low or high"
         raise ConfigError(f"search.{name} {problem}: give low, high, and if need be log or step")
-    kinds = _types(hint)
+    kinds = set(members(hint))
     if not kinds & {int, float}:
         raise ConfigError(f"search.{name} takes no numbers: give a list of values")
     whole = float not in kinds
@@ -199,10 +199,6 @@ def _range(name: str, given: dict[str, Any], hint: Any) -> Range:
         if step <= 0 or log:
             raise ConfigError(f"search.{name}.step is {step}: give a number above 0, without log")
     return Range(name, low, high, log, step, whole)
-
-
-def _types(hint: Any) -> set[Any]:
-    return set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
 
 
 def _number(name: str, key: str, value: Any, whole: bool) -> Any:
