@@ -18,6 +18,7 @@ from worldplan.short_help import stored_help
 TRAINING = "configs/sequoia/capacity.yaml"
 STUDY = "configs/ravl/edge_of_reach.yaml"
 MODULE = "worldplan.planners.bandits.sequoia.training"
+ENSEMBLE = "worldplan.world_models.ensemble"
 FIRST = {
     "run": [STUDY],
     "tune": ["configs/ravl/tune_plane.yaml"],
@@ -41,6 +42,7 @@ COMMAND_LINES = [
     ("fit --config {training} --model.programe.arms 3", "'model.programme'"),
     ("validate --config {training} --model.sede 3", "'model.seed'"),
     (f"fit --config {{training}} --model {MODULE}.SequoiaModul", f"'{MODULE}.SequoiaModule'"),
+    (f"fit --model {ENSEMBLE}.EnsembleModul", f"'{ENSEMBLE}.EnsembleModule'"),  # of the face
 ]
 
 

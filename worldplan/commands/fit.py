@@ -39,7 +39,7 @@ from worldplan.commands.fit_settings import (
     refused_settings,
     require_loop,
 )
-from worldplan.commands.fit_words import module_words
+from worldplan.commands.fit_words import CONFIG, module_words, options_of
 from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
@@ -100,11 +100,9 @@ def lightning_main(arguments: Sequence[str]) -> Any:
             f"worldplan {arguments[0]} --config {arguments[1]}"
         )
     arguments = ["--help" if word == ALL else word for word in arguments]
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if word in ("-c", "--config") or word.startswith("--config="):
-            # one clear line for a missing or malformed file
-            name = word.partition("=")[2] or following
-            refuse_other_kind(Path(name), read_config(name), "training")
+    for name, value in options_of(arguments):
+        if name in CONFIG:  # one clear line for a missing or malformed file
+            refuse_other_kind(Path(value), read_config(value), "training")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # an error stays the only line
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from worldplan.commands.fit_words import arguments_of, class_path_of
+from worldplan.commands.fit_words import CONFIG, arguments_of, class_path_of, options_of
 from worldplan.files import read_config
 from worldplan.hints import settings_within
 from worldplan.nearest import did_you_mean
@@ -41,12 +41,10 @@ def unknown_name(parser: ArgumentParser, argv: Sequence[str]) -> str:
 
 def _names(argv: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(where it stands, the parts of its name) of each setting of the files and options."""
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, text = word.partition("=")
-        if name in ("-c", "--config"):
-            file = text if equals else following
-            for path in _paths(read_config(file)):
-                yield f"{file}: ", path
+    for name, value in options_of(argv):
+        if name in CONFIG:
+            for path in _paths(read_config(value)):
+                yield f"{value}: ", path
         elif name.startswith("--"):
             yield "", tuple(name[2:].rstrip("+").split("."))
 
@@ -120,7 +118,9 @@ def _unknown_class(path: str) -> str:
 
 
 def _within(module: Any) -> list[str]:
-    """Names of modules, classes and functions in a module."""
+    """Names of modules, classes and functions in a module, also of those not imported yet; or of
+    what else a class path leads to.
+    """
     folders = getattr(module, "__path__", None)
     modules = [] if folders is None else [found.name for found in pkgutil.iter_modules(folders)]
-    return [*modules, *(name for name in vars(module) if not name.startswith("_"))]
+    return [*modules, *(name for name in dir(module) if not name.startswith("_"))]

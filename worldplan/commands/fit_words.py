@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, get_type_hints
@@ -17,6 +17,7 @@ from worldplan.files import read_config
 from worldplan.free_options import with_whole_mappings
 from worldplan.lists import with_lists
 
+CONFIG = ("-c", "--config")
 _ARGUMENTS = "--model.init_args."
 
 
@@ -36,16 +37,24 @@ def module_words(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     return with_whole_mappings(parser, words, {"model": {"init_args": hints}}, argv[:1])
 
 
+def options_of(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Name and value of each option, "--name=value" or "--name value". After a flag, the value is
+    the next word; "" where there is none.
+    """
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, text = word.partition("=")
+        if name.startswith("-"):
+            yield name, text if equals else following
+
+
 def class_path_of(argv: Sequence[str]) -> str:
     """The class path of the module that files and options name; the last one counts.
 
     "" where it stands in a file for a part of the settings, which the parser reads.
     """
     path = ""
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, text = word.partition("=")
-        value = text if equals else following
-        if name in ("-c", "--config"):
+    for name, value in options_of(argv):
+        if name in CONFIG:
             model = read_config(value).get("model")
             named = model.get("class_path") if isinstance(model, Mapping) else model
             path = named if isinstance(named, str) else path
