@@ -21,10 +21,10 @@ from worldplan.files import (
     write_json,
     write_text,
 )
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text
 
-CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED = (
+CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED, BOUND, EVALUATION = (
     "config.yaml",
     "versions.json",
     "seed",
@@ -32,6 +32,8 @@ CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED = (
     "summary.csv",
     "report.html",
     "unfinished.txt",
+    "bound.txt",
+    "evaluation.csv",
 )
 
 
@@ -102,6 +104,24 @@ class Run:
         except ValueError as error:
             raise ConfigError(
                 f"{self.path / SEED}: cannot read the seed of this run ({error}): start a new run"
+            ) from error
+
+    @property
+    def bound(self) -> float | None:
+        """The upper bound on every policy; None where the run has none, infinite where it could
+        not be computed.
+
+        Raises:
+            DatasetError: bound.txt is damaged.
+        """
+        file = self.path / BOUND
+        if not file.is_file():
+            return None
+        try:
+            return float(read_user_text(file, DatasetError))
+        except ValueError as error:
+            raise DatasetError(
+                f"{file}: holds no number: delete it, and the bound is left out"
             ) from error
 
     @property

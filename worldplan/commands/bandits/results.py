@@ -28,7 +28,7 @@ from worldplan.output import decision_plots, plots
 from worldplan.output.report import write_report
 from worldplan.planners.bandits.policies import best_informed, naming_policy
 from worldplan.planners.base import Decider, Planner
-from worldplan.runs import Run
+from worldplan.runs import BOUND, Run
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build
 
@@ -47,7 +47,7 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     per_step = steps.groupby(["policy", "step"], as_index=False)[["mean"]].mean()
     run.write_csv("episodes.csv", _gather(run.path, scenario, ""))
     run.write_csv("steps.csv", per_step)
-    run.write_text("bound.txt", f"{bound!r}\n")
+    run.write_text(BOUND, f"{bound!r}\n")
     if early := early_bound(run.path):
         run.write_text(NOTES, early + "\n")
     metrics = _metrics(run.path, scenario, base)

@@ -4,7 +4,7 @@ default action in the same episodes, the decisions in the log, and the upper bou
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from worldplan.envs.bandits.environment import BanditVectorEnv, Floats
 from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.units import counted_steps, default_returns
 from worldplan.planners.base import bootstrap
+from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Built
 
 DEFAULT, LOG, BOUND = "default action (exact)", "the log's decisions", "upper bound"
@@ -69,11 +70,14 @@ def log_rows(built: Built) -> list[dict[str, Any]]:
     return [{"policy": LOG, "mean": float((gained / counts).sum()), "episodes": 0}]
 
 
-def bound_rows(run: Path) -> list[dict[str, Any]]:
+def bound_rows(run: Run) -> list[dict[str, Any]]:
     """The row of the run's upper bound, which holds for its own start states; none in a run of an
-    earlier version.
+    earlier version, or where no bound is known.
+
+    Raises:
+        DatasetError: the file of the bound is damaged.
     """
-    file = run / "bound.txt"
-    if not file.is_file():
+    bound = run.bound
+    if bound is None or not math.isfinite(bound):
         return []
-    return [{"policy": BOUND, "mean": float(file.read_text(encoding="utf-8")), "episodes": 0}]
+    return [{"policy": BOUND, "mean": bound, "episodes": 0}]

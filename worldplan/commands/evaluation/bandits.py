@@ -26,7 +26,7 @@ from worldplan.planners.bandits.played import play_policy
 from worldplan.planners.bandits.policies import learns, naming_policy
 from worldplan.planners.bandits.units import counted_steps
 from worldplan.planners.base import bootstrap
-from worldplan.runs import CONFIG, Run
+from worldplan.runs import CONFIG, EVALUATION, Run
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import build
 
@@ -42,11 +42,13 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
 
     Raises:
         ConfigError: the run is not finished, or has no policy of such a name.
+        DatasetError: the file of its bound is damaged.
     """
     config = run.config
     scenario = scenario_from_dict(config, run.path / CONFIG)
     policies = policies_to_evaluate(run, "worldplan bandits run", names, scenario.policy_list())
     base = Path(config.get("base", "."))
+    bounds = bound_rows(run)
     rows: list[dict[str, Any]] = []
     references: list[dict[str, Any]] = []
     for seed in scenario.seed_list():
@@ -71,10 +73,10 @@ def evaluate_bandits(run: Run, episodes: int, names: list[str], first_seed: int)
         references += reference_rows(built, scenario, seed, first_seed, episodes, values)
     rows.sort(key=lambda row: policies.index(row["policy"]))
     references.sort(key=lambda row: str(row["policy"]))
-    table = pd.DataFrame([*rows, *references, *log_rows(built), *bound_rows(run.path)])
+    table = pd.DataFrame([*rows, *references, *log_rows(built), *bounds])
     table = table.astype({"seed": "Int64"}).assign(reference=table.index >= len(rows))
     plain_console().print(_printed(table, episodes))
-    file = run.write_csv("evaluation.csv", table)
+    file = run.write_csv(EVALUATION, table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     return file
 

@@ -28,7 +28,7 @@ from worldplan.planners.episodes import PlayedEpisode, play
 from worldplan.planners.modem.handover import Handover
 from worldplan.planners.modem.planner import ModemPlanner, UniformPlanner
 from worldplan.planners.modem.policy import load_policy
-from worldplan.runs import CONFIG, Run
+from worldplan.runs import CONFIG, EVALUATION, Run
 from worldplan.world_models.training.checkpoints import last_checkpoint, saved_entry
 
 DEMONSTRATIONS = "demonstrations (successes alone are read)"
@@ -91,7 +91,7 @@ def evaluate_modem(
     plain_console().print(_table(rows, episodes))
     table = pd.DataFrame(rows)
     table["reference"] = table["policy"].isin((RANDOM, DEMONSTRATIONS))
-    file = run.write_csv("evaluation.csv", table)
+    file = run.write_csv(EVALUATION, table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     if video:
         planner.share = 1.0

@@ -21,7 +21,7 @@ from worldplan.output.console import plain_console
 from worldplan.planners.base import bootstrap, evaluate
 from worldplan.planners.offline.references import References, saved_references
 from worldplan.planners.offline.task_environment import given_environment
-from worldplan.runs import Run
+from worldplan.runs import EVALUATION, Run
 
 
 def evaluate_policies(
@@ -77,7 +77,7 @@ def evaluate_policies(
         plain_console().print(
             "the run does not hold the returns of its dataset, since an older worldplan trained it"
         )
-    file = run.write_csv("evaluation.csv", table)
+    file = run.write_csv(EVALUATION, table)
     plain_console().print(f"written to {file}", soft_wrap=True)
     return file
 

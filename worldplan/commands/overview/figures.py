@@ -14,9 +14,9 @@ from worldplan.files import plain
 from worldplan.milp.errors import DatasetError
 from worldplan.output.judged import last_value
 from worldplan.output.summary import interval_text, number_text, read_summary
-from worldplan.runs import Run
+from worldplan.runs import EVALUATION, Run
 
-EVALUATION, RESULTS = "evaluation.csv", "results.csv"
+RESULTS = "results.csv"
 COLUMNS = ("policy", "mean", "low", "high", "bound_share", "share_low", "share_high", "score")
 _ACTION_MEASURES = {
     "precondition_precision": "precondition precision",

@@ -11,10 +11,9 @@ import pandas as pd
 from worldplan.output.judged import last_value
 from worldplan.output.page.terms import Kind
 from worldplan.output.summary import interval_text, number_text, share_text
-from worldplan.runs import Run
+from worldplan.runs import EVALUATION, Run
 
 _MOST = 4  # references or policies in a sentence
-_EVALUATION = "evaluation.csv"
 
 
 def answer(run: Run, summary: pd.DataFrame | None, kind: Kind) -> list[str]:
@@ -66,7 +65,7 @@ def _of_training(run: Run) -> list[str]:
     lines = []
     if (last := last_value(run)) is not None:
         lines.append(f"Last check of the training: {last[0]} is {number_text(last[1])}.")
-    table = run.read_csv(_EVALUATION)
+    table = run.read_csv(EVALUATION)
     if table is not None and {"policy", "mean", "low", "high"} <= set(table):
         known = table[table["mean"].notna()].head(2 * _MOST).to_dict("records")
         lines.append(f"Later evaluation: {'; '.join(map(_named, known))}.")

@@ -15,7 +15,6 @@ import pandas as pd
 
 from worldplan.files import config_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.milp.user_files import read_user_text
 from worldplan.output.page.answer import answer
 from worldplan.output.page.films import Film, films
 from worldplan.output.page.hidden_paths import settings_without_folders, without_folders
@@ -33,13 +32,13 @@ from worldplan.output.page.terms import (
     kind_of,
 )
 from worldplan.output.summary import number_text, read_summary
-from worldplan.runs import METRICS, SUMMARY, UNFINISHED, VERSIONS, Run
+from worldplan.runs import BOUND, EVALUATION, METRICS, SUMMARY, UNFINISHED, VERSIONS, Run
 
 _TABLES = {  # tables of single kinds of runs -> caption
     "results.csv": "All measures over folds, by number of trajectories learned from",
     "trials.csv": "All trials, in the order of their start",
     "importance.csv": "Importance of the settings",
-    "evaluation.csv": "Later evaluation, from worldplan evaluate",
+    EVALUATION: "Later evaluation, from worldplan evaluate",
     "policies.csv": "Policies of the training",
     "judged.csv": "In posterior samples of the dynamics: mean reward per step; regret, what a "
     "policy would gain if it were made from the sample, as if the dynamics were known; share of "
@@ -183,13 +182,14 @@ def _say_unfinished(run: Run, section: Section, say: Callable[[str], None]) -> N
 
 def _bound_text(run: Run, section: Section) -> str:
     """The value of the bound and what it is, in words; empty where there is none."""
-    file = run.path / "bound.txt"
-    if section.kind is ACTIONS or not file.is_file():
+    if section.kind is ACTIONS:
         return ""
     try:
-        bound = float(read_user_text(file, DatasetError))
-    except (ValueError, DatasetError):
-        section.missing.append("bound.txt is damaged: the bound is not known")
+        bound = run.bound
+    except DatasetError:
+        section.missing.append(f"{BOUND} is damaged: the bound is not known")
+        return ""
+    if bound is None:
         return ""
     if not math.isfinite(bound):
         return "No bound is known for this programme."

@@ -9,11 +9,20 @@ import pytest
 
 from tests.places import CONFIGS
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.commands.evaluation.bandit_references import DEFAULT, LOG, log_rows, reference_rows
+from worldplan.commands.evaluation.bandit_references import (
+    BOUND,
+    DEFAULT,
+    LOG,
+    bound_rows,
+    log_rows,
+    reference_rows,
+)
 from worldplan.envs.bandits.environment import BanditVectorEnv
+from worldplan.milp.errors import DatasetError
 from worldplan.milp.sets.source import Constraint
 from worldplan.planners.bandits.policies import NullPolicy
 from worldplan.planners.base import evaluate
+from worldplan.runs import Run
 from worldplan.world_models.arms.programme import Programme, build
 
 TABLES = CONFIGS / "bandits" / "example_log"
@@ -40,3 +49,15 @@ def test_what_a_log_earned(tmp_path: Path) -> None:
     (row,) = log_rows(build(programme, tmp_path))
     assert row["policy"] == LOG and row["mean"] == pytest.approx(2 / 3 + 1 / 2)
     assert log_rows(build(Programme(domain="capacity", arms=6, budget=2, horizon=5), seed=0)) == []
+
+
+def test_the_bound_of_a_run(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert bound_rows(run) == []
+    run.write_text("bound.txt", "92.5\n")
+    assert bound_rows(run) == [{"policy": BOUND, "mean": 92.5, "episodes": 0}]
+    run.write_text("bound.txt", "inf\n")
+    assert bound_rows(run) == []
+    run.write_text("bound.txt", "x")
+    with pytest.raises(DatasetError, match="bound.txt: holds no number: delete it"):
+        bound_rows(run)
