@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean
@@ -28,11 +28,24 @@ def policies_to_evaluate(
             f"{run.path}: this run is not finished: repeat its '{command}' command, "
             "which continues it"
         )
+    refuse_unknown(names, available)
+    return list(names or available)
+
+
+def refuse_unknown(names: Sequence[str], available: Collection[str], reason: str = "") -> None:
+    """Check that a run has the policies that a user named.
+
+    Args:
+        names: of the policies.
+        available: the policies of the run.
+        reason: why it lacks one, in brackets after a space; "": none to tell.
+
+    Raises:
+        ConfigError: it has no policy of such a name.
+    """
     unknown = [name for name in names if name not in available]
     if unknown:
         raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run"
-            f"{did_you_mean(unknown[0], available)}: choose from "
-            f"{', '.join(available)}"
+            f"--policies: {', '.join(unknown)} is not in this run{reason}"
+            f"{did_you_mean(unknown[0], available)}: choose from {', '.join(available)}"
         )
-    return list(names or available)

@@ -14,13 +14,13 @@ import pandas as pd
 from rich.table import Table
 
 from worldplan.commands.evaluation.environment import named_environment
+from worldplan.commands.evaluation.finished_runs import refuse_unknown
 from worldplan.commands.studies.references import RANDOM
 from worldplan.envs.environments import make_environment, make_environments
 from worldplan.envs.from_files import makeable
 from worldplan.envs.registered import differences
 from worldplan.envs.spec import EnvironmentSpec, parse_spec
 from worldplan.milp.errors import ConfigError
-from worldplan.nearest import did_you_mean
 from worldplan.output.console import plain_console
 from worldplan.output.videos import record_video, require_pictures
 from worldplan.planners.base import Planner, bootstrap
@@ -64,14 +64,8 @@ def evaluate_modem(
     """
     planner, about = load_policy(run.path)
     shares = _planner_shares(planner, run.path)
-    unknown = [name for name in names if name not in shares]
-    if unknown:
-        reason = "" if "clone" in shares else " (trained with clone_updates 0, it has no clone)"
-        raise ConfigError(
-            f"--policies: {', '.join(unknown)} is not in this run{reason}"
-            f"{did_you_mean(unknown[0], shares)}: choose from "
-            f"{', '.join(shares)}"
-        )
+    reason = "" if "clone" in shares else " (trained with clone_updates 0, it has no clone)"
+    refuse_unknown(names, shares, reason)
     environment = _environment_of(run, about)
     if video:
         env = _rendered_environment(environment)
