@@ -7,7 +7,7 @@ from collections.abc import Sequence
 SHOWN = 10
 
 
-def some(names: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    first = ", ".join(names[:SHOWN])
-    return first if len(names) <= SHOWN else f"{first} and {len(names) - SHOWN} more"
+def some(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first names, `most` of them, and how many more there are."""
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from worldplan.name_lists import some
+
 _NAMED = 3  # differences in a message
 _NOTHING = repr(None)
 _LONGEST = 200  # characters of a value that is written out
@@ -59,9 +61,10 @@ def differences(saved: Any, now: Mapping[str, str]) -> str:
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name, _NOTHING) != now.get(name, _NOTHING)
     ]
-    was, now_is = ([part.get(name, "not set") for name in names] for part in (saved, now))
-    texts = [f"{name} was {was[i]}, is {now_is[i]}" for i, name in enumerate(names[:_NAMED])]
-    return ", ".join(texts) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    texts = [
+        f"{name} was {saved.get(name, 'not set')}, is {now.get(name, 'not set')}" for name in names
+    ]
+    return some(texts, _NAMED)
 
 
 def _describe(flat: dict[str, str], name: str, value: Any) -> None:
