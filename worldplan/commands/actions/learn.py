@@ -14,10 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from worldplan.arguments import (
-    naming,
-    parse_mapping,
-)
+from worldplan.arguments import naming, parse_mapping
 from worldplan.files import read_config, refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.output.console import plain_console

@@ -22,8 +22,8 @@ def refuse_a_runs_file(output: Path, runs: Sequence[Path]) -> None:
         ConfigError: it would.
         IsADirectoryError: it is a folder.
     """
-    files = [file for run in runs for file in run.rglob("*") if file.is_file()]
-    refuse_input_as_output(output, *(file for file in files if file.suffix != ".html"))
+    files = [file for run in runs for file in run.rglob("*") if file.suffix != ".html"]
+    refuse_input_as_output(output, *files)
     inside = next((place for place in output.resolve().parents if (place / CONFIG).is_file()), None)
     if inside is not None and (output.suffix != ".html" or output.name == REPORT):
         raise ConfigError(

@@ -8,11 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from worldplan.arguments import (
-    instantiate,
-    naming,
-    parse_mapping,
-)
+from worldplan.arguments import instantiate, naming, parse_mapping
 from worldplan.files import plain
 from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean

@@ -10,11 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from worldplan.arguments import (
-    instantiate,
-    naming,
-    parse_mapping,
-)
+from worldplan.arguments import instantiate, naming, parse_mapping
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.offline.options.finetuning import Finetuning
 

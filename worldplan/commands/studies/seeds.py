@@ -17,16 +17,14 @@ def with_seed_range(argv: Sequence[str]) -> list[str]:
         ConfigError: it is malformed, or not one seed after the other.
     """
     words: list[str] = []
-    for number, word in enumerate(argv):
-        before = argv[number - 1] if number else ""
+    rest = iter(argv)
+    for word in rest:
         name, equals, text = word.partition("=")
-        if before == "--seeds":
-            name, text = before, word
-            words.pop()
-        elif name != "--seeds" or not equals:
+        if name != "--seeds":
             words.append(word)
             continue
-        words += _range(text)
+        value = text if equals else next(rest, None)
+        words += [word] if value is None else _range(value)
     return words
 
 

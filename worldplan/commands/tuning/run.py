@@ -102,11 +102,9 @@ def run_tuning(
         mend(folder / JOURNAL)
         open_study(storage, tuning, made_with)  # a damaged journal is refused here
         own = tuning.storage is None
-        with (
-            journal_on_cluster(folder / JOURNAL)
-            if own and engine == "ray"
-            else (nullcontext(storage)) as shared
-        ):
+        on_cluster = own and engine == "ray"
+        journal = journal_on_cluster(folder / JOURNAL) if on_cluster else nullcontext(storage)
+        with journal as shared:
             run_waiting(
                 run_trial,
                 jobs_of(folder, tuning, shared, made_with, own),
