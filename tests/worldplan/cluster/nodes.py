@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,42 @@ class Nodes:
             if self.processes[number].poll() is None:
                 self.kill(number)
         shutil.rmtree(self.session, ignore_errors=True)
+
+
+def launch(home: Path, *words: str, address: str = "") -> subprocess.Popen[str]:
+    """`python WORDS` in the user's folder, with the modules there."""
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=home,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{home / 'modules'}",
+            "RAY_ADDRESS": address,
+            "RAY_AUTH_MODE": "disabled",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start(home: Path, *words: str, address: str = "") -> subprocess.Popen[str]:
+    """`worldplan WORDS` in the user's folder."""
+    return launch(home, "-m", "worldplan", *words, address=address)
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for something that happens while a process runs."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What a command that ends well wrote to stderr."""
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    return err
 
 
 def _free_port() -> int:

@@ -4,12 +4,8 @@ are those of this machine.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +13,7 @@ import pytest
 import yaml
 
 from tests.places import ROOT
-from tests.worldplan.cluster.nodes import Nodes
-from tests.worldplan.cluster.test_two_nodes import finish, start
+from tests.worldplan.cluster.nodes import Nodes, finish, launch, start, until
 from tests.worldplan.commands.actions.builders import DELIVERY, TRUE, make_data
 from tests.worldplan.commands.tuning.builders import TUNING
 
@@ -73,23 +68,10 @@ for job in engine.run_on_ray(counting.count, jobs, 0, []):
 def _program(
     folder: Path, address: str, names: str = "ab", patience: float = 60.0
 ) -> subprocess.Popen[str]:
-    (folder / "run").mkdir()
-    (folder / "counting.py").write_text(COUNTING)
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(patience), names],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "RAY_ADDRESS": address}
-        | {"RAY_AUTH_MODE": "disabled"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
+    for name in ("run", "modules"):
+        (folder / name).mkdir()
+    (folder / "modules" / "counting.py").write_text(COUNTING)
+    return launch(folder, "-c", PROGRAM, str(patience), names, address=address)
 
 
 def test_a_lost_job_continues_from_its_last_checkpoint(tmp_path: Path, nodes: Nodes) -> None:
@@ -97,7 +79,7 @@ def test_a_lost_job_continues_from_its_last_checkpoint(tmp_path: Path, nodes: No
     nodes.add(cores=1)
     process = _program(tmp_path, nodes.address)
     counts = [tmp_path / "run" / "checkpoints" / name / "count" for name in "ab"]
-    _until(lambda: all(c.exists() and int(c.read_text()) > 11 for c in counts), process)
+    until(lambda: all(c.exists() and int(c.read_text()) > 11 for c in counts), process)
     nodes.kill(1)
     assert finish(process) == ""
     starts = sorted((tmp_path / "run" / "jobs" / name).read_text() for name in "ab")
@@ -129,7 +111,7 @@ def test_trials_while_a_node_is_lost(tmp_path: Path, nodes: Nodes) -> None:
         files = list((tmp_path / "ray" / "tiny").glob("[!.]*/trials.journal"))
         return files[0].read_text().count('"token"') if files else 0
 
-    _until(lambda: begun() >= 2, command)
+    until(lambda: begun() >= 2, command)
     nodes.kill(1)
     assert finish(command) == ""
     tables = [
@@ -156,7 +138,7 @@ def test_folds_while_a_node_is_lost(
     nodes.add(cores=1)
     nodes.add(cores=1)
     command = start(tmp_path, *words, "--runs", "ray", "--engine", "ray", address=nodes.address)
-    _until(lambda: list((tmp_path / "ray").glob("*/[!.]*/jobs/*.csv")), command)
+    until(lambda: list((tmp_path / "ray").glob("*/[!.]*/jobs/*.csv")), command)
     nodes.kill(1)
     assert finish(command) == ""
     tables = []

@@ -4,18 +4,14 @@ results are those of this machine, bit for bit.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.places import CONFIGS, ROOT
-from tests.worldplan.cluster.nodes import Nodes
+from tests.places import CONFIGS
+from tests.worldplan.cluster.nodes import Nodes, finish, start, until
 from tests.worldplan.commands.test_shared_folders import assert_equal_runs
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'worldplan[ray]'")
@@ -75,31 +71,6 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def start(home: Path, *words: str, address: str = "") -> subprocess.Popen[str]:
-    """`worldplan WORDS` in the user's folder."""
-    path = f"{ROOT}{os.pathsep}{home / 'modules'}"
-    return subprocess.Popen(
-        [sys.executable, "-m", "worldplan", *words],
-        cwd=home,
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "RAY_ADDRESS": address,
-            "RAY_AUTH_MODE": "disabled",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """What a command that ends well wrote to stderr."""
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    return err
-
-
 def run_of(home: Path, runs: str) -> Path:
     (run,) = (home / runs / "small").glob("[!.]*")
     return run
@@ -111,10 +82,7 @@ def test_bandits_while_a_node_is_lost(home: Path, nodes: Nodes) -> None:
     nodes.add(cores=1)
     nodes.add(cores=1)
     command = start(home, *words, "--runs", "ray", "--engine", "ray", address=nodes.address)
-    begun = nodes.root / "begun"
-    while not begun.exists():
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.1)
+    until((nodes.root / "begun").exists, command)
     nodes.kill(1)
     err = finish(command)
     assert_equal_runs(run_of(home, "ray"), run_of(home, "local"))
