@@ -5,10 +5,8 @@ from a network, is silent, fits a phone, and has no serious fault of accessibili
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -17,16 +15,11 @@ import pytest
 
 from tests.places import ROOT
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
 )
 pytest.importorskip("sphinx", reason="Sphinx is not installed: pip install -e '.[docs]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no program chromium"),
-]
+pytestmark = pytest.mark.slow
 SEEN = {(390, "light"): 0, (1280, "dark"): 1}  # width and colours; every page in both
 
 
@@ -43,16 +36,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize(("width", "colours"), SEEN)
-def test_every_page(site: Path, browser: Any, width: int, colours: str) -> None:
+def test_every_page(browser: Any, site: Path, width: int, colours: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
     page, problems = context.new_page(), list[str]()
     page.on("console", lambda message: problems.append(f"console: {message.text}"))
