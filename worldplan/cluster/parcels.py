@@ -4,7 +4,7 @@ file that says that the job is done last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +64,21 @@ def unpack(parcel: Parcel, folder: Path) -> None:
         path.write_bytes(content)
 
 
-def changes(before: Parcel, folder: Path, names: Iterable[str] = ()) -> Parcel:
+def changes(before: Parcel, folder: Path, names: Collection[str] = ()) -> Parcel:
     """What differs between a parcel and the folder that it was unpacked into.
 
     Args:
         before: the parcel.
         folder: the folder.
-        names: of files that were written and sent since, and may be deleted again.
+        names: of files that were sent since: the run folder may have them in another state than
+            the parcel.
     """
     now = {file.relative_to(folder).as_posix(): file.read_bytes() for file in _files_in(folder)}
-    changed = {name: content for name, content in now.items() if before.files.get(name) != content}
+    changed = {
+        name: content
+        for name, content in now.items()
+        if name in names or before.files.get(name) != content
+    }
     known = dict.fromkeys((*before.files, *names))
     return Parcel(changed, tuple(name for name in known if name not in now))
 
@@ -109,7 +114,7 @@ class Snapshots:
         if self._stamps() != now:  # files of two moments may contradict each other
             return None
         self._seen = now
-        self.names.update(changed)
+        self.names.update(changed, gone)
         return Parcel(files, gone)
 
     def _stamps(self) -> dict[str, tuple[int, int, int]]:

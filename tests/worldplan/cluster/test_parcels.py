@@ -104,3 +104,13 @@ def test_a_repeated_job_gets_what_it_handed_over(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
     assert changes(before, there, ["more"]).gone == ("trials/0003", "more")
+
+
+def test_a_file_that_is_again_as_at_first_is_sent_again(tmp_path: Path) -> None:
+    before, flag = Parcel({"flag": b"1"}), tmp_path / "flag"
+    unpack(before, tmp_path)
+    snapshots = Snapshots(tmp_path)
+    flag.unlink()
+    assert snapshots.next() == Parcel({}, ("flag",))
+    flag.write_text("1")
+    assert changes(before, tmp_path, snapshots.names) == before
