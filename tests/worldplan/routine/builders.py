@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from worldplan.cli import main
@@ -16,6 +17,7 @@ from worldplan.commands.bandits.scenario import make_scenario, parse_scenario, s
 from worldplan.routine.request import Setup
 
 NAMES = ("Ann", "Bob", "Cid", "Dee", "Eve")
+LINES = [f"{name},1" for name in NAMES]  # of outcomes
 STATES = 3
 MONDAY = dt.date(2026, 11, 2)
 
@@ -67,6 +69,18 @@ def days(folder: Path, count: int) -> None:
     """Run the first days with random outcomes."""
     for number in range(count):
         assert day(folder, number, "--outcomes", write_outcomes(folder / "o.csv", number)) == 0
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str], number: int, *more: str) -> str:
+    """The line that a day is refused with; not a byte of the database is another."""
+    database = folder / "c.db"
+    before = database.read_bytes() if database.exists() else None
+    capsys.readouterr()
+    assert day(folder, number, *more) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1, printed
+    assert (database.read_bytes() if database.exists() else None) == before
+    return printed.err
 
 
 def setup_of(folder: Path) -> Setup:

@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.worldplan.routine.builders import (
-    NAMES,
+    LINES,
     day,
-    days,
+    refused,
     rows,
     write_programme,
     write_rows,
 )
 from worldplan.cli import main
-
-LINES = [f"{name},1" for name in NAMES]
-
-
-@pytest.fixture(scope="module")
-def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two")
-    write_programme(folder)
-    days(folder, 2)
-    return folder
-
-
-@pytest.fixture
-def clinic(two_days: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(two_days, tmp_path / "clinic"))
-
-
-def refused(folder: Path, capsys: pytest.CaptureFixture[str], number: int, *more: str) -> str:
-    """The line that a day is refused with; not a byte of the database is another."""
-    before = (folder / "c.db").read_bytes()
-    capsys.readouterr()
-    assert day(folder, number, *more) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.count("\n") == 1, printed
-    assert (folder / "c.db").read_bytes() == before
-    return printed.err
-
 
 DAMAGE = {
     "update programme set schema_version = 'x'": "no database of worldplan",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
@@ -14,45 +13,17 @@ import pytest
 
 from tests.places import ROOT
 from tests.worldplan.routine.builders import (
+    LINES,
     NAMES,
-    content,
     day,
     days,
+    refused,
     rows,
     write_outcomes,
     write_programme,
     write_rows,
 )
 from worldplan.routine import schema
-
-LINES = [f"{name},1" for name in NAMES]
-
-
-@pytest.fixture(scope="module")
-def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A programme of which two days are decided; tests work in copies."""
-    folder = tmp_path_factory.mktemp("two")
-    write_programme(folder)
-    days(folder, 2)
-    return folder
-
-
-@pytest.fixture
-def clinic(two_days: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(two_days, tmp_path / "clinic"))
-
-
-def refuses(folder: Path, capsys: pytest.CaptureFixture[str], number: int, *more: str) -> str:
-    """The line that a day is refused with; the database stays as it is."""
-    database = folder / "c.db"
-    before = content(folder) if database.exists() else None
-    capsys.readouterr()
-    assert day(folder, number, *more) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.count("\n") == 1, printed
-    assert (content(folder) if database.exists() else None) == before
-    return printed.err
-
 
 CASES = {
     "before the last day": (0, LINES, [], "before 2026-11-03", ["--date", "2026-11-04"]),
@@ -89,7 +60,7 @@ def test_a_request_that_is_refused(
             with (clinic / file).open("a") as text:
                 text.write(row)
     outcomes = ["--outcomes", write_rows(clinic / "o.csv", "arm,state", lines)]
-    assert words in refuses(clinic, capsys, number, *outcomes, *more)
+    assert words in refused(clinic, capsys, number, *outcomes, *more)
     if remedy is not None:
         assert day(clinic, number, *outcomes, *remedy) == 0
     else:
@@ -127,17 +98,17 @@ def test_outcomes_that_are_refused(
         line.replace("Ann,2,2026-11-02", f"Ann,{(first + 1) % 3},2026-11-02") for line in lines
     ]
     file = write_rows(clinic / "o.csv", header, lines)
-    said = refuses(clinic, capsys, 2, "--outcomes", file)
+    said = refused(clinic, capsys, 2, "--outcomes", file)
     assert all(word in said for word in words), said
 
 
 def test_a_first_day_needs_states(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_programme(tmp_path)
-    said = refuses(tmp_path, capsys, 0)
+    said = refused(tmp_path, capsys, 0)
     assert "'Ann' and of 4 more" in said and "--outcomes" in said
     assert not (tmp_path / "c.db").exists()
     dated = write_rows(tmp_path / "o.csv", "arm,state,date", ["Ann,1,2026-11-01"])
-    assert "leave the column date out" in refuses(tmp_path, capsys, 0, "--outcomes", dated)
+    assert "leave the column date out" in refused(tmp_path, capsys, 0, "--outcomes", dated)
     days(tmp_path, 1)
 
 
@@ -147,19 +118,19 @@ def test_a_log_that_contradicts_itself(tmp_path: Path, capsys: pytest.CaptureFix
     text = log.read_text()
     log.write_text(text + "3,Ann,1,1,2\n")
     outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 0)]
-    said = refuses(tmp_path, capsys, 0, *outcomes)
+    said = refused(tmp_path, capsys, 0, *outcomes)
     assert "line 32: arm 'Ann', week 3: contradicts line 17" in said
     states = {tuple(row.split(",")[:2]): row.split(",")[2:] for row in text.splitlines()[1:]}
     state, action, after = states["3", "Ann"]
     log.write_text(text.replace(f"3,Ann,{state},", f"3,Ann,{(int(state) + 1) % 3},"))
-    assert "which ends in state" in refuses(tmp_path, capsys, 0, *outcomes)
+    assert "which ends in state" in refused(tmp_path, capsys, 0, *outcomes)
     log.write_text("date,arm,state,action,next_state\n2026-11-01,Ann,0,0,1\n2026-11-02,Ann,1,0,1\n")
-    assert "line 3: the move of 2026-11-02 is not" in refuses(tmp_path, capsys, 0, *outcomes)
+    assert "line 3: the move of 2026-11-02 is not" in refused(tmp_path, capsys, 0, *outcomes)
     log.write_text(text)
     days(tmp_path, 1)
     log.write_text(text + "9,Ann,1,1,2\n")
     outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 1)]
-    assert "was changed after it was imported" in refuses(tmp_path, capsys, 1, *outcomes)
+    assert "was changed after it was imported" in refused(tmp_path, capsys, 1, *outcomes)
     log.unlink()  # it was imported: the file is not needed any more
     assert day(tmp_path, 1, *outcomes) == 0
 
@@ -171,7 +142,7 @@ def test_somebody_lost_from_the_rewards(tmp_path: Path, capsys: pytest.CaptureFi
         kept = [row for row in (tmp_path / file).read_text().splitlines() if "Eve" not in row]
         (tmp_path / file).write_text("\n".join(kept) + "\n")
     outcomes = ["--outcomes", write_rows(tmp_path / "o.csv", "arm,state", LINES[:-1])]
-    assert "--leave Eve" in refuses(tmp_path, capsys, 1, *outcomes)
+    assert "--leave Eve" in refused(tmp_path, capsys, 1, *outcomes)
     assert day(tmp_path, 1, *outcomes, "--leave", "Eve") == 0
 
 
@@ -224,14 +195,14 @@ def test_a_second_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == "held\n"
         outcomes = ["--outcomes", write_outcomes(tmp_path / "o.csv", 1)]
-        assert "another process decides" in refuses(tmp_path, capsys, 1, *outcomes)
+        assert "another process decides" in refused(tmp_path, capsys, 1, *outcomes)
         other.stdin.close()
     assert day(tmp_path, 1, *outcomes) == 0
 
 
 def test_a_generated_programme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clinic.yaml").write_text("name: x\nprogramme: {domain: capacity}\n")
-    assert "programme of your own" in refuses(tmp_path, capsys, 0)
+    assert "programme of your own" in refused(tmp_path, capsys, 0)
 
 
 def test_a_database_of_an_older_version_is_migrated(
@@ -279,5 +250,5 @@ def test_a_rule_that_names_an_unknown_worker(
     (clinic / "rules.py").write_text("def build(block, today):\n    today.hours['Xena']\n")
     rules = ["--programme.constraint.rules", "rules.py:build"]
     outcomes = ["--outcomes", write_outcomes(clinic / "o.csv", 2)]
-    said = refuses(clinic, capsys, 2, *outcomes, *rules)
+    said = refused(clinic, capsys, 2, *outcomes, *rules)
     assert "rules.py: build(): worker 'Xena' is unknown: did you mean Xenia?" in said
