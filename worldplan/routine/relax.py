@@ -337,11 +337,9 @@ class _Search:
 
     def _bisected(self, change: Remedy, rest: Changes, step: float) -> Remedy:
         """As `_least`, where conflicts do not tell the amount."""
-        low, high = 0, 1
-        while high * step < MOST_HOURS and self._fails(
-            rest | {replace(change, amount=high * step)}
-        ):
-            low, high = high, 2 * high
+        low, high, most = 0, 1, round(MOST_HOURS / step)
+        while high < most and self._fails(rest | {replace(change, amount=high * step)}):
+            low, high = high, min(2 * high, most)
         while high - low > 1:
             middle = (low + high) // 2
             if self._fails(rest | {replace(change, amount=middle * step)}):

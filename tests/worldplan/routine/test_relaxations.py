@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldplan.milp.errors import InfeasibleActionSet
+from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.milp.sets.fixed import fixed
 from worldplan.milp.sets.kinds import make_set
 from worldplan.milp.sets.source import Constraint, SetContext
@@ -255,6 +255,20 @@ def check(case: Case, folder: Path) -> int:
                 less = amount - (1 if key[0] == "visits" else 0.011)
                 assert not case.meets(set(changes), changes | {key: less}), (case, changes)
     return size
+
+
+@pytest.mark.parametrize("least", [0.01, 7.25, 671_088.7, 900_000.0, 1e6])
+def test_hours_are_found_up_to_the_most_that_a_day_takes(least: float) -> None:
+    def fails(asked: Request) -> InfeasibleActionSet | None:
+        if asked.hours.get("Xenia", 0.0) >= least:
+            return None
+        return InfeasibleActionSet("too few", ("hours",), (Remedy("hours", "Xenia"),))
+
+    request = Request(TODAY)
+    error = fails(request)
+    assert error is not None
+    (offer,) = offers_for(request, error, fails, kind="custom", clients=1)
+    assert offer.hours == {"Xenia": least}
 
 
 @pytest.mark.parametrize("kind", ["budget", "capacity", "custom"])
