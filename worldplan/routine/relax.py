@@ -217,8 +217,12 @@ def offers_for(
         seconds: for the search.
     """
     search = _Search(request, error, fails, kind, clients, time.monotonic() + seconds)
-    found = search.smallest() or search.any_one()
-    return [search.tightened(changes) for changes in found]
+    offers = list[Relaxation]()
+    for changes in search.smallest() or search.any_one():
+        if offers and search.late(_SECONDS):
+            break
+        offers.append(search.tightened(changes))
+    return offers
 
 
 @dataclass
@@ -234,6 +238,8 @@ class _Search:
 
     def __post_init__(self) -> None:
         self._conflicts = [self._changes(self.error)]
+        # limits that are as good as none
+        self._free = {"visits": self.clients, "moves": 2 * self.clients, "hours": MOST_HOURS}
 
     def _changes(self, error: InfeasibleActionSet) -> list[Remedy]:
         """What may be changed about a conflict for one day, without amounts."""
@@ -253,16 +259,16 @@ class _Search:
     def _relaxation(self, changes: Changes) -> Relaxation:
         """The changes; a limit without an amount is none."""
         by = {kind: [r for r in changes if r.kind == kind] for kind in _ORDER}
-        free = {"visits": self.clients, "moves": 2 * self.clients}
         limits = {
-            kind: int(by[kind][0].amount or free[kind]) if by[kind] else None for kind in free
+            kind: int(by[kind][0].amount or self._free[kind]) if by[kind] else None
+            for kind in ("visits", "moves")
         }
         names = {kind: tuple(sorted(r.name for r in by[kind])) for kind in _ORDER}
         return Relaxation(
             names["rule"],
             limits["visits"],
             limits["moves"],
-            {r.name: MOST_HOURS if r.amount is None else r.amount for r in by["hours"]},
+            {r.name: self._free["hours"] if r.amount is None else r.amount for r in by["hours"]},
             names["forced"],
             names["left out"],
         )
@@ -270,8 +276,9 @@ class _Search:
     def _fails(self, changes: Changes) -> InfeasibleActionSet | None:
         return self.fails(self._relaxation(changes).applied(self.request))
 
-    def _late(self) -> bool:
-        return time.monotonic() > self.ends
+    def late(self, more: float = 0.0) -> bool:
+        """Whether the time of the search, and some seconds more, are over."""
+        return time.monotonic() > self.ends + more
 
     def _conflict(self, changes: Changes) -> list[Remedy] | None:
         """What may be changed about a conflict that remains; None if there is none."""
@@ -290,7 +297,7 @@ class _Search:
         for _ in range(_LARGEST + 1):
             further: dict[Changes, None] = {}
             for changes in level:
-                if len(found) >= _MOST or self._late():
+                if len(found) >= _MOST or self.late():
                     return found
                 conflict = self._conflict(changes)
                 if conflict is None:
@@ -306,7 +313,7 @@ class _Search:
         """A set of which no change can be left out, or nothing where there is none."""
         changes = frozenset[Remedy]()
         while (conflict := self._conflict(changes)) is not None:
-            if not conflict or time.monotonic() > self.ends + _SECONDS:
+            if not conflict or self.late(_SECONDS):
                 return []
             changes |= {conflict[0]}
         for change in sorted(changes, key=lambda remedy: (remedy.kind, remedy.name)):
@@ -317,7 +324,7 @@ class _Search:
     def tightened(self, changes: Changes) -> Relaxation:
         """The changes with the least amounts of their limits that were found to be enough."""
         for change in sorted(changes, key=lambda remedy: (remedy.kind, remedy.name)):
-            if change.kind in ("visits", "moves", "hours") and self.kind != "exactly":
+            if change.kind in self._free and self.kind != "exactly":
                 rest = changes - {change}
                 changes = rest | {self._least(change, rest)}
         return self._relaxation(changes)
@@ -325,10 +332,10 @@ class _Search:
     def _least(self, change: Remedy, rest: Changes) -> Remedy:
         """A change with the least amount that is enough beside `rest`, which is not."""
         step = _CENT if change.kind == "hours" else 1.0
-        error, low = self._fails(rest), 0.0
+        error, low = self._fails(rest) if rest else self.error, 0.0
         while error is not None:  # the rules alone may need less than all constraints together
             amounts = [r.amount for r in error.remedies if replace(r, amount=None) == change]
-            if not amounts or amounts[0] is None or amounts[0] <= low:
+            if not amounts or amounts[0] is None or amounts[0] <= low or self.late(_SECONDS):
                 return self._bisected(change, rest, step)
             low = amounts[0]
             tried = replace(change, amount=_rounded_up(low, step))
@@ -336,12 +343,12 @@ class _Search:
         return tried
 
     def _bisected(self, change: Remedy, rest: Changes, step: float) -> Remedy:
-        """As `_least`, where conflicts do not tell the amount."""
-        low, high, most = 0, 1, round(MOST_HOURS / step)
-        while high < most and self._fails(rest | {replace(change, amount=high * step)}):
-            low, high = high, min(2 * high, most)
-        while high - low > 1:
-            middle = (low + high) // 2
+        """As `_least`, where conflicts do not tell the amount; after the time of the search, the
+        least amount that was found to be enough by then.
+        """
+        low, high = 0, round(self._free[change.kind] / step)  # which is enough
+        while high - low > 1 and not self.late(_SECONDS):
+            middle = max(low + 1, math.isqrt(max(low, 1) * high))  # of the ratio
             if self._fails(rest | {replace(change, amount=middle * step)}):
                 low = middle
             else:

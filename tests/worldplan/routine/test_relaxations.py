@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -269,6 +270,26 @@ def test_hours_are_found_up_to_the_most_that_a_day_takes(least: float) -> None:
     assert error is not None
     (offer,) = offers_for(request, error, fails, kind="custom", clients=1)
     assert offer.hours == {"Xenia": least}
+
+
+def test_amounts_are_looked_for_within_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, clock = [f"w{i}" for i in range(9)], [0.0]
+    remedies = tuple(Remedy("hours", worker) for worker in workers)
+
+    def fails(asked: Request) -> InfeasibleActionSet | None:
+        enough = max(asked.hours.values(), default=0.0) >= 7.25
+        clock[0] += 0.1 if enough else 8.0
+        return None if enough else InfeasibleActionSet("too few", ("hours",), remedies)
+
+    monkeypatch.setattr("worldplan.routine.relax.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    request = Request(TODAY)
+    error = fails(request)
+    assert error is not None
+    offers = offers_for(request, error, fails, kind="custom", clients=1)
+    assert offers and clock[0] < 45
+    for offer in offers:
+        assert fails(offer.applied(request)) is None
+        assert max(offer.hours.values()) < 100
 
 
 @pytest.mark.parametrize("kind", ["budget", "capacity", "custom"])
