@@ -32,7 +32,7 @@ ELSEWHERE = {
         "ArmDynamics", "BanditInstance", "Comparison", "Goal", "Linear", "NumericAction",
         "NumericModel", "NumericProblem", "Region", "State", "Trajectory", "Vocabulary",
         "ActionModelLearner", "AdroitEnv", "IsolatedEnv", "SwingUpEnv", "ManipulationEnv",
-        "Demonstrator", "CsvTable", "Registry",
+        "Demonstrator", "CsvTable", "PddlEnv", "Registry",
     },
     "is a result, made by worldplan": {
         "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
@@ -60,7 +60,7 @@ ELSEWHERE = {
         "PlainQNetwork", "PlanarPushDemonstrator", "PolicyContext", "Polyhedron", "Program",
         "Ramp", "RampPlanner", "ReachAwareModule", "ReachAwarePolicy", "Recorder", "Recording",
         "RelaxedPlanHeuristic", "SequoiaModule", "SequoiaPlanner", "SetContext", "StateGraph",
-        "SharedModule", "SharedPlanner", "SharedQNetwork",
+        "SharedModule", "SharedPlanner", "SharedQNetwork", "Slots",
         "StateQNetwork", "UprightPivotDemonstrator",
     },
 }  # fmt: skip
