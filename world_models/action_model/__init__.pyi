@@ -6,3 +6,5 @@ from .hypothesis_classes import fluent_text as fluent_text
 from .learner import ActionModelLearner as ActionModelLearner
 from .learner import LearningReport as LearningReport
 from .learner import learn as learn
+from .precision_advice import PrecisionAdvice as PrecisionAdvice
+from .precision_advice import advise_precision as advise_precision

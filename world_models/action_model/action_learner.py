@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import combinations, product
 
 from worldplan.milp.errors import DatasetError
@@ -26,6 +27,8 @@ from worldplan.world_models.numeric.domain import (
     ground,
     object_for,
 )
+
+FLOAT_ERROR = Fraction(1, 10**12)  # relative size of sums of rounding errors of floating point
 
 
 class Excluded(Exception):
@@ -90,6 +93,7 @@ class ActionLearner:
         self.adds, self.deletes = ObservedChanges(), ObservedChanges()
         self.rows: dict[Point, Point] = {}
         self.contradiction: Lifted | None = None  # a fluent with two values after the same numbers
+        self.others: dict[tuple[Point, Point], None] = {}  # pairs whose numbers before `rows` has
         self.failures: dict[tuple[frozenset[Lifted], Point], None] = {}
         self.observations = self.skipped = 0
         self.excluded, self.refuted = "", ""
@@ -142,11 +146,13 @@ class ActionLearner:
         if row not in self.rows:
             self._changed = True
             self.rows[row] = label
-        elif self.rows[row] != label and self.contradiction is None:
-            self._changed = True
-            self.contradiction = next(
-                f for f, a, b in zip(self.fluents, self.rows[row], label, strict=True) if a != b
-            )
+        elif self.rows[row] != label:
+            self.others[row, label] = None
+            if self.contradiction is None:
+                self._changed = True
+                self.contradiction = next(
+                    f for f, a, b in zip(self.fluents, self.rows[row], label, strict=True) if a != b
+                )
 
     def fail(self, binding: Ground, before: State) -> None:
         """Add a transition that failed."""
@@ -157,6 +163,10 @@ class ActionLearner:
             self._changed = self._changed or (
                 self._action is not None and self._accepts(self._action, example)
             )
+
+    def pairs(self) -> list[tuple[Point, Point]]:
+        """The distinct (numbers before, numbers after) of the transitions that succeeded."""
+        return [*self.rows.items(), *self.others]
 
     def action(self) -> NumericAction | None:
         """The learned action; None if it is excluded (`excluded` says why)."""
@@ -304,11 +314,28 @@ class ActionLearner:
                 and before.values.get(fluent) != after.values.get(fluent)
             ]
         if unexplained:
+            hint = _rounding_hint(unexplained, before, after)
             raise DatasetError(
                 f"({' '.join(min(unexplained))}) changes, which is not over the action's objects: "
-                "the state does not follow from the action"
+                f"the state does not follow from the action{hint}"
             )
         return explanations
+
+
+def _rounding_hint(unexplained: Sequence[Ground], before: State, after: State) -> str:
+    """A hint at the declared precision where all these changes are as small as rounding errors."""
+    changes = []
+    for fluent in unexplained:
+        x, y = before.values.get(fluent), after.values.get(fluent)
+        if x is None or y is None:
+            return ""
+        changes.append(abs(Fraction(y) - x))
+        if changes[-1] > FLOAT_ERROR * max(abs(Fraction(x)), abs(Fraction(y))):
+            return ""
+    return (
+        f" (it changes by {float(max(changes)):.1e} only, a rounding error: declare the precision "
+        "of the numbers, --decimals N)"
+    )
 
 
 def lifted_terms(

@@ -17,6 +17,13 @@ from worldplan.milp.errors import DatasetError
 from worldplan.world_models.action_model.action_learner import ActionLearner
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.numeric.domain import Ground, NumericModel, State, Vocabulary
+from worldplan.world_models.numeric.precision import (
+    Precision,
+    Rounding,
+    check_functions,
+    rounded_state,
+    rounded_trajectory,
+)
 from worldplan.world_models.numeric.trajectories import Trajectory, check_facts
 
 
@@ -47,10 +54,12 @@ class ActionModelLearner:
         vocabulary: the declarations of the domain.
         declarations: what is known about the numbers of single actions, by action name.
         default: the declaration of all other actions.
+        precision: every observed number is rounded to it; None: numbers are taken as they are.
 
     Raises:
         DatasetError: a declaration is given for an unknown action.
-        ConfigError: a declaration names a fluent that its action does not have.
+        ConfigError: a declaration names a fluent that its action does not have, or the precision
+            a function that the domain does not have.
     """
 
     def __init__(
@@ -58,8 +67,14 @@ class ActionModelLearner:
         vocabulary: Vocabulary,
         declarations: Mapping[str, Declaration] | None = None,
         default: Declaration | None = None,
+        *,
+        precision: Precision | None = None,
     ) -> None:
         checks.of_type(vocabulary, "vocabulary", Vocabulary, error=DatasetError)
+        if precision is not None:
+            checks.of_type(precision, "precision", Precision)
+            check_functions(precision.steps, vocabulary.functions, "precision")
+        self.precision, self.rounding = precision, Rounding()
         declarations = {
             name.lower(): declaration for name, declaration in (declarations or {}).items()
         }
@@ -83,9 +98,12 @@ class ActionModelLearner:
                 (see `observe_transition`); the message names it.
         """
         check_facts(trajectory, self.vocabulary)
+        if self.precision is not None:
+            trajectory, rounding = rounded_trajectory(trajectory, self.precision)
+            self.rounding += rounding
         for i, call in enumerate(trajectory.calls):
             try:
-                self.observe_transition(
+                self._observe(
                     trajectory.states[i], call, trajectory.states[i + 1], trajectory.succeeded[i]
                 )
             except DatasetError as error:
@@ -119,6 +137,18 @@ class ActionModelLearner:
             DatasetError: the action is unknown, it failed and the state changed, or something
                 changed that is not over the action's objects.
         """
+        if self.precision is not None:
+            before, rounding_before = rounded_state(before, self.precision)
+            after, rounding_after = rounded_state(after, self.precision)
+            self.rounding += rounding_before + rounding_after
+        self._observe(before, call, after, succeeded)
+
+    def _observe(self, before: State, call: Ground, after: State, succeeded: bool | None) -> None:
+        """Add a transition whose numbers are rounded already.
+
+        Raises:
+            DatasetError: as in `observe_transition`.
+        """
         learner = self._learners.get(call[0])
         if learner is None:
             raise DatasetError(f"domain '{self.vocabulary.name}' has no action '{call[0]}'")
@@ -133,8 +163,14 @@ class ActionModelLearner:
         else:
             learner.succeed(binding, before, after)
 
+    @property
+    def learners(self) -> Mapping[str, ActionLearner]:
+        """The observations of each action."""
+        return self._learners
+
     def model(self) -> NumericModel:
-        """The model of all transitions so far, with its `LearningReport` as `detail["report"]`.
+        """The model of all transitions so far, with its `LearningReport` as `detail["report"]` and,
+        if a precision is declared, what it changed as `detail["rounding"]`, a `Rounding`.
 
         Only actions with new information are learned again.
         """
@@ -149,7 +185,7 @@ class ActionModelLearner:
         return NumericModel(
             self.vocabulary,
             {name: action for name, action in actions.items() if action is not None},
-            {"report": report},
+            {"report": report} | ({"rounding": self.rounding} if self.precision else {}),
         )
 
 
@@ -158,6 +194,8 @@ def learn(
     trajectories: Iterable[Trajectory],
     declarations: Mapping[str, Declaration] | None = None,
     default: Declaration | None = None,
+    *,
+    precision: Precision | None = None,
 ) -> NumericModel:
     """A safe model from trajectories in one call.
 
@@ -166,10 +204,13 @@ def learn(
         trajectories: what was observed.
         declarations: as in `ActionModelLearner`.
         default: as in `ActionModelLearner`.
+        precision: as in `ActionModelLearner`.
 
     Raises:
         DatasetError: a transition contradicts itself, or a declaration is given for an unknown
             action.
-        ConfigError: a declaration names a fluent that its action does not have.
+        ConfigError: a declaration names a fluent that its action does not have, or the precision
+            a function that the domain does not have.
     """
-    return ActionModelLearner(vocabulary, declarations, default).observe_all(trajectories).model()
+    learner = ActionModelLearner(vocabulary, declarations, default, precision=precision)
+    return learner.observe_all(trajectories).model()

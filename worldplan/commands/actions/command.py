@@ -79,8 +79,9 @@ def _add_learn(parser: ArgumentParser) -> None:
         "--declare",
         type=Path | None,
         default=None,
-        help="YAML file with what is known about preconditions and effects",
+        help="YAML file with what is known about preconditions, effects and numbers",
     )
+    _add_decimals(parser)
     parser.add_argument(
         "--budget",
         type=int | None,
@@ -121,6 +122,7 @@ def _add_evaluate(parser: ArgumentParser) -> None:
         required=True,
         help="the true domain, preconditions and effects included",
     )
+    _add_decimals(parser)
     parser.add_argument("--name", type=str, default="actions", help="name of the run folder")
     parser.add_argument(
         "--folds", type=int, default=5, help="parts of the data; each is held out once"
@@ -159,6 +161,16 @@ def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
     )
     parser.add_argument("--time-limit", type=float, default=seconds, help="seconds for a plan")
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")
+
+
+def _add_decimals(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--decimals",
+        type=int | None,
+        default=None,
+        help="decimals that the logged numbers really have; what floating point added is rounded "
+        "away when they are read",
+    )
 
 
 def _add_json(parser: ArgumentParser) -> None:

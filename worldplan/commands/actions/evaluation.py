@@ -82,6 +82,7 @@ def evaluate_command(options: Namespace) -> int:
         planner=options.planner,
         time_limit=options.time_limit,
         memory_limit=options.memory_limit,
+        decimals=options.decimals,
     )
     run = cross_validate(
         study,
@@ -234,8 +235,9 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{measure}_{name}": figure for name, figure in figures.items()}
         row |= {
             name: int(part[name].sum())
-            for name in ("problems", "false_plans", "disagreements", *STATUSES)
+            for name in ("problems", "false_plans", "disagreements", "rounded_numbers", *STATUSES)
         }
+        row["largest_rounding"] = float(part["largest_rounding"].max())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -291,6 +293,12 @@ def _print(run: Run, study: CrossValidation, results: pd.DataFrame) -> None:
                 f"{disagreements} plans are valid for one of the two validators only and count as "
                 "false: see problems.csv"
             ),
+            soft_wrap=True,
+        )
+    if study.decimals is not None:
+        console.print(
+            f"numbers rounded to {study.decimals} decimals: {results['rounded_numbers'].max()} "
+            f"changed at most, by at most {results['largest_rounding'].max():.3g}",
             soft_wrap=True,
         )
     console.print(f"run folder: {run.path}   report: {run.path / 'report.html'}", soft_wrap=True)

@@ -33,6 +33,7 @@ from worldplan.runs import write_result
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import is_valid
+from worldplan.world_models.numeric.precision import Precision, Rounding, rounded_trajectory
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem
@@ -56,6 +57,7 @@ class CrossValidation:
         planner: as in `solve`.
         time_limit: seconds per problem.
         memory_limit: MB per problem.
+        decimals: that the numbers of the trajectories are rounded to; None: they are not rounded.
 
     Raises:
         ConfigError: a setting is out of range or does not fit the others.
@@ -71,6 +73,7 @@ class CrossValidation:
     planner: str
     time_limit: float
     memory_limit: int
+    decimals: int | None = None
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -78,6 +81,8 @@ class CrossValidation:
         Raises:
             ConfigError: a setting is out of range or does not fit the others.
         """
+        if self.decimals is not None:
+            Precision.decimals(self.decimals)
         PLANNERS.get(self.planner)  # raises for a wrong name or address, before any job starts
         for name, least in (
             ("folds", 2),
@@ -184,13 +189,17 @@ def true_model(domain: Path) -> NumericModel:
 
 
 @lru_cache(maxsize=2000)
-def trajectory_of(file: Path, domain: Path) -> Trajectory:
-    """A trajectory, cached per process.
+def trajectory_of(
+    file: Path, domain: Path, decimals: int | None = None
+) -> tuple[Trajectory, Rounding]:
+    """A trajectory, and what rounding its numbers to `decimals` changed; cached per process.
 
     Raises:
         DatasetError: the file is missing or malformed.
     """
-    return read_trajectory(file, true_model(domain).vocabulary)
+    trajectory = read_trajectory(file, true_model(domain).vocabulary)
+    precision = Precision() if decimals is None else Precision.decimals(decimals)
+    return rounded_trajectory(trajectory, precision)
 
 
 @lru_cache(maxsize=1)
@@ -206,7 +215,7 @@ def held_out(study: CrossValidation, fold: int) -> HeldOut:
     """
     true = true_model(study.domain)
     _, files = study.split(fold)
-    trajectories = [trajectory_of(file, study.domain) for file in files]
+    trajectories = [trajectory_of(file, study.domain, study.decimals)[0] for file in files]
     examples = transition_examples(trajectories)
     problems = []
     for number, (file, trajectory) in enumerate(zip(files, trajectories, strict=True)):
@@ -238,7 +247,12 @@ def run_job(job: Job) -> Job:
     if job.done:
         return job
     study, true, test = job.study, true_model(job.study.domain), held_out(job.study, job.fold)
-    training = [trajectory_of(file, study.domain) for file in study.split(job.fold)[0][: job.count]]
+    read = [
+        trajectory_of(file, study.domain, study.decimals)
+        for file in study.split(job.fold)[0][: job.count]
+    ]
+    training = [trajectory for trajectory, _ in read]
+    rounding = sum((rounding for _, rounding in read), Rounding())
     started = time.process_time()
     learned = ActionModelLearner(true.vocabulary).observe_all(training).model()
     seconds = time.process_time() - started
@@ -259,6 +273,8 @@ def run_job(job: Job) -> Job:
         "skipped": sum(report.skipped.values()),
         "actions": len(learned.actions),
         "excluded": sum(report.observations[name] > 0 for name in report.excluded),
+        "rounded_numbers": rounding.changed,
+        "largest_rounding": float(rounding.largest),
         "learn_seconds": seconds,
         "self_consistency": reproduced(learned, training) / used if used else float("nan"),
         "precondition_precision": mean_precision(preconditions),

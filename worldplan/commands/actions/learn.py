@@ -17,16 +17,24 @@ from rich.table import Table
 from worldplan.arguments import naming, parse_mapping
 from worldplan.files import read_config, refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.nearest import did_you_mean
 from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
+from worldplan.world_models.action_model.precision_advice import (
+    PrecisionAdvice,
+    advise_precision,
+)
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import NumericAction, NumericModel
 from worldplan.world_models.numeric.logs import read_file, trajectory_files
+from worldplan.world_models.numeric.precision import Precision
 from worldplan.world_models.pddl.reading import read_vocabulary
 from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
+
+SECTIONS = ("default", "actions", "precision")  # of a declarations file
 
 
 def learn_command(options: Namespace) -> int:
@@ -60,15 +68,20 @@ def learn_command(options: Namespace) -> int:
                 f"{options.declare}: '{name}' is not an action of {options.domain}; it has "
                 f"{', '.join(vocabulary.actions)}"
             )
+    precision = read_precision(options.declare, options.decimals)
     with naming(str(options.declare or "")):
-        learner = ActionModelLearner(vocabulary, declarations, default)
+        learner = ActionModelLearner(vocabulary, declarations, default, precision=precision)
     count = _observe(learner, options.trajectories)
     model = learner.model()
-    report: LearningReport = model.detail["report"]
+    advice = advise_precision(learner)
+    entries = {name: _entry(model, name, advice) for name in vocabulary.actions}
     if not model.actions:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in report.excluded.items())
+        reasons = "; ".join(
+            f"{name}: {'; '.join(filter(None, (entry['excluded'], entry.get('rounding'))))}"
+            for name, entry in entries.items()
+        )
         raise DatasetError(f"no action could be learned from {count} trajectories: {reasons}")
-    entries = {name: _entry(model, name) for name in vocabulary.actions}
+    report: LearningReport = model.detail["report"]
     if options.output.suffix == ".json":
         save_model(model, options.output)
     else:
@@ -76,11 +89,22 @@ def learn_command(options: Namespace) -> int:
     if options.json:
         print(
             json.dumps(
-                {"model": str(options.output), "trajectories": count, "actions": entries}, indent=2
+                {
+                    "model": str(options.output),
+                    "trajectories": count,
+                    "actions": entries,
+                    "rounding": _rounding(learner),
+                    "suggested_decimals": advice.decimals if advice else None,
+                },
+                indent=2,
             )
         )
     else:
         _print(options.output, count, entries)
+        if learner.precision is not None:
+            plain_console().print(learner.rounding.text(), soft_wrap=True)
+        if advice and advice.decimals is not None:
+            plain_console().print(advice.summary(), soft_wrap=True)
     if unseen := [name for name in vocabulary.actions if not report.observations[name]]:
         print(
             f"worldplan: warning: never observed, so not in the model: {', '.join(unseen)}",
@@ -92,7 +116,8 @@ def learn_command(options: Namespace) -> int:
 def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
     """Declarations per action, and the default declaration, from a YAML file.
 
-    The file has the form `default: {...}` and `actions: {name: {...}}`.
+    The file has the form `default: {...}` and `actions: {name: {...}}`. What it declares about the
+    numbers is read by `read_precision`.
 
     Args:
         path: the file.
@@ -101,8 +126,12 @@ def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
         ConfigError: the file is missing or has a wrong entry, which the message names.
     """
     config = read_config(path)
-    if unknown := sorted(str(key) for key in config if key not in ("default", "actions")):
-        raise ConfigError(f"{path}: '{unknown[0]}' is unknown: give 'default' and 'actions'")
+    if unknown := sorted(str(key) for key in config if key not in SECTIONS):
+        near = did_you_mean(unknown[0], SECTIONS)
+        raise ConfigError(
+            f"{path}: '{unknown[0]}' is unknown{near}: give 'default' and 'actions', and for the "
+            f"numbers {' and '.join(map(repr, SECTIONS[2:]))}"
+        )
     actions = config.get("actions") or {}
     if not isinstance(actions, dict):
         raise ConfigError(f"{path}: 'actions' must map each action's name to its declaration")
@@ -110,6 +139,34 @@ def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
         str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()
     }
     return by_action, _declaration(path, "default", config.get("default") or {})
+
+
+def read_precision(path: Path | None, decimals: int | None = None) -> Precision | None:
+    """The declared precision of the numbers; None without one.
+
+    The declarations file may have `precision: 0.01`, the step of all numbers, or a step for each
+    function, `precision: {battery: 0.01, share: 1/3}`.
+
+    Args:
+        path: the declarations file, if any.
+        decimals: decimals of the functions that the file gives no step for.
+
+    Raises:
+        ConfigError: a step or the number of decimals is wrong, or both are given for all numbers.
+    """
+    declared = (read_config(path) if path else {}).get("precision")
+    with naming(f"{path}" if declared is not None else ""):
+        if declared is not None and not isinstance(declared, dict):
+            if decimals is not None:
+                raise ConfigError(
+                    f"'precision: {declared}' and --decimals {decimals} both set the step of all "
+                    "numbers: give one of them, or a step for each function in the file"
+                )
+            return Precision(declared)
+        steps = {str(name): step for name, step in (declared or {}).items()}
+        if decimals is not None:
+            return Precision.decimals(decimals, steps)
+        return Precision(None, steps) if steps else None
 
 
 def _declaration(path: Path, name: str, values: Any) -> Declaration:
@@ -150,7 +207,22 @@ def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
     return count
 
 
-def _entry(model: NumericModel, name: str) -> dict[str, Any]:
+def _rounding(learner: ActionModelLearner) -> dict[str, Any] | None:
+    """What the declared precision changed, as plain values."""
+    rounding = learner.rounding
+    return (
+        None
+        if learner.precision is None
+        else {
+            "numbers": rounding.numbers,
+            "changed": rounding.changed,
+            "largest": float(rounding.largest),
+            "fluent": " ".join(rounding.fluent),
+        }
+    )
+
+
+def _entry(model: NumericModel, name: str, advice: PrecisionAdvice | None) -> dict[str, Any]:
     """The outcome for an action, as plain values."""
     report: LearningReport = model.detail["report"]
     entry: dict[str, Any] = {
@@ -162,6 +234,8 @@ def _entry(model: NumericModel, name: str) -> dict[str, Any]:
     for kind in ("excluded", "refuted"):
         if reason := getattr(report, kind).get(name):
             entry[kind] = reason
+    if advice and (text := advice.texts().get(name)):
+        entry["rounding"] = text
     return entry
 
 
@@ -239,5 +313,6 @@ def _note(entry: Mapping[str, Any]) -> str:
     """What a user should know about an action."""
     notes = [f"not learned: {entry['excluded']}"] if "excluded" in entry else []
     notes += [f"weaker class used: {entry['refuted']}"] if "refuted" in entry else []
+    notes += [entry["rounding"]] if "rounding" in entry else []
     notes += [f"{entry['skipped']} transitions without information"] if entry["skipped"] else []
     return "; ".join(notes)
