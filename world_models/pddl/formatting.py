@@ -176,17 +176,26 @@ def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Se
 
 
 def _integer_sum(
-    terms: Iterable[tuple[Lifted, Rational]], constants: Iterable[int], names: Sequence[str]
+    terms: Iterable[tuple[Lifted, Rational]], constants: Sequence[int], names: Sequence[str]
 ) -> str:
     """A sum with integer coefficients, as nested sums of two: not every planner accepts longer
-    ones.
+    ones. What is negative is subtracted: LPG searches in vain where it is multiplied by -1.
     """
-    parts = [str(constant) for constant in constants if constant]
+    added = [str(constant) for constant in constants if constant > 0]
+    subtracted = [str(-constant) for constant in constants if constant < 0]
     for fluent, coefficient in terms:
         text = _lifted_text(fluent, names)
-        parts += [
-            text if piece == 1 else f"(* {piece} {text})" for piece in _pieces(int(coefficient))
-        ]
+        (added if coefficient > 0 else subtracted).extend(
+            text if piece == 1 else f"(* {piece} {text})"
+            for piece in _pieces(abs(int(coefficient)))
+        )
+    if not subtracted:
+        return _nested_sum(added)
+    return f"(- {_nested_sum(added)} {_nested_sum(subtracted)})"
+
+
+def _nested_sum(parts: Sequence[str]) -> str:
+    """The sum of some texts, in pairs; "0" of none."""
     text = parts[-1] if parts else "0"
     for part in reversed(parts[:-1]):
         text = f"(+ {part} {text})"

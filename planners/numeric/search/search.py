@@ -82,6 +82,7 @@ def search_plan(
     time_limit: float = 60.0,
     memory_limit_mb: int = 4096,
     progress: Progress | None = None,
+    between: Callable[[], float] = lambda: 0.0,
 ) -> PlanResult:
     """A plan by search, checked exactly.
 
@@ -95,6 +96,7 @@ def search_plan(
         memory_limit_mb: resident memory of the whole process.
         progress: called with the number of expanded states and the least estimate, whenever the
             latter drops.
+        between: called about ten times a second, as in `SearchLimits`; it may pause the search.
 
     Returns:
         A result with status "optimal" (breadth-first), "satisficing", "unsolvable", "time_limit" or
@@ -110,7 +112,7 @@ def search_plan(
     if method not in METHODS:
         near = did_you_mean(method, METHODS)
         raise ConfigError(f"search method '{method}' is unknown{near}: use {', '.join(METHODS)}")
-    run = _Run(SearchLimits(time_limit, memory_limit_mb), progress)
+    run = _Run(SearchLimits(time_limit, memory_limit_mb, between), progress)
     try:
         task = GroundTask(model, problem, run.limits.check)
         run.detail.update(

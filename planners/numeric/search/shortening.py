@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits
 from worldplan.planners.numeric.task.task import GroundTask, Node
+from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
+from worldplan.world_models.numeric.execution import is_valid
 
 
 def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list[int]:
@@ -29,6 +31,38 @@ def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list
             best = shorter
     except LimitReached:
         return best
+
+
+def shortened(
+    model: NumericModel,
+    problem: NumericProblem,
+    plan: tuple[Ground, ...],
+    limits: SearchLimits,
+) -> tuple[Ground, ...]:
+    """A valid plan that is no longer than `plan`, a valid plan of any planner.
+
+    Args:
+        model: the actions.
+        problem: objects, initial state and goal.
+        plan: a valid plan.
+        limits: limits of time and memory, grounding included.
+    """
+    try:
+        task = GroundTask(model, problem, limits.check)
+    except LimitReached:
+        return plan
+    numbers = {action.name: number for number, action in enumerate(task.actions)}
+    # an action that was left out of the task changes nothing that matters
+    kept = [numbers[step] for step in plan if step in numbers]
+    node: Node | None = task.initial
+    for number in kept:
+        node = task.apply(number, node) if node is not None else None
+    if node is None or not task.is_goal(node):
+        return plan
+    shorter = tuple(task.actions[number].name for number in shorten(task, kept, limits))
+    if len(shorter) < len(plan) and is_valid(model, problem, shorter):
+        return shorter
+    return plan
 
 
 def path_to(node: Node, parents: dict[Node, tuple[Node, int] | None]) -> list[int]:

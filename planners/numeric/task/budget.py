@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from worldplan.milp import checks
@@ -55,23 +56,30 @@ class SearchLimits:
     Args:
         seconds: wall-clock time.
         memory_mb: resident memory of the whole process.
+        between: called about ten times a second. It may pause the search, and returns the seconds
+            of the pause: they count for `seconds`, but not for a part of the limits.
     """
 
-    def __init__(self, seconds: float, memory_mb: float) -> None:
+    def __init__(
+        self, seconds: float, memory_mb: float, between: Callable[[], float] = lambda: 0.0
+    ) -> None:
         checks.number(seconds, "seconds", least=0, infinite=True)
         self.created = time.perf_counter()
         self.memory_mb = checks.number(memory_mb, "memory_mb", least=0, infinite=True)
-        self._deadline = self.created + seconds
+        self._between = between
+        self._paused = [0.0]  # seconds of all pauses, shared with the parts
+        self._last = self._deadline = self.created + seconds
         self._next_memory_check = self.created
 
     def spent(self) -> float:
-        """Seconds since the creation."""
-        return time.perf_counter() - self.created
+        """Seconds since the creation, without pauses."""
+        return time.perf_counter() - self.created - self._paused[0]
 
     def part(self, seconds: float) -> SearchLimits:
         """The same limits, but at most `seconds` from now."""
-        part = SearchLimits(seconds, self.memory_mb)
-        part._deadline = min(part._deadline, self._deadline)
+        part = SearchLimits(seconds, self.memory_mb, self._between)
+        part._deadline, part._last = min(part._deadline, self._deadline), self._last
+        part._paused = self._paused
         return part
 
     def check(self) -> None:
@@ -84,6 +92,9 @@ class SearchLimits:
         if now >= self._deadline:
             raise LimitReached("time_limit")
         if now >= self._next_memory_check:
-            self._next_memory_check = now + _MEMORY_INTERVAL
             if resident_mb() > self.memory_mb:
                 raise LimitReached("memory_limit")
+            if pause := self._between():
+                self._paused[0] += pause
+                self._deadline = min(self._deadline + pause, self._last)
+            self._next_memory_check = time.perf_counter() + _MEMORY_INTERVAL

@@ -20,7 +20,9 @@ from worldplan.envs.crafting.oracle import shortest_plan
 from worldplan.envs.crafting.pddl import domain_pddl
 from worldplan.milp.errors import ConfigError, SolverFailed
 from worldplan.planners.base import Decision, Planner, evaluate
-from worldplan.planners.numeric import planning
+from worldplan.planners.numeric import portfolio
+from worldplan.planners.numeric.engines.catalogue import Engine
+from worldplan.planners.numeric.engines.run import EngineRun
 from worldplan.planners.numeric.planner import NumericPlanner
 from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.symbolic_env import crafting_task
@@ -98,9 +100,9 @@ def gives_up(status: str, seen: list[float]) -> Any:
 @pytest.mark.skipif(not BOTH, reason="extra 'pddl'")
 def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(planning, "search_plan", gives_up("memory_limit", seen))
-    result = solve(MODEL, problem(), time_limit=30)
-    assert seen == [15]
+    monkeypatch.setattr(portfolio, "search_plan", gives_up("memory_limit", seen))
+    result = solve(MODEL, problem(), time_limit=30, engines=["enhsp-sat-hmrphj"])
+    assert seen == [30]
     assert result.plan is not None
     assert is_valid(MODEL, problem(), result.plan)
     assert [(entry["planner"].split()[0], entry["status"]) for entry in result.detail["tried"]] == [
@@ -109,38 +111,40 @@ def test_auto_turns_to_enhsp_where_search_proves_nothing(monkeypatch: pytest.Mon
     ]
 
 
-def test_auto_stops_at_a_proof_and_without_enhsp(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: Any, **__: Any) -> PlanResult:
-        raise AssertionError("ENHSP must not run")
+def test_auto_stops_at_a_proof_and_without_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("no engine must run")
 
     seen: list[float] = []
-    monkeypatch.setattr(planning, "enhsp_plan", forbidden)
-    monkeypatch.setattr(planning, "find_spec", lambda _: object())
-    monkeypatch.setattr(planning, "search_plan", gives_up("unsolvable", seen))
+    monkeypatch.setattr(EngineRun, "resume", forbidden)
+    monkeypatch.setattr(portfolio, "search_plan", gives_up("unsolvable", seen))
     assert solve(MODEL, problem(), time_limit=8).status == "unsolvable"
-    monkeypatch.setattr(planning, "find_spec", lambda _: None)
-    monkeypatch.setattr(planning, "search_plan", gives_up("time_limit", seen))
-    assert solve(MODEL, problem(), time_limit=8).status == "time_limit"
-    assert seen == [4, 8]
+    monkeypatch.setattr(portfolio, "search_plan", gives_up("time_limit", seen))
+    assert solve(MODEL, problem(), time_limit=8, engines=[]).status == "time_limit"
+    assert seen == [8, 8]
 
 
 def test_a_limit_is_not_hidden_by_the_planner_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> PlanResult:
-        raise SolverFailed("it fell over")
+    def nothing_found(run: EngineRun) -> None:
+        run.status = "no_plan_found"
 
-    monkeypatch.setattr(planning, "find_spec", lambda _: object())
-    monkeypatch.setattr(planning, "search_plan", gives_up("time_limit", []))
-    monkeypatch.setattr(planning, "enhsp_plan", gives_up("no_plan_found", []))
-    result = solve(MODEL, problem())
+    def broken(run: EngineRun) -> None:
+        run.status, run.reason = "failed", "it fell over"
+
+    monkeypatch.setattr(portfolio, "search_plan", gives_up("time_limit", []))
+    monkeypatch.setattr(EngineRun, "resume", nothing_found)
+    monkeypatch.setattr(Engine, "installed", True)
+    result = solve(MODEL, problem(), engines=["enhsp-sat-hmrphj"])
     assert (result.plan, result.status) == (None, "time_limit")
-    monkeypatch.setattr(planning, "enhsp_plan", broken)
-    result = solve(MODEL, problem())
+    monkeypatch.setattr(EngineRun, "resume", broken)
+    result = solve(MODEL, problem(), engines=["enhsp-sat-hmrphj"])
     assert result.status == "time_limit"
-    assert result.detail["tried"][1] == {
-        "planner": "enhsp",
-        "status": "failed",
-        "reason": "it fell over",
-    }
+    entry = result.detail["tried"][1]
+    assert (entry["planner"].split()[0], entry["status"], entry["reason"]) == (
+        "enhsp",
+        "failed",
+        "it fell over",
+    )
 
 
 def test_a_wrong_plan_never_leaves() -> None:

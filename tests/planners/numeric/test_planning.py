@@ -16,6 +16,7 @@ from tests.places import ROOT
 from worldplan.cli import main
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric import PLANNERS, solve
+from worldplan.planners.numeric.engines.catalogue import ENGINES
 from worldplan.planners.numeric.planning import search_or_enhsp
 from worldplan.world_models.numeric import is_valid
 from worldplan.world_models.pddl import read_model, read_problem
@@ -95,7 +96,7 @@ def test_by_address(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_by_decorator(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import my_numeric_planners.mine  # type: ignore[import-not-found]  # made by the fixture
 
-    assert list(PLANNERS) == ["auto", "search", "milp", "enhsp", "three-times"]
+    assert list(PLANNERS) == ["auto", "search", "milp", "enhsp", *ENGINES, "three-times"]
     assert run("three-times", 0, capsys)["planner"] == "three times"
     assert my_numeric_planners.mine.calls == [(7, 4096)]
 

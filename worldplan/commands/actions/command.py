@@ -96,6 +96,19 @@ def _add_solve(parser: ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help=_DOMAIN)
     parser.add_argument("problem", type=Path, help="problem file (.pddl)")
     _add_planner(parser, "auto", 60.0)
+    parser.add_argument(
+        "--engines",
+        type=str | None,
+        default=None,
+        help="planners of others for auto, as in lpg,enhsp-sat-hadd; if not given, all that are "
+        "installed; none: the search alone",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=1,
+        help="how many planners of auto run at a time, the search included",
+    )
     parser.add_argument("-o", "--output", type=Path | None, default=None, help="file for the plan")
     _add_json(parser)
 
@@ -157,7 +170,10 @@ def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
         "--planner",
         type=str,
         default=planner,
-        help="auto (search, then ENHSP), search, milp, enhsp, or your own as module:function",
+        help="auto (search and the installed planners of others in turns), search, milp (shortest "
+        "plans, with proof), enhsp, one engine alone (enhsp-sat-hmrphj, lpg, enhsp-sat-hadd, "
+        "enhsp-sat-aibr, nextflap, tamer, or up:NAME of unified-planning), or your own as "
+        "module:function",
     )
     parser.add_argument("--time-limit", type=float, default=seconds, help="seconds for a plan")
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")
@@ -181,12 +197,15 @@ def _check_planner(planner: str) -> None:
     """Check a planner's name; an address is resolved when the planner is first used.
 
     Raises:
-        ConfigError: neither a name in PLANNERS nor of the form module:attribute.
+        ConfigError: neither a name in PLANNERS nor of the form up:NAME or module:attribute.
     """
     from worldplan.nearest import did_you_mean
+    from worldplan.planners.numeric.engines.catalogue import engine_of
     from worldplan.planners.numeric.planning import PLANNERS
 
-    if ":" not in planner and planner not in PLANNERS:
+    if planner.startswith("up:"):
+        engine_of(planner)
+    elif ":" not in planner and planner not in PLANNERS:
         raise ConfigError(
             f"--planner: invalid choice: '{planner}' (choose from {', '.join(PLANNERS)}, or give "
             f"your own as module:function){did_you_mean(planner, PLANNERS)}"

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.files import refuse_input_as_output
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, DatasetError, one_line
 from worldplan.output.console import plain_console
+from worldplan.planners.numeric.engines.catalogue import ENGINES, engine_of
 from worldplan.planners.numeric.enhsp import solve_files
 from worldplan.planners.numeric.planning import solve
+from worldplan.planners.numeric.portfolio import engines_files
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.action_model.files import load_model
 from worldplan.world_models.action_model.learner import LearningReport
@@ -49,28 +51,12 @@ def solve_command(options: Namespace) -> int:
         )
     if options.output is not None:
         refuse_input_as_output(options.output, options.model, options.problem)
-    report: LearningReport | None = None
-    if options.planner == "enhsp" and options.model.suffix != ".json":
-        result = solve_files(
-            options.model,
-            options.problem,
-            time_limit=options.time_limit,
-            memory_limit_mb=options.memory_limit,
-        )
-    else:
-        model = read_any_model(options.model)
-        problem = read_problem(options.problem, model.vocabulary)
-        report = model.detail.get("report")
-        result = solve(
-            model,
-            problem,
-            options.planner,
-            time_limit=options.time_limit,
-            memory_limit_mb=options.memory_limit,
-        )
+    report, result, refusal = _solved(options)
     if result.plan is not None and options.output is not None:
         write_plan(result.plan, options.output)
     lines = _describe(result, options, report)
+    if refusal:
+        lines.insert(1, f"not by the planners here, but by engines on the files: {refusal}")
     if options.json:
         print(json.dumps(_document(result, lines, learned=report is not None), indent=2))
     else:
@@ -80,6 +66,74 @@ def solve_command(options: Namespace) -> int:
         ]:
             plain_console().print(line, soft_wrap=True)
     return 0 if result.plan is not None else 1
+
+
+def _solved(options: Namespace) -> tuple[LearningReport | None, PlanResult, str]:
+    """The report of a learned model, the result of the planner, and why the planners here could not
+    take the domain, "" if they could.
+
+    Raises:
+        ConfigError: the planner cannot be used.
+        DatasetError: a file is missing or malformed, or no installed engine can take the domain.
+    """
+    limits = {"time_limit": options.time_limit, "memory_limit_mb": options.memory_limit}
+    is_pddl = options.model.suffix != ".json"
+    if options.planner == "enhsp" and is_pddl:
+        return None, solve_files(options.model, options.problem, **limits), ""
+    settings = _portfolio_settings(options)
+    try:
+        model = read_any_model(options.model)
+        problem = read_problem(options.problem, model.vocabulary)
+    except DatasetError as error:
+        engines = _engines_for_files(options)
+        if not is_pddl or not engines:
+            raise
+        try:
+            result = engines_files(
+                options.model,
+                options.problem,
+                engines=engines,
+                at_once=settings.get("at_once", 1),
+                **limits,
+            )
+        except DatasetError:  # the files are no PDDL: the first message says where
+            raise error from None
+        return None, result, one_line(error)
+    result = solve(model, problem, options.planner, **limits, **settings)
+    return model.detail.get("report"), result, ""
+
+
+def _portfolio_settings(options: Namespace) -> dict[str, Any]:
+    """The settings of the portfolio; none for another planner.
+
+    Raises:
+        ConfigError: they are given for another planner, or cannot be.
+    """
+    given = {"--engines": options.engines is not None, "--at-once": options.at_once != 1}
+    if options.planner != "auto":
+        if named := [name for name, is_given in given.items() if is_given]:
+            raise ConfigError(
+                f"{named[0]} belongs to --planner auto: leave it out, or choose --planner auto"
+            )
+        return {}
+    if options.at_once < 1:
+        raise ConfigError(f"--at-once {options.at_once}: give at least 1")
+    if options.engines is None:
+        return {"at_once": options.at_once}
+    names = [name for name in options.engines.replace(",", " ").split() if name != "none"]
+    for name in names:
+        engine_of(name)
+    return {"at_once": options.at_once, "engines": names}
+
+
+def _engines_for_files(options: Namespace) -> list[str]:
+    """The engines for a domain that the planners here cannot take."""
+    if options.planner == "auto":
+        settings = _portfolio_settings(options)
+        names = settings.get("engines", list(ENGINES))
+        return [name for name in names if engine_of(name).installed]
+    is_engine = options.planner in ENGINES or options.planner.startswith("up:")
+    return [options.planner] if is_engine else []
 
 
 def validate_command(options: Namespace) -> int:
@@ -139,6 +193,11 @@ def _describe(result: PlanResult, options: Namespace, report: LearningReport | N
         lines.append(f"written to {options.output}")
     if result.plan is None and "reason" in result.detail:
         lines.append(str(result.detail["reason"]))
+    lines += [
+        f"{entry['planner']}: {entry['status']}: {entry['reason']}"
+        for entry in result.detail.get("tried", ())
+        if entry.get("reason")
+    ]
     if result.status == "unsolvable" and report is not None:
         lines.append(
             "a learned model allows only what its data show, so the world may have a plan all the "
