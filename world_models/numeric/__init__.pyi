@@ -17,12 +17,12 @@ from .execution import run_plan as run_plan
 from .goals import read_goal as read_goal
 from .logs import read_log as read_log
 from .logs import read_trajectories as read_trajectories
-from .logs import trajectory_files as trajectory_files
 from .plan_errors import plan_fault as plan_fault
 from .plan_errors import unmet_conditions as unmet_conditions
 from .plan_errors import unmet_goals as unmet_goals
 from .precision import Precision as Precision
 from .precision import Rounding as Rounding
+from .sources.log_files import trajectory_files as trajectory_files
 from .trajectories import Trajectory as Trajectory
 from .trajectories import read_objects as read_objects
 from .trajectories import read_trajectory as read_trajectory

@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,8 @@ from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
+from worldplan.world_models.numeric.sources.log_files import is_table, trajectory_files
+from worldplan.world_models.numeric.sources.object_types import Fact, inferred_types, kind_of
 from worldplan.world_models.numeric.trajectories import (
     Checker,
     Trajectory,
@@ -27,7 +29,7 @@ TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0"
 
 
 def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> list[Trajectory]:
-    """The trajectories of `.trajectory` and `.csv` files and of folders of them, in order of file
+    """The trajectories of trajectory files, of tables and of folders of them, in order of file
     names.
 
     Args:
@@ -44,37 +46,13 @@ def read_trajectories(sources: Sequence[str | Path], vocabulary: Vocabulary) -> 
     ]
 
 
-def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The given files, and the trajectory and log files of the given folders.
-
-    Raises:
-        DatasetError: a source does not exist, is of another kind, or is a folder without such
-            files.
-    """
-    paths: list[Path] = []
-    for source in map(Path, sources):
-        files = [source]
-        if source.is_dir():
-            files = sorted([*source.glob("*.trajectory"), *source.glob("*.csv")])
-        if not source.exists():
-            raise DatasetError(f"{source}: no such file or folder")
-        if not source.is_dir() and source.suffix not in (".trajectory", ".csv"):
-            raise DatasetError(f"{source}: give .trajectory or .csv files, or a folder of them")
-        if not files:
-            raise DatasetError(f"{source}: holds no .trajectory and no .csv file")
-        paths += files
-    return paths
-
-
 def read_file(path: Path, vocabulary: Vocabulary) -> list[Trajectory]:
     """The trajectories of one file.
 
     Raises:
         DatasetError: the file is missing or malformed.
     """
-    return (
-        read_log(path, vocabulary) if path.suffix == ".csv" else [read_trajectory(path, vocabulary)]
-    )
+    return read_log(path, vocabulary) if is_table(path) else [read_trajectory(path, vocabulary)]
 
 
 def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
@@ -115,7 +93,7 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
     objects = (
         read_objects(problem)
         if problem.exists()
-        else _narrowest_types(path, vocabulary, [*facts.values(), *filter(None, calls)])
+        else inferred_types(vocabulary, _facts(vocabulary, facts.values(), calls), path)
     )
     log = _Log(path, Checker(vocabulary, objects), facts)
     episodes = table["episode"] if "episode" in table else pd.Series("", index=table.index)
@@ -123,6 +101,16 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
         log.trajectory(rows, [calls[i] for i in rows.index], str(name))
         for name, rows in table.groupby(episodes, sort=False)
     ]
+
+
+def _facts(
+    vocabulary: Vocabulary, facts: Iterable[Ground], calls: Iterable[Ground]
+) -> Iterator[Fact]:
+    """The facts of columns and of cells with actions."""
+    for fact in facts:
+        yield kind_of(vocabulary, fact), fact
+    for call in filter(None, calls):
+        yield "action", call
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -161,8 +149,7 @@ class _Log:
     def __init__(self, path: Path, check: Checker, facts: Mapping[str, Ground]) -> None:
         self.path, self.check, self.facts = path, check, facts
         for column, fact in facts.items():
-            kind = "function" if fact[0] in check.vocabulary.functions else "predicate"
-            if mistake := check(kind, fact):
+            if mistake := check(kind_of(check.vocabulary, fact), fact):
                 raise DatasetError(f"{path}, column '{column}': {mistake}")
 
     def trajectory(self, rows: pd.DataFrame, calls: list[Ground], episode: str) -> Trajectory:
@@ -217,29 +204,3 @@ class _Log:
 
     def _error(self, index: object, column: object, what: str) -> DatasetError:
         return DatasetError(f"{self.path}, row {int(str(index)) + 2}, column '{column}': {what}")
-
-
-def _narrowest_types(path: Path, vocabulary: Vocabulary, facts: Sequence[Ground]) -> dict[str, str]:
-    """The type of each object: that one of the types required by its columns and actions which is a
-    subtype of all of them.
-
-    Raises:
-        DatasetError: the required types of an object have no such type among them.
-    """
-    required: dict[str, set[str]] = {}
-    for name, *arguments in facts:
-        of_action = tuple(kind for _, kind in vocabulary.actions.get(name, ()))
-        kinds_of_fact = vocabulary.functions.get(name) or vocabulary.predicates.get(name)
-        for argument, kind in zip(arguments, kinds_of_fact or of_action, strict=False):
-            if argument not in vocabulary.constants:
-                required.setdefault(argument, set()).add(kind)
-    types: dict[str, str] = {}
-    for argument, kinds in required.items():
-        lowest = [kind for kind in kinds if all(vocabulary.is_a(kind, other) for other in kinds)]
-        if not lowest:
-            raise DatasetError(
-                f"{path}: '{argument}' is used as {' and as '.join(sorted(kinds))}; name its type "
-                f"in {path.with_suffix('.pddl').name}"
-            )
-        types[argument] = lowest[0]
-    return types

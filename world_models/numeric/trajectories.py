@@ -4,9 +4,11 @@ check of names and types that all sources share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from worldplan.milp.checks import of_type
 from worldplan.milp.errors import DatasetError
@@ -15,7 +17,20 @@ from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.forms import check_trajectory
 from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse
+from worldplan.world_models.numeric.sources.object_types import inferred_types
+from worldplan.world_models.numeric.sources.trajectory_forms import (
+    EXPECTED,
+    Part,
+    facts_of,
+    missing_atom,
+    parts_of,
+)
 from worldplan.world_models.storage import replace_file
+
+UNKNOWN = {"?", "unknown", "undefined", "none", "null", "nan", "na"}  # values of programs
+NOT_OBSERVED = (
+    "partially observed states are not learned from, so give its value in every state, or in none"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,64 +133,111 @@ def check_facts(trajectory: Trajectory, vocabulary: Vocabulary) -> None:
     for number, call in enumerate(trajectory.calls, 1):
         if mistake := check("action", call):
             raise DatasetError(f"{trajectory.source}: call {number}: {mistake}")
+    check_observed(trajectory)
+
+
+def check_observed(trajectory: Trajectory) -> None:
+    """Refuse a fluent that has a value in a state and none in a later one.
+
+    No action makes a fluent undefined, so its value was not observed there. A learned precondition
+    could not contain it, and would accept too much.
+
+    Raises:
+        DatasetError: there is such a fluent; the message names it and its states.
+    """
+    defined: Mapping[Ground, Rational] = {}
+    for number, state in enumerate(trajectory.states):
+        if lost := defined.keys() - state.values.keys():
+            raise DatasetError(
+                f"{trajectory.source}: state {number}: ({' '.join(min(lost))}) has no value, but "
+                f"had one in state {number - 1}: {NOT_OBSERVED}"
+            )
+        defined = state.values
 
 
 def read_trajectory(
     path: str | Path, vocabulary: Vocabulary, objects: Mapping[str, str] | None = None
 ) -> Trajectory:
     """The trajectory in a file of the form `((:init fact ...) (operator: (name object ...)) (:state
-    fact ...) ...)`.
+    fact ...) ...)`, or of another form (`worldplan.world_models.numeric.sources` lists them).
 
-    A fact is `(predicate object ...)` or `(= (function object ...) number)`. An operator may be
-    followed by `(:transition_status success)` or `failure`. `write_trajectory` writes this format.
+    A fact is `(predicate object ...)` or `(= (function object ...) number)`. What a state does not
+    list is false or undefined. An action may be followed by `(:transition_status success)` or
+    `failure`. `write_trajectory` writes this format.
 
     Args:
         path: the file.
         vocabulary: the declarations that every name is checked against.
-        objects: type of each object; default: those of the problem file of the same name beside it.
+        objects: type of each object; default: those of the file's own `(:objects ...)`, else those
+            of the problem file of the same name beside it, and without one the narrowest types that
+            the declarations require of what the objects occur in.
 
     Raises:
-        DatasetError: something is malformed or undeclared; the message names file and line.
+        DatasetError: something is malformed or undeclared, or a state is not completely observed;
+            the message names file and line.
     """
     path = Path(path)
-    objects = read_objects(path.with_suffix(".pddl")) if objects is None else objects
+    text = read_user_text(path)
+    refusal = partial(_refusal, path, text)
+    parts = list(parts_of(parse(text, str(path)), refusal))
+    if objects is None:
+        objects = _objects_of(path, parts, vocabulary)
     try:
         check = Checker(vocabulary, objects)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
-    return _Reader(path, read_user_text(path), check).trajectory()
+    return _Reader(path, refusal, check).trajectory(parts)
+
+
+def _refusal(path: Path, text: str, part: object, what: str) -> DatasetError:
+    """The error for a part of a file."""
+    line = f", line {line_of(text, part.offset)}" if isinstance(part, SExpression) else ""
+    return DatasetError(f"{path}{line}: {what}")
+
+
+def _objects_of(path: Path, parts: list[Part], vocabulary: Vocabulary) -> dict[str, str]:
+    """The objects of a trajectory: declared in it, in the problem file beside it, or inferred.
+
+    Raises:
+        DatasetError: the problem file is malformed, or an object is used as two types.
+    """
+    declared = [part for part in parts if part.kind == "objects"]
+    if declared:
+        return {
+            name: kind
+            for part in declared
+            for name, kind in typed_objects(part.content, path).items()
+        }
+    problem = path.with_suffix(".pddl")
+    if problem != path and problem.exists():
+        return read_objects(problem)
+    return inferred_types(vocabulary, facts_of(parts), path)
 
 
 class _Reader:
-    """Reads one trajectory from a text."""
+    """Reads one trajectory from its parts."""
 
-    def __init__(self, path: Path, text: str, check: Checker) -> None:
-        self.path, self.text, self.check = path, text, check
+    def __init__(
+        self, path: Path, refusal: Callable[[object, str], DatasetError], check: Checker
+    ) -> None:
+        self.path, self.refusal, self.check = path, refusal, check
 
-    def trajectory(self) -> Trajectory:
+    def trajectory(self, parts: list[Part]) -> Trajectory:
         states: list[State] = []
         calls: list[Ground] = []
         succeeded: list[bool | None] = []
-        for part in parse(self.text, str(self.path)):
-            head = part[0] if isinstance(part, SExpression) and part else None
-            if head in (":init", ":state") and len(states) == len(calls):
-                states.append(self._state(part))
-            elif head == "operator:" and len(part) == 2 and len(calls) + 1 == len(states):
-                calls.append(self._fact("action", part[1]))
+        for part in parts:
+            if part.kind == "state" and len(states) == len(calls):
+                states.append(self._state(part.content))
+            elif part.kind == "action" and len(calls) + 1 == len(states):
+                calls.append(self._fact("action", part.content))
                 succeeded.append(None)
-            elif (
-                head == ":transition_status"
-                and len(part) == 2
-                and part[1] in ("success", "failure")
-                and len(calls) == len(states)
-            ):
-                succeeded[-1] = part[1] == "success"
-            else:
-                raise self._error(
-                    part,
-                    "expected (:init ...), then (operator: (name object ...)) and (:state ...) in "
-                    "turn",
-                )
+            elif part.kind == "outcome" and calls and len(calls) == len(states):
+                succeeded[-1] = part.content[0] == "success"
+            elif part.kind == "state":
+                raise self.refusal(part.at, f"{EXPECTED}, but no action leads to this state")
+            elif part.kind != "objects":
+                raise self.refusal(part.at, EXPECTED)
         if len(states) != len(calls) + 1:
             raise DatasetError(f"{self.path}: ends after an operator, or has no (:init ...)")
         return Trajectory(
@@ -184,17 +246,43 @@ class _Reader:
 
     def _state(self, part: SExpression) -> State:
         atoms: set[Ground] = set()
+        false: set[Ground] = set()
         values: dict[Ground, Rational] = {}
-        for fact in part[1:]:
-            if isinstance(fact, SExpression) and fact and fact[0] == "=":
+        for fact in part:
+            head = fact[0] if isinstance(fact, SExpression) and fact else None
+            if head == "=":
                 if len(fact) != 3:
-                    raise self._error(fact, "expected (= (function object ...) number)")
+                    raise self.refusal(fact, "expected (= (function object ...) number)")
                 fluent, value = self._fact("function", fact[1], fact), self._number(fact)
                 if values.setdefault(fluent, value) != value:
-                    raise self._error(fact, f"({' '.join(fluent)}) has two values in one state")
+                    raise self.refusal(fact, f"({' '.join(fluent)}) has two values in one state")
+            elif head == "not" and len(fact) == 2:
+                false.add(self._fact("predicate", fact[1], fact))
             else:
                 atoms.add(self._fact("predicate", fact, part))
+        self._check_complete(part, atoms, false)
         return State(frozenset(atoms), values)
+
+    def _check_complete(self, part: SExpression, atoms: set[Ground], false: set[Ground]) -> None:
+        """Refuse a state with false atoms that leaves some atom open.
+
+        Raises:
+            DatasetError: an atom is both true and false, or neither.
+        """
+        if both := atoms & false:
+            raise self.refusal(part, f"({' '.join(min(both))}) is both true and false in one state")
+        unknown = (
+            missing_atom(atoms | false, self.check.vocabulary, self.check.objects)
+            if false
+            else None
+        )
+        if unknown is not None:
+            raise self.refusal(
+                part,
+                f"({' '.join(unknown)}) is neither true nor false in a state with (not ...): a "
+                "partially observed state, which is not learned from; list every atom, or only the "
+                "true ones",
+            )
 
     def _fact(self, kind: str, fact: object, within: SExpression | None = None) -> Ground:
         if (
@@ -202,24 +290,22 @@ class _Reader:
             or not fact
             or not all(isinstance(name, str) for name in fact)
         ):
-            raise self._error(
+            raise self.refusal(
                 fact if isinstance(fact, SExpression) else within,
                 f"'{fact}' is not a {kind} with objects in parentheses",
             )
         ground = tuple(fact)
         if mistake := self.check(kind, ground):
-            raise self._error(fact, mistake)
+            raise self.refusal(fact, mistake)
         return ground
 
     def _number(self, fact: SExpression) -> Rational:
+        if fact[2] in UNKNOWN:
+            raise self.refusal(fact, f"({' '.join(fact[1])}) is '{fact[2]}': {NOT_OBSERVED}")
         try:
             return exact(fact[2])
         except (ValueError, TypeError, ZeroDivisionError) as error:
-            raise self._error(fact, f"'{fact[2]}' is not a number") from error
-
-    def _error(self, part: object, what: str) -> DatasetError:
-        line = f", line {line_of(self.text, part.offset)}" if isinstance(part, SExpression) else ""
-        return DatasetError(f"{self.path}{line}: {what}")
+            raise self.refusal(fact, f"'{fact[2]}' is not a number") from error
 
 
 def read_objects(path: str | Path) -> dict[str, str]:
@@ -232,27 +318,38 @@ def read_objects(path: str | Path) -> dict[str, str]:
         DatasetError: the file is missing, or its parentheses or (:objects ...) are malformed.
     """
     path = Path(path)
-    problem = parse(read_user_text(path), str(path))
     objects: dict[str, str] = {}
-    for part in problem:
+    for part in parse(read_user_text(path), str(path)):
         if isinstance(part, SExpression) and part and part[0] == ":objects":
-            untyped: list[str] = []
-            names = iter(part[1:])
-            for name in names:
-                if not isinstance(name, str):
-                    raise DatasetError(f"{path}: (:objects ...) may hold names and types only")
-                if name == "-":
-                    kind = next(names, "")
-                    if not isinstance(kind, str) or not kind:
-                        raise DatasetError(
-                            f"{path}: a '-' in (:objects ...) is followed by no type"
-                        )
-                    objects |= dict.fromkeys(untyped, kind)
-                    untyped = []
-                else:
-                    untyped.append(name)
-            objects |= dict.fromkeys(untyped, "object")
+            objects |= typed_objects(part[1:], path)
     return objects
+
+
+def typed_objects(entries: list[Any], path: Path) -> dict[str, str]:
+    """The objects of a PDDL list such as `a b - kind c`, with their types.
+
+    Args:
+        entries: the names, types and dashes.
+        path: the file, for messages.
+
+    Raises:
+        DatasetError: an entry is no name, or a dash is followed by no type.
+    """
+    objects: dict[str, str] = {}
+    untyped: list[str] = []
+    names = iter(entries)
+    for name in names:
+        if not isinstance(name, str):
+            raise DatasetError(f"{path}: (:objects ...) may hold names and types only")
+        if name == "-":
+            kind = next(names, "")
+            if not isinstance(kind, str) or not kind:
+                raise DatasetError(f"{path}: a '-' in (:objects ...) is followed by no type")
+            objects |= dict.fromkeys(untyped, kind)
+            untyped = []
+        else:
+            untyped.append(name)
+    return objects | dict.fromkeys(untyped, "object")
 
 
 def write_trajectory(trajectory: Trajectory, path: str | Path) -> None:

@@ -13,7 +13,10 @@ from worldplan.arguments import add_run_options, check_jobs, command_parser, par
 from worldplan.milp.errors import ConfigError
 from worldplan.parallel import ENGINES
 
-_SOURCES = "trajectories: .trajectory or .csv files, or folders of them"
+_SOURCES = (
+    "trajectories: .trajectory files (or any file of that form), .csv or .tsv tables, or folders "
+    "of them; a problem X.pddl beside X declares its objects, otherwise their types are inferred"
+)
 _DOMAIN = "a model (.json) written by `actions learn`, or a complete domain (.pddl)"
 
 
@@ -127,7 +130,8 @@ def _add_evaluate(parser: ArgumentParser) -> None:
         "trajectories",
         nargs="+",
         type=Path,
-        help="folders of X.trajectory with the problem X.pddl beside each, or such files",
+        help="trajectory files, or folders of them; a problem X.pddl beside X is planned for, "
+        "otherwise from the first state to what the last one changed",
     )
     parser.add_argument(
         "--domain",

@@ -21,6 +21,7 @@ from worldplan.commands.actions.jobs import (
     CrossValidation,
     Job,
     jobs_of,
+    problem_file_of,
     run_job,
     true_model,
 )
@@ -35,6 +36,7 @@ from worldplan.parallel import run_waiting
 from worldplan.planners.base import bootstrap
 from worldplan.planners.numeric.task.result import STATUSES
 from worldplan.runs import METRICS, Run
+from worldplan.world_models.numeric.sources.log_files import is_table, trajectory_files
 
 MEASURES = {
     "learn_seconds": "learning, CPU s",
@@ -70,7 +72,7 @@ def evaluate_command(options: Namespace) -> int:
         ConfigError: an option is wrong.
         DatasetError: a file is missing or malformed.
     """
-    files = trajectory_files(options.trajectories)
+    files = evaluated_files(options.trajectories)
     study = CrossValidation(
         files=tuple(files),
         domain=options.domain.resolve(),
@@ -106,24 +108,24 @@ def evaluate_command(options: Namespace) -> int:
     return 0
 
 
-def trajectory_files(sources: Sequence[Path]) -> list[Path]:
+def evaluated_files(sources: Sequence[Path]) -> list[Path]:
     """The trajectories among files and folders, in the order of their names.
 
     Raises:
-        DatasetError: a folder has no trajectory, or a trajectory has no problem of the same name
-            beside it.
+        DatasetError: a source is missing or a table, or a folder has no trajectory.
     """
     files: list[Path] = []
     for source in sources:
-        in_source = sorted(source.glob("*.trajectory")) if source.is_dir() else [source]
-        if not in_source:
+        found = trajectory_files([source])
+        trajectories = [file for file in found if not is_table(file)]
+        if source.is_dir() and not trajectories:
             raise DatasetError(f"{source}: holds no .trajectory file")
-        files += in_source
-    for required in (path for file in files for path in (file, file.with_suffix(".pddl"))):
-        if not required.is_file():
+        if len(trajectories) < len(found) and not source.is_dir():
             raise DatasetError(
-                f"{required}: no such file; a trajectory needs its problem beside it"
+                f"{source}: a table; give trajectory files (worldplan.world_models.numeric."
+                "write_trajectory writes one of each episode)"
             )
+        files += trajectories
     return [file.resolve() for file in files]
 
 
@@ -176,7 +178,7 @@ def cross_validate(
         require_ray()
     true_model(study.domain)  # a wrong domain raises here, before anything is written
     config = study.to_dict()
-    problems = [file.with_suffix(".pddl") for file in study.files]
+    problems = [path for path in map(problem_file_of, study.files) if path is not None]
     config["inputs"] = input_files([config, problems])
     with open_run(root, name, config, study.seed, fresh=fresh) as run:
         todo = jobs_of(run.path.resolve(), study)

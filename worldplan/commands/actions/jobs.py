@@ -5,9 +5,10 @@ Each job writes its result files atomically.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from worldplan.milp.errors import ConfigError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.planners.numeric.model_scores import (
     Agreement,
     Example,
@@ -34,9 +35,11 @@ from worldplan.world_models.action_model.learner import ActionModelLearner, Lear
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.numeric.precision import Precision, Rounding, rounded_trajectory
+from worldplan.world_models.numeric.sources.observed_problem import observed_problem
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem
+from worldplan.world_models.pddl.writing import write_problem
 
 KINDS = ("", "actions", "problems")  # of result files
 COUNTS = (1, 5, 10, 20, 40, 80)  # default numbers of trajectories to learn from
@@ -47,7 +50,7 @@ class CrossValidation:
     """All settings that the results of an evaluation depend on.
 
     Args:
-        files: the trajectories, each with its problem file beside it.
+        files: the trajectories; a problem file beside one is used, see `observed_problem`.
         domain: the true domain.
         counts: numbers of trajectories to learn from.
         folds: parts of the data; each is held out once.
@@ -171,7 +174,7 @@ class HeldOut:
 
     Args:
         examples: states with ground actions.
-        problems: (file, problem, the expert's plan) of each held-out problem.
+        problems: (trajectory file, problem, the expert's plan) of each held-out problem.
     """
 
     examples: list[Example]
@@ -221,14 +224,20 @@ def held_out(study: CrossValidation, fold: int) -> HeldOut:
     for number, (file, trajectory) in enumerate(zip(files, trajectories, strict=True)):
         if study.problems and number >= study.problems:
             break
-        problem_file = file.with_suffix(".pddl")
-        problem = read_problem(problem_file, true.vocabulary)
+        problem_file = problem_file_of(file)
+        problem = (
+            observed_problem(trajectory)
+            if problem_file is None
+            else read_problem(problem_file, true.vocabulary)
+        )
+        if problem is None:  # nothing changed: no goal, and nothing to walk to
+            continue
         expert = tuple(
             call
             for call, succeeded in zip(trajectory.calls, trajectory.succeeded, strict=True)
             if succeeded is not False
         )
-        problems.append((problem_file, problem, expert))
+        problems.append((file, problem, expert))
         examples += random_walk(
             true, problem, study.walk_steps, np.random.default_rng([study.seed, fold, number])
         )
@@ -264,6 +273,11 @@ def run_job(job: Job) -> Job:
         _action_row(name, report, preconditions[name], effects[name]) for name in true.actions
     ]
     plans = pd.DataFrame([_plan_row(study, true, learned, *entry) for entry in test.problems])
+    if plans.empty:
+        raise DatasetError(
+            f"fold {job.fold}: no held-out trajectory has a problem file or changes anything, so "
+            "there is nothing to plan for: add problem files, or take fewer --folds"
+        )
     pooled = sum(effects.values(), Agreement())
     plan_count = int(plans["found"].sum())
     row = {
@@ -334,9 +348,7 @@ def _plan_row(
     )
     plan = result.plan
     valid = plan is not None and is_valid(true, problem, plan)
-    confirmed = plan is not None and (
-        validate_with_unified_planning(study.domain, file, plan).valid
-    )
+    confirmed = plan is not None and _confirmed(study.domain, true, file, problem, plan)
     length_ratio = float("nan")
     if plan is not None and expert and is_valid(true, problem, expert):
         length_ratio = len(plan) / len(expert)
@@ -354,3 +366,21 @@ def _plan_row(
         "seconds": result.seconds,
         "expanded": result.expanded,
     }
+
+
+def problem_file_of(trajectory: Path) -> Path | None:
+    """The problem file beside a trajectory file; None if there is none."""
+    path = trajectory.with_suffix(".pddl")
+    return path if path != trajectory and path.is_file() else None
+
+
+def _confirmed(
+    domain: Path, true: NumericModel, file: Path, problem: NumericProblem, plan: Sequence[Ground]
+) -> bool:
+    """Whether unified-planning's validator takes a plan; a problem without a file is written."""
+    if (problem_file := problem_file_of(file)) is not None:
+        return validate_with_unified_planning(domain, problem_file, plan).valid
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "problem.pddl"
+        write_problem(replace(problem, name="observed"), true.vocabulary, written)
+        return validate_with_unified_planning(domain, written, plan).valid

@@ -29,8 +29,9 @@ from worldplan.world_models.action_model.precision_advice import (
 )
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import NumericAction, NumericModel
-from worldplan.world_models.numeric.logs import read_file, trajectory_files
+from worldplan.world_models.numeric.logs import read_file
 from worldplan.world_models.numeric.precision import Precision
+from worldplan.world_models.numeric.sources.log_files import trajectory_files
 from worldplan.world_models.pddl.reading import read_vocabulary
 from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
 

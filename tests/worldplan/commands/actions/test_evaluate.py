@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,9 @@ from tests.worldplan.commands.actions.builders import DELIVERY, Desk, make_data
 from worldplan.cli import main
 from worldplan.commands.actions import jobs as action_jobs
 from worldplan.milp.errors import DatasetError
+from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.result import PlanResult
+from worldplan.world_models.numeric.domain import NumericProblem
 
 
 def test_evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +104,33 @@ def test_evaluate_refuses(desk: Desk) -> None:
     desk.refuses(base + " --time-limit 0", "--time-limit 0")
     desk.refuses(base + " --jobs -1", "--jobs -1")
     desk.refuses(base.replace("true.pddl", f"{DELIVERY}/no.pddl"), "no.pddl")
-    Path("data/p3.pddl").unlink()
-    desk.refuses(base, "p3.pddl: no such file; a trajectory needs its problem beside it")
+    desk.refuses("evaluate true.pddl --domain true.pddl", "true.pddl: a PDDL domain or problem")
+    Path("log.csv").write_text("action,battery van1\n,1\n")
+    desk.refuses("evaluate log.csv --domain true.pddl", "log.csv: a table; give trajectory files")
+
+
+def test_evaluate_without_problem_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_data(Path("data"))
+    true = action_jobs.true_model(Path("true.pddl"))
+
+    def in_the_true_model(_: object, problem: NumericProblem, *__: object, **___: object) -> Any:
+        return search_plan(true, problem)
+
+    monkeypatch.setattr(action_jobs, "solve", in_the_true_model)
+    command = (
+        "evaluate data --domain true.pddl --folds 2 --counts 2 --problems 2 --walk-steps 5 "
+        "--jobs 1 --json"
+    )
+    rows = []
+    for _ in range(2):
+        answer = json.loads(desk.run(command))
+        rows.append(answer["results"][0])
+        for problem in Path("data").glob("*.pddl"):
+            problem.unlink()
+    assert rows[1]["problems"] == rows[0]["problems"] == 4
+    assert rows[1]["false_plans"] == rows[1]["disagreements"] == 0
+    assert rows[1]["solved_mean"] == rows[0]["solved_mean"] == 1
+    assert rows[1]["self_consistency_mean"] == rows[0]["self_consistency_mean"] == 1
 
 
 def test_fold_split_covers_everything_once() -> None:

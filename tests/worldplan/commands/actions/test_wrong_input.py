@@ -99,9 +99,15 @@ def test_wrong_trajectories(desk: Desk) -> None:
         and "not learned: never observed" in printed
     )
     assert "drive (never observed)" in desk.run(f"solve m.json {DELIVERY}/problem.pddl", code=1)
-    (desk.folder / "a.pddl").unlink()
+    (desk.folder / "a.pddl").unlink()  # the types of the objects are inferred
+    assert "1 of 4 actions learned" in desk.run(
+        f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json"
+    )
+    path.write_text(good.replace("(charge red depot)", "(charge depot depot)"))
     desk.refuses(
-        f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json", "a.pddl: no such file"
+        f"learn a.trajectory --domain {DELIVERY}/domain.pddl -o m.json",
+        "'depot' is used as place and as van",
+        "name its type in a.pddl",
     )
 
 
