@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
-FILE_KINDS = {
-    "tuning": ({"search", "trials"}, "tune"),
-    "study": ({"methods", "plane"}, "run"),
-    "scenario": ({"programme", "policies"}, "bandits run"),
-    "training": ({"model", "trainer"}, "fit --config"),
-}
-"""Settings files: top-level keys of which each has at least one, and its command."""
-
-_TABLES = (".csv", ".tsv", ".xlsx", ".npz", ".hdf5")
 _LONGEST = 400  # characters of a message
 _UNKNOWN = (
     re.compile(r"^Group '([^']+)' does not accept option '([^']+)'"),
@@ -171,63 +161,9 @@ def _unknown_name(text: str) -> str:
     return ""
 
 
-def file_first(argv: Sequence[str], kind: str) -> tuple[list[str], Path]:
-    """Put --config before a settings file that is the first argument.
-
-    Args:
-        argv: such as ["study.yaml", "--seeds", "3"].
-        kind: of the file that the command reads, one of `FILE_KINDS`.
-
-    Returns:
-        The arguments for jsonargparse, and the file; Path() where there is none.
-
-    Raises:
-        ConfigError: the file is missing or malformed, is for another command, or holds names of an
-            older worldplan.
-    """
-    from worldplan.files import read_config  # pandas takes half a second to import
-
-    if not argv and kind in ("study", "tuning"):  # a scenario has a default for every setting
-        raise ConfigError(
-            f"give the {kind} file: worldplan {FILE_KINDS[kind][1]} FILE.yaml "
-            "(`worldplan examples` lists those that come with worldplan)"
-        )
-    if not argv or argv[0].startswith("-"):
-        return list(argv), Path()
-    file = Path(argv[0])
-    if file.suffix.lower() in _TABLES:
-        raise ConfigError(
-            f"{file}: a table: give the {kind} file (.yaml), which names its tables, first"
-        )
-    refuse_other_kind(file, read_config(file), kind)  # or the file is missing or malformed
-    return ["--config", *argv], file
-
-
-def refuse_other_kind(file: Path, settings: Mapping[str, Any], kind: str) -> None:
-    """Refuse a settings file for another command.
-
-    Args:
-        file: where the settings stand.
-        settings: its top level.
-        kind: that the command reads, one of `FILE_KINDS`.
-
-    Raises:
-        ConfigError: names the command for the file.
-    """
-    for other, (keys, command) in FILE_KINDS.items():
-        told = min(keys & settings.keys(), default=None)
-        if told is None:
-            continue
-        if kind in (other, "tuning" if other == "study" else ""):  # a study can be tuned
-            return
-        raise ConfigError(
-            f"{file}: a {other} (it has '{told}'), and this command reads a {kind}: "
-            f"worldplan {command} {file}"
-        )
-
-
 def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
-    """Add --config, which `file_first` puts before the file, and an option for each setting.
+    """Add --config, which `settings_files.file_first` puts before the file, and an option for each
+    setting.
 
     Args:
         parser: from `command_parser`.
@@ -235,7 +171,9 @@ def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
         kind: of the file, such as "study".
     """
     parser.add_argument(
-        "--config", action="config", help=f"{kind} file (the first argument is taken as this)"
+        "--config",
+        action="config",
+        help=f"{kind} file (the may stand without --config, before or after the options)",
     )
     parser.add_class_arguments(settings)
     describe_all(parser, settings)
@@ -246,7 +184,7 @@ def parse_settings(parser: ArgumentParser, argv: Sequence[str], settings: type) 
 
     Args:
         parser: of the command.
-        argv: the words after it, from `file_first`.
+        argv: the words after it, from `settings_files.file_first`.
         settings: the dataclass of `add_settings`.
 
     Raises:

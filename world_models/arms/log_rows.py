@@ -9,13 +9,17 @@ at the next time:
 with the smallest step between two times of the log; between dates of which none is on a weekend,
 weekends do not count. Rows that lie further apart are not compared, nor rows of two episodes (a
 column "episode": clients begin anew), nor those of a log without times.
+
+A date is written 2026-11-28, as in every other file. Python reads 20261128 and 2026-W48-6 as dates,
+too: they are refused, and not taken for numbers or texts.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -27,6 +31,7 @@ from worldplan.world_models.arms.rewards import arm_positions, own_states_in
 TIMES = ("date", "day", "week", "step", "time")
 EPISODE = "episode"
 _MOVE = ("state", "action", "next_state")
+_WEEK = re.compile(r"\d{4}-?W\d{2}")
 _WEEKEND = 5  # the number of Saturday, from Monday as 0
 
 
@@ -166,11 +171,12 @@ def _positions(table: CsvTable, when: str) -> Floats | None:
         DatasetError: some are numbers or dates, and one is neither.
     """
     text = table.text(when)
+    dates = {each: _date(each) for each in text.unique()}
+    _refuse_other_spellings(table, when, text, dates)
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
     if np.isfinite(numbers).any():
         kind, found = "number", np.isfinite(numbers)
     else:
-        dates = {each: _date(each) for each in text.unique()}
         kind, found = "date", np.array([dates[each] is not None for each in text])
     if not found.any():
         return None
@@ -193,8 +199,40 @@ def _days(dates: list[dt.date | None]) -> Floats:
     return days.astype(np.float64)
 
 
+def _refuse_other_spellings(
+    table: CsvTable, when: str, text: pd.Series[str], dates: Mapping[str, dt.date | None]
+) -> None:
+    """Refuse dates that are not written YYYY-MM-DD, as `milp.sets.today.parse_date` does. A step
+    may have any number, a week may be that of a date, 2026-W48, and a time an hour of a day.
+
+    Raises:
+        DatasetError: names the first one.
+    """
+    if when.lower() == "step":
+        return
+    other = {each for each, date in dates.items() if date and date.isoformat() != each}
+    if when.lower() == "week":
+        other = {each for each in other if not _WEEK.fullmatch(each)}
+    if when.lower() == "date":
+        other |= {each for each, date in dates.items() if date is None and _has_hour(each)}
+    table.refuse(
+        text.isin(other).to_numpy(),
+        lambda i: f"{when} '{text.iloc[i]}' is no date",
+        "write YYYY-MM-DD",
+    )
+
+
+def _has_hour(text: str) -> bool:
+    """Whether a text is a date with an hour, such as 2026-11-28T00:00."""
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _date(text: str) -> dt.date | None:
-    """A date such as 2026-11-28; None for another text."""
+    """The date in a text, in any spelling that Python reads; None for another text."""
     try:
         return dt.date.fromisoformat(text)
     except ValueError:

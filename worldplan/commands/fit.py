@@ -20,7 +20,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from worldplan.arguments import own_error, refuse_other_kind, shorten
+from worldplan.arguments import own_error, shorten
 from worldplan.commands.fit_folder import (
     RunFolder,
     TrainingFolder,
@@ -43,6 +43,7 @@ from worldplan.commands.fit_words import CONFIG, module_words, options_of
 from worldplan.files import read_config
 from worldplan.milp.errors import ConfigError
 from worldplan.renamed import refuse_renamed
+from worldplan.settings_files import refuse_other_kind
 from worldplan.short_help import ALL, HelpShown, wants_help
 from worldplan.world_models.training.bar import TrainingBar
 from worldplan.world_models.training.failures import named_failures

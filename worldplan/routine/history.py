@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select, update
 
 from worldplan.envs.bandits.environment import Floats, Ints
 from worldplan.milp.errors import ConfigError, DatasetError
+from worldplan.milp.sets.today import parse_date
 from worldplan.milp.tables import CsvTable
 from worldplan.milp.user_files import read_user_text
 from worldplan.routine import schema
@@ -92,8 +93,8 @@ def _refuse_later(log: Path, today: dt.date) -> None:
         return
     for line, text in CsvTable(log, (when,)).cells((when,)):
         try:
-            date = dt.date.fromisoformat(text)
-        except ValueError:
+            date = parse_date(text, "date")
+        except ConfigError:
             return  # not dates but texts: `world_models.arms.log_rows` refuses a mixture
         if date >= today:
             raise DatasetError(

@@ -44,6 +44,25 @@ REFUSED = {
         "write it as 2026-11-28",
     ),
     "no such date": ("date", ["2026-11-30,Ann,0,1,2", "2026-11-31,Ann,2,1,1"], "is no date"),
+    "a date as a number": (
+        "date",
+        ["20261103,Ann,0,1,2", "20261104,Ann,2,1,1"],
+        "line 2: date '20261103' is no date: write YYYY-MM-DD",
+    ),
+    "a day as a number": ("day", ["20261103,Ann,0,1,2", "20261203,Ann,2,1,1"], "write YYYY-MM-DD"),
+    "a week's day": ("date", ["2026-W45-2,Ann,0,1,2"], "'2026-W45-2' is no date: write YYYY-MM-DD"),
+    "a date with an hour": ("date", ["2026-11-03T00:00,Ann,0,1,2"], "write YYYY-MM-DD"),
+    "one other spelling": (
+        "time",
+        ["2026-11-03,Ann,0,1,2", "20261104,Ann,2,1,1"],
+        "line 3: time '20261104' is no date",
+    ),
+    "the date of a week": ("week", ["20261103,Ann,0,1,2"], "week '20261103' is no date"),
+    "the next week's number": (
+        "week",
+        ["2026-W45,Ann,0,1,2", "2026-W46,Ann,1,0,1"],
+        "week 2026-W46: state 1 contradicts line 2",
+    ),
     "a time is missing": ("week", ["1,Ann,0,1,2", ",Ann,2,1,1"], "week is empty: fill it in"),
     "a capital": ("Week", ["1,Ann,0,1,2", "2,Ann,1,0,1"], "Week 2: state 1 contradicts line 2"),
     "within an episode": ("episode,week", ["a,1,Ann,0,1,2", "a,2,Ann,1,0,1"], "line 3"),
@@ -73,6 +92,8 @@ TAKEN = {
     "without times": ("note", ["x,Ann,0,1,2", "x,Ann,1,0,1", "x,Ann,1,0,1"]),
     "weekdays": ("day", ["Mon,Ann,0,1,2", "Mon,Ann,1,0,1"]),
     "texts have no order": ("date", ["2.11.2026,Ann,0,1,2", "3.11.2026,Ann,1,0,1"]),
+    "weeks of a year": ("week", ["2026-W45,Ann,0,1,2", "2026-W46,Ann,2,0,1"]),
+    "many steps": ("step", ["20261103,Ann,0,1,2", "20261104,Ann,2,1,1"]),
     "one row": ("week", ["1,Ann,0,1,2"]),
 }
 

@@ -16,7 +16,12 @@ from worldplan.commands.bandits.jobs import (
 )
 from worldplan.commands.bandits.judged import DRAWS, JUDGED, SUFFIX, judged
 from worldplan.commands.bandits.scenario import Scenario
-from worldplan.commands.bandits.summary import early_bound, mean_bound, summarise
+from worldplan.commands.bandits.summary import (
+    early_bound,
+    endless_sentences,
+    mean_bound,
+    summarise,
+)
 from worldplan.envs.bandits.environment import BanditVectorEnv, Ints
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.files import read_table
@@ -32,7 +37,7 @@ from worldplan.runs import BOUND, Run
 from worldplan.world_models.arms.hidden import as_seen
 from worldplan.world_models.arms.programme import Built, build
 
-NOTES = "notes.txt"  # of a run: what the report and the command say of its bound
+NOTES = "notes.txt"  # of a run: what the report and the command say of its figures
 
 
 def write_results(run: Run, scenario: Scenario, base: Path) -> None:
@@ -48,8 +53,10 @@ def write_results(run: Run, scenario: Scenario, base: Path) -> None:
     run.write_csv("episodes.csv", _gather(run.path, scenario, ""))
     run.write_csv("steps.csv", per_step)
     run.write_text(BOUND, f"{bound!r}\n")
-    if early := early_bound(run.path):
-        run.write_text(NOTES, early + "\n")
+    early = early_bound(run.path)
+    notes = [*([early] if early else []), *endless_sentences(run.config["programme"])]
+    if notes:
+        run.write_text(NOTES, "\n".join(notes) + "\n")
     metrics = _metrics(run.path, scenario, base)
     if metrics is not None:
         run.write_csv("metrics.csv", metrics)

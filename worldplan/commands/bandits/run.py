@@ -38,7 +38,6 @@ from worldplan.commands.bandits.scenario import (
     parse_scenario,
     scenario_parser,
 )
-from worldplan.commands.bandits.summary import endless_sentences
 from worldplan.files import input_files, named_files
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -206,8 +205,6 @@ def print_table(run: Run) -> None:
     console.print(f"upper bound on every policy: {bound:.5g} per step, in expectation")
     if (run.path / NOTES).is_file():
         console.print((run.path / NOTES).read_text(encoding="utf-8").rstrip())
-    for sentence in endless_sentences(run.config["programme"]):
-        console.print(sentence)
     console.print("share of bound: 0 % is the set's default action at every step, 100 % the bound")
     if (summary["bound_share"] > 1).any():
         console.print("a mean over episodes is above the bound by chance only: see its interval")

@@ -17,7 +17,6 @@ from jsonargparse import ArgumentParser, Namespace
 from worldplan.arguments import (
     add_settings,
     command_parser,
-    file_first,
     instantiate,
     naming,
     parse_mapping,
@@ -32,6 +31,7 @@ from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.bounds import BOUNDS
 from worldplan.planners.bandits.policies import DEFAULT_POLICIES, POLICIES, check_policies
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
+from worldplan.settings_files import file_first
 from worldplan.shipped import PACKAGE
 from worldplan.world_models.arms.programme import Programme
 
@@ -198,7 +198,7 @@ def parse_scenario(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Namespa
     Raises:
         ConfigError: in one line that names the file.
     """
-    arguments, base = file_first(_shorthands(list(argv)), "scenario")
+    arguments, base = file_first(parser, _shorthands(list(argv)), "scenario")
     with naming(base.name and str(base)):
         return parse_settings(parser, arguments, Scenario), base
 

@@ -13,7 +13,6 @@ from typing import Any
 from worldplan.arguments import (
     add_settings,
     command_parser,
-    file_first,
     instantiate,
     naming,
     parse_mapping,
@@ -37,6 +36,7 @@ from worldplan.planners.offline.model_free.learner import ModelFreeSettings
 from worldplan.planners.offline.options.finetuning import Finetuning
 from worldplan.planners.offline.oracle_patch import PATCHES
 from worldplan.planners.offline.settings import ReachAwareSettings, with_added
+from worldplan.settings_files import file_first
 
 TASK_KEYS = ("patch", "true_share", "shares", "halt_quantile", *METHOD_TASK_KEYS)
 MAX_REWARD = "max_reward"  # as a method's target_cap: the value ceiling of the data
@@ -371,7 +371,7 @@ def parse_study(parser: Any, argv: Sequence[str]) -> tuple[Study, Selection, Any
         ConfigError: something is wrong with it; one line that names the file.
     """
     selection, rest = take_selection(argv)
-    arguments, file = file_first(with_seed_range(rest), "study")
+    arguments, file = file_first(parser, with_seed_range(rest), "study")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Study)
         return instantiate(parser, options, Study), selection, options

@@ -13,7 +13,6 @@ from typing import Any
 from worldplan.arguments import (
     add_settings,
     command_parser,
-    file_first,
     instantiate,
     naming,
     parse_settings,
@@ -26,6 +25,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean
 from worldplan.planners.offline.estimation.fitted_q import FittedQSettings
 from worldplan.planners.offline.settings import ReachAwareSettings
+from worldplan.settings_files import file_first
 
 SCORES = {
     "environment": "mean return of the policies in the environment",
@@ -219,7 +219,7 @@ def parse_tuning(parser: Any, argv: Sequence[str]) -> tuple[Tuning, Any]:
     Raises:
         ConfigError: something is wrong with it; one line that names the file.
     """
-    arguments, file = file_first(with_seed_range(argv), "tuning")
+    arguments, file = file_first(parser, with_seed_range(argv), "tuning")
     with naming(file.name and str(file)):
         options = parse_settings(parser, arguments, Tuning)
         return instantiate(parser, options, Tuning), options

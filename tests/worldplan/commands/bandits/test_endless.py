@@ -27,6 +27,10 @@ def test_policies_are_compared(desk: Desk, programme: dict[str, object]) -> None
     desk.scenario("capacity", programme=programme, policies=POLICIES, episodes=20)
     printed = done(desk, "run", "small.yaml", "--jobs", "1")
     assert re.search(r"no end: (25 steps were played|averages per step of 30 steps)", printed)
+    assert len(re.findall("no end: ", printed)) == 1
+    (report,) = Path("runs").rglob("report.html")
+    sentence = re.search(r"no end: (25 steps were played|averages per step of 30 steps)", printed)
+    assert sentence is not None and sentence[0] in report.read_text(encoding="utf-8")
     (file,) = Path("runs").rglob("summary.csv")
     table = pd.read_csv(file, keep_default_na=False).set_index("policy")
     assert (table["share_low"] < 1.0).all()
