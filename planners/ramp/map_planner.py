@@ -222,7 +222,7 @@ def _unreachable(model: NumericModel, goal: Goal, state: State) -> str:
     missing: list[Lifted] = [atom for atom in goal.positive - state.atoms if atom[0] not in adds]
     missing += [atom for atom in goal.negative & state.atoms if atom[0] not in deletes]
     for comparison in goal.comparisons:
-        fluents = [fluent for fluent, _ in comparison.expression.terms]
+        fluents = comparison.expression.fluents
         if not comparison.holds((), state.values) and not any(
             fluent[0] in effects for fluent in fluents
         ):

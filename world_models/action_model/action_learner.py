@@ -279,11 +279,7 @@ class ActionLearner:
         return (
             all(comparison.holds(binding, values) for comparison in action.comparisons)
             and all(region.holds(binding, values) for region in action.regions)
-            and all(
-                ground(fluent, binding) in values
-                for _, after in action.effects
-                for fluent, _ in after.terms
-            )
+            and all(after.has_value(binding, values) for _, after in action.effects)
         )
 
     def _numbers(self, binding: Ground, state: State) -> Point:

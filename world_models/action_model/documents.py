@@ -21,6 +21,7 @@ from worldplan.world_models.numeric.domain import (
     Region,
     Vocabulary,
 )
+from worldplan.world_models.numeric.products import Product, Sum, Term
 
 FORMAT, VERSION = "worldplan action model", 1
 DECLARED = ("predicates", "functions", "actions")  # sections of the domain
@@ -207,12 +208,34 @@ class _ActionReader:
         )
         linear_terms = tuple(
             (
-                self._lifted(fluent, self.vocabulary.functions, f"{where}.terms"),
+                self._term(term, f"{where}.terms"),
                 _number(c, f"{where}.terms"),
             )
-            for fluent, c in terms
+            for term, c in terms
         )
         return Linear(linear_terms, _number(document["constant"], f"{where}.constant"))
+
+    def _term(self, value: Any, where: str) -> Term:
+        """A fluent, or a product of fluents divided by sums.
+
+        Raises:
+            MalformedModel: it is neither.
+        """
+        if not isinstance(value, dict):
+            return self._lifted(value, self.vocabulary.functions, where)
+        _record(value, where, ("product", "divisors"))
+        factors = tuple(
+            self._lifted(factor, self.vocabulary.functions, f"{where}.product")
+            for factor in _list(value["product"], f"{where}.product")
+        )
+        divisors: list[Sum] = []
+        for entry in _list(value["divisors"], f"{where}.divisors"):
+            _record(entry, f"{where}.divisors", ("terms", "constant"))
+            divisor = self._linear(entry, f"{where}.divisors")
+            divisors.append((divisor.terms, divisor.constant))
+        if len(factors) + 2 * len(divisors) < 2:
+            raise MalformedModel(f"{where}.product: needs two fluents, or a divisor")
+        return Product(factors, tuple(divisors))
 
     def _comparison(self, document: Any, where: str) -> Comparison:
         _record(document, where, ("terms", "constant", "relation"))

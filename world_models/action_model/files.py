@@ -26,6 +26,7 @@ from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.domain import Linear, NumericAction, NumericModel, Region
+from worldplan.world_models.numeric.products import Product, Term
 from worldplan.world_models.storage import replace_file
 
 
@@ -121,8 +122,18 @@ def _ordered(parts: Iterable[tuple[int | str, ...]]) -> list[list[int | str]]:
 
 def _linear_document(linear: Linear) -> dict[str, Any]:
     return {
-        "terms": [[list(fluent), _written(c)] for fluent, c in linear.terms],
+        "terms": [[_term_document(term), _written(c)] for term, c in linear.terms],
         "constant": _written(linear.constant),
+    }
+
+
+def _term_document(term: Term) -> list[int | str] | dict[str, Any]:
+    """A fluent as a list, a product as {"product": fluents, "divisors": sums}."""
+    if not isinstance(term, Product):
+        return list(term)
+    return {
+        "product": [list(factor) for factor in term.factors],
+        "divisors": [_linear_document(Linear(*divisor)) for divisor in term.divisors],
     }
 
 

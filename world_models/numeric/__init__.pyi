@@ -6,6 +6,7 @@ from .domain import Linear as Linear
 from .domain import NumericAction as NumericAction
 from .domain import NumericModel as NumericModel
 from .domain import NumericProblem as NumericProblem
+from .domain import Product as Product
 from .domain import Region as Region
 from .domain import Shape as Shape
 from .domain import State as State

@@ -13,6 +13,7 @@ from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import exact
 from worldplan.world_models.numeric.domain import Comparison, Lifted
 from worldplan.world_models.numeric.normal_forms import affine_sum, canonical, linear, minus
+from worldplan.world_models.numeric.products import Term
 
 TOKEN = re.compile(
     r"(?P<space>[^\S\n]+|;[^\n]*)|(?P<newline>\n)"
@@ -24,7 +25,7 @@ BEYOND = ("or", "imply", "forall", "exists", "when")  # what exact linear planni
 DEEPEST = 100  # nested parentheses
 LONGEST = 100_000  # characters
 
-Sum = tuple[dict[Lifted, Fraction], Fraction]  # (coefficient by fluent, constant)
+Sum = tuple[dict[Term, Fraction], Fraction]  # (coefficient by fluent, constant)
 
 
 @dataclass

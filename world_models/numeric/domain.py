@@ -16,11 +16,14 @@ from typing import Any, Protocol
 
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
-from worldplan.world_models.exact.numbers import Point, Rational, exact
+from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric import forms
-
-Ground = tuple[str, ...]  # (predicate or function or action, object, ...)
-Lifted = tuple[int | str, ...]  # (predicate or function, parameter position or constant, ...)
+from worldplan.world_models.numeric.products import Ground as Ground
+from worldplan.world_models.numeric.products import Lifted as Lifted
+from worldplan.world_models.numeric.products import Product as Product
+from worldplan.world_models.numeric.products import Term, fluents_in, sum_value, unplannable
+from worldplan.world_models.numeric.products import ground as ground
+from worldplan.world_models.numeric.products import object_for as object_for
 
 RELATIONS = (">=", ">", "=")
 
@@ -100,10 +103,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """The expression constant + sum of coefficient * fluent.
+    """The expression constant + sum of coefficient * term.
 
     Args:
-        terms: (fluent, coefficient) pairs; fluents are lifted in an action and ground in a goal.
+        terms: (term, coefficient) pairs. A term is a fluent, lifted in an action and ground in a
+            goal, or a `Product` of fluents of which at most one changes.
         constant: the constant.
 
     Numbers are exact: a float is taken as its shortest decimal, 0.1 as 1/10.
@@ -112,7 +116,7 @@ class Linear:
         DatasetError: a coefficient or the constant is no finite number, or a fluent is no tuple.
     """
 
-    terms: tuple[tuple[Lifted, Rational], ...]
+    terms: tuple[tuple[Term, Rational], ...]
     constant: Rational = 0
 
     def __post_init__(self) -> None:
@@ -127,11 +131,24 @@ class Linear:
             values: the values of the ground fluents.
 
         Raises:
-            KeyError: a fluent is undefined.
+            KeyError: a fluent is undefined, or a divisor is 0.
         """
-        return exact(
-            self.constant + sum(c * values[ground(fluent, binding)] for fluent, c in self.terms)
-        )
+        return sum_value((self.terms, self.constant), binding, values)
+
+    @property
+    def fluents(self) -> tuple[Lifted, ...]:
+        """Every fluent of it, those of products included, once."""
+        return fluents_in(self.terms)
+
+    def has_value(self, binding: Sequence[str], values: Mapping[Ground, Rational]) -> bool:
+        """Whether every fluent of it is defined and no divisor is 0."""
+        if not any(isinstance(term, Product) for term, _ in self.terms):
+            return all(ground(fluent, binding) in values for fluent, _ in self.terms)  # type: ignore[arg-type]
+        try:
+            self.value(binding, values)
+        except KeyError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +277,7 @@ class NumericAction:
             and not any(ground(atom, binding) in state.atoms for atom in self.negative)
             and all(comparison.holds(binding, state.values) for comparison in self.comparisons)
             and all(region.holds(binding, state.values) for region in self.regions)
-            and all(
-                ground(fluent, binding) in state.values
-                for _, after in self.effects
-                for fluent, _ in after.terms
-            )
+            and all(after.has_value(binding, state.values) for _, after in self.effects)
         )
 
     def successor(self, binding: Ground, state: State) -> State:
@@ -295,7 +308,8 @@ class NumericModel:
             "report".
 
     Raises:
-        DatasetError: no `Vocabulary`, or an action that is no `NumericAction`.
+        DatasetError: no `Vocabulary`, an action that is no `NumericAction`, or a product of two
+            fluents that actions change.
     """
 
     vocabulary: Vocabulary
@@ -307,6 +321,14 @@ class NumericModel:
         checks.of_type(self.actions, "actions", Mapping, error=DatasetError)
         for name, action in self.actions.items():
             checks.of_type(action, f"actions['{name}']", NumericAction, error=DatasetError)
+        changing = {str(fluent[0]) for a in self.actions.values() for fluent, _ in a.effects}
+        for name, action in self.actions.items():
+            for expression in (
+                *(comparison.expression for comparison in action.comparisons),
+                *(after for _, after in action.effects),
+            ):
+                if reason := unplannable(expression.terms, changing):
+                    raise DatasetError(f"action '{name}': {reason} is beyond exact linear planning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,13 +384,3 @@ class NumericProblem:
 
     def __post_init__(self) -> None:
         forms.check_problem(self, State, Goal)
-
-
-def object_for(term: int | str, binding: Sequence[str]) -> str:
-    """The object that a parameter position or a constant stands for."""
-    return binding[term] if isinstance(term, int) else term
-
-
-def ground(lifted: Lifted, binding: Sequence[str]) -> Ground:
-    """A lifted atom or fluent with the objects of `binding` in the places of its parameters."""
-    return tuple(binding[term] if isinstance(term, int) else term for term in lifted)

@@ -15,6 +15,7 @@ import numpy as np
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.products import Product
 
 EXACT = {int, Fraction}  # bool is a type of its own
 MOST_PARAMETERS = 2**31  # of an action whose number of parameters is not known yet
@@ -78,7 +79,7 @@ def changed_values(
     return following
 
 
-def exact_terms(terms: Any) -> tuple[tuple[tuple[Any, ...], Rational], ...]:
+def exact_terms(terms: Any) -> tuple[tuple[Any, Rational], ...]:
     """The (fluent, coefficient) pairs of a linear expression, with exact coefficients.
 
     Raises:
@@ -91,7 +92,7 @@ def exact_terms(terms: Any) -> tuple[tuple[tuple[Any, ...], Rational], ...]:
                 f"term {checks.shown(term)}: give a pair of a fluent and its coefficient"
             )
         fluent, coefficient = term
-        if type(fluent) is not tuple or not fluent:
+        if not isinstance(fluent, Product) and (type(fluent) is not tuple or not fluent):
             fluent = atom(fluent, "fluent", MOST_PARAMETERS)
         if type(coefficient) not in EXACT:
             coefficient = exact_number(coefficient, f"coefficient of {fluent}")
@@ -236,7 +237,7 @@ def check_action(action: Any, comparison: type, region: type, expression: type) 
             raise DatasetError(f"{where}two effects change {fluent}: give its next value once")
     read = [entry.expression for entry in changed["comparisons"]]
     read += [after for _, after in changed["effects"]]
-    for fluent in (fluent for linear in read for fluent, _ in linear.terms):
+    for fluent in (fluent for linear in read for fluent in linear.fluents):
         atom(fluent, f"{where}fluent", count)
     for name, value in (changed | {"parameters": parameters}).items():
         object.__setattr__(action, name, value)
@@ -263,7 +264,7 @@ def check_goal(goal: Any, comparison: type) -> None:
     for name in ("positive", "negative"):
         object.__setattr__(goal, name, atoms(getattr(goal, name), f"goal: {name}"))
     comparisons = _comparisons(goal.comparisons, "goal: ", comparison, ())
-    for fluent in (fluent for entry in comparisons for fluent, _ in entry.expression.terms):
+    for fluent in (fluent for entry in comparisons for fluent in entry.expression.fluents):
         atom(fluent, "goal: fluent")
     object.__setattr__(goal, "comparisons", comparisons)
 

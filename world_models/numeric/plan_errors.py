@@ -21,6 +21,7 @@ from worldplan.world_models.numeric.domain import (
     object_for,
 )
 from worldplan.world_models.numeric.execution import BrokenPlan, run_plan
+from worldplan.world_models.numeric.products import Product, Term
 
 
 def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> str | None:
@@ -51,10 +52,16 @@ def unmet_conditions(action: NumericAction, binding: Ground, state: State) -> li
         for comparison in action.comparisons
         if not comparison.holds(binding, state.values)
     ]
-    return unmet + [
+    unmet += [
         _region(region, binding, state)
         for region in action.regions
         if not region.holds(binding, state.values)
+    ]
+    return unmet or [
+        f"the next value of ({_text(ground(fluent, binding))}) is not defined: "
+        + _values([ground(part, binding) for part in after.fluents], state)
+        for fluent, after in action.effects
+        if not after.has_value(binding, state.values)
     ]
 
 
@@ -71,15 +78,27 @@ def unmet_goals(goal: Goal, state: State) -> list[str]:
 
 def _comparison(comparison: Comparison, binding: Ground, state: State) -> str:
     """A comparison that does not hold, with the values of its fluents."""
-    fluents = [ground(fluent, binding) for fluent, _ in comparison.expression.terms]
+    fluents = [ground(fluent, binding) for fluent in comparison.expression.fluents]
     parts = [
-        _part(coefficient, f"({_text(fluent)})")
-        for fluent, (_, coefficient) in zip(fluents, comparison.expression.terms, strict=True)
+        _part(coefficient, term_text(term, binding))
+        for term, coefficient in comparison.expression.terms
     ]
     if constant := comparison.expression.constant:
         parts.append(f"{'-' if constant < 0 else '+'} {abs(constant)}")
     total = " ".join(parts).removeprefix("+ ") or "0"
     return f"{total} {comparison.relation} 0 does not hold: {_values(fluents, state)}"
+
+
+def term_text(term: Term, binding: Sequence[str]) -> str:
+    """A term with its objects: "(fuel t1)", or "(distance a b) * (burn t1)"."""
+    if not isinstance(term, Product):
+        return f"({_text(ground(term, binding))})"
+    text = " * ".join(term_text(factor, binding) for factor in term.factors) or "1"
+    for terms, constant in term.divisors:
+        parts = [_part(c, term_text(part, binding)) for part, c in terms]
+        parts += [f"{'-' if constant < 0 else '+'} {abs(constant)}"] * bool(constant)
+        text += f" / ({' '.join(parts).removeprefix('+ ')})"
+    return text
 
 
 def _part(coefficient: Rational, fluent: str) -> str:

@@ -9,12 +9,37 @@ from typing import TYPE_CHECKING
 
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
-from worldplan.world_models.numeric.normal_forms import affine_sum, canonical, linear, minus
+from worldplan.world_models.numeric.normal_forms import (
+    affine_sum,
+    canonical,
+    linear,
+    minus,
+    product_sum,
+    quotient_sum,
+)
+from worldplan.world_models.numeric.products import Term
 
 if TYPE_CHECKING:
     from unified_planning.model import FNode
 
 IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
+
+
+def beyond_models(where: str, what: str, text: str = "") -> str:
+    """The message for something that exact linear planning cannot represent.
+
+    Args:
+        where: the file, and the part of it.
+        what: its kind, in words.
+        text: the expression.
+    """
+    excerpt = f": {text[:120]}{'...' * (len(text) > 120)}" if text else ""
+    return (
+        f"{where}: {what} is beyond the exact models here (conjunctions of literals and "
+        f"linear comparisons){excerpt}. "
+        "ENHSP can take such a domain: --planner enhsp, or "
+        "worldplan.planners.numeric.enhsp.solve_files"
+    )
 
 
 @dataclass
@@ -61,14 +86,7 @@ class ExpressionReader:
             node: the expression.
             what: its kind, in words.
         """
-        text = str(node)
-        excerpt = text if len(text) <= 120 else f"{text[:120]}..."
-        return DatasetError(
-            f"{self.where}: {what} is beyond the exact models here (conjunctions of literals and "
-            f"linear comparisons): {excerpt}. "
-            "ENHSP can take such a domain: --planner enhsp, or "
-            "worldplan.planners.numeric.enhsp.solve_files"
-        )
+        return DatasetError(beyond_models(self.where, what, str(node)))
 
     def term(self, node: FNode) -> int | str:
         """The position of a parameter, or the name of an object.
@@ -95,15 +113,15 @@ class ExpressionReader:
         return (str(node.fluent().name), *(self.term(argument) for argument in node.args))
 
     def affine(self, node: FNode) -> Linear:
-        """An affine sum with exact coefficients.
+        """An affine sum with exact coefficients; products of fluents are multiplied out.
 
         Raises:
-            DatasetError: the expression is not affine, or divides by zero.
+            DatasetError: the expression is no number, or divides by zero.
         """
         terms, constant = self._affine(node)
         return linear(terms, constant)
 
-    def _affine(self, node: FNode) -> tuple[dict[Lifted, Fraction], Fraction]:
+    def _affine(self, node: FNode) -> tuple[dict[Term, Fraction], Fraction]:
         if node.is_int_constant() or node.is_real_constant():
             return {}, Fraction(node.constant_value())
         if node.is_fluent_exp():
@@ -116,21 +134,16 @@ class ExpressionReader:
         if node.is_minus():
             return affine_sum(parts, [Fraction(1), Fraction(-1)])
         if node.is_div():
-            (_, divisor), (varying, _) = parts[1], parts[1]
+            varying, divisor = parts[1]
             if any(varying.values()):
-                raise self.refuse(node, "division by a fluent")
+                return quotient_sum(parts[0], parts[1])
             if not divisor:
                 raise DatasetError(f"{self.where}: division by zero in {node}")
             return affine_sum(parts[:1], [1 / divisor])
-        product, factor = None, Fraction(1)
+        total: tuple[dict[Term, Fraction], Fraction] = ({}, Fraction(1))
         for part in parts:
-            if not any(part[0].values()):
-                factor *= part[1]
-            elif product is not None:
-                raise self.refuse(node, "a product of fluents")
-            else:
-                product = part
-        return affine_sum([product or ({}, Fraction(1))], [factor])
+            total = product_sum(total, part)
+        return total
 
     def conditions(self, node: FNode, into: Conditions, *, holds: bool = True) -> None:
         """Add a condition to a conjunction.

@@ -18,6 +18,7 @@ from worldplan.world_models.numeric.domain import (
     Region,
 )
 from worldplan.world_models.numeric.normal_forms import canonical
+from worldplan.world_models.numeric.products import Product, Term
 
 
 @runtime_checkable
@@ -163,7 +164,7 @@ def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
     return f"({'decrease' if down else 'increase'} {target} {amount})"
 
 
-def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Sequence[str]) -> str:
+def _sum(terms: Sequence[tuple[Term, Rational]], constant: Rational, names: Sequence[str]) -> str:
     """An affine sum over one common divisor.
 
     It contains integers only, so a planner that computes in floats rounds once at most.
@@ -176,7 +177,7 @@ def _sum(terms: Sequence[tuple[Lifted, Rational]], constant: Rational, names: Se
 
 
 def _integer_sum(
-    terms: Iterable[tuple[Lifted, Rational]], constants: Sequence[int], names: Sequence[str]
+    terms: Iterable[tuple[Term, Rational]], constants: Sequence[int], names: Sequence[str]
 ) -> str:
     """A sum with integer coefficients, as nested sums of two: not every planner accepts longer
     ones. What is negative is subtracted: LPG searches in vain where it is multiplied by -1.
@@ -184,7 +185,7 @@ def _integer_sum(
     added = [str(constant) for constant in constants if constant > 0]
     subtracted = [str(-constant) for constant in constants if constant < 0]
     for fluent, coefficient in terms:
-        text = _lifted_text(fluent, names)
+        text = _term_text(fluent, names)
         (added if coefficient > 0 else subtracted).extend(
             text if piece == 1 else f"(* {piece} {text})"
             for piece in _pieces(abs(int(coefficient)))
@@ -199,6 +200,18 @@ def _nested_sum(parts: Sequence[str]) -> str:
     text = parts[-1] if parts else "0"
     for part in reversed(parts[:-1]):
         text = f"(+ {part} {text})"
+    return text
+
+
+def _term_text(term: Term, names: Sequence[str]) -> str:
+    """A fluent, or a product as nested products and quotients of two."""
+    if not isinstance(term, Product):
+        return _lifted_text(term, names)
+    *others, text = [_lifted_text(factor, names) for factor in term.factors] or ["1"]
+    for factor in reversed(others):
+        text = f"(* {factor} {text})"
+    for terms, constant in term.divisors:
+        text = f"(/ {text} {_sum(terms, constant, names)})"
     return text
 
 

@@ -110,6 +110,8 @@ def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validat
             result = validator.validate(task, SequentialPlan(steps, task.environment))
     except UPUsageError as error:  # the goal contains an undefined fluent
         return Validation(False, str(error))
+    except ZeroDivisionError:  # a condition or an effect of a step has no value
+        return Validation(False, "a step or the goal divides by zero")
     except Exception as error:  # the validator raises many types
         raise DatasetError(
             f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}"

@@ -28,7 +28,13 @@ from worldplan.world_models.numeric.domain import (
     Vocabulary,
 )
 from worldplan.world_models.numeric.normal_forms import linear
-from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader, pair
+from worldplan.world_models.numeric.products import Term, unplannable
+from worldplan.world_models.pddl.expressions import (
+    Conditions,
+    ExpressionReader,
+    beyond_models,
+    pair,
+)
 from worldplan.world_models.pddl.parsing import check_initial, parse
 from worldplan.world_models.pddl.writing import vocabulary_text
 
@@ -191,6 +197,14 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
         actions[str(action.name)] = _action(
             action, vocabulary, f"{where}: action '{action.name}'", mentioned
         )
+    changing = {str(fluent[0]) for action in actions.values() for fluent, _ in action.effects}
+    for name, read in actions.items():
+        for expression in (
+            *(comparison.expression for comparison in read.comparisons),
+            *(after for _, after in read.effects),
+        ):
+            if reason := unplannable(expression.terms, changing):
+                raise DatasetError(beyond_models(f"{where}: action '{name}'", reason))
     return NumericModel(vocabulary, actions, {"source": where})
 
 
@@ -247,7 +261,7 @@ def _action(
 
 
 def _plus(a: Linear, b: Linear, sign: int) -> Linear:
-    terms: dict[Lifted, Rational] = dict(a.terms)
+    terms: dict[Term, Rational] = dict(a.terms)
     for fluent, coefficient in b.terms:
         terms[fluent] = terms.get(fluent, 0) + sign * coefficient
     return linear(terms, a.constant + sign * b.constant)

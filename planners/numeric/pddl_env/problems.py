@@ -181,7 +181,7 @@ def _check_types(vocabulary: Vocabulary, problem: NumericProblem) -> None:
         DatasetError: one does not fit.
     """
     goal = problem.goal
-    fluents = [f for comparison in goal.comparisons for f, _ in comparison.expression.terms]
+    fluents = [f for comparison in goal.comparisons for f in comparison.expression.fluents]
     for declared, terms in (
         (vocabulary.predicates, problem.initial.atoms | goal.positive | goal.negative),
         (vocabulary.functions, [*problem.initial.values, *fluents]),

@@ -27,6 +27,7 @@ from worldplan.world_models.numeric.domain import (
     ground,
     object_for,
 )
+from worldplan.world_models.numeric.products import unplannable
 
 Binding = list[str]  # the object of each parameter; "" where it is not bound yet
 Test = Callable[[Binding], bool]
@@ -57,7 +58,7 @@ def check_problem(model: NumericModel, problem: NumericProblem) -> None:
     goal_fluents = [
         fluent
         for comparison in problem.goal.comparisons
-        for fluent, _ in comparison.expression.terms
+        for fluent in comparison.expression.fluents
     ]
     for place, what, known, items in (
         ("initial state", "predicate", vocabulary.predicates, problem.initial.atoms),
@@ -67,6 +68,10 @@ def check_problem(model: NumericModel, problem: NumericProblem) -> None:
     ):
         for item in items:
             _check_item(f"{where}, {place}", what, known, item, problem.objects)
+    changing = {str(target[0]) for action in model.actions.values() for target, _ in action.effects}
+    for comparison in problem.goal.comparisons:
+        if reason := unplannable(comparison.expression.terms, changing):
+            raise DatasetError(f"{where}, goal: {reason} is beyond exact linear planning")
     for action in model.actions.values():
         for atom in action.positive | action.negative | action.adds | action.deletes:
             _check_item(
@@ -81,12 +86,12 @@ def check_problem(model: NumericModel, problem: NumericProblem) -> None:
 def _fluents(action: NumericAction) -> Iterator[Lifted]:
     """Every fluent of an action's conditions and effects."""
     for comparison in action.comparisons:
-        yield from (fluent for fluent, _ in comparison.expression.terms)
+        yield from comparison.expression.fluents
     for region in action.regions:
         yield from region.fluents
     for target, after in action.effects:
         yield target
-        yield from (fluent for fluent, _ in after.terms)
+        yield from after.fluents
 
 
 def _check_item(
@@ -258,7 +263,7 @@ class _Grounder:
         conditions: list[Comparison | Region] = [*action.comparisons, *action.regions]
         for condition in conditions:
             fluents = (
-                [fluent for fluent, _ in condition.expression.terms]
+                condition.expression.fluents
                 if isinstance(condition, Comparison)
                 else condition.fluents
             )

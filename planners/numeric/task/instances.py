@@ -4,19 +4,22 @@ matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Ground,
     Lifted,
+    Linear,
     NumericAction,
     NumericProblem,
     Region,
     State,
     ground,
 )
+from worldplan.world_models.numeric.products import DivisionByZero, Product, sum_value
 
 
 @dataclass
@@ -109,10 +112,16 @@ def _may_hold(instance: Instance, changed: set[Ground], initial: State) -> bool:
     values = initial.values
     if any(fluent not in values and fluent not in changed for fluent in instance.fluents):
         return False
+    if any(
+        _divides_by_zero(after, instance.binding, values) for _, after in instance.action.effects
+    ):
+        return False
     for comparison in instance.action.comparisons:
         if not changed.intersection(
             fluents_of(comparison, instance.binding)
         ) and not comparison.holds(instance.binding, values):
+            return False
+        if _divides_by_zero(comparison.expression, instance.binding, values):
             return False
     for region in instance.action.regions:
         fluents = [ground(fluent, instance.binding) for fluent in region.fluents]
@@ -131,6 +140,20 @@ def _may_hold(instance: Instance, changed: set[Ground], initial: State) -> bool:
     return True
 
 
+def _divides_by_zero(
+    expression: Linear, binding: Ground, values: Mapping[Ground, Rational]
+) -> bool:
+    """Whether a divisor, which no action changes, is 0 for these objects."""
+    try:
+        for term, _ in expression.terms:
+            for divisor in term.divisors if isinstance(term, Product) else ():
+                if not sum_value(divisor, binding, values):
+                    return True
+    except DivisionByZero:
+        return True
+    return False
+
+
 def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
     """Why no state can satisfy the goal, judged by unchanging atoms and fluents; "" if one may."""
     goal, initial = problem.goal, problem.initial
@@ -145,6 +168,8 @@ def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
         fluents = fluents_of(comparison, ())
         if undefined := fluents.difference(changed, initial.values):
             return f"no value of {min(undefined)} is given or assigned"
+        if _divides_by_zero(comparison.expression, (), initial.values):
+            return "a comparison of the goal divides by zero"
         if not fluents & changed and not comparison.holds((), initial.values):
             return f"no action changes {', '.join(map(str, sorted(fluents)))}"
     return ""
@@ -175,7 +200,7 @@ def relevant_fluents(instances: list[Instance], problem: NumericProblem) -> set[
         for target, number in instance.effects:
             read_fluents = {
                 ground(fluent, instance.binding)
-                for fluent, _ in instance.action.effects[number][1].terms
+                for fluent in instance.action.effects[number][1].fluents
             }
             inputs.setdefault(target, set()).update(read_fluents & changed)
             if any(fluent not in problem.initial.values for fluent in read_fluents):
@@ -196,8 +221,6 @@ def changed_fluents(instances: list[Instance]) -> set[Ground]:
 def fluents_of(condition: Comparison | Region, binding: Ground) -> set[Ground]:
     """The ground fluents of a condition."""
     lifted = (
-        [fluent for fluent, _ in condition.expression.terms]
-        if isinstance(condition, Comparison)
-        else condition.fluents
+        condition.expression.fluents if isinstance(condition, Comparison) else condition.fluents
     )
     return {ground(fluent, binding) for fluent in lifted}

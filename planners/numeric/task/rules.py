@@ -10,18 +10,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from worldplan.world_models.exact.numbers import Point, Rational
+from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.numeric.domain import Lifted, Linear, NumericAction
+from worldplan.world_models.numeric.products import DivisionByZero, Product, Term
 
 Value = Rational | None  # None: not defined
 Form = tuple[tuple[tuple[int, Rational], ...], Rational]  # (place, coefficient) terms, constant
 
 
-def place_form(expression: Linear, places: dict[Lifted, int]) -> Form:
-    """A linear expression with fluents replaced by their places."""
-    return tuple(
-        (places[fluent], coefficient) for fluent, coefficient in expression.terms
-    ), expression.constant
+def place_form(
+    expression: Linear,
+    places: Mapping[Lifted, int],
+    values: Sequence[Value],
+    changing: frozenset[int],
+) -> Form:
+    """A linear expression with fluents replaced by their places, and unchanging fluents by their
+    values.
+
+    Args:
+        expression: the expression.
+        places: the place of each fluent.
+        values: the value of the fluent at each place that is not changing.
+        changing: places of the fluents that stay in the form.
+
+    Raises:
+        DivisionByZero: a divisor is 0.
+    """
+    terms: dict[int, Rational] = {}
+    constant = expression.constant
+    for term, coefficient in expression.terms:
+        factor, place = _constant_factor(term, places, values, changing)
+        if place is None:
+            constant += coefficient * factor
+        else:
+            terms[place] = terms.get(place, 0) + coefficient * factor
+    return tuple((place, exact(c)) for place, c in terms.items()), exact(constant)
+
+
+def _constant_factor(
+    term: Term, places: Mapping[Lifted, int], values: Sequence[Value], changing: frozenset[int]
+) -> tuple[Rational, int | None]:
+    """The unchanging part of a term, and the place of the changing fluent in it, if any.
+
+    Raises:
+        DivisionByZero: a divisor is 0.
+    """
+    factor: Rational = 1
+    changed: int | None = None
+    for fluent in term.factors if isinstance(term, Product) else (term,):
+        if (place := places[fluent]) in changing:
+            changed = place
+        else:
+            factor *= values[place] or 0
+    for parts, number in term.divisors if isinstance(term, Product) else ():
+        divisor = place_form(Linear(parts, number), places, values, frozenset())[1]
+        if not divisor:
+            raise DivisionByZero("division by zero")
+        factor = Fraction(factor) / divisor
+    return factor, changed
 
 
 def form_value(form: Form, values: Sequence[Rational] | Mapping[int, Rational]) -> Rational:
@@ -48,21 +94,19 @@ class ActionNumerics:
     def __init__(self, action: NumericAction) -> None:
         fluents: dict[Lifted, None] = {}
         for comparison in action.comparisons:
-            fluents.update(dict.fromkeys(fluent for fluent, _ in comparison.expression.terms))
+            fluents.update(dict.fromkeys(comparison.expression.fluents))
         for region in action.regions:
             fluents.update(dict.fromkeys(region.fluents))
         for _, after in action.effects:
-            fluents.update(dict.fromkeys(fluent for fluent, _ in after.terms))
+            fluents.update(dict.fromkeys(after.fluents))
         self.fluents: tuple[Lifted, ...] = tuple(fluents)
-        places = {fluent: place for place, fluent in enumerate(self.fluents)}
-        self.comparisons = [
-            (place_form(c.expression, places), c.relation) for c in action.comparisons
-        ]
+        self.places = {fluent: place for place, fluent in enumerate(self.fluents)}
+        self.comparisons = [(c.expression, c.relation) for c in action.comparisons]
         self.regions = [
-            (tuple(places[fluent] for fluent in region.fluents), region.shape)
+            (tuple(self.places[fluent] for fluent in region.fluents), region.shape)
             for region in action.regions
         ]
-        self.effects = [(target, place_form(after, places)) for target, after in action.effects]
+        self.effects = [after for _, after in action.effects]
         self._inside: list[dict[Point, bool]] = [{} for _ in self.regions]
 
     def reads(self, kept: Sequence[int]) -> tuple[int, ...]:
@@ -71,28 +115,26 @@ class ActionNumerics:
         Args:
             kept: numbers of these effects.
         """
-        forms = [form for form, _ in self.comparisons] + [
-            self.effects[number][1] for number in kept
-        ]
+        expressions = [expression for expression, _ in self.comparisons]
+        expressions += [self.effects[number] for number in kept]
         return tuple(
             sorted(
-                {place for terms, _ in forms for place, _ in terms}.union(
-                    *(places for places, _ in self.regions)
-                )
+                {
+                    self.places[fluent]
+                    for expression in expressions
+                    for fluent in expression.fluents
+                }.union(*(places for places, _ in self.regions))
             )
         )
 
-    def applicable(self, values: Sequence[Rational]) -> bool:
-        """Whether all comparisons and regions hold.
+    def inside(self, values: Sequence[Rational]) -> bool:
+        """Whether all regions hold.
 
         Membership in a region is cached: it may need a linear program.
 
         Args:
             values: the values of `fluents`.
         """
-        for form, relation in self.comparisons:
-            if not holds(form_value(form, values), relation):
-                return False
         for (places, shape), memberships in zip(self.regions, self._inside, strict=True):
             key = tuple(values[place] for place in places)
             is_inside = memberships.get(key)
@@ -124,7 +166,12 @@ class NextValueCache(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
     ) -> None:
         super().__init__()
         self.numbers, self.point, self.changing = numbers, list(values), tuple(changing)
-        self.forms = [numbers.effects[number][1] for number in kept]
+        places = numbers.places, values, frozenset(changing)
+        self.conditions = [
+            (place_form(expression, *places), relation)
+            for expression, relation in numbers.comparisons
+        ]
+        self.forms = [place_form(numbers.effects[number], *places) for number in kept]
 
     def __missing__(self, key: tuple[Value, ...]) -> tuple[Rational, ...] | None:
         """Compute and store the next values for a key; None stands for an undefined
@@ -136,7 +183,9 @@ class NextValueCache(dict[tuple[Value, ...], tuple[Rational, ...] | None]):
                 break
             self.point[place] = value
         else:
-            if self.numbers.applicable(self.point):
+            if all(
+                holds(form_value(form, self.point), relation) for form, relation in self.conditions
+            ) and self.numbers.inside(self.point):
                 next_values = tuple(form_value(form, self.point) for form in self.forms)
         self[key] = next_values
         return next_values

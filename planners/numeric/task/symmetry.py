@@ -38,7 +38,7 @@ def with_representatives(
             facts[name].add((fact[0], *arguments, value))
     fixed = set(vocabulary.constants) | _names_in(goal.positive | goal.negative)
     fixed |= _names_in(
-        fluent for comparison in goal.comparisons for fluent, _ in comparison.expression.terms
+        fluent for comparison in goal.comparisons for fluent in comparison.expression.fluents
     )
     # objects are interchangeable if their facts are equal up to their own names; no fact then names
     # two of them, because SELF would stand for one of them only

@@ -30,6 +30,7 @@ from worldplan.planners.numeric.task.rules import (
     Value,
     form_value,
     holds,
+    place_form,
 )
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
@@ -291,16 +292,17 @@ class GroundTask:
 
     def _form(self, expression: Linear, binding: Ground) -> Form:
         """An expression over fluent places, with static fluents added to the constant."""
-        terms: dict[int, Rational] = {}
-        constant = expression.constant
-        for lifted, coefficient in expression.terms:
-            fluent = ground(lifted, binding)
-            if fluent in self.fluents:
-                place = self.fluents[fluent]
-                terms[place] = terms.get(place, 0) + coefficient
-            else:
-                constant += coefficient * self.problem.initial.values[fluent]
-        return tuple((place, coefficient) for place, coefficient in sorted(terms.items())), constant
+        fluents = {lifted: ground(lifted, binding) for lifted in expression.fluents}
+        values = [self.problem.initial.values.get(fluent) for fluent in fluents.values()]
+        changing = [n for n, fluent in enumerate(fluents.values()) if fluent in self.fluents]
+        places = {lifted: number for number, lifted in enumerate(fluents)}
+        terms, constant = place_form(expression, places, values, frozenset(changing))
+        kept = list(fluents.values())
+        merged: dict[int, Rational] = {}
+        for number, coefficient in terms:
+            place = self.fluents[kept[number]]
+            merged[place] = merged.get(place, 0) + coefficient
+        return tuple(sorted(merged.items())), constant
 
     def _condition(self, comparison: Comparison, binding: Ground) -> Condition:
         return self._form(comparison.expression, binding), comparison.relation
