@@ -5,12 +5,13 @@ All sets, J = 20, 40, 100, both networks, about 15 minutes on one core; or one s
     python -m benchmarks.bandits.milp_decisions
     python -m benchmarks.bandits.milp_decisions --sets path --arms 100 --networks 64-64 --states 5
 
-Networks are trained first, briefly, by regression on action values of the fluid relaxation (random
-networks are not representative). States come from an episode played with worldplan's decisions.
-For a state, every method maximises exactly the same function of the action, on one thread, to the
-same absolute gap: a share of the spread of the function's values over 300 random feasible actions
-and the default one. A gap relative to the value would count a constant that no action changes, and
-let most decisions be proven by a linear bound.
+Networks are trained first, briefly, by regression on action values of the fluid relaxation, or with
+--fluid_solves 0 on those of acting now and never again (random networks are not representative).
+States come from an episode played with worldplan's decisions. For a state, every method maximises
+exactly the same function of the action, on one thread, to the same absolute gap: a share of the
+spread of the function's values over 300 random feasible actions and the default one. A gap relative
+to the value would count a constant that no action changes, and let most decisions be proven by a
+linear bound.
 
 * ours: `NetworkArgmax`, built once; a state only updates its numbers.
 * reference: as in the public code of SEQUOIA. Big-M 1e5 for every neuron, one Python expression per
@@ -38,7 +39,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.bandits.milp_networks import Decided, play, train
+from benchmarks.bandits.milp_networks import Decided, DefaultTargets, play, train
 from benchmarks.bandits.milp_peers import PEERS, PaperSet, by_gurobi_ml, paper_set
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditInstance
@@ -197,7 +198,11 @@ def settings_of(
                 domain, arms, BUDGETS.get(arms, max(arms // 5, 1)), seed=options.seed
             )
             generator = np.random.default_rng(0)
-            targets = FluidTargets(instance, options.fluid_solves, generator)
+            targets = (
+                FluidTargets(instance, options.fluid_solves, generator)
+                if options.fluid_solves
+                else DefaultTargets(instance)
+            )
             pool = torch.as_tensor(
                 np.unique([instance.actions.sample(generator) for _ in range(400)], axis=0),
                 dtype=torch.float32,
@@ -346,7 +351,10 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=10.0, help="seconds of wall time per solve")
     parser.add_argument("--peer_states", type=int, default=3, help="decisions of a peer")
     parser.add_argument(
-        "--fluid_solves", type=int, default=4, help="linear programs for the training's values"
+        "--fluid_solves",
+        type=int,
+        default=4,
+        help="linear programs for the training's values; 0: values of acting now and never again",
     )
     parser.add_argument(
         "--peer_limit", type=float, default=0.0, help="that of a peer's solve; 0: the same"
