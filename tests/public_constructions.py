@@ -327,6 +327,14 @@ CONSTRUCTIONS: dict[str, Construction] = {
         numeric.search_plan,
         lambda: numeric_problem() | {"time_limit": 5.0, "memory_limit_mb": 1000},
     ),
+    "Metric": (
+        numeric_models.Metric,
+        lambda: {"sense": "minimize", "expression": numeric_models.Linear(((("y",), 1),))},
+    ),
+    "astar_plan": (
+        numeric.astar_plan,
+        lambda: numeric_problem() | {"time_limit": 5.0, "memory_limit_mb": 1000},
+    ),
     "milp_plan": (
         numeric.milp_plan,
         lambda: numeric_problem() | {"time_limit": 5.0, "memory_limit_mb": 1000, "max_horizon": 3},

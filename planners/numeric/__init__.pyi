@@ -1,3 +1,5 @@
+from .cheapest.planner import UnboundedMetric as UnboundedMetric
+from .cheapest.planner import astar_plan as astar_plan
 from .enhsp import enhsp_plan as enhsp_plan
 from .enhsp import solve_files as solve_files
 from .milp.planner import milp_plan as milp_plan

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +28,11 @@ from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
-from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning
+from worldplan.world_models.pddl.plans import (
+    Validation,
+    read_plan,
+    validate_with_unified_planning,
+)
 from worldplan.world_models.pddl.writing import FACET_BUDGET
 
 # in order of strength; the weaker ones solve some problems that the first calls unsolvable
@@ -47,7 +51,7 @@ def enhsp_plan(
     memory_limit_mb: int = 4096,
     facet_budget: int = FACET_BUDGET,
 ) -> PlanResult:
-    """A plan by ENHSP, checked exactly in the model.
+    """A plan by ENHSP, checked exactly in the model; a metric is not used.
 
     Args:
         model: the actions; regions are written as half-spaces.
@@ -121,15 +125,23 @@ def solve_files(
         SolverFailed: ENHSP failed in every configuration.
     """
 
+    verdicts: dict[tuple[Ground, ...], Validation] = {}
+
     def fault(plan: tuple[Ground, ...]) -> str:
-        verdict = validate_with_unified_planning(domain, problem, plan)
+        verdict = verdicts[plan] = validate_with_unified_planning(domain, problem, plan)
         return "" if verdict.valid else verdict.reason or "not valid"
 
-    if validate_with_unified_planning(domain, problem, ()).valid:
-        return PlanResult((), "optimal", "enhsp", 0.0)
-    return _Search(
-        Path(domain).resolve(), Path(problem).resolve(), fault, time_limit, memory_limit_mb
-    ).result({})
+    if not fault(()):
+        status = "satisficing" if verdicts[()].sense else "optimal"
+        result = PlanResult((), status, "enhsp", 0.0)
+    else:
+        result = _Search(
+            Path(domain).resolve(), Path(problem).resolve(), fault, time_limit, memory_limit_mb
+        ).result({})
+    if result.plan is None or not (verdict := verdicts[result.plan]).sense:
+        return result
+    detail = {**result.detail, "sense": verdict.sense}
+    return replace(result, cost=verdict.cost, detail=detail)
 
 
 @dataclass(frozen=True)

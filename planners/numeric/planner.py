@@ -24,15 +24,18 @@ from worldplan.world_models.numeric.domain import (
     State,
 )
 from worldplan.world_models.numeric.execution import run_plan
+from worldplan.world_models.numeric.metrics import Metric
 
-PlanKey = tuple[State, Goal, frozenset[tuple[str, str]]]  # state, goal, (object, type) pairs
+# state, goal, metric, (object, type) pairs
+PlanKey = tuple[State, Goal, Metric | None, frozenset[tuple[str, str]]]
 
 
 class NumericPlanner(Planner):
     """Acts by numeric plans: follows a plan while every observed state is exactly the predicted
     one, and replans otherwise.
 
-    A decision's status is "optimal" (no plan of the model has fewer actions) or "heuristic". It is
+    A decision's status is "optimal" (no plan of the model has fewer actions or, in a problem with a
+    metric, a better value of it) or "heuristic". It is
     "time_limit" where the fallback acted because the planner ran out of time. `detail` has `plan`
     (the remaining actions), `planner`, `replanned` and, where the fallback acted, `reason`.
 
@@ -152,14 +155,16 @@ class NumericPlanner(Planner):
         """Keep the result for the initial state and, for each state along the plan, the rest of the
         plan.
 
-        The rest of a shortest plan is a shortest plan, so the status stays true.
+        The rest of a shortest plan is a shortest plan, and of a cheapest plan a cheapest one, so
+        the status stays true. Its cost is not that of the whole plan.
         """
         states = (
             [problem.initial] if result.plan is None else run_plan(self.model, problem, result.plan)
         )
         for step, state in enumerate(states):
             rest = None if result.plan is None else result.plan[step:]
-            self._known[_key(problem, state)] = replace(result, plan=rest)
+            part = replace(result, plan=rest)
+            self._known[_key(problem, state)] = replace(part, cost=None, bound=None)
 
     def _without_plan(
         self, observation: Any, problem: NumericProblem, result: PlanResult, started: float
@@ -189,4 +194,4 @@ class NumericPlanner(Planner):
 
 
 def _key(problem: NumericProblem, state: State) -> PlanKey:
-    return state, problem.goal, frozenset(problem.objects.items())
+    return state, problem.goal, problem.metric, frozenset(problem.objects.items())

@@ -33,12 +33,14 @@ from typing import Any, Protocol
 from worldplan.milp.addresses import own_errors
 from worldplan.milp.errors import ConfigError
 from worldplan.milp.registry import Registry
+from worldplan.planners.numeric.cheapest.planner import astar_plan, improved
 from worldplan.planners.numeric.engines.catalogue import ENGINES, engine_of
 from worldplan.planners.numeric.enhsp import enhsp_plan
 from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.portfolio import engines_plan, portfolio_plan
 from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.budget import check_limits
+from worldplan.planners.numeric.task.quality import check_metric, valued
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
@@ -72,6 +74,7 @@ class PlanFunction(Protocol):
         ...
 
 
+IMPROVING_SHARE = 0.1  # of the time that "auto" uses for a better metric of its plan, and a bound
 PLANNERS: Registry[PlanFunction | type[PlanFunction]] = Registry(
     "planner", "worldplan.numeric_planners"
 )
@@ -93,9 +96,11 @@ def solve(
         model: the actions.
         problem: objects, initial state and goal.
         planner: a name in `PLANNERS`, an address "module:attribute", or a `PlanFunction` itself.
-            "search" is `search_plan`, "milp" is `milp_plan` (shortest plans), "enhsp" is
-            `enhsp_plan` (an external planner), "auto" is `portfolio_plan`; an engine of others is
-            called by its name in `ENGINES`, or "up:NAME" for one of unified-planning.
+            "search" is `search_plan`, "astar" is `astar_plan` (best metric, proven), "milp" is
+            `milp_plan` (shortest plans), "enhsp" is `enhsp_plan` (an external planner), "auto" is
+            `portfolio_plan`; where the problem has a metric, "auto" then uses a tenth of the time
+            to improve it and to prove a bound. An engine of others is called by its name in
+            `ENGINES`, or "up:NAME" for one of unified-planning.
         time_limit: seconds in all.
         memory_limit_mb: memory of a search, or of ENHSP.
         settings: settings of the planner, such as `method` of a search, `max_horizon` of the
@@ -104,7 +109,8 @@ def solve(
     Returns:
         The planner's result. `detail["tried"]` has planner, status and seconds of each planner
         that ran. A plan that fails the exact check is moved to `detail["rejected"]`, with
-        `detail["reason"]` and status "no_plan_found".
+        `detail["reason"]` and status "no_plan_found". If the problem has a metric, `cost` is its
+        exact value, and "optimal" means that no plan has a better one.
 
     Raises:
         ConfigError: there is no such planner, it has no such setting, a limit is not positive, or
@@ -116,7 +122,10 @@ def solve(
     name = planner if isinstance(planner, str) else getattr(planner, "__name__", "planner")
     plan_function = _plan_function(planner)
     check_limits(model, problem, time_limit, memory_limit_mb)
-    keywords = {"time_limit": time_limit, "memory_limit_mb": memory_limit_mb, **settings}
+    check_metric(problem)
+    improves = planner == "auto" and problem.metric is not None
+    share = 1 - IMPROVING_SHARE if improves else 1
+    keywords = {"time_limit": share * time_limit, "memory_limit_mb": memory_limit_mb, **settings}
     try:
         inspect.signature(plan_function).bind(model, problem, **keywords)
     except TypeError as error:
@@ -130,7 +139,15 @@ def solve(
         raise ConfigError(
             f"planner '{name}': returned a {type(result).__name__}: return a PlanResult"
         )
-    checked = _checked(model, problem, result)
+    checked = valued(model, problem, _checked(model, problem, result))
+    if improves and checked.plan is not None and checked.status != "optimal":
+        checked = improved(
+            model,
+            problem,
+            checked,
+            time_limit=IMPROVING_SHARE * time_limit,
+            memory_limit_mb=memory_limit_mb,
+        )
     return checked if "tried" in checked.detail else _with_effort(checked, started)
 
 
@@ -185,6 +202,7 @@ def _engine(name: str) -> PlanFunction:
 search_or_enhsp = portfolio_plan  # its name before it had further engines
 PLANNERS.register("auto", portfolio_plan)
 PLANNERS.register("search", search_plan)
+PLANNERS.register("astar", astar_plan)
 PLANNERS.register("milp", milp_plan)
 PLANNERS.register("enhsp", enhsp_plan)
 for _name in ENGINES:

@@ -14,10 +14,12 @@ from .domain import Vocabulary as Vocabulary
 from .domain import ground as ground
 from .execution import BrokenPlan as BrokenPlan
 from .execution import is_valid as is_valid
+from .execution import plan_cost as plan_cost
 from .execution import run_plan as run_plan
 from .goals import read_goal as read_goal
 from .logs import read_log as read_log
 from .logs import read_trajectories as read_trajectories
+from .metrics import Metric as Metric
 from .plan_errors import plan_fault as plan_fault
 from .plan_errors import unmet_conditions as unmet_conditions
 from .plan_errors import unmet_goals as unmet_goals

@@ -18,6 +18,7 @@ from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric import forms
+from worldplan.world_models.numeric.metrics import Metric
 from worldplan.world_models.numeric.products import Ground as Ground
 from worldplan.world_models.numeric.products import Lifted as Lifted
 from worldplan.world_models.numeric.products import Product as Product
@@ -371,6 +372,7 @@ class NumericProblem:
         objects: type of each object, constants included.
         initial: the initial state.
         goal: the goal; a text such as "water c2 >= 3 and at truck0 depot1" becomes a `Goal`.
+        metric: the quality of plans; without one, shorter plans are better.
 
     Raises:
         DatasetError: a part of another type, or a text that is no goal or names a function or an
@@ -381,6 +383,7 @@ class NumericProblem:
     objects: Mapping[str, str]
     initial: State
     goal: Goal
+    metric: Metric | None = None
 
     def __post_init__(self) -> None:
-        forms.check_problem(self, State, Goal)
+        forms.check_problem(self, State, Goal, Metric)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Ground,
     NumericModel,
@@ -61,3 +62,15 @@ def is_valid(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground
         return problem.goal.holds(run_plan(model, problem, plan)[-1])
     except BrokenPlan:
         return False
+
+
+def plan_cost(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> Rational:
+    """The exact value of the problem's metric after a plan; without a metric the number of actions.
+
+    Raises:
+        BrokenPlan: the plan cannot be executed.
+        DatasetError: a fluent of the metric has no value.
+    """
+    if problem.metric is None:
+        return len(plan)
+    return problem.metric.value(run_plan(model, problem, plan)[-1].values, len(plan))

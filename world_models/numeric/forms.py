@@ -269,7 +269,7 @@ def check_goal(goal: Any, comparison: type) -> None:
     object.__setattr__(goal, "comparisons", comparisons)
 
 
-def check_problem(problem: Any, state: type, goal: type) -> None:
+def check_problem(problem: Any, state: type, goal: type, metric: type) -> None:
     """Check the parts of a `NumericProblem`; a goal that is a text is read.
 
     Raises:
@@ -289,6 +289,8 @@ def check_problem(problem: Any, state: type, goal: type) -> None:
         object.__setattr__(problem, "goal", read)
     remedy = "a Goal, or a text such as 'water c2 >= 3'"
     checks.of_type(problem.goal, f"{where}goal", goal, remedy=remedy, error=DatasetError)
+    if problem.metric is not None:
+        checks.of_type(problem.metric, f"{where}metric", metric, error=DatasetError)
 
 
 def _comparisons(

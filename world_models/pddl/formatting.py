@@ -156,15 +156,17 @@ def _effect_text(fluent: Lifted, after: Linear, names: Sequence[str]) -> str:
     target = _lifted_text(fluent, names)
     own = sum(c for other, c in after.terms if other == fluent)
     if own != 1:
-        return f"(assign {target} {_sum(after.terms, after.constant, names)})"
+        return f"(assign {target} {sum_text(after.terms, after.constant, names)})"
     rest = tuple((other, c) for other, c in after.terms if other != fluent)
     down = next((c for c in (*(c for _, c in rest), after.constant) if c), 0) < 0
     sign = -1 if down else 1
-    amount = _sum(tuple((other, sign * c) for other, c in rest), sign * after.constant, names)
+    amount = sum_text(tuple((other, sign * c) for other, c in rest), sign * after.constant, names)
     return f"({'decrease' if down else 'increase'} {target} {amount})"
 
 
-def _sum(terms: Sequence[tuple[Term, Rational]], constant: Rational, names: Sequence[str]) -> str:
+def sum_text(
+    terms: Sequence[tuple[Term, Rational]], constant: Rational, names: Sequence[str]
+) -> str:
     """An affine sum over one common divisor.
 
     It contains integers only, so a planner that computes in floats rounds once at most.
@@ -211,7 +213,7 @@ def _term_text(term: Term, names: Sequence[str]) -> str:
     for factor in reversed(others):
         text = f"(* {factor} {text})"
     for terms, constant in term.divisors:
-        text = f"(/ {text} {_sum(terms, constant, names)})"
+        text = f"(/ {text} {sum_text(terms, constant, names)})"
     return text
 
 

@@ -7,17 +7,23 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import read_user_text
+from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground
+from worldplan.world_models.numeric.metrics import Metric
+from worldplan.world_models.pddl.metrics import read_metric
 from worldplan.world_models.pddl.parsing import parse
+from worldplan.world_models.pddl.reading import vocabulary_of
 from worldplan.world_models.storage import replace_file
 
 if TYPE_CHECKING:
     from unified_planning.model import Problem
+    from unified_planning.model.state import State as UPState
     from unified_planning.plans import ActionInstance
 
 STEP = re.compile(
@@ -31,10 +37,14 @@ class Validation(NamedTuple):
     Attributes:
         valid: whether the plan solves the problem.
         reason: why not, in words.
+        cost: the problem's metric after a valid plan; None if it has none, or no value.
+        sense: "minimize" or "maximize"; "" without a metric.
     """
 
     valid: bool
     reason: str = ""
+    cost: Rational | None = None
+    sense: str = ""
 
 
 def read_plan(path: str | Path) -> tuple[Ground, ...]:
@@ -68,10 +78,8 @@ def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
 def validate_with_unified_planning(
     domain: str | Path, problem: str | Path, plan: Sequence[Ground]
 ) -> Validation:
-    """Whether a plan solves a problem file in a domain file, by unified-planning's exact
-    arithmetic.
-
-    Metrics are ignored.
+    """Whether a plan solves a problem file in a domain file, and its metric, by unified-planning's
+    exact arithmetic.
 
     Args:
         domain: domain file.
@@ -82,17 +90,22 @@ def validate_with_unified_planning(
         DatasetError: a file is missing or malformed, or the validator cannot handle it.
     """
     where = f"{domain} with {problem}"
-    task = parse(read_user_text(domain), read_user_text(problem), where)
+    text = read_user_text(problem)
+    task = parse(read_user_text(domain), text, where)
+    objects = {str(item.name): str(item.type.name) for item in task.all_objects}
+    metric = read_metric(text, vocabulary_of(task, where), objects, problem)
     steps = []
     for number, step in enumerate(plan, 1):
         instance = _instance(task, step)
         if isinstance(instance, str):
             return Validation(False, f"step {number}, ({' '.join(step)}): {instance}")
         steps.append(instance)
-    return _validate(task, steps, where)
+    return _validate(task, steps, metric, where)
 
 
-def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validation:
+def _validate(
+    task: Problem, steps: list[ActionInstance], metric: Metric | None, where: str
+) -> Validation:
     """The verdict on a plan whose actions and objects exist.
 
     Raises:
@@ -117,8 +130,30 @@ def _validate(task: Problem, steps: list[ActionInstance], where: str) -> Validat
             f"{where}: unified-planning cannot validate plans here: {error or type(error).__name__}"
         ) from error
     if result.status is ValidationResultStatus.VALID:
-        return Validation(True)
+        if metric is None:
+            return Validation(True)
+        cost = _cost(task, metric, result.trace[-1], len(steps))
+        return Validation(True, cost=cost, sense=metric.sense)
     return Validation(False, "; ".join(message.message for message in result.log_messages or ()))
+
+
+def _cost(task: Problem, metric: Metric, last: UPState, steps: int) -> Rational | None:
+    """The metric in the last of the validator's states; None if a fluent has no value there."""
+    from unified_planning.exceptions import UPUsageError
+
+    manager = task.environment.expression_manager
+    values: dict[Ground, Rational] = {}
+    for fluent in metric.expression.fluents:
+        name, *arguments = map(str, fluent)
+        if task.has_fluent(name):
+            objects = [manager.ObjectExp(task.object(argument)) for argument in arguments]
+            with suppress(UPUsageError):  # an undefined fluent
+                value = last.get_value(manager.FluentExp(task.fluent(name), objects))
+                values[(name, *arguments)] = exact(value.constant_value())
+    try:
+        return metric.value(values, steps)
+    except DatasetError:
+        return None
 
 
 def _instance(task: Problem, step: Ground) -> ActionInstance | str:

@@ -1,8 +1,7 @@
 """PDDL 2.1 (level 2) files and unified-planning problems in, exact numeric models and problems out.
 
-A metric is dropped: the cost of a plan is its length. What has no exact counterpart (disjunctions,
-quantifiers, conditional effects, products of fluents, time) raises an error that names it; nothing
-is simplified.
+What has no exact counterpart (disjunctions, quantifiers, conditional effects, products of fluents,
+time) raises an error that names it; nothing is simplified.
 """
 
 from __future__ import annotations
@@ -35,7 +34,9 @@ from worldplan.world_models.pddl.expressions import (
     beyond_models,
     pair,
 )
+from worldplan.world_models.pddl.metrics import read_metric
 from worldplan.world_models.pddl.parsing import check_initial, parse
+from worldplan.world_models.pddl.quality import with_quality
 from worldplan.world_models.pddl.writing import vocabulary_text
 
 if TYPE_CHECKING:
@@ -79,25 +80,26 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
     Raises:
         DatasetError: the file is missing or malformed, or contains something that the domain does
             not declare, or with the wrong number or type of arguments; or the goal is not a
-            conjunction of literals and linear comparisons.
+            conjunction of literals and linear comparisons; or the metric is malformed.
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
     text = read_user_text(path)
     check_initial(text, vocabulary, path)
-    return _problem(parse(vocabulary_text(vocabulary), text, path), str(path))
+    problem = _problem(parse(vocabulary_text(vocabulary), text, path), str(path))
+    return replace(problem, metric=read_metric(text, vocabulary, problem.objects, path))
 
 
 def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProblem]:
     """A unified-planning problem as a model and a problem; `to_unified_planning` is the inverse.
 
-    Its quality metrics are dropped: the cost of a plan is its length.
+    Costs of actions (`MinimizeActionCosts`) become a function of the model that actions increase.
 
     Args:
         problem: its actions must be instantaneous, its conditions conjunctions of literals and
             linear comparisons, its effects unconditional and affine.
 
     Raises:
-        DatasetError: something in it is beyond exact linear planning.
+        DatasetError: something in it is beyond exact linear planning, or it has several metrics.
     """
     where = f"unified-planning problem '{problem.name}'"
     mentioned: dict[str, None] = {}
@@ -105,7 +107,8 @@ def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProble
     converted = _problem(problem, where)
     constants = {name: converted.objects[name] for name in mentioned}
     vocabulary = replace(model.vocabulary, constants=constants)
-    return NumericModel(vocabulary, model.actions, model.detail), converted
+    model = NumericModel(vocabulary, model.actions, model.detail)
+    return with_quality(model, converted, problem, where)
 
 
 def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:

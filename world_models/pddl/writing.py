@@ -19,7 +19,9 @@ from worldplan.world_models.pddl.formatting import (
     number_text,
     typed_parameters,
 )
+from worldplan.world_models.pddl.metrics import metric_text
 from worldplan.world_models.pddl.parsing import parse
+from worldplan.world_models.pddl.quality import quality_of
 from worldplan.world_models.storage import replace_file
 
 if TYPE_CHECKING:
@@ -122,14 +124,18 @@ def to_unified_planning(
         facet_budget: as in `write_domain`.
 
     Raises:
-        ConfigError: a name is no PDDL name, or a region has neither half-spaces nor points.
+        ConfigError: a name is no PDDL name, a region has neither half-spaces nor points, or the
+            metric has fluents and `(total-time)`, which unified-planning cannot add up.
     """
     problem_pddl = None if problem is None else problem_text(problem, model.vocabulary)
-    return parse(
+    converted = parse(
         domain_text(model, facet_budget=facet_budget).text,
         problem_pddl,
         f"model '{model.vocabulary.name}'",
     )
+    if problem is not None and problem.metric is not None:
+        converted.add_quality_metric(quality_of(problem.metric, converted))
+    return converted
 
 
 def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
@@ -228,7 +234,9 @@ def problem_text(problem: NumericProblem, vocabulary: Vocabulary) -> str:
             ")",
             "(:goal (and",
             *(f"  {condition}" for condition in conditions),
-            ")))",
+            "))",
+            *([] if problem.metric is None else [metric_text(problem.metric)]),
+            ")",
             "",
         ]
     )

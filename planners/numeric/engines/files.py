@@ -18,7 +18,7 @@ def write_files(
     *,
     facet_budget: int = FACET_BUDGET,
 ) -> tuple[str, ...]:
-    """Write a domain and a problem file; returns the actions with a narrowed region, sorted.
+    """Write a domain, and a problem without its metric; returns the actions with a narrowed region.
 
     Args:
         model: the actions; regions are written as half-spaces.
@@ -35,9 +35,8 @@ def write_files(
     narrowed = write_domain(
         replace(model, vocabulary=vocabulary), domain_file, facet_budget=facet_budget
     )
-    write_problem(
-        replace(problem, name="task", initial=_decimal(problem.initial)), vocabulary, problem_file
-    )
+    task = replace(problem, name="task", initial=_decimal(problem.initial), metric=None)
+    write_problem(task, vocabulary, problem_file)
     return tuple(sorted(narrowed))
 
 

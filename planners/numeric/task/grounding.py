@@ -27,6 +27,7 @@ from worldplan.world_models.numeric.domain import (
     ground,
     object_for,
 )
+from worldplan.world_models.numeric.metrics import TOTAL_TIME
 from worldplan.world_models.numeric.products import unplannable
 
 Binding = list[str]  # the object of each parameter; "" where it is not bound yet
@@ -60,11 +61,14 @@ def check_problem(model: NumericModel, problem: NumericProblem) -> None:
         for comparison in problem.goal.comparisons
         for fluent in comparison.expression.fluents
     ]
+    in_metric = () if problem.metric is None else problem.metric.expression.fluents
+    metric_fluents = [f for f in in_metric if f != TOTAL_TIME or f[0] in vocabulary.functions]
     for place, what, known, items in (
         ("initial state", "predicate", vocabulary.predicates, problem.initial.atoms),
         ("initial state", "function", vocabulary.functions, problem.initial.values),
         ("goal", "predicate", vocabulary.predicates, goal_atoms),
         ("goal", "function", vocabulary.functions, goal_fluents),
+        ("metric", "function", vocabulary.functions, metric_fluents),
     ):
         for item in items:
             _check_item(f"{where}, {place}", what, known, item, problem.objects)

@@ -4,7 +4,7 @@ matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from worldplan.world_models.exact.numbers import Rational
@@ -175,8 +175,10 @@ def goal_unreachable(instances: list[Instance], problem: NumericProblem) -> str:
     return ""
 
 
-def relevant_fluents(instances: list[Instance], problem: NumericProblem) -> set[Ground]:
-    """The changing fluents on which a condition or the goal depends, also through effects.
+def relevant_fluents(
+    instances: list[Instance], problem: NumericProblem, also: Collection[Ground] = ()
+) -> set[Ground]:
+    """The changing fluents on which a condition, the goal or others depend, also through effects.
 
     An effect that reads an initially undefined fluent can make its action inapplicable. Therefore
     its target and the fluents that it reads are relevant, too.
@@ -184,11 +186,13 @@ def relevant_fluents(instances: list[Instance], problem: NumericProblem) -> set[
     Args:
         instances: the ground actions.
         problem: the problem.
+        also: further fluents that are relevant where they change.
     """
     changed = changed_fluents(instances)
-    relevant = {
+    in_goal = {
         fluent for comparison in problem.goal.comparisons for fluent in fluents_of(comparison, ())
-    } & changed
+    }
+    relevant = in_goal.union(also) & changed
     inputs: dict[Ground, set[Ground]] = {}  # of a fluent's next value
     for instance in instances:
         conditions: list[Comparison | Region] = [

@@ -23,7 +23,7 @@ def with_representatives(
     """The problem with at most `each` objects of every set of interchangeable ones.
 
     The first ones in the order of the problem are kept. Constants of the domain and objects of the
-    goal are always kept.
+    goal and of the metric are always kept.
 
     Args:
         vocabulary: the declarations of the domain.
@@ -40,6 +40,8 @@ def with_representatives(
     fixed |= _names_in(
         fluent for comparison in goal.comparisons for fluent in comparison.expression.fluents
     )
+    if problem.metric is not None:
+        fixed |= _names_in(problem.metric.expression.fluents)
     # objects are interchangeable if their facts are equal up to their own names; no fact then names
     # two of them, because SELF would stand for one of them only
     counts: dict[tuple[str, frozenset[tuple[object, ...]]], int] = defaultdict(int)
@@ -57,7 +59,7 @@ def with_representatives(
         for fluent, value in state.values.items()
         if all(term in objects for term in fluent[1:])
     }
-    return NumericProblem(problem.name, objects, State(atoms, values), goal)
+    return NumericProblem(problem.name, objects, State(atoms, values), goal, problem.metric)
 
 
 def _names_in(facts: Iterable[Lifted]) -> set[str]:

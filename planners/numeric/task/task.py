@@ -4,7 +4,9 @@ ground actions a few masks.
 Only relevant parts are kept. Atoms and fluents that no action changes are evaluated during
 grounding. Fluents on which neither the goal nor a condition depends (a cost that is only counted,
 for example) are left out, so that states that differ in nothing else are the same. The plans stay
-the same: an action that is left out is never applicable or changes nothing that is kept.
+the same: an action that is left out is never applicable or changes nothing that is kept. A planner
+that uses the metric of the problem has the task made `with_costs`: what the cost of a step depends
+on is then kept, too.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from worldplan.planners.numeric.task.rules import (
     holds,
     place_form,
 )
+from worldplan.planners.numeric.task.step_costs import StepMetric
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import (
     Comparison,
@@ -95,10 +98,18 @@ class GroundTask:
         goal_negative: bits that the goal requires to be clear.
         goal_conditions: the comparisons of the goal.
         unreachable: why no state can satisfy the goal, if grounding proved it; else "".
+        metric: the metric by its changing parts, if made `with_costs`.
+        changes: for each action, what it adds to the metric: by fluent, and None for the number of
+            steps; empty unless made `with_costs`.
     """
 
     def __init__(
-        self, model: NumericModel, problem: NumericProblem, check: Callable[[], None] = lambda: None
+        self,
+        model: NumericModel,
+        problem: NumericProblem,
+        check: Callable[[], None] = lambda: None,
+        *,
+        with_costs: bool = False,
     ) -> None:
         """Ground a problem.
 
@@ -106,6 +117,7 @@ class GroundTask:
             model: the model.
             problem: the problem.
             check: called often; it ends the grounding by raising.
+            with_costs: whether the metric of the problem counts.
 
         Raises:
             DatasetError: the problem does not fit the model.
@@ -117,7 +129,10 @@ class GroundTask:
             instances.append(Instance.of(action, binding, self.numerics[action.name].fluents))
         instances = prune(instances, problem.initial)
         self.unreachable = goal_unreachable(instances, problem)
-        relevant = relevant_fluents(instances, problem)
+        self.metric = StepMetric(problem, instances) if with_costs else None
+        self.changes: list[dict[Ground | None, Form]] = []
+        also = () if self.metric is None else self.metric.reads
+        relevant = relevant_fluents(instances, problem, also)
         self.fluents = {fluent: place for place, fluent in enumerate(sorted(relevant))}
         needed = problem.goal.positive | problem.goal.negative
         needed = needed.union(*(instance.positive | instance.negative for instance in instances))
@@ -136,7 +151,10 @@ class GroundTask:
         for instance in instances:
             check()
             compiled = self._compile(instance)
-            if not (compiled.adds or compiled.deletes or compiled.effects):
+            changes = self._changes(instance)
+            if not (compiled.adds or compiled.deletes or compiled.effects) and all(
+                not terms and added >= 0 for terms, added in changes.values()
+            ):
                 continue
             possible, read, cache, targets = self._numbers_of(instance, caches)
             if possible:
@@ -155,6 +173,7 @@ class GroundTask:
                     )
                 )
                 self.actions.append(compiled)
+                self.changes.append(changes)
         self._entries = [entry for _, entry in entries]
         self._root = _branch(entries)
 
@@ -246,6 +265,15 @@ class GroundTask:
                 if t in self.fluents
             ),
         )
+
+    def _changes(self, instance: Instance) -> dict[Ground | None, Form]:
+        """What an instance adds to the metric; see `changes`."""
+        if self.metric is None:
+            return {}
+        changes: dict[Ground | None, Form] = {None: ((), self.metric.per_step)}
+        for fluent, (terms, constant) in self.metric.changes(instance).items():
+            changes[fluent] = self._form(Linear(tuple(terms.items()), constant), ())
+        return changes
 
     def _numbers_of(
         self, instance: Instance, caches: dict[tuple[object, ...], NextValueCache]

@@ -96,7 +96,7 @@ def test_by_address(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_by_decorator(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import my_numeric_planners.mine  # type: ignore[import-not-found]  # made by the fixture
 
-    assert list(PLANNERS) == ["auto", "search", "milp", "enhsp", *ENGINES, "three-times"]
+    assert list(PLANNERS) == ["auto", "search", "astar", "milp", "enhsp", *ENGINES, "three-times"]
     assert run("three-times", 0, capsys)["planner"] == "three times"
     assert my_numeric_planners.mine.calls == [(7, 4096)]
 
@@ -153,7 +153,7 @@ def test_in_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("my_numeric_planners.mine:misnamed", "ValueError: PlanResult: status 'solved' does not"),
         ("my_numeric_planners.mine:a_list", "returned a list: return a PlanResult"),
         ("my_numeric_planners.mine:NUMBER", "a int cannot be called"),
-        ("guess", "invalid choice: 'guess' (choose from auto, search, milp, enhsp"),
+        ("guess", "invalid choice: 'guess' (choose from auto, search, astar, milp, enhsp"),
     ],
 )
 def test_mistakes_are_one_clear_line(

@@ -174,7 +174,8 @@ def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
         "--planner",
         type=str,
         default=planner,
-        help="auto (search and the installed planners of others in turns), search, milp (shortest "
+        help="auto (search and the installed planners of others in turns, then a tenth of the time "
+        "for the problem's :metric), search, astar (best metric, with proof), milp (shortest "
         "plans, with proof), enhsp, one engine alone (enhsp-sat-hmrphj, lpg, enhsp-sat-hadd, "
         "enhsp-sat-aibr, nextflap, tamer, or up:NAME of unified-planning), or your own as "
         "module:function",

@@ -341,7 +341,7 @@ def _plan_row(
     """
     result = solve(
         learned,
-        problem,
+        replace(problem, metric=None),  # what is measured is whether there is a plan
         study.planner,
         time_limit=study.time_limit,
         memory_limit_mb=study.memory_limit,

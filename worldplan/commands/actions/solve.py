@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from worldplan.commands.actions.quality import advice, as_document, in_words, number_in_words
 from worldplan.files import refuse_input_as_output
 from worldplan.milp.errors import ConfigError, DatasetError, one_line
 from worldplan.output.console import plain_console
@@ -17,7 +18,9 @@ from worldplan.planners.numeric.portfolio import engines_files
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.action_model.files import load_model
 from worldplan.world_models.action_model.learner import LearningReport
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import NumericModel
+from worldplan.world_models.numeric.execution import plan_cost
 from worldplan.world_models.numeric.plan_errors import plan_fault
 from worldplan.world_models.pddl.plans import read_plan, validate_with_unified_planning, write_plan
 from worldplan.world_models.pddl.reading import read_model, read_problem
@@ -137,7 +140,7 @@ def _engines_for_files(options: Namespace) -> list[str]:
 
 
 def validate_command(options: Namespace) -> int:
-    """Execute a plan exactly and print what is wrong with it. Returns 0 if it is valid, else 1.
+    """Execute a plan exactly and print its metric, or what is wrong. Returns 0 if valid, else 1.
 
     Args:
         options: the parsed command line.
@@ -149,23 +152,31 @@ def validate_command(options: Namespace) -> int:
     problem = read_problem(options.problem, model.vocabulary)
     plan = read_plan(options.plan)
     verdicts = {"worldplan": plan_fault(model, problem, plan)}
+    costs: dict[str, Rational | None] = {}
+    if problem.metric is not None and verdicts["worldplan"] is None:
+        costs["worldplan"] = plan_cost(model, problem, plan)
     if options.model.suffix != ".json":
         by_unified_planning = validate_with_unified_planning(options.model, options.problem, plan)
         verdicts["unified-planning"] = (
             None if by_unified_planning.valid else by_unified_planning.reason or "not valid"
         )
+        costs["unified-planning"] = by_unified_planning.cost
     valid = all(fault is None for fault in verdicts.values())
+    texts = {name: number_in_words(cost) for name, cost in costs.items() if cost is not None}
     if options.json:
-        print(json.dumps({"valid": valid, "steps": len(plan), "faults": verdicts}, indent=2))
+        document = {"valid": valid, "steps": len(plan), "faults": verdicts, "costs": texts}
+        print(json.dumps(document, indent=2))
     else:
         console = plain_console()
+        sense = "" if problem.metric is None else problem.metric.sense
         for name, fault in verdicts.items():
             verdict = (
                 f"valid, {len(plan)} steps reach the goal"
                 if fault is None
                 else f"not valid: {fault}"
             )
-            console.print(f"{name}: {verdict}", soft_wrap=True)
+            cost = f", metric ({sense}): {texts[name]}" if name in texts else ""
+            console.print(f"{name}: {verdict}{cost}", soft_wrap=True)
     return 0 if valid else 1
 
 
@@ -180,7 +191,7 @@ def read_any_model(path: Path) -> NumericModel:
 
 def _describe(result: PlanResult, options: Namespace, report: LearningReport | None) -> list[str]:
     """The result in words."""
-    meaning = _MEANING[result.status].format(
+    meaning = in_words(result) or _MEANING[result.status].format(
         time_limit=options.time_limit, memory_limit=options.memory_limit
     )
     head = (
@@ -189,6 +200,8 @@ def _describe(result: PlanResult, options: Namespace, report: LearningReport | N
         else f"{len(result.plan)} actions, {result.status}: {meaning}"
     )
     lines = [f"{head} ({result.planner}, {result.seconds:.2f} s)"]
+    if what_next := advice(result, options.planner):
+        lines.append(what_next)
     if result.plan is not None and options.output is not None:
         lines.append(f"written to {options.output}")
     if result.plan is None and "reason" in result.detail:
@@ -221,6 +234,7 @@ def _document(result: PlanResult, lines: list[str], *, learned: bool) -> dict[st
         "planner": result.planner,
         "seconds": result.seconds,
         "expanded": result.expanded,
+        "metric": as_document(result) if "sense" in result.detail else None,
         "learned_model": learned,
         "notes": lines,
     }

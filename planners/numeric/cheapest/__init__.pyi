@@ -1,0 +1,2 @@
+from .planner import UnboundedMetric as UnboundedMetric
+from .planner import astar_plan as astar_plan
